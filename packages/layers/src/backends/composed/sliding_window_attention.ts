@@ -1,0 +1,216 @@
+// SlidingWindowAttention from tfjs-core ops: blocks of queries against the keys they can see.
+import * as tf from '@tensorflow/tfjs-core';
+import type { SlidingWindowAttentionAttrs } from '../../kernel_names.js';
+import { defineKernel } from '../../registry.js';
+
+export const slidingWindowAttentionKernel = defineKernel(
+  'SlidingWindowAttention',
+  ({ q, k, v, ringK, ringV }, attrs) => {
+    if (!ringK || !ringV) return [attendInBlocks(q, k, v, 0, attrs)];
+    const { positions } = attrs;
+    if (q.shape[1] === 1) return attendOne(q, k, v, ringK, ringV, attrs);
+    const together = positions.every((p) => p === positions[0]);
+    if (together) return attendMany(q, k, v, ringK, ringV, attrs);
+    const rows = positions.map((position, row) => {
+      const one = (t: tf.Tensor) => tf.slice(t, [row, 0, 0, 0], [1, -1, -1, -1]);
+      return attendMany(one(q), one(k), one(v), one(ringK), one(ringV), {
+        ...attrs,
+        positions: [position],
+      });
+    });
+    return [0, 1, 2].map((i) =>
+      tf.concat(
+        rows.map((row) => row[i] ?? q),
+        0,
+      ),
+    );
+  },
+);
+
+/** A block of queries and the range of keys that any of them sees. */
+export interface Block {
+  start: number;
+  length: number;
+  keyStart: number;
+  keyLength: number;
+  /** (length, keyLength), added to the scores: 0 where a query sees a key, else very negative. */
+  mask: tf.Tensor;
+}
+
+/** Cuts `length` queries into blocks; query i stands at key `offset` + i. */
+export function blocksOf(length: number, offset: number, window: number): Block[] {
+  const size = Math.max(32, Math.min(window, 256));
+  const blocks: Block[] = [];
+  let reusable: Block | undefined;
+  for (let start = 0; start < length; start += size) {
+    const blockLength = Math.min(size, length - start);
+    const keyStart = Math.max(0, offset + start - window + 1);
+    const keyLength = offset + start + blockLength - keyStart;
+    const block = { start, length: blockLength, keyStart, keyLength };
+    // Inner blocks all look alike: one mask serves them.
+    const same =
+      reusable?.length === blockLength &&
+      reusable.keyLength === keyLength &&
+      reusable.keyStart - reusable.start === keyStart - start;
+    const mask = same && reusable ? reusable.mask : blockMask(block, offset, window);
+    reusable = { ...block, mask };
+    blocks.push(reusable);
+  }
+  return blocks;
+}
+
+function blockMask(block: Omit<Block, 'mask'>, offset: number, window: number): tf.Tensor {
+  const { start, length, keyStart, keyLength } = block;
+  const mask = new Float32Array(length * keyLength).fill(-1e30);
+  for (let i = 0; i < length; i++) {
+    const at = offset + start + i - keyStart;
+    mask.fill(0, i * keyLength + Math.max(0, at - window + 1), i * keyLength + at + 1);
+  }
+  return tf.tensor2d(mask, [length, keyLength]);
+}
+
+/** (B, L, H, P) as (B, Hkv, R, L, P): the query heads by the key head that they read. */
+export function queriesByKeyHead(q: tf.Tensor, kvHeads: number): tf.Tensor {
+  const [batch = 0, length = 0, heads = 0, dim = 0] = q.shape;
+  const grouped = tf.reshape(q, [batch, length, kvHeads, heads / kvHeads, dim]);
+  return tf.transpose(grouped, [0, 2, 3, 1, 4]);
+}
+
+/** The way back: (B, Hkv, R, L, P) as (B, L, H, P). */
+export function queriesByToken(q: tf.Tensor): tf.Tensor {
+  const [batch = 0, kvHeads = 0, group = 0, length = 0, dim = 0] = q.shape;
+  return tf.reshape(tf.transpose(q, [0, 3, 1, 2, 4]), [batch, length, kvHeads * group, dim]);
+}
+
+/** (B, Hkv, R, length, P) of a block as rows of one product, (B, Hkv, R length, P). */
+export function blockRows(q: tf.Tensor, { start, length }: Block): tf.Tensor {
+  const [batch = 0, kvHeads = 0, group = 0, , dim = 0] = q.shape;
+  const rows = tf.slice(q, [0, 0, 0, start, 0], [batch, kvHeads, group, length, dim]);
+  return tf.reshape(rows, [batch, kvHeads, group * length, dim]);
+}
+
+/** The keys or values (B, Hkv, K, P) that a block sees. */
+export function blockKeys(k: tf.Tensor, { keyStart, keyLength }: Block): tf.Tensor {
+  return tf.slice(k, [0, 0, keyStart, 0], [-1, -1, keyLength, -1]);
+}
+
+/** Attention weights of a block: (B, Hkv, R length, keyLength). */
+export function blockWeights(
+  rows: tf.Tensor,
+  keys: tf.Tensor,
+  block: Block,
+  scale: number,
+): tf.Tensor {
+  const [batch = 0, kvHeads = 0, groupRows = 0] = rows.shape;
+  const scores = tf.mul(tf.matMul(rows, keys, false, true), scale);
+  const byHead = [batch, kvHeads, groupRows / block.length, block.length, block.keyLength];
+  const masked = tf.add(tf.reshape(scores, byHead), block.mask);
+  return tf.reshape(tf.softmax(masked), [batch, kvHeads, groupRows, block.keyLength]);
+}
+
+/** q (B, L, H, P) against keys and values (B, K, Hkv, P), of which the first `offset` came before. */
+function attendInBlocks(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  offset: number,
+  { window, scale }: SlidingWindowAttentionAttrs,
+): tf.Tensor {
+  const [batch = 0, length = 0, heads = 0, dim = 0] = q.shape;
+  const kvHeads = k.shape[2] ?? 1;
+  const queries = queriesByKeyHead(q, kvHeads);
+  const keys = tf.transpose(k, [0, 2, 1, 3]);
+  const values = tf.transpose(v, [0, 2, 1, 3]);
+  const parts = blocksOf(length, offset, window).map((block) =>
+    tf.tidy(() => {
+      const rows = blockRows(queries, block);
+      const weights = blockWeights(rows, blockKeys(keys, block), block, scale);
+      const y = tf.matMul(weights, blockKeys(values, block));
+      return tf.reshape(y, [batch, kvHeads, heads / kvHeads, block.length, dim]);
+    }),
+  );
+  return queriesByToken(tf.concat(parts, 3));
+}
+
+/** Several tokens after `position` others, all rows of the batch at the same position. */
+function attendMany(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  ringK: tf.Tensor,
+  ringV: tf.Tensor,
+  attrs: SlidingWindowAttentionAttrs,
+): tf.Tensor[] {
+  const position = attrs.positions[0] ?? 0;
+  const capacity = ringK.shape[1] ?? 0;
+  // The whole ring and not just what the first query sees: the new ring is cut from it too.
+  const known = Math.min(position, capacity);
+  const keys = tf.concat([inTimeOrder(ringK, position, known), k], 1);
+  const values = tf.concat([inTimeOrder(ringV, position, known), v], 1);
+  const end = position + (q.shape[1] ?? 0);
+  return [
+    attendInBlocks(q, keys, values, known, attrs),
+    asRing(keys, end, capacity),
+    asRing(values, end, capacity),
+  ];
+}
+
+/** The last `count` tokens of a ring that holds `position` tokens, oldest first. */
+function inTimeOrder(ring: tf.Tensor, position: number, count: number): tf.Tensor {
+  const [batch = 0, capacity = 0, heads = 0, dim = 0] = ring.shape;
+  const first = (position - count) % capacity;
+  const untilEnd = Math.min(count, capacity - first);
+  const cut = (at: number, size: number) =>
+    tf.slice(ring, [0, at, 0, 0], [batch, size, heads, dim]);
+  return untilEnd === count
+    ? cut(first, count)
+    : tf.concat([cut(first, untilEnd), cut(0, count - untilEnd)], 1);
+}
+
+/** The last tokens of `all` (B, K, Hkv, P), which ends at position `end`, at their slots. */
+function asRing(all: tf.Tensor, end: number, capacity: number): tf.Tensor {
+  const [batch = 0, count = 0, heads = 0, dim = 0] = all.shape;
+  const cut = (at: number, size: number) => tf.slice(all, [0, at, 0, 0], [batch, size, heads, dim]);
+  if (end <= capacity) {
+    const empty = capacity - end;
+    return tf.pad(cut(count - end, end), [
+      [0, 0],
+      [0, empty],
+      [0, 0],
+      [0, 0],
+    ]);
+  }
+  const wrapped = end % capacity;
+  if (wrapped === 0) return cut(count - capacity, capacity);
+  return tf.concat([cut(count - wrapped, wrapped), cut(count - capacity, capacity - wrapped)], 1);
+}
+
+/** One token, each row at its own position: write it to its slot, then attend to the slots in use. */
+function attendOne(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  ringK: tf.Tensor,
+  ringV: tf.Tensor,
+  { positions, scale }: SlidingWindowAttentionAttrs,
+): tf.Tensor[] {
+  const [batch = 0, capacity = 0, kvHeads = 0, dim = 0] = ringK.shape;
+  const heads = q.shape[2] ?? 0;
+  const slots = new Int32Array(batch * capacity);
+  const unused = new Float32Array(batch * capacity);
+  positions.forEach((position, row) => {
+    slots[row * capacity + (position % capacity)] = 1;
+    unused.fill(-1e30, row * capacity + Math.min(position + 1, capacity), (row + 1) * capacity);
+  });
+  const here = tf.cast(tf.tensor4d(slots, [batch, capacity, 1, 1], 'int32'), 'bool');
+  const write = (ring: tf.Tensor, token: tf.Tensor) =>
+    tf.where(tf.tile(here, [1, 1, kvHeads, dim]), tf.tile(token, [1, capacity, 1, 1]), ring);
+  const newK = write(ringK, k);
+  const newV = write(ringV, v);
+
+  const rows = tf.reshape(q, [batch, kvHeads, heads / kvHeads, dim]);
+  const scores = tf.mul(tf.matMul(rows, tf.transpose(newK, [0, 2, 3, 1])), scale);
+  const masked = tf.add(scores, tf.tensor4d(unused, [batch, 1, 1, capacity]));
+  const y = tf.matMul(tf.softmax(masked), tf.transpose(newV, [0, 2, 1, 3]));
+  return [tf.reshape(y, [batch, 1, heads, dim]), newK, newV];
+}

@@ -1,0 +1,196 @@
+// SsdScan from tfjs-core ops: chunks of matrix products for many tokens, the recurrence for one.
+//
+// Within a chunk, with a = dt A and s the running sum of a (arXiv 2405.21060, section 6):
+//   y[i] = sum over j <= i of exp(s[i] - s[j]) (C[i] . B[j]) dt[j] x[j]  +  exp(s[i]) state C[i]
+// Axes: M = batch x chunks, T tokens of a chunk, G groups, R heads of a group, P, N.
+import * as tf from '@tensorflow/tfjs-core';
+import type { SsdScanAttrs, SsdScanInputs } from '../../kernel_names.js';
+import { defineKernel } from '../../registry.js';
+import { softplus } from './activations.js';
+
+export const ssdScanKernel = defineKernel('SsdScan', (inputs, attrs) => {
+  const { y, state } =
+    inputs.x.shape[1] === 1 ? recurrentStep(inputs, attrs) : chunkedScan(inputs, attrs);
+  return attrs.returnState ? [y, state] : [y];
+});
+
+/** dt as the recurrence uses it: bias, softplus, limits. */
+export function effectiveDt(
+  { dt, dtBias }: Pick<SsdScanInputs, 'dt' | 'dtBias'>,
+  { dtSoftplus, dtMin, dtMax }: SsdScanAttrs,
+): tf.Tensor {
+  let t = dtBias ? tf.add(dt, dtBias) : tf.clone(dt);
+  if (dtSoftplus) t = softplus(t);
+  if (dtMin > 0) t = tf.maximum(t, dtMin);
+  if (dtMax < Number.POSITIVE_INFINITY) t = tf.minimum(t, dtMax);
+  return t;
+}
+
+export interface SsdSizes {
+  batch: number;
+  length: number;
+  /** Tokens of a chunk: chunkSize, or the length where that is shorter. */
+  T: number;
+  chunks: number;
+  M: number;
+  H: number;
+  G: number;
+  R: number;
+  P: number;
+  N: number;
+}
+
+export function ssdSizes({ x, B }: SsdScanInputs, { chunkSize }: SsdScanAttrs): SsdSizes {
+  const [batch = 0, length = 0, H = 0, P = 0] = x.shape;
+  const [, , G = 0, N = 0] = B.shape;
+  const T = Math.min(chunkSize, length);
+  const chunks = Math.ceil(length / T);
+  return { batch, length, T, chunks, M: batch * chunks, H, G, R: H / G, P, N };
+}
+
+/** (B, L, ...) as (M, T, ...), filled up with zeros: a dt of 0 neither decays nor adds. */
+export function inChunks(t: tf.Tensor, { T, chunks, length, M }: SsdSizes): tf.Tensor {
+  const missing = chunks * T - length;
+  const rest = t.shape.slice(2);
+  const none = rest.map((): [number, number] => [0, 0]);
+  const padded = missing === 0 ? t : tf.pad(t, [[0, 0], [0, missing], ...none]);
+  return tf.reshape(padded, [M, T, ...rest]);
+}
+
+/** The way back: (M, T, ...) as (B, L, ...). */
+export function fromChunks(t: tf.Tensor, { T, chunks, length, batch }: SsdSizes): tf.Tensor {
+  const rest = t.shape.slice(2);
+  const joined = tf.reshape(t, [batch, chunks * T, ...rest]);
+  const begin = joined.shape.map(() => 0);
+  return chunks * T === length ? joined : tf.slice(joined, begin, [batch, length, ...rest]);
+}
+
+/** The tensors of all chunks that both the scan and its gradient start from. */
+export interface ChunkTensors {
+  /** (M, G, R, T, P): dt x */
+  dtx: tf.Tensor;
+  /** (M, G, R, T): running sum of dt A, this token's included */
+  s: tf.Tensor;
+  /** (M, G, R, 1): the sum over the chunk */
+  total: tf.Tensor;
+  /** (M, G, R, T, T): exp(s[i] - s[j]) where j <= i, else 0 */
+  decay: tf.Tensor;
+  /** (M, G, T, N) */
+  B: tf.Tensor;
+  C: tf.Tensor;
+  /** (M, G, 1, T, T): C[i] . B[j] */
+  CB: tf.Tensor;
+}
+
+export function chunkTensors(inputs: SsdScanInputs, dt: tf.Tensor, sizes: SsdSizes): ChunkTensors {
+  const { M, T, G, R, P } = sizes;
+  const dtx = tf.mul(inputs.x, tf.expandDims(dt, -1));
+  const a = inChunks(tf.mul(dt, inputs.A), sizes);
+  const s = tf.cumsum(tf.transpose(tf.reshape(a, [M, T, G, R]), [0, 2, 3, 1]), 3);
+  const B = tf.transpose(inChunks(inputs.B, sizes), [0, 2, 1, 3]);
+  const C = tf.transpose(inChunks(inputs.C, sizes), [0, 2, 1, 3]);
+  // Masked before exp: above the diagonal s[i] - s[j] is positive and may overflow.
+  const differences = tf.sub(tf.expandDims(s, 4), tf.expandDims(s, 3));
+  return {
+    dtx: tf.transpose(tf.reshape(inChunks(dtx, sizes), [M, T, G, R, P]), [0, 2, 3, 1, 4]),
+    s,
+    total: tf.slice(s, [0, 0, 0, T - 1], [M, G, R, 1]),
+    decay: tf.exp(tf.add(differences, causalMask(T))),
+    B,
+    C,
+    CB: tf.expandDims(tf.matMul(C, B, false, true), 2),
+  };
+}
+
+/** (T, T): 0 where j <= i, a very negative number above the diagonal. */
+function causalMask(T: number): tf.Tensor {
+  const mask = new Float32Array(T * T);
+  for (let i = 0; i < T; i++) mask.fill(-1e30, i * T + i + 1, (i + 1) * T);
+  return tf.tensor2d(mask, [T, T]);
+}
+
+/** What the chunk adds to the state: sum over j of exp(total - s[j]) dt[j] x[j] B[j]^T, (M, G, R, P, N). */
+function stateContributions({ dtx, s, total, B }: ChunkTensors, sizes: SsdSizes): tf.Tensor {
+  const { M, T, G, R, P, N } = sizes;
+  const weighted = tf.mul(dtx, tf.expandDims(tf.exp(tf.sub(total, s)), -1));
+  // The heads of a group share B: they are rows of one product.
+  const rows = tf.reshape(tf.transpose(weighted, [0, 1, 2, 4, 3]), [M, G, R * P, T]);
+  return tf.reshape(tf.matMul(rows, B), [M, G, R, P, N]);
+}
+
+/**
+ * The states before each chunk, (M, G, R, P, N), and after the last, (B, G, R, P, N): a loop over
+ * chunks that only scales and adds.
+ */
+export function statesOfChunks(
+  tensors: ChunkTensors,
+  initial: tf.Tensor | undefined,
+  sizes: SsdSizes,
+): { before: tf.Tensor; last: tf.Tensor } {
+  const { batch, chunks, G, R, P, N, M } = sizes;
+  const contributions = tf.unstack(
+    tf.reshape(stateContributions(tensors, sizes), [batch, chunks, G * R, P, N]),
+    1,
+  );
+  const decays = tf.unstack(tf.reshape(tf.exp(tensors.total), [batch, chunks, G * R, 1, 1]), 1);
+  const before: tf.Tensor[] = [];
+  let state = initial ?? tf.zeros([batch, G * R, P, N]);
+  contributions.forEach((contribution, c) => {
+    before.push(state);
+    state = tf.add(tf.mul(state, decays[c] ?? 0), contribution);
+  });
+  return {
+    before: tf.reshape(tf.stack(before, 1), [M, G, R, P, N]),
+    last: tf.reshape(state, [batch, G, R, P, N]),
+  };
+}
+
+function chunkedScan(
+  inputs: SsdScanInputs,
+  attrs: SsdScanAttrs,
+): { y: tf.Tensor; state: tf.Tensor } {
+  const sizes = ssdSizes(inputs, attrs);
+  const { batch, M, T, G, R, H, P, N } = sizes;
+  const tensors = chunkTensors(inputs, effectiveDt(inputs, attrs), sizes);
+  const { before, last } = statesOfChunks(tensors, inputs.state, sizes);
+
+  const within = tf.matMul(tf.mul(tensors.decay, tensors.CB), tensors.dtx);
+  const states = tf.reshape(before, [M, G, R * P, N]);
+  const carried = tf.reshape(tf.matMul(states, tensors.C, false, true), [M, G, R, P, T]);
+  const fromState = tf.mul(
+    tf.transpose(carried, [0, 1, 2, 4, 3]),
+    tf.expandDims(tf.exp(tensors.s), -1),
+  );
+  const heads = tf.transpose(tf.add(within, fromState), [0, 3, 1, 2, 4]);
+  const y = fromChunks(tf.reshape(heads, [M, T, H, P]), sizes);
+  return { y: addSkip(y, inputs), state: tf.reshape(last, [batch, H, P, N]) };
+}
+
+/** One token: state = exp(dt A) state + dt x B^T, y = state C. */
+function recurrentStep(
+  inputs: SsdScanInputs,
+  attrs: SsdScanAttrs,
+): { y: tf.Tensor; state: tf.Tensor } {
+  const { batch, G, R, H, P, N } = ssdSizes(inputs, attrs);
+  const dt = tf.reshape(effectiveDt(inputs, attrs), [batch, G, R, 1, 1]);
+  const x = tf.reshape(inputs.x, [batch, G, R, P, 1]);
+  const B = tf.reshape(inputs.B, [batch, G, 1, 1, N]);
+  const C = tf.reshape(inputs.C, [batch, G, 1, 1, N]);
+  let state = tf.mul(tf.mul(x, dt), B);
+  if (inputs.state) {
+    const decay = tf.exp(tf.mul(dt, tf.reshape(inputs.A, [1, G, R, 1, 1])));
+    state = tf.add(tf.mul(tf.reshape(inputs.state, [batch, G, R, P, N]), decay), state);
+  }
+  const y = tf.reshape(tf.sum(tf.mul(state, C), -1), [batch, 1, H, P]);
+  return { y: addSkip(y, inputs), state: tf.reshape(state, [batch, H, P, N]) };
+}
+
+/** y + D x */
+function addSkip(y: tf.Tensor, { x, D }: SsdScanInputs): tf.Tensor {
+  return D ? tf.add(y, tf.mul(x, skipOf(D))) : y;
+}
+
+/** D as it multiplies (B, L, H, P): (H, 1) or (H, P). */
+export function skipOf(D: tf.Tensor): tf.Tensor {
+  return D.rank === 1 ? tf.expandDims(D, -1) : D;
+}

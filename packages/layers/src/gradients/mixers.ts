@@ -1,0 +1,74 @@
+// Gradients of the fused mixers: the forward once more from the primitives, then back through them.
+// The ops record the primitives themselves while a tape is open; this serves who runs the kernels
+// directly, and saves nothing but the inputs.
+import * as tf from '@tensorflow/tfjs-core';
+import { decomposeGatedMLP } from '../backends/composed/gated_mlp.js';
+import { decomposeMamba2Mixer } from '../backends/composed/mamba2_mixer.js';
+import { defineGradient } from '../registry.js';
+import { gradientsOf } from './outputs.js';
+
+defineGradient(
+  'Mamba2Mixer',
+  [
+    'x',
+    'residual',
+    'inProj',
+    'inProj.scales',
+    'inProj.offsets',
+    'inProjBias',
+    'convWeight',
+    'convBias',
+    'dtBias',
+    'A',
+    'D',
+    'normWeight',
+    'outProj',
+    'outProj.scales',
+    'outProj.offsets',
+    'outProjBias',
+    'convState',
+    'ssmState',
+  ],
+  (dys, inputs, attrs) => recomputed(dys, inputs, () => decomposeMamba2Mixer(inputs, attrs)),
+);
+
+defineGradient(
+  'GatedMLP',
+  [
+    'x',
+    'residual',
+    'inProj',
+    'inProj.scales',
+    'inProj.offsets',
+    'inProjBias',
+    'gateProj',
+    'gateProj.scales',
+    'gateProj.offsets',
+    'gateProjBias',
+    'normWeight',
+    'outProj',
+    'outProj.scales',
+    'outProj.offsets',
+    'outProjBias',
+  ],
+  (dys, inputs, attrs) => recomputed(dys, inputs, () => [decomposeGatedMLP(inputs, attrs)]),
+);
+
+function recomputed(
+  dys: readonly tf.Tensor[],
+  inputs: tf.NamedTensorMap,
+  run: () => tf.Tensor[],
+): Record<string, () => tf.Tensor> {
+  const { state } = tf.engine();
+  // tfjs is walking its tape just now, and a gradient within would leave another in its place.
+  const outerTape = state.activeTape;
+  try {
+    const { grads } = tf.engine().gradients(() => {
+      const terms = run().map((y, i) => tf.sum(tf.mul(y, dys[i] ?? 0)));
+      return tf.addN(terms);
+    }, Object.values(inputs));
+    return gradientsOf(Object.keys(inputs), grads);
+  } finally {
+    state.activeTape = outerTape;
+  }
+}

@@ -1,0 +1,22 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { activateGrad } from '../backends/composed/activations.js';
+import { requireRows } from '../backends/composed/packed_matmul.js';
+import { defineGradient, output, runKernel1 } from '../registry.js';
+
+const names = ['x', 'weight', 'bias', 'residual', 'weight.scales', 'weight.offsets'] as const;
+
+defineGradient('PackedMatMul', names, (dys, { x, weight, bias }, attrs) => {
+  requireRows('PackedMatMul gradient', attrs.weight);
+  const dy = output(dys, 0);
+  const [outFeatures = 0, inFeatures = 0] = attrs.weight.shape;
+  const linear = () =>
+    runKernel1('PackedMatMul', { x, weight, bias }, { ...attrs, activation: 'linear' });
+  const dLinear = attrs.activation === 'linear' ? dy : activateGrad(linear(), dy, attrs.activation);
+  const rows = tf.reshape(dLinear, [-1, outFeatures]);
+  return {
+    x: () => tf.reshape(tf.matMul(rows, weight), x.shape),
+    weight: () => tf.matMul(rows, tf.reshape(x, [-1, inFeatures]), true, false),
+    bias: () => tf.sum(rows, 0),
+    residual: () => dy,
+  };
+});

@@ -1,0 +1,38 @@
+// @rene-js/layers: Mamba-2, sliding-window attention and MLP layers as custom tfjs ops.
+import './backends/composed/register_all_kernels.js';
+import './gradients/register_all_gradients.js';
+
+export { BackendError, InvalidArgumentError, ReneError } from './errors.js';
+export type { Activation, KernelName, Kernels } from './kernel_names.js';
+export * as initializers from './layers/initializers.js';
+export { type Parameter, type ParameterSpec, Parameters, under } from './layers/parameters.js';
+export { type CausalConv1dOptions, causalConv1d } from './ops/causal_conv1d.js';
+export { crossEntropy } from './ops/cross_entropy.js';
+export { embeddingLookup } from './ops/embedding_lookup.js';
+export { gatedActivation } from './ops/gated_activation.js';
+export { type GatedMLPOptions, type GatedMLPWeights, gatedMLP } from './ops/gated_mlp.js';
+export { type GatedRmsNormOptions, gatedRmsNorm } from './ops/gated_rms_norm.js';
+export { type Mamba2MixerSizes, type Mamba2MixerWeights, mamba2Mixer } from './ops/mamba2_mixer.js';
+export { type PackedMatMulOptions, packedMatMul } from './ops/packed_matmul.js';
+export { rmsNorm } from './ops/rms_norm.js';
+export {
+  type KVRing,
+  type SlidingWindowAttentionOptions,
+  slidingWindowAttention,
+} from './ops/sliding_window_attention.js';
+export { type SsdScanOptions, ssdScan } from './ops/ssd_scan.js';
+export {
+  disposeWeight,
+  type PackedWeight,
+  rowsWeight,
+  type WeightFormat,
+} from './weights/packed_weight.js';
+export {
+  readAsF32,
+  registerWeightPacker,
+  type StoredDType,
+  type StoredMatrix,
+  type WeightPacker,
+  weightPacker,
+  widen,
+} from './weights/packing.js';

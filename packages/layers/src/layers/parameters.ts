@@ -1,0 +1,63 @@
+// What a layer's parameters are called, how large they are, how they start; and the loaded ones.
+import * as tf from '@tensorflow/tfjs-core';
+import { ReneError } from '../errors.js';
+import { disposeWeight, type PackedWeight } from '../weights/packed_weight.js';
+import type { Initializer } from './initializers.js';
+
+/** A parameter as a checkpoint names it. */
+export interface ParameterSpec {
+  readonly name: string;
+  /** The shape in the checkpoint file. */
+  readonly shape: readonly number[];
+  /** A 'matrix' is packed by the backend, in any weight format; a 'vector' stays a f32 tensor. */
+  readonly kind: 'matrix' | 'vector';
+  readonly init: Initializer;
+}
+
+/** Puts a layer's parameters under a prefix: 'weight' of 'mixer.in_proj.' is 'mixer.in_proj.weight'. */
+export function under(prefix: string, specs: readonly ParameterSpec[]): ParameterSpec[] {
+  return specs.map((spec) => ({ ...spec, name: prefix + spec.name }));
+}
+
+export type Parameter = PackedWeight | tf.Tensor;
+
+/** Loaded parameters by name. Layers take theirs from it and hold them; whoever made it frees it. */
+export class Parameters {
+  constructor(
+    private readonly entries: ReadonlyMap<string, Parameter>,
+    private readonly prefix = '',
+  ) {}
+
+  /** The parameters whose names start with `prefix`, without it. */
+  scope(prefix: string): Parameters {
+    return new Parameters(this.entries, this.prefix + prefix);
+  }
+
+  has(name: string): boolean {
+    return this.entries.has(this.prefix + name);
+  }
+
+  matrix(name: string): PackedWeight {
+    const parameter = this.entries.get(this.prefix + name);
+    if (parameter && !(parameter instanceof tf.Tensor)) return parameter;
+    throw new ReneError(`no weight matrix named ${this.prefix}${name} was loaded`);
+  }
+
+  vector(name: string): tf.Tensor {
+    const parameter = this.entries.get(this.prefix + name);
+    if (parameter instanceof tf.Tensor) return parameter;
+    throw new ReneError(`no parameter tensor named ${this.prefix}${name} was loaded`);
+  }
+
+  optionalVector(name: string): tf.Tensor | undefined {
+    return this.has(name) ? this.vector(name) : undefined;
+  }
+
+  /** Frees every parameter, whatever the scope. */
+  dispose(): void {
+    for (const parameter of this.entries.values()) {
+      if (parameter instanceof tf.Tensor) parameter.dispose();
+      else disposeWeight(parameter);
+    }
+  }
+}

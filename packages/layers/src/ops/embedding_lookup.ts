@@ -1,0 +1,28 @@
+// embeddingLookup: rows of a packed table, one a token id.
+import type * as tf from '@tensorflow/tfjs-core';
+import { InvalidArgumentError } from '../errors.js';
+import { runKernel1 } from '../registry.js';
+import {
+  type PackedWeight,
+  packedWeightAttrs,
+  packedWeightInputs,
+} from '../weights/packed_weight.js';
+
+/**
+ * The rows of `table` that `ids` name. Ids are not checked against the table here (that would read
+ * them back from the device); the model checks them where they come in.
+ *
+ * @param ids int32, any shape
+ * @param table packed, of shape (rows, dModel)
+ * @returns ids' shape with a last axis of dModel
+ */
+export function embeddingLookup(ids: tf.Tensor, table: PackedWeight): tf.Tensor {
+  if (ids.dtype !== 'int32') {
+    throw new InvalidArgumentError('embeddingLookup: ids', 'int32', ids.dtype);
+  }
+  return runKernel1(
+    'EmbeddingLookup',
+    { ids, ...packedWeightInputs('weight', table) },
+    { weight: packedWeightAttrs(table) },
+  );
+}

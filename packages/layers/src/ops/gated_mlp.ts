@@ -1,0 +1,66 @@
+// gatedMLP: a whole MLP, gated or not, as one op, so that a backend may fuse it.
+import type * as tf from '@tensorflow/tfjs-core';
+import { decomposeGatedMLP } from '../backends/composed/gated_mlp.js';
+import type { Activation, GatedMLPAttrs, GatedMLPInputs } from '../kernel_names.js';
+import { isTapeOpen, runKernel1 } from '../registry.js';
+import {
+  type PackedWeight,
+  packedWeightAttrs,
+  packedWeightInputs,
+} from '../weights/packed_weight.js';
+import { checkLastAxis, ShapeChecker } from './checks.js';
+
+export interface GatedMLPWeights {
+  /** (hidden, dModel) */
+  inProj: PackedWeight;
+  inProjBias?: tf.Tensor | undefined;
+  /** (hidden, dModel); without it the MLP is not gated. */
+  gateProj?: PackedWeight | undefined;
+  gateProjBias?: tf.Tensor | undefined;
+  /** (hidden): an RMS norm before outProj. */
+  normWeight?: tf.Tensor | undefined;
+  /** (dModel, hidden) */
+  outProj: PackedWeight;
+  outProjBias?: tf.Tensor | undefined;
+}
+
+export interface GatedMLPOptions {
+  /** 'silu' (SwiGLU) unless given; 'gelu' is the exact one. */
+  activation?: Activation;
+  /** Of the inner norm; 1e-5 unless given. */
+  eps?: number;
+  /** (..., dModel), added to the output. */
+  residual?: tf.Tensor | undefined;
+}
+
+/**
+ * outProj(norm(activation(inProj x) * gateProj x)) + residual.
+ *
+ * @param x (..., dModel)
+ * @returns (..., dModel)
+ */
+export function gatedMLP(
+  x: tf.Tensor,
+  weights: GatedMLPWeights,
+  { activation = 'silu', eps = 1e-5, residual }: GatedMLPOptions = {},
+): tf.Tensor {
+  const { inProj, gateProj, outProj, ...tensors } = weights;
+  checkLastAxis('gatedMLP: x', x, inProj.shape[1]);
+  if (residual) new ShapeChecker('gatedMLP').check('residual', residual, x.shape);
+  const inputs: GatedMLPInputs = {
+    x,
+    ...packedWeightInputs('inProj', inProj),
+    ...(gateProj && packedWeightInputs('gateProj', gateProj)),
+    ...packedWeightInputs('outProj', outProj),
+    ...tensors,
+    ...(residual && { residual }),
+  };
+  const attrs: GatedMLPAttrs = {
+    inProj: packedWeightAttrs(inProj),
+    ...(gateProj && { gateProj: packedWeightAttrs(gateProj) }),
+    outProj: packedWeightAttrs(outProj),
+    activation,
+    eps,
+  };
+  return isTapeOpen() ? decomposeGatedMLP(inputs, attrs) : runKernel1('GatedMLP', inputs, attrs);
+}

@@ -1,0 +1,73 @@
+// mamba2Mixer: a whole Mamba-2 mixer as one op, so that a backend may fuse it.
+import type * as tf from '@tensorflow/tfjs-core';
+import { decomposeMamba2Mixer } from '../backends/composed/mamba2_mixer.js';
+import type { Mamba2MixerAttrs, Mamba2MixerInputs } from '../kernel_names.js';
+import { isTapeOpen, output, runKernel } from '../registry.js';
+import {
+  type PackedWeight,
+  packedWeightAttrs,
+  packedWeightInputs,
+} from '../weights/packed_weight.js';
+import { checkLastAxis, ShapeChecker } from './checks.js';
+
+/** The weights of a mixer. convDim = dSsm + 2 nGroups dState, H = dSsm / headDim. */
+export interface Mamba2MixerWeights {
+  /** (2 dInner + 2 nGroups dState + H, dModel): rows z0, x0, z, x, B, C, dt. */
+  inProj: PackedWeight;
+  inProjBias?: tf.Tensor | undefined;
+  /** (convDim, dConv) */
+  convWeight: tf.Tensor;
+  convBias?: tf.Tensor | undefined;
+  /** (H) */
+  dtBias: tf.Tensor;
+  /** (H), negative */
+  A: tf.Tensor;
+  /** (H) or (H, headDim) */
+  D: tf.Tensor;
+  /** (dSsm); without it the scan's output is gated but not normalised. */
+  normWeight?: tf.Tensor | undefined;
+  /** (dModel, dInner) */
+  outProj: PackedWeight;
+  outProjBias?: tf.Tensor | undefined;
+}
+
+export type Mamba2MixerSizes = Omit<Mamba2MixerAttrs, 'inProj' | 'outProj'>;
+
+/**
+ * The Mamba-2 mixer: in_proj, causal convolution, scan, gated norm, out_proj.
+ *
+ * @param x (B, L, dModel)
+ * @param state convState (B, dConv, convDim) and ssmState (B, H, headDim, dState) before x
+ * @param residual (B, L, dModel), added to the output
+ * @returns y (B, L, dModel) and, if a state was given, the states after x
+ */
+export function mamba2Mixer(
+  x: tf.Tensor,
+  weights: Mamba2MixerWeights,
+  sizes: Mamba2MixerSizes,
+  state?: { convState: tf.Tensor; ssmState: tf.Tensor },
+  residual?: tf.Tensor,
+): { y: tf.Tensor; convState?: tf.Tensor; ssmState?: tf.Tensor } {
+  const { inProj, outProj, ...tensors } = weights;
+  checkLastAxis('mamba2Mixer: x', x, inProj.shape[1]);
+  if (residual) new ShapeChecker('mamba2Mixer').check('residual', residual, x.shape);
+  const inputs: Mamba2MixerInputs = {
+    x,
+    ...packedWeightInputs('inProj', inProj),
+    ...packedWeightInputs('outProj', outProj),
+    ...tensors,
+    ...state,
+    ...(residual && { residual }),
+  };
+  const attrs: Mamba2MixerAttrs = {
+    ...sizes,
+    inProj: packedWeightAttrs(inProj),
+    outProj: packedWeightAttrs(outProj),
+  };
+  // On a tape the primitives are recorded themselves, so that nothing is computed twice.
+  const outputs = isTapeOpen()
+    ? decomposeMamba2Mixer(inputs, attrs)
+    : runKernel('Mamba2Mixer', inputs, attrs);
+  const y = output(outputs, 0);
+  return state ? { y, convState: output(outputs, 1), ssmState: output(outputs, 2) } : { y };
+}

@@ -1,0 +1,54 @@
+// packedMatMul: a linear map by a packed weight, with bias, activation and residual fused in.
+import * as tf from '@tensorflow/tfjs-core';
+import type { Activation } from '../kernel_names.js';
+import { isTapeOpen, runKernel1 } from '../registry.js';
+import {
+  type PackedWeight,
+  packedWeightAttrs,
+  packedWeightInputs,
+} from '../weights/packed_weight.js';
+import { checkLastAxis, ShapeChecker } from './checks.js';
+import { gatedActivation } from './gated_activation.js';
+
+export interface PackedMatMulOptions {
+  /** (outFeatures) */
+  bias?: tf.Tensor | undefined;
+  /** Applied after the bias. 'linear' unless given. */
+  activation?: Activation;
+  /** (..., outFeatures), added last. */
+  residual?: tf.Tensor | undefined;
+}
+
+/**
+ * y = activation(x weight^T + bias) + residual.
+ *
+ * @param x (..., inFeatures)
+ * @param weight packed, of shape (outFeatures, inFeatures)
+ * @returns (..., outFeatures)
+ */
+export function packedMatMul(
+  x: tf.Tensor,
+  weight: PackedWeight,
+  { bias, activation = 'linear', residual }: PackedMatMulOptions = {},
+): tf.Tensor {
+  const [outFeatures, inFeatures] = weight.shape;
+  checkLastAxis('packedMatMul: x', x, inFeatures);
+  const shapes = new ShapeChecker('packedMatMul');
+  if (bias) shapes.check('bias', bias, [outFeatures]);
+  if (residual) shapes.check('residual', residual, [...x.shape.slice(0, -1), outFeatures]);
+  if (activation !== 'linear' && isTapeOpen()) {
+    // Apart, so that the gradient need not compute the product again to know its sign.
+    const y = gatedActivation(packedMatMul(x, weight, { bias }), null, activation);
+    return residual ? tf.add(y, residual) : y;
+  }
+  return runKernel1(
+    'PackedMatMul',
+    {
+      x,
+      ...packedWeightInputs('weight', weight),
+      ...(bias && { bias }),
+      ...(residual && { residual }),
+    },
+    { weight: packedWeightAttrs(weight), activation },
+  );
+}

@@ -1,0 +1,113 @@
+// slidingWindowAttention: causal attention to a window of tokens, with the keys and values in a ring.
+import * as tf from '@tensorflow/tfjs-core';
+import { InvalidArgumentError } from '../errors.js';
+import { output, runKernel } from '../registry.js';
+import { checkInteger, ShapeChecker } from './checks.js';
+
+/** Keys and values of the tokens seen so far: that of position t stands at slot t mod capacity. */
+export interface KVRing {
+  /** (B, capacity, Hkv, P) */
+  k: tf.Tensor;
+  /** (B, capacity, Hkv, P) */
+  v: tf.Tensor;
+  /** Tokens seen by each row of the batch. */
+  positions: readonly number[];
+}
+
+export interface SlidingWindowAttentionOptions {
+  /** Keys that a token sees, itself included; null or absent: all before it. */
+  window?: number | null;
+  /** Factor on the scores; 1 / sqrt(P) unless given. */
+  scale?: number;
+  /** The tokens before q; without it q starts the text and no ring is returned. */
+  ring?: KVRing | undefined;
+}
+
+/**
+ * softmax(scale q k^T) v, where token i sees tokens i - window + 1 ... i. No positional encoding.
+ * Query head h reads key head floor(h / (H / Hkv)). Memory grows with length x window, never with
+ * length x length.
+ *
+ * @param q (B, L, H, P)
+ * @param k (B, L, Hkv, P)
+ * @param v (B, L, Hkv, P)
+ * @returns y (B, L, H, P) and, if a ring was given, the ring after these tokens
+ */
+export function slidingWindowAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  { window, scale, ring }: SlidingWindowAttentionOptions = {},
+): { y: tf.Tensor; ring?: KVRing } {
+  const shapes = new ShapeChecker('slidingWindowAttention');
+  shapes.check('q', q, ['B', 'L', 'H', 'P']);
+  shapes.check('k', k, ['B', 'L', 'Hkv', 'P']);
+  shapes.check('v', v, ['B', 'L', 'Hkv', 'P']);
+  if (shapes.size('H') % shapes.size('Hkv') !== 0) {
+    throw new InvalidArgumentError(
+      'slidingWindowAttention: k',
+      `a number of heads that divides the ${shapes.size('H')} query heads`,
+      String(shapes.size('Hkv')),
+    );
+  }
+  if (window != null) checkInteger('slidingWindowAttention: window', window, 1);
+  const attrs = {
+    window: window ?? Number.POSITIVE_INFINITY,
+    scale: scale ?? 1 / Math.sqrt(shapes.size('P')),
+  };
+  if (!ring) {
+    const outputs = runKernel('SlidingWindowAttention', { q, k, v }, { ...attrs, positions: [] });
+    return { y: output(outputs, 0) };
+  }
+  shapes.check('ring.k', ring.k, ['B', 'C', 'Hkv', 'P']);
+  shapes.check('ring.v', ring.v, ['B', 'C', 'Hkv', 'P']);
+  checkPositions(ring.positions, shapes.size('B'));
+  const length = shapes.size('L');
+  const positions = [...ring.positions];
+  const needed = Math.min(attrs.window, Math.max(...positions) + length);
+  const [ringK, ringV] = ringOfCapacity(ring, needed, attrs.window);
+  const outputs = runKernel(
+    'SlidingWindowAttention',
+    { q, k, v, ringK, ringV },
+    { ...attrs, positions },
+  );
+  // A grown copy of the ring is ours to free; the caller's own ring is the caller's.
+  if (ringK !== ring.k) tf.dispose([ringK, ringV]);
+  return {
+    y: output(outputs, 0),
+    ring: {
+      k: output(outputs, 1),
+      v: output(outputs, 2),
+      positions: positions.map((p) => p + length),
+    },
+  };
+}
+
+function checkPositions(positions: readonly number[], batch: number): void {
+  if (positions.length !== batch) {
+    throw new InvalidArgumentError(
+      'slidingWindowAttention: ring.positions',
+      `one for each of the ${batch} rows`,
+      String(positions.length),
+    );
+  }
+  for (const p of positions) checkInteger('slidingWindowAttention: ring.positions', p, 0);
+}
+
+/**
+ * The ring with room for `needed` tokens, at least doubled when it must grow, never beyond the
+ * window. While a ring can still grow it has not wrapped, so slots stay where they are.
+ */
+function ringOfCapacity(ring: KVRing, needed: number, window: number): [tf.Tensor, tf.Tensor] {
+  const capacity = ring.k.shape[1] ?? 0;
+  if (capacity >= needed) return [ring.k, ring.v];
+  const grown = Math.min(window, Math.max(needed, 2 * capacity));
+  const grow = (t: tf.Tensor) =>
+    tf.pad(t, [
+      [0, 0],
+      [0, grown - capacity],
+      [0, 0],
+      [0, 0],
+    ]);
+  return [grow(ring.k), grow(ring.v)];
+}

@@ -1,0 +1,128 @@
+// The seam to tfjs's kernel registry: typed on our side, maps of strings on theirs.
+//
+// A kernel that the current backend lacks is run composed (from tfjs-core ops), so every op works
+// on every tfjs backend.
+import * as tf from '@tensorflow/tfjs-core';
+import type { KernelAttrs, KernelInputs, KernelName } from './kernel_names.js';
+
+/** A kernel without the backend that it is registered for. */
+export interface KernelSpec {
+  readonly kernelName: KernelName;
+  readonly kernelFunc: tf.KernelFunc;
+}
+
+/** Describes a kernel for the registry. Its intermediate tensors are disposed, its outputs are not. */
+export function defineKernel<K extends KernelName>(
+  kernelName: K,
+  run: (inputs: KernelInputs<K>, attrs: KernelAttrs<K>) => tf.Tensor | tf.Tensor[],
+): KernelSpec {
+  return {
+    kernelName,
+    // tfjs types what a kernel gets as maps of anything; Kernels says what they hold.
+    kernelFunc: ({ inputs, attrs }) =>
+      tf.tidy(() => run(present(inputs) as KernelInputs<K>, attrs as KernelAttrs<K>)),
+  };
+}
+
+const gradientInputs = new Map<string, readonly string[]>();
+
+/**
+ * Registers the gradient of a kernel.
+ *
+ * @param inputNames every input that the kernel can have; those a call leaves out are undefined.
+ * @param gradient gets one dy an output; returns a function for each input that can be asked for.
+ */
+export function defineGradient<K extends KernelName>(
+  kernelName: K,
+  inputNames: readonly (keyof KernelInputs<K> & string)[],
+  gradient: (
+    dys: tf.Tensor[],
+    inputs: KernelInputs<K>,
+    attrs: KernelAttrs<K>,
+  ) => Record<string, () => tf.Tensor>,
+): void {
+  gradientInputs.set(kernelName, inputNames);
+  tf.registerGradient({
+    kernelName,
+    inputsToSave: [...inputNames],
+    gradFunc: (dy, saved, attrs) => {
+      const named = Object.fromEntries(inputNames.map((name, i) => [name, saved[i]]));
+      return gradient(
+        Array.isArray(dy) ? dy : [dy],
+        present(named) as KernelInputs<K>,
+        attrs as KernelAttrs<K>,
+      );
+    },
+  });
+}
+
+/** True while a gradient is being recorded (inside tf.grads, tf.variableGrads and their kin). */
+export function isTapeOpen(): boolean {
+  const { gradientDepth, kernelDepth } = tf.engine().state;
+  return gradientDepth > 0 && kernelDepth === 0;
+}
+
+/** Runs a custom kernel on the current backend, composed if the backend has none of its own. */
+export function runKernel<K extends KernelName>(
+  kernelName: K,
+  inputs: KernelInputs<K>,
+  attrs: KernelAttrs<K>,
+): tf.Tensor[] {
+  ensureKernels();
+  const given = isTapeOpen() ? withPlaceholders(kernelName, inputs) : present(inputs);
+  const outputs = tf.engine().runKernel<tf.Tensor | tf.Tensor[]>(kernelName, given, attrs);
+  return Array.isArray(outputs) ? outputs : [outputs];
+}
+
+/** runKernel for kernels of one output. */
+export function runKernel1<K extends KernelName>(
+  kernelName: K,
+  inputs: KernelInputs<K>,
+  attrs: KernelAttrs<K>,
+): tf.Tensor {
+  return output(runKernel(kernelName, inputs, attrs), 0);
+}
+
+/** The i-th output of a kernel, which must be there. */
+export function output(outputs: readonly tf.Tensor[], i: number): tf.Tensor {
+  const tensor = outputs[i];
+  if (tensor === undefined)
+    throw new Error(`kernel returned ${outputs.length} outputs, not ${i + 1}`);
+  return tensor;
+}
+
+const composed: KernelSpec[] = [];
+const completeBackends = new Set<string>();
+
+/** Makes kernels available to every backend that has none of its own by that name. */
+export function registerComposed(kernels: readonly KernelSpec[]): void {
+  composed.push(...kernels);
+}
+
+function ensureKernels(): void {
+  tf.backend(); // before its first use tfjs has no backend, and this chooses one
+  const backendName = tf.getBackend();
+  if (completeBackends.has(backendName)) return;
+  for (const { kernelName, kernelFunc } of composed) {
+    if (tf.getKernel(kernelName, backendName) == null) {
+      tf.registerKernel({ kernelName, backendName, kernelFunc });
+    }
+  }
+  completeBackends.add(backendName);
+}
+
+/** tfjs saves a gradient's inputs by name and cannot skip one: an absent input is an empty tensor. */
+function withPlaceholders(kernelName: string, inputs: object): tf.NamedTensorMap {
+  const given = present(inputs);
+  for (const name of gradientInputs.get(kernelName) ?? []) given[name] ??= tf.tensor1d([]);
+  return given;
+}
+
+/** The inputs that are there: neither undefined nor a placeholder. */
+function present(inputs: object): tf.NamedTensorMap {
+  const given: tf.NamedTensorMap = {};
+  for (const [name, tensor] of Object.entries(inputs)) {
+    if (tensor instanceof tf.Tensor && tensor.size > 0) given[name] = tensor;
+  }
+  return given;
+}

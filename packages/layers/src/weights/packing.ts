@@ -1,0 +1,97 @@
+// How matrices get from a file into a backend's packed form and back. One packer a backend.
+import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../errors.js';
+import { type PackedWeight, rowsWeight, type WeightFormat } from './packed_weight.js';
+
+export type StoredDType = 'F32' | 'F16' | 'BF16';
+
+/** A row-major matrix somewhere else (a file, an array), read a range of rows at a time. */
+export interface StoredMatrix {
+  readonly shape: readonly [rows: number, columns: number];
+  readonly dtype: StoredDType;
+  /** Little-endian bytes of rows [first, first + count). */
+  readRows(first: number, count: number): Promise<Uint8Array> | Uint8Array;
+}
+
+export interface WeightPacker {
+  /** Formats that this backend holds in memory as they are. */
+  readonly formats: readonly WeightFormat[];
+  pack(matrix: StoredMatrix, format: WeightFormat, groupSize: number): Promise<PackedWeight>;
+  /** The matrix as row-major f32. */
+  unpack(weight: PackedWeight): Promise<Float32Array>;
+}
+
+const packers = new Map<string, WeightPacker>();
+
+export function registerWeightPacker(backendName: string, packer: WeightPacker): void {
+  packers.set(backendName, packer);
+}
+
+/** The packer of the current backend; the plain one, f32 rows, where it has none of its own. */
+export function weightPacker(): WeightPacker {
+  return packers.get(tf.getBackend()) ?? rowsPacker;
+}
+
+/** Rows read from the file at a time, so that a large matrix is never in memory twice. */
+const PIECE_BYTES = 16 << 20;
+
+/** Any stored dtype becomes one plain f32 tensor. */
+const rowsPacker: WeightPacker = {
+  formats: ['f32'],
+  async pack(matrix, format) {
+    if (format !== 'f32') {
+      throw new BackendError(
+        `the backend '${tf.getBackend()}' holds weights as f32 only, not ${format}`,
+      );
+    }
+    return rowsWeight(tf.keep(tf.tensor2d(await readAsF32(matrix), [...matrix.shape])));
+  },
+  async unpack(weight) {
+    const [tensor] = weight.tensors;
+    const values = await tensor?.data();
+    if (!(values instanceof Float32Array)) throw new BackendError('a rows weight is not f32');
+    return values;
+  },
+};
+
+/** The whole matrix, converted while it is read. */
+export async function readAsF32(matrix: StoredMatrix): Promise<Float32Array> {
+  const [rows, columns] = matrix.shape;
+  const values = new Float32Array(rows * columns);
+  const rowBytes = columns * (matrix.dtype === 'F32' ? 4 : 2);
+  const piece = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
+  for (let first = 0; first < rows; first += piece) {
+    const count = Math.min(piece, rows - first);
+    const bytes = await matrix.readRows(first, count);
+    widen(bytes, matrix.dtype, values.subarray(first * columns, (first + count) * columns));
+  }
+  return values;
+}
+
+/** Little-endian F32, F16 or BF16 bytes as f32 values; exact. */
+export function widen(bytes: Uint8Array, dtype: StoredDType, values: Float32Array): void {
+  if (dtype === 'F32') {
+    new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(bytes);
+    return;
+  }
+  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  const halves = new Uint16Array(aligned.buffer, aligned.byteOffset, values.length);
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < halves.length; i++) {
+    const half = halves[i] ?? 0;
+    bits[i] = dtype === 'BF16' ? half << 16 : f16Bits(half);
+  }
+}
+
+/** The bits of the f32 that equals a half-precision number. */
+function f16Bits(half: number): number {
+  const sign = (half & 0x8000) << 16;
+  const exponent = (half >> 10) & 0x1f;
+  const mantissa = half & 0x3ff;
+  if (exponent === 31) return sign | 0x7f800000 | (mantissa << 13);
+  if (exponent > 0) return sign | ((exponent + 112) << 23) | (mantissa << 13);
+  if (mantissa === 0) return sign;
+  // Subnormal: shift up until the hidden bit appears.
+  const shift = Math.clz32(mantissa) - 21;
+  return sign | ((113 - shift) << 23) | (((mantissa << shift) & 0x3ff) << 13);
+}

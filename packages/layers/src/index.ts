@@ -2,9 +2,11 @@
 import './backends/composed/register_all_kernels.js';
 import './gradients/register_all_gradients.js';
 
+export { useBackend } from './backends/use_backend.js';
 export { BackendError, InvalidArgumentError, ReneError } from './errors.js';
 export type { Activation, KernelName, Kernels } from './kernel_names.js';
 export * as initializers from './layers/initializers.js';
+export { LayerNorm, layerNorm } from './layers/layer_norm.js';
 export { type Parameter, type ParameterSpec, Parameters, under } from './layers/parameters.js';
 export { type CausalConv1dOptions, causalConv1d } from './ops/causal_conv1d.js';
 export { crossEntropy } from './ops/cross_entropy.js';

@@ -1,0 +1,55 @@
+// Finds an installed tfjs-node-gpu or tfjs-node and loads it; it registers the backend 'tensorflow'.
+import { createRequire } from 'node:module';
+import util from 'node:util';
+import { BackendError } from '../../errors.js';
+
+const packages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
+
+/** The TensorFlow packages that are installed where this program runs, the GPU one first. */
+export function installedTensorflow(): string[] {
+  const places = [createRequire(import.meta.url), createRequire(`${process.cwd()}/`)];
+  return packages.flatMap((name) => {
+    for (const place of places) {
+      try {
+        return [place.resolve(name)];
+      } catch {
+        // Not installed there.
+      }
+    }
+    return [];
+  });
+}
+
+/**
+ * Loads the first installed package.
+ *
+ * @throws BackendError that says what to install, or why what is installed does not load
+ */
+export async function loadTensorflow(): Promise<void> {
+  const [entry] = installedTensorflow();
+  if (!entry) {
+    throw new BackendError(
+      "the backend 'tensorflow' needs the package @tensorflow/tfjs-node-gpu (an NVIDIA GPU with " +
+        'CUDA 11.2 and cuDNN 8.1) or @tensorflow/tfjs-node (CPU): npm install @tensorflow/tfjs-node-gpu',
+    );
+  }
+  restoreRemovedUtil();
+  try {
+    createRequire(import.meta.url)(entry);
+  } catch (cause) {
+    throw new BackendError(
+      `${entry} is installed but does not load. It needs its native binding (run its install ` +
+        'script: npm rebuild) and, for a GPU, CUDA 11.2 and cuDNN 8.1. ' +
+        `Its own words: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}
+
+/** tfjs-node 4.22 calls util.isNullOrUndefined, which Node 23 removed. */
+export function restoreRemovedUtil(target: object = util): void {
+  if ('isNullOrUndefined' in target) return;
+  Object.defineProperty(target, 'isNullOrUndefined', {
+    value: (value: unknown) => value === null || value === undefined,
+  });
+}

@@ -1,0 +1,59 @@
+// Chooses the tfjs backend by name and loads what it needs.
+import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../errors.js';
+
+/** Backends that this project loads by itself. Any other must have been registered by its package. */
+const loaders: Record<string, () => Promise<unknown>> = {
+  cpu: loadCpu,
+  tensorflow: async () => (await import('./tensorflow/load.js')).loadTensorflow(),
+};
+
+/**
+ * Makes a backend the current one.
+ *
+ * @param name 'cpu', 'tensorflow' (an installed tfjs-node-gpu or tfjs-node), any backend that is
+ *   registered with tfjs, or 'auto' (the default): the GPU's where tfjs-node-gpu is installed, else
+ *   the CPU's
+ * @returns the name of the backend chosen
+ * @throws BackendError if it is unknown, not installed or does not start
+ */
+export async function useBackend(name = 'auto'): Promise<string> {
+  const chosen = name === 'auto' ? await bestBackend() : name;
+  if (!tf.engine().registryFactory[chosen]) {
+    const load = loaders[chosen];
+    if (!load) {
+      const known = new Set([...Object.keys(loaders), ...Object.keys(tf.engine().registryFactory)]);
+      throw new BackendError(`unknown backend '${chosen}'; known here: ${[...known].join(', ')}`);
+    }
+    await load();
+  }
+  if (!(await tf.setBackend(chosen))) {
+    throw new BackendError(`the backend '${chosen}' does not start on this machine`);
+  }
+  if (chosen === 'cpu') greetQuietly();
+  return chosen;
+}
+
+async function bestBackend(): Promise<string> {
+  if (typeof process === 'undefined' || !process.versions?.node) return 'cpu';
+  const { installedTensorflow } = await import('./tensorflow/load.js');
+  return installedTensorflow().some((entry) => entry.includes('tfjs-node-gpu'))
+    ? 'tensorflow'
+    : 'cpu';
+}
+
+async function loadCpu(): Promise<void> {
+  await import('@tensorflow/tfjs-backend-cpu');
+}
+
+/**
+ * On its first tensor in Node, tfjs's CPU backend prints an advertisement for tfjs-node, unless in
+ * production mode. The user chose this backend by our hand: let the moment pass silently.
+ */
+function greetQuietly(): void {
+  const env = tf.env();
+  const before = env.getBool('PROD');
+  env.set('PROD', true);
+  tf.scalar(0).dispose();
+  env.set('PROD', before);
+}

@@ -1,0 +1,2 @@
+// For tests and verification, not for models.
+export { type GoldenAttrs, type NamedTensors, runGoldenOp } from './golden_ops.js';

@@ -1,0 +1,112 @@
+// The one place where the checkpoint code touches Node's file system.
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { CheckpointError } from '../errors.js';
+import { parseJson } from '../json.js';
+import { type ByteSource, checkRange } from './byte_source.js';
+
+/** Opens a file for reading in pieces. @throws CheckpointError when it cannot be opened. */
+export async function openFile(path: string): Promise<ByteSource> {
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  const info = await handle.stat();
+  if (!info.isFile()) {
+    await handle.close();
+    throw new CheckpointError(`${path}: expected a file, found something else`);
+  }
+  return {
+    name: path,
+    size: info.size,
+    async read(start, length) {
+      checkRange(path, info.size, start, length);
+      return readFully(handle, path, start, length);
+    },
+    close: () => handle.close(),
+  };
+}
+
+/** One read call returns at most 2 GiB, and fewer bytes than asked for on some file systems. */
+const MAX_READ = 1 << 30;
+
+async function readFully(
+  handle: FileHandle,
+  path: string,
+  start: number,
+  length: number,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const want = Math.min(length - done, MAX_READ);
+    const { bytesRead } = await handle.read(bytes, done, want, start + done);
+    if (bytesRead === 0) {
+      throw new CheckpointError(`${path}: ended at byte ${start + done}; was it cut while read?`);
+    }
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+/** Reads and parses a JSON file, Python's Infinity included. @throws CheckpointError */
+export async function readJsonFile(path: string): Promise<unknown> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  try {
+    return parseJson(text);
+  } catch (error) {
+    throw new CheckpointError(
+      `${path}: not JSON: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+}
+
+export async function fileExists(path: string): Promise<boolean> {
+  return stat(path).then(
+    (info) => info.isFile(),
+    () => false,
+  );
+}
+
+export async function folderExists(path: string): Promise<boolean> {
+  return stat(path).then(
+    (info) => info.isDirectory(),
+    () => false,
+  );
+}
+
+/**
+ * Writes a file piece by piece under a temporary name and renames it when all is there, so that a
+ * failure half-way leaves an older file of that name as it was.
+ */
+export async function writeFileAtomically(
+  path: string,
+  write: (put: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
+  const handle = await open(temporary, 'wx');
+  try {
+    try {
+      await write(async (bytes) => {
+        for (let done = 0; done < bytes.byteLength; ) {
+          const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done);
+          done += bytesWritten;
+        }
+      });
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+function unreadable(path: string, error: unknown): CheckpointError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const why = code === 'ENOENT' ? 'no such file' : `cannot be read (${code ?? error})`;
+  return new CheckpointError(`${path}: ${why}`, undefined, { cause: error });
+}

@@ -1,0 +1,380 @@
+// What a Rene model is made of: its sizes and options, read from the originals' config.json.
+import { type ConfigSource, configSource } from './config_source.js';
+
+/** The Mamba-2 mixers. Every size counts channels, heads or tokens. */
+export interface SsmConfig {
+  /** State size per channel, N. */
+  readonly dState: number;
+  /** Width of the causal convolution. */
+  readonly dConv: number;
+  /** dInner / dModel; need not be whole. */
+  readonly expand: number;
+  readonly headDim: number;
+  /** Channels that go through the scan; the rest of dInner is a gated MLP. */
+  readonly dSsm: number;
+  readonly dInner: number;
+  /** Groups of heads that share B and C. */
+  readonly nGroups: number;
+  readonly chunkSize: number;
+  /** Biases on in_proj and out_proj. */
+  readonly bias: boolean;
+  readonly convBias: boolean;
+  /** Whether the scan's output is RMS-normed. */
+  readonly rmsNorm: boolean;
+  readonly normBeforeGate: boolean;
+  /** D per channel rather than per head. */
+  readonly dHasHdim: boolean;
+  /** dt is clamped to [min, max] after softplus. */
+  readonly dtLimit: readonly [min: number, max: number];
+  /** dt and A of a fresh model are drawn from these. */
+  readonly dtMin: number;
+  readonly dtMax: number;
+  readonly dtInitFloor: number;
+  readonly aInitRange: readonly [min: number, max: number];
+}
+
+/** The attention blocks. */
+export interface AttnConfig {
+  readonly numHeads: number;
+  /** Fewer than numHeads for grouped-query attention, 1 for multi-query. */
+  readonly numHeadsKv: number;
+  readonly headDim: number;
+  readonly qkvProjBias: boolean;
+  readonly outProjBias: boolean;
+  /** Keys that a token sees, itself included; null for all before it. */
+  readonly slidingWindowLength: number | null;
+  /** null for 1 / sqrt(headDim). */
+  readonly softmaxScale: number | null;
+}
+
+/** The MLP blocks. */
+export interface MlpConfig {
+  readonly dInner: number;
+  readonly bias: boolean;
+  /** activation(in_proj x) * gate_proj(x) rather than activation(in_proj x). */
+  readonly gated: boolean;
+  /** RMS norm over dInner before out_proj. */
+  readonly norm: boolean;
+  readonly activation: 'gelu' | 'silu';
+}
+
+/** A model's sizes and options; plain data. Made by parseConfig, readConfig or reneConfig. */
+export interface ReneConfig {
+  readonly dModel: number;
+  readonly nLayer: number;
+  readonly vocabSize: number;
+  /** vocabSize rounded up to padVocabSizeMultiple: rows of the embedding and of the head. */
+  readonly paddedVocabSize: number;
+  readonly ssm: SsmConfig;
+  readonly attnLayerIdx: readonly number[];
+  /** null where there is no attention block. */
+  readonly attn: AttnConfig | null;
+  readonly mlpLayerIdx: readonly number[];
+  /** null where there is no MLP block. */
+  readonly mlp: MlpConfig | null;
+  /** RMSNorm before each block and at the end; LayerNorm where false. */
+  readonly rmsNorm: boolean;
+  readonly normEps: number;
+  readonly residualInFp32: boolean;
+  readonly padVocabSizeMultiple: number;
+  readonly tieWordEmbeddings: boolean;
+  readonly lmHeadBias: boolean;
+  readonly padTokenId: number;
+  readonly bosTokenId: number | null;
+  readonly eosTokenId: number | null;
+}
+
+/** What reneConfig takes: any of ReneConfig's fields but the derived ones. */
+export type ReneConfigOptions = Partial<
+  Omit<ReneConfig, 'paddedVocabSize' | 'ssm' | 'attn' | 'mlp'> & {
+    ssm: Partial<Omit<SsmConfig, 'dInner'>>;
+    attn: Partial<AttnConfig> | null;
+    mlp: Partial<MlpConfig & { expand: number }> | null;
+  }
+>;
+
+/** What a block of the model is. */
+export type LayerKind = 'ssd' | 'attn' | 'mlp';
+
+/**
+ * A configuration from a few of its fields. The rest are the originals' defaults: those of
+ * `ReneConfig` and `Mamba2` in Python, without attention and MLP blocks unless their indices are given.
+ *
+ * @throws ConfigError naming the field, what was expected, what was found.
+ */
+export function reneConfig(options: ReneConfigOptions = {}): ReneConfig {
+  return buildConfig(configSource(options, 'options'));
+}
+
+/**
+ * A configuration from parsed JSON: the Hugging Face shape of Rene's config.json, or the shape of
+ * state-spaces' mamba2 checkpoints.
+ *
+ * @param where named in errors, e.g. the file's path.
+ * @throws ConfigError naming the key, what was expected, what was found.
+ */
+export function parseConfig(json: unknown, where?: string): ReneConfig {
+  const source = configSource(json, 'file', where);
+  const modelType = source.optionalText('modelType');
+  if (modelType !== undefined && modelType !== 'rene') {
+    throw source.error('modelType', "'rene' (other architectures are not supported)", modelType);
+  }
+  return buildConfig(source);
+}
+
+/**
+ * Reads config.json of a model folder.
+ *
+ * @throws ConfigError for a wrong value, CheckpointError for a missing or unreadable file.
+ */
+export async function readConfig(dir: string): Promise<ReneConfig> {
+  const { readJsonFile } = await import('./checkpoint/node_files.js');
+  const path = `${dir}/config.json`;
+  return parseConfig(await readJsonFile(path), path);
+}
+
+/** The kind of every block, in order. */
+export function layerKinds(config: ReneConfig): LayerKind[] {
+  const kinds = new Array<LayerKind>(config.nLayer).fill('ssd');
+  for (const i of config.attnLayerIdx) kinds[i] = 'attn';
+  for (const i of config.mlpLayerIdx) kinds[i] = 'mlp';
+  return kinds;
+}
+
+/** Rows of a layer or a table have at most this many entries; larger values are mistakes. */
+const MAX_SIZE = 1 << 24;
+const MAX_LAYERS = 10_000;
+
+function buildConfig(source: ConfigSource): ReneConfig {
+  const stateSpaces = source.isStateSpaces;
+  const dModel = source.size('dModel', stateSpaces ? 2560 : 2048, MAX_SIZE);
+  const nLayer = source.size('nLayer', stateSpaces ? 64 : 48, MAX_LAYERS);
+  const vocabSize = source.size('vocabSize', stateSpaces ? 50277 : 50280, MAX_SIZE);
+  const padVocabSizeMultiple = source.size('padVocabSizeMultiple', stateSpaces ? 8 : 16, MAX_SIZE);
+  if (source.count('dIntermediate', 0) !== 0) {
+    throw source.error('dIntermediate', '0 (an MLP inside each block is not supported)');
+  }
+  const attnLayerIdx = source.indices('attnLayerIdx', nLayer);
+  const mlpLayerIdx = source.indices('mlpLayerIdx', nLayer);
+  const both = attnLayerIdx.find((i) => mlpLayerIdx.includes(i));
+  if (both !== undefined) {
+    throw source.error('mlpLayerIdx', `no block of ${source.key('attnLayerIdx')}`, `${both}`);
+  }
+  const eosTokenId = source.tokenId('eosTokenId', stateSpaces ? 0 : 50279, vocabSize);
+  return {
+    dModel,
+    nLayer,
+    vocabSize,
+    paddedVocabSize: Math.ceil(vocabSize / padVocabSizeMultiple) * padVocabSizeMultiple,
+    ssm: buildSsm(source.section('ssm'), dModel, stateSpaces),
+    attnLayerIdx,
+    attn: attnLayerIdx.length > 0 ? buildAttn(source.section('attn'), dModel) : null,
+    mlpLayerIdx,
+    mlp: mlpLayerIdx.length > 0 ? buildMlp(source.section('mlp'), dModel) : null,
+    rmsNorm: source.flag('rmsNorm', true),
+    normEps: source.positive('normEps', 1e-5),
+    residualInFp32: source.flag('residualInFp32', true),
+    padVocabSizeMultiple,
+    tieWordEmbeddings: source.flag('tieWordEmbeddings', true),
+    lmHeadBias: source.flag('lmHeadBias', false),
+    padTokenId: source.tokenId('padTokenId', 1, vocabSize) ?? eosTokenId ?? 0,
+    bosTokenId: source.tokenId('bosTokenId', null, vocabSize),
+    eosTokenId,
+  };
+}
+
+function buildSsm(source: ConfigSource, dModel: number, stateSpaces: boolean): SsmConfig {
+  source.refuseUnknownKeys();
+  // state-spaces' own code takes a missing layer for Mamba1.
+  const layer = source.optionalText('layer') ?? (stateSpaces ? 'Mamba1' : 'Mamba2');
+  if (layer !== 'Mamba2') {
+    throw source.error('layer', "'Mamba2' (other state-space layers are not supported)", layer);
+  }
+  const expand = source.positive('expand', 2);
+  const dInner = expand * dModel;
+  if (!Number.isInteger(dInner) || dInner > MAX_SIZE) {
+    throw source.error('expand', `a multiple of 1 / d_model (${dModel})`, `${expand}`);
+  }
+  if (source.has('dInner') && source.size('dInner', dInner, MAX_SIZE) !== dInner) {
+    throw source.error('dInner', `expand times d_model (${dInner})`);
+  }
+  const headDim = source.size('headDim', 64, MAX_SIZE);
+  const dSsm = source.size('dSsm', dInner, dInner);
+  if (dSsm % headDim !== 0) {
+    throw source.error('headDim', `a divisor of d_ssm (${dSsm})`, `${headDim}`);
+  }
+  const nHeads = dSsm / headDim;
+  const nGroups = source.size('nGroups', 1, MAX_SIZE);
+  if (nHeads % nGroups !== 0) {
+    throw source.error('nGroups', `a divisor of the ${nHeads} heads`, `${nGroups}`);
+  }
+  return {
+    dState: source.size('dState', 128, MAX_SIZE),
+    dConv: source.size('dConv', 4, 1024),
+    expand,
+    headDim,
+    dSsm,
+    dInner,
+    nGroups,
+    chunkSize: source.size('chunkSize', 256, MAX_SIZE),
+    bias: source.flag('bias', false),
+    convBias: source.flag('convBias', true),
+    rmsNorm: source.flag('rmsNorm', true),
+    normBeforeGate: source.flag('normBeforeGate', false),
+    dHasHdim: source.flag('dHasHdim', false),
+    dtLimit: source.range('dtLimit', [0, Number.POSITIVE_INFINITY], 0),
+    dtMin: source.positive('dtMin', 0.001),
+    dtMax: source.positive('dtMax', 0.1),
+    dtInitFloor: source.positive('dtInitFloor', 1e-4),
+    aInitRange: source.range('aInitRange', [1, 16], Number.MIN_VALUE),
+  };
+}
+
+function buildAttn(source: ConfigSource, dModel: number): AttnConfig {
+  source.refuseUnknownKeys();
+  if (!source.flag('causal', true)) {
+    throw source.error('causal', 'true (attention to later tokens is not supported)', 'false');
+  }
+  for (const unsupported of ['rotaryEmbDim', 'dConv', 'mlpDim']) {
+    if (source.count(unsupported, 0) !== 0) throw source.error(unsupported, '0 (not supported)');
+  }
+  const numHeads = source.size('numHeads', undefined, MAX_SIZE);
+  const numHeadsKv = source.size('numHeadsKv', numHeads, MAX_SIZE);
+  if (numHeads % numHeadsKv !== 0) {
+    throw source.error('numHeadsKv', `a divisor of the ${numHeads} heads`, `${numHeadsKv}`);
+  }
+  if (!source.has('headDim') && dModel % numHeads !== 0) {
+    throw source.error('numHeads', `a divisor of d_model (${dModel})`, `${numHeads}`);
+  }
+  return {
+    numHeads,
+    numHeadsKv,
+    headDim: source.size('headDim', dModel / numHeads, MAX_SIZE),
+    qkvProjBias: source.flag('qkvProjBias', true),
+    outProjBias: source.flag('outProjBias', true),
+    slidingWindowLength: source.has('slidingWindowLength')
+      ? source.size('slidingWindowLength', undefined, Number.MAX_SAFE_INTEGER)
+      : null,
+    softmaxScale: source.has('softmaxScale') ? source.positive('softmaxScale', 1) : null,
+  };
+}
+
+function buildMlp(source: ConfigSource, dModel: number): MlpConfig {
+  source.refuseUnknownKeys();
+  const gated = source.flag('gated', false);
+  const activation = source.optionalText('activation') ?? (gated ? 'silu' : 'gelu');
+  if (activation !== 'gelu' && activation !== 'silu') {
+    throw source.error('activation', "'gelu' or 'silu'", activation);
+  }
+  const rounded = roundHalfEven(source.positive('expand', 3) * dModel);
+  if (rounded < 1 || rounded > MAX_SIZE) {
+    throw source.error('expand', `d_model (${dModel}) times it to be from 1 to ${MAX_SIZE}`);
+  }
+  return {
+    dInner: source.size('dInner', rounded, MAX_SIZE),
+    bias: source.flag('bias', true),
+    gated,
+    norm: source.flag('norm', false),
+    activation,
+  };
+}
+
+/** Python's round(). */
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/**
+ * The configuration as the JSON object that the original Python loads (`ReneConfig`). Defaults that
+ * Python shares are left out where only they are meant; an infinite dt_limit is `Infinity`.
+ */
+export function configToJson(config: ReneConfig): Record<string, unknown> {
+  const { ssm } = config;
+  return {
+    architectures: ['ReneLMHeadModel'],
+    model_type: 'rene',
+    d_model: config.dModel,
+    n_layer: config.nLayer,
+    vocab_size: config.vocabSize,
+    ssm_cfg: {
+      d_state: ssm.dState,
+      d_conv: ssm.dConv,
+      expand: ssm.expand,
+      headdim: ssm.headDim,
+      ...(ssm.dSsm !== ssm.dInner && { d_ssm: ssm.dSsm }),
+      ngroups: ssm.nGroups,
+      A_init_range: [...ssm.aInitRange],
+      D_has_hdim: ssm.dHasHdim,
+      rmsnorm: ssm.rmsNorm,
+      norm_before_gate: ssm.normBeforeGate,
+      dt_min: ssm.dtMin,
+      dt_max: ssm.dtMax,
+      dt_init_floor: ssm.dtInitFloor,
+      ...(isLimited(ssm.dtLimit) && { dt_limit: [...ssm.dtLimit] }),
+      bias: ssm.bias,
+      conv_bias: ssm.convBias,
+      chunk_size: ssm.chunkSize,
+    },
+    attn_layer_idx: [...config.attnLayerIdx],
+    attn_cfg: config.attn ? attnToJson(config.attn) : {},
+    mlp_layer_idx: [...config.mlpLayerIdx],
+    mlp_cfg: config.mlp ? mlpToJson(config.mlp, config.dModel) : {},
+    rms_norm: config.rmsNorm,
+    ...(config.normEps !== 1e-5 && { norm_epsilon: config.normEps }),
+    residual_in_fp32: config.residualInFp32,
+    pad_vocab_size_multiple: config.padVocabSizeMultiple,
+    tie_word_embeddings: config.tieWordEmbeddings,
+    ...(config.lmHeadBias && { lm_head_bias: true }),
+    pad_token_id: config.padTokenId,
+    bos_token_id: config.bosTokenId,
+    eos_token_id: config.eosTokenId,
+  };
+}
+
+function isLimited([min, max]: readonly [number, number]): boolean {
+  return min > 0 || max !== Number.POSITIVE_INFINITY;
+}
+
+function attnToJson(attn: AttnConfig): Record<string, unknown> {
+  return {
+    causal: true,
+    num_heads: attn.numHeads,
+    num_heads_kv: attn.numHeadsKv,
+    head_dim: attn.headDim,
+    qkv_proj_bias: attn.qkvProjBias,
+    out_proj_bias: attn.outProjBias,
+    sliding_window_length: attn.slidingWindowLength,
+    softmax_scale: attn.softmaxScale,
+  };
+}
+
+/** The last keys are ours: the original has neither gate nor norm, and refuses what it lacks. */
+function mlpToJson(mlp: MlpConfig, dModel: number): Record<string, unknown> {
+  return {
+    expand: mlp.dInner / dModel,
+    bias: mlp.bias,
+    ...(mlp.gated && { gated: true }),
+    ...(mlp.norm && { norm: true }),
+    ...(mlp.activation !== (mlp.gated ? 'silu' : 'gelu') && { activation: mlp.activation }),
+  };
+}
+
+const PATTERN: readonly LayerKind[] = [
+  ...(['ssd', 'ssd', 'mlp', 'ssd', 'ssd', 'mlp'] as const),
+  ...(['attn', 'ssd', 'mlp', 'ssd', 'ssd', 'mlp'] as const),
+];
+
+/** Indices of a kind of block in Rene's pattern of twelve, repeated. */
+function patternIndices(kind: LayerKind, nLayer: number): number[] {
+  const all = Array.from({ length: nLayer }, (_, i) => i);
+  return all.filter((i) => PATTERN[i % PATTERN.length] === kind);
+}
+
+/** The 1.3 B model: 48 blocks, d_model 2048, vocabulary 50280. For random weights and benchmarks. */
+export const reneConfig1_3B: ReneConfig = reneConfig({
+  attnLayerIdx: patternIndices('attn', 48),
+  attn: { numHeads: 32, headDim: 64, slidingWindowLength: 2048 },
+  mlpLayerIdx: patternIndices('mlp', 48),
+});

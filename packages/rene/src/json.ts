@@ -1,0 +1,24 @@
+// JSON as Python writes it: with Infinity and NaN, which JSON.parse refuses.
+
+/** Parses JSON that may hold NaN, Infinity and -Infinity. @throws SyntaxError */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!/\b(?:Infinity|NaN)\b/.test(text)) throw error;
+    return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|\b(?:Infinity|NaN)\b/g, spellOut));
+  }
+}
+
+/** JSON text with infinities as 1e999, which Python and parseJson read as infinity. */
+export function stringifyJson(value: unknown): string {
+  const text = JSON.stringify(value, (_, v) => (v === Number.POSITIVE_INFINITY ? INFINITY : v), 1);
+  return `${text.replaceAll(`"${INFINITY}"`, '1e999')}\n`;
+}
+
+const INFINITY = '\u0000infinity';
+
+function spellOut(found: string): string {
+  if (found === 'Infinity') return '1e999';
+  return found === 'NaN' ? 'null' : found;
+}

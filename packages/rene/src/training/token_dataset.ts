@@ -1,0 +1,233 @@
+// Documents as token ids, and the rows of fixed length that training and evaluation take from them.
+//
+// A row is [input 0 ... input L-1] and the target of each input, the token after it. Rows start
+// where a document starts: one that a row's end cuts off begins the next row again, so that the
+// model learns to begin without any context, as it must when it is prompted.
+import { InvalidArgumentError, ReneError } from '@rene-js/layers';
+import seedrandom from 'seedrandom';
+
+/** Ids of all documents, one after the other, each ended by eos. */
+export interface TokenDocuments {
+  readonly ids: Uint16Array | Int32Array;
+  /** Where each document starts, and the end of the last: documents + 1 offsets. */
+  readonly starts: Uint32Array;
+  readonly eosId: number;
+  /** UTF-8 bytes of the text, a newline a document: what bits per byte are measured against. */
+  readonly bytes: number;
+}
+
+/** What turns text into ids; `vocabSize` decides how many bytes an id needs in memory. */
+export interface DocumentEncoder {
+  encode(text: string): readonly number[];
+  readonly eosId: number;
+  readonly vocabSize: number;
+}
+
+/** Encodes texts, a document each; empty ones are left out. */
+export function encodeDocuments(
+  texts: Iterable<string>,
+  { encode, eosId, vocabSize }: DocumentEncoder,
+): TokenDocuments {
+  const ids = new GrowingIds(vocabSize);
+  const starts: number[] = [0];
+  let bytes = 0;
+  for (const text of texts) {
+    if (text === '') continue;
+    ids.push(encode(text));
+    ids.push([eosId]);
+    starts.push(ids.length);
+    bytes += Buffer.byteLength(text) + 1;
+  }
+  if (starts.length === 1) throw new ReneError('the training text has no line with text in it');
+  return { ids: ids.trimmed(), starts: Uint32Array.from(starts), eosId, bytes };
+}
+
+/** Puts a fraction of the texts, drawn by seed, aside: [the rest, the held-out ones]. */
+export function splitTexts(
+  texts: readonly string[],
+  heldOutFraction: number,
+  seed: string,
+): [string[], string[]] {
+  if (!(heldOutFraction > 0 && heldOutFraction < 1)) {
+    throw new InvalidArgumentError('heldOutFraction', 'between 0 and 1', String(heldOutFraction));
+  }
+  if (texts.length < 2) throw new ReneError('a single line cannot be split: hold-out needs two');
+  const count = Math.min(texts.length - 1, Math.max(1, Math.round(texts.length * heldOutFraction)));
+  const heldOut = new Set(shuffledOrder(texts.length, `${seed}:held-out`).subarray(0, count));
+  return [texts.filter((_, i) => !heldOut.has(i)), texts.filter((_, i) => heldOut.has(i))];
+}
+
+/** Inputs and targets of some rows, each (rows, length) row-major; a target of -1 is left out. */
+export interface TokenBatch {
+  readonly rows: number;
+  readonly length: number;
+  readonly inputs: Int32Array;
+  readonly targets: Int32Array;
+  /** Targets that are not -1. */
+  readonly counted: number;
+}
+
+/** The rows of one pass over the documents in a given order. */
+export class TokenRows {
+  private readonly rowStarts: readonly number[];
+  private readonly packed: Pick<TokenDocuments, 'ids' | 'starts' | 'eosId'>;
+
+  /** @param order the documents' numbers; in their own order unless given */
+  constructor(
+    documents: TokenDocuments,
+    readonly length: number,
+    order?: Uint32Array,
+  ) {
+    if (!Number.isInteger(length) || length < 2) {
+      throw new InvalidArgumentError('length', 'an integer of at least 2', String(length));
+    }
+    this.packed = order ? selectDocuments(documents, order) : documents;
+    this.rowStarts = rowStartsOf(this.packed.starts, length);
+  }
+
+  get count(): number {
+    return this.rowStarts.length;
+  }
+
+  /**
+   * Rows [first, first + rows) for training: every input has a target as far as the text goes.
+   * Every second row begins with an eos, as documents inside a row do.
+   */
+  trainingBatch(first: number, rows: number): TokenBatch {
+    return this.batch(first, rows, (row) => row % 2 === 0, false);
+  }
+
+  /**
+   * Rows for evaluation: each token of each document is a target once, its first one after an eos;
+   * the document that the row's end cuts off is left to the next row.
+   */
+  evaluationBatch(first: number, rows: number): TokenBatch {
+    return this.batch(first, rows, () => true, true);
+  }
+
+  private batch(
+    first: number,
+    rows: number,
+    startsWithEos: (row: number) => boolean,
+    onlyOnce: boolean,
+  ): TokenBatch {
+    const { length } = this;
+    const { ids, eosId } = this.packed;
+    const inputs = new Int32Array(rows * length).fill(eosId);
+    const targets = new Int32Array(rows * length).fill(-1);
+    let counted = 0;
+    for (let r = 0; r < rows; r++) {
+      const start = this.rowStarts[first + r];
+      if (start === undefined) {
+        throw new InvalidArgumentError('rows', `below ${this.count}`, String(first + r));
+      }
+      // Before the first token of a row that continues a long document stands the one before it.
+      const before = start === 0 ? eosId : (ids[start - 1] ?? eosId);
+      const shift = startsWithEos(first + r) || before !== eosId ? 1 : 0;
+      const end = onlyOnce ? (this.rowStarts[first + r + 1] ?? ids.length) : ids.length;
+      for (let i = 0; i < length; i++) {
+        const at = start + i - shift;
+        const target = at + 1;
+        inputs[r * length + i] = i === 0 && shift === 1 ? before : (ids[at] ?? eosId);
+        if (target >= end) break;
+        targets[r * length + i] = ids[target] ?? -1;
+        counted++;
+      }
+    }
+    return { rows, length, inputs, targets, counted };
+  }
+}
+
+/** The documents of an epoch in an order of their own, packed into rows. */
+export function epochRows(
+  documents: TokenDocuments,
+  length: number,
+  seed: string,
+  epoch: number,
+): TokenRows {
+  const order = shuffledOrder(documents.starts.length - 1, `${seed}:epoch:${epoch}`);
+  return new TokenRows(documents, length, order);
+}
+
+/**
+ * A row holds the `length` tokens from its start. The next starts with the document that the end
+ * cut off, or, if that one is longer than a row, goes on in it.
+ */
+function rowStartsOf(starts: Uint32Array, length: number): number[] {
+  const total = starts.at(-1) ?? 0;
+  const rowStarts: number[] = [];
+  let document = 0;
+  for (let start = 0; start < total; ) {
+    rowStarts.push(start);
+    const end = start + length;
+    if (end >= total) break;
+    while ((starts[document + 1] ?? total) <= end) document++;
+    const documentStart = starts[document] ?? total;
+    start = documentStart > start ? documentStart : end;
+  }
+  return rowStarts;
+}
+
+/** The documents of these numbers, in this order. */
+function selectDocuments({ ids, starts, eosId }: TokenDocuments, order: Uint32Array) {
+  const range = (document: number): [number, number] => [
+    starts[document] ?? 0,
+    starts[document + 1] ?? 0,
+  ];
+  const newStarts = new Uint32Array(order.length + 1);
+  order.forEach((document, i) => {
+    const [start, end] = range(document);
+    newStarts[i + 1] = (newStarts[i] ?? 0) + end - start;
+  });
+  const total = newStarts.at(-1) ?? 0;
+  const selected = ids instanceof Uint16Array ? new Uint16Array(total) : new Int32Array(total);
+  order.forEach((document, i) => {
+    selected.set(ids.subarray(...range(document)), newStarts[i] ?? 0);
+  });
+  return { ids: selected, starts: newStarts, eosId };
+}
+
+/** 0 ... count - 1 in random order (Fisher-Yates). */
+function shuffledOrder(count: number, seed: string): Uint32Array {
+  const random = seedrandom(seed);
+  const order = Uint32Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    const swapped = order[i] ?? 0;
+    order[i] = order[j] ?? 0;
+    order[j] = swapped;
+  }
+  return order;
+}
+
+/** An array of ids that doubles when it is full. */
+class GrowingIds {
+  length = 0;
+  private ids: Uint16Array | Int32Array;
+
+  constructor(private readonly vocabSize: number) {
+    this.ids = this.allocate(1 << 16);
+  }
+
+  push(more: readonly number[]): void {
+    while (this.length + more.length > this.ids.length) {
+      const larger = this.allocate(this.ids.length * 2);
+      larger.set(this.ids);
+      this.ids = larger;
+    }
+    for (const id of more) {
+      if (!(id >= 0 && id < this.vocabSize)) {
+        throw new InvalidArgumentError('encode', `ids below ${this.vocabSize}`, String(id));
+      }
+      this.ids[this.length++] = id;
+    }
+  }
+
+  trimmed(): Uint16Array | Int32Array {
+    return this.ids.slice(0, this.length);
+  }
+
+  private allocate(size: number): Uint16Array | Int32Array {
+    return this.vocabSize <= 1 << 16 ? new Uint16Array(size) : new Int32Array(size);
+  }
+}

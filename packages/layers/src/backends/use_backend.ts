@@ -1,6 +1,7 @@
 // Chooses the tfjs backend by name and loads what it needs.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
+import { quietly } from './quietly.js';
 
 /** Backends that this project loads by itself. Any other must have been registered by its package. */
 const loaders: Record<string, () => Promise<unknown>> = {
@@ -47,13 +48,9 @@ async function loadCpu(): Promise<void> {
 }
 
 /**
- * On its first tensor in Node, tfjs's CPU backend prints an advertisement for tfjs-node, unless in
- * production mode. The user chose this backend by our hand: let the moment pass silently.
+ * On its first tensor in Node, tfjs's CPU backend prints an advertisement for tfjs-node. The user
+ * chose this backend by our hand: let the moment pass silently.
  */
 function greetQuietly(): void {
-  const env = tf.env();
-  const before = env.getBool('PROD');
-  env.set('PROD', true);
-  tf.scalar(0).dispose();
-  env.set('PROD', before);
+  quietly(() => tf.scalar(0).dispose());
 }

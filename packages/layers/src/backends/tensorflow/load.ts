@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import util from 'node:util';
 import { BackendError } from '../../errors.js';
+import { quietly } from '../quietly.js';
 
 const packages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
 
@@ -34,8 +35,10 @@ export async function loadTensorflow(): Promise<void> {
     );
   }
   restoreRemovedUtil();
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
   try {
-    createRequire(import.meta.url)(entry);
+    // tfjs-node brings a tfjs of its own, which finds every kernel registered already and says so.
+    quietly(() => createRequire(import.meta.url)(entry));
   } catch (cause) {
     throw new BackendError(
       `${entry} is installed but does not load. It needs its native binding (run its install ` +

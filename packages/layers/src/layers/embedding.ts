@@ -1,0 +1,26 @@
+// Embedding: a row of dModel numbers for each token id.
+import type * as tf from '@tensorflow/tfjs-core';
+import { embeddingLookup } from '../ops/embedding_lookup.js';
+import type { PackedWeight } from '../weights/packed_weight.js';
+import { normal } from './initializers.js';
+import type { ParameterSpec, Parameters } from './parameters.js';
+
+export class Embedding {
+  /** (rows, dModel); a tied head multiplies by the same weight. */
+  readonly weight: PackedWeight;
+
+  /** @param parameters 'weight' (rows, dModel) */
+  constructor(parameters: Parameters) {
+    this.weight = parameters.matrix('weight');
+  }
+
+  /** Normal with a standard deviation of 0.02, as in the mamba repository. */
+  static parameters(rows: number, dModel: number): ParameterSpec[] {
+    return [{ name: 'weight', shape: [rows, dModel], kind: 'matrix', init: normal(0.02) }];
+  }
+
+  /** ids int32 of any shape to ids' shape with a last axis of dModel. */
+  forward(ids: tf.Tensor): tf.Tensor {
+    return embeddingLookup(ids, this.weight);
+  }
+}

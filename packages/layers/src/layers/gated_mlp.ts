@@ -1,0 +1,111 @@
+// GatedMLP (SwiGLU, GeGLU) and MLP, the ungated exact-GELU one of Rene's PyTorch checkpoint.
+import type * as tf from '@tensorflow/tfjs-core';
+import type { Activation } from '../kernel_names.js';
+import { type GatedMLPWeights, gatedMLP } from '../ops/gated_mlp.js';
+import { ones } from './initializers.js';
+import type { LayerState, Mixer } from './layer.js';
+import { Linear } from './linear.js';
+import { type ParameterSpec, type Parameters, under } from './parameters.js';
+
+export interface MLPConfig {
+  dModel: number;
+  /** Channels between the projections. */
+  dInner: number;
+  /** Biases of the projections. true. */
+  bias?: boolean;
+  /** 'gelu' (exact) for MLP, 'silu' for GatedMLP. */
+  activation?: Activation;
+}
+
+export interface GatedMLPConfig extends MLPConfig {
+  /** An RMS norm before out_proj. false. */
+  norm?: boolean;
+  /** Of that norm. 1e-5. */
+  normEps?: number;
+}
+
+/** outProj(activation(inProj x)) */
+export class MLP implements Mixer {
+  private readonly weights: GatedMLPWeights;
+  private readonly activation: Activation;
+
+  /** @param parameters those of MLP.parameters(config) */
+  constructor(config: MLPConfig, parameters: Parameters) {
+    this.activation = config.activation ?? 'gelu';
+    this.weights = projections(parameters);
+  }
+
+  static parameters({ dModel, dInner, bias = true }: MLPConfig): ParameterSpec[] {
+    return [
+      ...under('in_proj.', Linear.parameters(dModel, dInner, bias)),
+      ...under('out_proj.', Linear.parameters(dInner, dModel, bias)),
+    ];
+  }
+
+  forward(x: tf.Tensor, _state?: LayerState, residual?: tf.Tensor): tf.Tensor {
+    return gatedMLP(x, this.weights, { activation: this.activation, residual });
+  }
+
+  initialState(): null {
+    return null;
+  }
+
+  dispose(): void {}
+}
+
+/** outProj(norm(activation(inProj x) * gateProj x)) (Shazeer, arXiv 2002.05202). */
+export class GatedMLP implements Mixer {
+  private readonly weights: GatedMLPWeights;
+
+  /** @param parameters those of GatedMLP.parameters(config) */
+  constructor(
+    private readonly config: GatedMLPConfig,
+    parameters: Parameters,
+  ) {
+    const gateProj = new Linear(parameters.scope('gate_proj.'));
+    this.weights = {
+      ...projections(parameters),
+      gateProj: gateProj.weight,
+      gateProjBias: gateProj.bias,
+      normWeight: parameters.optionalVector('norm.weight'),
+    };
+  }
+
+  static parameters(config: GatedMLPConfig): ParameterSpec[] {
+    const { dModel, dInner, bias = true, norm = false } = config;
+    const weight: ParameterSpec = {
+      name: 'norm.weight',
+      shape: [dInner],
+      kind: 'vector',
+      init: ones,
+    };
+    return [
+      ...under('in_proj.', Linear.parameters(dModel, dInner, bias)),
+      ...under('gate_proj.', Linear.parameters(dModel, dInner, bias)),
+      ...(norm ? [weight] : []),
+      ...under('out_proj.', Linear.parameters(dInner, dModel, bias)),
+    ];
+  }
+
+  forward(x: tf.Tensor, _state?: LayerState, residual?: tf.Tensor): tf.Tensor {
+    const { activation = 'silu', normEps = 1e-5 } = this.config;
+    return gatedMLP(x, this.weights, { activation, eps: normEps, residual });
+  }
+
+  initialState(): null {
+    return null;
+  }
+
+  dispose(): void {}
+}
+
+function projections(parameters: Parameters): GatedMLPWeights {
+  const inProj = new Linear(parameters.scope('in_proj.'));
+  const outProj = new Linear(parameters.scope('out_proj.'));
+  return {
+    inProj: inProj.weight,
+    inProjBias: inProj.bias,
+    outProj: outProj.weight,
+    outProjBias: outProj.bias,
+  };
+}

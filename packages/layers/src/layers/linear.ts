@@ -1,0 +1,40 @@
+// Linear: y = x weight^T + bias, by a packed weight.
+import type * as tf from '@tensorflow/tfjs-core';
+import { type PackedMatMulOptions, packedMatMul } from '../ops/packed_matmul.js';
+import type { PackedWeight } from '../weights/packed_weight.js';
+import { type Initializer, kaimingUniform } from './initializers.js';
+import type { ParameterSpec, Parameters } from './parameters.js';
+
+export class Linear {
+  readonly weight: PackedWeight;
+  readonly bias: tf.Tensor | undefined;
+
+  /** @param parameters 'weight' (outFeatures, inFeatures) and, if it is there, 'bias' (outFeatures) */
+  constructor(parameters: Parameters) {
+    this.weight = parameters.matrix('weight');
+    this.bias = parameters.optionalVector('bias');
+  }
+
+  /** @param init of the weight; PyTorch's default, uniform in 1 / sqrt(inFeatures), unless given */
+  static parameters(
+    inFeatures: number,
+    outFeatures: number,
+    bias: boolean,
+    init: Initializer = kaimingUniform(inFeatures),
+  ): ParameterSpec[] {
+    const weight: ParameterSpec = {
+      name: 'weight',
+      shape: [outFeatures, inFeatures],
+      kind: 'matrix',
+      init,
+    };
+    if (!bias) return [weight];
+    const start = kaimingUniform(inFeatures);
+    return [weight, { name: 'bias', shape: [outFeatures], kind: 'vector', init: start }];
+  }
+
+  /** x (..., inFeatures) to (..., outFeatures). */
+  forward(x: tf.Tensor, options: Omit<PackedMatMulOptions, 'bias'> = {}): tf.Tensor {
+    return packedMatMul(x, this.weight, { ...options, bias: this.bias });
+  }
+}

@@ -1,0 +1,257 @@
+// Mamba2Mixer: the selective state-space layer (arXiv 2405.21060), as the mamba repository has it.
+import * as tf from '@tensorflow/tfjs-core';
+import { InvalidArgumentError } from '../errors.js';
+import {
+  type Mamba2MixerSizes,
+  type Mamba2MixerWeights,
+  mamba2Mixer,
+} from '../ops/mamba2_mixer.js';
+import { each, kaimingUniform, ones } from './initializers.js';
+import type { LayerState, Mixer } from './layer.js';
+import { Linear } from './linear.js';
+import { type ParameterSpec, type Parameters, under } from './parameters.js';
+
+/** Sizes and switches; the defaults are those of the mamba repository's Mamba2. */
+export interface Mamba2Config {
+  dModel: number;
+  /** Size N of the state of a channel. 128. */
+  dState?: number;
+  /** Width of the convolution. 4. */
+  dConv?: number;
+  /** dInner = expand * dModel. 2. */
+  expand?: number;
+  /** Channels of a head. 64. */
+  headDim?: number;
+  /** Channels that go through the scan; the rest of dInner is a plain gated MLP. dInner. */
+  dSsm?: number | null;
+  /** Groups of heads that share B and C, and of channels that are normalised together. 1. */
+  nGroups?: number;
+  /** Whether D has a value a channel rather than a head. false. */
+  dHasHdim?: boolean;
+  /** Whether the scan's output is normalised. true. */
+  rmsNorm?: boolean;
+  /** Whether the gate comes after that norm. false. */
+  normBeforeGate?: boolean;
+  /** Biases of the projections. false. */
+  bias?: boolean;
+  /** true. */
+  convBias?: boolean;
+  /** dt is clamped to this range after softplus. [0, Infinity]. */
+  dtLimit?: readonly [min: number, max: number];
+  /** Tokens of a chunk of the scan's matrix form; speed only. At most 64 are taken. */
+  chunkSize?: number;
+  /** Of the inner norm. 1e-5. */
+  normEps?: number;
+  /** Initial values: A in this range, [1, 16]. */
+  aInitRange?: readonly [min: number, max: number];
+  /** Initial values: dt in [dtMin, dtMax] = [0.001, 0.1], at least dtInitFloor = 1e-4. */
+  dtMin?: number;
+  dtMax?: number;
+  dtInitFloor?: number;
+}
+
+/** What the layer remembers: the last inputs of the convolution and the scan's state. */
+export class Mamba2State implements LayerState {
+  constructor(
+    private convState: tf.Tensor,
+    private ssmState: tf.Tensor,
+  ) {
+    tf.keep(convState);
+    tf.keep(ssmState);
+  }
+
+  /** (B, dConv, convDim): the last dConv raw inputs of the convolution, oldest first. */
+  get conv(): tf.Tensor {
+    return this.convState;
+  }
+
+  /** (B, heads, headDim, dState) */
+  get ssm(): tf.Tensor {
+    return this.ssmState;
+  }
+
+  /** Takes over these tensors and frees the ones before. */
+  replace(conv: tf.Tensor, ssm: tf.Tensor): void {
+    tf.keep(conv);
+    tf.keep(ssm);
+    this.dispose();
+    this.convState = conv;
+    this.ssmState = ssm;
+  }
+
+  tensors(): Record<string, tf.Tensor> {
+    return { convState: this.convState, ssmState: this.ssmState };
+  }
+
+  clone(): Mamba2State {
+    return new Mamba2State(tf.clone(this.convState), tf.clone(this.ssmState));
+  }
+
+  gather(rows: readonly number[]): Mamba2State {
+    const index = tf.tensor1d([...rows], 'int32');
+    const state = new Mamba2State(
+      tf.gather(this.convState, index),
+      tf.gather(this.ssmState, index),
+    );
+    index.dispose();
+    return state;
+  }
+
+  static concat(states: readonly Mamba2State[]): Mamba2State {
+    return new Mamba2State(
+      tf.concat(states.map((s) => s.conv)),
+      tf.concat(states.map((s) => s.ssm)),
+    );
+  }
+
+  dispose(): void {
+    this.convState.dispose();
+    this.ssmState.dispose();
+  }
+}
+
+export class Mamba2Mixer implements Mixer<Mamba2State> {
+  private readonly sizes: Sizes;
+  private readonly weights: Omit<Mamba2MixerWeights, 'A' | 'convWeight'>;
+  private readonly convWeight: tf.Tensor;
+  private readonly aLog: tf.Tensor;
+  /** -exp(A_log), kept unless A_log is being trained. */
+  private readonly fixedA: tf.Tensor | undefined;
+
+  /** @param parameters those of Mamba2Mixer.parameters(config) */
+  constructor(config: Mamba2Config, parameters: Parameters) {
+    this.sizes = sizesOf(config);
+    const inProj = new Linear(parameters.scope('in_proj.'));
+    const outProj = new Linear(parameters.scope('out_proj.'));
+    this.weights = {
+      inProj: inProj.weight,
+      inProjBias: inProj.bias,
+      convBias: parameters.optionalVector('conv1d.bias'),
+      dtBias: parameters.vector('dt_bias'),
+      D: parameters.vector('D'),
+      normWeight: parameters.optionalVector('norm.weight'),
+      outProj: outProj.weight,
+      outProjBias: outProj.bias,
+    };
+    this.convWeight = parameters.vector('conv1d.weight');
+    this.aLog = parameters.vector('A_log');
+    if (!(this.aLog instanceof tf.Variable)) {
+      this.fixedA = tf.tidy(() => tf.keep(negativeExp(this.aLog)));
+    }
+  }
+
+  static parameters(config: Mamba2Config): ParameterSpec[] {
+    const { dModel, dInner, dSsm, heads, headDim, convDim, dConv, projection } = sizesOf(config);
+    const { bias = false, convBias = true, rmsNorm = true, dHasHdim = false } = config;
+    const { aInitRange = [1, 16], dtMin = 0.001, dtMax = 0.1, dtInitFloor = 1e-4 } = config;
+    const [aMin, aMax] = aInitRange;
+    // dt starts log-uniform in its range; its bias is the softplus' inverse of that.
+    const dtBias = each((r) => {
+      const dt = Math.exp(r * (Math.log(dtMax) - Math.log(dtMin)) + Math.log(dtMin));
+      return inverseSoftplus(Math.max(dt, dtInitFloor));
+    });
+    const vector = (name: string, shape: number[], init: ParameterSpec['init']): ParameterSpec => ({
+      name,
+      shape,
+      kind: 'vector',
+      init,
+    });
+    return [
+      vector('dt_bias', [heads], dtBias),
+      vector(
+        'A_log',
+        [heads],
+        each((r) => Math.log(aMin + r * (aMax - aMin))),
+      ),
+      vector('D', [dHasHdim ? heads * headDim : heads], ones),
+      ...under('in_proj.', Linear.parameters(dModel, projection, bias)),
+      vector('conv1d.weight', [convDim, 1, dConv], kaimingUniform(dConv)),
+      ...(convBias ? [vector('conv1d.bias', [convDim], kaimingUniform(dConv))] : []),
+      ...(rmsNorm ? [vector('norm.weight', [dSsm], ones)] : []),
+      ...under('out_proj.', Linear.parameters(dInner, dModel, bias)),
+    ];
+  }
+
+  forward(x: tf.Tensor, state?: Mamba2State, residual?: tf.Tensor): tf.Tensor {
+    return tf.tidy(() => {
+      const { heads, headDim, convDim, dConv } = this.sizes;
+      const { D } = this.weights;
+      const weights: Mamba2MixerWeights = {
+        ...this.weights,
+        convWeight: tf.reshape(this.convWeight, [convDim, dConv]),
+        A: this.fixedA ?? negativeExp(this.aLog),
+        D: D.size === heads ? D : tf.reshape(D, [heads, headDim]),
+      };
+      const states = state && { convState: state.conv, ssmState: state.ssm };
+      const out = mamba2Mixer(x, weights, this.sizes, states, residual);
+      if (state && out.convState && out.ssmState) state.replace(out.convState, out.ssmState);
+      return out.y;
+    });
+  }
+
+  initialState(batch: number): Mamba2State {
+    const { heads, headDim, dState, convDim, dConv } = this.sizes;
+    return new Mamba2State(
+      tf.zeros([batch, dConv, convDim]),
+      tf.zeros([batch, heads, headDim, dState]),
+    );
+  }
+
+  dispose(): void {
+    this.fixedA?.dispose();
+  }
+}
+
+type Sizes = Mamba2MixerSizes & {
+  dModel: number;
+  heads: number;
+  dConv: number;
+  /** Channels of the convolution: x, B and C. */
+  convDim: number;
+  /** Rows of in_proj. */
+  projection: number;
+};
+
+function sizesOf(config: Mamba2Config): Sizes {
+  const { dModel, dState = 128, dConv = 4, expand = 2, headDim = 64, nGroups = 1 } = config;
+  const dInner = expand * dModel;
+  const dSsm = config.dSsm ?? dInner;
+  const heads = dSsm / headDim;
+  const [dtMin, dtMax] = config.dtLimit ?? [0, Number.POSITIVE_INFINITY];
+  const whole: [string, number, string][] = [
+    ['expand', dInner, 'expand * dModel to be a whole number'],
+    ['headDim', heads, `a divisor of dSsm = ${dSsm}`],
+    ['nGroups', heads / nGroups, `a divisor of the ${heads} heads`],
+  ];
+  for (const [argument, value, expected] of whole) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new InvalidArgumentError(`Mamba2Mixer: ${argument}`, expected, `${value}`);
+    }
+  }
+  const convDim = dSsm + 2 * nGroups * dState;
+  return {
+    dModel,
+    dInner,
+    dSsm,
+    heads,
+    headDim,
+    dState,
+    nGroups,
+    dConv,
+    convDim,
+    projection: 2 * (dInner - dSsm) + dSsm + convDim + heads,
+    normBeforeGate: config.normBeforeGate ?? false,
+    eps: config.normEps ?? 1e-5,
+    dtMin,
+    dtMax,
+    chunkSize: Math.min(config.chunkSize ?? 64, 64),
+  };
+}
+
+function negativeExp(aLog: tf.Tensor): tf.Tensor {
+  return tf.neg(tf.exp(aLog));
+}
+
+function inverseSoftplus(y: number): number {
+  return y + Math.log(-Math.expm1(-y));
+}

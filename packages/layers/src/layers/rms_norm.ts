@@ -1,0 +1,26 @@
+// RMSNorm: the last axis divided by its root mean square, times a weight.
+import type * as tf from '@tensorflow/tfjs-core';
+import { rmsNorm } from '../ops/rms_norm.js';
+import { ones } from './initializers.js';
+import type { ParameterSpec, Parameters } from './parameters.js';
+
+export class RMSNorm {
+  private readonly weight: tf.Tensor;
+
+  /** @param parameters 'weight' (dModel) */
+  constructor(
+    parameters: Parameters,
+    private readonly eps = 1e-5,
+  ) {
+    this.weight = parameters.vector('weight');
+  }
+
+  static parameters(dModel: number): ParameterSpec[] {
+    return [{ name: 'weight', shape: [dModel], kind: 'vector', init: ones }];
+  }
+
+  /** x (..., dModel) to the same shape. */
+  forward(x: tf.Tensor): tf.Tensor {
+    return rmsNorm(x, this.weight, this.eps);
+  }
+}

@@ -1,0 +1,189 @@
+// SlidingWindowAttention: multi-head, grouped or multi-query attention to a window of tokens.
+import * as tf from '@tensorflow/tfjs-core';
+import { InvalidArgumentError } from '../errors.js';
+import { slidingWindowAttention } from '../ops/sliding_window_attention.js';
+import type { LayerState, Mixer } from './layer.js';
+import { Linear } from './linear.js';
+import { type ParameterSpec, type Parameters, under } from './parameters.js';
+
+export interface AttentionConfig {
+  dModel: number;
+  numHeads: number;
+  /** Heads of keys and values; numHeads unless given. */
+  numHeadsKv?: number | null;
+  /** dModel / numHeads unless given. */
+  headDim?: number | null;
+  /** false. */
+  qkvProjBias?: boolean;
+  /** false. */
+  outProjBias?: boolean;
+  /** Tokens that a token sees, itself included; null (the default) for all before it. */
+  window?: number | null;
+  /** 1 / sqrt(headDim) unless given. */
+  softmaxScale?: number | null;
+}
+
+/** Keys and values of the last tokens, in a ring that grows until it is as long as the window. */
+export class AttentionState implements LayerState {
+  constructor(
+    private ringK: tf.Tensor,
+    private ringV: tf.Tensor,
+    private seen: readonly number[],
+  ) {
+    tf.keep(ringK);
+    tf.keep(ringV);
+  }
+
+  /** (B, capacity, numHeadsKv, headDim): the token of position t at slot t mod capacity. */
+  get k(): tf.Tensor {
+    return this.ringK;
+  }
+
+  /** Like k. */
+  get v(): tf.Tensor {
+    return this.ringV;
+  }
+
+  /** Tokens seen by each row. */
+  get positions(): readonly number[] {
+    return this.seen;
+  }
+
+  /** Takes over these tensors and frees the ones before. */
+  replace(k: tf.Tensor, v: tf.Tensor, positions: readonly number[]): void {
+    tf.keep(k);
+    tf.keep(v);
+    this.dispose();
+    this.ringK = k;
+    this.ringV = v;
+    this.seen = positions;
+  }
+
+  tensors(): Record<string, tf.Tensor> {
+    return { k: this.ringK, v: this.ringV };
+  }
+
+  clone(): AttentionState {
+    return new AttentionState(tf.clone(this.ringK), tf.clone(this.ringV), this.seen);
+  }
+
+  gather(rows: readonly number[]): AttentionState {
+    const index = tf.tensor1d([...rows], 'int32');
+    const state = new AttentionState(
+      tf.gather(this.ringK, index),
+      tf.gather(this.ringV, index),
+      rows.map((row) => this.seen[row] ?? 0),
+    );
+    index.dispose();
+    return state;
+  }
+
+  /** The rows of all states; a shorter ring has not wrapped yet, so it is only filled up. */
+  static concat(states: readonly AttentionState[]): AttentionState {
+    const capacity = Math.max(...states.map((s) => s.k.shape[1] ?? 0));
+    const join = (rings: tf.Tensor[]) =>
+      tf.tidy(() =>
+        tf.concat(
+          rings.map((ring) =>
+            tf.pad(ring, [
+              [0, 0],
+              [0, capacity - (ring.shape[1] ?? 0)],
+              [0, 0],
+              [0, 0],
+            ]),
+          ),
+        ),
+      );
+    return new AttentionState(
+      join(states.map((s) => s.k)),
+      join(states.map((s) => s.v)),
+      states.flatMap((s) => s.positions),
+    );
+  }
+
+  dispose(): void {
+    this.ringK.dispose();
+    this.ringV.dispose();
+  }
+}
+
+export class SlidingWindowAttention implements Mixer<AttentionState> {
+  private readonly sizes: ReturnType<typeof sizesOf>;
+  private readonly inProj: Linear;
+  private readonly outProj: Linear;
+
+  /** @param parameters those of SlidingWindowAttention.parameters(config) */
+  constructor(
+    private readonly config: AttentionConfig,
+    parameters: Parameters,
+  ) {
+    this.sizes = sizesOf(config);
+    this.inProj = new Linear(parameters.scope('in_proj.'));
+    this.outProj = new Linear(parameters.scope('out_proj.'));
+  }
+
+  static parameters(config: AttentionConfig): ParameterSpec[] {
+    const { dModel, qkvProjBias = false, outProjBias = false } = config;
+    const { heads, kvHeads, headDim } = sizesOf(config);
+    const projection = (heads + 2 * kvHeads) * headDim;
+    return [
+      ...under('in_proj.', Linear.parameters(dModel, projection, qkvProjBias)),
+      ...under('out_proj.', Linear.parameters(heads * headDim, dModel, outProjBias)),
+    ];
+  }
+
+  forward(x: tf.Tensor, state?: AttentionState, residual?: tf.Tensor): tf.Tensor {
+    const { heads, kvHeads, headDim } = this.sizes;
+    const [batch = 0, length = 0] = x.shape;
+    return tf.tidy(() => {
+      const parts = tf.split(
+        this.inProj.forward(x),
+        [heads * headDim, kvHeads * headDim, kvHeads * headDim],
+        -1,
+      );
+      const [q = x, k = x, v = x] = parts.map((part) =>
+        tf.reshape(part, [batch, length, -1, headDim]),
+      );
+      const { window, softmaxScale } = this.config;
+      const { y, ring } = slidingWindowAttention(q, k, v, {
+        window: window ?? null,
+        ...(softmaxScale != null && { scale: softmaxScale }),
+        ring: state,
+      });
+      if (state && ring) state.replace(ring.k, ring.v, ring.positions);
+      return this.outProj.forward(tf.reshape(y, [batch, length, heads * headDim]), { residual });
+    });
+  }
+
+  initialState(batch: number): AttentionState {
+    const { kvHeads, headDim } = this.sizes;
+    const capacity = Math.min(this.config.window ?? firstCapacity, firstCapacity);
+    const shape: [number, number, number, number] = [batch, capacity, kvHeads, headDim];
+    return new AttentionState(tf.zeros(shape), tf.zeros(shape), Array(batch).fill(0));
+  }
+
+  dispose(): void {}
+}
+
+/** Slots of a new ring; it doubles as it fills. */
+const firstCapacity = 32;
+
+function sizesOf({ dModel, numHeads, numHeadsKv, headDim }: AttentionConfig) {
+  const kvHeads = numHeadsKv ?? numHeads;
+  const dim = headDim ?? dModel / numHeads;
+  if (!Number.isInteger(numHeads / kvHeads)) {
+    throw new InvalidArgumentError(
+      'SlidingWindowAttention: numHeadsKv',
+      `a divisor of numHeads = ${numHeads}`,
+      String(numHeadsKv),
+    );
+  }
+  if (!Number.isInteger(dim)) {
+    throw new InvalidArgumentError(
+      'SlidingWindowAttention: numHeads',
+      `a divisor of dModel = ${dModel} where headDim is not given`,
+      String(numHeads),
+    );
+  }
+  return { heads: numHeads, kvHeads, headDim: dim };
+}

@@ -5,9 +5,21 @@ import './gradients/register_all_gradients.js';
 export { useBackend } from './backends/use_backend.js';
 export { BackendError, InvalidArgumentError, ReneError } from './errors.js';
 export type { Activation, KernelName, Kernels } from './kernel_names.js';
+export { Embedding } from './layers/embedding.js';
+export { GatedMLP, type GatedMLPConfig, MLP, type MLPConfig } from './layers/gated_mlp.js';
 export * as initializers from './layers/initializers.js';
+export type { LayerState, Mixer } from './layers/layer.js';
 export { LayerNorm, layerNorm } from './layers/layer_norm.js';
+export { Linear } from './layers/linear.js';
+export { type Mamba2Config, Mamba2Mixer, Mamba2State } from './layers/mamba2_mixer.js';
 export { type Parameter, type ParameterSpec, Parameters, under } from './layers/parameters.js';
+export { type Norm, ResidualBlock } from './layers/residual_block.js';
+export { RMSNorm } from './layers/rms_norm.js';
+export {
+  type AttentionConfig,
+  AttentionState,
+  SlidingWindowAttention,
+} from './layers/sliding_window_attention.js';
 export { type CausalConv1dOptions, causalConv1d } from './ops/causal_conv1d.js';
 export { crossEntropy } from './ops/cross_entropy.js';
 export { embeddingLookup } from './ops/embedding_lookup.js';

@@ -1,7 +1,7 @@
 // What a layer's parameters are called, how large they are, how they start; and the loaded ones.
 import * as tf from '@tensorflow/tfjs-core';
 import { ReneError } from '../errors.js';
-import { disposeWeight, type PackedWeight } from '../weights/packed_weight.js';
+import type { PackedWeight } from '../weights/packed_weight.js';
 import type { Initializer } from './initializers.js';
 
 /** A parameter as a checkpoint names it. */
@@ -21,7 +21,7 @@ export function under(prefix: string, specs: readonly ParameterSpec[]): Paramete
 
 export type Parameter = PackedWeight | tf.Tensor;
 
-/** Loaded parameters by name. Layers take theirs from it and hold them; whoever made it frees it. */
+/** Loaded parameters by name. Layers take theirs from it; whoever loaded them frees them. */
 export class Parameters {
   constructor(
     private readonly entries: ReadonlyMap<string, Parameter>,
@@ -51,13 +51,5 @@ export class Parameters {
 
   optionalVector(name: string): tf.Tensor | undefined {
     return this.has(name) ? this.vector(name) : undefined;
-  }
-
-  /** Frees every parameter, whatever the scope. */
-  dispose(): void {
-    for (const parameter of this.entries.values()) {
-      if (parameter instanceof tf.Tensor) parameter.dispose();
-      else disposeWeight(parameter);
-    }
   }
 }

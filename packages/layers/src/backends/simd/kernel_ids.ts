@@ -1,0 +1,50 @@
+// The number of each WebAssembly kernel: the one list that the host and the kernels' source share.
+export enum KernelId {
+  ReadProbe,
+  QuantizeActivations,
+  MatMulInt8,
+  MatMulInt4,
+  MatMulBf16,
+  MatMulF32,
+  PackInt,
+  PackFloat,
+  RepackInt,
+  ExportInt,
+  UnpackRows,
+  RmsNorm,
+  GatedActivation,
+  CausalConv1d,
+  SsdScan,
+  Attention,
+  WriteRing,
+  CrossEntropy,
+  Copy2d,
+  Binary,
+  Unary,
+  Softmax,
+  MatMulDense,
+  Transpose,
+  ReduceColumns,
+  RmsNormGrad,
+  CausalConv1dGrad,
+  SsdScanGrad,
+  AttentionGrad,
+  CrossEntropyGrad,
+  GatedActivationGrad,
+  EmbeddingLookupGrad,
+  Adam,
+}
+
+/** How the numbers of a matrix are stored where a packing kernel reads them. */
+export enum NumberKind {
+  F32,
+  F16,
+  Bf16,
+}
+
+/** The activations by number. */
+export enum ActivationId {
+  Linear,
+  Silu,
+  Gelu,
+}

@@ -1,0 +1,133 @@
+// From a configuration to blocks: which parameters there are, and the layers made of them.
+import {
+  type AttentionConfig,
+  Embedding,
+  GatedMLP,
+  type GatedMLPConfig,
+  initializers,
+  LayerNorm,
+  Linear,
+  type Mamba2Config,
+  Mamba2Mixer,
+  type Mixer,
+  MLP,
+  type Norm,
+  type PackedWeight,
+  type ParameterSpec,
+  type Parameters,
+  ResidualBlock,
+  RMSNorm,
+  SlidingWindowAttention,
+  under,
+} from '@rene-js/layers';
+import type * as tf from '@tensorflow/tfjs-core';
+import { type LayerKind, layerKinds, type ReneConfig } from './config.js';
+
+/** The model's parts, in the order that a token passes them. */
+export interface Backbone {
+  embedding: Embedding;
+  blocks: ResidualBlock[];
+  normF: Norm;
+  /** (paddedVocabSize, dModel); the embedding's own where they are tied. */
+  head: PackedWeight;
+  headBias: tf.Tensor | undefined;
+}
+
+/**
+ * Every parameter of the model, named as in the original's state_dict, with its shape and its
+ * initial distribution (the mamba repository's: out_proj weights scaled by 1 / sqrt(nLayer), biases
+ * of the projections zero).
+ */
+export function modelParameters(config: ReneConfig): ParameterSpec[] {
+  const { dModel, paddedVocabSize } = config;
+  return [
+    ...under('backbone.embedding.', Embedding.parameters(paddedVocabSize, dModel)),
+    ...layerKinds(config).flatMap((kind, i) =>
+      under(`backbone.layers.${i}.`, [
+        ...under('norm.', normParameters(config)),
+        ...under('mixer.', asInitialised(mixerParameters(config, kind), config.nLayer)),
+      ]),
+    ),
+    ...under('backbone.norm_f.', normParameters(config)),
+    ...(config.tieWordEmbeddings
+      ? []
+      : under('lm_head.', Linear.parameters(dModel, paddedVocabSize, config.lmHeadBias))),
+  ];
+}
+
+/** Makes the layers of loaded parameters. */
+export function buildBackbone(config: ReneConfig, parameters: Parameters): Backbone {
+  const backbone = parameters.scope('backbone.');
+  const embedding = new Embedding(backbone.scope('embedding.'));
+  const tied = config.tieWordEmbeddings;
+  return {
+    embedding,
+    blocks: layerKinds(config).map((kind, i) => {
+      const layer = backbone.scope(`layers.${i}.`);
+      const norm = buildNorm(config, layer.scope('norm.'));
+      return new ResidualBlock(norm, buildMixer(config, kind, layer.scope('mixer.')));
+    }),
+    normF: buildNorm(config, backbone.scope('norm_f.')),
+    head: tied ? embedding.weight : parameters.matrix('lm_head.weight'),
+    headBias: tied ? undefined : parameters.optionalVector('lm_head.bias'),
+  };
+}
+
+function normParameters({ rmsNorm, dModel }: ReneConfig): ParameterSpec[] {
+  return rmsNorm ? RMSNorm.parameters(dModel) : LayerNorm.parameters(dModel);
+}
+
+function buildNorm({ rmsNorm, normEps }: ReneConfig, parameters: Parameters): Norm {
+  return rmsNorm ? new RMSNorm(parameters, normEps) : new LayerNorm(parameters, normEps);
+}
+
+function mixerParameters(config: ReneConfig, kind: LayerKind): ParameterSpec[] {
+  switch (kind) {
+    case 'ssd':
+      return Mamba2Mixer.parameters(ssmConfig(config));
+    case 'attn':
+      return SlidingWindowAttention.parameters(attentionConfig(config));
+    case 'mlp':
+      return config.mlp?.gated
+        ? GatedMLP.parameters(mlpConfig(config))
+        : MLP.parameters(mlpConfig(config));
+  }
+}
+
+function buildMixer(config: ReneConfig, kind: LayerKind, parameters: Parameters): Mixer {
+  switch (kind) {
+    case 'ssd':
+      return new Mamba2Mixer(ssmConfig(config), parameters);
+    case 'attn':
+      return new SlidingWindowAttention(attentionConfig(config), parameters);
+    case 'mlp':
+      return config.mlp?.gated
+        ? new GatedMLP(mlpConfig(config), parameters)
+        : new MLP(mlpConfig(config), parameters);
+  }
+}
+
+function ssmConfig({ dModel, ssm }: ReneConfig): Mamba2Config {
+  return { dModel, ...ssm };
+}
+
+function attentionConfig({ dModel, attn }: ReneConfig): AttentionConfig {
+  if (!attn) throw new Error('the configuration has attention blocks but no attn section');
+  return { dModel, ...attn, window: attn.slidingWindowLength };
+}
+
+function mlpConfig({ dModel, mlp }: ReneConfig): GatedMLPConfig {
+  if (!mlp) throw new Error('the configuration has MLP blocks but no mlp section');
+  return { dModel, ...mlp };
+}
+
+/** The mamba repository's second look at a mixer's initial values. */
+function asInitialised(specs: ParameterSpec[], nLayer: number): ParameterSpec[] {
+  return specs.map((spec) => {
+    if (spec.name === 'out_proj.weight') {
+      const fanIn = spec.shape[1] ?? 1;
+      return { ...spec, init: initializers.uniform(1 / Math.sqrt(fanIn * nLayer)) };
+    }
+    return spec.name.endsWith('proj.bias') ? { ...spec, init: initializers.zeros } : spec;
+  });
+}

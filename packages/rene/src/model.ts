@@ -1,0 +1,292 @@
+// ReneLMHeadModel: token ids in, logits out. Embedding, blocks, final norm, head.
+import {
+  InvalidArgumentError,
+  type Parameter,
+  Parameters,
+  packedMatMul,
+  useBackend,
+  type WeightFormat,
+  weightPacker,
+} from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
+import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
+import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
+import { initParameters } from './checkpoint/init_parameters.js';
+import {
+  disposeParameters,
+  loadParameters,
+  type ParameterOptions,
+} from './checkpoint/load_parameters.js';
+import { saveCheckpoint } from './checkpoint/save_checkpoint.js';
+import { type ReneConfig, readConfig } from './config.js';
+import { ReneError } from './errors.js';
+import { RecurrentState } from './state.js';
+import { summarize } from './summary.js';
+
+export interface ForwardOptions {
+  /** Advanced by these tokens; without one the ids are a whole text from its start. */
+  state?: RecurrentState | undefined;
+  /** Compute logits for the last so many tokens only; all unless given. */
+  logitsToKeep?: number | undefined;
+  /**
+   * Sees the residual stream (B, L, dModel): 'embed', then each block's output under its index, then
+   * 'norm_f'. Clone what you want to keep.
+   */
+  onHidden?: (name: string, hidden: tf.Tensor) => void;
+}
+
+export interface ModelOptions extends Omit<ParameterOptions, 'format'> {
+  /**
+   * How matrices are held: 'f32', or what else the backend holds. 'auto' (the default) is the file's
+   * own where the backend has it, else f32.
+   */
+  dtype?: 'auto' | WeightFormat | undefined;
+  /**
+   * tfjs backend, see useBackend of @rene-js/layers. The one in use unless given; 'auto' where none
+   * is in use yet.
+   */
+  backend?: string | undefined;
+}
+
+/**
+ * The language model. It belongs to the backend that it was loaded on, and owns its parameters:
+ * dispose() frees them.
+ */
+export class ReneLMHeadModel implements tf.InferenceModel {
+  readonly inputs: tf.ModelTensorInfo[];
+  readonly outputs: tf.ModelTensorInfo[];
+  /** The tfjs backend that holds the parameters. */
+  readonly backend = tf.getBackend();
+  private readonly backbone: Backbone;
+
+  constructor(
+    readonly config: ReneConfig,
+    /** By the names of the original's state_dict. */
+    readonly parameters: ReadonlyMap<string, Parameter>,
+  ) {
+    this.backbone = buildBackbone(config, new Parameters(parameters));
+    this.inputs = [{ name: 'input_ids', shape: [-1, -1], dtype: 'int32' }];
+    this.outputs = [{ name: 'logits', shape: [-1, -1, config.paddedVocabSize], dtype: 'float32' }];
+  }
+
+  /**
+   * Loads a checkpoint folder: config.json and model.safetensors, whole or in shards.
+   *
+   * @throws ConfigError, CheckpointError, BackendError
+   */
+  static async fromPretrained(dir: string, options: ModelOptions = {}): Promise<ReneLMHeadModel> {
+    const config = await readConfig(dir);
+    const checkpoint = await openCheckpoint(dir);
+    try {
+      await chooseBackend(options.backend);
+      const specs = modelParameters(config);
+      const format = chooseFormat(options, storedDType(checkpoint));
+      const parameters = await loadParameters(checkpoint, specs, { ...options, format });
+      return new ReneLMHeadModel(config, parameters);
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /**
+   * A model with random weights, distributed as the original's before its training.
+   *
+   * @param seed the same seed gives the same weights, on every backend; 'rene' unless given
+   */
+  static async fromConfig(
+    config: ReneConfig,
+    { seed = 'rene', ...options }: ModelOptions & { seed?: string | number } = {},
+  ): Promise<ReneLMHeadModel> {
+    await chooseBackend(options.backend);
+    const format = chooseFormat(options, 'F32');
+    const parameters = await initParameters(modelParameters(config), seed, { ...options, format });
+    return new ReneLMHeadModel(config, parameters);
+  }
+
+  /** Writes config.json and model.safetensors, as the original loads them, into a folder. */
+  async save(dir: string): Promise<void> {
+    this.checkBackend();
+    await saveCheckpoint(dir, modelParameters(this.config), this.parameters, this.config);
+  }
+
+  /**
+   * Logits of the next token after each token.
+   *
+   * @param ids (B, L), rows of one length >= 1; an int32 tensor's values are not checked
+   * @returns float32 (B, L, paddedVocabSize), or (B, logitsToKeep, paddedVocabSize)
+   * @throws InvalidArgumentError for ids out of range or rows that differ in length. An error
+   *   inside the layers leaves the state unusable; an error about an argument does not.
+   */
+  forward(
+    ids: tf.Tensor | readonly (readonly number[])[],
+    { state, logitsToKeep, onHidden }: ForwardOptions = {},
+  ): tf.Tensor3D {
+    this.checkBackend();
+    const [batch, length] = this.checkIds(ids);
+    if (state) this.checkState(state, batch);
+    const kept = Math.min(logitsToKeep ?? length, length);
+    if (!Number.isInteger(kept) || kept < 1) {
+      throw new InvalidArgumentError('logitsToKeep', 'a whole number from 1', String(logitsToKeep));
+    }
+    return tf.tidy(() => {
+      const input =
+        ids instanceof tf.Tensor ? ids : tf.tensor2d(ids.flat(), [batch, length], 'int32');
+      const { embedding, blocks, normF, head, headBias } = this.backbone;
+      let hidden = embedding.forward(input);
+      onHidden?.('embed', hidden);
+      try {
+        blocks.forEach((block, i) => {
+          hidden = advance(hidden, block.forward(hidden, state?.layers[i] ?? undefined));
+          onHidden?.(String(i), hidden);
+        });
+        state?.advance(length);
+      } catch (error) {
+        state?.invalidate();
+        throw error;
+      }
+      // Where hidden states are not asked for, those without a logit need no norm either.
+      if (!onHidden) hidden = lastTokens(hidden, kept);
+      const normed = normF.forward(hidden);
+      onHidden?.('norm_f', normed);
+      const logits = packedMatMul(lastTokens(normed, kept), head, { bias: headBias });
+      return tf.reshape(logits, [batch, kept, this.config.paddedVocabSize]);
+    });
+  }
+
+  /** The state before the first token of a text. */
+  initialState(batch = 1): RecurrentState {
+    this.checkBackend();
+    return new RecurrentState(
+      this.backbone.blocks.map(({ mixer }) => mixer.initialState(batch)),
+      Array(batch).fill(0),
+    );
+  }
+
+  /** tf.InferenceModel: input_ids int32 (B, L) to logits (B, L, paddedVocabSize). */
+  predict(inputs: tf.Tensor | tf.Tensor[] | tf.NamedTensorMap): tf.Tensor3D {
+    const ids =
+      inputs instanceof tf.Tensor ? inputs : Array.isArray(inputs) ? inputs[0] : inputs.input_ids;
+    if (!ids) throw new InvalidArgumentError('inputs', "a tensor 'input_ids'", 'none');
+    return this.forward(ids);
+  }
+
+  /** tf.InferenceModel: like predict; the only output is 'logits'. */
+  execute(
+    inputs: tf.Tensor | tf.Tensor[] | tf.NamedTensorMap,
+    outputs: string | string[] = 'logits',
+  ): tf.Tensor | tf.Tensor[] {
+    const names = Array.isArray(outputs) ? outputs : [outputs];
+    const unknown = names.find((name) => name !== 'logits');
+    if (unknown !== undefined) throw new InvalidArgumentError('outputs', "'logits'", unknown);
+    const logits = this.predict(inputs);
+    return Array.isArray(outputs)
+      ? names.map((_, i) => (i === 0 ? logits : tf.clone(logits)))
+      : logits;
+  }
+
+  /** The variables of a model made with `trainable: true`, by parameter name; empty otherwise. */
+  get trainableVariables(): Map<string, tf.Variable> {
+    const variables = new Map<string, tf.Variable>();
+    for (const [name, parameter] of this.parameters) {
+      const tensor = parameter instanceof tf.Tensor ? parameter : parameter.tensors[0];
+      if (tensor instanceof tf.Variable) variables.set(name, tensor);
+    }
+    return variables;
+  }
+
+  /** Prints the blocks with their parameters, as tf.LayersModel does. */
+  summary(print: (line: string) => void = console.log): void {
+    for (const line of summarize(this.config, modelParameters(this.config))) print(line);
+  }
+
+  /** Frees the parameters. States are the user's to free. */
+  dispose(): void {
+    for (const { mixer } of this.backbone.blocks) mixer.dispose();
+    disposeParameters(this.parameters);
+  }
+
+  private checkBackend(): void {
+    if (tf.getBackend() === this.backend) return;
+    throw new ReneError(
+      `this model was loaded on the backend '${this.backend}', and '${tf.getBackend()}' is in use: ` +
+        `call tf.setBackend('${this.backend}'), or load the model again`,
+    );
+  }
+
+  /** The batch size and length of the ids. */
+  private checkIds(
+    ids: tf.Tensor | readonly (readonly number[])[],
+  ): [batch: number, length: number] {
+    const { vocabSize, paddedVocabSize } = this.config;
+    if (ids instanceof tf.Tensor) {
+      const [batch = 0, length = 0] = ids.shape;
+      if (ids.rank !== 2 || ids.size === 0 || ids.dtype !== 'int32') {
+        const found = `${ids.dtype} [${ids.shape.join(', ')}]`;
+        throw new InvalidArgumentError('ids', 'int32 of shape [batch, length >= 1]', found);
+      }
+      return [batch, length];
+    }
+    const length = ids[0]?.length ?? 0;
+    if (length === 0)
+      throw new InvalidArgumentError('ids', 'at least one token', 'an empty prompt');
+    for (const row of ids) {
+      if (row.length !== length) {
+        throw new InvalidArgumentError('ids', `rows of ${length} tokens`, `one of ${row.length}`);
+      }
+      const wrong = row.find((id) => !Number.isInteger(id) || id < 0 || id >= paddedVocabSize);
+      if (wrong !== undefined) {
+        throw new InvalidArgumentError('ids', `token ids below ${vocabSize}`, String(wrong));
+      }
+    }
+    return [ids.length, length];
+  }
+
+  private checkState(state: RecurrentState, batch: number): void {
+    state.check();
+    if (state.layers.length !== this.config.nLayer) {
+      throw new InvalidArgumentError(
+        'state',
+        `a state of this model (${this.config.nLayer} blocks)`,
+        `one of ${state.layers.length} blocks`,
+      );
+    }
+    if (state.batch !== batch) {
+      throw new InvalidArgumentError('ids', `${state.batch} rows, as the state has`, String(batch));
+    }
+  }
+}
+
+/** Frees a block's input once its output is there; on a gradient tape it is needed later. */
+function advance(before: tf.Tensor, after: tf.Tensor): tf.Tensor {
+  if (tf.engine().state.gradientDepth === 0) before.dispose();
+  return after;
+}
+
+/** The last `kept` tokens of (B, L, D). */
+function lastTokens(hidden: tf.Tensor, kept: number): tf.Tensor {
+  const [batch = 0, length = 0, dModel = 0] = hidden.shape;
+  return kept === length ? hidden : tf.slice(hidden, [0, length - kept, 0], [batch, kept, dModel]);
+}
+
+async function chooseBackend(name: string | undefined): Promise<void> {
+  if (name !== undefined) await useBackend(name);
+  else if (!tf.getBackend()) await useBackend('auto');
+}
+
+/** The dtype of the largest tensor stands for the file's. */
+function storedDType(checkpoint: Checkpoint): string {
+  const name = 'backbone.embedding.weight';
+  return checkpoint.has(name) ? checkpoint.info(name).dtype : 'F32';
+}
+
+const formatOfFile: Record<string, WeightFormat | undefined> = {
+  F32: 'f32',
+  F16: 'f16',
+  BF16: 'bf16',
+};
+
+function chooseFormat({ dtype = 'auto', trainable }: ModelOptions, stored: string): WeightFormat {
+  if (dtype !== 'auto') return dtype;
+  const own = formatOfFile[stored];
+  return own && !trainable && weightPacker().formats.includes(own) ? own : 'f32';
+}

@@ -1,0 +1,108 @@
+// RecurrentState: all that a model remembers of the text so far, as a value that the user holds.
+import {
+  AttentionState,
+  InvalidArgumentError,
+  type LayerState,
+  Mamba2State,
+} from '@rene-js/layers';
+import { GenerationError } from './errors.js';
+
+/**
+ * The state of every layer after some tokens. `model.forward(ids, { state })` advances it.
+ *
+ * Its size does not grow with the text while attention has a window. Clones share memory until one
+ * of them moves on. Free it with dispose().
+ */
+export class RecurrentState {
+  private usable = true;
+
+  /**
+   * @param layers one a block; null for a block without memory
+   * @param positions tokens seen by each row of the batch
+   */
+  constructor(
+    readonly layers: readonly (LayerState | null)[],
+    private seen: readonly number[],
+  ) {}
+
+  /** Rows of the batch. */
+  get batch(): number {
+    return this.seen.length;
+  }
+
+  /** Tokens seen by each row. */
+  get positions(): readonly number[] {
+    return this.seen;
+  }
+
+  /** An independent copy. */
+  clone(): RecurrentState {
+    this.check();
+    return new RecurrentState(
+      this.layers.map((layer) => layer?.clone() ?? null),
+      this.seen,
+    );
+  }
+
+  /** A new state of these rows, in this order; a row may come more than once (beams, samples). */
+  gather(rows: readonly number[]): RecurrentState {
+    this.check();
+    for (const row of rows) {
+      if (!Number.isInteger(row) || row < 0 || row >= this.batch) {
+        throw new InvalidArgumentError('gather: rows', `rows below ${this.batch}`, String(row));
+      }
+    }
+    return new RecurrentState(
+      this.layers.map((layer) => layer?.gather(rows) ?? null),
+      rows.map((row) => this.seen[row] ?? 0),
+    );
+  }
+
+  /** A new state of the rows of all of these, which may stand at different positions. */
+  static concat(states: readonly RecurrentState[]): RecurrentState {
+    const [first] = states;
+    if (!first) throw new InvalidArgumentError('concat: states', 'at least one', 'none');
+    for (const state of states) state.check();
+    const layers = first.layers.map((_, i) => concatLayers(states.map((s) => s.layers[i] ?? null)));
+    return new RecurrentState(
+      layers,
+      states.flatMap((s) => s.positions),
+    );
+  }
+
+  /** Called by the model: `length` more tokens have been seen by every row. */
+  advance(length: number): void {
+    this.seen = this.seen.map((position) => position + length);
+  }
+
+  /** Called by the model when a forward failed half-way: some layers have moved on, some have not. */
+  invalidate(): void {
+    this.usable = false;
+  }
+
+  /** Throws GenerationError if the state cannot be used. */
+  check(): void {
+    if (this.usable) return;
+    throw new GenerationError(
+      'this state was disposed, or a forward failed half-way through it; start from a clone made before',
+    );
+  }
+
+  dispose(): void {
+    for (const layer of this.layers) layer?.dispose();
+    this.usable = false;
+  }
+}
+
+function concatLayers(layers: readonly (LayerState | null)[]): LayerState | null {
+  const mamba = layers.filter((layer) => layer instanceof Mamba2State);
+  if (mamba.length === layers.length) return Mamba2State.concat(mamba);
+  const attention = layers.filter((layer) => layer instanceof AttentionState);
+  if (attention.length === layers.length) return AttentionState.concat(attention);
+  if (layers.every((layer) => layer === null)) return null;
+  throw new InvalidArgumentError(
+    'concat: states',
+    'states of one model',
+    'states of different ones',
+  );
+}

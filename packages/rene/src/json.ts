@@ -13,7 +13,7 @@ export function parseJson(text: string): unknown {
 /** JSON text with infinities as 1e999, which Python and parseJson read as infinity. */
 export function stringifyJson(value: unknown): string {
   const text = JSON.stringify(value, (_, v) => (v === Number.POSITIVE_INFINITY ? INFINITY : v), 1);
-  return `${text.replaceAll(`"${INFINITY}"`, '1e999')}\n`;
+  return `${text.replaceAll(JSON.stringify(INFINITY), '1e999')}\n`;
 }
 
 const INFINITY = '\u0000infinity';

@@ -1,0 +1,131 @@
+// A model's tensors on disk: one file or several, safetensors or PyTorch's, behind one face.
+import type { StoredMatrix } from '@rene-js/layers';
+import { CheckpointError } from '../errors.js';
+import { fileExists, folderExists, openFile, readJsonFile } from './node_files.js';
+import { openSafetensors } from './safetensors.js';
+import {
+  floatDType,
+  readF32,
+  type TensorFile,
+  type TensorInfo,
+  tensorInfo,
+} from './tensor_file.js';
+
+/** An open checkpoint. Close it when its tensors have been read. */
+export interface Checkpoint {
+  /** The folder or file that was opened. */
+  readonly path: string;
+  readonly names: readonly string[];
+  has(name: string): boolean;
+  /** @throws CheckpointError when there is no such tensor. */
+  info(name: string): TensorInfo;
+  /** A matrix (F32, F16 or BF16) to be read a few rows at a time. */
+  storedMatrix(name: string): StoredMatrix;
+  /** A whole tensor as f32; for norms, biases and other small ones. */
+  readF32(name: string): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/** The files that can hold a model's weights, the preferred ones first. */
+const WEIGHT_FILES = [
+  { whole: 'model.safetensors', index: 'model.safetensors.index.json', open: openSafetensors },
+];
+
+/**
+ * Opens the weights of a model folder: model.safetensors, or the shards that its index.json lists.
+ *
+ * @throws CheckpointError when there is none, or a file is missing or damaged.
+ */
+export async function openCheckpoint(dir: string): Promise<Checkpoint> {
+  for (const { whole, index, open } of WEIGHT_FILES) {
+    const path = `${dir}/${whole}`;
+    if (await fileExists(path)) return checkpointOf(dir, [await open(await openFile(path))]);
+    if (await fileExists(`${dir}/${index}`)) return openSharded(dir, index, open);
+  }
+  const found = (await folderExists(dir)) ? 'a folder without them' : 'no such folder';
+  const wanted = WEIGHT_FILES.flatMap(({ whole, index }) => [whole, index]).join(', ');
+  throw new CheckpointError(
+    `${dir}: expected a model folder with one of ${wanted}; found ${found}`,
+  );
+}
+
+async function openSharded(
+  dir: string,
+  index: string,
+  open: (typeof WEIGHT_FILES)[number]['open'],
+): Promise<Checkpoint> {
+  const path = `${dir}/${index}`;
+  const shardOf = weightMap(await readJsonFile(path), path);
+  const files = new Map<string, TensorFile>();
+  try {
+    for (const shard of new Set(shardOf.values())) {
+      files.set(shard, await open(await openFile(`${dir}/${shard}`)));
+    }
+    for (const [name, shard] of shardOf) {
+      if (files.get(shard)?.tensors.has(name)) continue;
+      throw new CheckpointError(`${path}: says that '${name}' is in ${shard}, which lacks it`);
+    }
+    return checkpointOf(dir, [...files.values()]);
+  } catch (error) {
+    for (const file of files.values()) await file.close();
+    throw error;
+  }
+}
+
+/** Tensor name to the file that holds it. */
+function weightMap(json: unknown, path: string): Map<string, string> {
+  const map = typeof json === 'object' && json !== null && 'weight_map' in json && json.weight_map;
+  if (typeof map !== 'object' || map === null) {
+    throw new CheckpointError(`${path}: expected an object named weight_map`);
+  }
+  return new Map(
+    Object.entries(map).map(([name, shard]): [string, string] => {
+      // A plain name only: an index must not make us open files elsewhere.
+      if (typeof shard === 'string' && /^[\w.-]+$/.test(shard) && !shard.startsWith('.')) {
+        return [name, shard];
+      }
+      throw new CheckpointError(`${path}: '${name}' is said to be in ${JSON.stringify(shard)}`);
+    }),
+  );
+}
+
+/** A checkpoint of open files, which it closes; e.g. one that the browser's user chose. */
+export function checkpointOf(path: string, files: readonly TensorFile[]): Checkpoint {
+  const fileOf = new Map<string, TensorFile>();
+  for (const file of files) {
+    for (const name of file.tensors.keys()) fileOf.set(name, file);
+  }
+  const find = (name: string): TensorFile => {
+    const file = fileOf.get(name);
+    if (file) return file;
+    throw new CheckpointError(`${path}: it has no tensor named '${name}'`);
+  };
+  return {
+    path,
+    names: [...fileOf.keys()],
+    has: (name) => fileOf.has(name),
+    info: (name) => tensorInfo(find(name), name),
+    storedMatrix: (name) => storedMatrix(find(name), name),
+    readF32: async (name) => readF32(find(name), name),
+    async close() {
+      for (const file of files) await file.close();
+    },
+  };
+}
+
+function storedMatrix(file: TensorFile, name: string): StoredMatrix {
+  const { shape } = tensorInfo(file, name);
+  const [rows, columns] = shape;
+  if (shape.length !== 2 || rows === undefined || columns === undefined) {
+    throw new CheckpointError(
+      `${file.name}: tensor '${name}' has shape [${shape.join(', ')}], expected a matrix`,
+    );
+  }
+  const dtype = floatDType(file, name);
+  const rowBytes = columns * (dtype === 'F32' ? 4 : 2);
+  return {
+    shape: [rows, columns],
+    dtype,
+    readRows: (first, count) => file.read(name, first * rowBytes, count * rowBytes),
+  };
+}

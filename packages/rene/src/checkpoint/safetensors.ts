@@ -1,0 +1,213 @@
+// The safetensors format: 8 bytes of header length, a JSON header, then the tensors' bytes.
+import { CheckpointError } from '../errors.js';
+import type { ByteSource } from './byte_source.js';
+import {
+  DTYPE_BYTES,
+  sizeOf,
+  type TensorFile,
+  type TensorInfo,
+  tensorInfo,
+} from './tensor_file.js';
+
+/** The format's own limit. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+interface Entry extends TensorInfo {
+  /** Absolute byte offsets in the file. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Opens a safetensors file and checks its whole header: sizes, offsets, shapes, duplicate names.
+ * The source is closed when that fails, and otherwise with the file.
+ *
+ * @throws CheckpointError saying what is wrong with which tensor.
+ */
+export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
+  try {
+    const { tensors, metadata } = await readHeader(source);
+    const file: TensorFile = {
+      name: source.name,
+      tensors,
+      metadata,
+      async read(name, start, length) {
+        tensorInfo(file, name);
+        const { begin = 0, end = 0 } = tensors.get(name) ?? {};
+        if (start < 0 || length < 0 || begin + start + length > end) {
+          throw new CheckpointError(
+            `${source.name}: tensor '${name}' has ${end - begin} bytes, not ${start + length}`,
+          );
+        }
+        return source.read(begin + start, length);
+      },
+      close: () => source.close(),
+    };
+    return file;
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+async function readHeader(source: ByteSource) {
+  const fail = (problem: string) => new CheckpointError(`${source.name}: ${problem}`);
+  if (source.size < 8) throw fail(`not a safetensors file: it has only ${source.size} bytes`);
+  const start = await source.read(0, 8);
+  const headerBytes = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true));
+  if (headerBytes > Math.min(MAX_HEADER_BYTES, source.size - 8)) {
+    throw fail(
+      `its header would be ${headerBytes} bytes, but the file has ${source.size}; ` +
+        'it is truncated or not a safetensors file',
+    );
+  }
+  const text = new TextDecoder().decode(await source.read(8, headerBytes));
+  const header = parseHeader(text, fail);
+  const metadata = new Map<string, string>();
+  const tensors = new Map<string, Entry>();
+  for (const [name, value] of header) {
+    if (name === '__metadata__') {
+      const strings = value === null ? {} : asRecord(value);
+      if (strings === undefined) throw fail('its __metadata__ is not a JSON object');
+      for (const [key, entry] of Object.entries(strings)) {
+        if (typeof entry !== 'string') throw fail(`its metadata '${key}' is not a string`);
+        metadata.set(key, entry);
+      }
+    } else {
+      tensors.set(name, readEntry(name, value, 8 + headerBytes, fail));
+    }
+  }
+  checkLayout(tensors, 8 + headerBytes, source.size, fail);
+  return { tensors, metadata };
+}
+
+type Fail = (problem: string) => CheckpointError;
+
+function parseHeader(text: string, fail: Fail): [string, unknown][] {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch {
+    throw fail('its header is not JSON; it is damaged or not a safetensors file');
+  }
+  const entries = asRecord(header);
+  if (entries === undefined) throw fail('its header is not a JSON object');
+  const duplicate = firstDuplicateKey(text);
+  if (duplicate !== undefined) throw fail(`its header names '${duplicate}' twice`);
+  return Object.entries(entries);
+}
+
+/** JSON.parse keeps the last of two equal keys without a word; this finds the first such. */
+function firstDuplicateKey(text: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"\s*:?|[{}[\]]/g)) {
+    if (token === '{' || token === '[') depth++;
+    else if (token === '}' || token === ']') depth--;
+    else if (depth === 1 && token.endsWith(':')) {
+      const name = String(JSON.parse(token.slice(0, -1)));
+      if (seen.has(name)) return name;
+      seen.add(name);
+    }
+  }
+  return undefined;
+}
+
+function readEntry(name: string, value: unknown, dataStart: number, fail: Fail): Entry {
+  const { dtype, shape, data_offsets: offsets } = asRecord(value) ?? {};
+  if (typeof dtype !== 'string') throw fail(`tensor '${name}' has no dtype`);
+  if (!isSizes(shape)) throw fail(`tensor '${name}' has no valid shape`);
+  if (!isSizes(offsets)) throw fail(`tensor '${name}' has no valid data_offsets`);
+  const [begin = 0, end = -1] = offsets;
+  if (offsets.length !== 2 || begin > end) {
+    throw fail(`tensor '${name}' has data_offsets [${offsets.join(', ')}], expected [begin, end]`);
+  }
+  const elementBytes = DTYPE_BYTES.get(dtype);
+  const bytes = sizeOf(shape) * (elementBytes ?? 0);
+  if (elementBytes !== undefined && bytes !== end - begin) {
+    throw fail(
+      `tensor '${name}': ${dtype} of shape [${shape.join(', ')}] takes ${bytes} bytes, ` +
+        `its data_offsets hold ${end - begin}`,
+    );
+  }
+  return { dtype, shape, begin: dataStart + begin, end: dataStart + end };
+}
+
+/** The tensors must fill the rest of the file, without overlap and without a gap. */
+function checkLayout(
+  tensors: ReadonlyMap<string, Entry>,
+  dataStart: number,
+  fileSize: number,
+  fail: Fail,
+): void {
+  const byOffset = [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  let position = dataStart;
+  for (const [name, { begin, end }] of byOffset) {
+    if (end > fileSize) {
+      throw fail(
+        `tensor '${name}' ends at byte ${end}, but the file has ${fileSize}; it is truncated`,
+      );
+    }
+    if (begin < position) throw fail(`tensor '${name}' overlaps the tensor before it`);
+    if (begin > position)
+      throw fail(`${begin - position} bytes before tensor '${name}' are no one's`);
+    position = end;
+  }
+  if (position < fileSize) throw fail(`its last ${fileSize - position} bytes belong to no tensor`);
+}
+
+function asRecord(value: unknown): Record<string, unknown> | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  // Any object that JSON.parse made is one of string keys.
+  return value as Record<string, unknown>;
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+/** A tensor to write: its bytes are asked for when its turn comes, so few are in memory at a time. */
+export interface TensorToWrite extends TensorInfo {
+  readonly name: string;
+  bytes(): Promise<Uint8Array> | Uint8Array;
+}
+
+/**
+ * Hands out the bytes of a safetensors file in order: the header, then tensor after tensor.
+ * Larger dtypes come first, as in Python's writer, so that every tensor is aligned.
+ */
+export async function writeSafetensors(
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>>,
+  put: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const ordered = [...tensors].sort((a, b) => bytesOf(b.dtype) - bytesOf(a.dtype));
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let position = 0;
+  for (const { name, dtype, shape } of ordered) {
+    const end = position + sizeOf(shape) * bytesOf(dtype);
+    header[name] = { dtype, shape, data_offsets: [position, end] };
+    position = end;
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const start = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20);
+  new DataView(start.buffer).setBigUint64(0, BigInt(start.length - 8), true);
+  start.set(text, 8);
+  await put(start);
+  for (const tensor of ordered) {
+    const bytes = await tensor.bytes();
+    const expected = sizeOf(tensor.shape) * bytesOf(tensor.dtype);
+    if (bytes.byteLength !== expected) {
+      throw new CheckpointError(
+        `tensor '${tensor.name}': expected ${expected} bytes to write, found ${bytes.byteLength}`,
+      );
+    }
+    await put(bytes);
+  }
+}
+
+function bytesOf(dtype: string): number {
+  const bytes = DTYPE_BYTES.get(dtype);
+  if (bytes === undefined) throw new CheckpointError(`dtype ${dtype} cannot be written`);
+  return bytes;
+}

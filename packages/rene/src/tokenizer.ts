@@ -1,0 +1,167 @@
+// Text to token ids and back, by a tokenizer.json of the Hugging Face tokenizers.
+import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import {
+  byteLevelBytes,
+  byteLevelStream,
+  type DecodeStream,
+  type Piece,
+  windowStream,
+} from './decode_stream.js';
+import { TokenizerError } from './errors.js';
+
+export type { DecodeStream };
+
+export interface EncodeOptions {
+  /** Whether tokens that the tokenizer puts around a text (a BOS) are added. Default true. */
+  addSpecialTokens?: boolean;
+}
+
+export interface DecodeOptions {
+  /** Leaves out special tokens such as the end of text. Default false, as in transformers. */
+  skipSpecialTokens?: boolean;
+}
+
+/** Text to token ids and back. Decoding never cleans up spaces: it returns the tokens' own text. */
+export class Tokenizer {
+  /** Ids that have a token are below it. */
+  readonly vocabSize: number;
+  /** The end of a text, e.g. `<|endoftext|>`; null if the tokenizer names none. */
+  readonly eosTokenId: number | null;
+  readonly padTokenId: number | null;
+  private readonly special: ReadonlySet<number>;
+  private readonly added: ReadonlyMap<number, string>;
+  private readonly isByteLevel: boolean;
+  private readonly pieces = new Map<number, Piece>();
+
+  private constructor(
+    private readonly tokenizer: HuggingFaceTokenizer,
+    json: Record<string, unknown>,
+    config: Record<string, unknown>,
+  ) {
+    const added = [...tokenizer.get_added_tokens_decoder().values()];
+    this.added = new Map(added.map(({ id, content }) => [id, content]));
+    this.special = new Set(added.filter(({ special }) => special).map(({ id }) => id));
+    this.vocabSize = tokenizer.model?.vocab.length ?? 0;
+    this.isByteLevel = typeOf(json.decoder) === 'ByteLevel';
+    this.eosTokenId = this.idOf(config.eos_token, ['<|endoftext|>', '</s>', '<|end_of_text|>']);
+    this.padTokenId = this.idOf(config.pad_token, ['<|padding|>', '<pad>', '[PAD]']);
+  }
+
+  /**
+   * A tokenizer from parsed JSON; the way in for browsers.
+   *
+   * @param json the content of tokenizer.json.
+   * @param config the content of tokenizer_config.json or special_tokens_map.json, which name the
+   *   end of text and the padding.
+   * @throws TokenizerError when the JSON is not that of a tokenizer.
+   */
+  static fromJson(json: unknown, config: unknown = {}, where = 'tokenizer.json'): Tokenizer {
+    const values = asRecord(json);
+    const options = asRecord(config);
+    if (!values || !Array.isArray(values.added_tokens ?? []) || !asRecord(values.model)) {
+      throw new TokenizerError(`${where}: expected a tokenizer.json with a "model", found none`);
+    }
+    if (!options) throw new TokenizerError(`${where}: the tokenizer's config is not an object`);
+    const missing = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+    const complete = { ...missing, ...values, added_tokens: values.added_tokens ?? [] };
+    try {
+      return new Tokenizer(new HuggingFaceTokenizer(complete, options), complete, options);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new TokenizerError(`${where}: not a tokenizer that can be used: ${why}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /**
+   * Reads tokenizer.json, and tokenizer_config.json or special_tokens_map.json beside it if there.
+   *
+   * @throws TokenizerError for what is no tokenizer, CheckpointError for what cannot be read.
+   */
+  static async fromFile(path: string): Promise<Tokenizer> {
+    const { fileExists, readJsonFile } = await import('./checkpoint/node_files.js');
+    const dir = path.replace(/[^/\\]*$/, '');
+    let config: Record<string, unknown> = {};
+    for (const name of ['special_tokens_map.json', 'tokenizer_config.json']) {
+      if (!(await fileExists(dir + name))) continue;
+      config = { ...config, ...asRecord(await readJsonFile(dir + name)) };
+    }
+    return Tokenizer.fromJson(await readJsonFile(path), config, path);
+  }
+
+  /**
+   * The ids of a text. Special tokens that are written out in the text count as themselves.
+   *
+   * @throws TokenizerError when the text holds something that the vocabulary cannot express.
+   */
+  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
+    if (text === '') return [];
+    const { ids, tokens } = this.tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
+    const unknown = ids.findIndex((id: number | undefined) => id === undefined);
+    if (unknown < 0) return ids;
+    throw new TokenizerError(`the vocabulary has no token for ${JSON.stringify(tokens[unknown])}`);
+  }
+
+  /** The text of ids. Bytes that are no UTF-8 become U+FFFD; ids without a token are left out. */
+  decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
+    const stream = this.decodeStream(options);
+    const parts: string[] = [];
+    for (const id of ids) parts.push(stream.push(id));
+    parts.push(stream.end());
+    return parts.join('');
+  }
+
+  /** Decodes a token at a time. What it returns, joined, is what `decode` returns. */
+  decodeStream({ skipSpecialTokens = false }: DecodeOptions = {}): DecodeStream {
+    const skip = (id: number) => skipSpecialTokens && this.special.has(id);
+    if (this.isByteLevel) {
+      return byteLevelStream((id) => (skip(id) ? undefined : this.piece(id)));
+    }
+    const known = (id: number) => !skip(id) && this.tokenizer.id_to_token(id) !== undefined;
+    return windowStream((ids) => {
+      const tokens = ids.filter(known);
+      if (tokens.length === 0) return '';
+      return this.tokenizer.decode(tokens, { clean_up_tokenization_spaces: false });
+    });
+  }
+
+  /** The token of an id as the vocabulary spells it, undefined for ids without one. */
+  token(id: number): string | undefined {
+    return this.tokenizer.id_to_token(id);
+  }
+
+  /** The id of a token as the vocabulary spells it. */
+  tokenId(token: string): number | undefined {
+    return this.tokenizer.token_to_id(token);
+  }
+
+  private piece(id: number): Piece {
+    if (this.pieces.has(id)) return this.pieces.get(id);
+    const token = this.tokenizer.id_to_token(id);
+    const piece = this.added.get(id) ?? (token === undefined ? undefined : byteLevelBytes(token));
+    this.pieces.set(id, piece);
+    return piece;
+  }
+
+  /** The id of a token that a config names, else of the first usual name that is a special token. */
+  private idOf(named: unknown, usual: readonly string[]): number | null {
+    const content = typeof named === 'string' ? named : asRecord(named)?.content;
+    if (typeof content === 'string') return this.tokenizer.token_to_id(content) ?? null;
+    for (const name of usual) {
+      const id = this.tokenizer.token_to_id(name);
+      if (id !== undefined && this.special.has(id)) return id;
+    }
+    return null;
+  }
+}
+
+function asRecord(value: unknown): Record<string, unknown> | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  // Any object that JSON.parse made is one of string keys.
+  return value as Record<string, unknown>;
+}
+
+function typeOf(value: unknown): unknown {
+  return asRecord(value)?.type;
+}

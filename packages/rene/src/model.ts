@@ -78,7 +78,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     const config = await readConfig(dir);
     const checkpoint = await openCheckpoint(dir);
     try {
-      await chooseBackend(options.backend);
+      await useBackend(options.backend);
       const specs = modelParameters(config);
       const format = chooseFormat(options, storedDType(checkpoint));
       const parameters = await loadParameters(checkpoint, specs, { ...options, format });
@@ -97,7 +97,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     config: ReneConfig,
     { seed = 'rene', ...options }: ModelOptions & { seed?: string | number } = {},
   ): Promise<ReneLMHeadModel> {
-    await chooseBackend(options.backend);
+    await useBackend(options.backend);
     const format = chooseFormat(options, 'F32');
     const parameters = await initParameters(modelParameters(config), seed, { ...options, format });
     return new ReneLMHeadModel(config, parameters);
@@ -266,11 +266,6 @@ function advance(before: tf.Tensor, after: tf.Tensor): tf.Tensor {
 function lastTokens(hidden: tf.Tensor, kept: number): tf.Tensor {
   const [batch = 0, length = 0, dModel = 0] = hidden.shape;
   return kept === length ? hidden : tf.slice(hidden, [0, length - kept, 0], [batch, kept, dModel]);
-}
-
-async function chooseBackend(name: string | undefined): Promise<void> {
-  if (name !== undefined) await useBackend(name);
-  else if (!tf.getBackend()) await useBackend('auto');
 }
 
 /** The dtype of the largest tensor stands for the file's. */

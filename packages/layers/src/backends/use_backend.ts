@@ -13,13 +13,14 @@ const loaders: Record<string, () => Promise<unknown>> = {
  * Makes a backend the current one.
  *
  * @param name 'cpu', 'tensorflow' (an installed tfjs-node-gpu or tfjs-node), any backend that is
- *   registered with tfjs, or 'auto' (the default): the GPU's where tfjs-node-gpu is installed, else
- *   the CPU's
+ *   registered with tfjs, or 'auto': the GPU's where tfjs-node-gpu is installed, else the CPU's.
+ *   Unless given, the backend in use stays; 'auto' where none is in use yet
  * @returns the name of the backend chosen
  * @throws BackendError if it is unknown, not installed or does not start
  */
-export async function useBackend(name = 'auto'): Promise<string> {
-  const chosen = name === 'auto' ? await bestBackend() : name;
+export async function useBackend(name?: string): Promise<string> {
+  const wanted = name ?? (tf.getBackend() || 'auto');
+  const chosen = wanted === 'auto' ? await bestBackend() : wanted;
   if (!tf.engine().registryFactory[chosen]) {
     const load = loaders[chosen];
     if (!load) {

@@ -1,0 +1,116 @@
+// One comparison of a verification, and how far apart two tensors are.
+import type * as tf from '@tensorflow/tfjs-core';
+
+/** A line of `rene verify`. */
+export interface Check {
+  /** The folder or file that holds the reference. */
+  readonly source: string;
+  /** What was compared. */
+  readonly name: string;
+  /** The largest error: absolute, or relative to the largest reference value. NaN counts as Infinity. */
+  readonly error: number;
+  readonly tolerance: number;
+  /** Where the largest error is, or what went wrong. */
+  readonly detail: string;
+}
+
+export function passed({ error, tolerance }: Check): boolean {
+  return error <= tolerance;
+}
+
+export interface Tolerances {
+  /** Hidden states, logits, states. */
+  values: number;
+  /** Gradients of a model's parameters. */
+  gradients: number;
+  /** Single ops and their gradients. */
+  ops: number;
+  /** Probabilities of the samplers, which are computed in float64. */
+  sampling: number;
+}
+
+/** What holds between float32 and the references' float64, absolute. */
+export const defaultTolerances: Tolerances = {
+  values: 1e-4,
+  gradients: 5e-5,
+  ops: 3e-5,
+  sampling: 1e-9,
+};
+
+export interface VerifyOptions {
+  tolerances: Tolerances;
+  /** Divide each error by the largest value of its reference tensor. */
+  relative: boolean;
+}
+
+/** Collects the errors of tensors that make one line, and remembers the worst. */
+export class WorstError {
+  private error = 0;
+  private where = '';
+  private compared = 0;
+
+  constructor(private readonly relative: boolean) {}
+
+  async add(where: string, actual: tf.Tensor, expected: tf.Tensor): Promise<void> {
+    if (actual.shape.join() !== expected.shape.join()) {
+      this.note(
+        `${where}: shape [${actual.shape.join(', ')}], expected [${expected.shape.join(', ')}]`,
+        Number.POSITIVE_INFINITY,
+      );
+      return;
+    }
+    const [a, e] = await Promise.all([actual.data(), expected.data()]);
+    this.addValues(where, a, e);
+  }
+
+  addValues(where: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void {
+    let worst = actual.length === expected.length ? 0 : Number.POSITIVE_INFINITY;
+    let largest = 0;
+    for (let i = 0; i < expected.length; i++) {
+      const reference = expected[i] ?? Number.NaN;
+      const error = Math.abs((actual[i] ?? Number.NaN) - reference);
+      if (!(error <= worst)) worst = Number.isNaN(error) ? Number.POSITIVE_INFINITY : error;
+      largest = Math.max(largest, Math.abs(reference));
+    }
+    this.note(where, this.relative && largest > 0 ? worst / largest : worst);
+  }
+
+  toCheck(source: string, name: string, tolerance: number): Check {
+    const nothing = this.compared === 0;
+    return {
+      source,
+      name,
+      error: nothing ? Number.POSITIVE_INFINITY : this.error,
+      tolerance,
+      detail: nothing ? 'nothing to compare' : `${this.where} (of ${this.compared})`,
+    };
+  }
+
+  private note(where: string, error: number): void {
+    this.compared++;
+    if (error > this.error || this.where === '') {
+      this.error = error;
+      this.where = where;
+    }
+  }
+}
+
+/** The number of ids that differ, as a check that allows none. */
+export function checkIds(
+  source: string,
+  name: string,
+  pairs: readonly { where: string; actual: readonly number[]; expected: readonly number[] }[],
+): Check {
+  const wrong = pairs.filter(({ actual, expected }) => actual.join() !== expected.join());
+  const [first] = wrong;
+  const at = first?.expected.findIndex((id, i) => id !== first.actual[i]) ?? 0;
+  return {
+    source,
+    name,
+    error: pairs.length === 0 ? Number.POSITIVE_INFINITY : wrong.length,
+    tolerance: 0,
+    detail: first
+      ? `${first.where}: position ${at}, expected ${first.expected[at]}, found ${first.actual[at]}`
+      : `${pairs.length} sequences`,
+  };
+}

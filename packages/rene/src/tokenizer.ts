@@ -61,6 +61,7 @@ export class Tokenizer {
     if (!values || !Array.isArray(values.added_tokens ?? []) || !asRecord(values.model)) {
       throw new TokenizerError(`${where}: expected a tokenizer.json with a "model", found none`);
     }
+    checkModel(asRecord(values.model) ?? {}, where);
     if (!options) throw new TokenizerError(`${where}: the tokenizer's config is not an object`);
     const missing = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
     const complete = { ...missing, ...values, added_tokens: values.added_tokens ?? [] };
@@ -91,9 +92,10 @@ export class Tokenizer {
   }
 
   /**
-   * The ids of a text. Special tokens that are written out in the text count as themselves.
+   * The ids of a text. Special tokens that are written out in the text count as themselves;
+   * characters that the vocabulary cannot express are left out (a byte-level one has all).
    *
-   * @throws TokenizerError when the text holds something that the vocabulary cannot express.
+   * @throws TokenizerError when the tokenizer makes tokens that its vocabulary lacks.
    */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
     if (text === '') return [];
@@ -153,6 +155,27 @@ export class Tokenizer {
       if (id !== undefined && this.special.has(id)) return id;
     }
     return null;
+  }
+}
+
+const MODEL_TYPES: readonly unknown[] = ['BPE', 'WordPiece', 'Unigram'];
+const MAX_ID = 1 << 24;
+
+/** What the library takes on trust. */
+function checkModel({ type, vocab }: Record<string, unknown>, where: string): void {
+  if (!MODEL_TYPES.includes(type)) {
+    throw new TokenizerError(
+      `${where}: expected a model of type BPE, WordPiece or Unigram, found ${JSON.stringify(type)}`,
+    );
+  }
+  if (type === 'Unigram') return;
+  const ids = asRecord(vocab);
+  if (!ids) throw new TokenizerError(`${where}: model.vocab: expected an object of token ids`);
+  for (const [token, id] of Object.entries(ids)) {
+    if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_ID) continue;
+    throw new TokenizerError(
+      `${where}: model.vocab: ${JSON.stringify(token)}: expected an id, found ${JSON.stringify(id)}`,
+    );
   }
 }
 

@@ -12,7 +12,9 @@ export interface ByteSource {
 }
 
 /** Bytes in memory. */
-export function bytesSource(bytes: Uint8Array, name: string): ByteSource {
+export function bytesSource(memory: Uint8Array, name: string): ByteSource {
+  // A Node Buffer is a Uint8Array whose slice() does not copy.
+  const bytes = new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength);
   return {
     name,
     size: bytes.byteLength,

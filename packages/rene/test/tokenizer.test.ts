@@ -1,0 +1,217 @@
+// The tokenizer: round trips, streaming without cut characters, special tokens, errors.
+import { existsSync, readFileSync } from 'node:fs';
+import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { CheckpointError, TokenizerError } from '../src/errors.js';
+import { type DecodeStream, Tokenizer } from '../src/tokenizer.js';
+import { errorOf, shared } from './checkpoint/fixtures.js';
+
+const OLMO = shared('tokenizers/olmo-dolma-v1_5.json');
+
+const TEXTS = [
+  'Rene Descartes was a French mathematician, philosopher, and scientist.',
+  '👩‍👩‍👧‍👦 🏳️‍🌈 🇫🇷 👍🏽 𝒳 𠜎',
+  '日本語のテキスト、中文文本，한국어 텍스트',
+  'A\u030A a\u0323\u0302 Z\u0351\u036B\u0343 zalgo: h\u0321\u0322e\u0323',
+  'nul \u0000 bell \u0007 escape \u001b[0m delete \u007f \u0085 \u200b \u202e \uFEFF end',
+  '  leading, trailing  \n\n\ttabs\t\r\n and     spaces                         ',
+  "it's they'll 1234567890 3.14159e-10 ~!@#$%^&*()_+{}|:<>?",
+  'العربية עברית हिन्दी ไทย',
+];
+
+/** A byte-level tokenizer with one token a byte, two merges and two special tokens. */
+function tinyByteLevel(): Tokenizer {
+  const letters = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i));
+  const others = Array.from({ length: 163 }, (_, i) => String.fromCodePoint(0xa1 + i));
+  const alphabet = [...letters, ...others].filter((c) => c !== '\u00ad');
+  const vocab = Object.fromEntries([...alphabet, 'th', 'the'].map((token, id) => [token, id]));
+  const size = Object.keys(vocab).length;
+  return Tokenizer.fromJson({
+    version: '1.0',
+    added_tokens: [
+      { id: size, content: '<|endoftext|>', special: true },
+      { id: size + 1, content: '<|padding|>', special: true },
+      { id: size + 2, content: '[été]', special: false },
+    ],
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+    post_processor: null,
+    decoder: { type: 'ByteLevel' },
+    model: { type: 'BPE', vocab, merges: ['t h', 'th e'] },
+  });
+}
+
+/** A tokenizer of another kind: words after a mark, bytes as <0x41>. */
+function tinyMetaspace(): Tokenizer {
+  const bytes = Array.from({ length: 256 }, (_, i) => hexToken(i));
+  const tokens = ['<unk>', ...bytes, '▁', 'a', 'b', '▁a', '▁ab'];
+  return Tokenizer.fromJson({
+    added_tokens: [{ id: 0, content: '<unk>', special: true }],
+    pre_tokenizer: null,
+    normalizer: {
+      type: 'Sequence',
+      normalizers: [
+        { type: 'Prepend', prepend: '▁' },
+        { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
+      ],
+    },
+    decoder: {
+      type: 'Sequence',
+      decoders: [
+        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        { type: 'Strip', content: ' ', start: 1, stop: 0 },
+      ],
+    },
+    model: {
+      type: 'BPE',
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges: ['▁ a', '▁a b'],
+      byte_fallback: true,
+      unk_token: '<unk>',
+      fuse_unk: true,
+    },
+  });
+}
+
+function hexToken(byte: number): string {
+  return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+}
+
+/** No half of a surrogate pair alone. */
+function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
+}
+
+function streamed(stream: DecodeStream, ids: readonly number[]): string[] {
+  return [...ids.map((id) => stream.push(id)), stream.end()];
+}
+
+describe('Tokenizer', () => {
+  const tiny = tinyByteLevel();
+
+  it('encodes with merges and returns the text of its ids', () => {
+    const ids = tiny.encode('then the');
+    expect(ids.map((id) => tiny.token(id))).to.deep.equal(['the', 'n', 'Ġ', 'the']);
+    expect(tiny.decode(ids)).to.equal('then the');
+    expect(tiny.encode('')).to.deep.equal([]);
+    expect(tiny.decode([])).to.equal('');
+  });
+
+  it('returns any text as it was', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        fc.pre(isWellFormed(text));
+        expect(tiny.decode(tiny.encode(text))).to.equal(text);
+      }),
+    );
+  });
+
+  it('streams whole characters that join to the decoded text, for any ids', () => {
+    const ids = fc.array(fc.nat(tiny.vocabSize + 5), { maxLength: 60 });
+    fc.assert(
+      fc.property(ids, fc.boolean(), (ids, skipSpecialTokens) => {
+        const pieces = streamed(tiny.decodeStream({ skipSpecialTokens }), ids);
+        expect(pieces.join('')).to.equal(tiny.decode(ids, { skipSpecialTokens }));
+        for (const piece of pieces) expect(isWellFormed(piece)).to.equal(true);
+      }),
+    );
+  });
+
+  it('holds a character back until its last byte', () => {
+    const ids = tiny.encode('a👍b');
+    expect(streamed(tiny.decodeStream(), ids)).to.deep.equal(['a', '', '', '', '👍', 'b', '']);
+    expect(streamed(tiny.decodeStream(), ids.slice(0, 3))).to.deep.equal(['a', '', '', '\uFFFD']);
+  });
+
+  it('knows its special tokens', () => {
+    const { eosTokenId, padTokenId } = tiny;
+    expect([eosTokenId, padTokenId, tiny.vocabSize]).to.deep.equal([258, 259, 261]);
+    const ids = tiny.encode('a<|endoftext|>[été]');
+    expect(ids.slice(1)).to.deep.equal([258, 260]);
+    expect(tiny.decode(ids)).to.equal('a<|endoftext|>[été]');
+    expect(tiny.decode(ids, { skipSpecialTokens: true })).to.equal('a[été]');
+  });
+
+  it('streams other kinds of vocabulary as it decodes them', () => {
+    const other = tinyMetaspace();
+    for (const text of ['ab a b', 'a 👍 é', '日本', 'ab👍👍ab']) {
+      const ids = other.encode(text);
+      expect(other.decode(ids), text).to.equal(text);
+      const pieces = streamed(other.decodeStream(), ids);
+      for (const piece of pieces) expect(piece).not.to.contain('\uFFFD');
+    }
+    expect(other.decode([1 + 0xf0, 1 + 0x9f])).to.match(/\uFFFD/);
+  });
+
+  it('refuses what is no tokenizer', async () => {
+    for (const json of [null, 3, [], {}, { model: 3 }, { added_tokens: 3, model: {} }]) {
+      await errorOf(TokenizerError, () => Tokenizer.fromJson(json));
+    }
+    for (const vocab of [[], { a: -1 }, { a: 0.5 }, { a: 1e9 }, { a: '0' }]) {
+      const json = { model: { type: 'BPE', vocab, merges: [] } };
+      await errorOf(TokenizerError, () => Tokenizer.fromJson(json));
+    }
+    const unknown = { model: { type: 'Magic', vocab: {} } };
+    const error = await errorOf(TokenizerError, () => Tokenizer.fromJson(unknown, {}, 'x.json'));
+    expect(error.message).to.match(/^x\.json: .*BPE.*Magic/);
+    const missing = await errorOf(CheckpointError, () => Tokenizer.fromFile('/nowhere/t.json'));
+    expect(missing.message).to.equal('/nowhere/t.json: no such file');
+  });
+
+  it('leaves out what a vocabulary without an unknown token lacks, as the original does', () => {
+    const partial = Tokenizer.fromJson({
+      decoder: { type: 'ByteLevel' },
+      pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false },
+      model: { type: 'BPE', vocab: { a: 0 }, merges: [] },
+    });
+    expect(partial.encode('aba')).to.deep.equal([0, 0]);
+  });
+
+  describe("with OLMo's vocabulary", () => {
+    let olmo: Tokenizer;
+    before(async function () {
+      if (!existsSync(OLMO)) return this.skip();
+      olmo = await Tokenizer.fromFile(OLMO);
+    });
+
+    it('has the ids of the original', () => {
+      expect([olmo.vocabSize, olmo.eosTokenId, olmo.padTokenId]).to.deep.equal([50280, 50279, 1]);
+      expect(olmo.encode('Rene Descartes was').map((id) => olmo.token(id))).to.deep.equal([
+        ...['R', 'ene', 'ĠDes', 'cart', 'es', 'Ġwas'],
+      ]);
+    });
+
+    it('round-trips and streams emoji, CJK, combining marks and control characters', () => {
+      for (const text of TEXTS) {
+        const ids = olmo.encode(text);
+        const pieces = streamed(olmo.decodeStream(), ids);
+        expect(pieces.join(''), text).to.equal(text.normalize('NFC'));
+        for (const piece of pieces) expect(piece).not.to.contain('\uFFFD');
+        expect(olmo.decode(ids)).to.equal(text.normalize('NFC'));
+      }
+    });
+
+    it('decodes any ids as the library does', () => {
+      const json: object = JSON.parse(readFileSync(OLMO, 'utf8'));
+      const library = new HuggingFaceTokenizer(json, {});
+      const ids = fc.array(fc.nat(50279), { minLength: 1, maxLength: 50 });
+      fc.assert(
+        fc.property(ids, (ids) => {
+          const expected = library.decode(ids, { clean_up_tokenization_spaces: false });
+          expect(olmo.decode(ids)).to.equal(expected);
+        }),
+      );
+    });
+
+    it('decodes in time proportional to the length', () => {
+      const ids = Array.from({ length: 100_000 }, (_, i) => (i * 7919) % 50280);
+      olmo.decode(ids); // every token's bytes are looked up once
+      const start = performance.now();
+      olmo.decode(ids);
+      expect(performance.now() - start).to.be.below(2000);
+    });
+  });
+});

@@ -13,3 +13,4 @@ export {
 export * from './errors.js';
 export { type ForwardOptions, type ModelOptions, ReneLMHeadModel } from './model.js';
 export { RecurrentState } from './state.js';
+export * from './training/index.js';

@@ -1,0 +1,100 @@
+// AdamW: Adam with weight decay that does not pass through the moments (arXiv 1711.05101).
+import { InvalidArgumentError } from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface AdamWOptions {
+  /** Decay of the mean of the gradients. 0.9. */
+  beta1?: number;
+  /** Decay of the mean of their squares. 0.95. */
+  beta2?: number;
+  /** 1e-8 */
+  eps?: number;
+  /** Share of learningRate * weight taken off at each step; see isDecayed. 0.1. */
+  weightDecay?: number;
+}
+
+interface Moments {
+  readonly variable: tf.Variable;
+  readonly mean: tf.Variable;
+  readonly square: tf.Variable;
+  readonly decayed: boolean;
+}
+
+/** The optimiser and its state: two tensors a variable, and the number of steps taken. */
+export class AdamW {
+  private readonly moments = new Map<string, Moments>();
+  private readonly options: Required<AdamWOptions>;
+  private taken = 0;
+
+  /** @param variables by parameter name, as model.trainableVariables has them */
+  constructor(
+    variables: ReadonlyMap<string, tf.Variable>,
+    { beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weightDecay = 0.1 }: AdamWOptions = {},
+  ) {
+    this.options = { beta1, beta2, eps, weightDecay };
+    tf.tidy(() => {
+      for (const [name, variable] of variables) {
+        const mean = tf.variable(tf.zeros(variable.shape), false);
+        const square = tf.variable(tf.zeros(variable.shape), false);
+        this.moments.set(name, { variable, mean, square, decayed: isDecayed(name) });
+      }
+    });
+  }
+
+  /** Steps taken so far. */
+  get steps(): number {
+    return this.taken;
+  }
+
+  /**
+   * Moves every variable against its gradient.
+   *
+   * @param gradients one a variable, by parameter name
+   * @param scale multiplies all gradients first (clipping)
+   */
+  step(gradients: ReadonlyMap<string, tf.Tensor>, learningRate: number, scale = 1): void {
+    const { beta1, beta2, eps, weightDecay } = this.options;
+    this.taken++;
+    const meanCorrection = 1 / (1 - beta1 ** this.taken);
+    const squareCorrection = 1 / (1 - beta2 ** this.taken);
+    for (const [name, { variable, mean, square, decayed }] of this.moments) {
+      const raw = gradients.get(name);
+      if (!raw) throw new InvalidArgumentError('gradients', `one for ${name}`, 'none');
+      tf.tidy(() => {
+        const gradient = scale === 1 ? raw : tf.mul(raw, scale);
+        mean.assign(tf.add(tf.mul(mean, beta1), tf.mul(gradient, 1 - beta1)));
+        square.assign(tf.add(tf.mul(square, beta2), tf.mul(tf.square(gradient), 1 - beta2)));
+        const deviation = tf.add(tf.sqrt(tf.mul(square, squareCorrection)), eps);
+        const update = tf.mul(tf.div(mean, deviation), -learningRate * meanCorrection);
+        const kept = decayed ? tf.mul(variable, 1 - learningRate * weightDecay) : variable;
+        variable.assign(tf.add(kept, update));
+      });
+    }
+  }
+
+  /** The state's tensors: `<parameter>.mean` and `<parameter>.square`. The optimiser owns them. */
+  tensors(): Map<string, tf.Variable> {
+    const tensors = new Map<string, tf.Variable>();
+    for (const [name, { mean, square }] of this.moments) {
+      tensors.set(`${name}.mean`, mean);
+      tensors.set(`${name}.square`, square);
+    }
+    return tensors;
+  }
+
+  /** Continues after so many steps; the values of tensors() are restored by the caller. */
+  resumeAt(steps: number): void {
+    this.taken = steps;
+  }
+
+  /** Frees the state; the model's variables stay. */
+  dispose(): void {
+    for (const { mean, square } of this.moments.values()) tf.dispose([mean, square]);
+    this.moments.clear();
+  }
+}
+
+/** Matrices, embeddings and convolutions decay; norms, biases, A_log, D and dt_bias do not. */
+export function isDecayed(parameterName: string): boolean {
+  return parameterName.endsWith('weight') && !/(^|\.)norm(_f)?\.weight$/.test(parameterName);
+}

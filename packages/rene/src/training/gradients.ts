@@ -1,0 +1,64 @@
+// The loss of a batch and its gradients, summed over micro-batches where a batch is too large at once.
+import { crossEntropy } from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
+import type { ReneLMHeadModel } from '../model.js';
+import type { TokenBatch } from './token_dataset.js';
+
+export interface LossAndGradients {
+  /** Mean over the counted targets, in nats. */
+  loss: number;
+  /** L2 norm over all gradients together. */
+  norm: number;
+  /** By parameter name; the caller frees them. */
+  gradients: Map<string, tf.Tensor>;
+}
+
+/** The loss of the batches taken as one, and its gradients. */
+export async function lossAndGradients(
+  model: ReneLMHeadModel,
+  variables: ReadonlyMap<string, tf.Variable>,
+  batches: readonly TokenBatch[],
+): Promise<LossAndGradients> {
+  const counted = batches.reduce((sum, batch) => sum + batch.counted, 0);
+  const list = [...variables.values()];
+  let sum: { loss: tf.Tensor; gradients: tf.Tensor[] } | undefined;
+  for (const batch of batches) {
+    const before = sum;
+    sum = tf.tidy(() => {
+      const { value, grads } = tf.variableGrads(
+        () => tf.div<tf.Scalar>(summedLoss(model, batch), counted),
+        list,
+      );
+      const gradients = list.map((variable) => grads[variable.name] ?? tf.zeros(variable.shape));
+      if (!before) return { loss: value, gradients };
+      return {
+        loss: tf.add(before.loss, value),
+        gradients: gradients.map((gradient, i) => tf.add(gradient, before.gradients[i] ?? 0)),
+      };
+    });
+    if (before) tf.dispose([before.loss, ...before.gradients]);
+  }
+  if (!sum) throw new Error('no batch');
+  const { loss, gradients } = sum;
+  const norm = tf.tidy(() => tf.sqrt(tf.addN(gradients.map((g) => tf.sum(tf.square(g))))));
+  const [[lossValue = Number.NaN], [normValue = Number.NaN]] = await Promise.all([
+    loss.data(),
+    norm.data(),
+  ]);
+  tf.dispose([loss, norm]);
+  const names = [...variables.keys()];
+  return {
+    loss: lossValue,
+    norm: normValue,
+    gradients: new Map(gradients.map((gradient, i) => [names[i] ?? '', gradient])),
+  };
+}
+
+/** The loss summed over the counted targets of a batch: a scalar, in nats. */
+export function summedLoss(model: ReneLMHeadModel, batch: TokenBatch): tf.Scalar {
+  const { rows, length, inputs, targets } = batch;
+  const ids = tf.tensor2d(inputs, [rows, length], 'int32');
+  const logits = model.forward(ids);
+  const flat = tf.reshape(logits, [rows * length, model.config.paddedVocabSize]);
+  return tf.sum<tf.Scalar>(crossEntropy(flat, tf.tensor1d(targets, 'int32')));
+}

@@ -1,0 +1,14 @@
+// Training: from text files to a model of one's own.
+export { AdamW, type AdamWOptions } from './adamw.js';
+export { type BpeOptions, type BpeVocabulary, tokenizerJson, trainBpe } from './bpe_trainer.js';
+export { type Evaluation, evaluate } from './evaluate.js';
+export { trainingProgress } from './progress_bar.js';
+export { readLines, tokenize, tokenizerFor } from './text_files.js';
+export { tinyConfig } from './tiny_config.js';
+export {
+  encodeDocuments,
+  splitTexts,
+  type TokenDocuments,
+} from './token_dataset.js';
+export { type StepReport, type TrainOptions, type TrainReport, train } from './trainer.js';
+export { TrainingError } from './training_error.js';

@@ -1,0 +1,25 @@
+// The configuration of rene-tiny: Rene's twelve blocks, small.
+import { type ReneConfig, reneConfig } from '../config.js';
+
+/** 1.4 M parameters with a vocabulary of 2,048; the ids are those of trainBpe's special tokens. */
+export function tinyConfig(vocabSize: number): ReneConfig {
+  return reneConfig({
+    dModel: 128,
+    nLayer: 12,
+    vocabSize,
+    padVocabSizeMultiple: 16,
+    ssm: { dState: 32, headDim: 32, chunkSize: 32 },
+    attnLayerIdx: [6],
+    attn: {
+      numHeads: 4,
+      headDim: 32,
+      qkvProjBias: false,
+      outProjBias: false,
+      slidingWindowLength: 128,
+    },
+    mlpLayerIdx: [2, 5, 8, 11],
+    mlp: { expand: 2.5, bias: false },
+    eosTokenId: 0,
+    padTokenId: 1,
+  });
+}

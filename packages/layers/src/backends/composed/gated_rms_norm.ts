@@ -3,14 +3,15 @@ import * as tf from '@tensorflow/tfjs-core';
 import { defineKernel } from '../../registry.js';
 import { activateGrad, silu } from './activations.js';
 import { inverseRms, rmsNormGrad } from './rms_norm.js';
+import { overColumns } from './ssd_scan.js';
 
 export const gatedRmsNormKernel = defineKernel(
   'GatedRmsNorm',
   ({ x, z, weight }, { groupSize, eps, normBeforeGate }) => {
     const normed = (t: tf.Tensor) => {
       const groups = inGroups(t, groupSize);
-      const y = tf.reshape(tf.mul(groups, inverseRms(groups, eps)), x.shape);
-      return tf.mul(y, weight);
+      const scale = tf.reshape(overColumns(inverseRms(groups, eps), groupSize), x.shape);
+      return tf.mul(tf.mul(t, scale), weight);
     };
     if (!z) return normed(x);
     return normBeforeGate ? tf.mul(normed(x), silu(z)) : normed(tf.mul(x, silu(z)));

@@ -2,9 +2,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { defineKernel } from '../../registry.js';
 
-export const rmsNormKernel = defineKernel('RmsNorm', ({ x, weight }, { eps }) =>
-  tf.mul(tf.mul(x, inverseRms(x, eps)), weight),
-);
+export const rmsNormKernel = defineKernel('RmsNorm', ({ x, weight }, { eps }) => {
+  // 1 / rms and weight as one outer product: tfjs's CPU backend is slow at broadcasting a column.
+  const scale = tf.matMul(tf.reshape(inverseRms(x, eps), [-1, 1]), tf.reshape(weight, [1, -1]));
+  return tf.mul(x, tf.reshape(scale, x.shape));
+});
 
 export const rmsNormGradKernel = defineKernel('RmsNormGrad', ({ x, weight, dy }, { eps }) => {
   const { dx, dweight } = rmsNormGrad(x, weight, dy, eps);

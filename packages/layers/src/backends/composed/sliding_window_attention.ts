@@ -196,21 +196,40 @@ function attendOne(
 ): tf.Tensor[] {
   const [batch = 0, capacity = 0, kvHeads = 0, dim = 0] = ringK.shape;
   const heads = q.shape[2] ?? 0;
-  const slots = new Int32Array(batch * capacity);
-  const unused = new Float32Array(batch * capacity);
-  positions.forEach((position, row) => {
-    slots[row * capacity + (position % capacity)] = 1;
-    unused.fill(-1e30, row * capacity + Math.min(position + 1, capacity), (row + 1) * capacity);
-  });
-  const here = tf.cast(tf.tensor4d(slots, [batch, capacity, 1, 1], 'int32'), 'bool');
-  const write = (ring: tf.Tensor, token: tf.Tensor) =>
-    tf.where(tf.tile(here, [1, 1, kvHeads, dim]), tf.tile(token, [1, capacity, 1, 1]), ring);
-  const newK = write(ringK, k);
-  const newV = write(ringV, v);
+  const slots = positions.map((position) => position % capacity);
+  const newK = writeToken(ringK, k, slots);
+  const newV = writeToken(ringV, v, slots);
 
+  const used = Math.min(Math.max(...positions) + 1, capacity);
+  const unused = new Float32Array(batch * used);
+  positions.forEach((position, row) => {
+    unused.fill(-1e30, row * used + Math.min(position + 1, used), (row + 1) * used);
+  });
+  const inUse = (ring: tf.Tensor) =>
+    tf.transpose(tf.slice(ring, [0, 0, 0, 0], [batch, used, kvHeads, dim]), [0, 2, 1, 3]);
   const rows = tf.reshape(q, [batch, kvHeads, heads / kvHeads, dim]);
-  const scores = tf.mul(tf.matMul(rows, tf.transpose(newK, [0, 2, 3, 1])), scale);
-  const masked = tf.add(scores, tf.tensor4d(unused, [batch, 1, 1, capacity]));
-  const y = tf.matMul(tf.softmax(masked), tf.transpose(newV, [0, 2, 1, 3]));
+  const scores = tf.mul(tf.matMul(rows, inUse(newK), false, true), scale);
+  const masked = tf.add(scores, tf.tensor4d(unused, [batch, 1, 1, used]));
+  const y = tf.matMul(tf.softmax(masked), inUse(newV));
   return [tf.reshape(y, [batch, 1, heads, dim]), newK, newV];
+}
+
+/** The ring with `token` (B, 1, Hkv, P) at each row's slot. */
+function writeToken(ring: tf.Tensor, token: tf.Tensor, slots: readonly number[]): tf.Tensor {
+  const [batch = 0, capacity = 0, heads = 0, dim = 0] = ring.shape;
+  const write = (row: number, rows: number, slot: number) => {
+    const cut = (at: number, size: number) =>
+      tf.slice(ring, [row, at, 0, 0], [rows, size, heads, dim]);
+    return tf.concat(
+      [
+        ...(slot > 0 ? [cut(0, slot)] : []),
+        tf.slice(token, [row, 0, 0, 0], [rows, 1, heads, dim]),
+        ...(slot < capacity - 1 ? [cut(slot + 1, capacity - slot - 1)] : []),
+      ],
+      1,
+    );
+  };
+  const [first = 0] = slots;
+  if (slots.every((slot) => slot === first)) return write(0, batch, first);
+  return tf.concat(slots.map((slot, row) => write(row, 1, slot)));
 }

@@ -166,23 +166,32 @@ function chunkedScan(
   return { y: addSkip(y, inputs), state: tf.reshape(last, [batch, H, P, N]) };
 }
 
-/** One token: state = exp(dt A) state + dt x B^T, y = state C. */
+/**
+ * One token: state = exp(dt A) state + dt x B^T, y = state C. Products instead of broadcasts: those
+ * are slow where the small operand has inner axes (tfjs's CPU backend), products are fast everywhere.
+ */
 function recurrentStep(
   inputs: SsdScanInputs,
   attrs: SsdScanAttrs,
 ): { y: tf.Tensor; state: tf.Tensor } {
   const { batch, G, R, H, P, N } = ssdSizes(inputs, attrs);
-  const dt = tf.reshape(effectiveDt(inputs, attrs), [batch, G, R, 1, 1]);
-  const x = tf.reshape(inputs.x, [batch, G, R, P, 1]);
-  const B = tf.reshape(inputs.B, [batch, G, 1, 1, N]);
-  const C = tf.reshape(inputs.C, [batch, G, 1, 1, N]);
-  let state = tf.mul(tf.mul(x, dt), B);
+  const dt = tf.reshape(effectiveDt(inputs, attrs), [batch, H]);
+  const dtx = tf.mul(tf.reshape(inputs.x, [batch * H, P]), overColumns(dt, P));
+  const B = tf.reshape(inputs.B, [batch, G, 1, N]);
+  const C = tf.reshape(inputs.C, [batch, G, N, 1]);
+  let state: tf.Tensor = tf.matMul(tf.reshape(dtx, [batch, G, R * P, 1]), B);
   if (inputs.state) {
-    const decay = tf.exp(tf.mul(dt, tf.reshape(inputs.A, [1, G, R, 1, 1])));
-    state = tf.add(tf.mul(tf.reshape(inputs.state, [batch, G, R, P, N]), decay), state);
+    const decay = overColumns(tf.exp(tf.mul(dt, inputs.A)), P * N);
+    const decayed = tf.mul(tf.reshape(inputs.state, [batch * H, P * N]), decay);
+    state = tf.add(tf.reshape(decayed, [batch, G, R * P, N]), state);
   }
-  const y = tf.reshape(tf.sum(tf.mul(state, C), -1), [batch, 1, H, P]);
+  const y = tf.reshape(tf.matMul(state, C), [batch, 1, H, P]);
   return { y: addSkip(y, inputs), state: tf.reshape(state, [batch, H, P, N]) };
+}
+
+/** Each value repeated along a row of `columns`: (values, columns). */
+export function overColumns(values: tf.Tensor, columns: number): tf.Tensor {
+  return tf.matMul(tf.reshape(values, [-1, 1]), tf.ones([1, columns]));
 }
 
 /** y + D x */

@@ -1,0 +1,179 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InvalidArgumentError } from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import { ReneLMHeadModel } from '../../src/index.js';
+import { evaluate } from '../../src/training/evaluate.js';
+import { lossAndGradients } from '../../src/training/gradients.js';
+import { TokenRows } from '../../src/training/token_dataset.js';
+import { type TrainOptions, train } from '../../src/training/trainer.js';
+import { TrainingError } from '../../src/training/training_error.js';
+import { stateFile } from '../../src/training/training_state.js';
+import { smallModel, smallText, VOCAB_SIZE } from './small_model.js';
+
+const training = smallText(40);
+const heldOut = smallText(6, 3);
+
+const options: Omit<TrainOptions, 'outDir'> = {
+  steps: 12,
+  batchSize: 4,
+  rowLength: 8,
+  accumulate: 2,
+  learningRate: 1e-2,
+  warmupSteps: 3,
+  evaluateEvery: 5,
+  checkpointEvery: 4,
+};
+
+describe('train', function () {
+  this.timeout(60_000);
+  let dir = '';
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'rene-train-'));
+  });
+  afterEach(() => rm(dir, { recursive: true }));
+
+  it('learns, and leaves a model folder, its curve and no tensors', async () => {
+    const model = await smallModel();
+    const tensors = tf.memory().numTensors;
+    const before = await evaluate(model, heldOut, { rowLength: 8, batchSize: 4 });
+    expect(before.loss).to.be.closeTo(Math.log(VOCAB_SIZE), 0.5);
+    const report = await train(model, training, heldOut, { ...options, outDir: dir, steps: 40 });
+    expect(report).to.include({ step: 40, finished: true });
+    expect(report.bestBitsPerByte).to.be.below(before.bitsPerByte * 0.8);
+    expect(tf.memory().numTensors).to.equal(tensors);
+    model.dispose();
+
+    const lines = (await readFile(`${dir}/loss.csv`, 'utf8')).trim().split('\n');
+    expect(lines).to.have.length(41);
+    expect(lines.filter((line) => line.split(',')[5] !== '')).to.have.length(1 + 8);
+    expect(await readFile(`${dir}/loss.svg`, 'utf8')).to.match(/^<svg.*polyline.*<\/svg>\n$/s);
+    const saved = await ReneLMHeadModel.fromPretrained(dir, { backend: 'cpu' });
+    const after = await evaluate(saved, heldOut, { rowLength: 8, batchSize: 4 });
+    expect(after.bitsPerByte).to.be.closeTo(report.bestBitsPerByte ?? 0, 1e-6);
+    saved.dispose();
+  });
+
+  it('ends with the same weights when it is stopped and resumed', async () => {
+    const whole = await smallModel();
+    await train(whole, training, heldOut, { ...options, outDir: `${dir}/whole` });
+    for (const stopAt of [1, 4, 7]) {
+      const outDir = `${dir}/stopped-${stopAt}`;
+      const first = await smallModel();
+      const stop = new AbortController();
+      const onStep = ({ step }: { step: number }) => step === stopAt && stop.abort();
+      const { finished } = await train(first, training, heldOut, {
+        ...options,
+        outDir,
+        onStep,
+        signal: stop.signal,
+      });
+      expect(finished).to.equal(false);
+      first.dispose();
+      // Other weights to start from: all of them must come from the checkpoint.
+      const second = await smallModel('another');
+      await train(second, training, heldOut, { ...options, outDir });
+      await expectSameWeights(second, whole);
+      const timeless = async (path: string) =>
+        (await readFile(`${path}/loss.csv`, 'utf8')).replace(/,[\d.]+$/gm, '');
+      expect(await timeless(outDir)).to.equal(await timeless(`${dir}/whole`));
+      second.dispose();
+    }
+    whole.dispose();
+  });
+
+  it('goes on from the last whole checkpoint after a crash', async () => {
+    const whole = await smallModel();
+    await train(whole, training, heldOut, { ...options, outDir: `${dir}/whole` });
+    const outDir = `${dir}/crashed`;
+    const crash = await smallModel();
+    const onStep = ({ step }: { step: number }) => {
+      if (step === 7) throw new Error('power cut');
+    };
+    const crashed = train(crash, training, heldOut, { ...options, outDir, onStep });
+    expect(await crashed.catch((error: Error) => error.message)).to.equal('power cut');
+    // What a killed process leaves: a file half-written, a line half-written.
+    await writeFile(`${stateFile(outDir)}.123.abc.tmp`, 'half a checkpo');
+    await writeFile(`${outDir}/loss.csv`, `${await readFile(`${outDir}/loss.csv`, 'utf8')}7,12`);
+    await train(crash, training, heldOut, { ...options, outDir });
+    await expectSameWeights(crash, whole);
+    whole.dispose();
+    crash.dispose();
+  });
+
+  it('refuses to go on with other settings, text or sizes', async () => {
+    const model = await smallModel();
+    await train(model, training, heldOut, { ...options, outDir: dir, steps: 2, warmupSteps: 1 });
+    const other = { ...options, outDir: dir, steps: 3, warmupSteps: 1 };
+    const error = await rejection(train(model, training, heldOut, other));
+    expect(error).to.be.instanceOf(TrainingError);
+    expect(error.message).to.match(/steps 2 there, 3 here/);
+    const text = train(model, smallText(41), heldOut, { ...other, steps: 2 });
+    expect((await rejection(text)).message).to.match(/trainingText/);
+    model.dispose();
+  });
+
+  it('stops a run that diverges and keeps its checkpoint', async () => {
+    const model = await smallModel();
+    const wild = { ...options, outDir: dir, steps: 200, learningRate: 1e4, clipNorm: 1e9 };
+    const error = await rejection(train(model, training, heldOut, { ...wild, checkpointEvery: 1 }));
+    expect(error).to.be.instanceOf(TrainingError);
+    expect(error.message).to.match(/diverged at step \d+.*lower learning rate/s);
+    model.dispose();
+  });
+
+  it('refuses a fixed model, a text shorter than a batch, and wrong numbers', async () => {
+    const model = await smallModel();
+    const run = (more: Partial<TrainOptions>, text = training) =>
+      rejection(train(model, text, heldOut, { ...options, outDir: dir, ...more }));
+    expect((await run({}, smallText(1))).message).to.match(/fewer than one batch of 4/);
+    expect(await run({ steps: 0 })).to.be.instanceOf(InvalidArgumentError);
+    expect((await run({ accumulate: 3 })).message).to.match(/a divisor of 4/);
+    expect((await run({ learningRate: Number.NaN })).message).to.match(/learningRate/);
+    const fixed = await ReneLMHeadModel.fromConfig(model.config, { backend: 'cpu' });
+    const error = await rejection(train(fixed, training, heldOut, { ...options, outDir: dir }));
+    expect(error.message).to.match(/trainable/);
+    fixed.dispose();
+    model.dispose();
+  });
+});
+
+describe('lossAndGradients', () => {
+  it('of micro-batches are those of the whole batch', async () => {
+    const model = await smallModel();
+    const variables = model.trainableVariables;
+    const rows = new TokenRows(training, 8);
+    const whole = await lossAndGradients(model, variables, [rows.trainingBatch(0, 6)]);
+    // Parts of different sizes, whose mean losses must not simply be averaged.
+    const parts = [rows.trainingBatch(0, 1), rows.trainingBatch(1, 3), rows.trainingBatch(4, 2)];
+    const summed = await lossAndGradients(model, variables, parts);
+    expect(summed.loss).to.be.closeTo(whole.loss, 1e-5);
+    expect(summed.norm).to.be.closeTo(whole.norm, 1e-5);
+    for (const [name, gradient] of whole.gradients) {
+      const other = summed.gradients.get(name) ?? tf.scalar(0);
+      const [error = 1] = await tf.max(tf.abs(tf.sub(gradient, other))).data();
+      expect(error, name).to.be.below(1e-5);
+    }
+    tf.dispose([...whole.gradients.values(), ...summed.gradients.values()]);
+    model.dispose();
+  });
+});
+
+async function expectSameWeights(a: ReneLMHeadModel, b: ReneLMHeadModel): Promise<void> {
+  const others = b.trainableVariables;
+  for (const [name, variable] of a.trainableVariables) {
+    const other = await others.get(name)?.data();
+    expect(Array.from(await variable.data()), name).to.deep.equal(Array.from(other ?? []));
+  }
+}
+
+async function rejection(promise: Promise<unknown>): Promise<Error> {
+  const error = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (error instanceof Error) return error;
+  throw new Error('it did not fail');
+}

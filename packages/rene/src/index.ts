@@ -11,6 +11,24 @@ export {
   type SsmConfig,
 } from './config.js';
 export * from './errors.js';
+export { GenerationAbortedError } from './generation/abort.js';
+export type { TokenLogProb } from './generation/choose.js';
+export type { GenerateResult } from './generation/generate.js';
+export type { FinishReason, GenerationModel } from './generation/loop.js';
+export type {
+  GenerateOptions,
+  GenerationProgress,
+  LogitsProcessor,
+  SamplingOptions,
+  StreamOptions,
+} from './generation/options.js';
+export { streamText, type TextTokenizer } from './generation/stream_text.js';
 export { type ForwardOptions, type ModelOptions, ReneLMHeadModel } from './model.js';
 export { RecurrentState } from './state.js';
+export {
+  type DecodeOptions,
+  type DecodeStream,
+  type EncodeOptions,
+  Tokenizer,
+} from './tokenizer.js';
 export * from './training/index.js';

@@ -20,6 +20,9 @@ import {
 import { saveCheckpoint } from './checkpoint/save_checkpoint.js';
 import { type ReneConfig, readConfig } from './config.js';
 import { ReneError } from './errors.js';
+import { type GenerateResult, generate } from './generation/generate.js';
+import type { GenerateOptions, StreamOptions } from './generation/options.js';
+import { stream } from './generation/stream.js';
 import { RecurrentState } from './state.js';
 import { summarize } from './summary.js';
 
@@ -160,6 +163,34 @@ export class ReneLMHeadModel implements tf.InferenceModel {
       this.backbone.blocks.map(({ mixer }) => mixer.initialState(batch)),
       Array(batch).fill(0),
     );
+  }
+
+  /**
+   * Continues prompts; see GenerateOptions. A prompt's result does not depend on the others.
+   *
+   * @param ids a prompt, or several of any lengths
+   * @throws InvalidArgumentError, GenerationError, GenerationAbortedError
+   */
+  async generate(
+    ids: readonly number[] | readonly (readonly number[])[],
+    options?: GenerateOptions,
+  ): Promise<GenerateResult> {
+    this.checkBackend();
+    return generate(this, ids, options);
+  }
+
+  /**
+   * Continues one prompt: yields each new token's id as soon as it is chosen. Leaving a `for await`
+   * early frees everything.
+   *
+   * @throws InvalidArgumentError at once; GenerationError, GenerationAbortedError while it runs
+   */
+  stream(
+    ids: readonly number[],
+    options?: StreamOptions,
+  ): AsyncGenerator<number, GenerateResult, void> {
+    this.checkBackend();
+    return stream(this, ids, options);
   }
 
   /** tf.InferenceModel: input_ids int32 (B, L) to logits (B, L, paddedVocabSize). */

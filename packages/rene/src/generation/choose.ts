@@ -1,0 +1,108 @@
+// Chooses the next token of a row from its logits.
+import { GenerationError } from '../errors.js';
+import type { Settings } from './options.js';
+import { argmax, penalizeRepetition, TokenDistribution } from './token_distribution.js';
+
+/** The likelihood of a token under the model itself: no temperature, filter or penalty. */
+export interface TokenLogProb {
+  readonly id: number;
+  /** Natural logarithm of its probability among the ids below vocabSize. */
+  readonly logProb: number;
+  /** As many others as asked for, the likeliest first; the token itself may be among them. */
+  readonly top: readonly { readonly id: number; readonly logProb: number }[];
+}
+
+/** What choosing needs to know of a row. */
+export interface ChoosingRow {
+  readonly promptLength: number;
+  /** Prompt and new tokens. */
+  readonly sequence: readonly number[];
+  /** The tokens of `sequence`, once each. */
+  readonly seen: ReadonlySet<number>;
+  /** The next random number in [0, 1). */
+  readonly random: () => number;
+}
+
+/** One a generation: it owns the memory that choosing needs. */
+export class TokenChooser {
+  private readonly scores: Float64Array;
+  private readonly distribution: TokenDistribution;
+  /** Whether scores are the logits as they are. */
+  private readonly plain: boolean;
+
+  constructor(private readonly settings: Settings) {
+    const { vocabSize, repetitionPenalty, logitBias, badWordsIds, minNewTokens } = settings;
+    this.scores = new Float64Array(vocabSize);
+    this.distribution = new TokenDistribution(vocabSize);
+    this.plain =
+      repetitionPenalty === 1 &&
+      settings.logitsProcessors.length + logitBias.length + badWordsIds.length === 0 &&
+      minNewTokens === 0;
+  }
+
+  /**
+   * @param logits of the row's last token, at least vocabSize
+   * @throws GenerationError where no token is left to choose
+   */
+  choose(logits: Float32Array, row: ChoosingRow): number {
+    const scores = this.plain ? logits : this.process(logits, row);
+    const { filters, vocabSize } = this.settings;
+    const id = filters
+      ? this.distribution.setProbabilities(scores, filters).draw(row.random())
+      : argmax(scores, vocabSize);
+    // NaN among logits makes every probability NaN.
+    if (id >= 0 && !(filters && Number.isNaN(this.distribution.values[0]))) return id;
+    const broken = logits.some(Number.isNaN);
+    throw new GenerationError(
+      broken
+        ? `the model's logits are not numbers after ${row.sequence.length} tokens; its weights are damaged or overflow in this dtype`
+        : 'no token can be chosen: logitBias, badWordsIds or a logitsProcessor rules out all of them',
+    );
+  }
+
+  /** In the order of transformers. */
+  private process(logits: Float32Array, row: ChoosingRow): Float64Array {
+    const { scores, settings } = this;
+    const { sequence, promptLength } = row;
+    scores.set(logits.subarray(0, scores.length));
+    for (const [id, bias] of settings.logitBias) scores[id] = (scores[id] ?? 0) + bias;
+    if (settings.repetitionPenalty !== 1) {
+      penalizeRepetition(scores, row.seen, settings.repetitionPenalty);
+    }
+    for (const word of settings.badWordsIds) {
+      if (completes(sequence, word)) scores[word.at(-1) ?? -1] = Number.NEGATIVE_INFINITY;
+    }
+    if (sequence.length - promptLength < settings.minNewTokens) {
+      for (const id of settings.eosTokenIds) {
+        if (id < scores.length) scores[id] = Number.NEGATIVE_INFINITY;
+      }
+    }
+    for (const processor of settings.logitsProcessors) processor(scores, sequence);
+    return scores;
+  }
+
+  /** @param top how many of the likeliest tokens to list */
+  logProb(logits: Float32Array, id: number, top: number): TokenLogProb {
+    const { distribution, settings } = this;
+    const own = logits.subarray(0, settings.vocabSize);
+    let max = Number.NEGATIVE_INFINITY;
+    for (const logit of own) max = Math.max(max, logit);
+    let sum = 0;
+    for (const logit of own) sum += Math.exp(logit - max);
+    const logSum = max + Math.log(sum);
+    distribution.setLogits(own);
+    if (top > 0) distribution.keepTopK(top);
+    else distribution.size = 0;
+    const likeliest = [...distribution.ids.subarray(0, distribution.size)]
+      .map((other) => ({ id: other, logProb: (own[other] ?? 0) - logSum }))
+      .sort((a, b) => b.logProb - a.logProb || a.id - b.id);
+    return { id, logProb: (own[id] ?? 0) - logSum, top: likeliest };
+  }
+}
+
+/** Whether the sequence ends with all of a word but its last token. */
+function completes(sequence: readonly number[], word: readonly number[]): boolean {
+  const start = sequence.length - word.length + 1;
+  if (start < 0) return false;
+  return word.slice(0, -1).every((id, i) => sequence[start + i] === id);
+}

@@ -1,0 +1,83 @@
+// generate: whole sequences for one prompt or several.
+import { RecurrentState } from '../state.js';
+import type { TokenLogProb } from './choose.js';
+import {
+  type FinishReason,
+  type GenerationModel,
+  generationLoop,
+  makeRows,
+  type Row,
+} from './loop.js';
+import { type GenerateOptions, resolveOptions, type Settings } from './options.js';
+
+export interface GenerateResult {
+  /** Prompt and new tokens; the first prompt's numReturnSequences sequences, then the next one's. */
+  sequences: number[][];
+  /** Why each sequence ended. */
+  finishReasons: FinishReason[];
+  /** Prompt tokens of each sequence: the new ones are sequences[i].slice(promptLengths[i]). */
+  promptLengths: number[];
+  /** What sampling was seeded with; undefined for greedy generation. */
+  seed: number | string | undefined;
+  /** Of each new token of each sequence, where the option logProbs asks for them. */
+  logProbs: TokenLogProb[][] | undefined;
+  /**
+   * Where the option returnState asks for it: has seen each sequence but for its last token, so
+   * that tokens to go on with are [the last one, ...more]. The caller disposes it.
+   */
+  state: RecurrentState | undefined;
+}
+
+/**
+ * Generates until every sequence has ended. A prompt's result does not depend on the other prompts.
+ *
+ * @param ids a prompt, or several of any lengths
+ * @throws InvalidArgumentError, GenerationError, GenerationAbortedError
+ */
+export async function generate(
+  model: GenerationModel,
+  ids: readonly number[] | readonly (readonly number[])[],
+  options: GenerateOptions = {},
+): Promise<GenerateResult> {
+  const settings = resolveOptions(options, model.config);
+  const rows = makeRows(toPrompts(ids), settings);
+  try {
+    for await (const _ of generationLoop(model, rows, settings));
+    return collect(rows, settings, options.padTokenId);
+  } finally {
+    for (const row of rows) row.state?.dispose();
+  }
+}
+
+/** One prompt or several, as several. */
+export function toPrompts(ids: readonly number[] | readonly (readonly number[])[]): number[][] {
+  const prompts: number[][] = [];
+  const single: number[] = [];
+  for (const entry of ids) {
+    if (typeof entry === 'number') single.push(entry);
+    else prompts.push([...entry]);
+  }
+  return prompts.length > 0 && single.length === 0 ? prompts : [single];
+}
+
+/** What rows that have ended come to. */
+export function collect(
+  rows: readonly Row[],
+  settings: Settings,
+  padTokenId?: number,
+): GenerateResult {
+  const longest = Math.max(...rows.map(({ sequence }) => sequence.length));
+  const states = rows.flatMap(({ state }) => state ?? []);
+  return {
+    sequences: rows.map(({ sequence }) =>
+      padTokenId === undefined
+        ? sequence
+        : [...sequence, ...Array<number>(longest - sequence.length).fill(padTokenId)],
+    ),
+    finishReasons: rows.map(({ finishReason }) => finishReason ?? 'length'),
+    promptLengths: rows.map(({ promptLength }) => promptLength),
+    seed: settings.filters ? settings.seed : undefined,
+    logProbs: settings.logProbs === undefined ? undefined : rows.map(({ logProbs }) => logProbs),
+    state: states.length > 0 ? RecurrentState.concat(states) : undefined,
+  };
+}

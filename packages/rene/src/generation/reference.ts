@@ -1,0 +1,38 @@
+// The originals' generate(), to the letter: for checking ids against theirs, not for users.
+
+import { type GenerationModel, generationLoop, makeRows } from './loop.js';
+import { resolveOptions } from './options.js';
+
+/** Arguments as generate.json spells them. */
+export interface ReferenceGenerateArgs {
+  max_length: number;
+  eos_token_id?: number | null;
+  repetition_penalty?: number;
+}
+
+/**
+ * Greedy generation as mamba_ssm does it: all rows end together, when each emits the end of text in
+ * the same step; ids of the padding can come; there is always one new token.
+ *
+ * @param ids rows of one length
+ * @returns prompt and new tokens of each row
+ */
+export async function generateReference(
+  model: GenerationModel,
+  ids: readonly (readonly number[])[],
+  args: ReferenceGenerateArgs,
+): Promise<number[][]> {
+  const options = {
+    maxLength: args.max_length,
+    eosTokenId: args.eos_token_id ?? null,
+    repetitionPenalty: args.repetition_penalty ?? 1,
+  };
+  const settings = {
+    ...resolveOptions(options, model.config),
+    vocabSize: model.config.paddedVocabSize,
+    stopTogether: true,
+  };
+  const rows = makeRows(ids, settings);
+  for await (const _ of generationLoop(model, rows, settings));
+  return rows.map(({ sequence }) => sequence);
+}

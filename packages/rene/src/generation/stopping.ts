@@ -1,0 +1,67 @@
+// Looks for stop strings in the text of new tokens, wherever the borders of tokens are.
+import type { Tokenizer } from '../tokenizer.js';
+
+/** Watches one sequence. */
+export class StopStringWatcher {
+  private readonly stream;
+  private readonly longest: number;
+  private tail = '';
+
+  constructor(
+    private readonly stopStrings: readonly string[],
+    tokenizer: Pick<Tokenizer, 'decodeStream'>,
+  ) {
+    this.stream = tokenizer.decodeStream();
+    this.longest = Math.max(0, ...stopStrings.map((text) => text.length));
+  }
+
+  /** Whether the text ends or contains a stop string once this token is there. */
+  push(id: number): boolean {
+    const text = this.tail + this.stream.push(id);
+    this.tail = text.slice(-this.longest);
+    return this.stopStrings.some((stop) => text.includes(stop));
+  }
+}
+
+/**
+ * Passes text on up to the first stop string. Text that may be a stop string's beginning is held
+ * back until it is clear.
+ */
+export class StopStringFilter {
+  /** A stop string has come; nothing more passes. */
+  stopped = false;
+  private held = '';
+
+  constructor(private readonly stopStrings: readonly string[]) {}
+
+  push(text: string): string {
+    if (this.stopped) return '';
+    const all = this.held + text;
+    const found = this.stopStrings.map((stop) => all.indexOf(stop)).filter((at) => at >= 0);
+    if (found.length > 0) {
+      this.stopped = true;
+      return all.slice(0, Math.min(...found));
+    }
+    const clear = all.length - this.beginningAtEnd(all);
+    this.held = all.slice(clear);
+    return all.slice(0, clear);
+  }
+
+  /** What was held back, when the text ends without more. */
+  end(): string {
+    const rest = this.stopped ? '' : this.held;
+    this.held = '';
+    return rest;
+  }
+
+  /** Length of the longest end of the text that a stop string begins with. */
+  private beginningAtEnd(text: string): number {
+    let longest = 0;
+    for (const stop of this.stopStrings) {
+      for (let n = Math.min(stop.length - 1, text.length); n > longest; n--) {
+        if (text.endsWith(stop.slice(0, n))) longest = n;
+      }
+    }
+    return longest;
+  }
+}

@@ -1,0 +1,45 @@
+// stream: the tokens of one sequence as they come.
+import { InvalidArgumentError } from '@rene-js/layers';
+import { collect, type GenerateResult } from './generate.js';
+import { type GenerationModel, generationLoop, makeRows, type Row } from './loop.js';
+import { resolveOptions, type Settings, type StreamOptions } from './options.js';
+
+/**
+ * Yields each new token's id as soon as it is chosen, the end of text included. The generator's
+ * return value is what generate would have returned. Leaving a `for await` early frees everything.
+ *
+ * @throws InvalidArgumentError at once; GenerationError and GenerationAbortedError while it runs
+ */
+export function stream(
+  model: GenerationModel,
+  ids: readonly number[],
+  options: StreamOptions = {},
+): AsyncGenerator<number, GenerateResult, void> {
+  const { rows, settings } = startRow(model, ids, options);
+  return tokens(model, rows, settings);
+}
+
+/** The one row of a stream. @throws InvalidArgumentError */
+export function startRow(
+  model: GenerationModel,
+  ids: readonly number[],
+  options: StreamOptions,
+): { rows: readonly Row[]; settings: Settings } {
+  for (const name of ['numReturnSequences', 'returnState', 'padTokenId', 'logProbs']) {
+    if (!(name in options)) continue;
+    throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
+  }
+  const settings = resolveOptions(options, model.config);
+  return { rows: makeRows([ids], settings), settings };
+}
+
+async function* tokens(
+  model: GenerationModel,
+  rows: readonly Row[],
+  settings: Settings,
+): AsyncGenerator<number, GenerateResult, void> {
+  for await (const _ of generationLoop(model, rows, settings)) {
+    yield rows[0]?.sequence.at(-1) ?? -1;
+  }
+  return collect(rows, settings);
+}

@@ -1,0 +1,47 @@
+// streamText: text in, text out, a piece at a time.
+import { InvalidArgumentError } from '@rene-js/layers';
+import type { Tokenizer } from '../tokenizer.js';
+import { collect, type GenerateResult } from './generate.js';
+import { type GenerationModel, generationLoop } from './loop.js';
+import type { StreamOptions } from './options.js';
+import { StopStringFilter } from './stopping.js';
+import { startRow } from './stream.js';
+
+/** The part of a tokenizer that streaming needs. */
+export type TextTokenizer = Pick<Tokenizer, 'encode' | 'decodeStream' | 'eosTokenId'>;
+
+/**
+ * Continues a text. Yields what comes after the prompt, in whole characters, without special tokens
+ * and without the stop string that ended it. The generator's return value is that of stream.
+ *
+ * @param options as for stream; the tokenizer's end of text ends it as well as the config's
+ * @throws TokenizerError, InvalidArgumentError, GenerationError, GenerationAbortedError
+ */
+export async function* streamText(
+  model: GenerationModel,
+  tokenizer: TextTokenizer,
+  prompt: string,
+  options: Omit<StreamOptions, 'tokenizer'> = {},
+): AsyncGenerator<string, GenerateResult, void> {
+  const ids = tokenizer.encode(prompt);
+  if (ids.length === 0) throw new InvalidArgumentError('prompt', 'some text', "''");
+  const { stopStrings = [] } = options;
+  const eosTokenId = options.eosTokenId === undefined ? ends(model, tokenizer) : options.eosTokenId;
+  const filter = new StopStringFilter(
+    typeof stopStrings === 'string' ? [stopStrings] : stopStrings,
+  );
+  const decoder = tokenizer.decodeStream({ skipSpecialTokens: true });
+  const { rows, settings } = startRow(model, ids, { ...options, tokenizer, eosTokenId });
+  for await (const [row] of generationLoop(model, rows, settings)) {
+    const text = filter.push(decoder.push(row?.sequence.at(-1) ?? -1));
+    if (text !== '') yield text;
+  }
+  const rest = filter.push(decoder.end()) + filter.end();
+  if (rest !== '') yield rest;
+  return collect(rows, settings);
+}
+
+function ends({ config }: GenerationModel, tokenizer: TextTokenizer): number[] {
+  const ids = [config.eosTokenId, tokenizer.eosTokenId].filter((id) => id !== null);
+  return [...new Set(ids)].filter((id) => id < config.vocabSize);
+}

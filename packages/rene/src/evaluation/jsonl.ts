@@ -1,0 +1,44 @@
+// Files of JSON lines, read with errors that name the line.
+import { readFile } from 'node:fs/promises';
+import { parseJson } from '../json.js';
+import { EvaluationError } from './errors.js';
+import { type Doc, isDoc } from './task.js';
+
+/** The objects of a JSONL file, or of a JSON file that holds a list. @throws EvaluationError */
+export async function readRecords(path: string): Promise<Doc[]> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    const why = error instanceof Error && 'code' in error ? error.code : error;
+    const reason = why === 'ENOENT' ? 'no such file' : `cannot be read (${why})`;
+    throw new EvaluationError(`${path}: ${reason}`, { cause: error });
+  });
+  return parseRecords(text, path);
+}
+
+/** Like readRecords, of text at hand. */
+export function parseRecords(text: string, where: string): Doc[] {
+  const body = text.replace(/^\ufeff/, '');
+  if (body.trimStart().startsWith('[')) {
+    const list = parsed(body, where);
+    if (!Array.isArray(list)) throw new EvaluationError(`${where}: expected a list of documents`);
+    return list.map((value, i) => record(value, `${where}, item ${i}`));
+  }
+  return body
+    .split(/\r?\n/)
+    .map((line, i): [string, number] => [line, i + 1])
+    .filter(([line]) => line.trim() !== '')
+    .map(([line, number]) => record(parsed(line, `${where}:${number}`), `${where}:${number}`));
+}
+
+function parsed(text: string, where: string): unknown {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new EvaluationError(`${where}: not JSON: ${why}`, { cause: error });
+  }
+}
+
+function record(value: unknown, where: string): Doc {
+  if (isDoc(value)) return value;
+  throw new EvaluationError(`${where}: expected an object, found ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,113 @@
+// What a multiple-choice task is: where its documents are, and how a document becomes questions.
+import { EvaluationError } from './errors.js';
+
+/** A document as the data set has it. */
+export type Doc = Readonly<Record<string, unknown>>;
+
+export type MetricName = 'acc' | 'acc_norm';
+
+/** Where a task's documents lie on the Hugging Face hub. */
+export interface DatasetLocation {
+  /** The repository, e.g. 'allenai/ai2_arc'. */
+  path: string;
+  /** The subset, e.g. 'ARC-Easy'; null where there is one only. */
+  name: string | null;
+  /** The split that is evaluated. */
+  split: string;
+  /** The split that examples are taken from, the first ones first; null where there are none. */
+  fewshotSplit: string | null;
+}
+
+/** A document, read by its task. */
+export interface Question {
+  /** The text before every choice; one a choice where they differ (WinoGrande). */
+  contexts: readonly string[];
+  /** The choices as the metrics measure them, without the space before them. */
+  choices: readonly string[];
+  /** What is scored after each context: ' ' + choice unless the task says otherwise. */
+  continuations: readonly string[];
+  /** Index of the right choice. */
+  gold: number;
+  /** The right answer as the harness logs it. */
+  target: string;
+}
+
+/** A multiple-choice task. */
+export interface Task {
+  name: string;
+  /** Shown in tables; the name unless given. */
+  alias?: string;
+  version: number;
+  dataset: DatasetLocation;
+  metrics: readonly MetricName[];
+  /** Put before everything else. */
+  description: string;
+  /** Examples before the question, unless the caller asks for another number. */
+  numFewshot: number;
+  /** The document as the samples file shows it, where the task adds to it. */
+  process?(doc: Doc): Doc;
+  /** @throws EvaluationError when the document lacks something. */
+  question(doc: Doc): Question;
+  /** The harness's description of the task, for the results file. */
+  templates: { docToText: string; docToTarget: string; docToChoice: string | readonly string[] };
+}
+
+/** The question that most tasks ask: one context, and a space before each choice. */
+export function oneContext(
+  context: string,
+  choices: readonly string[],
+  gold: number,
+  target: string,
+): Question {
+  checkGold(gold, choices.length);
+  return {
+    contexts: [context],
+    choices,
+    continuations: choices.map((choice) => ` ${choice}`),
+    gold,
+    target,
+  };
+}
+
+export function checkGold(gold: number, count: number): void {
+  if (Number.isInteger(gold) && gold >= 0 && gold < count) return;
+  throw new EvaluationError(`the right answer must be one of ${count} choices, found ${gold}`);
+}
+
+/** A string field. */
+export function textOf(doc: Doc, key: string): string {
+  const value = doc[key];
+  if (typeof value === 'string') return value;
+  throw wrongField(key, 'a string', value);
+}
+
+/** A whole number, or a string that spells one. */
+export function integerOf(doc: Doc, key: string): number {
+  const value = doc[key];
+  const number = typeof value === 'string' && /^\s*-?\d+\s*$/.test(value) ? Number(value) : value;
+  if (typeof number === 'number' && Number.isInteger(number)) return number;
+  throw wrongField(key, 'a whole number', value);
+}
+
+/** A list of strings. */
+export function textsOf(doc: Doc, key: string): string[] {
+  const value = doc[key];
+  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
+  throw wrongField(key, 'a list of strings', value);
+}
+
+/** {text: [...], label: [...]}, as ARC and OpenBookQA have their choices. */
+export function labelledChoices(doc: Doc): { texts: string[]; labels: string[] } {
+  const { choices } = doc;
+  if (!isDoc(choices)) throw wrongField('choices', 'an object with text and label', choices);
+  return { texts: textsOf(choices, 'text'), labels: textsOf(choices, 'label') };
+}
+
+export function isDoc(value: unknown): value is Doc {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function wrongField(key: string, expected: string, found: unknown): EvaluationError {
+  const shown = JSON.stringify(found)?.slice(0, 80) ?? 'none';
+  return new EvaluationError(`field '${key}': expected ${expected}, found ${shown}`);
+}

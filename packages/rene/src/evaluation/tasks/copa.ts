@@ -1,0 +1,38 @@
+// COPA: what was the cause, or the effect, of an event? Two alternatives.
+import { EvaluationError } from '../errors.js';
+import { strip } from '../python_text.js';
+import { oneContext, type Task, textOf } from '../task.js';
+
+const CONNECTORS: Readonly<Record<string, string>> = { cause: 'because', effect: 'therefore' };
+
+export const copa: Task = {
+  name: 'copa',
+  version: 1,
+  dataset: { path: 'aps/super_glue', name: 'copa', split: 'validation', fewshotSplit: 'train' },
+  metrics: ['acc'],
+  description: '',
+  numFewshot: 0,
+  question(doc) {
+    const kind = textOf(doc, 'question');
+    const connector = CONNECTORS[kind];
+    if (!connector) {
+      throw new EvaluationError(`field 'question': expected 'cause' or 'effect', found '${kind}'`);
+    }
+    // Drops the full stop, whatever it is: the last character.
+    const premise = [...strip(textOf(doc, 'premise'))].slice(0, -1).join('');
+    // A choice brings a space of its own, so its continuation has two, as in the original.
+    const choices = ['choice1', 'choice2'].map((key) => ` ${lowerFirst(textOf(doc, key))}`);
+    const target = choices[doc.label === 0 ? 0 : 1] ?? '';
+    return oneContext(`${premise} ${connector}`, choices, choices.indexOf(target), target);
+  },
+  templates: {
+    docToText: '{{premise.strip()[:-1]}} {{"because" if question == "cause" else "therefore"}}',
+    docToTarget: '{{" " + gold choice, its first letter in lower case}}',
+    docToChoice: '{{[" " + choice1, " " + choice2], first letters in lower case}}',
+  },
+};
+
+function lowerFirst(text: string): string {
+  const [first = ''] = text;
+  return first.toLowerCase() + text.slice(first.length);
+}

@@ -1,0 +1,38 @@
+// HellaSwag: which of four endings continues the text?
+import { capitalize, strip } from '../python_text.js';
+import { type Doc, integerOf, oneContext, type Task, textOf, textsOf } from '../task.js';
+
+export const hellaswag: Task = {
+  name: 'hellaswag',
+  version: 1,
+  dataset: { path: 'Rowan/hellaswag', name: null, split: 'validation', fewshotSplit: 'train' },
+  metrics: ['acc', 'acc_norm'],
+  description: '',
+  numFewshot: 0,
+  process: (doc) => ({ ...doc, ...preprocess(doc) }),
+  question(doc) {
+    const { query, choices, gold } = preprocess(doc);
+    return oneContext(query, choices, gold, textOf(doc, 'label'));
+  },
+  templates: { docToText: '{{query}}', docToTarget: '{{label}}', docToChoice: 'choices' },
+};
+
+function preprocess(doc: Doc): { query: string; choices: string[]; gold: number } {
+  const context = `${textOf(doc, 'ctx_a')} ${capitalize(textOf(doc, 'ctx_b'))}`;
+  return {
+    query: clean(`${textOf(doc, 'activity_label')}: ${context}`),
+    choices: textsOf(doc, 'endings').map(clean),
+    gold: integerOf(doc, 'label'),
+  };
+}
+
+/**
+ * Removes WikiHow's markup. What remains is not stripped again, and runs of spaces are halved once:
+ * choices that begin with a space are the original's.
+ */
+function clean(text: string): string {
+  return strip(text)
+    .replaceAll(' [title]', '. ')
+    .replace(/\[[^\n]*?\]/g, '')
+    .replaceAll('  ', ' ');
+}

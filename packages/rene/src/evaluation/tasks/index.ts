@@ -1,0 +1,100 @@
+// The tasks by name, and the groups that average over several of them.
+import { EvaluationError } from '../errors.js';
+import type { Task } from '../task.js';
+import { arcChallenge, arcEasy } from './arc.js';
+import { copa } from './copa.js';
+import { hellaswag } from './hellaswag.js';
+import { MMLU_GROUPS, mmluTasks } from './mmlu.js';
+import { openbookqa } from './openbookqa.js';
+import { piqa } from './piqa.js';
+import { winogrande } from './winogrande.js';
+
+/** Tasks or groups whose documents are counted together, each document alike. */
+export interface Group {
+  name: string;
+  alias: string;
+  /** A text in the harness, unlike a task's. */
+  version: string;
+  /** Names of tasks or of groups. */
+  members: readonly string[];
+}
+
+/** The seven 0-shot tasks of the model card, in its order; MMLU makes them eight. */
+export const ZERO_SHOT_TASKS: readonly Task[] = [
+  copa,
+  hellaswag,
+  piqa,
+  arcEasy,
+  arcChallenge,
+  winogrande,
+  openbookqa,
+];
+
+export const TASKS: ReadonlyMap<string, Task> = new Map(
+  [...ZERO_SHOT_TASKS, ...mmluTasks].map((task) => [task.name, task]),
+);
+
+/** Inner groups first, so that they can be worked out in this order. */
+export const GROUPS: ReadonlyMap<string, Group> = new Map(
+  [
+    ...Object.entries(MMLU_GROUPS).map(([name, subjects]) => ({
+      name: `mmlu_${name}`,
+      alias: name.replaceAll('_', ' '),
+      version: '2',
+      members: subjects.map((subject) => `mmlu_${subject}`),
+    })),
+    {
+      name: 'mmlu',
+      alias: 'mmlu',
+      version: '2',
+      members: Object.keys(MMLU_GROUPS).map((name) => `mmlu_${name}`),
+    },
+  ].map((group) => [group.name, group]),
+);
+
+/** What the user asked for: tasks to run, and groups to average over them. */
+export interface Selection {
+  tasks: Task[];
+  groups: Group[];
+}
+
+/**
+ * The tasks of a list of names of tasks and groups; `*` stands for any text, 'all' for all eight.
+ *
+ * @param custom tasks of the user's own, known by their names too
+ * @throws EvaluationError for a name that nothing has
+ */
+export function selectTasks(names: readonly string[], custom: readonly Task[] = []): Selection {
+  const known = new Map([...TASKS, ...custom.map((task): [string, Task] => [task.name, task])]);
+  const tasks = new Set<Task>();
+  const groups = new Set<Group>();
+  const add = (name: string): void => {
+    const task = known.get(name);
+    const group = GROUPS.get(name);
+    if (task) tasks.add(task);
+    if (!group) return;
+    for (const member of group.members) add(member);
+    groups.add(group);
+  };
+  const all = [...ZERO_SHOT_TASKS.map(({ name }) => name), 'mmlu'];
+  for (const name of names.flatMap((n) => (n === 'all' ? all : [n]))) {
+    const matches = [...known.keys(), ...GROUPS.keys()].filter(matcher(name));
+    if (matches.length === 0) throw unknownTask(name, [...known.keys(), ...GROUPS.keys()]);
+    for (const match of matches) add(match);
+  }
+  return { tasks: [...tasks], groups: [...GROUPS.values()].filter((group) => groups.has(group)) };
+}
+
+function matcher(name: string): (candidate: string) => boolean {
+  if (!name.includes('*')) return (candidate) => candidate === name;
+  const escaped = name.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
+  const pattern = new RegExp(`^${escaped.join('.*')}$`);
+  return (candidate) => pattern.test(candidate);
+}
+
+function unknownTask(name: string, known: readonly string[]): EvaluationError {
+  const shown = known.filter((n) => !n.startsWith('mmlu_'));
+  return new EvaluationError(
+    `--tasks: there is no task '${name}'; there are ${shown.join(', ')}, and mmlu_SUBJECT for its 57 subjects`,
+  );
+}

@@ -2,6 +2,7 @@
 import type { StoredMatrix } from '@rene-js/layers';
 import { CheckpointError } from '../errors.js';
 import { fileExists, folderExists, openFile, readJsonFile } from './node_files.js';
+import { openPyTorchBin } from './pytorch_bin.js';
 import { openSafetensors } from './safetensors.js';
 import {
   floatDType,
@@ -29,10 +30,12 @@ export interface Checkpoint {
 /** The files that can hold a model's weights, the preferred ones first. */
 const WEIGHT_FILES = [
   { whole: 'model.safetensors', index: 'model.safetensors.index.json', open: openSafetensors },
+  { whole: 'pytorch_model.bin', index: 'pytorch_model.bin.index.json', open: openPyTorchBin },
 ];
 
 /**
- * Opens the weights of a model folder: model.safetensors, or the shards that its index.json lists.
+ * Opens the weights of a model folder: model.safetensors or pytorch_model.bin, whole or in shards
+ * listed by an index.json.
  *
  * @throws CheckpointError when there is none, or a file is missing or damaged.
  */

@@ -1,0 +1,197 @@
+// pytorch_model.bin: files of real PyTorch are read, everything but tensors is refused, nothing runs.
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { bytesSource } from '../../src/checkpoint/byte_source.js';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { unpickle } from '../../src/checkpoint/pickle.js';
+import { openPyTorchBin } from '../../src/checkpoint/pytorch_bin.js';
+import { readF32, readI32, type TensorFile } from '../../src/checkpoint/tensor_file.js';
+import { CheckpointError } from '../../src/errors.js';
+import { errorOf, temporaryFolders } from './fixtures.js';
+import { zipOf } from './zip_writer.js';
+
+/** Made by make_pytorch_bins.py there. */
+const DATA = fileURLToPath(new URL('../../../test/checkpoint/data/', import.meta.url));
+
+function bin(name: string): Uint8Array {
+  return new Uint8Array(readFileSync(join(DATA, `${name}.bin`)));
+}
+
+function openBytes(bytes: Uint8Array): Promise<TensorFile> {
+  return openPyTorchBin(bytesSource(bytes, 'x.bin'));
+}
+
+/** A file with a pickle of our own, of opcodes and text. */
+function pickled(...parts: (number | string)[]): Uint8Array {
+  const bytes = parts.flatMap((part) =>
+    typeof part === 'number' ? [part] : [...Buffer.from(part)],
+  );
+  return zipOf({ 'archive/data.pkl': Uint8Array.from([0x80, 2, ...bytes, 0x2e]) });
+}
+
+describe('pytorch_model.bin', () => {
+  const folder = temporaryFolders();
+
+  it('reads the tensors of a state_dict', async () => {
+    const file = await openBytes(bin('state_dict'));
+    const shapes = Object.fromEntries([...file.tensors].map(([name, { shape }]) => [name, shape]));
+    expect(shapes).to.deep.equal({
+      embedding: [3, 4],
+      head: [3, 4],
+      part: [2, 4],
+      parameter: [2],
+      half: [4],
+      brain: [4],
+      long: [2],
+      empty: [0, 3],
+    });
+    const counting = Array.from({ length: 12 }, (_, i) => i);
+    expect([...(await readF32(file, 'embedding'))]).to.deep.equal(counting);
+    expect([...(await readF32(file, 'head'))]).to.deep.equal(counting);
+    expect([...(await readF32(file, 'part'))]).to.deep.equal(counting.slice(4));
+    expect([...(await readF32(file, 'parameter'))]).to.deep.equal([0.5, -0.5]);
+    expect([...(await readF32(file, 'half'))]).to.deep.equal([0, 1, 2, 3]);
+    expect([...(await readF32(file, 'brain'))]).to.deep.equal([0, 1, 2, 3]);
+    expect([...(await readI32(file, 'long'))]).to.deep.equal([1, -2147483648]);
+    expect((await readF32(file, 'empty')).length).to.equal(0);
+    const error = await errorOf(CheckpointError, () => file.read('half', 4, 8));
+    expect(error.message).to.match(/'half' has 8 bytes, not 12/);
+  });
+
+  it('is found in a model folder, whole or in shards', async () => {
+    const whole = folder();
+    copyFileSync(join(DATA, 'state_dict.bin'), join(whole, 'pytorch_model.bin'));
+    const sharded = folder();
+    const shard = 'pytorch_model-00001-of-00001.bin';
+    copyFileSync(join(DATA, 'state_dict.bin'), join(sharded, shard));
+    const index = { weight_map: { embedding: shard, brain: shard } };
+    writeFileSync(join(sharded, 'pytorch_model.bin.index.json'), JSON.stringify(index));
+    for (const dir of [whole, sharded]) {
+      const checkpoint = await openCheckpoint(dir);
+      expect(checkpoint.storedMatrix('embedding').shape).to.deep.equal([3, 4]);
+      expect([...(await checkpoint.readF32('brain'))]).to.deep.equal([0, 1, 2, 3]);
+      await checkpoint.close();
+    }
+  });
+
+  it('refuses a call of anything, by name, and runs nothing', async () => {
+    const error = await errorOf(CheckpointError, () => openBytes(bin('code')));
+    expect(error.message).to.match(/^x\.bin: .*(posix|nt)\.system.*not allowed/);
+    expect(existsSync('rene-was-here')).to.equal(false);
+    const calls: [string, Uint8Array][] = [
+      ['builtins.eval', pickled('c', 'builtins\neval\n', 'X', 1, 0, 0, 0, '1', 0x85, 'R')],
+      ['os.system', pickled(0x8c, 2, 'os', 0x8c, 6, 'system', 0x93, ')', 'R')],
+      ['torch.load', pickled('c', 'torch\nload\n', ')', 'R')],
+    ];
+    for (const [name, bytes] of calls) {
+      const error = await errorOf(CheckpointError, () => openBytes(bytes));
+      expect(error.message).to.contain(`${name}, which is not allowed`);
+    }
+  });
+
+  describe('refuses', () => {
+    const storage = ['(', 'X', 7, 0, 0, 0, 'storage', 'c', 'torch\nFloatStorage\n'] as const;
+    const cases: [what: string, bytes: Uint8Array, message: RegExp][] = [
+      ['a dict with more than tensors', bin('training'), /'step' in its dict is no tensor/],
+      ['a transposed tensor', bin('transposed'), /'a': it is not contiguous/],
+      ['the format before zip', bin('legacy'), /saved again/],
+      ['an empty file', new Uint8Array(0), /not a zip/],
+      ['a truncated file', bin('state_dict').slice(0, -30), /damaged archive.*truncated/],
+      ['an archive without a pickle', zipOf({ 'archive/x': new Uint8Array(3) }), /no data\.pkl/],
+      ['big-endian numbers', bigEndian(), /big-endian/],
+      ['a compressed entry', zipOf({ 'archive/data.pkl': new Uint8Array(3) }, 8), /compressed/],
+      ['new objects by opcode', pickled('c', 'os\nPath\n', ')', 0x81), /opcode 0x81 at byte \d+/],
+      ['something that is no dict', pickled('K', 3), /no dict/],
+      ['a stack that is empty', pickled('0'), /opcode 0x30/],
+      ['a pickle without an end', zipOf({ 'archive/data.pkl': new Uint8Array(0) }), /before STOP/],
+      ['a mark as a value', pickled('(', '(', 'q', 0), /a mark/],
+      ['an unknown memo', pickled('h', 9), /no value number 9/],
+      ['a string beyond the end', pickled('X', 255, 255, 255, 255), /before STOP/],
+      ['another kind of storage', pickled('(', ')', 'Q', 'Q'), /no storage/],
+      [
+        'an unknown storage type',
+        pickled(
+          ...storage.slice(0, 7),
+          'c',
+          'torch\nX\n',
+          'X',
+          1,
+          0,
+          0,
+          0,
+          '0',
+          'X',
+          3,
+          0,
+          0,
+          0,
+          'cpu',
+          'K',
+          4,
+          't',
+          'Q',
+        ),
+        /torch\.X is not supported/,
+      ],
+    ];
+    for (const [what, bytes, message] of cases) {
+      it(what, async () => {
+        const error = await errorOf(CheckpointError, () => openBytes(bytes));
+        expect(error.message)
+          .to.match(message)
+          .and.to.match(/^x\.bin: /);
+      });
+    }
+
+    it('any damage with a CheckpointError and nothing else', async () => {
+      const original = bin('state_dict');
+      const change = fc.record({ at: fc.nat(original.length - 1), value: fc.nat(255) });
+      await fc.assert(
+        fc.asyncProperty(fc.array(change, { maxLength: 8 }), async (changes) => {
+          const bytes = original.slice();
+          for (const { at, value } of changes) bytes[at] = value;
+          await readAll(bytes).catch((error: unknown) => {
+            expect(error).to.be.instanceOf(CheckpointError);
+          });
+        }),
+        { numRuns: 500 },
+      );
+    });
+
+    it('any pickle with a CheckpointError and nothing else', () => {
+      const opcodes = '().]}(tlaesuRbQqrhjNKMJXGc.'.split('').map((c) => c.charCodeAt(0));
+      const byte = fc.oneof(
+        fc.constantFrom(...opcodes, 0x80, 0x85, 0x86, 0x87, 0x88, 0x8a, 0x8c, 0x93, 0x94, 0x95),
+        fc.nat(255),
+      );
+      fc.assert(
+        fc.property(fc.array(byte, { maxLength: 100 }), (bytes) => {
+          try {
+            unpickle(Uint8Array.from(bytes), { call: () => null, persistent: () => null });
+          } catch (error) {
+            expect(error).to.be.instanceOf(CheckpointError);
+          }
+        }),
+        { numRuns: 2000 },
+      );
+    });
+  });
+});
+
+function bigEndian(): Uint8Array {
+  return zipOf({
+    'archive/data.pkl': Uint8Array.of(0x80, 2, 0x7d, 0x2e),
+    'archive/byteorder': new TextEncoder().encode('big'),
+  });
+}
+
+async function readAll(bytes: Uint8Array): Promise<void> {
+  const file = await openBytes(bytes);
+  for (const [name, { dtype }] of file.tensors) {
+    if (dtype.startsWith('I')) await readI32(file, name);
+    else await readF32(file, name);
+  }
+}

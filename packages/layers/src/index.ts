@@ -11,6 +11,15 @@ export * as initializers from './layers/initializers.js';
 export type { LayerState, Mixer } from './layers/layer.js';
 export { LayerNorm, layerNorm } from './layers/layer_norm.js';
 export { Linear } from './layers/linear.js';
+export {
+  disposeParameters,
+  initParameters,
+  makeParameters,
+  type ParameterOptions,
+  type ParameterProgress,
+  type ParameterValues,
+  randomParameters,
+} from './layers/make_parameters.js';
 export { type Mamba2Config, Mamba2Mixer, Mamba2State } from './layers/mamba2_mixer.js';
 export { type Parameter, type ParameterSpec, Parameters, under } from './layers/parameters.js';
 export { type Norm, ResidualBlock } from './layers/residual_block.js';

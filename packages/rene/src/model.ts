@@ -1,7 +1,10 @@
 // ReneLMHeadModel: token ids in, logits out. Embedding, blocks, final norm, head.
 import {
+  disposeParameters,
   InvalidArgumentError,
+  initParameters,
   type Parameter,
+  type ParameterOptions,
   Parameters,
   packedMatMul,
   useBackend,
@@ -11,12 +14,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
-import { initParameters } from './checkpoint/init_parameters.js';
-import {
-  disposeParameters,
-  loadParameters,
-  type ParameterOptions,
-} from './checkpoint/load_parameters.js';
+import { loadParameters } from './checkpoint/load_parameters.js';
 import { saveCheckpoint } from './checkpoint/save_checkpoint.js';
 import { type ReneConfig, readConfig } from './config.js';
 import { ReneError } from './errors.js';

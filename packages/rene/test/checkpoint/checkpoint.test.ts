@@ -2,7 +2,9 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  disposeParameters,
   initializers,
+  initParameters,
   type Parameter,
   type ParameterSpec,
   registerWeightPacker,
@@ -13,8 +15,7 @@ import '@tensorflow/tfjs-backend-cpu';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { initParameters } from '../../src/checkpoint/init_parameters.js';
-import { disposeParameters, loadParameters } from '../../src/checkpoint/load_parameters.js';
+import { loadParameters } from '../../src/checkpoint/load_parameters.js';
 import { narrow } from '../../src/checkpoint/narrow.js';
 import { openFile, writeFileAtomically } from '../../src/checkpoint/node_files.js';
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.js';

@@ -1,0 +1,139 @@
+// Makes a layer's parameters from wherever their numbers come: a file, or a random number generator.
+import * as tf from '@tensorflow/tfjs-core';
+import seedrandom from 'seedrandom';
+import { InvalidArgumentError } from '../errors.js';
+import { disposeWeight, rowsWeight, type WeightFormat } from '../weights/packed_weight.js';
+import { readAsF32, type StoredMatrix, weightPacker } from '../weights/packing.js';
+import { type Parameter, type ParameterSpec, Parameters } from './parameters.js';
+
+/** How the parameters are held in memory. */
+export interface ParameterOptions {
+  /** The matrices' format; the current backend must support it. Default 'f32'. */
+  format?: WeightFormat;
+  /** Columns that share a scale in int8 and int4. Default 64. */
+  groupSize?: number;
+  /** Makes tf.variable's, in f32, for training. */
+  trainable?: boolean;
+  /** Called after each parameter. */
+  onProgress?: (progress: ParameterProgress) => void;
+}
+
+export interface ParameterProgress {
+  /** The parameter that was just made. */
+  readonly name: string;
+  /** Parameters made, of how many. */
+  readonly loaded: number;
+  readonly total: number;
+  /** Numbers in them, of how many. */
+  readonly loadedValues: number;
+  readonly totalValues: number;
+}
+
+/** Where the numbers of a parameter come from: a file, or a random number generator. */
+export interface ParameterValues {
+  matrix(spec: ParameterSpec): Promise<StoredMatrix>;
+  values(spec: ParameterSpec): Promise<Float32Array>;
+}
+
+/** Makes every parameter, one after the other, from wherever its numbers come. */
+export async function makeParameters(
+  specs: readonly ParameterSpec[],
+  options: ParameterOptions,
+  source: ParameterValues,
+): Promise<Map<string, Parameter>> {
+  const { format = 'f32', groupSize = 64, trainable = false, onProgress } = options;
+  if (trainable && format !== 'f32') {
+    throw new InvalidArgumentError('format', "'f32' for trainable parameters", `'${format}'`);
+  }
+  const totalValues = specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
+  const made = new Map<string, Parameter>();
+  let loadedValues = 0;
+  try {
+    for (const spec of specs) {
+      if (spec.kind === 'vector') {
+        const tensor = tf.tensor(await source.values(spec), [...spec.shape]);
+        made.set(spec.name, trainable ? asVariable(tensor) : tf.keep(tensor));
+      } else if (trainable) {
+        const matrix = await source.matrix(spec);
+        const tensor = tf.tensor2d(await readAsF32(matrix), [...matrix.shape]);
+        made.set(spec.name, rowsWeight(asVariable(tensor)));
+      } else {
+        const matrix = await source.matrix(spec);
+        made.set(spec.name, await weightPacker().pack(matrix, format, groupSize));
+      }
+      loadedValues += sizeOf(spec);
+      const { name } = spec;
+      onProgress?.({ name, loaded: made.size, total: specs.length, loadedValues, totalValues });
+    }
+    return made;
+  } catch (error) {
+    disposeParameters(made);
+    throw error;
+  }
+}
+
+/** Frees parameters that were loaded but belong to no model. */
+export function disposeParameters(parameters: ReadonlyMap<string, Parameter>): void {
+  for (const parameter of parameters.values()) {
+    if (parameter instanceof tf.Tensor) parameter.dispose();
+    else disposeWeight(parameter);
+  }
+}
+
+/** tfjs names it; names from the file would clash when two models are loaded. */
+function asVariable(tensor: tf.Tensor): tf.Variable {
+  const variable = tf.variable(tensor);
+  tensor.dispose();
+  return variable;
+}
+
+/**
+ * Draws parameters by each one's own initialisation. Each has a generator of its own, seeded by
+ * `${seed}:${name}`, so that neither their order nor their number matters.
+ */
+export function initParameters(
+  specs: readonly ParameterSpec[],
+  seed: string | number,
+  options: ParameterOptions = {},
+): Promise<Map<string, Parameter>> {
+  const draw = (spec: ParameterSpec): Float32Array => {
+    const values = new Float32Array(sizeOf(spec));
+    // Alea is by far the fastest of seedrandom's generators; the default one needs 30 times longer.
+    spec.init(values, seedrandom.alea(`${seed}:${spec.name}`));
+    return values;
+  };
+  return makeParameters(specs, options, {
+    values: async (spec) => draw(spec),
+    matrix: async (spec) => inMemory(draw(spec), spec),
+  });
+}
+
+/**
+ * Random parameters for a layer by itself.
+ *
+ * @param seed the same seed gives the same numbers; 'rene' unless given
+ * @example new Mamba2Mixer(config, await randomParameters(Mamba2Mixer.parameters(config)))
+ */
+export async function randomParameters(
+  specs: readonly ParameterSpec[],
+  { seed = 'rene', ...options }: ParameterOptions & { seed?: string | number } = {},
+): Promise<Parameters> {
+  return new Parameters(await initParameters(specs, seed, options));
+}
+
+function sizeOf({ shape }: ParameterSpec): number {
+  return shape.reduce((size, axis) => size * axis, 1);
+}
+
+function inMemory(
+  values: Float32Array,
+  { shape: [rows = 0, columns = 0] }: ParameterSpec,
+): StoredMatrix {
+  const rowBytes = columns * Float32Array.BYTES_PER_ELEMENT;
+  return {
+    shape: [rows, columns],
+    dtype: 'F32',
+    readRows: (first, count) =>
+      new Uint8Array(values.buffer, values.byteOffset + first * rowBytes, count * rowBytes),
+  };
+}

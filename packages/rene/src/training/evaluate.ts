@@ -1,7 +1,6 @@
 // Held-out loss in bits per byte: comparable between tokenizers, and with compressors.
 import * as tf from '@tensorflow/tfjs-core';
-import type { ReneLMHeadModel } from '../model.js';
-import { summedLoss } from './gradients.js';
+import { type LanguageModel, summedLoss } from './gradients.js';
 import { type TokenDocuments, TokenRows } from './token_dataset.js';
 
 export interface Evaluation {
@@ -20,7 +19,7 @@ export interface Evaluation {
  * @param batchSize rows at a time
  */
 export async function evaluate(
-  model: ReneLMHeadModel,
+  model: LanguageModel,
   documents: TokenDocuments,
   { rowLength, batchSize }: { rowLength: number; batchSize: number },
 ): Promise<Evaluation> {

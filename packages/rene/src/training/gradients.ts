@@ -4,6 +4,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { ReneLMHeadModel } from '../model.js';
 import type { TokenBatch } from './token_dataset.js';
 
+/** What the loss needs of a model. */
+export type LanguageModel = Pick<ReneLMHeadModel, 'config' | 'forward'>;
+
 export interface LossAndGradients {
   /** Mean over the counted targets, in nats. */
   loss: number;
@@ -15,7 +18,7 @@ export interface LossAndGradients {
 
 /** The loss of the batches taken as one, and its gradients. */
 export async function lossAndGradients(
-  model: ReneLMHeadModel,
+  model: LanguageModel,
   variables: ReadonlyMap<string, tf.Variable>,
   batches: readonly TokenBatch[],
 ): Promise<LossAndGradients> {
@@ -55,7 +58,7 @@ export async function lossAndGradients(
 }
 
 /** The loss summed over the counted targets of a batch: a scalar, in nats. */
-export function summedLoss(model: ReneLMHeadModel, batch: TokenBatch): tf.Scalar {
+export function summedLoss(model: LanguageModel, batch: TokenBatch): tf.Scalar {
   const { rows, length, inputs, targets } = batch;
   const ids = tf.tensor2d(inputs, [rows, length], 'int32');
   const logits = model.forward(ids);

@@ -2,6 +2,7 @@
 export { AdamW, type AdamWOptions } from './adamw.js';
 export { type BpeOptions, type BpeVocabulary, tokenizerJson, trainBpe } from './bpe_trainer.js';
 export { type Evaluation, evaluate } from './evaluate.js';
+export { LoraAdapter, type LoraOptions } from './lora.js';
 export { trainingProgress } from './progress_bar.js';
 export { readLines, tokenize, tokenizerFor } from './text_files.js';
 export { tinyConfig } from './tiny_config.js';
@@ -10,5 +11,11 @@ export {
   splitTexts,
   type TokenDocuments,
 } from './token_dataset.js';
-export { type StepReport, type TrainOptions, type TrainReport, train } from './trainer.js';
+export {
+  type StepReport,
+  type TrainableModel,
+  type TrainOptions,
+  type TrainReport,
+  train,
+} from './trainer.js';
 export { TrainingError } from './training_error.js';

@@ -3,10 +3,9 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import type { ReneLMHeadModel } from '../model.js';
 import { AdamW } from './adamw.js';
 import { type Evaluation, evaluate } from './evaluate.js';
-import { lossAndGradients } from './gradients.js';
+import { type LanguageModel, lossAndGradients } from './gradients.js';
 import { type LossCurve, openLossCurve } from './loss_curve.js';
 import { learningRateAt } from './schedule.js';
 import {
@@ -81,8 +80,15 @@ export interface TrainReport {
   finished: boolean;
 }
 
+/** What can be trained: a model made with `trainable: true`, or a LoraAdapter of one. */
+export interface TrainableModel extends LanguageModel {
+  /** By parameter name. */
+  readonly trainableVariables: Map<string, tf.Variable>;
+  save(dir: string): Promise<void>;
+}
+
 /**
- * Trains a model made with `trainable: true`. If outDir holds an unfinished run, goes on with it:
+ * Trains a model. If outDir holds an unfinished run, goes on with it:
  * the weights become the same, to the bit, as without the interruption (on one backend and machine).
  *
  * The best model by held-out loss is saved to outDir at each evaluation. Every file is replaced as a
@@ -91,7 +97,7 @@ export interface TrainReport {
  * @throws TrainingError if the loss diverges, or outDir holds a run with other settings
  */
 export async function train(
-  model: ReneLMHeadModel,
+  model: TrainableModel,
   training: TokenDocuments,
   heldOut: TokenDocuments,
   options: TrainOptions,
@@ -114,7 +120,7 @@ class Run {
   private rows: { epoch: number; rows: TokenRows } | undefined;
 
   constructor(
-    private readonly model: ReneLMHeadModel,
+    private readonly model: TrainableModel,
     private readonly training: TokenDocuments,
     private readonly heldOut: TokenDocuments,
     private readonly settings: Settings,

@@ -25,8 +25,8 @@ export function smallModel(seed = 'test'): Promise<ReneLMHeadModel> {
 const WORDS = ['abacus', 'banana', 'cabbage', 'dada', 'egg', 'faded', 'gaga', 'hedge'];
 
 /** Words of one pattern: there is something to learn. */
-export function smallText(documents: number, from = 0): TokenDocuments {
-  const texts = Array.from({ length: documents }, (_, i) => WORDS[(i + from) % WORDS.length] ?? '');
+export function smallText(documents: number, from = 0, words = WORDS): TokenDocuments {
+  const texts = Array.from({ length: documents }, (_, i) => words[(i + from) % words.length] ?? '');
   return encodeDocuments(texts, {
     encode: (text) => Array.from(text, (c) => c.charCodeAt(0) - 97 + 2),
     eosId: 0,

@@ -36,6 +36,7 @@ function examplesOf(name: string) {
 
 describe('evaluation against the reference files', () => {
   before(function () {
+    this.timeout(60_000);
     skipWithoutReferences(this);
   });
 

@@ -11,7 +11,7 @@ import { ReferenceRow, referenceLoss, type Step, type Weights } from './referenc
 /** Tokens decoded after the prompt. */
 const DECODED = 24;
 /** A greedy choice closer than this may fall otherwise in float32. */
-const LEAST_GAP = 1e-3;
+const LEAST_GAP = 3e-4;
 
 export interface FolderOptions {
   /** config.json. */
@@ -20,6 +20,8 @@ export interface FolderOptions {
   /** Tokens of the prompt. */
   length: number;
   seed: string;
+  /** Also generate.json, several generations that read the prompt again each. true. */
+  generate?: boolean;
   /** Also grads.safetensors, by finite differences: only for the smallest models. */
   gradients?: boolean;
 }
@@ -31,23 +33,24 @@ export async function makeGoldenFolder(dir: string, options: FolderOptions): Pro
     const random = seedrandom.alea(`${options.seed}:${draw}`);
     const weights = randomWeights(config, random);
     const prompt = randomIds(options.batch, options.length, config.vocabSize, random);
-    const greedy = prompt.map((row) => continueGreedily(config, weights, row, DECODED));
+    const rows = prompt.map((ids) => readPrompt(config, weights, ids));
+    const greedy = rows.map((row) => continueGreedily(row, DECODED));
     const eos = greedy[0]?.ids[8] ?? 0;
-    const cases = generateCases(config, weights, prompt, eos);
+    const cases = options.generate === false ? [] : generateCases(rows, eos);
     const gap = Math.min(...greedy.map((row) => row.gap), ...cases.map((one) => one.gap));
     if (gap < LEAST_GAP) continue;
 
     await writeJson(join(dir, 'config.json'), options.config);
     await writeTensors(join(dir, 'model.safetensors'), modelBlocks(config, weights));
     const decode = randomIds(options.batch, DECODED, config.vocabSize, random);
-    const golden = goldenBlocks(config, weights, prompt, decode);
+    const golden = goldenBlocks(config, rows, decode);
     golden.set('greedy.ids', idsBlock(greedy.map(({ ids }) => ids)));
     await writeTensors(join(dir, 'golden.safetensors'), golden);
-    await writeJson(join(dir, 'generate.json'), {
-      prompt,
-      min_top2_gap: gap,
-      cases: cases.map(({ gap: _, ...one }) => one),
-    });
+    if (cases.length > 0) {
+      const written = cases.map(({ gap: _, ...one }) => one);
+      const file = { prompt, min_top2_gap: gap, cases: written };
+      await writeJson(join(dir, 'generate.json'), file);
+    }
     if (options.gradients) {
       const grads = gradientBlocks(config, weights, prompt);
       await writeTensors(join(dir, 'grads.safetensors'), grads);
@@ -55,6 +58,18 @@ export async function makeGoldenFolder(dir: string, options: FolderOptions): Pro
     return;
   }
   throw new Error(`no draw of '${options.seed}' has clear greedy choices`);
+}
+
+/** A row that has read its prompt, and what that gave. */
+interface Prefilled {
+  ids: number[];
+  reader: ReferenceRow;
+  steps: Step[];
+}
+
+function readPrompt(config: ReneConfig, weights: Weights, ids: number[]): Prefilled {
+  const reader = new ReferenceRow(config, weights);
+  return { ids, reader, steps: ids.map((id) => reader.step(id)) };
 }
 
 /** Values far from the initial ones, so that every weight, bias and norm matters. */
@@ -84,14 +99,12 @@ function randomIds(rows: number, length: number, below: number, random: () => nu
 
 /** The tokens that follow greedily, and the smallest distance between the first two choices. */
 function continueGreedily(
-  config: ReneConfig,
-  weights: Weights,
-  prompt: number[],
+  { ids: prompt, reader: prefilled, steps }: Prefilled,
   count: number,
   penalty = 1,
 ): { ids: number[]; gap: number } {
-  const reader = new ReferenceRow(config, weights);
-  let logits = prompt.map((id) => reader.step(id).logits).at(-1) ?? [];
+  const reader = prefilled.clone();
+  let logits = steps.at(-1)?.logits ?? [];
   const ids: number[] = [];
   let gap = Number.POSITIVE_INFINITY;
   while (ids.length < count) {
@@ -117,29 +130,24 @@ interface GenerateCase {
 }
 
 /** The calls that the original's goldens have too: max_length counts the prompt, one token at least. */
-function generateCases(
-  config: ReneConfig,
-  weights: Weights,
-  prompt: number[][],
-  eos: number,
-): GenerateCase[] {
-  const length = prompt[0]?.length ?? 0;
+function generateCases(prompts: readonly Prefilled[], eos: number): GenerateCase[] {
+  const length = prompts[0]?.ids.length ?? 0;
   const full = length + DECODED;
   const calls: Pick<GenerateCase, 'rows' | 'args'>[] = [
-    { rows: prompt.length, args: { max_length: full } },
-    { rows: prompt.length, args: { max_length: length } },
+    { rows: prompts.length, args: { max_length: full } },
+    { rows: prompts.length, args: { max_length: length } },
     { rows: 1, args: { max_length: full, eos_token_id: eos } },
-    { rows: prompt.length, args: { max_length: length + 12, repetition_penalty: 1.3 } },
+    { rows: prompts.length, args: { max_length: length + 12, repetition_penalty: 1.3 } },
   ];
   return calls.map(({ rows, args }) => {
     const count = Math.max(1, args.max_length - length);
-    const parts = prompt
+    const parts = prompts
       .slice(0, rows)
-      .map((row) => continueGreedily(config, weights, row, count, args.repetition_penalty));
+      .map((row) => continueGreedily(row, count, args.repetition_penalty));
     // With one row, the first eos ends the text.
     const end = args.eos_token_id === undefined ? -1 : (parts[0]?.ids.indexOf(eos) ?? -1);
     const sequences = parts.map(({ ids }, row) => [
-      ...(prompt[row] ?? []),
+      ...(prompts[row]?.ids ?? []),
       ...(end < 0 ? ids : ids.slice(0, end + 1)),
     ]);
     return { rows, args, sequences, gap: Math.min(...parts.map(({ gap }) => gap)) };
@@ -157,22 +165,19 @@ function modelBlocks(config: ReneConfig, weights: Weights): Map<string, Block> {
 
 function goldenBlocks(
   config: ReneConfig,
-  weights: Weights,
-  prompt: number[][],
+  rows: readonly Prefilled[],
   decode: number[][],
 ): Map<string, Block> {
-  const readers = prompt.map(() => new ReferenceRow(config, weights));
-  const read = (ids: number[][]): Step[][] =>
-    readers.map((reader, row) => (ids[row] ?? []).map((id) => reader.step(id)));
-  const blocks = new Map([['input_ids', idsBlock(prompt)]]);
-  const prefill = read(prompt);
+  const blocks = new Map([['input_ids', idsBlock(rows.map(({ ids }) => ids))]]);
+  const prefill = rows.map(({ steps }) => steps);
   for (const name of prefill[0]?.[0]?.hidden.keys() ?? []) {
-    const rows = prefill.map((steps) => steps.map((step) => step.hidden.get(name) ?? []));
-    blocks.set(`hidden.${name}`, stacked(rows));
+    const hidden = prefill.map((steps) => steps.map((step) => step.hidden.get(name) ?? []));
+    blocks.set(`hidden.${name}`, stacked(hidden));
   }
   blocks.set('logits', stacked(prefill.map((steps) => steps.map((step) => step.logits))));
+  const readers = rows.map(({ reader }) => reader);
   addStates('prefill', config, readers, blocks);
-  const decoded = read(decode);
+  const decoded = readers.map((reader, row) => (decode[row] ?? []).map((id) => reader.step(id)));
   blocks.set('decode.input_ids', idsBlock(decode));
   blocks.set('decode.logits', stacked(decoded.map((steps) => steps.map((step) => step.logits))));
   addStates('after_decode', config, readers, blocks);

@@ -48,9 +48,19 @@ export class ReferenceRow {
   constructor(
     private readonly config: ReneConfig,
     private readonly weights: Weights,
+    memories?: Memory[],
   ) {
-    const { dSsm, dState, dConv, nGroups } = config.ssm;
-    this.memories = layerKinds(config).map((kind): Memory => {
+    this.memories = memories ?? this.emptyMemories();
+  }
+
+  /** Reads on from here on its own. */
+  clone(): ReferenceRow {
+    return new ReferenceRow(this.config, this.weights, structuredClone(this.memories));
+  }
+
+  private emptyMemories(): Memory[] {
+    const { dSsm, dState, dConv, nGroups } = this.config.ssm;
+    return layerKinds(this.config).map((kind): Memory => {
       if (kind === 'mlp') return { kind };
       if (kind === 'attn') return { kind, k: [], v: [] };
       const convDim = dSsm + 2 * nGroups * dState;
@@ -150,11 +160,14 @@ export class ReferenceRow {
     const { dState, headDim, nGroups, dHasHdim, dtLimit } = this.config.ssm;
     const [aLog, dtBias, D] = ['A_log', 'dt_bias', 'D'].map((name) => this.weight(prefix + name));
     const heads = rawDt.length;
+    const steps = rawDt.map((raw, head) => {
+      const unlimited = softplus(raw + at(dtBias ?? [], head));
+      return Math.min(Math.max(unlimited, dtLimit[0]), dtLimit[1]);
+    });
     return x.map((value, channel) => {
       const head = Math.floor(channel / headDim);
       const group = Math.floor(head / (heads / nGroups));
-      const unlimited = softplus(at(rawDt, head) + at(dtBias ?? [], head));
-      const dt = Math.min(Math.max(unlimited, dtLimit[0]), dtLimit[1]);
+      const dt = at(steps, head);
       const decay = Math.exp(-dt * Math.exp(at(aLog ?? [], head)));
       let y = at(D ?? [], dHasHdim ? channel : head) * value;
       for (let n = 0; n < dState; n++) {

@@ -1,0 +1,152 @@
+// Arrays of float64 numbers with a shape: what the references compute with, and their way to tfjs.
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import seedrandom from 'seedrandom';
+import { tidily } from './backends.js';
+
+export class Numbers {
+  readonly values: Float64Array;
+
+  constructor(
+    readonly shape: readonly number[],
+    values?: ArrayLike<number>,
+  ) {
+    const size = shape.reduce((product, axis) => product * axis, 1);
+    this.values = values ? Float64Array.from(values) : new Float64Array(size);
+    if (this.values.length !== size) throw new RangeError(`${size} numbers expected`);
+  }
+
+  at(...index: number[]): number {
+    return this.values[this.offset(index)] ?? Number.NaN;
+  }
+
+  set(value: number, ...index: number[]): void {
+    this.values[this.offset(index)] = value;
+  }
+
+  add(value: number, ...index: number[]): void {
+    this.set(this.at(...index) + value, ...index);
+  }
+
+  map(f: (value: number) => number): Numbers {
+    return new Numbers(this.shape, this.values.map(f));
+  }
+
+  clone(): Numbers {
+    return new Numbers(this.shape, this.values);
+  }
+
+  /** In float32; the tensor is the caller's. */
+  tensor(): tf.Tensor {
+    return tf.tensor(Float32Array.from(this.values), [...this.shape], 'float32');
+  }
+
+  private offset(index: readonly number[]): number {
+    if (index.length !== this.shape.length) throw new RangeError(`${this.shape} has other axes`);
+    return index.reduce((offset, i, axis) => {
+      const size = this.shape[axis] ?? 0;
+      if (!(i >= 0 && i < size)) throw new RangeError(`index ${index} of shape ${this.shape}`);
+      return offset * size + i;
+    }, 0);
+  }
+}
+
+/** Draws arrays of normal numbers that float32 can hold. */
+export class Draw {
+  private readonly random: () => number;
+
+  constructor(seed: number) {
+    this.random = seedrandom.alea(String(seed));
+  }
+
+  normal(shape: readonly number[], scale = 1, mean = 0): Numbers {
+    const numbers = new Numbers(shape);
+    for (let i = 0; i < numbers.values.length; i++) {
+      const radius = Math.sqrt(-2 * Math.log(1 - this.random()));
+      const value = mean + scale * radius * Math.cos(2 * Math.PI * this.random());
+      numbers.values[i] = Math.fround(value);
+    }
+    return numbers;
+  }
+
+  /** Whole numbers from `least` up to, but not, `below`. */
+  integers(count: number, below: number, least = 0): number[] {
+    return range(count).map(() => least + Math.floor(this.random() * (below - least)));
+  }
+
+  /** `total` cut into random parts of at least 1. */
+  parts(total: number): number[] {
+    const parts: number[] = [];
+    for (let left = total; left > 0; left -= parts.at(-1) ?? left) {
+      parts.push(1 + Math.floor(this.random() * left));
+    }
+    return parts;
+  }
+}
+
+export function range(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
+export const size = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max });
+
+/** A test of many random cases, the same ones every time; each frees its tensors. */
+export function property<T>(
+  title: string,
+  cases: fc.Arbitrary<T>,
+  body: (one: T, draw: Draw) => Promise<void>,
+  numRuns = 25,
+): void {
+  it(title, () =>
+    fc.assert(
+      fc.asyncProperty(cases, fc.nat(), (one, seed) => tidily(() => body(one, new Draw(seed)))),
+      { seed: 1, numRuns, endOnFailure: true },
+    ),
+  );
+}
+
+/** Equal to within `tolerance` of the largest value, or of 1 where all are smaller. */
+export async function expectClose(
+  actual: tf.Tensor | undefined,
+  expected: Numbers,
+  name: string,
+  tolerance = 3e-5,
+): Promise<void> {
+  expect(actual?.shape, `shape of ${name}`).to.deep.equal([...expected.shape]);
+  const values = (await actual?.data()) ?? [];
+  let worst = 0;
+  let largest = 1;
+  expected.values.forEach((value, i) => {
+    const error = Math.abs((values[i] ?? Number.NaN) - value);
+    worst = Number.isNaN(error) ? Number.POSITIVE_INFINITY : Math.max(worst, error);
+    largest = Math.max(largest, Math.abs(value));
+  });
+  expect(worst / largest, name).to.be.below(tolerance);
+}
+
+/** The derivative of `f` by every number of `input`, by central differences in float64. */
+export function numericGradient(input: Numbers, f: () => number): Numbers {
+  const step = 1e-5;
+  const { values } = input;
+  return new Numbers(
+    input.shape,
+    values.map((value, i) => {
+      values[i] = value + step;
+      const above = f();
+      values[i] = value - step;
+      const below = f();
+      values[i] = value;
+      return (above - below) / (2 * step);
+    }),
+  );
+}
+
+/** The sum of products with fixed numbers: a loss in which every output counts differently. */
+export function weighted(outputs: readonly Numbers[], weights: readonly Numbers[]): number {
+  return outputs.reduce(
+    (total, { values }, o) =>
+      total + values.reduce((sum, value, i) => sum + value * (weights[o]?.values[i] ?? 0), 0),
+    0,
+  );
+}

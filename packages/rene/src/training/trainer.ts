@@ -133,6 +133,8 @@ class Run {
         'a fixed one',
       );
     }
+    checkIds('training', training, model);
+    checkIds('heldOut', heldOut, model);
     this.optimizer = new AdamW(this.variables, { weightDecay: settings.weightDecay });
     this.progress = {
       step: 0,
@@ -327,6 +329,18 @@ function withDefaults(options: TrainOptions): Settings {
     throw new InvalidArgumentError('accumulate', `a divisor of ${batchSize}`, String(accumulate));
   }
   return settings;
+}
+
+/** A tokenizer that is not the model's shows here, and not as nonsense later. */
+function checkIds(argument: string, { ids }: TokenDocuments, { config }: TrainableModel): void {
+  let largest = 0;
+  for (const id of ids) if (id > largest) largest = id;
+  if (largest < config.vocabSize) return;
+  throw new InvalidArgumentError(
+    argument,
+    `token ids below the model's vocabulary of ${config.vocabSize}`,
+    `${largest}; is the tokenizer the model's own?`,
+  );
 }
 
 /** What decides the weights that a run ends with. */

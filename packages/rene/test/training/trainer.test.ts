@@ -132,6 +132,8 @@ describe('train', function () {
     expect(await run({ steps: 0 })).to.be.instanceOf(InvalidArgumentError);
     expect((await run({ accumulate: 3 })).message).to.match(/a divisor of 4/);
     expect((await run({ learningRate: Number.NaN })).message).to.match(/learningRate/);
+    const foreign = { ...smallText(40), ids: Uint16Array.from([VOCAB_SIZE, 0]) };
+    expect((await run({}, foreign)).message).to.match(/training: .* vocabulary of 28, found 28/);
     const fixed = await ReneLMHeadModel.fromConfig(model.config, { backend: 'cpu' });
     const error = await rejection(train(fixed, training, heldOut, { ...options, outDir: dir }));
     expect(error.message).to.match(/trainable/);

@@ -1,5 +1,6 @@
 // Text to token ids and back, by a tokenizer.json of the Hugging Face tokenizers.
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import type { HubOptions } from './checkpoint/hub.js';
 import {
   byteLevelBytes,
   byteLevelStream,
@@ -89,6 +90,17 @@ export class Tokenizer {
       config = { ...config, ...asRecord(await readJsonFile(dir + name)) };
     }
     return Tokenizer.fromJson(await readJsonFile(path), config, path);
+  }
+
+  /**
+   * The tokenizer of a model or of its own: a tokenizer.json, a folder, or a hub id. Rene and
+   * state-spaces models without a tokenizer get the one they were trained with; onNotice is told.
+   *
+   * @throws TokenizerError when there is none, HubError when it cannot be downloaded.
+   */
+  static async fromPretrained(idOrPath: string, options: HubOptions = {}): Promise<Tokenizer> {
+    const { resolveTokenizer } = await import('./checkpoint/resolve.js');
+    return Tokenizer.fromFile(await resolveTokenizer(idOrPath, options));
   }
 
   /**

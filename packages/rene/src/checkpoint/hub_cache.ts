@@ -1,0 +1,81 @@
+// The Hugging Face cache folder, laid out as Python's huggingface_hub lays it out, so both share it:
+// models--org--name/{refs/main, blobs/<etag>, snapshots/<commit>/<file> -> ../../blobs/<etag>}.
+import { copyFile, mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { HubError } from '../errors.js';
+import { fileExists, folderExists, writeFileAtomically } from './node_files.js';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** HF_HOME, or where it is by default. */
+export function hubHome(env: Environment = process.env): string {
+  const cache = env.XDG_CACHE_HOME || join(homedir(), '.cache');
+  return env.HF_HOME || join(cache, 'huggingface');
+}
+
+/** HF_HUB_CACHE, or the hub folder of HF_HOME. */
+export function hubCacheDir(env: Environment = process.env): string {
+  return env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(hubHome(env), 'hub');
+}
+
+/** A full commit hash, which never changes what it stands for. */
+export function isCommit(revision: string): boolean {
+  return /^[0-9a-f]{40}$/.test(revision);
+}
+
+/** The cached files of one model repository. */
+export class RepoCache {
+  readonly dir: string;
+
+  constructor(cacheDir: string, repo: string) {
+    this.dir = join(cacheDir, `models--${repo.replace('/', '--')}`);
+  }
+
+  /** The commit that a branch or tag stood for when it was last looked up. */
+  async commitOf(revision: string): Promise<string | undefined> {
+    if (isCommit(revision)) return revision;
+    const text = await readFile(this.refPath(revision), 'utf8').catch(() => '');
+    return isCommit(text.trim()) ? text.trim() : undefined;
+  }
+
+  async rememberRef(revision: string, commit: string): Promise<void> {
+    if (isCommit(revision)) return;
+    const bytes = new TextEncoder().encode(commit);
+    await writeFileAtomically(this.refPath(revision), (put) => put(bytes));
+  }
+
+  snapshot(commit: string): string {
+    return join(this.dir, 'snapshots', commit);
+  }
+
+  /** Names of the files of a commit that are here whole. */
+  async cachedFiles(commit: string): Promise<string[]> {
+    const dir = this.snapshot(commit);
+    if (!(await folderExists(dir))) return [];
+    const names = await readdir(dir);
+    const whole = await Promise.all(names.map((name) => fileExists(join(dir, name))));
+    return names.filter((_, i) => whole[i]);
+  }
+
+  blob(etag: string): string {
+    return join(this.dir, 'blobs', etag);
+  }
+
+  /** Puts a downloaded blob into a snapshot under its file name: a link, or a copy without links. */
+  async link(commit: string, file: string, etag: string): Promise<void> {
+    const path = join(this.snapshot(commit), file);
+    await mkdir(dirname(path), { recursive: true });
+    await rm(path, { force: true });
+    const target = relative(dirname(path), this.blob(etag));
+    await symlink(target, path).catch(() => copyFile(this.blob(etag), path));
+  }
+
+  private refPath(revision: string): string {
+    const parts = revision.split('/');
+    if (parts.some((part) => !/^[\w.-]+$/.test(part) || part.startsWith('.'))) {
+      throw new HubError(`'${revision}' is no revision: expected a branch, a tag or a commit`);
+    }
+    return join(this.dir, 'refs', ...parts);
+  }
+}

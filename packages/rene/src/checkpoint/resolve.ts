@@ -1,0 +1,113 @@
+// What a user calls a model — a folder, a hub id — to a folder that holds it.
+import { CheckpointError, HubError, TokenizerError } from '../errors.js';
+import { downloadFromHub, type FileChoice, type HubOptions, isRepoId } from './hub.js';
+import { fileExists, folderExists, readJsonFile } from './node_files.js';
+
+/**
+ * The folder of a model: the one that is named, or the one into which it is downloaded.
+ *
+ * @param idOrDir a folder, or a hub id such as `cartesia-ai/Rene-v0.1-1.3b-pytorch`.
+ * @throws CheckpointError when it is neither, HubError when it cannot be downloaded.
+ */
+export async function resolveModel(idOrDir: string, options: HubOptions = {}): Promise<string> {
+  if (await folderExists(idOrDir)) return idOrDir;
+  if (!isRepoId(idOrDir)) {
+    throw new CheckpointError(
+      `${idOrDir}: no such folder, and no id of the Hugging Face hub (owner/name)`,
+    );
+  }
+  return downloadFromHub(idOrDir, modelFiles, options);
+}
+
+/**
+ * The tokenizer.json of a model or tokenizer: of a file, a folder or a hub id. For a Rene or
+ * state-spaces model without one it is that of its authors' tokenizer, which onNotice is told.
+ *
+ * @throws TokenizerError when there is none, HubError when it cannot be downloaded.
+ */
+export async function resolveTokenizer(
+  idOrPath: string,
+  options: HubOptions = {},
+): Promise<string> {
+  if (await fileExists(idOrPath)) return idOrPath;
+  const isFolder = await folderExists(idOrPath);
+  if (!isFolder && !isRepoId(idOrPath)) {
+    throw new TokenizerError(
+      `${idOrPath}: no such file or folder, and no id of the Hugging Face hub (owner/name)`,
+    );
+  }
+  const dir = isFolder ? idOrPath : await downloadFromHub(idOrPath, tokenizerFiles, options);
+  if (await fileExists(`${dir}/tokenizer.json`)) return `${dir}/tokenizer.json`;
+  const standard = await authorsTokenizer(dir);
+  if (standard === undefined) {
+    throw new TokenizerError(`${idOrPath}: it has no tokenizer.json; name a tokenizer`);
+  }
+  options.onNotice?.(`${idOrPath} has no tokenizer; using that of ${standard}`);
+  // The revision was the model's.
+  const other = await downloadFromHub(standard, onlyTokenizerFiles, {
+    ...options,
+    revision: undefined,
+  }).catch((error: unknown) => {
+    if (!(error instanceof HubError)) throw error;
+    throw new TokenizerError(
+      `${idOrPath}: it has no tokenizer.json, and its authors' tokenizer could not be had; ` +
+        `name another one. ${error.message}`,
+      { cause: error },
+    );
+  });
+  return `${other}/tokenizer.json`;
+}
+
+/** Models are published without a tokenizer; these are what they were trained with. */
+const OLMO = { id: 'allenai/OLMo-1B-hf', vocabSize: 50280 };
+const GPT_NEOX = { id: 'EleutherAI/gpt-neox-20b', vocabSize: 50277 };
+
+async function authorsTokenizer(dir: string): Promise<string | undefined> {
+  const path = `${dir}/config.json`;
+  if (!(await fileExists(path))) return undefined;
+  const json = await readJsonFile(path);
+  if (typeof json !== 'object' || json === null || !('vocab_size' in json)) return undefined;
+  const { id, vocabSize } = 'model_type' in json ? OLMO : GPT_NEOX;
+  const fits = typeof json.vocab_size === 'number' && json.vocab_size >= vocabSize;
+  return fits ? id : undefined;
+}
+
+const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json'];
+
+/** config.json, the weights in the best format there is, and the tokenizer if there is one. */
+export const modelFiles: FileChoice = (names, where) => {
+  const weights = weightFiles(names);
+  if (weights.length === 0) {
+    throw new HubError(`${where}: it has neither model.safetensors nor pytorch_model.bin`);
+  }
+  const others = ['config.json', ...TOKENIZER_FILES].filter((name) => names.includes(name));
+  return [...others, ...weights];
+};
+
+function weightFiles(names: readonly string[]): string[] {
+  for (const [stem, extension] of [
+    ['model', 'safetensors'],
+    ['pytorch_model', 'bin'],
+  ]) {
+    const whole = `${stem}.${extension}`;
+    if (names.includes(whole)) return [whole];
+    const index = `${whole}.index.json`;
+    const shard = new RegExp(`^${stem}-\\d+-of-\\d+\\.${extension}$`);
+    if (names.includes(index)) return [index, ...names.filter((name) => shard.test(name))];
+  }
+  return [];
+}
+
+/** A tokenizer, or the config of a model from which its usual tokenizer is known. */
+const tokenizerFiles: FileChoice = (names, where) =>
+  names.includes('tokenizer.json') ? onlyTokenizerFiles(names, where) : configFile(names, where);
+
+const onlyTokenizerFiles: FileChoice = (names, where) => {
+  if (names.includes('tokenizer.json')) return TOKENIZER_FILES.filter((n) => names.includes(n));
+  throw new HubError(`${where}: it has no tokenizer.json`);
+};
+
+const configFile: FileChoice = (names, where) => {
+  if (names.includes('config.json')) return ['config.json'];
+  throw new HubError(`${where}: it has neither tokenizer.json nor config.json`);
+};

@@ -1,0 +1,159 @@
+// A Hugging Face hub on 127.0.0.1 that misbehaves on demand and counts what it sends.
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** What goes wrong with one answer. */
+export type Fault =
+  | { status: number; headers?: Record<string, string> }
+  /** Sends so many bytes, then breaks the connection. */
+  | { breakAfter: number }
+  /** Ends after so many bytes, claiming that these are all. */
+  | { truncateTo: number }
+  /** Sends other bytes than the file's. */
+  | { corrupt: true }
+  /** Ignores the Range header. */
+  | { ignoreRange: true };
+
+export interface FakeRepo {
+  files: Map<string, Uint8Array>;
+  /** Files above this size are stored elsewhere: a redirect, and a SHA-256 as their ETag. */
+  largeFrom: number;
+}
+
+export class FakeHub {
+  readonly repos = new Map<string, FakeRepo>();
+  /** `METHOD path`, in order. */
+  readonly requests: string[] = [];
+  /** Authorization headers by the server that got them. */
+  readonly tokens = { hub: new Set<string>(), storage: new Set<string>() };
+  /** Bytes of file content that were sent, by file name. */
+  readonly sent = new Map<string, number>();
+  requiredToken: string | undefined;
+  commit = 'a'.repeat(40);
+  private readonly faults: { pattern: RegExp; fault: Fault }[] = [];
+  private readonly hub = createServer((req, res) => this.answer(req, res));
+  private readonly storage = createServer((req, res) => this.answerStorage(req, res));
+
+  async start(): Promise<void> {
+    for (const server of [this.hub, this.storage]) {
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const server of [this.hub, this.storage]) {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  }
+
+  get endpoint(): string {
+    return originOf(this.hub);
+  }
+
+  add(repo: string, files: Readonly<Record<string, Uint8Array | string>>, largeFrom = 1000): void {
+    const bytes = Object.entries(files).map(([name, content]): [string, Uint8Array] => [
+      name,
+      typeof content === 'string' ? new TextEncoder().encode(content) : Uint8Array.from(content),
+    ]);
+    this.repos.set(repo, { files: new Map(bytes), largeFrom });
+  }
+
+  /** The next answers to requests (`METHOD path`) that match go wrong, one fault each. */
+  fail(pattern: RegExp, ...faults: Fault[]): void {
+    this.faults.push(...faults.map((fault) => ({ pattern, fault })));
+  }
+
+  private answer(req: IncomingMessage, res: ServerResponse): ServerResponse {
+    const path = decodeURIComponent(req.url ?? '');
+    this.note('hub', req);
+    const fault = this.takeFault(req);
+    if (fault && 'status' in fault) return reply(res, fault.status, '', fault.headers);
+    if (this.requiredToken && req.headers.authorization !== `Bearer ${this.requiredToken}`) {
+      return reply(res, 401, '');
+    }
+    const api = /^\/api\/models\/([^/]+\/[^/]+)\/revision\/(.+)$/.exec(path);
+    const file = /^(?:\/moved)?\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);
+    const repo = this.repos.get((api ?? file)?.[1] ?? '');
+    if (!repo) return reply(res, 404, '', { 'x-error-message': 'Repository not found' });
+    if (api) {
+      const siblings = [...repo.files.keys()].map((rfilename) => ({ rfilename }));
+      return reply(res, 200, JSON.stringify({ sha: this.commit, siblings }));
+    }
+    const name = file?.[3] ?? '';
+    const content = repo.files.get(name);
+    if (!content || file?.[2] !== this.commit) return reply(res, 404, '');
+    if (content.length < repo.largeFrom) {
+      const sha1 = createHash('sha1').update(`blob ${content.length}\0`).update(content);
+      res.setHeader('etag', `"${sha1.digest('hex')}"`);
+      return this.send(req, res, name, content, fault);
+    }
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    return reply(res, 302, '', {
+      location: `${originOf(this.storage)}/${encodeURIComponent(`${file[1]}`)}/${name}`,
+      'x-linked-etag': `"${sha256}"`,
+      'x-linked-size': `${content.length}`,
+      etag: '"of-the-redirect"',
+    });
+  }
+
+  private answerStorage(req: IncomingMessage, res: ServerResponse): ServerResponse {
+    this.note('storage', req);
+    const [, repo = '', name = ''] = (req.url ?? '').split('/');
+    const content = this.repos.get(decodeURIComponent(repo))?.files.get(name);
+    const fault = this.takeFault(req);
+    if (fault && 'status' in fault) return reply(res, fault.status, '', fault.headers);
+    if (!content) return reply(res, 404, '');
+    return this.send(req, res, name, content, fault);
+  }
+
+  private send(
+    req: IncomingMessage,
+    res: ServerResponse,
+    name: string,
+    content: Uint8Array,
+    fault: Fault | undefined,
+  ): ServerResponse {
+    const range = /^bytes=(\d+)-$/.exec(req.headers.range ?? '');
+    const start = range && !(fault && 'ignoreRange' in fault) ? Number(range[1]) : 0;
+    if (start >= content.length && start > 0) return reply(res, 416, '');
+    let body = content.slice(start);
+    if (fault && 'corrupt' in fault) body.fill(0x58);
+    if (fault && 'truncateTo' in fault) body = body.slice(0, fault.truncateTo);
+    const end = content.length - 1;
+    if (start > 0) res.setHeader('content-range', `bytes ${start}-${end}/${content.length}`);
+    res.writeHead(start > 0 ? 206 : 200, { 'content-length': body.length });
+    if (req.method === 'HEAD') return res.end();
+    const count = fault && 'breakAfter' in fault ? fault.breakAfter : body.length;
+    this.sent.set(name, (this.sent.get(name) ?? 0) + count);
+    if (count >= body.length) return res.end(body);
+    res.write(body.slice(0, count), () => setTimeout(() => res.destroy(), 20));
+    return res;
+  }
+
+  private note(server: 'hub' | 'storage', req: IncomingMessage): void {
+    this.requests.push(`${req.method} ${req.url}`);
+    if (req.headers.authorization) this.tokens[server].add(req.headers.authorization);
+  }
+
+  private takeFault(req: IncomingMessage): Fault | undefined {
+    const i = this.faults.findIndex(({ pattern }) => pattern.test(`${req.method} ${req.url}`));
+    return i < 0 ? undefined : this.faults.splice(i, 1)[0]?.fault;
+  }
+}
+
+function originOf(server: { address(): AddressInfo | string | null }): string {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the server is not running');
+  return `http://127.0.0.1:${address.port}`;
+}
+
+function reply(
+  res: ServerResponse,
+  status: number,
+  body: string,
+  headers: Record<string, string> = {},
+): ServerResponse {
+  return res.writeHead(status, headers).end(body);
+}

@@ -6,13 +6,15 @@ import { quietly } from './quietly.js';
 /** Backends that this project loads by itself. Any other must have been registered by its package. */
 const loaders: Record<string, () => Promise<unknown>> = {
   cpu: loadCpu,
+  simd: async () => (await import('./simd/index.js')).registerSimdBackend(),
   tensorflow: async () => (await import('./tensorflow/load.js')).loadTensorflow(),
 };
 
 /**
  * Makes a backend the current one.
  *
- * @param name 'cpu', 'tensorflow' (an installed tfjs-node-gpu or tfjs-node), any backend that is
+ * @param name 'cpu', 'simd' (all cores, packed weights), 'tensorflow' (an installed tfjs-node-gpu
+ *   or tfjs-node), any backend that is
  *   registered with tfjs, or 'auto': the GPU's where tfjs-node-gpu is installed, else the CPU's.
  *   Unless given, the backend in use stays; 'auto' where none is in use yet
  * @returns the name of the backend chosen

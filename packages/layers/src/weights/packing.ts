@@ -13,12 +13,37 @@ export interface StoredMatrix {
   readRows(first: number, count: number): Promise<Uint8Array> | Uint8Array;
 }
 
+/**
+ * A matrix quantised in groups along its columns, value = code * scale + offset: how MLX and our own
+ * quantised checkpoints hold it.
+ */
+export interface QuantizedMatrix {
+  readonly format: 'int8' | 'int4';
+  readonly shape: readonly [rows: number, columns: number];
+  readonly groupSize: number;
+  readonly parameterDType: 'F16' | 'BF16';
+  /** Rows [first, first + count); `first` is a multiple of 8. */
+  readRows(first: number, count: number): Promise<QuantizedRows> | QuantizedRows;
+}
+
+export interface QuantizedRows {
+  /** Codes from 0 up, row-major, in little-endian 32-bit words, the first in the lowest bits. */
+  readonly codes: Uint8Array;
+  /** Little-endian numbers of parameterDType, row-major, one a group. */
+  readonly scales: Uint8Array;
+  readonly offsets: Uint8Array;
+}
+
 export interface WeightPacker {
   /** Formats that this backend holds in memory as they are. */
   readonly formats: readonly WeightFormat[];
   pack(matrix: StoredMatrix, format: WeightFormat, groupSize: number): Promise<PackedWeight>;
   /** The matrix as row-major f32. */
   unpack(weight: PackedWeight): Promise<Float32Array>;
+  /** Packs codes as they are, without rounding; absent where the backend has no integer formats. */
+  packQuantized?(matrix: QuantizedMatrix): Promise<PackedWeight>;
+  /** The codes of an int8 or int4 weight, for a quantised checkpoint. */
+  exportQuantized?(weight: PackedWeight): QuantizedMatrix;
 }
 
 const packers = new Map<string, WeightPacker>();

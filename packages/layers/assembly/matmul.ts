@@ -1,0 +1,78 @@
+// What the packed matrix products share: their arguments and what follows the product.
+//
+// y = activation(x w^T + bias) + residual. The weight lies in panels of 8 or 32 rows, the last one
+// filled up; a unit of work is one panel against one block of rows of x. However a product is cut,
+// each number of y is the same sequence of operations, so rows do not depend on the batch.
+import { activate4, int, load4, madd, ptr, store4 } from './math';
+
+/** Words of the arguments of every packed product. */
+export const WEIGHT: usize = 0;
+export const X: usize = 1;
+export const Y: usize = 2;
+export const ROWS: usize = 3;
+export const OUT_FEATURES: usize = 4;
+/** Columns, for integer weights filled up to whole groups. */
+export const COLUMNS: usize = 5;
+/** 0 where there is none; likewise the residual. */
+export const BIAS: usize = 6;
+export const RESIDUAL: usize = 7;
+export const ACTIVATION: usize = 8;
+/** Scales and scaled sums of the quantised activations, [group][row]. */
+export const X_SCALES: usize = 9;
+export const X_SUMS: usize = 10;
+export const GROUP: usize = 11;
+export const PANELS: usize = 12;
+/** Rows of x in a block. */
+export const BLOCK: usize = 13;
+/** Numbers from one row of y, of the residual, of x to the next. */
+export const Y_STRIDE: usize = 14;
+export const RESIDUAL_STRIDE: usize = 15;
+export const X_STRIDE: usize = 16;
+/** 1 where the scales and offsets are f16, 0 where they are bf16. */
+export const F16_PARAMETERS: usize = 17;
+
+/** Bias, activation and residual on rows [m0, m1) of a panel's sums (m1 - m0, width), into y. */
+export function finish(args: usize, sums: usize, width: i32, m0: i32, m1: i32, n0: i32): void {
+  const bias = ptr(args, BIAS);
+  const residual = ptr(args, RESIDUAL);
+  const activation = int(args, ACTIVATION);
+  const yStride = ptr(args, Y_STRIDE);
+  const residualStride = ptr(args, RESIDUAL_STRIDE);
+  const columns = min(width, int(args, OUT_FEATURES) - n0);
+  for (let m = m0; m < m1; m++) {
+    const y = ptr(args, Y) + ((<usize>m * yStride + <usize>n0) << 2);
+    const r = residual + ((<usize>m * residualStride + <usize>n0) << 2);
+    for (let n = 0; n < columns; n += 4) {
+      const at = (<usize>n) << 2;
+      const count = columns - n;
+      let v = v128.load(sums + at);
+      if (bias !== 0) v = f32x4.add(v, load4(bias + ((<usize>n0) << 2) + at, count));
+      if (activation !== 0) v = activate4(v, activation);
+      if (residual !== 0) v = f32x4.add(v, load4(r + at, count));
+      store4(y + at, v, count);
+    }
+    sums += (<usize>width) << 2;
+  }
+}
+
+/** Four scales or offsets: bf16 for an unsigned type, f16 / 2^112 for a signed one. */
+export function parameters4<S>(p: usize): v128 {
+  if (isSigned<S>()) {
+    // The sign, the exponent and the mantissa at their f32 places; the exponent's bias is made up
+    // for by the activations' scales.
+    return v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), i32x4.splat(0x8fffe000));
+  }
+  return i32x4.shl(v128.load_ext<u16>(p), 16);
+}
+
+/** sums += dot (scale xScale) + offset xSum: how every group ends, in this order. */
+export function addGroup(
+  sums: v128,
+  dot: v128,
+  scale: v128,
+  offset: v128,
+  xScale: v128,
+  xSum: v128,
+): v128 {
+  return madd(f32x4.convert_i32x4_s(dot), f32x4.mul(scale, xScale), madd(offset, xSum, sums));
+}

@@ -1,0 +1,209 @@
+// Products by int4 weights: nibbles against int8 activations, integers within a group.
+//
+// A panel of 8 rows is a stream of groups: 4 bytes a row for each 8 columns (the low nibbles are the
+// first 4 columns, the high ones the next 4), then 8 scales and 8 offsets of 16 bits.
+import { int, ptr } from './math';
+import {
+  addGroup,
+  BLOCK,
+  COLUMNS,
+  F16_PARAMETERS,
+  finish,
+  GROUP,
+  PANELS,
+  parameters4,
+  ROWS,
+  WEIGHT,
+  X,
+  X_SCALES,
+  X_SUMS,
+} from './matmul';
+
+export function matMulInt4(args: usize, begin: i32, end: i32, scratch: usize): void {
+  if (int(args, F16_PARAMETERS)) units<i16>(args, begin, end, scratch);
+  else units<u16>(args, begin, end, scratch);
+}
+
+function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
+  const panels = int(args, PANELS);
+  const block = int(args, BLOCK);
+  const rows = int(args, ROWS);
+  const panelBytes = (ptr(args, COLUMNS) / ptr(args, GROUP)) * ((ptr(args, GROUP) << 2) + 32);
+  for (let unit = begin; unit < end; unit++) {
+    const panel = unit % panels;
+    const m0 = (unit / panels) * block;
+    const m1 = min(m0 + block, rows);
+    const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
+    let m = m0;
+    if (m1 - m0 >= 4) {
+      m = m1 - ((m1 - m0) & 3);
+      tiles<S>(args, weight, m0, m, scratch);
+    }
+    for (; m < m1; m++) row<S>(args, weight, m, scratch + ((<usize>(m - m0)) << 5));
+    finish(args, scratch, 8, m0, m1, panel << 3);
+  }
+}
+
+/** i8 t times u7 w, summed in pairs: 8 numbers of 16 bits. */
+function dot8(t: v128, w: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(t, w);
+  const even = i16x8.mul(i16x8.shr_s(i16x8.shl(t, 8), 8), v128.and(w, i16x8.splat(0xff)));
+  return i16x8.add(even, i16x8.mul(i16x8.shr_s(t, 8), i16x8.shr_u(w, 8)));
+}
+
+/** One row of x against a panel. */
+function row<S>(args: usize, p: usize, m: i32, sums: usize): void {
+  const rows = ptr(args, ROWS);
+  const group = ptr(args, GROUP);
+  const groups = ptr(args, COLUMNS) / group;
+  const xStep = (rows - 1) * group;
+  const codeBytes = group << 2;
+  let x = ptr(args, X) + <usize>m * group;
+  let xs = ptr(args, X_SCALES) + ((<usize>m) << 2);
+  let xb = ptr(args, X_SUMS) + ((<usize>m) << 2);
+  const m15 = i8x16.splat(15);
+  const one = i16x8.splat(1);
+  let f0 = f32x4.splat(0);
+  let f1 = f32x4.splat(0);
+  for (let g: usize = 0; g < groups; g++) {
+    let l0 = i32x4.splat(0);
+    let h0 = i32x4.splat(0);
+    let l1 = i32x4.splat(0);
+    let h1 = i32x4.splat(0);
+    const codesEnd = p + codeBytes;
+    do {
+      const t = v128.load32_splat(x);
+      const u = v128.load32_splat(x, 4);
+      let v = v128.load(p);
+      l0 = i16x8.add(l0, dot8(t, v128.and(v, m15)));
+      h0 = i16x8.add(h0, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
+      v = v128.load(p, 16);
+      l1 = i16x8.add(l1, dot8(t, v128.and(v, m15)));
+      h1 = i16x8.add(h1, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
+      p += 32;
+      x += 8;
+    } while (p < codesEnd);
+    const q = v128.load32_splat(xs);
+    const z = v128.load32_splat(xb);
+    const d0 = i32x4.add(i32x4.dot_i16x8_s(l0, one), i32x4.dot_i16x8_s(h0, one));
+    const d1 = i32x4.add(i32x4.dot_i16x8_s(l1, one), i32x4.dot_i16x8_s(h1, one));
+    f0 = addGroup(f0, d0, parameters4<S>(p), parameters4<S>(p + 16), q, z);
+    f1 = addGroup(f1, d1, parameters4<S>(p + 8), parameters4<S>(p + 24), q, z);
+    p += 32;
+    x += xStep;
+    xs += rows << 2;
+    xb += rows << 2;
+  }
+  v128.store(sums, f0);
+  v128.store(sums, f1, 16);
+}
+
+/** Rows [m0, m1) of x, a multiple of 4, against a panel: group by group, its nibbles unpacked once. */
+function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
+  const rows = ptr(args, ROWS);
+  const group = ptr(args, GROUP);
+  const groups = ptr(args, COLUMNS) / group;
+  const bytes = sums + ((<usize>int(args, BLOCK)) << 5);
+  memory.fill(sums, 0, (<usize>(m1 - m0)) << 5);
+  for (let g: usize = 0; g < groups; g++) {
+    unpack(p, bytes, group);
+    p += group << 2;
+    const s0 = parameters4<S>(p);
+    const s1 = parameters4<S>(p + 8);
+    const o0 = parameters4<S>(p + 16);
+    const o1 = parameters4<S>(p + 24);
+    p += 32;
+    const first = g * rows + <usize>m0;
+    let x = ptr(args, X) + first * group;
+    let xs = ptr(args, X_SCALES) + (first << 2);
+    let xb = ptr(args, X_SUMS) + (first << 2);
+    let c = sums;
+    for (let m = m0; m < m1; m += 4) {
+      tile(x, bytes, group, c, xs, xb, s0, s1, o0, o1);
+      x += group << 2;
+      xs += 16;
+      xb += 16;
+      c += 128;
+    }
+  }
+}
+
+/** The nibbles of a group as bytes, 4 columns of the 8 rows after another. */
+function unpack(p: usize, bytes: usize, group: usize): void {
+  const m15 = i8x16.splat(15);
+  const end = p + (group << 2);
+  do {
+    const a = v128.load(p);
+    const b = v128.load(p, 16);
+    v128.store(bytes, v128.and(a, m15));
+    v128.store(bytes, v128.and(b, m15), 16);
+    v128.store(bytes, v128.and(i16x8.shr_u(a, 4), m15), 32);
+    v128.store(bytes, v128.and(i16x8.shr_u(b, 4), m15), 48);
+    bytes += 64;
+    p += 32;
+  } while (p < end);
+}
+
+function tile(
+  x: usize,
+  w: usize,
+  group: usize,
+  c: usize,
+  xs: usize,
+  xb: usize,
+  s0: v128,
+  s1: v128,
+  o0: v128,
+  o1: v128,
+): void {
+  const x1 = x + group;
+  const x2 = x1 + group;
+  const x3 = x2 + group;
+  let a0 = i32x4.splat(0);
+  let a1 = i32x4.splat(0);
+  let b0 = i32x4.splat(0);
+  let b1 = i32x4.splat(0);
+  let c0 = i32x4.splat(0);
+  let c1 = i32x4.splat(0);
+  let d0 = i32x4.splat(0);
+  let d1 = i32x4.splat(0);
+  for (let k: usize = 0; k < group; k += 4) {
+    const w0 = v128.load(w);
+    const w1 = v128.load(w, 16);
+    w += 32;
+    let t = v128.load32_splat(x + k);
+    a0 = i16x8.add(a0, dot8(t, w0));
+    a1 = i16x8.add(a1, dot8(t, w1));
+    t = v128.load32_splat(x1 + k);
+    b0 = i16x8.add(b0, dot8(t, w0));
+    b1 = i16x8.add(b1, dot8(t, w1));
+    t = v128.load32_splat(x2 + k);
+    c0 = i16x8.add(c0, dot8(t, w0));
+    c1 = i16x8.add(c1, dot8(t, w1));
+    t = v128.load32_splat(x3 + k);
+    d0 = i16x8.add(d0, dot8(t, w0));
+    d1 = i16x8.add(d1, dot8(t, w1));
+  }
+  endRow(c, a0, a1, s0, s1, o0, o1, xs, xb);
+  endRow(c + 32, b0, b1, s0, s1, o0, o1, xs + 4, xb + 4);
+  endRow(c + 64, c0, c1, s0, s1, o0, o1, xs + 8, xb + 8);
+  endRow(c + 96, d0, d1, s0, s1, o0, o1, xs + 12, xb + 12);
+}
+
+function endRow(
+  c: usize,
+  a: v128,
+  b: v128,
+  s0: v128,
+  s1: v128,
+  o0: v128,
+  o1: v128,
+  xs: usize,
+  xb: usize,
+): void {
+  const one = i16x8.splat(1);
+  const q = v128.load32_splat(xs);
+  const z = v128.load32_splat(xb);
+  v128.store(c, addGroup(v128.load(c), i32x4.dot_i16x8_s(a, one), s0, o0, q, z));
+  v128.store(c, addGroup(v128.load(c, 16), i32x4.dot_i16x8_s(b, one), s1, o1, q, z), 16);
+}

@@ -1,0 +1,113 @@
+// Activations as integers, a scale a group: what the integer products multiply.
+import { int, load4, num, ptr, sumLanes } from './math';
+
+const X: usize = 0;
+const X_STRIDE: usize = 1;
+const ROWS: usize = 2;
+const COLUMNS: usize = 3;
+/** COLUMNS filled up to whole groups; the codes there are 0. */
+const PADDED: usize = 4;
+const GROUP: usize = 5;
+/** [group][row][column] of i8 or i16 */
+const CODES: usize = 6;
+/** [group][row] */
+const SCALES: usize = 7;
+/** [group][row]: the sum of the codes, scaled. */
+const SUMS: usize = 8;
+const LARGEST: usize = 9;
+/** 2^112 where the weight's parameters are f16 (see parameters4), else 1. */
+const FACTOR: usize = 10;
+
+/** A unit is a row. */
+export function quantizeActivations(args: usize, begin: i32, end: i32): void {
+  const columns = int(args, COLUMNS);
+  const group = int(args, GROUP);
+  const groups = int(args, PADDED) / group;
+  const rows = int(args, ROWS);
+  const wide = int(args, LARGEST) > 127;
+  const largest = <f32>int(args, LARGEST);
+  const factor = num(args, FACTOR);
+  for (let m = begin; m < end; m++) {
+    const x = ptr(args, X) + ((<usize>m * ptr(args, X_STRIDE)) << 2);
+    for (let g: i32 = 0; g < groups; g++) {
+      const at = <usize>(g * rows + m);
+      const from = x + ((<usize>(g * group)) << 2);
+      const count = min(group, columns - g * group);
+      // f32x4.max lets NaN through, so a NaN stays one.
+      let top = f32x4.splat(0);
+      for (let i: i32 = 0; i < count; i += 4) {
+        top = f32x4.max(top, f32x4.abs(load4(from + ((<usize>i) << 2), count - i)));
+      }
+      const top1 = max(
+        max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)),
+        max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)),
+      );
+      const inverse = f32x4.splat(top1 > 0 ? largest / top1 : 0);
+      const scale = (top1 / largest) * factor;
+      const out = ptr(args, CODES) + at * <usize>(wide ? group << 1 : group);
+      const sum = wide
+        ? codes16(from, out, group, count, inverse)
+        : codes8(from, out, group, count, inverse);
+      store<f32>(ptr(args, SCALES) + (at << 2), scale);
+      store<f32>(ptr(args, SUMS) + (at << 2), scale * <f32>sum);
+    }
+  }
+}
+
+function codes4(p: usize, count: i32, inverse: v128): v128 {
+  if (count <= 0) return i32x4.splat(0);
+  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(load4(p, count), inverse)));
+}
+
+function sumInts(a: v128): i32 {
+  return (
+    i32x4.extract_lane(a, 0) +
+    i32x4.extract_lane(a, 1) +
+    i32x4.extract_lane(a, 2) +
+    i32x4.extract_lane(a, 3)
+  );
+}
+
+function codes16(from: usize, out: usize, group: i32, count: i32, inverse: v128): i32 {
+  let sum = i32x4.splat(0);
+  for (let i: i32 = 0; i < group; i += 8) {
+    const p = from + ((<usize>i) << 2);
+    const a = codes4(p, count - i, inverse);
+    const b = codes4(p + 16, count - i - 4, inverse);
+    sum = i32x4.add(sum, i32x4.add(a, b));
+    v128.store(out + ((<usize>i) << 1), i16x8.narrow_i32x4_s(a, b));
+  }
+  return sumInts(sum);
+}
+
+function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128): i32 {
+  let sum = i32x4.splat(0);
+  for (let i: i32 = 0; i < group; i += 16) {
+    const p = from + ((<usize>i) << 2);
+    const a = codes4(p, count - i, inverse);
+    const b = codes4(p + 16, count - i - 4, inverse);
+    const c = codes4(p + 32, count - i - 8, inverse);
+    const d = codes4(p + 48, count - i - 12, inverse);
+    sum = i32x4.add(sum, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
+    const ab = i16x8.narrow_i32x4_s(a, b);
+    const cd = i16x8.narrow_i32x4_s(c, d);
+    v128.store(out + <usize>i, i8x16.narrow_i16x8_s(ab, cd));
+  }
+  return sumInts(sum);
+}
+
+/** Reads n bytes from p once; stores a digest, so that no compiler leaves it out. A unit is 64 KB. */
+export function readProbe(args: usize, begin: i32, end: i32): void {
+  let p = ptr(args, 0) + ((<usize>begin) << 16);
+  const last = ptr(args, 0) + ((<usize>end) << 16);
+  let a = i32x4.splat(0);
+  let b = i32x4.splat(0);
+  while (p < last) {
+    a = v128.xor(a, v128.load(p));
+    b = v128.xor(b, v128.load(p, 16));
+    a = v128.xor(a, v128.load(p, 32));
+    b = v128.xor(b, v128.load(p, 48));
+    p += 64;
+  }
+  store<f32>(ptr(args, 1), sumLanes(v128.xor(a, b)));
+}

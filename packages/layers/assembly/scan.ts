@@ -1,0 +1,253 @@
+// The state space scan as the recurrence itself, two tokens at a time, each head on its own.
+//
+// One token or many, every number is the same sequence of operations: prefill and decode agree to
+// the bit, and there are no chunks to choose.
+import { exp4, int, load4, madd, num, ptr, softplus4, store4, sumLanes } from './math';
+
+/** Words of the arguments. */
+const X: usize = 0;
+const X_STRIDE: usize = 1;
+const B: usize = 2;
+const B_STRIDE: usize = 3;
+const C: usize = 4;
+const C_STRIDE: usize = 5;
+const DT: usize = 6;
+const DT_STRIDE: usize = 7;
+const A: usize = 8;
+const D: usize = 9;
+const D_PER_CHANNEL: usize = 10;
+const DT_BIAS: usize = 11;
+const Y: usize = 12;
+const Y_STRIDE: usize = 13;
+/** 0: zeros; and 0 where the state after is not wanted. They may be the same. */
+const STATE_BEFORE: usize = 14;
+const STATE_AFTER: usize = 15;
+const LENGTH: usize = 16;
+const HEADS: usize = 17;
+const HEAD_DIM: usize = 18;
+const D_STATE: usize = 19;
+const GROUPS: usize = 20;
+const SOFTPLUS: usize = 21;
+const DT_MIN: usize = 22;
+const DT_MAX: usize = 23;
+
+/** A unit is a head of a row. Scratch: 2 length + headDim dState numbers. */
+export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void {
+  const length = int(args, LENGTH);
+  const heads = int(args, HEADS);
+  const dim = int(args, HEAD_DIM);
+  const states = int(args, D_STATE);
+  const stateBytes = (<usize>(dim * states)) << 2;
+  const dts = scratch;
+  const decays = scratch + ((<usize>((length + 3) & ~3)) << 2);
+  const own = decays + ((<usize>((length + 3) & ~3)) << 2);
+  for (let unit = begin; unit < end; unit++) {
+    const head = unit % heads;
+    const row = <usize>(unit / heads) * <usize>length;
+    const group = head / (heads / int(args, GROUPS));
+    effectiveDt(args, row, head, dts, decays);
+
+    let state = ptr(args, STATE_AFTER);
+    state = state === 0 ? own : state + <usize>unit * stateBytes;
+    const before = ptr(args, STATE_BEFORE);
+    if (before === 0) memory.fill(state, 0, stateBytes);
+    else memory.copy(state, before + <usize>unit * stateBytes, stateBytes);
+
+    const xStride = ptr(args, X_STRIDE) << 2;
+    const bStride = ptr(args, B_STRIDE) << 2;
+    const cStride = ptr(args, C_STRIDE) << 2;
+    const yStride = ptr(args, Y_STRIDE) << 2;
+    let x = ptr(args, X) + row * xStride + ((<usize>(head * dim)) << 2);
+    let b = ptr(args, B) + row * bStride + ((<usize>(group * states)) << 2);
+    let c = ptr(args, C) + row * cStride + ((<usize>(group * states)) << 2);
+    let y = ptr(args, Y) + row * yStride + ((<usize>(head * dim)) << 2);
+    let skip = ptr(args, D);
+    const perChannel = int(args, D_PER_CHANNEL) !== 0;
+    if (skip !== 0) skip += (<usize>(perChannel ? head * dim : head)) << 2;
+
+    const paired = length & ~1;
+    const t4 = (<usize>length) << 2;
+    for (let t: usize = 0; t < t4; ) {
+      const dt0 = load<f32>(dts + t);
+      const decay0 = load<f32>(decays + t);
+      if (t < (<usize>paired) << 2) {
+        const dt1 = load<f32>(dts + t, 4);
+        const decay1 = load<f32>(decays + t, 4);
+        let p: i32 = 0;
+        for (; p + 2 <= dim; p += 2) {
+          const at = (<usize>p) << 2;
+          const s = state + ((<usize>(p * states)) << 2);
+          twoRowsTwoTokens(
+            s,
+            states,
+            x + at,
+            xStride,
+            b,
+            bStride,
+            c,
+            cStride,
+            y + at,
+            yStride,
+            dt0,
+            dt1,
+            decay0,
+            decay1,
+          );
+        }
+        for (; p < dim; p++) {
+          const at = (<usize>p) << 2;
+          const s = state + ((<usize>(p * states)) << 2);
+          store<f32>(y + at, oneRow(s, states, load<f32>(x + at) * dt0, decay0, b, c));
+          store<f32>(
+            y + yStride + at,
+            oneRow(s, states, load<f32>(x + xStride + at) * dt1, decay1, b + bStride, c + cStride),
+          );
+        }
+        if (skip !== 0) {
+          addSkip(x, skip, perChannel, y, dim);
+          addSkip(x + xStride, skip, perChannel, y + yStride, dim);
+        }
+        x += xStride << 1;
+        b += bStride << 1;
+        c += cStride << 1;
+        y += yStride << 1;
+        t += 8;
+      } else {
+        for (let p: i32 = 0; p < dim; p++) {
+          const at = (<usize>p) << 2;
+          const s = state + ((<usize>(p * states)) << 2);
+          store<f32>(y + at, oneRow(s, states, load<f32>(x + at) * dt0, decay0, b, c));
+        }
+        if (skip !== 0) addSkip(x, skip, perChannel, y, dim);
+        t += 4;
+      }
+    }
+  }
+}
+
+/** dt after bias, softplus and limits, and exp(dt A), of every token of a head. */
+export function effectiveDt(args: usize, row: usize, head: i32, dts: usize, decays: usize): void {
+  const length = int(args, LENGTH);
+  const stride = ptr(args, DT_STRIDE);
+  const from = ptr(args, DT) + ((row * stride + <usize>head) << 2);
+  const biases = ptr(args, DT_BIAS);
+  const bias = biases === 0 ? <f32>0 : load<f32>(biases + ((<usize>head) << 2));
+  for (let t: i32 = 0; t < length; t++) {
+    store<f32>(dts + ((<usize>t) << 2), load<f32>(from + ((<usize>t * stride) << 2)) + bias);
+  }
+  const a = f32x4.splat(load<f32>(ptr(args, A) + ((<usize>head) << 2)));
+  const low = f32x4.splat(num(args, DT_MIN));
+  const high = f32x4.splat(num(args, DT_MAX));
+  const limitLow = num(args, DT_MIN) > 0;
+  for (let t: i32 = 0; t < length; t += 4) {
+    const at = (<usize>t) << 2;
+    let v = load4(dts + at, length - t);
+    if (int(args, SOFTPLUS)) v = softplus4(v);
+    if (limitLow) v = f32x4.max(v, low);
+    v = f32x4.min(v, high);
+    store4(dts + at, v, length - t);
+    store4(decays + at, exp4(f32x4.mul(v, a)), length - t);
+  }
+}
+
+/** y += D x for one token of a head. */
+function addSkip(x: usize, skip: usize, perChannel: bool, y: usize, dim: i32): void {
+  for (let p: i32 = 0; p < dim; p += 4) {
+    const at = (<usize>p) << 2;
+    const d = perChannel ? load4(skip + at, dim - p) : v128.load32_splat(skip);
+    store4(y + at, madd(load4(x + at, dim - p), d, load4(y + at, dim - p)), dim - p);
+  }
+}
+
+/** Moves a row of a head's state on by a token; returns its product with C. */
+function oneRow(s: usize, states: i32, dtx: f32, decay: f32, b: usize, c: usize): f32 {
+  const x = f32x4.splat(dtx);
+  const a = f32x4.splat(decay);
+  let y = f32x4.splat(0);
+  let n: i32 = 0;
+  for (; n + 4 <= states; n += 4) {
+    const at = (<usize>n) << 2;
+    const v = madd(v128.load(s + at), a, f32x4.mul(x, v128.load(b + at)));
+    v128.store(s + at, v);
+    y = madd(v, v128.load(c + at), y);
+  }
+  if (n < states) {
+    const at = (<usize>n) << 2;
+    const v = madd(load4(s + at, states - n), a, f32x4.mul(x, load4(b + at, states - n)));
+    store4(s + at, v, states - n);
+    y = madd(v, load4(c + at, states - n), y);
+  }
+  return sumLanes(y);
+}
+
+/** oneRow for two rows and two tokens, so that states, B and C are read once for both. */
+function twoRowsTwoTokens(
+  s: usize,
+  states: i32,
+  x: usize,
+  xStride: usize,
+  b: usize,
+  bStride: usize,
+  c: usize,
+  cStride: usize,
+  y: usize,
+  yStride: usize,
+  dt0: f32,
+  dt1: f32,
+  decay0: f32,
+  decay1: f32,
+): void {
+  const x00 = f32x4.splat(load<f32>(x) * dt0);
+  const x01 = f32x4.splat(load<f32>(x + xStride) * dt1);
+  const x10 = f32x4.splat(load<f32>(x, 4) * dt0);
+  const x11 = f32x4.splat(load<f32>(x + xStride, 4) * dt1);
+  const a0 = f32x4.splat(decay0);
+  const a1 = f32x4.splat(decay1);
+  let y00 = f32x4.splat(0);
+  let y01 = f32x4.splat(0);
+  let y10 = f32x4.splat(0);
+  let y11 = f32x4.splat(0);
+  const r = s + ((<usize>states) << 2);
+  const b1 = b + bStride;
+  const c1 = c + cStride;
+  let n: i32 = 0;
+  for (; n + 4 <= states; n += 4) {
+    const at = (<usize>n) << 2;
+    let bn = v128.load(b + at);
+    let cn = v128.load(c + at);
+    let v = madd(v128.load(s + at), a0, f32x4.mul(x00, bn));
+    let w = madd(v128.load(r + at), a0, f32x4.mul(x10, bn));
+    y00 = madd(v, cn, y00);
+    y10 = madd(w, cn, y10);
+    bn = v128.load(b1 + at);
+    cn = v128.load(c1 + at);
+    v = madd(v, a1, f32x4.mul(x01, bn));
+    w = madd(w, a1, f32x4.mul(x11, bn));
+    v128.store(s + at, v);
+    v128.store(r + at, w);
+    y01 = madd(v, cn, y01);
+    y11 = madd(w, cn, y11);
+  }
+  if (n < states) {
+    const at = (<usize>n) << 2;
+    const lanes = states - n;
+    let bn = load4(b + at, lanes);
+    let cn = load4(c + at, lanes);
+    let v = madd(load4(s + at, lanes), a0, f32x4.mul(x00, bn));
+    let w = madd(load4(r + at, lanes), a0, f32x4.mul(x10, bn));
+    y00 = madd(v, cn, y00);
+    y10 = madd(w, cn, y10);
+    bn = load4(b1 + at, lanes);
+    cn = load4(c1 + at, lanes);
+    v = madd(v, a1, f32x4.mul(x01, bn));
+    w = madd(w, a1, f32x4.mul(x11, bn));
+    store4(s + at, v, lanes);
+    store4(r + at, w, lanes);
+    y01 = madd(v, cn, y01);
+    y11 = madd(w, cn, y11);
+  }
+  store<f32>(y, sumLanes(y00));
+  store<f32>(y, sumLanes(y10), 4);
+  store<f32>(y + yStride, sumLanes(y01));
+  store<f32>(y + yStride, sumLanes(y11), 4);
+}

@@ -1,0 +1,85 @@
+// Fork and join over shared memory: one job at a time, its units claimed in chunks by any thread.
+//
+// A job is published by a ticket, (number of the job << 32 | next unit). A thread claims a chunk by
+// moving the ticket on; it fails if the job has ended meanwhile, so nobody waits for threads that are
+// late, not started or gone: only for the units that were claimed.
+import { dispatch } from './dispatch';
+
+// The control block, in bytes. Words that different threads write stand on different cache lines.
+const TICKET: usize = 0;
+const JOB_NUMBER: usize = 4;
+const COMPLETED: usize = 64;
+const KERNEL: usize = 128;
+const UNITS: usize = 132;
+const CHUNK: usize = 136;
+const SCRATCH: usize = 140;
+const SCRATCH_SIZE: usize = 144;
+const SLEEPERS: usize = 192;
+/** Set by the host when a worker died in a kernel, so that nobody waits for its units. */
+const FAILED: usize = 196;
+const ARGS: usize = 256;
+
+const CLOSED: i32 = 0x7fffffff;
+/** Looks at the ticket before a worker goes to sleep: some 100 microseconds. */
+const SPINS: i32 = 40000;
+
+/** Runs kernel `id` over units [0, units), chunk by chunk, on every thread that is awake. */
+export function run(
+  control: usize,
+  id: i32,
+  units: i32,
+  chunk: i32,
+  scratch: usize,
+  scratchSize: usize,
+): void {
+  if (units <= chunk) {
+    dispatch(id, control + ARGS, 0, units, scratch);
+    return;
+  }
+  store<i32>(control, id, KERNEL);
+  store<i32>(control, units, UNITS);
+  store<i32>(control, chunk, CHUNK);
+  store<usize>(control, scratch, SCRATCH);
+  store<usize>(control, scratchSize, SCRATCH_SIZE);
+  atomic.store<i32>(control, 0, COMPLETED);
+  const job = <i64>(load<u32>(control, JOB_NUMBER) + 1);
+  atomic.store<i64>(control, job << 32, TICKET);
+  if (atomic.load<i32>(control, SLEEPERS) > 0) atomic.notify(control + JOB_NUMBER, -1);
+  work(control, 0);
+  while (atomic.load<i32>(control, COMPLETED) < units) {
+    if (atomic.load<i32>(control, FAILED) !== 0) unreachable();
+  }
+  atomic.store<i32>(control, CLOSED, TICKET);
+}
+
+/** Claims and computes units of the current job until none are left. */
+function work(control: usize, thread: usize): void {
+  while (true) {
+    const ticket = atomic.load<i64>(control, TICKET);
+    const begin = <i32>ticket;
+    const units = load<i32>(control, UNITS);
+    const chunk = load<i32>(control, CHUNK);
+    if (begin >= units) return;
+    const next = ticket + <i64>chunk;
+    if (atomic.cmpxchg<i64>(control, ticket, next, TICKET) !== ticket) continue;
+    const end = min(begin + chunk, units);
+    const scratch = load<usize>(control, SCRATCH) + thread * load<usize>(control, SCRATCH_SIZE);
+    dispatch(load<i32>(control, KERNEL), control + ARGS, begin, end, scratch);
+    atomic.add<i32>(control, end - begin, COMPLETED);
+  }
+}
+
+/** A worker's life: work, look for the next job for a while, sleep until there is one. */
+export function serve(control: usize, thread: usize): void {
+  while (true) {
+    const seen = atomic.load<i32>(control, JOB_NUMBER);
+    work(control, thread);
+    let spins = SPINS;
+    while (spins > 0 && atomic.load<i32>(control, JOB_NUMBER) === seen) spins--;
+    if (spins === 0) {
+      atomic.add<i32>(control, 1, SLEEPERS);
+      atomic.wait<i32>(control + JOB_NUMBER, seen, -1);
+      atomic.sub<i32>(control, 1, SLEEPERS);
+    }
+  }
+}

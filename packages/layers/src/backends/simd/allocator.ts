@@ -1,0 +1,104 @@
+// Memory for tensors inside one WebAssembly memory: first fit, neighbours joined when freed.
+import { BackendError } from '../../errors.js';
+import { HEAP } from './control.js';
+import type { WasmMemory } from './webassembly.js';
+
+const PAGE = 65536;
+/** Every block starts on a cache line. */
+const LINE = 64;
+/** What the memory grows by at least. */
+const GROWTH = 4 << 20;
+/** WebAssembly's addresses end here. */
+export const MAXIMUM_PAGES = 65536;
+
+interface Range {
+  start: number;
+  end: number;
+}
+
+export class Allocator {
+  /** Free ranges by address; no two touch. */
+  private readonly free: Range[] = [];
+  private readonly sizes = new Map<number, number>();
+  private end: number;
+  private used = 0;
+
+  constructor(private readonly memory: WasmMemory) {
+    this.end = memory.buffer.byteLength;
+    this.free.push({ start: HEAP, end: this.end });
+  }
+
+  /** Bytes in blocks. */
+  get usedBytes(): number {
+    return this.used;
+  }
+
+  /**
+   * The address of a new block of at least one byte, a multiple of 64. Its content is whatever was
+   * there before.
+   *
+   * @throws BackendError if 4 GiB do not suffice
+   */
+  allocate(bytes: number): number {
+    const size = Math.max(LINE, Math.ceil(bytes / LINE) * LINE);
+    let i = this.free.findIndex((range) => range.end - range.start >= size);
+    if (i < 0) i = this.grow(size);
+    const range = this.free[i];
+    if (!range) throw new BackendError('the free list is damaged');
+    const address = range.start;
+    range.start += size;
+    if (range.start === range.end) this.free.splice(i, 1);
+    this.sizes.set(address, size);
+    this.used += size;
+    return address;
+  }
+
+  release(address: number): void {
+    const size = this.sizes.get(address);
+    if (size === undefined) throw new BackendError(`no block starts at ${address}`);
+    this.sizes.delete(address);
+    this.used -= size;
+    let i = this.free.findIndex((range) => range.start > address);
+    if (i < 0) i = this.free.length;
+    const before = this.free[i - 1];
+    const after = this.free[i];
+    const end = address + size;
+    const joinsBefore = before?.end === address;
+    if (joinsBefore && after?.start === end) {
+      before.end = after.end;
+      this.free.splice(i, 1);
+    } else if (joinsBefore) {
+      before.end = end;
+    } else if (after?.start === end) {
+      after.start = address;
+    } else {
+      this.free.splice(i, 0, { start: address, end });
+    }
+  }
+
+  /** Makes room at the end; returns the index of a free range of at least `size`. */
+  private grow(size: number): number {
+    const last = this.free.at(-1);
+    const tail = last && last.end === this.end ? last : undefined;
+    const missing = size - (tail ? tail.end - tail.start : 0);
+    const maximum = MAXIMUM_PAGES * PAGE;
+    const bytes = Math.min(Math.max(missing, GROWTH), Math.max(missing, maximum - this.end));
+    const pages = Math.ceil(bytes / PAGE);
+    try {
+      this.memory.grow(pages);
+    } catch (cause) {
+      const gib = (n: number) => `${(n / 2 ** 30).toFixed(2)} GiB`;
+      throw new BackendError(
+        `the backend 'simd' holds at most 4 GiB: ${gib(this.used)} are in use and ${gib(size)} more ` +
+          'were asked for. Load the weights as bf16, int8 or int4 instead of f32, or dispose of ' +
+          'tensors that are no longer needed',
+        { cause },
+      );
+    }
+    const start = this.end;
+    this.end += pages * PAGE;
+    if (tail) tail.end = this.end;
+    else this.free.push({ start, end: this.end });
+    return this.free.length - 1;
+  }
+}

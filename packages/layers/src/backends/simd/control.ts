@@ -1,0 +1,10 @@
+// Where the control block and the arguments of a job stand in memory; see assembly/threads.ts.
+
+/** Address of the control block: after the module's own data, before the first allocation. */
+export const CONTROL = 1 << 16;
+/** Words from the control block. */
+export const FAILED_WORD = 196 / 4;
+export const ARGUMENTS_WORD = 256 / 4;
+export const ARGUMENT_COUNT = 64;
+/** Address of the first allocation. */
+export const HEAP = 2 << 16;

@@ -1,0 +1,76 @@
+// @rene-js/layers/simd: the tfjs backend 'simd', WebAssembly SIMD on all cores, with packed weights.
+//
+//   import { registerSimdBackend } from '@rene-js/layers/simd';
+//   registerSimdBackend({ threads: 4 });
+//   await tf.setBackend('simd');
+import * as tf from '@tensorflow/tfjs-core';
+import { registerWeightPacker } from '../../weights/packing.js';
+import { asSimd, SimdBackend } from './backend.js';
+import { BACKEND_NAME } from './kernel.js';
+import { simdPacker } from './packing.js';
+import { registerAllKernels } from './register_all_kernels.js';
+import { Runtime, type SimdOptions } from './runtime.js';
+
+export type { SimdOptions } from './runtime.js';
+
+let registered = false;
+
+/**
+ * Makes the backend 'simd' known to tfjs, at priority 0: it is used where tf.setBackend('simd') or
+ * useBackend('simd') asks for it. Starts nothing yet.
+ *
+ * @returns false if it was registered before; then the options of the first time hold
+ */
+export function registerSimdBackend(options: SimdOptions = {}): boolean {
+  if (registered) return false;
+  registered = true;
+  registerAllKernels();
+  registerWeightPacker(BACKEND_NAME, simdPacker);
+  const start = async () => new SimdBackend(await Runtime.create(options));
+  return tf.registerBackend(BACKEND_NAME, start, 0);
+}
+
+export interface SimdInfo {
+  /** Threads, the main one included. */
+  threads: number;
+  /** Whether the relaxed SIMD module runs; the plain one otherwise. */
+  relaxedSimd: boolean;
+  /** Bytes of tensors and weights in the kernels' memory. */
+  usedBytes: number;
+}
+
+/**
+ * What the running backend uses.
+ *
+ * @throws BackendError if the current backend is another
+ */
+export function simdInfo(): SimdInfo {
+  const { runtime } = asSimd(tf.backend());
+  const { threads, relaxedSimd, usedBytes } = runtime;
+  return { threads, relaxedSimd, usedBytes };
+}
+
+/**
+ * Reads memory on all threads as fast as it can be read: the limit of what a decoded token can reach.
+ *
+ * @param bytes to read, well beyond the caches; 1 GiB unless given
+ * @returns bytes a second, the median of `repeats` readings (5 unless given)
+ * @throws BackendError if the current backend is another, or its memory has no room for so much
+ */
+export function measureReadBandwidth(bytes = 1 << 30, repeats = 5): number {
+  const { runtime } = asSimd(tf.backend());
+  const address = runtime.allocate(bytes);
+  try {
+    // Untouched pages may all be the same page of zeros.
+    runtime.bytes(address, bytes).fill(1);
+    const rates: number[] = [];
+    for (let i = 0; i < repeats; i++) {
+      const start = performance.now();
+      runtime.read(address, bytes);
+      rates.push((bytes / (performance.now() - start)) * 1000);
+    }
+    return rates.sort((a, b) => a - b)[Math.floor(repeats / 2)] ?? 0;
+  } finally {
+    runtime.release(address);
+  }
+}

@@ -1,0 +1,51 @@
+// How packed weights lie in memory: sizes that the packers, the products and the look-up agree on.
+// The panels themselves are described in assembly/matmul_int4.ts, matmul_int8.ts, matmul_float.ts.
+import { BackendError } from '../../errors.js';
+import type { PackedWeightAttrs, WeightFormat } from '../../weights/packed_weight.js';
+
+/** Panels; integer formats with bf16 scales and offsets. */
+export const PANELS = 'simd';
+/** Panels of an integer format with f16 scales and offsets, as some checkpoints have them. */
+export const PANELS_F16 = 'simd-f16';
+
+export type IntFormat = 'int8' | 'int4';
+
+export function isIntFormat(format: WeightFormat): format is IntFormat {
+  return format === 'int8' || format === 'int4';
+}
+
+export function bitsOf(format: IntFormat): 8 | 4 {
+  return format === 'int8' ? 8 : 4;
+}
+
+/** Rows of a panel. */
+export function panelRows(format: WeightFormat): number {
+  return isIntFormat(format) ? 8 : 32;
+}
+
+/** Columns that share a scale in memory: a file's groups of 128 become two of 64. */
+export function memoryGroup(groupSize: number): number {
+  if (groupSize === 32) return 32;
+  if (groupSize > 0 && groupSize % 64 === 0) return 64;
+  throw new BackendError(`groups of 32, 64 or 128 columns can be packed, not ${groupSize}`);
+}
+
+/** Bytes of a panel of `columns` columns. */
+export function panelBytes(format: WeightFormat, columns: number, group: number): number {
+  if (isIntFormat(format)) return Math.ceil(columns / group) * (group * bitsOf(format) + 32);
+  return columns * 32 * (format === 'f32' ? 4 : 2);
+}
+
+/** Bytes of a packed matrix. */
+export function packedBytes(format: WeightFormat, rows: number, columns: number, group: number) {
+  return Math.ceil(rows / panelRows(format)) * panelBytes(format, columns, group);
+}
+
+/** Throws BackendError for a weight that another backend packed. */
+export function checkLayout(kernelName: string, { layout, format }: PackedWeightAttrs): void {
+  if (layout === PANELS || layout === PANELS_F16 || layout === 'rows') return;
+  throw new BackendError(
+    `${kernelName}: the backend 'simd' has no kernel for ${format} weights packed as '${layout}'; ` +
+      'a model stays on the backend that it was loaded on',
+  );
+}

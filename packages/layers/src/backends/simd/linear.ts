@@ -1,0 +1,165 @@
+// y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
+import type { Activation } from '../../kernel_names.js';
+import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
+import { ActivationId, KernelId } from './kernel_ids.js';
+import { bitsOf, isIntFormat, memoryGroup, PANELS_F16, panelBytes, panelRows } from './layout.js';
+import type { Runtime } from './runtime.js';
+import type { Temporaries } from './temporaries.js';
+
+export interface LinearCall {
+  /** Address of x, numbers from one row to the next, rows. */
+  x: number;
+  xStride: number;
+  rows: number;
+  /** Address and attributes of the weight. */
+  weight: number;
+  attrs: PackedWeightAttrs;
+  y: number;
+  yStride: number;
+  /** Addresses; 0 for none. */
+  bias?: number;
+  residual?: number;
+  activation?: Activation;
+}
+
+/** x as integers, for the products by one or more weights that share its columns and format. */
+interface Codes {
+  values: number;
+  scales: number;
+  sums: number;
+}
+
+export const activationIds: Record<Activation, ActivationId> = {
+  linear: ActivationId.Linear,
+  silu: ActivationId.Silu,
+  gelu: ActivationId.Gelu,
+};
+
+/** Makes up for the exponents of f16 parameters; see parameters4 in assembly/matmul.ts. */
+const F16_FACTOR = 2 ** 112;
+
+export function linear(runtime: Runtime, temporaries: Temporaries, call: LinearCall): void {
+  const { format } = call.attrs;
+  if (isIntFormat(format)) {
+    const codes = quantizeRows(runtime, temporaries, call);
+    intProduct(runtime, call, codes);
+  } else {
+    floatProduct(runtime, call);
+  }
+}
+
+/** Rows of x that a thread takes on at a time: their codes should stay in the second-level cache. */
+const INT_BLOCK = 96;
+const FLOAT_BLOCK = 64;
+/** Bytes of weights that a thread should read on end. */
+const STREAM_BYTES = 96 << 10;
+
+function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCall): Codes {
+  const { format, shape, groupSize, layout } = call.attrs;
+  const [, columns = 0] = shape;
+  const group = memoryGroup(groupSize);
+  const groups = Math.ceil(columns / group);
+  const wide = format === 'int8';
+  const padded = groups * group;
+  const codes = {
+    values: temporaries.allocate(call.rows * padded * (wide ? 2 : 1)),
+    scales: temporaries.allocate(call.rows * groups * 4),
+    sums: temporaries.allocate(call.rows * groups * 4),
+  };
+  const { args, numbers } = runtime;
+  args[0] = call.x;
+  args[1] = call.xStride;
+  args[2] = call.rows;
+  args[3] = columns;
+  args[4] = padded;
+  args[5] = group;
+  args[6] = codes.values;
+  args[7] = codes.scales;
+  args[8] = codes.sums;
+  args[9] = wide ? 32767 : 127;
+  numbers[10] = layout === PANELS_F16 ? F16_FACTOR : 1;
+  runtime.run(KernelId.QuantizeActivations, call.rows, runtime.chunk(call.rows, padded));
+  return codes;
+}
+
+function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
+  const { format, shape, groupSize, layout } = call.attrs;
+  if (!isIntFormat(format)) return;
+  const [outFeatures = 0, columns = 0] = shape;
+  const group = memoryGroup(groupSize);
+  const panels = Math.ceil(outFeatures / 8);
+  const padded = Math.ceil(columns / group) * group;
+  const block = balancedBlock(call.rows, INT_BLOCK);
+  const { args } = runtime;
+  setCommon(args, call, panels, block);
+  args[1] = codes.values;
+  args[5] = padded;
+  args[9] = codes.scales;
+  args[10] = codes.sums;
+  args[11] = group;
+  args[17] = layout === PANELS_F16 ? 1 : 0;
+  const units = panels * Math.ceil(call.rows / block);
+  runtime.run(
+    bitsOf(format) === 8 ? KernelId.MatMulInt8 : KernelId.MatMulInt4,
+    units,
+    chunkOf(runtime, call, units, block),
+    block * 32 + group * 16,
+  );
+}
+
+function floatProduct(runtime: Runtime, call: LinearCall): void {
+  const { format, shape, layout } = call.attrs;
+  const [outFeatures = 0, columns = 0] = shape;
+  const panels = Math.ceil(outFeatures / 32);
+  const block = balancedBlock(call.rows, FLOAT_BLOCK);
+  const { args } = runtime;
+  setCommon(args, call, panels, block);
+  args[1] = call.x;
+  args[5] = columns;
+  args[16] = call.xStride;
+  args[18] = layout === 'rows' ? columns : 0;
+  args[19] = 0;
+  const units = panels * Math.ceil(call.rows / block);
+  runtime.run(
+    format === 'bf16' ? KernelId.MatMulBf16 : KernelId.MatMulF32,
+    units,
+    chunkOf(runtime, call, units, block),
+    floatScratch(block),
+  );
+}
+
+/** Scratch of the float products: sums of a block, and a part of a panel as f32. */
+export function floatScratch(block: number): number {
+  return block * 128 + 192 * 128;
+}
+
+/** Blocks of at most `most` rows, all about as large, of a multiple of 4. */
+export function balancedBlock(rows: number, most: number): number {
+  const blocks = Math.ceil(rows / most);
+  return Math.ceil(rows / blocks / 4) * 4;
+}
+
+function setCommon(args: Int32Array, call: LinearCall, panels: number, block: number): void {
+  args[0] = call.weight;
+  args[2] = call.y;
+  args[3] = call.rows;
+  args[4] = call.attrs.shape[0] ?? 0;
+  args[6] = call.bias ?? 0;
+  args[7] = call.residual ?? 0;
+  args[8] = activationIds[call.activation ?? 'linear'];
+  args[12] = panels;
+  args[13] = block;
+  args[14] = call.yStride;
+  args[15] = call.attrs.shape[0] ?? 0;
+}
+
+/** Panels that a thread takes at a time: enough to stream, few enough to share. */
+function chunkOf(runtime: Runtime, call: LinearCall, units: number, block: number): number {
+  const { format, shape, groupSize } = call.attrs;
+  const [, columns = 0] = shape;
+  const group = isIntFormat(format) ? memoryGroup(groupSize) : 0;
+  const streamed = Math.ceil(STREAM_BYTES / panelBytes(format, columns, group));
+  const shared = Math.ceil(units / (runtime.threads * 4));
+  const cost = panelRows(format) * columns * Math.min(block, call.rows);
+  return Math.max(runtime.chunk(units, cost), Math.min(streamed, shared));
+}

@@ -1,0 +1,270 @@
+// Packs weights into panels while they are read, on all threads, and unpacks them again.
+import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors.js';
+import type { PackedWeight, WeightFormat } from '../../weights/packed_weight.js';
+import type {
+  QuantizedMatrix,
+  QuantizedRows,
+  StoredDType,
+  StoredMatrix,
+  WeightPacker,
+} from '../../weights/packing.js';
+import { asSimd, type SimdBackend } from './backend.js';
+import { KernelId, NumberKind } from './kernel_ids.js';
+import {
+  bitsOf,
+  type IntFormat,
+  isIntFormat,
+  memoryGroup,
+  PANELS,
+  PANELS_F16,
+  packedBytes,
+  panelBytes,
+  panelRows,
+} from './layout.js';
+import type { Runtime } from './runtime.js';
+
+/** Bytes of a matrix that are read at a time. */
+const PIECE_BYTES = 8 << 20;
+
+const numberKinds: Record<StoredDType, NumberKind> = {
+  F32: NumberKind.F32,
+  F16: NumberKind.F16,
+  BF16: NumberKind.Bf16,
+};
+
+export const simdPacker: WeightPacker = {
+  formats: ['f32', 'bf16', 'int8', 'int4'],
+  pack,
+  unpack: async (weight) => unpackAll(asSimd(tf.backend()), weight),
+  packQuantized,
+  exportQuantized,
+};
+
+async function pack(
+  matrix: StoredMatrix,
+  format: WeightFormat,
+  groupSize: number,
+): Promise<PackedWeight> {
+  if (format === 'f16') {
+    throw new BackendError("the backend 'simd' holds weights as f32, bf16, int8 or int4, not f16");
+  }
+  const backend = asSimd(tf.backend());
+  const { runtime } = backend;
+  const [rows, columns] = matrix.shape;
+  const isInt = isIntFormat(format);
+  const group = isInt ? memoryGroup(groupSize) : 0;
+  const address = runtime.allocate(packedBytes(format, rows, columns, group));
+  try {
+    const rowBytes = columns * (matrix.dtype === 'F32' ? 4 : 2);
+    await inPieces(runtime, matrix, rowBytes, panelRows(format), (staged, first, count) => {
+      const panel = first / panelRows(format);
+      const to = address + panel * panelBytes(format, columns, group);
+      const { args } = runtime;
+      args[0] = staged;
+      args[1] = numberKinds[matrix.dtype];
+      args[2] = count;
+      args[3] = columns;
+      if (isInt) {
+        args[4] = group;
+        args[5] = bitsOf(format);
+        args[6] = to;
+      } else {
+        args[4] = to;
+        args[5] = format === 'f32' ? NumberKind.F32 : NumberKind.Bf16;
+      }
+      const units = Math.ceil(count / panelRows(format));
+      const id = isInt ? KernelId.PackInt : KernelId.PackFloat;
+      runtime.run(id, units, runtime.chunk(units, columns * panelRows(format)), group * 4);
+    });
+  } catch (error) {
+    runtime.release(address);
+    throw error;
+  }
+  return packed(backend, address, format, PANELS, [rows, columns], group);
+}
+
+/** Reads a matrix in pieces of whole panels into memory that the kernels see. */
+async function inPieces(
+  runtime: Runtime,
+  matrix: StoredMatrix,
+  rowBytes: number,
+  multiple: number,
+  use: (staged: number, first: number, count: number) => void,
+): Promise<void> {
+  const [rows] = matrix.shape;
+  const most = Math.max(multiple, Math.floor(PIECE_BYTES / rowBytes / multiple) * multiple);
+  const piece = Math.min(rows, most);
+  const staged = runtime.allocate(piece * rowBytes);
+  try {
+    for (let first = 0; first < rows; first += piece) {
+      const count = Math.min(piece, rows - first);
+      const bytes = await matrix.readRows(first, count);
+      runtime.bytes(staged, count * rowBytes).set(bytes);
+      use(staged, first, count);
+    }
+  } finally {
+    runtime.release(staged);
+  }
+}
+
+function packed(
+  backend: SimdBackend,
+  address: number,
+  format: WeightFormat,
+  layout: string,
+  shape: readonly [number, number],
+  groupSize: number,
+): PackedWeight {
+  const words = packedBytes(format, ...shape, groupSize) / 4;
+  const info = backend.adopt(address, [words], 'int32');
+  // tfjs declares TensorInfo and Tensor apart; the engine makes the one of the other.
+  const tensor = tf.engine().makeTensorFromTensorInfo(info, backend);
+  return {
+    format,
+    layout,
+    shape,
+    tensors: [tf.keep(tensor)],
+    ...(groupSize > 0 && { groupSize }),
+  };
+}
+
+async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
+  const backend = asSimd(tf.backend());
+  const { runtime } = backend;
+  const { format, groupSize, shape } = matrix;
+  const [rows, columns] = shape;
+  const group = memoryGroup(groupSize);
+  if (columns % groupSize !== 0) {
+    throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
+  }
+  const address = runtime.allocate(packedBytes(format, rows, columns, group));
+  try {
+    const most = piecesOf(format, columns);
+    for (let first = 0; first < rows; first += most) {
+      const count = Math.min(most, rows - first);
+      repack(runtime, matrix, await matrix.readRows(first, count), count, group, {
+        panels: address + (first / 8) * panelBytes(format, columns, group),
+      });
+    }
+  } catch (error) {
+    runtime.release(address);
+    throw error;
+  }
+  const layout = matrix.parameterDType === 'F16' ? PANELS_F16 : PANELS;
+  return packed(backend, address, format, layout, shape, group);
+}
+
+/** Rows of a piece: whole panels. */
+function piecesOf(format: IntFormat, columns: number): number {
+  const rowBytes = (columns * bitsOf(format)) / 8;
+  return Math.max(8, Math.floor(PIECE_BYTES / rowBytes / 8) * 8);
+}
+
+/** Moves rows between a file's form and panels; with `into` from the panels. */
+function repack(
+  runtime: Runtime,
+  { format, groupSize, shape }: Omit<QuantizedMatrix, 'readRows' | 'parameterDType'>,
+  rows: QuantizedRows,
+  count: number,
+  group: number,
+  { panels, exporting = false }: { panels: number; exporting?: boolean },
+): void {
+  const [, columns] = shape;
+  const parts = [rows.codes, rows.scales, rows.offsets];
+  const addresses = parts.map((part) => runtime.allocate(part.byteLength));
+  try {
+    const { args } = runtime;
+    parts.forEach((part, i) => {
+      const address = addresses[i] ?? 0;
+      if (!exporting) runtime.bytes(address, part.byteLength).set(part);
+      args[i] = address;
+    });
+    args[3] = count;
+    args[4] = columns;
+    args[5] = groupSize;
+    args[6] = group;
+    args[7] = panels;
+    args[8] = bitsOf(format);
+    args[9] = exporting ? 1 : 0;
+    const units = Math.ceil(count / 8);
+    runtime.run(KernelId.RepackInt, units, runtime.chunk(units, columns * 2));
+    if (!exporting) return;
+    parts.forEach((part, i) => {
+      part.set(runtime.bytes(addresses[i] ?? 0, part.byteLength));
+    });
+  } finally {
+    for (const address of addresses) runtime.release(address);
+  }
+}
+
+function exportQuantized(weight: PackedWeight): QuantizedMatrix {
+  const { format, shape, layout, groupSize = 64 } = weight;
+  const [tensor] = weight.tensors;
+  if (!isIntFormat(format) || !tensor) {
+    throw new BackendError(`a weight of format ${format} has no quantised form`);
+  }
+  const backend = asSimd(tf.backend());
+  const [, columns] = shape;
+  if (columns % groupSize !== 0) {
+    throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
+  }
+  const matrix = { format, shape, groupSize };
+  return {
+    ...matrix,
+    parameterDType: layout === PANELS_F16 ? 'F16' : 'BF16',
+    readRows(first, count) {
+      if (first % 8 !== 0) throw new BackendError('quantised rows are read from multiples of 8');
+      const rows = {
+        codes: new Uint8Array((count * columns * bitsOf(format)) / 8),
+        scales: new Uint8Array((count * columns * 2) / groupSize),
+        offsets: new Uint8Array((count * columns * 2) / groupSize),
+      };
+      const panels = backend.address(tensor) + (first / 8) * panelBytes(format, columns, groupSize);
+      repack(backend.runtime, matrix, rows, count, groupSize, { panels, exporting: true });
+      return rows;
+    },
+  };
+}
+
+function unpackAll(backend: SimdBackend, weight: PackedWeight): Float32Array {
+  const [rows, columns] = weight.shape;
+  const [tensor] = weight.tensors;
+  if (!tensor) throw new BackendError('a packed weight has no tensor');
+  const values = new Float32Array(rows * columns);
+  const { runtime } = backend;
+  const piece = Math.max(1, Math.floor(PIECE_BYTES / 4 / columns));
+  const staged = runtime.allocate(Math.min(piece, rows) * columns * 4);
+  try {
+    for (let first = 0; first < rows; first += piece) {
+      const count = Math.min(piece, rows - first);
+      unpackRows(runtime, backend.address(tensor), weight, { first, count, to: staged });
+      values.set(runtime.floats(staged, count * columns), first * columns);
+    }
+  } finally {
+    runtime.release(staged);
+  }
+  return values;
+}
+
+/** Rows of a weight as f32 at an address: `count` from `first`, or those that `ids` names. */
+export function unpackRows(
+  runtime: Runtime,
+  address: number,
+  weight: Pick<PackedWeight, 'format' | 'layout' | 'groupSize'> & { shape: readonly number[] },
+  { first = 0, ids = 0, count, to }: { first?: number; ids?: number; count: number; to: number },
+): void {
+  const { format, layout, shape, groupSize = 0 } = weight;
+  const [rows = 0, columns = 0] = shape;
+  const { args } = runtime;
+  args[0] = address;
+  args[1] = ids;
+  args[2] = first;
+  args[3] = to;
+  args[4] = columns;
+  args[5] = isIntFormat(format) ? memoryGroup(groupSize) : 0;
+  args[6] = layout === 'rows' ? 0 : { f32: 1, bf16: 2, f16: 2, int8: 3, int4: 4 }[format];
+  args[7] = layout === PANELS_F16 ? 1 : 0;
+  args[8] = rows;
+  runtime.run(KernelId.UnpackRows, count, runtime.chunk(count, columns * 2));
+}

@@ -1,0 +1,88 @@
+// The seam between Node and the browser: files, cores, workers.
+import type { WasmMemory, WasmModule } from './webassembly.js';
+
+export interface WorkerData {
+  readonly module: WasmModule;
+  readonly memory: WasmMemory;
+  readonly control: number;
+  readonly thread: number;
+}
+
+export interface WorkerHandle {
+  terminate(): void;
+}
+
+const isNode = typeof process !== 'undefined' && Boolean(process.versions?.node);
+
+/** The content of a file that was published beside this one. */
+export async function readSibling(name: string): Promise<Uint8Array> {
+  const url = new URL(name, import.meta.url);
+  if (isNode) return (await import('node:fs/promises')).readFile(url);
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url.href}: HTTP status ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** Cores that this process may use. */
+export async function availableCores(): Promise<number> {
+  if (isNode) return (await import('node:os')).availableParallelism();
+  // Node's declarations lack the browser's navigator.
+  const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
+  return navigator?.hardwareConcurrency ?? 1;
+}
+
+/** An environment variable; undefined in a browser. */
+export function environment(name: string): string | undefined {
+  return isNode ? process.env[name] : undefined;
+}
+
+/** Whether memory can be shared with workers: always in Node, in a browser only when isolated. */
+export function canShareMemory(): boolean {
+  return typeof SharedArrayBuffer !== 'undefined';
+}
+
+/** Relaxed SIMD is behind a flag in Node 20; it must be set before a module is compiled. */
+export async function allowRelaxedSimd(): Promise<void> {
+  if (isNode && Number.parseInt(process.versions.node, 10) < 22) {
+    (await import('node:v8')).setFlagsFromString('--experimental-wasm-relaxed-simd');
+  }
+}
+
+/** Starts worker.js. It never keeps the process alive. */
+export async function startWorker(
+  data: WorkerData,
+  onError: (error: Error) => void,
+): Promise<WorkerHandle> {
+  const url = new URL('./worker.js', import.meta.url);
+  if (isNode) {
+    const { Worker } = await import('node:worker_threads');
+    const worker = new Worker(url, { workerData: data, stdout: false, stderr: false });
+    worker.on('error', onError);
+    worker.unref();
+    return { terminate: () => void worker.terminate() };
+  }
+  // Node's declarations lack the browser's Worker.
+  const { Worker } = globalThis as unknown as { Worker: BrowserWorkerConstructor };
+  const worker = new Worker(url, { type: 'module' });
+  worker.onerror = (event) => onError(new Error(event.message));
+  worker.postMessage(data);
+  return worker;
+}
+
+type BrowserWorkerConstructor = new (
+  url: URL,
+  options: { type: 'module' },
+) => WorkerHandle & {
+  onerror: (event: { message: string }) => void;
+  postMessage(data: WorkerData): void;
+};
+
+/** In a worker: what startWorker was given. */
+export async function receiveWorkerData(): Promise<WorkerData> {
+  if (isNode) return (await import('node:worker_threads')).workerData;
+  // Node's declarations lack a browser worker's global scope.
+  const scope = globalThis as unknown as { onmessage: (event: { data: WorkerData }) => void };
+  return new Promise((resolve) => {
+    scope.onmessage = ({ data }) => resolve(data);
+  });
+}

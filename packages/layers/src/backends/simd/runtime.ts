@@ -1,0 +1,194 @@
+// The kernels' module, its memory and its threads: everything below the tensors.
+import { BackendError } from '../../errors.js';
+import { Allocator, MAXIMUM_PAGES } from './allocator.js';
+import { ARGUMENT_COUNT, ARGUMENTS_WORD, CONTROL } from './control.js';
+import { KernelId } from './kernel_ids.js';
+import {
+  allowRelaxedSimd,
+  availableCores,
+  canShareMemory,
+  environment,
+  readSibling,
+  startWorker,
+  type WorkerHandle,
+} from './platform.js';
+import {
+  instantiate,
+  type KernelExports,
+  type WasmMemory,
+  type WasmModule,
+  webAssembly,
+} from './webassembly.js';
+
+export interface SimdOptions {
+  /** Threads, the caller's included. The environment's RENE_THREADS unless given, else the cores. */
+  threads?: number | undefined;
+  /** false to use plain SIMD even where the engine has relaxed SIMD; true unless given. */
+  relaxedSimd?: boolean | undefined;
+}
+
+const INITIAL_PAGES = 16;
+
+export class Runtime {
+  /** Words of the next job's arguments, as integers and as numbers. */
+  readonly args: Int32Array;
+  readonly numbers: Float32Array;
+  private readonly allocator: Allocator;
+  private workers: WorkerHandle[] = [];
+  private scratch = 0;
+  private scratchSize = 0;
+
+  private constructor(
+    private readonly kernels: KernelExports,
+    readonly memory: WasmMemory,
+    /** Threads that jobs are divided for. */
+    readonly threads: number,
+    readonly relaxedSimd: boolean,
+  ) {
+    this.allocator = new Allocator(memory);
+    const words = CONTROL + ARGUMENTS_WORD * 4;
+    this.args = new Int32Array(memory.buffer, words, ARGUMENT_COUNT);
+    this.numbers = new Float32Array(memory.buffer, words, ARGUMENT_COUNT);
+  }
+
+  /**
+   * Compiles the kernels and starts the workers. They need not be there for the first job: whoever
+   * is awake computes it.
+   *
+   * @throws BackendError where WebAssembly SIMD or its memory is missing, or threads is no count
+   */
+  static async create(options: SimdOptions = {}): Promise<Runtime> {
+    const threads = canShareMemory() ? await threadCount(options.threads) : 1;
+    const { module, relaxed } = await compile(options.relaxedSimd ?? true);
+    const memory = createMemory();
+    const runtime = new Runtime(instantiate(module, memory), memory, threads, relaxed);
+    await runtime.startWorkers(module);
+    return runtime;
+  }
+
+  private async startWorkers(module: WasmModule): Promise<void> {
+    for (let thread = 1; thread < this.threads; thread++) {
+      const data = { module, memory: this.memory, control: CONTROL, thread };
+      this.workers.push(await startWorker(data, () => {}));
+    }
+  }
+
+  /**
+   * Runs a kernel, its arguments set in `args` and `numbers`, over units [0, units).
+   *
+   * @param chunk units that a thread takes at a time; with `units` or more the caller does it all
+   * @param scratch bytes of working memory a thread
+   */
+  run(id: KernelId, units: number, chunk: number, scratch = 0): void {
+    if (units <= 0) return;
+    if (scratch > this.scratchSize) this.growScratch(scratch);
+    this.kernels.run(
+      CONTROL,
+      id,
+      units,
+      this.threads === 1 ? units : chunk,
+      this.scratch,
+      this.scratchSize,
+    );
+  }
+
+  /** Units a thread should take at a time when each costs `cost` multiply-adds or so. */
+  chunk(units: number, cost: number): number {
+    const worthwhile = Math.ceil(MINIMAL_WORK / Math.max(1, cost));
+    return Math.max(worthwhile, Math.ceil(units / (this.threads * SHARES)));
+  }
+
+  allocate(bytes: number): number {
+    return this.allocator.allocate(bytes);
+  }
+
+  release(address: number): void {
+    this.allocator.release(address);
+  }
+
+  get usedBytes(): number {
+    return this.allocator.usedBytes;
+  }
+
+  bytes(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, address, length);
+  }
+
+  floats(address: number, length: number): Float32Array {
+    return new Float32Array(this.memory.buffer, address, length);
+  }
+
+  ints(address: number, length: number): Int32Array {
+    return new Int32Array(this.memory.buffer, address, length);
+  }
+
+  /** Reads [address, address + bytes) once on all threads, as fast as memory gives it. */
+  read(address: number, bytes: number): void {
+    const units = Math.floor(bytes / 65536);
+    const result = this.allocate(64);
+    this.args[0] = address;
+    this.args[1] = result;
+    this.run(KernelId.ReadProbe, units, this.chunk(units, 65536));
+    this.release(result);
+  }
+
+  dispose(): void {
+    for (const worker of this.workers) worker.terminate();
+    this.workers = [];
+  }
+
+  private growScratch(bytes: number): void {
+    if (this.scratch !== 0) this.release(this.scratch);
+    this.scratch = 0;
+    this.scratchSize = 0;
+    const size = Math.ceil(bytes / 4096) * 4096;
+    this.scratch = this.allocate(size * this.threads);
+    this.scratchSize = size;
+  }
+}
+
+/** Multiply-adds below which a second thread costs more than it saves. */
+const MINIMAL_WORK = 16384;
+/** Chunks a thread: enough that a thread that falls behind does not keep the others waiting. */
+const SHARES = 8;
+
+async function threadCount(asked: number | undefined): Promise<number> {
+  const text = environment('RENE_THREADS');
+  const threads = asked ?? (text ? Number(text) : await availableCores());
+  if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
+    const name = asked === undefined ? 'RENE_THREADS' : 'threads';
+    throw new BackendError(
+      `${name}: expected a whole number from 1 to 1024, found ${asked ?? text}`,
+    );
+  }
+  return threads;
+}
+
+async function compile(tryRelaxed: boolean): Promise<{ module: WasmModule; relaxed: boolean }> {
+  if (tryRelaxed && environment('RENE_RELAXED_SIMD') !== '0') {
+    await allowRelaxedSimd();
+    try {
+      const module = await webAssembly.compile(await readSibling('./kernels_relaxed.wasm'));
+      return { module, relaxed: true };
+    } catch {
+      // The engine has no relaxed SIMD: the plain module does the same, more slowly.
+    }
+  }
+  try {
+    const module = await webAssembly.compile(await readSibling('./kernels.wasm'));
+    return { module, relaxed: false };
+  } catch (cause) {
+    throw new BackendError("the backend 'simd' needs WebAssembly with SIMD and threads", { cause });
+  }
+}
+
+function createMemory(): WasmMemory {
+  try {
+    return new webAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAXIMUM_PAGES, shared: true });
+  } catch (cause) {
+    throw new BackendError(
+      "the backend 'simd' cannot reserve 4 GiB of address space for its memory (ulimit -v?)",
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,37 @@
+// The parts of WebAssembly that are used here; its types come with the DOM's, which Node's lack.
+
+/** A compiled module; opaque, can be posted to workers. */
+export type WasmModule = object;
+
+export interface WasmMemory {
+  readonly buffer: SharedArrayBuffer;
+  /** Adds 64 KB pages. Throws RangeError beyond the maximum. */
+  grow(pages: number): number;
+}
+
+/** The exports of kernels.wasm. Pointers are unsigned 32-bit numbers. */
+export interface KernelExports {
+  run(
+    control: number,
+    id: number,
+    units: number,
+    chunk: number,
+    scratch: number,
+    scratchSize: number,
+  ): void;
+  serve(control: number, thread: number): void;
+}
+
+interface WebAssemblyApi {
+  compile(bytes: Uint8Array): Promise<WasmModule>;
+  Memory: new (options: { initial: number; maximum: number; shared: true }) => WasmMemory;
+  Instance: new (module: WasmModule, imports: object) => { readonly exports: KernelExports };
+}
+
+/** Instantiates the kernels on a memory. */
+export function instantiate(module: WasmModule, memory: WasmMemory): KernelExports {
+  return new webAssembly.Instance(module, { env: { memory } }).exports;
+}
+
+// Untyped in Node's own declarations.
+export const webAssembly = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;

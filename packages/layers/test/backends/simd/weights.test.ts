@@ -1,0 +1,151 @@
+// Packed weights: what is packed comes back, products use it, rows do not depend on their company.
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import {
+  disposeWeight,
+  embeddingLookup,
+  type PackedWeight,
+  packedMatMul,
+  rowsWeight,
+  type StoredDType,
+  type StoredMatrix,
+  type WeightFormat,
+  weightPacker,
+} from '../../../src/index.js';
+import { expectClose, uniform, useSimd, valuesOf } from './both.js';
+
+type Format = Exclude<WeightFormat, 'f16'>;
+const formats = fc.constantFrom<Format>('f32', 'bf16', 'int8', 'int4');
+
+describe('simd: packed weights', () => {
+  before(useSimd);
+
+  it('unpack to what was packed, within the format', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          rows: fc.integer({ min: 1, max: 70 }),
+          columns: fc.integer({ min: 1, max: 200 }),
+          format: formats,
+          dtype: fc.constantFrom<StoredDType>('F32', 'BF16', 'F16'),
+          groupSize: fc.constantFrom(32, 64, 128),
+        }),
+        async ({ rows, columns, format, dtype, groupSize }) => {
+          const { matrix, values } = stored(rows, columns, dtype);
+          const weight = await weightPacker().pack(matrix, format, groupSize);
+          const unpacked = await weightPacker().unpack(weight);
+          disposeWeight(weight);
+          // Of numbers in [-1, 1): half a step of the grid, and the rounding of its ends.
+          const error = { f32: 0, bf16: 2 ** -8, int8: 0.012, int4: 0.17 }[format];
+          expectClose(unpacked, values, error);
+        },
+      ),
+      { numRuns: 60 },
+    ));
+
+  it('multiply as the matrix that they unpack to, bias, activation and residual included', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          rows: fc.integer({ min: 1, max: 9 }),
+          outFeatures: fc.integer({ min: 1, max: 70 }),
+          columns: fc.integer({ min: 1, max: 300 }),
+          format: formats,
+          groupSize: fc.constantFrom(32, 64),
+        }),
+        async ({ rows, outFeatures, columns, format, groupSize }) => {
+          const { matrix } = stored(outFeatures, columns, 'F32');
+          const weight = await weightPacker().pack(matrix, format, groupSize);
+          const dense = await weightPacker().unpack(weight);
+          const product = (w: PackedWeight) =>
+            packedMatMul(uniform('x', [rows, columns]), w, {
+              bias: uniform('b', [outFeatures]),
+              activation: 'gelu',
+              residual: uniform('r', [rows, outFeatures]),
+            });
+          const [found = dense, expected = dense] = valuesOf(() => [
+            product(weight),
+            product(rowsWeight(tf.tensor2d(dense, [outFeatures, columns]))),
+          ]);
+          disposeWeight(weight);
+          // int4 multiplies activations of 8 bits, int8 those of 16.
+          expectClose(found, expected, { f32: 0, bf16: 0, int8: 1e-4, int4: 0.02 }[format]);
+        },
+      ),
+      { numRuns: 60 },
+    ));
+
+  for (const format of ['f32', 'bf16', 'int8', 'int4'] as const) {
+    it(`${format}: a row is the same to the bit in every batch`, async () => {
+      const [outFeatures, columns] = [75, 333];
+      const { matrix } = stored(outFeatures, columns, 'F32');
+      const weight = await weightPacker().pack(matrix, format, 64);
+      const plain = rowsWeight(uniform('w', [outFeatures, columns]));
+      for (const w of format === 'f32' ? [weight, plain] : [weight]) {
+        const product = (rows: number) =>
+          valuesOf(() => [packedMatMul(uniform('x', [rows, columns]), w)])[0];
+        const many = product(200);
+        for (const rows of [1, 2, 3, 4, 5, 6, 7, 8, 9, 65, 97, 130]) {
+          expect(product(rows), `${rows} rows`).to.deep.equal(many?.slice(0, rows * outFeatures));
+        }
+      }
+      disposeWeight(weight);
+      tf.dispose([...plain.tensors]);
+    });
+  }
+
+  it('serve as embedding tables', async () => {
+    for (const format of ['f32', 'bf16', 'int8', 'int4'] as const) {
+      const { matrix } = stored(45, 130, 'F32');
+      const weight = await weightPacker().pack(matrix, format, 64);
+      const dense = await weightPacker().unpack(weight);
+      const ids = [44, 0, 7, 7, 32, 8];
+      const [rows] = valuesOf(() => [embeddingLookup(tf.tensor1d(ids, 'int32'), weight)]);
+      expect(rows).to.deep.equal(
+        Float32Array.from(ids.flatMap((id) => [...dense.slice(id * 130, (id + 1) * 130)])),
+      );
+      disposeWeight(weight);
+    }
+  });
+
+  it('give back all memory', async () => {
+    const { matrix } = stored(64, 128, 'F32');
+    const before = tf.memory();
+    disposeWeight(await weightPacker().pack(matrix, 'int4', 64));
+    expect(tf.memory().numTensors).to.equal(before.numTensors);
+    expect(tf.memory().numDataBuffers).to.equal(before.numDataBuffers);
+  });
+});
+
+/** A matrix of numbers in [-1, 1) as a file would hold it, and the numbers that it holds. */
+function stored(
+  rows: number,
+  columns: number,
+  dtype: StoredDType,
+): { matrix: StoredMatrix; values: Float32Array } {
+  const values = uniform(`${rows},${columns}`, [rows, columns]);
+  const exact = Float32Array.from(values.dataSync());
+  values.dispose();
+  let bytes = new Uint8Array(exact.buffer);
+  if (dtype !== 'F32') {
+    const bits = new Uint32Array(exact.buffer);
+    const halves = new Uint16Array(exact.length);
+    bits.forEach((b, i) => {
+      // Cut to 7 bits of mantissa, which bf16 and f16 both hold.
+      bits[i] = b & 0xffff0000;
+      if (((b >> 23) & 0xff) < 113) bits[i] = 0;
+      const cut = bits[i] ?? 0;
+      const f16 = ((cut >>> 16) & 0x8000) | (((cut & 0x7fffffff) - (112 << 23)) >> 13);
+      halves[i] = dtype === 'BF16' ? cut >>> 16 : cut === 0 ? 0 : f16;
+    });
+    bytes = new Uint8Array(halves.buffer);
+  }
+  const rowBytes = bytes.length / rows;
+  const matrix: StoredMatrix = {
+    shape: [rows, columns],
+    dtype,
+    readRows: (first, count) => bytes.subarray(first * rowBytes, (first + count) * rowBytes),
+  };
+  return { matrix, values: exact };
+}

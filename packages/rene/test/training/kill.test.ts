@@ -1,0 +1,74 @@
+// kill -9 at random moments: RENE_KILLS=20 for the long form.
+import { fork } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+
+const KILLS = Number(process.env.RENE_KILLS ?? 2);
+const CHILD = fileURLToPath(new URL('./kill_child.js', import.meta.url));
+
+interface Ended {
+  code: number | null;
+  lastStep: number;
+  messages: string;
+}
+
+/** Runs the child; kills it so many milliseconds after its first step, if it still runs. */
+function trainInChild(dir: string, killAfter?: number): Promise<Ended> {
+  const child = fork(CHILD, [dir], { silent: true });
+  let output = '';
+  let messages = '';
+  child.stdout?.on('data', (chunk) => {
+    if (output === '' && killAfter !== undefined) {
+      setTimeout(() => child.kill('SIGKILL'), killAfter);
+    }
+    output += chunk;
+  });
+  child.stderr?.on('data', (chunk) => {
+    messages += chunk;
+  });
+  return new Promise((resolve) => {
+    child.on('close', (code) => {
+      resolve({ code, lastStep: Number(output.trim().split('\n').at(-1)), messages });
+    });
+  });
+}
+
+describe('a training run that is killed', function () {
+  this.timeout(60_000 + 20_000 * KILLS);
+  let dir = '';
+  before(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'rene-kill-'));
+  });
+  after(() => rm(dir, { recursive: true }));
+
+  it(`resumes after each of ${KILLS} kills and ends with the same weights`, async () => {
+    const whole = await trainInChild(`${dir}/whole`);
+    expect(whole, whole.messages).to.include({ code: 0, lastStep: 24 });
+    let killed = 0;
+    for (let i = 0; i < KILLS; i++) {
+      const { code, messages } = await trainInChild(`${dir}/killed`, Math.random() * 400);
+      expect(messages).to.equal('');
+      if (code === null) killed++;
+    }
+    expect(killed).to.be.above(0);
+    const last = await trainInChild(`${dir}/killed`);
+    expect(last.code, last.messages).to.equal(0);
+    const [a, b] = await Promise.all(
+      ['whole', 'killed'].map((run) => readFile(`${dir}/${run}/model.safetensors`)),
+    );
+    expect(b?.equals(a ?? new Uint8Array())).to.equal(true);
+    const [weights, others] = await Promise.all(
+      ['whole', 'killed'].map((run) => stateTensors(`${dir}/${run}/training_state.safetensors`)),
+    );
+    expect(others?.equals(weights ?? new Uint8Array())).to.equal(true);
+  });
+});
+
+/** The file without its header, which holds the seconds that the run took. */
+async function stateTensors(path: string): Promise<Buffer> {
+  const file = await readFile(path);
+  return file.subarray(8 + Number(file.readBigUInt64LE(0)));
+}

@@ -1,0 +1,17 @@
+// A training run in a process of its own, to be killed: kill_child.js DIR. Says each step.
+import { train } from '../../src/training/trainer.js';
+import { smallModel, smallText } from './small_model.js';
+
+const model = await smallModel();
+await train(model, smallText(40), smallText(3), {
+  outDir: process.argv[2] ?? '',
+  steps: 24,
+  batchSize: 2,
+  rowLength: 8,
+  learningRate: 1e-2,
+  warmupSteps: 3,
+  // Files are written at every step, so that the kills meet half-written ones.
+  evaluateEvery: 2,
+  checkpointEvery: 1,
+  onStep: ({ step }) => process.stdout.write(`${step}\n`),
+});

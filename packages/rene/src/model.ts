@@ -15,7 +15,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
 import { loadParameters } from './checkpoint/load_parameters.js';
-import { saveCheckpoint } from './checkpoint/save_checkpoint.js';
+import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
 import { type ReneConfig, readConfig } from './config.js';
 import { ReneError } from './errors.js';
 import { type GenerateResult, generate } from './generation/generate.js';
@@ -105,9 +105,9 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 
   /** Writes config.json and model.safetensors, as the original loads them, into a folder. */
-  async save(dir: string): Promise<void> {
+  async save(dir: string, options: SaveOptions = {}): Promise<void> {
     this.checkBackend();
-    await saveCheckpoint(dir, modelParameters(this.config), this.parameters, this.config);
+    await saveCheckpoint(dir, modelParameters(this.config), this.parameters, this.config, options);
   }
 
   /**

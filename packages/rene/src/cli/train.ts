@@ -1,6 +1,6 @@
 // `rene train`: a new model from a text file, or fine-tuning of one, whole or by LoRA.
 import { copyFile, mkdir } from 'node:fs/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { fileExists } from '../checkpoint/node_files.js';
 import { readConfig } from '../config.js';
 import { ReneLMHeadModel } from '../model.js';
@@ -27,6 +27,7 @@ interface Options {
   loraAlpha?: number;
   merge?: string;
   backend?: string;
+  saveDtype: 'f32' | 'bf16' | 'f16';
   seed: string;
   steps: number;
   batchSize: number;
@@ -40,6 +41,8 @@ interface Options {
   evaluateEvery: number;
   checkpointEvery: number;
 }
+
+const SAVED_DTYPES = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const;
 
 export function addTrain(program: Command): void {
   program
@@ -68,6 +71,11 @@ export function addTrain(program: Command): void {
     .option('--clip-norm <x>', 'longest gradient', positive, 1)
     .option('--evaluate-every <n>', 'steps between evaluations', whole, 250)
     .option('--checkpoint-every <n>', 'steps between checkpoints', whole, 100)
+    .addOption(
+      new Option('--save-dtype <dtype>', 'of the matrices in the saved model')
+        .choices(['f32', 'bf16', 'f16'])
+        .default('f32'),
+    )
     .option('--seed <text>', 'of weights and order', 'rene')
     .option('--backend <name>', 'tfjs backend: auto, cpu, simd, tensorflow, ...', 'auto')
     .action(run);
@@ -90,7 +98,7 @@ async function run(options: Options): Promise<void> {
   const trainable = options.lora ? createAdapter(model, options) : model;
   try {
     const finished = await runTraining(trainable, training, heldOut, options);
-    if (finished && options.merge) await saveMerged(model, options.out, options.merge);
+    if (finished && options.merge) await saveMerged(model, options, options.merge);
   } finally {
     if (trainable instanceof LoraAdapter) trainable.dispose();
     model.dispose();
@@ -163,6 +171,7 @@ async function runTraining(
     evaluateEvery,
     checkpointEvery,
     seed,
+    saveDType: SAVED_DTYPES[options.saveDtype],
     ...(minLearningRate !== undefined && { minLearningRate }),
     ...(warmupSteps !== undefined && { warmupSteps }),
     signal: stop.signal,
@@ -187,11 +196,15 @@ async function runTraining(
 }
 
 /** The best adapter of the run, merged into the model it corrects. */
-async function saveMerged(model: ReneLMHeadModel, run: string, dir: string): Promise<void> {
-  const adapter = await LoraAdapter.load(model, run);
+async function saveMerged(
+  model: ReneLMHeadModel,
+  { out, saveDtype }: Options,
+  dir: string,
+): Promise<void> {
+  const adapter = await LoraAdapter.load(model, out);
   adapter.merge();
-  await model.save(dir);
-  await copyFile(`${run}/tokenizer.json`, `${dir}/tokenizer.json`);
+  await model.save(dir, { dtype: SAVED_DTYPES[saveDtype] });
+  await copyFile(`${out}/tokenizer.json`, `${dir}/tokenizer.json`);
   console.error(`merged model saved in ${dir}`);
 }
 

@@ -1,8 +1,9 @@
 // The training loop: steps, evaluations, checkpoints; resumes exactly where a run was stopped.
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { InvalidArgumentError } from '@rene-js/layers';
+import { InvalidArgumentError, type StoredDType } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
+import type { SaveOptions } from '../checkpoint/save_checkpoint.js';
 import { AdamW } from './adamw.js';
 import { type Evaluation, evaluate } from './evaluate.js';
 import { type LanguageModel, lossAndGradients } from './gradients.js';
@@ -44,6 +45,8 @@ export interface TrainOptions {
   weightDecay?: number;
   /** Gradients longer than this together are shortened to it. 1. */
   clipNorm?: number;
+  /** Of the matrices in the saved model; training itself is in f32. 'F32'. */
+  saveDType?: StoredDType;
   /** Shuffles the documents of each epoch. 'rene'. */
   seed?: string;
   /** Steps between evaluations on the held-out text; there is always one at the end. 250. */
@@ -84,7 +87,7 @@ export interface TrainReport {
 export interface TrainableModel extends LanguageModel {
   /** By parameter name. */
   readonly trainableVariables: Map<string, tf.Variable>;
-  save(dir: string): Promise<void>;
+  save(dir: string, options?: SaveOptions): Promise<void>;
 }
 
 /**
@@ -265,7 +268,7 @@ class Run {
     const best = evaluation.bitsPerByte < (progress.bestBitsPerByte ?? Number.POSITIVE_INFINITY);
     if (best) {
       progress.bestBitsPerByte = evaluation.bitsPerByte;
-      await this.model.save(settings.outDir);
+      await this.model.save(settings.outDir, { dtype: settings.saveDType });
     }
     settings.onEvaluation?.({ ...evaluation, step, best });
     return evaluation.bitsPerByte;
@@ -301,6 +304,7 @@ function withDefaults(options: TrainOptions): Settings {
     warmupSteps: Math.min(100, Math.ceil(steps / 10)),
     weightDecay: 0.1,
     clipNorm: 1,
+    saveDType: 'F32',
     seed: 'rene',
     evaluateEvery: 250,
     checkpointEvery: 100,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Command } from 'commander';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { addTrain } from '../../src/cli/train.js';
 import { configToJson } from '../../src/config.js';
 import { ReneLMHeadModel, reneConfig } from '../../src/index.js';
@@ -56,7 +57,8 @@ describe('rene train', function () {
 
   it('trains a new model, with its own tokenizer, that loads', async () => {
     const out = `${dir}/new`;
-    const args = ['--data', data, '--out', out, '--config', dir, '--steps', '6', ...sizes];
+    const what = ['--data', data, '--out', out, '--config', dir, '--save-dtype', 'bf16'];
+    const args = [...what, '--steps', '6', ...sizes];
     expect(await rene(...args)).to.match(/tokens to train on.*done: .* bits a byte; saved in/s);
     expect(await readdir(out)).to.have.members([
       'config.json',
@@ -72,6 +74,9 @@ describe('rene train', function () {
     expect(await readFile(`${out}/loss.csv`, 'utf8')).to.equal(curve);
     const model = await ReneLMHeadModel.fromPretrained(out, { backend: 'cpu' });
     expect(model.config.vocabSize).to.equal(280);
+    const checkpoint = await openCheckpoint(out);
+    expect(checkpoint.info('backbone.embedding.weight').dtype).to.equal('BF16');
+    await checkpoint.close();
     model.dispose();
   });
 

@@ -1,0 +1,33 @@
+// Ctrl-C, and readers of our output that go away.
+
+/** How a verb learns that the user wants it to end. */
+export interface Interrupt {
+  /** Aborted by the first Ctrl-C after `catch` was called; the second ends the process. */
+  readonly signal: AbortSignal;
+  /** From now on the verb ends cleanly by itself. Until then Ctrl-C ends the process at once. */
+  catch(): void;
+}
+
+/** Exit code of a process that Ctrl-C ended. */
+export const INTERRUPTED = 130;
+
+export function onInterrupt(): Interrupt {
+  const controller = new AbortController();
+  let caught = false;
+  process.on('SIGINT', () => {
+    // By exit(), not by the signal, so that a progress bar gives the cursor back.
+    if (!caught || controller.signal.aborted) process.exit(INTERRUPTED);
+    controller.abort(new Error('interrupted'));
+  });
+  // As `| head` does: there is nobody left to write for.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+  return {
+    signal: controller.signal,
+    catch: () => {
+      caught = true;
+    },
+  };
+}

@@ -1,0 +1,76 @@
+// Finds and loads the model and the tokenizer that a verb was asked to use.
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { resolveModel } from '../checkpoint/resolve.js';
+import { TokenizerError } from '../errors.js';
+import { ReneLMHeadModel } from '../model.js';
+import { Tokenizer } from '../tokenizer.js';
+import { withProgressBar } from './progress_bar.js';
+
+export interface LoadOptions {
+  model?: string;
+  tokenizer?: string;
+  backend?: string;
+  dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8' | 'int4';
+}
+
+/** Adds the options that say which model and tokenizer are meant. */
+export function addModelOptions(command: Command): Command {
+  return command
+    .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
+    .option(
+      '--tokenizer <path>',
+      "tokenizer.json, a folder with one, or a hub id (default: the model's)",
+    );
+}
+
+/** Adds the options that say how a model is loaded. */
+export function addBackendOptions(command: Command): Command {
+  const formats = ['auto', 'f32', 'bf16', 'f16', 'int8', 'int4'];
+  return command
+    .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
+    .addOption(
+      new Option('--dtype <format>', 'weights are held as').choices(formats).default('auto'),
+    );
+}
+
+/** The model folder that is included in the package. */
+const EMBEDDED = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
+
+/** The folder of a model, downloaded if need be. @throws CheckpointError, HubError */
+export async function modelFolder(model: string | undefined): Promise<string> {
+  if (model === undefined || model === 'rene-tiny') return EMBEDDED;
+  return withProgressBar('{file} [{bar}] {percentage}% {eta_formatted} left', (update) =>
+    resolveModel(model, {
+      onProgress: ({ file, bytes, totalBytes }) => update(bytes, totalBytes, { file }),
+      onNotice,
+    }),
+  );
+}
+
+/** @throws CheckpointError, ConfigError, BackendError */
+export function loadModel(dir: string, options: LoadOptions): Promise<ReneLMHeadModel> {
+  return withProgressBar('loading the model [{bar}] {percentage}% {eta_formatted} left', (update) =>
+    ReneLMHeadModel.fromPretrained(dir, {
+      backend: options.backend,
+      dtype: options.dtype,
+      onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
+    }),
+  );
+}
+
+/** @throws TokenizerError saying how to name one, HubError */
+export async function loadTokenizer(dir: string, tokenizer?: string): Promise<Tokenizer> {
+  try {
+    return await Tokenizer.fromPretrained(tokenizer ?? dir, { onNotice });
+  } catch (error) {
+    if (tokenizer !== undefined || !(error instanceof TokenizerError)) throw error;
+    const hint = 'give one with --tokenizer (a tokenizer.json, a folder with one, or a hub id)';
+    throw new TokenizerError(`${error.message}\n${hint}`, { cause: error });
+  }
+}
+
+function onNotice(notice: string): void {
+  process.stderr.write(`${notice}\n`);
+}

@@ -1,0 +1,51 @@
+// The command line `rene`: one verb a file, loaded only when it is used.
+import { Command, CommanderError } from 'commander';
+import { packageVersion } from './version.js';
+
+interface Verb {
+  readonly description: string;
+  /** Loads the verb's file and adds it, with its options, to the program. */
+  readonly add: (program: Command) => Promise<void>;
+}
+
+const verbs: Readonly<Record<string, Verb>> = {
+  generate: {
+    description: 'continue a text, from the command line or from stdin',
+    add: async (program) => (await import('./generate.js')).addGenerate(program),
+  },
+  info: {
+    description: 'what a model is made of, and what it would run on',
+    add: async (program) => (await import('./info.js')).addInfo(program),
+  },
+  train: {
+    description: 'train a model on a text file, or fine-tune one',
+    add: async (program) => (await import('./train.js')).addTrain(program),
+  },
+  verify: {
+    description: 'check folders of reference numbers: models, ops, sampling',
+    add: async (program) => (await import('./verify.js')).addVerify(program),
+  },
+};
+
+await main(process.argv.slice(2));
+
+async function main(args: readonly string[]): Promise<void> {
+  const program = new Command('rene')
+    .description('The Rene language model: hybrid Mamba-2, on TensorFlow.js')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .option('--verbose', 'print the stack of an error')
+    .showHelpAfterError('(rene --help, or rene <command> --help, lists what there is)')
+    .exitOverride();
+  const [wanted] = args.filter((arg) => !arg.startsWith('-') && arg !== 'help');
+  try {
+    for (const [name, { description, add }] of Object.entries(verbs)) {
+      if (name === wanted) await add(program);
+      else program.command(name).description(description).usage('[options]');
+    }
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    // commander has told the user already.
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    else (await import('./report_error.js')).reportError(error, args.includes('--verbose'));
+  }
+}

@@ -1,0 +1,137 @@
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { streamText } from '../../src/generation/stream_text.js';
+import { ReneLMHeadModel } from '../../src/model.js';
+import { Tokenizer } from '../../src/tokenizer.js';
+import { goldenPath } from '../generation/models.js';
+import { runRene } from './run_rene.js';
+
+const tiny = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
+const few = ['--backend', 'cpu', '-n', '6'];
+
+async function continuation(prompt: string, options: object): Promise<string> {
+  const model = await ReneLMHeadModel.fromPretrained(tiny, { backend: 'cpu' });
+  const tokenizer = await Tokenizer.fromPretrained(tiny);
+  let text = '';
+  for await (const piece of streamText(model, tokenizer, prompt, options)) text += piece;
+  model.dispose();
+  return text;
+}
+
+describe('rene generate', () => {
+  it('writes the text alone to stdout and the figures to stderr', async () => {
+    const expected = await continuation('A lighthouse is', { maxNewTokens: 6 });
+    const { code, stdout, stderr } = await runRene(['generate', 'A lighthouse is', ...few]);
+    expect(stdout).to.equal(`A lighthouse is${expected}\n`);
+    expect(stderr).to.match(/^\d+ prompt tokens in .* s, \d+ new.*\(backend cpu\)\n$/);
+    expect(code).to.equal(0);
+  });
+
+  it('reads the prompt from stdin, samples by the seed, and leaves out the prompt if told to', async () => {
+    const prompt = 'A glacier is\na';
+    const options = { temperature: 0.8, topK: 40, topP: 0.95, seed: '7', maxNewTokens: 6 };
+    const expected = await continuation(prompt, options);
+    const { code, stdout, stderr } = await runRene(
+      [
+        'generate',
+        '-t',
+        '0.8',
+        '--top-k',
+        '40',
+        '--top-p',
+        '0.95',
+        '--seed',
+        '7',
+        ...few,
+        '--no-echo',
+      ],
+      { input: `${prompt}\n` },
+    );
+    expect(stdout).to.equal(`${expected}\n`);
+    expect(stderr).to.contain('seed 7)');
+    expect(code).to.equal(0);
+  });
+
+  it('tells the seed that it chose', async () => {
+    const { stdout, stderr } = await runRene(['generate', 'x', '-t', '3', ...few]);
+    const seed = /seed (\d+)\)/.exec(stderr)?.[1] ?? '';
+    const again = await runRene(['generate', 'x', '-t', '3', '--seed', seed, '-q', ...few]);
+    expect(again.stdout).to.equal(stdout);
+    expect(again.stderr).to.equal('');
+  });
+
+  it('ends cleanly on Ctrl-C: what was written stays, a newline, code 130', async () => {
+    const { code, stdout, stderr } = await runRene(
+      ['generate', 'A river', '--backend', 'cpu', '-n', '100000', '-t', '1', '--seed', '1'],
+      { onOutput: (text, interrupt) => text.length > 12 && interrupt() },
+    );
+    expect(code).to.equal(130);
+    expect(stdout).to.match(/^A river[\s\S]*\n$/);
+    expect(stderr).to.match(/new.*seed 1\)\n$/);
+  });
+
+  const failures: [string, string[], number, RegExp][] = [
+    ['an unknown option', ['x', '--topk', '3'], 2, /unknown option '--topk'[\s\S]*--top-k/],
+    ['no number', ['x', '-t', 'warm'], 2, /must be a number/],
+    [
+      'a negative temperature',
+      ['x', '-t', '-1'],
+      2,
+      /^error: --temperature: expected .* found -1\n/,
+    ],
+    [
+      'a length below the prompt',
+      ['a b c', '--max-length', '2'],
+      2,
+      /^error: --max-length: expected more/,
+    ],
+    ['an empty prompt', [], 2, /^error: expected a prompt/],
+    ['an unknown model', ['x', '-m', './nowhere'], 1, /^error: \.\/nowhere: no such folder/],
+    ['an unknown backend', ['x', '--backend', 'abacus'], 1, /^error: unknown backend 'abacus'/],
+    [
+      'a model without a tokenizer',
+      ['x', '-m', goldenPath('tiny-gqa')],
+      1,
+      /^error: .*\n.*--tokenizer/,
+    ],
+  ];
+  for (const [name, args, exitCode, message] of failures) {
+    it(`refuses ${name} in words, without a stack`, async () => {
+      const { code, stdout, stderr } = await runRene(['generate', ...args]);
+      expect(stderr)
+        .to.match(message)
+        .and.not.match(/\n\s+at /);
+      expect(stdout).to.equal('');
+      expect(code).to.equal(exitCode);
+    });
+  }
+
+  it('prints the stack of an error when told to', async () => {
+    const { stderr } = await runRene(['generate', 'x', '-m', './nowhere', '--verbose']);
+    expect(stderr).to.match(/\n\s+at /);
+  });
+});
+
+describe('rene', () => {
+  it('lists its verbs and version, and refuses others', async () => {
+    const help = await runRene(['--help']);
+    expect(help.stdout).to.contain('generate').and.to.contain('verify');
+    expect(help.code).to.equal(0);
+    expect((await runRene(['--version'])).stdout).to.match(/^\d+\.\d+\.\d+/);
+    const wrong = await runRene(['generat']);
+    expect(wrong.stderr).to.contain('Did you mean generate?');
+    expect(wrong.code).to.equal(2);
+  });
+
+  it('info tells what a model is, also as JSON', async () => {
+    const args = ['info', '-m', goldenPath('tiny-hybrid'), '--backend', 'cpu'];
+    const { stdout, code } = await runRene(args);
+    expect(code).to.equal(0);
+    expect(stdout)
+      .to.contain('Mamba2Mixer')
+      .and.to.match(/tokenizer +none/);
+    const facts: Record<string, unknown> = JSON.parse((await runRene([...args, '--json'])).stdout);
+    expect(facts).to.include({ backend: 'cpu', dtype: 'F32', vocabSize: 90 });
+    expect(facts.parameters).to.be.greaterThan(1000);
+  });
+});

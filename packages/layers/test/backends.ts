@@ -1,17 +1,22 @@
-// Runs a suite on every tfjs backend that is here. RENE_TEST_BACKENDS=cpu,tensorflow chooses.
+// Runs a suite on every backend that is here: cpu, simd, and tensorflow where tfjs-node(-gpu) is
+// installed. RENE_TEST_BACKENDS=cpu,wasm chooses; a backend that is asked for must start.
 import '@tensorflow/tfjs-backend-cpu';
-import { useBackend } from '@rene-js/layers';
+import { BackendError, useBackend } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
+import { installedTensorflow } from '../src/backends/tensorflow/load.js';
 
-const names = (process.env.RENE_TEST_BACKENDS ?? 'cpu').split(',');
+const chosen = process.env.RENE_TEST_BACKENDS?.split(',');
+const present = ['cpu', 'simd', ...(installedTensorflow().length > 0 ? ['tensorflow'] : [])];
 
 /** One describe a backend; fails a test that leaves tensors behind. */
 export function describeOnBackends(title: string, suite: () => void): void {
-  for (const name of names) {
+  for (const name of chosen ?? present) {
     describe(`${title} [${name}]`, () => {
       let tensors = 0;
-      before(() => useBackend(name));
+      before(async function () {
+        if (!(await startBackend(name))) this.skip();
+      });
       beforeEach(() => {
         tensors = tf.memory().numTensors;
       });
@@ -20,6 +25,19 @@ export function describeOnBackends(title: string, suite: () => void): void {
       });
       suite();
     });
+  }
+}
+
+/** False for a backend that this build of the package does not have and nobody asked for. */
+async function startBackend(name: string): Promise<boolean> {
+  if (name === 'wasm') await import('@tensorflow/tfjs-backend-wasm');
+  try {
+    await useBackend(name);
+    return true;
+  } catch (error) {
+    const unknown = error instanceof BackendError && error.message.startsWith('unknown backend');
+    if (unknown && !chosen) return false;
+    throw error;
   }
 }
 

@@ -55,7 +55,10 @@ const cases: Record<string, Omit<FolderOptions, 'seed' | 'config'> & { config: C
     length: 65,
     generate: false,
     config: {
-      ssm_cfg: { headdim: 4, d_ssm: 24, rmsnorm: false, D_has_hdim: true, ngroups: 2, bias: true },
+      ssm_cfg: {
+        ...{ headdim: 4, d_state: 7, d_ssm: 24, ngroups: 2, bias: true },
+        ...{ rmsnorm: false, D_has_hdim: true },
+      },
       attn_cfg: { num_heads: 4, head_dim: 4, sliding_window_length: 65, qkv_proj_bias: true },
       tie_word_embeddings: false,
     },
@@ -79,6 +82,7 @@ const cases: Record<string, Omit<FolderOptions, 'seed' | 'config'> & { config: C
     config: {
       ssm_cfg: {
         headdim: 4,
+        d_state: 8,
         d_ssm: 16,
         ngroups: 4,
         d_conv: 3,

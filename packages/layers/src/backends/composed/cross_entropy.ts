@@ -17,9 +17,15 @@ export const crossEntropyGradKernel = defineKernel(
   },
 );
 
-/** (T, V), 1 at the target; a row of zeros where there is none. */
+/**
+ * (T, V), 1 at the target. A row without one marks class 0, and `counted` leaves it out.
+ *
+ * For tfjs-backend-wasm's sake: its oneHot writes outside the tensor for a negative index, and the
+ * bits of an integer 1 where float32 is asked for.
+ */
 function hot(targets: tf.Tensor, logits: tf.Tensor): tf.Tensor {
-  return tf.oneHot(tf.cast(targets, 'int32'), logits.shape[1] ?? 0, 1, 0, 'float32');
+  const classes = tf.cast(tf.maximum(targets, tf.scalar(0, 'int32')), 'int32');
+  return tf.cast(tf.oneHot(classes, logits.shape[1] ?? 0), 'float32');
 }
 
 /** (T), 1 where there is a target. */

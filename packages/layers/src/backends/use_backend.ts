@@ -13,37 +13,48 @@ const loaders: Record<string, () => Promise<unknown>> = {
 /**
  * Makes a backend the current one.
  *
- * @param name 'cpu', 'simd' (all cores, packed weights), 'tensorflow' (an installed tfjs-node-gpu
- *   or tfjs-node), any backend that is
- *   registered with tfjs, or 'auto': the GPU's where tfjs-node-gpu is installed, else the CPU's.
- *   Unless given, the backend in use stays; 'auto' where none is in use yet
+ * @param name 'simd' (all cores, packed weights), 'tensorflow' (an installed tfjs-node-gpu or
+ *   tfjs-node), 'cpu' (plain JavaScript), any backend that is registered with tfjs, or 'auto': the
+ *   GPU's where tfjs-node-gpu is installed, else simd, else cpu. Unless given, the backend in use
+ *   stays; 'auto' where none is in use yet
  * @returns the name of the backend chosen
  * @throws BackendError if it is unknown, not installed or does not start
  */
 export async function useBackend(name?: string): Promise<string> {
   const wanted = name ?? (tf.getBackend() || 'auto');
-  const chosen = wanted === 'auto' ? await bestBackend() : wanted;
-  if (!tf.engine().registryFactory[chosen]) {
-    const load = loaders[chosen];
+  if (wanted !== 'auto') return start(wanted);
+  for (const candidate of await bestFirst()) {
+    const started = await start(candidate).catch((error: unknown) => {
+      if (error instanceof BackendError) return undefined;
+      throw error;
+    });
+    if (started) return started;
+  }
+  return start('cpu');
+}
+
+async function start(name: string): Promise<string> {
+  if (!tf.engine().registryFactory[name]) {
+    const load = loaders[name];
     if (!load) {
       const known = new Set([...Object.keys(loaders), ...Object.keys(tf.engine().registryFactory)]);
-      throw new BackendError(`unknown backend '${chosen}'; known here: ${[...known].join(', ')}`);
+      throw new BackendError(`unknown backend '${name}'; known here: ${[...known].join(', ')}`);
     }
     await load();
   }
-  if (!(await tf.setBackend(chosen))) {
-    throw new BackendError(`the backend '${chosen}' does not start on this machine`);
+  if (!(await tf.setBackend(name))) {
+    throw new BackendError(`the backend '${name}' does not start on this machine`);
   }
-  if (chosen === 'cpu') greetQuietly();
-  return chosen;
+  if (name === 'cpu') greetQuietly();
+  return name;
 }
 
-async function bestBackend(): Promise<string> {
-  if (typeof process === 'undefined' || !process.versions?.node) return 'cpu';
+/** What 'auto' tries, in order, before 'cpu'. */
+async function bestFirst(): Promise<string[]> {
+  if (typeof process === 'undefined' || !process.versions?.node) return ['simd'];
   const { installedTensorflow } = await import('./tensorflow/load.js');
-  return installedTensorflow().some((entry) => entry.includes('tfjs-node-gpu'))
-    ? 'tensorflow'
-    : 'cpu';
+  const gpu = installedTensorflow().some((entry) => entry.includes('tfjs-node-gpu'));
+  return gpu ? ['tensorflow', 'simd'] : ['simd'];
 }
 
 async function loadCpu(): Promise<void> {

@@ -59,21 +59,18 @@ export class Tokenizer {
   static fromJson(json: unknown, config: unknown = {}, where = 'tokenizer.json'): Tokenizer {
     const values = asRecord(json);
     const options = asRecord(config);
-    if (!values || !Array.isArray(values.added_tokens ?? []) || !asRecord(values.model)) {
+    const model = asRecord(values?.model);
+    if (!values || !model) {
       throw new TokenizerError(`${where}: expected a tokenizer.json with a "model", found none`);
     }
-    checkModel(asRecord(values.model) ?? {}, where);
+    checkModel(model, where);
+    checkAddedTokens(values.added_tokens ?? [], where);
     if (!options) throw new TokenizerError(`${where}: the tokenizer's config is not an object`);
     const missing = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
     const complete = { ...missing, ...values, added_tokens: values.added_tokens ?? [] };
-    try {
+    return guarded(`${where}: not a tokenizer that can be used`, () => {
       return new Tokenizer(new HuggingFaceTokenizer(complete, options), complete, options);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new TokenizerError(`${where}: not a tokenizer that can be used: ${why}`, {
-        cause: error,
-      });
-    }
+    });
   }
 
   /**
@@ -111,7 +108,9 @@ export class Tokenizer {
    */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
     if (text === '') return [];
-    const { ids, tokens } = this.tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
+    const { ids, tokens } = guarded('the tokenizer cannot encode', () =>
+      this.tokenizer.encode(text, { add_special_tokens: addSpecialTokens }),
+    );
     const unknown = ids.findIndex((id: number | undefined) => id === undefined);
     if (unknown < 0) return ids;
     throw new TokenizerError(`the vocabulary has no token for ${JSON.stringify(tokens[unknown])}`);
@@ -136,7 +135,9 @@ export class Tokenizer {
     return windowStream((ids) => {
       const tokens = ids.filter(known);
       if (tokens.length === 0) return '';
-      return this.tokenizer.decode(tokens, { clean_up_tokenization_spaces: false });
+      return guarded('the tokenizer cannot decode', () =>
+        this.tokenizer.decode(tokens, { clean_up_tokenization_spaces: false }),
+      );
     });
   }
 
@@ -184,10 +185,37 @@ function checkModel({ type, vocab }: Record<string, unknown>, where: string): vo
   const ids = asRecord(vocab);
   if (!ids) throw new TokenizerError(`${where}: model.vocab: expected an object of token ids`);
   for (const [token, id] of Object.entries(ids)) {
-    if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_ID) continue;
+    if (isId(id)) continue;
     throw new TokenizerError(
       `${where}: model.vocab: ${JSON.stringify(token)}: expected an id, found ${JSON.stringify(id)}`,
     );
+  }
+}
+
+function checkAddedTokens(tokens: unknown, where: string): void {
+  const isList = Array.isArray(tokens);
+  const wrong = isList && tokens.findIndex((token) => !isAddedToken(asRecord(token) ?? {}));
+  if (wrong === -1) return;
+  throw new TokenizerError(
+    `${where}: added_tokens${isList ? `[${wrong}]` : ''}: expected an id and a content`,
+  );
+}
+
+function isAddedToken({ id, content }: Record<string, unknown>): boolean {
+  return isId(id) && typeof content === 'string' && content !== '';
+}
+
+function isId(id: unknown): boolean {
+  return typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_ID;
+}
+
+/** The library fails with plain TypeErrors on files that lack what it expects. */
+function guarded<T>(what: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new TokenizerError(`${what}: ${why}`, { cause: error });
   }
 }
 

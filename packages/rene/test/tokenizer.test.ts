@@ -6,6 +6,7 @@ import * as fc from 'fast-check';
 import { CheckpointError, TokenizerError } from '../src/errors.js';
 import { type DecodeStream, Tokenizer } from '../src/tokenizer.js';
 import { errorOf, shared } from './checkpoint/fixtures.js';
+import { tinyByteLevelJson, tinyMetaspaceJson } from './checkpoint/tiny_tokenizers.js';
 
 const OLMO = shared('tokenizers/olmo-dolma-v1_5.json');
 
@@ -20,66 +21,6 @@ const TEXTS = [
   'العربية עברית हिन्दी ไทย',
 ];
 
-/** A byte-level tokenizer with one token a byte, two merges and two special tokens. */
-function tinyByteLevel(): Tokenizer {
-  const letters = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i));
-  const others = Array.from({ length: 163 }, (_, i) => String.fromCodePoint(0xa1 + i));
-  const alphabet = [...letters, ...others].filter((c) => c !== '\u00ad');
-  const vocab = Object.fromEntries([...alphabet, 'th', 'the'].map((token, id) => [token, id]));
-  const size = Object.keys(vocab).length;
-  return Tokenizer.fromJson({
-    version: '1.0',
-    added_tokens: [
-      { id: size, content: '<|endoftext|>', special: true },
-      { id: size + 1, content: '<|padding|>', special: true },
-      { id: size + 2, content: '[été]', special: false },
-    ],
-    normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
-    post_processor: null,
-    decoder: { type: 'ByteLevel' },
-    model: { type: 'BPE', vocab, merges: ['t h', 'th e'] },
-  });
-}
-
-/** A tokenizer of another kind: words after a mark, bytes as <0x41>. */
-function tinyMetaspace(): Tokenizer {
-  const bytes = Array.from({ length: 256 }, (_, i) => hexToken(i));
-  const tokens = ['<unk>', ...bytes, '▁', 'a', 'b', '▁a', '▁ab'];
-  return Tokenizer.fromJson({
-    added_tokens: [{ id: 0, content: '<unk>', special: true }],
-    pre_tokenizer: null,
-    normalizer: {
-      type: 'Sequence',
-      normalizers: [
-        { type: 'Prepend', prepend: '▁' },
-        { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
-      ],
-    },
-    decoder: {
-      type: 'Sequence',
-      decoders: [
-        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
-        { type: 'ByteFallback' },
-        { type: 'Fuse' },
-        { type: 'Strip', content: ' ', start: 1, stop: 0 },
-      ],
-    },
-    model: {
-      type: 'BPE',
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      merges: ['▁ a', '▁a b'],
-      byte_fallback: true,
-      unk_token: '<unk>',
-      fuse_unk: true,
-    },
-  });
-}
-
-function hexToken(byte: number): string {
-  return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-}
-
 /** No half of a surrogate pair alone. */
 function isWellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
@@ -90,7 +31,7 @@ function streamed(stream: DecodeStream, ids: readonly number[]): string[] {
 }
 
 describe('Tokenizer', () => {
-  const tiny = tinyByteLevel();
+  const tiny = Tokenizer.fromJson(tinyByteLevelJson());
 
   it('encodes with merges and returns the text of its ids', () => {
     const ids = tiny.encode('then the');
@@ -136,7 +77,7 @@ describe('Tokenizer', () => {
   });
 
   it('streams other kinds of vocabulary as it decodes them', () => {
-    const other = tinyMetaspace();
+    const other = Tokenizer.fromJson(tinyMetaspaceJson());
     for (const text of ['ab a b', 'a 👍 é', '日本', 'ab👍👍ab']) {
       const ids = other.encode(text);
       expect(other.decode(ids), text).to.equal(text);

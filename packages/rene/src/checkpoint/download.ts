@@ -71,26 +71,33 @@ async function withRetries<T>(
   }
 }
 
-/** A GET of JSON, or a HEAD, whose redirects are not followed; with retries. @throws HubError */
-export function request<T>(
+type RetryOptions = RequestOptions & { maxTries?: number | undefined };
+
+/** A GET or HEAD with retries; the redirects of a HEAD are not followed. @throws HubError */
+export function request(
   url: string,
   method: 'GET' | 'HEAD',
-  options: RequestOptions & { maxTries?: number | undefined },
-  read: (response: Response) => Promise<T> | T,
-): Promise<T> {
-  const redirect = method === 'HEAD' ? 'manual' : 'follow';
-  const run = async () => {
-    const signal = AbortSignal.any([AbortSignal.timeout(STALL_MS), ...signalsOf(options)]);
-    const response = await tryFetch(url, { method, redirect, signal, headers: options.headers });
-    if (response.status < 400) return read(response);
-    await response.body?.cancel();
-    throw statusError(url, response);
-  };
+  options: RetryOptions,
+): Promise<Response> {
+  return withRetries(options, () => send(url, method, options), undefined, options.maxTries);
+}
+
+/** The JSON at a URL, undefined where it is none; with retries. @throws HubError */
+export function requestJson(url: string, options: RetryOptions): Promise<unknown> {
+  const run = async () => jsonOf(await send(url, 'GET', options));
   return withRetries(options, run, undefined, options.maxTries);
 }
 
-/** The JSON of an answer; undefined when it is none. */
-export async function jsonOf(response: Response): Promise<unknown> {
+async function send(url: string, method: 'GET' | 'HEAD', options: RequestOptions) {
+  const redirect = method === 'HEAD' ? 'manual' : 'follow';
+  const signal = AbortSignal.any([AbortSignal.timeout(STALL_MS), ...signalsOf(options)]);
+  const response = await tryFetch(url, { method, redirect, signal, headers: options.headers });
+  if (response.status < 400) return response;
+  await response.body?.cancel();
+  throw statusError(url, response);
+}
+
+async function jsonOf(response: Response): Promise<unknown> {
   const parts: Uint8Array[] = [];
   for await (const part of bodyOf(response.url, response)) parts.push(part);
   try {

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HubError } from '../errors.js';
-import { downloadFile, type ExpectedFile, jsonOf, request } from './download.js';
+import { downloadFile, type ExpectedFile, request, requestJson } from './download.js';
 import { hubCacheDir, hubHome, isCommit, RepoCache } from './hub_cache.js';
 import { fileExists } from './node_files.js';
 
@@ -174,7 +174,7 @@ async function hubClient(repo: string, options: HubOptions): Promise<HubClient> 
     ...shared,
     async list(revision, maxTries) {
       const url = `${endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}`;
-      return readListing(await request(url, 'GET', { ...shared, maxTries }, jsonOf), url);
+      return readListing(await requestJson(url, { ...shared, maxTries }), url);
     },
     async head(commit, name) {
       return headOf(`${endpoint}/${repo}/resolve/${commit}/${encodeURIComponent(name)}`, shared);
@@ -208,7 +208,7 @@ async function headOf(
 ): Promise<ExpectedFile> {
   let current = url;
   for (let hops = 0; hops < 5; hops++) {
-    const { headers, status } = await request(current, 'HEAD', options, (response) => response);
+    const { headers, status } = await request(current, 'HEAD', options);
     const location = headers.get('location');
     const linked = headers.get('x-linked-etag');
     // A renamed repository redirects within the hub; a large file to a storage server.

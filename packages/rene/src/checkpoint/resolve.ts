@@ -1,19 +1,27 @@
 // What a user calls a model — a folder, a hub id — to a folder that holds it.
+import { fileURLToPath } from 'node:url';
 import { CheckpointError, HubError, TokenizerError } from '../errors.js';
 import { downloadFromHub, type FileChoice, type HubOptions, isRepoId } from './hub.js';
 import { fileExists, folderExists, readJsonFile } from './node_files.js';
 
+/** The small model that comes with the package, by its name. */
+export const EMBEDDED_MODEL = 'rene-tiny';
+
+const embeddedFolder = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
+
 /**
  * The folder of a model: the one that is named, or the one into which it is downloaded.
  *
- * @param idOrDir a folder, or a hub id such as `cartesia-ai/Rene-v0.1-1.3b-pytorch`.
+ * @param idOrDir a folder, a hub id such as `cartesia-ai/Rene-v0.1-1.3b-pytorch`, or `rene-tiny`.
  * @throws CheckpointError when it is neither, HubError when it cannot be downloaded.
  */
 export async function resolveModel(idOrDir: string, options: HubOptions = {}): Promise<string> {
   if (await folderExists(idOrDir)) return idOrDir;
+  if (idOrDir === EMBEDDED_MODEL) return embeddedFolder;
   if (!isRepoId(idOrDir)) {
     throw new CheckpointError(
-      `${idOrDir}: no such folder, and no id of the Hugging Face hub (owner/name)`,
+      `${idOrDir}: no such folder, not '${EMBEDDED_MODEL}' (the model that is included), and no id of ` +
+        'the Hugging Face hub (owner/name)',
     );
   }
   return downloadFromHub(idOrDir, modelFiles, options);
@@ -30,6 +38,7 @@ export async function resolveTokenizer(
   options: HubOptions = {},
 ): Promise<string> {
   if (await fileExists(idOrPath)) return idOrPath;
+  if (idOrPath === EMBEDDED_MODEL) return `${embeddedFolder}/tokenizer.json`;
   const isFolder = await folderExists(idOrPath);
   if (!isFolder && !isRepoId(idOrPath)) {
     throw new TokenizerError(

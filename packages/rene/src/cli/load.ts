@@ -1,8 +1,7 @@
 // Finds and loads the model and the tokenizer that a verb was asked to use.
-import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { resolveModel } from '../checkpoint/resolve.js';
+import { EMBEDDED_MODEL, resolveModel } from '../checkpoint/resolve.js';
 import { TokenizerError } from '../errors.js';
 import { ReneLMHeadModel } from '../model.js';
 import { Tokenizer } from '../tokenizer.js';
@@ -35,12 +34,8 @@ export function addBackendOptions(command: Command): Command {
     );
 }
 
-/** The model folder that is included in the package. */
-const EMBEDDED = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
-
 /** The folder of a model, downloaded if need be. @throws CheckpointError, HubError */
-export async function modelFolder(model: string | undefined): Promise<string> {
-  if (model === undefined || model === 'rene-tiny') return EMBEDDED;
+export function modelFolder(model = EMBEDDED_MODEL): Promise<string> {
   return withProgressBar('{file} [{bar}] {percentage}% {eta_formatted} left', (update) =>
     resolveModel(model, {
       onProgress: ({ file, bytes, totalBytes }) => update(bytes, totalBytes, { file }),

@@ -9,6 +9,10 @@ interface Verb {
 }
 
 const verbs: Readonly<Record<string, Verb>> = {
+  bench: {
+    description: 'speed and memory of a model on this machine',
+    add: async (program) => (await import('./bench.js')).addBench(program),
+  },
   generate: {
     description: 'continue a text, from the command line or from stdin',
     add: async (program) => (await import('./generate.js')).addGenerate(program),

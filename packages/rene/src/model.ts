@@ -14,7 +14,9 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
+import type { HubOptions } from './checkpoint/hub.js';
 import { loadParameters } from './checkpoint/load_parameters.js';
+import { resolveModel } from './checkpoint/resolve.js';
 import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
 import { type ReneConfig, readConfig } from './config.js';
 import { ReneError } from './errors.js';
@@ -59,6 +61,9 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   /** The tfjs backend that holds the parameters. */
   readonly backend = tf.getBackend();
   private readonly backbone: Backbone;
+  private disposed = false;
+  /** What a state of this model looks like; made when the first one comes. */
+  private stateForm: readonly string[] | undefined;
 
   constructor(
     readonly config: ReneConfig,
@@ -71,11 +76,17 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 
   /**
-   * Loads a checkpoint folder: config.json and model.safetensors, whole or in shards.
+   * Loads a checkpoint: config.json and model.safetensors or pytorch_model.bin, whole or in shards.
    *
-   * @throws ConfigError, CheckpointError, BackendError
+   * @param idOrDir a folder, a hub id (downloaded once, into the cache shared with Python), or
+   *   'rene-tiny', the small model that is included
+   * @throws ConfigError, CheckpointError, HubError, BackendError
    */
-  static async fromPretrained(dir: string, options: ModelOptions = {}): Promise<ReneLMHeadModel> {
+  static async fromPretrained(
+    idOrDir: string,
+    { hub, ...options }: ModelOptions & { hub?: HubOptions } = {},
+  ): Promise<ReneLMHeadModel> {
+    const dir = await resolveModel(idOrDir, hub);
     const config = await readConfig(dir);
     const checkpoint = await openCheckpoint(dir);
     try {
@@ -140,23 +151,26 @@ export class ReneLMHeadModel implements tf.InferenceModel {
           hidden = advance(hidden, block.forward(hidden, state?.layers[i] ?? undefined));
           onHidden?.(String(i), hidden);
         });
+        // Where hidden states are not asked for, those without a logit need no norm either.
+        if (!onHidden) hidden = lastTokens(hidden, kept);
+        const normed = normF.forward(hidden);
+        onHidden?.('norm_f', normed);
+        const logits = packedMatMul(lastTokens(normed, kept), head, { bias: headBias });
         state?.advance(length);
+        return tf.reshape(logits, [batch, kept, this.config.paddedVocabSize]);
       } catch (error) {
         state?.invalidate();
         throw error;
       }
-      // Where hidden states are not asked for, those without a logit need no norm either.
-      if (!onHidden) hidden = lastTokens(hidden, kept);
-      const normed = normF.forward(hidden);
-      onHidden?.('norm_f', normed);
-      const logits = packedMatMul(lastTokens(normed, kept), head, { bias: headBias });
-      return tf.reshape(logits, [batch, kept, this.config.paddedVocabSize]);
     });
   }
 
   /** The state before the first token of a text. */
   initialState(batch = 1): RecurrentState {
     this.checkBackend();
+    if (!Number.isInteger(batch) || batch < 1) {
+      throw new InvalidArgumentError('batch', 'a whole number from 1', String(batch));
+    }
     return new RecurrentState(
       this.backbone.blocks.map(({ mixer }) => mixer.initialState(batch)),
       Array(batch).fill(0),
@@ -232,9 +246,11 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   dispose(): void {
     for (const { mixer } of this.backbone.blocks) mixer.dispose();
     disposeParameters(this.parameters);
+    this.disposed = true;
   }
 
   private checkBackend(): void {
+    if (this.disposed) throw new ReneError('this model was disposed: load it again');
     if (tf.getBackend() === this.backend) return;
     throw new ReneError(
       `this model was loaded on the backend '${this.backend}', and '${tf.getBackend()}' is in use: ` +
@@ -272,13 +288,12 @@ export class ReneLMHeadModel implements tf.InferenceModel {
 
   private checkState(state: RecurrentState, batch: number): void {
     state.check();
-    if (state.layers.length !== this.config.nLayer) {
-      throw new InvalidArgumentError(
-        'state',
-        `a state of this model (${this.config.nLayer} blocks)`,
-        `one of ${state.layers.length} blocks`,
-      );
+    if (this.stateForm === undefined) {
+      const own = this.initialState();
+      this.stateForm = own.form;
+      own.dispose();
     }
+    state.checkForm('state', this.stateForm);
     if (state.batch !== batch) {
       throw new InvalidArgumentError('ids', `${state.batch} rows, as the state has`, String(batch));
     }

@@ -14,6 +14,8 @@ import { GenerationError } from './errors.js';
  * of them moves on. Free it with dispose().
  */
 export class RecurrentState {
+  /** The sizes of each block's memory, as text. States of one form fit the same models. */
+  readonly form: readonly string[];
   private usable = true;
 
   /**
@@ -23,7 +25,9 @@ export class RecurrentState {
   constructor(
     readonly layers: readonly (LayerState | null)[],
     private seen: readonly number[],
-  ) {}
+  ) {
+    this.form = layers.map(formOf);
+  }
 
   /** Rows of the batch. */
   get batch(): number {
@@ -47,6 +51,9 @@ export class RecurrentState {
   /** A new state of these rows, in this order; a row may come more than once (beams, samples). */
   gather(rows: readonly number[]): RecurrentState {
     this.check();
+    if (rows.length === 0) {
+      throw new InvalidArgumentError('gather: rows', 'at least one row', 'none');
+    }
     for (const row of rows) {
       if (!Number.isInteger(row) || row < 0 || row >= this.batch) {
         throw new InvalidArgumentError('gather: rows', `rows below ${this.batch}`, String(row));
@@ -62,7 +69,10 @@ export class RecurrentState {
   static concat(states: readonly RecurrentState[]): RecurrentState {
     const [first] = states;
     if (!first) throw new InvalidArgumentError('concat: states', 'at least one', 'none');
-    for (const state of states) state.check();
+    for (const state of states) {
+      state.check();
+      state.checkForm('concat: states', first.form);
+    }
     const layers = first.layers.map((_, i) => concatLayers(states.map((s) => s.layers[i] ?? null)));
     return new RecurrentState(
       layers,
@@ -88,10 +98,29 @@ export class RecurrentState {
     );
   }
 
+  /** Throws InvalidArgumentError, naming the first block that differs, if it is of another form. */
+  checkForm(argument: string, form: readonly string[]): void {
+    const sizes = `a state of ${form.length} blocks`;
+    if (form.length !== this.form.length) {
+      throw new InvalidArgumentError(argument, sizes, `one of ${this.form.length}`);
+    }
+    const i = form.findIndex((block, index) => block !== this.form[index]);
+    if (i < 0) return;
+    throw new InvalidArgumentError(argument, `${form[i]} in block ${i}`, `${this.form[i]}`);
+  }
+
   dispose(): void {
     for (const layer of this.layers) layer?.dispose();
     this.usable = false;
   }
+}
+
+/** Without the batch and a ring's capacity, which differ between states of one model. */
+function formOf(layer: LayerState | null): string {
+  if (!layer) return 'nothing';
+  const free = layer instanceof AttentionState ? 2 : 1;
+  const tensors = Object.entries(layer.tensors());
+  return tensors.map(([name, t]) => `${name} [${t.shape.slice(free).join(', ')}]`).join(', ');
 }
 
 function concatLayers(layers: readonly (LayerState | null)[]): LayerState | null {

@@ -1,7 +1,7 @@
 // Questions to the strings and token ids that a model is asked about.
 import { EvaluationError } from './errors.js';
 import { rstrip } from './python_text.js';
-import type { Doc, Question, Task } from './task.js';
+import { type Doc, exampleSplit, type Question, type Task } from './task.js';
 
 /** One continuation to be scored after one context. */
 export interface TextRequest {
@@ -73,7 +73,7 @@ function fewshotText(task: Task, docs: readonly Doc[], count: number): string {
   if (docs.length < count) {
     throw new EvaluationError(
       `${task.name}: expected ${count} documents as examples (--num_fewshot), found ${docs.length}; ` +
-        `give them with --fewshot_docs FILE, or as ${task.dataset.fewshotSplit ?? 'fewshot'}.jsonl in --data-dir`,
+        `give them with --fewshot_docs FILE, or as ${exampleSplit(task.dataset) ?? 'fewshot'}.jsonl in --data-dir`,
     );
   }
   const shots = docs.slice(0, count).map((doc, i) => {

@@ -12,10 +12,22 @@ export interface DatasetLocation {
   path: string;
   /** The subset, e.g. 'ARC-Easy'; null where there is one only. */
   name: string | null;
-  /** The split that is evaluated. */
-  split: string;
-  /** The split that examples are taken from, the first ones first; null where there are none. */
-  fewshotSplit: string | null;
+  /** Names of the splits that there are. The test split is evaluated, else the validation split. */
+  training?: string;
+  validation?: string;
+  test?: string;
+  /** Where examples come from, the first ones first; the training split unless given. */
+  fewshot?: string;
+}
+
+/** The split that is evaluated. */
+export function evaluatedSplit({ test, validation }: DatasetLocation): string {
+  return test ?? validation ?? 'test';
+}
+
+/** The split that examples come from; undefined where there is none. */
+export function exampleSplit({ fewshot, training }: DatasetLocation): string | undefined {
+  return fewshot ?? training;
 }
 
 /** A document, read by its task. */
@@ -30,6 +42,15 @@ export interface Question {
   gold: number;
   /** The right answer as the harness logs it. */
   target: string;
+}
+
+/** How a task reads its documents, as the harness's results files say it. */
+export interface Templates {
+  docToText: string;
+  docToTarget: string;
+  docToChoice: string | readonly string[];
+  /** What would be looked for in training data; none unless given. */
+  decontamination?: string;
 }
 
 /** A multiple-choice task. */
@@ -49,7 +70,7 @@ export interface Task {
   /** @throws EvaluationError when the document lacks something. */
   question(doc: Doc): Question;
   /** The harness's description of the task, for the results file. */
-  templates: { docToText: string; docToTarget: string; docToChoice: string | readonly string[] };
+  templates: Templates;
 }
 
 /** The question that most tasks ask: one context, and a space before each choice. */

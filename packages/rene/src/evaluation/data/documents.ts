@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileExists } from '../../checkpoint/node_files.js';
 import { EvaluationError } from '../errors.js';
 import { readRecords } from '../jsonl.js';
-import { type Doc, isDoc, type Task } from '../task.js';
+import { type Doc, evaluatedSplit, exampleSplit, isDoc, type Task } from '../task.js';
 
 /** The documents to evaluate, and those that serve as examples. */
 export interface TaskDocs {
@@ -39,14 +39,15 @@ export function fileDocs(path: string, fewshotPath?: string): DocSource {
 export function folderDocs(dir: string): DocSource {
   return {
     async load(task, withExamples) {
-      const { split, fewshotSplit } = task.dataset;
+      const split = evaluatedSplit(task.dataset);
+      const fewshotSplit = exampleSplit(task.dataset);
       const path = await firstFile(dir, candidates(task, split, true));
       if (path === undefined) {
         const names = candidates(task, split, true).join(' or ');
         throw new EvaluationError(`${dir}: no documents of ${task.name}; expected ${names}`);
       }
       const examples =
-        withExamples && fewshotSplit !== null
+        withExamples && fewshotSplit !== undefined
           ? await firstFile(dir, candidates(task, fewshotSplit, false))
           : undefined;
       return fileDocs(path, examples).load(task, withExamples);

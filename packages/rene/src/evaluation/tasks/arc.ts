@@ -8,7 +8,13 @@ function arc(name: string, subset: string): Task {
   return {
     name,
     version: 1,
-    dataset: { path: 'allenai/ai2_arc', name: subset, split: 'test', fewshotSplit: 'train' },
+    dataset: {
+      path: 'allenai/ai2_arc',
+      name: subset,
+      training: 'train',
+      validation: 'validation',
+      test: 'test',
+    },
     metrics: ['acc', 'acc_norm'],
     description: '',
     numFewshot: 0,
@@ -22,6 +28,7 @@ function arc(name: string, subset: string): Task {
       docToText: 'Question: {{question}}\nAnswer:',
       docToTarget: '{{choices.label.index(answerKey)}}',
       docToChoice: '{{choices.text}}',
+      decontamination: 'Question: {{question}}\nAnswer:',
     },
   };
 }

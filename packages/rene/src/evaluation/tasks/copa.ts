@@ -8,7 +8,7 @@ const CONNECTORS: Readonly<Record<string, string>> = { cause: 'because', effect:
 export const copa: Task = {
   name: 'copa',
   version: 1,
-  dataset: { path: 'aps/super_glue', name: 'copa', split: 'validation', fewshotSplit: 'train' },
+  dataset: { path: 'aps/super_glue', name: 'copa', training: 'train', validation: 'validation' },
   metrics: ['acc'],
   description: '',
   numFewshot: 0,

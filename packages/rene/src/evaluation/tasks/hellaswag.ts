@@ -5,7 +5,7 @@ import { type Doc, integerOf, oneContext, type Task, textOf, textsOf } from '../
 export const hellaswag: Task = {
   name: 'hellaswag',
   version: 1,
-  dataset: { path: 'Rowan/hellaswag', name: null, split: 'validation', fewshotSplit: 'train' },
+  dataset: { path: 'Rowan/hellaswag', name: null, training: 'train', validation: 'validation' },
   metrics: ['acc', 'acc_norm'],
   description: '',
   numFewshot: 0,

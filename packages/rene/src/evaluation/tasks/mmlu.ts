@@ -31,7 +31,7 @@ function mmlu(subject: string): Task {
     name: `mmlu_${subject}`,
     alias: subject,
     version: 1,
-    dataset: { path: 'cais/mmlu', name: subject, split: 'test', fewshotSplit: 'dev' },
+    dataset: { path: 'cais/mmlu', name: subject, test: 'test', fewshot: 'dev' },
     metrics: ['acc'],
     description: `The following are multiple choice questions (with answers) about ${topic}.\n\n`,
     // The harness's default; the model card's column is measured with five.

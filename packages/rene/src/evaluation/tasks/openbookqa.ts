@@ -5,7 +5,13 @@ import { labelledChoices, oneContext, type Task, textOf } from '../task.js';
 export const openbookqa: Task = {
   name: 'openbookqa',
   version: 1,
-  dataset: { path: 'allenai/openbookqa', name: 'main', split: 'test', fewshotSplit: 'train' },
+  dataset: {
+    path: 'allenai/openbookqa',
+    name: 'main',
+    training: 'train',
+    validation: 'validation',
+    test: 'test',
+  },
   metrics: ['acc', 'acc_norm'],
   description: '',
   numFewshot: 0,
@@ -18,5 +24,6 @@ export const openbookqa: Task = {
     docToText: 'question_stem',
     docToTarget: '{{choices.label.index(answerKey.lstrip())}}',
     docToChoice: '{{choices.text}}',
+    decontamination: 'question_stem',
   },
 };

@@ -4,7 +4,7 @@ import { integerOf, oneContext, type Task, textOf } from '../task.js';
 export const piqa: Task = {
   name: 'piqa',
   version: 1,
-  dataset: { path: 'baber/piqa', name: null, split: 'validation', fewshotSplit: 'train' },
+  dataset: { path: 'baber/piqa', name: null, training: 'train', validation: 'validation' },
   metrics: ['acc', 'acc_norm'],
   description: '',
   numFewshot: 0,
@@ -17,5 +17,6 @@ export const piqa: Task = {
     docToText: 'Question: {{goal}}\nAnswer:',
     docToTarget: 'label',
     docToChoice: '{{[sol1, sol2]}}',
+    decontamination: 'goal',
   },
 };

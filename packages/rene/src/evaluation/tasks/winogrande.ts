@@ -9,8 +9,8 @@ export const winogrande: Task = {
   dataset: {
     path: 'allenai/winogrande',
     name: 'winogrande_xl',
-    split: 'validation',
-    fewshotSplit: 'train',
+    training: 'train',
+    validation: 'validation',
   },
   metrics: ['acc'],
   description: '',
@@ -37,5 +37,6 @@ export const winogrande: Task = {
     docToText: '{{sentence up to the blank, option1 or option2}}',
     docToTarget: '{{sentence after the blank}}',
     docToChoice: '{{[option1, option2], each after the sentence up to the blank}}',
+    decontamination: 'sentence',
   },
 };

@@ -1,0 +1,139 @@
+// The models that `rene eval` can measure: Rene, and by adapters servers and transformers.js.
+import { createHash } from 'node:crypto';
+import type { EvaluationModel } from '../evaluation/evaluation_model.js';
+import { modelHash } from '../evaluation/model_hash.js';
+import { ReneScorer } from '../evaluation/scoring/rene_scorer.js';
+import type { ReneLMHeadModel } from '../model.js';
+import { chosenDtype, type EvalOptions, type ModelChoice, type ModelKind } from './eval_options.js';
+import { loadModel, loadTokenizer, modelFolder } from './load.js';
+import { UsageError } from './report_error.js';
+
+export interface LoadedEvalModel {
+  model: EvaluationModel;
+  kind: ModelKind;
+  /** As tables and folders name it. */
+  name: string;
+  /** What its results are cached under. */
+  hash: string;
+  device: string;
+  batchSize: number | string;
+  /** More for the results file. */
+  modelInfo: Record<string, unknown>;
+  dispose(): void;
+}
+
+export function loadEvalModel(choice: ModelChoice, options: EvalOptions): Promise<LoadedEvalModel> {
+  switch (choice.kind) {
+    case 'rene_ssm':
+      return loadRene(choice, options);
+    case 'local-completions':
+      return loadServer(choice, options);
+    case 'transformers.js':
+      return loadTransformers(choice, options);
+  }
+}
+
+async function loadRene(
+  { kind, name, args }: ModelChoice,
+  options: EvalOptions,
+): Promise<LoadedEvalModel> {
+  const dir = await modelFolder(name);
+  const tokenizer = await loadTokenizer(dir, options.tokenizer ?? args.tokenizer);
+  const dtype = chosenDtype(options, args);
+  const backend = options.backend ?? args.backend ?? 'auto';
+  const model = await loadModel(dir, { backend, ...(dtype !== undefined && { dtype }) });
+  const scorer = new ReneScorer(model, tokenizer, {
+    batchSize: options.batch_size,
+    maxLength: maxLengthOf(options, args),
+  });
+  return {
+    model: scorer,
+    kind,
+    name: name ?? 'rene-tiny',
+    hash: await modelHash(dir, [model.backend, dtype ?? 'auto', options.tokenizer ?? '']),
+    device: model.backend,
+    batchSize: scorer.batchSize,
+    modelInfo: {
+      model_num_parameters: parameterCount(model),
+      model_dtype: dtype ?? 'auto',
+      model_revision: args.revision ?? 'main',
+      model_sha: '',
+    },
+    dispose: () => model.dispose(),
+  };
+}
+
+function parameterCount({ parameters }: ReneLMHeadModel): number {
+  let count = 0;
+  for (const { shape } of parameters.values()) count += shape.reduce((a, b) => a * b, 1);
+  return count;
+}
+
+async function loadServer(
+  { kind, name, args }: ModelChoice,
+  options: EvalOptions,
+): Promise<LoadedEvalModel> {
+  const { base_url: baseUrl } = args;
+  if (baseUrl === undefined || name === undefined) {
+    throw new UsageError(
+      'local-completions needs --model_args model=NAME,base_url=http://HOST/v1/completions',
+    );
+  }
+  const { CompletionsServer } = await import('../evaluation/adapters/completions_server.js');
+  const maxLength = maxLengthOf(options, args);
+  const tokenizer = options.tokenizer ?? args.tokenizer;
+  const model = await CompletionsServer.connect(baseUrl, {
+    model: name,
+    tokenizer: tokenizer === undefined ? undefined : await loadTokenizer(tokenizer, tokenizer),
+    batchSize: options.batch_size === 'auto' ? undefined : options.batch_size,
+    maxLength,
+    apiKey: process.env.OPENAI_API_KEY,
+    concurrency: args.num_concurrent === undefined ? undefined : Number(args.num_concurrent),
+  });
+  return {
+    model,
+    kind,
+    name,
+    hash: hashOf(kind, baseUrl, name, tokenizer ?? ''),
+    device: baseUrl,
+    batchSize: options.batch_size,
+    modelInfo: {},
+    dispose: () => {},
+  };
+}
+
+async function loadTransformers(
+  { kind, name, args }: ModelChoice,
+  options: EvalOptions,
+): Promise<LoadedEvalModel> {
+  if (name === undefined) throw new UsageError('transformers.js needs --model_args pretrained=ID');
+  const { TransformersModel } = await import('../evaluation/adapters/transformers_js.js');
+  const model = await TransformersModel.load(name, {
+    dtype: args.dtype,
+    device: args.device,
+    maxLength: options.max_length,
+    batchSize: options.batch_size === 'auto' ? undefined : options.batch_size,
+  });
+  return {
+    model,
+    kind,
+    name,
+    hash: hashOf(kind, name, args.dtype ?? '', args.revision ?? ''),
+    device: args.device ?? 'cpu',
+    batchSize: options.batch_size,
+    modelInfo: { model_dtype: args.dtype ?? 'auto' },
+    dispose: () => model.dispose(),
+  };
+}
+
+/** A model whose weights cannot be read is known by its names. */
+function hashOf(...names: readonly string[]): string {
+  return createHash('sha256').update(names.join('\0')).digest('hex').slice(0, 32);
+}
+
+/** @throws UsageError */
+function maxLengthOf({ max_length }: EvalOptions, args: ModelChoice['args']): number | undefined {
+  const value = max_length ?? (args.max_length === undefined ? undefined : Number(args.max_length));
+  if (value === undefined || (Number.isInteger(value) && value >= 1)) return value;
+  throw new UsageError(`max_length: expected a whole number from 1, found ${args.max_length}`);
+}

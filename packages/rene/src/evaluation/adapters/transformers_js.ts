@@ -1,0 +1,151 @@
+// Adapter: models of @huggingface/transformers (transformers.js), which the user installs.
+import { EvaluationError } from '../errors.js';
+import type { EvaluationModel, ScoreOptions } from '../evaluation_model.js';
+import type { Loglikelihood } from '../metrics.js';
+import { checkRequest, type TokenRequest, truncateRequest } from '../requests.js';
+
+/** What is used of the library. Its own types are not at hand: it is no dependency of ours. */
+export interface TransformersLibrary {
+  AutoTokenizer: { from_pretrained(id: string): Promise<TransformersTokenizer> };
+  AutoModelForCausalLM: {
+    from_pretrained(id: string, options: object): Promise<TransformersNetwork>;
+  };
+  Tensor: new (type: string, data: BigInt64Array, dims: number[]) => unknown;
+}
+
+export interface TransformersTokenizer {
+  encode(text: string, options: { add_special_tokens: boolean }): number[];
+  bos_token_id?: number | null;
+  eos_token_id?: number | null;
+}
+
+export interface TransformersNetwork {
+  (inputs: object): Promise<{ logits: { data: ArrayLike<number>; dims: number[] } }>;
+  config?: { max_position_embeddings?: number };
+  dispose?(): Promise<unknown>;
+}
+
+export interface TransformersOptions {
+  /** As the library calls it, e.g. 'q8' or 'fp32'. */
+  dtype?: string | undefined;
+  /** As the library calls it, e.g. 'cpu' or 'webgpu'. */
+  device?: string | undefined;
+  maxLength?: number | undefined;
+  /** Texts of a forward. Default 1. */
+  batchSize?: number | undefined;
+}
+
+export class TransformersModel implements EvaluationModel {
+  readonly maxLength: number;
+  readonly prefixTokenId: number;
+
+  constructor(
+    private readonly library: Pick<TransformersLibrary, 'Tensor'>,
+    private readonly tokenizer: TransformersTokenizer,
+    private readonly network: TransformersNetwork,
+    private readonly options: TransformersOptions = {},
+  ) {
+    this.maxLength = options.maxLength ?? network.config?.max_position_embeddings ?? 2048;
+    this.prefixTokenId = tokenizer.bos_token_id ?? tokenizer.eos_token_id ?? 0;
+  }
+
+  /** @throws EvaluationError when the library is not installed */
+  static async load(id: string, options: TransformersOptions): Promise<TransformersModel> {
+    // A name that the compiler does not follow: the package is the user's choice.
+    const name: string = '@huggingface/transformers';
+    const library: TransformersLibrary = await import(name).catch((error: unknown) => {
+      throw new EvaluationError(
+        'transformers.js is not installed: npm install @huggingface/transformers',
+        { cause: error },
+      );
+    });
+    const { dtype, device } = options;
+    const tokenizer = await library.AutoTokenizer.from_pretrained(id);
+    const network = await library.AutoModelForCausalLM.from_pretrained(id, { dtype, device });
+    return new TransformersModel(library, tokenizer, network, options);
+  }
+
+  tokenize(text: string): number[] {
+    return this.tokenizer.encode(text, { add_special_tokens: false });
+  }
+
+  async loglikelihoods(
+    requests: readonly TokenRequest[],
+    { onResult, onProgress, signal }: ScoreOptions = {},
+  ): Promise<Loglikelihood[]> {
+    const results = new Map<number, Loglikelihood>();
+    const texts = requests.map((request, index) => {
+      checkRequest(request);
+      return { index, ...truncateRequest(request, this.maxLength) };
+    });
+    texts.sort((a, b) => b.ids.length - a.ids.length);
+    const { batchSize = 1 } = this.options;
+    for (let i = 0; i < texts.length; i += batchSize) {
+      signal?.throwIfAborted();
+      const batch = texts.slice(i, i + batchSize);
+      for (const [index, result] of await this.score(batch)) {
+        results.set(index, result);
+        onResult?.(index, result);
+      }
+      onProgress?.(results.size / texts.length);
+    }
+    return requests.map((_, i) => results.get(i) ?? { loglikelihood: Number.NaN, isGreedy: false });
+  }
+
+  async dispose(): Promise<void> {
+    await this.network.dispose?.();
+  }
+
+  private async score(
+    batch: readonly { index: number; ids: number[]; scored: number }[],
+  ): Promise<[number, Loglikelihood][]> {
+    // The last token is predicted only. Shorter texts are filled up at their end, and masked there.
+    const length = Math.max(...batch.map(({ ids }) => ids.length - 1));
+    const dims = [batch.length, length];
+    const at = (fill: (ids: number[], place: number) => number) =>
+      BigInt64Array.from(
+        batch.flatMap(({ ids }) => Array.from({ length }, (_, place) => BigInt(fill(ids, place)))),
+      );
+    const { Tensor } = this.library;
+    const inputs = {
+      input_ids: new Tensor(
+        'int64',
+        at((ids, p) => (p < ids.length - 1 ? (ids[p] ?? 0) : 0)),
+        dims,
+      ),
+      attention_mask: new Tensor(
+        'int64',
+        at((ids, p) => (p < ids.length - 1 ? 1 : 0)),
+        dims,
+      ),
+    };
+    const { logits } = await this.network(inputs);
+    const vocab = logits.dims[2] ?? 0;
+    return batch.map(({ index, ids, scored }, row) => {
+      let loglikelihood = 0;
+      let isGreedy = true;
+      for (let place = ids.length - 1 - scored; place < ids.length - 1; place++) {
+        const start = (row * length + place) * vocab;
+        const found = logProb(logits.data, start, vocab, ids[place + 1] ?? 0);
+        loglikelihood += found.value;
+        isGreedy &&= found.isGreedy;
+      }
+      return [index, { loglikelihood, isGreedy }];
+    });
+  }
+}
+
+function logProb(logits: ArrayLike<number>, start: number, vocab: number, id: number) {
+  let max = Number.NEGATIVE_INFINITY;
+  let best = 0;
+  for (let i = 0; i < vocab; i++) {
+    const logit = logits[start + i] ?? Number.NaN;
+    if (logit <= max) continue;
+    max = logit;
+    best = i;
+  }
+  let sum = 0;
+  for (let i = 0; i < vocab; i++) sum += Math.exp((logits[start + i] ?? 0) - max);
+  const value = (logits[start + id] ?? Number.NaN) - max - Math.log(sum);
+  return { value, isGreedy: best === id };
+}

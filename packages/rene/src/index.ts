@@ -14,14 +14,16 @@ export * from './errors.js';
 export { GenerationAbortedError } from './generation/abort.js';
 export type { TokenLogProb } from './generation/choose.js';
 export type { GenerateResult } from './generation/generate.js';
-export type { FinishReason, GenerationModel } from './generation/loop.js';
+export type { FinishReason } from './generation/loop.js';
+export type { GenerationModel } from './generation/model_calls.js';
 export type {
   GenerateOptions,
-  GenerationProgress,
   LogitsProcessor,
   SamplingOptions,
   StreamOptions,
 } from './generation/options.js';
+export type { PrefillOptions } from './generation/prefill.js';
+export type { GenerationProgress, ProgressOptions } from './generation/progress.js';
 export { streamText, type TextTokenizer } from './generation/stream_text.js';
 export { type ForwardOptions, type ModelOptions, ReneLMHeadModel } from './model.js';
 export { RecurrentState } from './state.js';

@@ -22,6 +22,7 @@ import { type ReneConfig, readConfig } from './config.js';
 import { ReneError } from './errors.js';
 import { type GenerateResult, generate } from './generation/generate.js';
 import type { GenerateOptions, StreamOptions } from './generation/options.js';
+import { type PrefillOptions, prefill } from './generation/prefill.js';
 import { stream } from './generation/stream.js';
 import { RecurrentState } from './state.js';
 import { summarize } from './summary.js';
@@ -203,6 +204,21 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   ): AsyncGenerator<number, GenerateResult, void> {
     this.checkBackend();
     return stream(this, ids, options);
+  }
+
+  /**
+   * Reads a prompt, or several of any lengths, for `generate(more, { state })` to continue from as
+   * often as one likes.
+   *
+   * @returns the state after it, a row a prompt; the caller disposes it
+   * @throws InvalidArgumentError, GenerationAbortedError
+   */
+  async prefill(
+    ids: readonly number[] | readonly (readonly number[])[],
+    options?: PrefillOptions,
+  ): Promise<RecurrentState> {
+    this.checkBackend();
+    return prefill(this, ids, options);
   }
 
   /** tf.InferenceModel: input_ids int32 (B, L) to logits (B, L, paddedVocabSize). */

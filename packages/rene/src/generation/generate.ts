@@ -1,13 +1,8 @@
 // generate: whole sequences for one prompt or several.
 import { RecurrentState } from '../state.js';
 import type { TokenLogProb } from './choose.js';
-import {
-  type FinishReason,
-  type GenerationModel,
-  generationLoop,
-  makeRows,
-  type Row,
-} from './loop.js';
+import { type FinishReason, generationLoop, makeRows, type Row } from './loop.js';
+import type { GenerationModel } from './model_calls.js';
 import { type GenerateOptions, resolveOptions, type Settings } from './options.js';
 
 export interface GenerateResult {

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '@rene-js/layers';
 import type { ReneConfig } from '../config.js';
 import type { RecurrentState } from '../state.js';
 import type { Tokenizer } from '../tokenizer.js';
+import type { ProgressOptions } from './progress.js';
 import type { Filters } from './token_distribution.js';
 
 /**
@@ -13,15 +14,6 @@ import type { Filters } from './token_distribution.js';
  * @param sequence the row's prompt and new tokens so far
  */
 export type LogitsProcessor = (scores: Float64Array, sequence: readonly number[]) => void;
-
-/** How far a generation is. */
-export interface GenerationProgress {
-  /** Prompt tokens that the model has seen, of all rows together, and how many there are. */
-  readonly promptTokens: number;
-  readonly promptLength: number;
-  /** New tokens of each sequence so far; of the longest where some have ended. */
-  readonly newTokens: number;
-}
 
 /** How the next token is chosen: greedily, unless one of temperature, topK, topP, minP, seed is given. */
 export interface SamplingOptions {
@@ -37,7 +29,7 @@ export interface SamplingOptions {
   seed?: number | string | undefined;
 }
 
-export interface StreamOptions extends SamplingOptions {
+export interface StreamOptions extends SamplingOptions, ProgressOptions {
   /** Most tokens of a sequence, its prompt counted. */
   maxLength?: number | undefined;
   /** Most new tokens. 128 where maxLength is not given either; where both are, the first to come. */
@@ -60,10 +52,6 @@ export interface StreamOptions extends SamplingOptions {
   logitsProcessor?: LogitsProcessor | readonly LogitsProcessor[] | undefined;
   /** The prompt goes on where this state is. It is left as it is. */
   state?: RecurrentState | undefined;
-  /** Ends the generation with a GenerationAbortedError, between tokens or parts of the prompt. */
-  signal?: AbortSignal | undefined;
-  /** Called after each part of a prompt and each token. */
-  onProgress?: ((progress: GenerationProgress) => void) | undefined;
 }
 
 export interface GenerateOptions extends StreamOptions {
@@ -98,7 +86,7 @@ export interface Settings {
   readonly state: RecurrentState | undefined;
   readonly returnState: boolean;
   readonly signal: AbortSignal | undefined;
-  readonly onProgress: ((progress: GenerationProgress) => void) | undefined;
+  readonly onProgress: ProgressOptions['onProgress'];
   /** Ids from here on are never chosen. */
   readonly vocabSize: number;
   /** The reference's way: rows end together, when all emit the end of text in one step. */

@@ -1,6 +1,7 @@
 // The originals' generate(), to the letter: for checking ids against theirs, not for users.
 
-import { type GenerationModel, generationLoop, makeRows } from './loop.js';
+import { generationLoop, makeRows } from './loop.js';
+import type { GenerationModel } from './model_calls.js';
 import { resolveOptions } from './options.js';
 
 /** Arguments as generate.json spells them. */

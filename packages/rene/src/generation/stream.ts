@@ -1,7 +1,8 @@
 // stream: the tokens of one sequence as they come.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { collect, type GenerateResult } from './generate.js';
-import { type GenerationModel, generationLoop, makeRows, type Row } from './loop.js';
+import { generationLoop, makeRows, type Row } from './loop.js';
+import type { GenerationModel } from './model_calls.js';
 import { resolveOptions, type Settings, type StreamOptions } from './options.js';
 
 /**

@@ -2,7 +2,8 @@
 import { InvalidArgumentError } from '@rene-js/layers';
 import type { Tokenizer } from '../tokenizer.js';
 import { collect, type GenerateResult } from './generate.js';
-import { type GenerationModel, generationLoop } from './loop.js';
+import { generationLoop } from './loop.js';
+import type { GenerationModel } from './model_calls.js';
 import type { StreamOptions } from './options.js';
 import { StopStringFilter } from './stopping.js';
 import { startRow } from './stream.js';

@@ -1,6 +1,7 @@
 // Argument checks of the public ops: every error names the argument, what it should be, what it is.
 import type * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
+import type { PackedWeight } from '../weights/packed_weight.js';
 
 /** An axis: a fixed size, a name to be bound at first sight, or null for anything. */
 export type Axis = number | string | null;
@@ -80,4 +81,16 @@ export function checkLastAxis(argument: string, tensor: tf.Tensor, size: number)
   if (tensor.shape.at(-1) !== size) {
     throw new InvalidArgumentError(argument, `shape [..., ${size}]`, shapeText(tensor.shape));
   }
+}
+
+/** Throws InvalidArgumentError unless the packed weight is of shape (outFeatures, inFeatures). */
+export function checkWeight(
+  argument: string,
+  { shape }: PackedWeight,
+  outFeatures: number,
+  inFeatures: number,
+): void {
+  if (shape[0] === outFeatures && shape[1] === inFeatures) return;
+  const expected = `shape ${shapeText([outFeatures, inFeatures])}`;
+  throw new InvalidArgumentError(argument, expected, shapeText(shape));
 }

@@ -8,7 +8,7 @@ import {
   packedWeightAttrs,
   packedWeightInputs,
 } from '../weights/packed_weight.js';
-import { checkLastAxis, ShapeChecker } from './checks.js';
+import { checkLastAxis, checkWeight, ShapeChecker } from './checks.js';
 
 export interface GatedMLPWeights {
   /** (hidden, dModel) */
@@ -45,8 +45,7 @@ export function gatedMLP(
   { activation = 'silu', eps = 1e-5, residual }: GatedMLPOptions = {},
 ): tf.Tensor {
   const { inProj, gateProj, outProj, ...tensors } = weights;
-  checkLastAxis('gatedMLP: x', x, inProj.shape[1]);
-  if (residual) new ShapeChecker('gatedMLP').check('residual', residual, x.shape);
+  checkShapes(x, weights, residual);
   const inputs: GatedMLPInputs = {
     x,
     ...packedWeightInputs('inProj', inProj),
@@ -63,4 +62,24 @@ export function gatedMLP(
     eps,
   };
   return isTapeOpen() ? decomposeGatedMLP(inputs, attrs) : runKernel1('GatedMLP', inputs, attrs);
+}
+
+/** All of them: a fused kernel reads memory by these sizes. */
+function checkShapes(
+  x: tf.Tensor,
+  weights: GatedMLPWeights,
+  residual: tf.Tensor | undefined,
+): void {
+  const { inProj, gateProj, outProj, inProjBias, gateProjBias, outProjBias, normWeight } = weights;
+  const [hidden, inFeatures] = inProj.shape;
+  const [outFeatures] = outProj.shape;
+  checkLastAxis('gatedMLP: x', x, inFeatures);
+  checkWeight('gatedMLP: outProj', outProj, outFeatures, hidden);
+  const shapes = new ShapeChecker('gatedMLP');
+  if (gateProj) checkWeight('gatedMLP: gateProj', gateProj, hidden, inFeatures);
+  if (inProjBias) shapes.check('inProjBias', inProjBias, [hidden]);
+  if (gateProjBias) shapes.check('gateProjBias', gateProjBias, [hidden]);
+  if (normWeight) shapes.check('normWeight', normWeight, [hidden]);
+  if (outProjBias) shapes.check('outProjBias', outProjBias, [outFeatures]);
+  if (residual) shapes.check('residual', residual, [...x.shape.slice(0, -1), outFeatures]);
 }

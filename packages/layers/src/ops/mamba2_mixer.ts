@@ -8,7 +8,7 @@ import {
   packedWeightAttrs,
   packedWeightInputs,
 } from '../weights/packed_weight.js';
-import { checkLastAxis, ShapeChecker } from './checks.js';
+import { checkWeight, ShapeChecker } from './checks.js';
 
 /** The weights of a mixer. convDim = dSsm + 2 nGroups dState, H = dSsm / headDim. */
 export interface Mamba2MixerWeights {
@@ -49,8 +49,7 @@ export function mamba2Mixer(
   residual?: tf.Tensor,
 ): { y: tf.Tensor; convState?: tf.Tensor; ssmState?: tf.Tensor } {
   const { inProj, outProj, ...tensors } = weights;
-  checkLastAxis('mamba2Mixer: x', x, inProj.shape[1]);
-  if (residual) new ShapeChecker('mamba2Mixer').check('residual', residual, x.shape);
+  checkShapes(x, weights, sizes, state, residual);
   const inputs: Mamba2MixerInputs = {
     x,
     ...packedWeightInputs('inProj', inProj),
@@ -70,4 +69,37 @@ export function mamba2Mixer(
     : runKernel('Mamba2Mixer', inputs, attrs);
   const y = output(outputs, 0);
   return state ? { y, convState: output(outputs, 1), ssmState: output(outputs, 2) } : { y };
+}
+
+/** All of them: a fused kernel reads memory by these sizes. */
+function checkShapes(
+  x: tf.Tensor,
+  weights: Mamba2MixerWeights,
+  { dSsm, dInner, headDim, dState, nGroups }: Mamba2MixerSizes,
+  state: { convState: tf.Tensor; ssmState: tf.Tensor } | undefined,
+  residual: tf.Tensor | undefined,
+): void {
+  const heads = dSsm / headDim;
+  const convDim = dSsm + 2 * nGroups * dState;
+  const projection = 2 * (dInner - dSsm) + dSsm + convDim + heads;
+  const { inProj, outProj, D, normWeight } = weights;
+  const [outFeatures, inFeatures] = [outProj.shape[0], inProj.shape[1]];
+  const shapes = new ShapeChecker('mamba2Mixer');
+  shapes.check('x', x, ['B', 'L', inFeatures]);
+  checkWeight('mamba2Mixer: inProj', inProj, projection, inFeatures);
+  checkWeight('mamba2Mixer: outProj', outProj, outFeatures, dInner);
+  shapes.check('convWeight', weights.convWeight, [convDim, 'W']);
+  shapes.check('dtBias', weights.dtBias, [heads]);
+  shapes.check('A', weights.A, [heads]);
+  shapes.check('D', D, D.rank === 1 ? [heads] : [heads, headDim]);
+  const { inProjBias, convBias, outProjBias } = weights;
+  if (inProjBias) shapes.check('inProjBias', inProjBias, [projection]);
+  if (convBias) shapes.check('convBias', convBias, [convDim]);
+  if (normWeight) shapes.check('normWeight', normWeight, [dSsm]);
+  if (outProjBias) shapes.check('outProjBias', outProjBias, [outFeatures]);
+  if (state) {
+    shapes.check('convState', state.convState, ['B', 'W', convDim]);
+    shapes.check('ssmState', state.ssmState, ['B', heads, headDim, dState]);
+  }
+  if (residual) shapes.check('residual', residual, ['B', 'L', outFeatures]);
 }

@@ -62,25 +62,26 @@ export function slidingWindowAttention(
   shapes.check('ring.k', ring.k, ['B', 'C', 'Hkv', 'P']);
   shapes.check('ring.v', ring.v, ['B', 'C', 'Hkv', 'P']);
   checkPositions(ring.positions, shapes.size('B'));
+  checkCapacity(shapes.size('C'), attrs.window, Math.max(...ring.positions));
   const length = shapes.size('L');
   const positions = [...ring.positions];
   const needed = Math.min(attrs.window, Math.max(...positions) + length);
   const [ringK, ringV] = ringOfCapacity(ring, needed, attrs.window);
-  const outputs = runKernel(
-    'SlidingWindowAttention',
-    { q, k, v, ringK, ringV },
-    { ...attrs, positions },
-  );
-  // A grown copy of the ring is ours to free; the caller's own ring is the caller's.
-  if (ringK !== ring.k) tf.dispose([ringK, ringV]);
-  return {
-    y: output(outputs, 0),
-    ring: {
-      k: output(outputs, 1),
-      v: output(outputs, 2),
-      positions: positions.map((p) => p + length),
-    },
-  };
+  try {
+    const inputs = { q, k, v, ringK, ringV };
+    const outputs = runKernel('SlidingWindowAttention', inputs, { ...attrs, positions });
+    return {
+      y: output(outputs, 0),
+      ring: {
+        k: output(outputs, 1),
+        v: output(outputs, 2),
+        positions: positions.map((p) => p + length),
+      },
+    };
+  } finally {
+    // A grown copy of the ring is ours to free; the caller's own ring is the caller's.
+    if (ringK !== ring.k) tf.dispose([ringK, ringV]);
+  }
 }
 
 function checkPositions(positions: readonly number[], batch: number): void {
@@ -92,6 +93,14 @@ function checkPositions(positions: readonly number[], batch: number): void {
     );
   }
   for (const p of positions) checkInteger('slidingWindowAttention: ring.positions', p, 0);
+}
+
+/** More slots than the window would be attended to; fewer than it has seen would have lost tokens. */
+function checkCapacity(capacity: number, window: number, seen: number): void {
+  const least = Math.max(1, Math.min(window, seen));
+  if (capacity >= least && capacity <= window) return;
+  const expected = `from ${least} to ${window} slots (window ${window}, ${seen} tokens seen)`;
+  throw new InvalidArgumentError('slidingWindowAttention: ring.k', expected, String(capacity));
 }
 
 /**

@@ -1,0 +1,142 @@
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { StopStringFilter, StopStringWatcher } from '../../src/generation/stopping.js';
+import { streamText } from '../../src/generation/stream_text.js';
+import { ReneLMHeadModel } from '../../src/model.js';
+import { Tokenizer } from '../../src/tokenizer.js';
+import { leavesNothing, rejection } from './models.js';
+
+const tiny = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
+
+describe('streamText', () => {
+  let model: ReneLMHeadModel;
+  let tokenizer: Tokenizer;
+  before(async () => {
+    model = await ReneLMHeadModel.fromPretrained(tiny, { backend: 'cpu', dtype: 'f32' });
+    tokenizer = await Tokenizer.fromPretrained(tiny);
+  });
+  after(() => model.dispose());
+
+  /** Makes the model say a text, then the end of text. */
+  function saying(text: string, prompt: string) {
+    const ids = [...tokenizer.encode(text), tokenizer.eosTokenId ?? -1];
+    const start = tokenizer.encode(prompt).length;
+    const logitsProcessor = (scores: Float64Array, sequence: readonly number[]) => {
+      scores.fill(Number.NEGATIVE_INFINITY);
+      scores[ids[sequence.length - start] ?? 0] = 0;
+    };
+    return { logitsProcessor, maxNewTokens: ids.length + 5 };
+  }
+
+  async function read(pieces: AsyncGenerator<string, { finishReasons: string[] }>) {
+    const found: string[] = [];
+    for (;;) {
+      const next = await pieces.next();
+      if (next.done) return { pieces: found, finishReason: next.value.finishReasons[0] };
+      found.push(next.value);
+    }
+  }
+
+  it('gives whole characters only, as each is complete, and no special token', async () => {
+    const text = ' a🦙é漢字\u0301 e\u0308 end';
+    const { pieces, finishReason } = await leavesNothing(() =>
+      read(streamText(model, tokenizer, 'Say', saying(text, 'Say'))),
+    );
+    // The tokenizer composes what can be composed (NFC).
+    expect(pieces.join('')).to.equal(text.normalize('NFC'));
+    expect(finishReason).to.equal('eos');
+    expect(pieces).to.include('🦙');
+    for (const piece of pieces) expect(piece).not.to.match(/\uFFFD|[\uD800-\uDBFF]$/);
+  });
+
+  it('shows bytes that never become a character at the end', async () => {
+    const llama = tokenizer.encode('🦙').slice(0, -1);
+    const logitsProcessor = (scores: Float64Array, sequence: readonly number[]) => {
+      scores.fill(Number.NEGATIVE_INFINITY);
+      scores[llama[sequence.length - 1] ?? tokenizer.eosTokenId ?? 0] = 0;
+    };
+    const [first = ''] = [...'xyz'].filter((letter) => tokenizer.encode(letter).length === 1);
+    const { pieces } = await read(streamText(model, tokenizer, first, { logitsProcessor }));
+    expect(pieces).to.deep.equal(['\uFFFD']);
+  });
+
+  it('ends before a stop string, whatever tokens it is made of', async () => {
+    const text = ' one two\n\nthree four';
+    const { pieces, finishReason } = await leavesNothing(() =>
+      read(
+        streamText(model, tokenizer, 'Say', {
+          ...saying(text, 'Say'),
+          stopStrings: ['o\n\nth', 'x'],
+        }),
+      ),
+    );
+    expect(pieces.join('')).to.equal(' one tw');
+    expect(finishReason).to.equal('stop');
+    const { sequences, finishReasons } = await model.generate(tokenizer.encode('Say'), {
+      ...saying(text, 'Say'),
+      stopStrings: 'o\n\nth',
+      tokenizer,
+    });
+    expect(finishReasons).to.deep.equal(['stop']);
+    expect(tokenizer.decode(sequences[0] ?? [])).to.match(/^Say one two\n\nth/);
+    expect(sequences[0]?.length).to.be.lessThan(tokenizer.encode(`Say${text}`).length);
+  });
+
+  it('leaves nothing when its reader leaves, and refuses an empty prompt', async () => {
+    await leavesNothing(async () => {
+      for await (const _ of streamText(model, tokenizer, 'A lake is', { maxNewTokens: 9 })) break;
+    });
+    const error = await rejection(streamText(model, tokenizer, '').next());
+    expect(error.message).to.equal("prompt: expected some text, found ''");
+  });
+});
+
+describe('stop strings', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 24 });
+  const stop = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 4 });
+  const cases = fc.tuple(
+    fc.array(text, { maxLength: 8 }),
+    fc.array(stop, { minLength: 1, maxLength: 3 }),
+  );
+
+  it('filter passes the text before the first, however it is cut, and holds back no more than it must', () => {
+    fc.assert(
+      fc.property(cases, ([pieces, stops]) => {
+        const whole = pieces.join('');
+        const ends = stops.map((s) => whole.indexOf(s)).filter((at) => at >= 0);
+        const filter = new StopStringFilter(stops);
+        let passed = '';
+        let pushed = '';
+        for (const piece of pieces) {
+          passed += filter.push(piece);
+          pushed += piece;
+          if (filter.stopped) break;
+          const held = pushed.slice(passed.length);
+          if (held !== '') expect(stops.some((s) => s.startsWith(held))).to.equal(true);
+        }
+        passed += filter.end();
+        // A stop string that begins later may be complete sooner.
+        if (ends.length === 0) expect(passed).to.equal(whole);
+        else expect(stops.some((s) => pushed.slice(passed.length).startsWith(s))).to.equal(true);
+      }),
+    );
+  });
+
+  it('watcher sees one as soon as it is complete', () => {
+    fc.assert(
+      fc.property(cases, ([pieces, stops]) => {
+        const watcher = new StopStringWatcher(stops, {
+          decodeStream: () => ({ push: (id) => pieces[id] ?? '', end: () => '' }),
+        });
+        let seen = '';
+        for (let id = 0; id < pieces.length; id++) {
+          seen += pieces[id];
+          const expected = stops.some((s) => seen.includes(s));
+          expect(watcher.push(id)).to.equal(expected);
+          if (expected) return;
+        }
+      }),
+    );
+  });
+});

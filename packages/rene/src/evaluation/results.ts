@@ -154,7 +154,11 @@ function taskConfig({ task, numFewshot }: TaskResult): Json {
     fewshot_config: {
       sampler: dataset.fewshot !== undefined || numFewshot > 0 ? 'first_n' : 'default',
       split: dataset.fewshot ?? (numFewshot > 0 ? exampleSplit(dataset) : null),
+      process_docs: null,
+      fewshot_indices: null,
+      samples: null,
       ...reading,
+      gen_prefix: null,
       ...delimiters,
     },
     num_fewshot: numFewshot,

@@ -2,6 +2,7 @@
 export { AdamW, type AdamWOptions } from './adamw.js';
 export { type BpeOptions, type BpeVocabulary, tokenizerJson, trainBpe } from './bpe_trainer.js';
 export { type Evaluation, evaluate } from './evaluate.js';
+export { type LossAndGradients, lossAndGradients } from './gradients.js';
 export { LoraAdapter, type LoraOptions } from './lora.js';
 export { trainingProgress } from './progress_bar.js';
 export { readLines, tokenize, tokenizerFor } from './text_files.js';

@@ -1,0 +1,156 @@
+// Training speed of rene-tiny's configuration: every tfjs backend that is here, and PyTorch.
+//
+//   npm run build && node benchmarks/dist/training.js [--python PYTHON] [--rounds 3] [--rows 16]
+//
+// PYTHON is an interpreter with torch and safetensors. Each engine trains in a process of its own,
+// turn by turn, on the same weights and tokens; the median of the rounds counts. The first losses
+// must agree: they show that all train the same model.
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import { useBackend } from '@rene-js/layers';
+import { AdamW, lossAndGradients, ReneLMHeadModel, tinyConfig } from '@rene-js/rene';
+import * as tf from '@tensorflow/tfjs-core';
+
+const { values: options } = parseArgs({
+  options: {
+    python: { type: 'string' },
+    backends: { type: 'string', default: 'cpu,wasm,simd,tensorflow' },
+    rounds: { type: 'string', default: '3' },
+    rows: { type: 'string', default: '16' },
+    length: { type: 'string', default: '128' },
+    seconds: { type: 'string', default: '8' },
+    model: { type: 'string' },
+    worker: { type: 'string' },
+  },
+});
+const rows = Number(options.rows);
+const length = Number(options.length);
+const seconds = Number(options.seconds);
+
+const size = ['--rows', String(rows), '--length', String(length), '--seconds', String(seconds)];
+const run = promisify(execFile);
+
+interface Result {
+  engine: string;
+  /** Of a first step on one row, in nats a token. */
+  loss: number;
+  rows: number;
+  tokensPerSecond: number;
+}
+
+if (options.worker && options.model) {
+  console.log(JSON.stringify(await measure(options.worker, options.model)));
+  process.exit(0);
+} else {
+  await compare();
+}
+
+/** Rows double until a step takes a fifth of the time that there is, or all are in. */
+async function measure(backend: string, dir: string): Promise<Result> {
+  if (backend === 'wasm') await import('@tensorflow/tfjs-backend-wasm');
+  await useBackend(backend);
+  const model = await ReneLMHeadModel.fromPretrained(dir, { trainable: true });
+  const variables = model.trainableVariables;
+  const optimizer = new AdamW(variables);
+  const step = async (batchRows: number) => {
+    const started = performance.now();
+    const batch = makeBatch(batchRows, model.config.vocabSize);
+    const { loss, norm, gradients } = await lossAndGradients(model, variables, [batch]);
+    optimizer.step(gradients, 1e-3, Math.min(1, 1 / norm));
+    tf.dispose([...gradients.values()]);
+    await [...variables.values()][0]?.data();
+    return { loss, seconds: (performance.now() - started) / 1000 };
+  };
+  const { loss } = await step(1);
+  let batchRows = 1;
+  let last = await step(batchRows);
+  while (batchRows < rows && last.seconds < seconds / 5) {
+    batchRows = Math.min(rows, batchRows * 2);
+    last = await step(batchRows);
+  }
+  let steps = 0;
+  let spent = 0;
+  for (; spent < seconds || steps === 0; steps++) spent += (await step(batchRows)).seconds;
+  const tokensPerSecond = (steps * batchRows * length) / spent;
+  return { engine: `tfjs '${backend}'`, loss, rows: batchRows, tokensPerSecond };
+}
+
+/** The tokens that training_peer.py makes too. */
+function makeBatch(batchRows: number, vocabSize: number) {
+  const inputs = new Int32Array(batchRows * length);
+  const targets = new Int32Array(batchRows * length);
+  const id = (at: number) => (at * 7919 + Math.floor(at / 5)) % vocabSize;
+  for (let row = 0; row < batchRows; row++) {
+    for (let i = 0; i < length; i++) {
+      inputs[row * length + i] = id(row * (length + 1) + i);
+      targets[row * length + i] = id(row * (length + 1) + i + 1);
+    }
+  }
+  return { rows: batchRows, length, inputs, targets, counted: inputs.length };
+}
+
+async function compare(): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'rene-training-'));
+  try {
+    const model = await ReneLMHeadModel.fromConfig(tinyConfig(2048), { backend: 'cpu' });
+    await model.save(dir);
+    model.dispose();
+    const engines = options.backends.split(',').map((name) => ({ name, run: tfjs(name, dir) }));
+    if (options.python) engines.push({ name: 'PyTorch', run: pytorch(options.python, dir) });
+    const results = new Map<string, Result[]>(engines.map(({ name }) => [name, []]));
+    for (let round = 0; round < Number(options.rounds); round++) {
+      for (const { name, run } of engines) {
+        const result = await run().catch((error: unknown) => failure(name, error));
+        if (result) results.get(name)?.push(result);
+        else results.delete(name);
+      }
+    }
+    print([...results.values()]);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+}
+
+function tfjs(backend: string, dir: string): () => Promise<Result> {
+  const args = [fileURLToPath(import.meta.url), '--worker', backend, '--model', dir, ...size];
+  return async () => lastLine((await run(process.execPath, args)).stdout);
+}
+
+function pytorch(python: string, dir: string): () => Promise<Result> {
+  const peer = fileURLToPath(new URL('../training_peer.py', import.meta.url));
+  return async () => lastLine((await run(python, [peer, '--model', dir, ...size])).stdout);
+}
+
+function lastLine(output: string): Result {
+  return JSON.parse(output.trim().split('\n').at(-1) ?? '');
+}
+
+function failure(name: string, error: unknown): undefined {
+  const lines = String(error).split('\n');
+  const why = lines.findLast((line) => /error/i.test(line)) ?? lines[0];
+  console.error(`${name} is left out: ${why}`);
+}
+
+function print(results: Result[][]): void {
+  const table = results.flatMap(([first, ...others]) => {
+    if (!first) return [];
+    const speeds = [first, ...others].map((r) => r.tokensPerSecond).sort((a, b) => a - b);
+    return [{ ...first, median: speeds[Math.floor(speeds.length / 2)] ?? 0, speeds }];
+  });
+  const own = table.find(({ engine }) => engine === "tfjs 'simd'") ?? table[0];
+  console.log(
+    `${availableParallelism()} cores, rows of ${length} tokens, forward + backward + AdamW`,
+  );
+  for (const { engine, median, speeds, rows: used, loss } of table) {
+    const range = `${(speeds[0] ?? 0).toFixed(0)} - ${(speeds.at(-1) ?? 0).toFixed(0)}`;
+    const ratio = ((own?.median ?? 0) / median).toFixed(2);
+    console.log(
+      `${engine.padEnd(28)} ${median.toFixed(0).padStart(7)} tokens/s (${range}), ` +
+        `${String(used).padStart(2)} rows, first loss ${loss.toFixed(4)}; ${own?.engine} is ${ratio} times as fast`,
+    );
+  }
+}

@@ -103,7 +103,7 @@ export function checkIds(
 ): Check {
   const wrong = pairs.filter(({ actual, expected }) => actual.join() !== expected.join());
   const [first] = wrong;
-  const at = first?.expected.findIndex((id, i) => id !== first.actual[i]) ?? 0;
+  const at = first ? firstDifference(first.actual, first.expected) : 0;
   return {
     source,
     name,
@@ -113,4 +113,11 @@ export function checkIds(
       ? `${first.where}: position ${at}, expected ${first.expected[at]}, found ${first.actual[at]}`
       : `${pairs.length} sequences`,
   };
+}
+
+/** The first position at which two lists differ; one may be longer. */
+function firstDifference(a: readonly number[], b: readonly number[]): number {
+  const length = Math.max(a.length, b.length);
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i;
+  return length;
 }

@@ -51,6 +51,8 @@ export {
   type WeightFormat,
 } from './weights/packed_weight.js';
 export {
+  type QuantizedMatrix,
+  type QuantizedRows,
   readAsF32,
   registerWeightPacker,
   type StoredDType,

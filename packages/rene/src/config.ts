@@ -123,14 +123,24 @@ export function parseConfig(json: unknown, where?: string): ReneConfig {
 }
 
 /**
- * Reads config.json of a model folder.
+ * Reads the configuration of a model folder: its config.json, or, where there is none that says
+ * anything about the model, what cartesia-mlx wrote into model.safetensors.
  *
  * @throws ConfigError for a wrong value, CheckpointError for a missing or unreadable file.
  */
 export async function readConfig(dir: string): Promise<ReneConfig> {
-  const { readJsonFile } = await import('./checkpoint/node_files.js');
+  const { fileExists, readJsonFile } = await import('./checkpoint/node_files.js');
   const path = `${dir}/config.json`;
-  return parseConfig(await readJsonFile(path), path);
+  const json = (await fileExists(path)) ? await readJsonFile(path) : {};
+  if (typeof json === 'object' && json !== null && !('d_model' in json)) {
+    const { readMlxMetadata } = await import('./checkpoint/checkpoint.js');
+    const { parseMlxConfig } = await import('./checkpoint/mlx.js');
+    const metadata = await readMlxMetadata(dir);
+    if (metadata) return parseMlxConfig(metadata, `${dir}/model.safetensors`);
+    // Not there: says so.
+    return parseConfig(await readJsonFile(path), path);
+  }
+  return parseConfig(json, path);
 }
 
 /** The kind of every block, in order. */
@@ -145,7 +155,8 @@ export function layerKinds(config: ReneConfig): LayerKind[] {
 const MAX_SIZE = 1 << 24;
 const MAX_LAYERS = 10_000;
 
-function buildConfig(source: ConfigSource): ReneConfig {
+/** Checks every value of a source and fills in the originals' defaults. @throws ConfigError */
+export function buildConfig(source: ConfigSource): ReneConfig {
   const stateSpaces = source.isStateSpaces;
   const dModel = source.size('dModel', stateSpaces ? 2560 : 2048, MAX_SIZE);
   const nLayer = source.size('nLayer', stateSpaces ? 64 : 48, MAX_LAYERS);

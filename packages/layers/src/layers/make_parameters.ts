@@ -2,7 +2,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import seedrandom from 'seedrandom';
 import { InvalidArgumentError } from '../errors.js';
-import { disposeWeight, rowsWeight, type WeightFormat } from '../weights/packed_weight.js';
+import {
+  disposeWeight,
+  type PackedWeight,
+  rowsWeight,
+  type WeightFormat,
+} from '../weights/packed_weight.js';
 import { readAsF32, type StoredMatrix, weightPacker } from '../weights/packing.js';
 import { type Parameter, type ParameterSpec, Parameters } from './parameters.js';
 
@@ -59,7 +64,7 @@ export async function makeParameters(
         made.set(spec.name, rowsWeight(asVariable(tensor)));
       } else {
         const matrix = await source.matrix(spec);
-        made.set(spec.name, await weightPacker().pack(matrix, format, groupSize));
+        made.set(spec.name, await packMatrix(matrix, format, groupSize));
       }
       loadedValues += sizeOf(spec);
       const { name } = spec;
@@ -70,6 +75,19 @@ export async function makeParameters(
     disposeParameters(made);
     throw error;
   }
+}
+
+/** Codes that are in the wanted format already are kept as they are. */
+function packMatrix(
+  matrix: StoredMatrix,
+  format: WeightFormat,
+  groupSize: number,
+): Promise<PackedWeight> {
+  const packer = weightPacker();
+  const { quantized } = matrix;
+  return quantized?.format === format && packer.packQuantized
+    ? packer.packQuantized(quantized)
+    : packer.pack(matrix, format, groupSize);
 }
 
 /** Frees parameters that were loaded but belong to no model. */

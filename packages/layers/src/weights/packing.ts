@@ -11,6 +11,8 @@ export interface StoredMatrix {
   readonly dtype: StoredDType;
   /** Little-endian bytes of rows [first, first + count). */
   readRows(first: number, count: number): Promise<Uint8Array> | Uint8Array;
+  /** The same matrix as codes, where that is how it is stored. */
+  readonly quantized?: QuantizedMatrix;
 }
 
 /**

@@ -1,8 +1,10 @@
 // A model's tensors on disk: one file or several, safetensors or PyTorch's, behind one face.
 import type { StoredMatrix } from '@rene-js/layers';
 import { CheckpointError } from '../errors.js';
+import { isMlx, mlxCheckpoint, mlxQuantization } from './mlx.js';
 import { fileExists, folderExists, openFile, readJsonFile } from './node_files.js';
 import { openPyTorchBin } from './pytorch_bin.js';
+import { parseQuantization, type Quantization, quantizedCheckpoint } from './quantized.js';
 import { openSafetensors } from './safetensors.js';
 import {
   floatDType,
@@ -17,10 +19,18 @@ export interface Checkpoint {
   /** The folder or file that was opened. */
   readonly path: string;
   readonly names: readonly string[];
+  /** What the files' writer attached. */
+  readonly metadata: ReadonlyMap<string, string>;
   has(name: string): boolean;
-  /** @throws CheckpointError when there is no such tensor. */
+  /**
+   * The tensor's shape, and its dtype as safetensors spells it, or 'int4' or 'int8' for codes.
+   *
+   * @throws CheckpointError when there is no such tensor.
+   */
   info(name: string): TensorInfo;
-  /** A matrix (F32, F16 or BF16) to be read a few rows at a time. */
+  /** Bytes [start, start + length) of a tensor as they are in the file. */
+  read(name: string, start: number, length: number): Promise<Uint8Array>;
+  /** A matrix (F32, F16, BF16 or codes) to be read a few rows at a time. */
   storedMatrix(name: string): StoredMatrix;
   /** A whole tensor as f32; for norms, biases and other small ones. */
   readF32(name: string): Promise<Float32Array>;
@@ -35,11 +45,48 @@ const WEIGHT_FILES = [
 
 /**
  * Opens the weights of a model folder: model.safetensors or pytorch_model.bin, whole or in shards
- * listed by an index.json.
+ * listed by an index.json. Files of cartesia-mlx show their tensors under the original's names.
  *
  * @throws CheckpointError when there is none, or a file is missing or damaged.
  */
 export async function openCheckpoint(dir: string): Promise<Checkpoint> {
+  const checkpoint = await openFiles(dir);
+  try {
+    if (isMlx(checkpoint.metadata)) {
+      const quantization = mlxQuantization(checkpoint.metadata, checkpoint.path);
+      return mlxCheckpoint(
+        quantization ? quantizedCheckpoint(checkpoint, quantization) : checkpoint,
+      );
+    }
+    const quantization = await configuredQuantization(dir);
+    return quantization ? quantizedCheckpoint(checkpoint, quantization) : checkpoint;
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+/** The configuration that cartesia-mlx wrote into a folder's model.safetensors, if it did. */
+export async function readMlxMetadata(
+  dir: string,
+): Promise<ReadonlyMap<string, string> | undefined> {
+  const path = `${dir}/model.safetensors`;
+  if (!(await fileExists(path))) return undefined;
+  const { metadata, close } = await openSafetensors(await openFile(path));
+  await close();
+  return isMlx(metadata) ? metadata : undefined;
+}
+
+/** The quantization section of a folder's config.json. */
+async function configuredQuantization(dir: string): Promise<Quantization | undefined> {
+  const path = `${dir}/config.json`;
+  if (!(await fileExists(path))) return undefined;
+  const json = await readJsonFile(path);
+  const hasSection = typeof json === 'object' && json !== null && 'quantization' in json;
+  return hasSection ? parseQuantization(json.quantization, path) : undefined;
+}
+
+async function openFiles(dir: string): Promise<Checkpoint> {
   for (const { whole, index, open } of WEIGHT_FILES) {
     const path = `${dir}/${whole}`;
     if (await fileExists(path)) return checkpointOf(dir, [await open(await openFile(path))]);
@@ -106,6 +153,8 @@ export function checkpointOf(path: string, files: readonly TensorFile[]): Checkp
   return {
     path,
     names: [...fileOf.keys()],
+    metadata: new Map(files.flatMap((file) => [...file.metadata])),
+    read: async (name, start, length) => find(name).read(name, start, length),
     has: (name) => fileOf.has(name),
     info: (name) => tensorInfo(find(name), name),
     storedMatrix: (name) => storedMatrix(find(name), name),

@@ -1,6 +1,7 @@
 // What a user calls a model — a folder, a hub id — to a folder that holds it.
 import { fileURLToPath } from 'node:url';
 import { CheckpointError, HubError, TokenizerError } from '../errors.js';
+import { readMlxMetadata } from './checkpoint.js';
 import { downloadFromHub, type FileChoice, type HubOptions, isRepoId } from './hub.js';
 import { fileExists, folderExists, readJsonFile } from './node_files.js';
 
@@ -47,7 +48,8 @@ export async function resolveTokenizer(
   }
   const dir = isFolder ? idOrPath : await downloadFromHub(idOrPath, tokenizerFiles, options);
   if (await fileExists(`${dir}/tokenizer.json`)) return `${dir}/tokenizer.json`;
-  const standard = await authorsTokenizer(dir);
+  const standard =
+    (await authorsTokenizer(dir)) ?? (isFolder ? undefined : ownersTokenizer(idOrPath));
   if (standard === undefined) {
     throw new TokenizerError(`${idOrPath}: it has no tokenizer.json; name a tokenizer`);
   }
@@ -71,7 +73,12 @@ export async function resolveTokenizer(
 const OLMO = { id: 'allenai/OLMo-1B-hf', vocabSize: 50280 };
 const GPT_NEOX = { id: 'EleutherAI/gpt-neox-20b', vocabSize: 50277 };
 
+/** The tokenizer that belongs to a model folder, by what its configuration says. */
 async function authorsTokenizer(dir: string): Promise<string | undefined> {
+  const mlx = await readMlxMetadata(dir);
+  const named = /^"([^"]+)"$/.exec(mlx?.get('tokenizer.name') ?? '')?.[1];
+  if (named !== undefined && isRepoId(named)) return named;
+  if (mlx) return OLMO.id;
   const path = `${dir}/config.json`;
   if (!(await fileExists(path))) return undefined;
   const json = await readJsonFile(path);
@@ -79,6 +86,12 @@ async function authorsTokenizer(dir: string): Promise<string | undefined> {
   const { id, vocabSize } = 'model_type' in json ? OLMO : GPT_NEOX;
   const fits = typeof json.vocab_size === 'number' && json.vocab_size >= vocabSize;
   return fits ? id : undefined;
+}
+
+/** That of a hub id whose repository has neither tokenizer nor configuration. */
+function ownersTokenizer(id: string): string | undefined {
+  if (id.startsWith('cartesia-ai/')) return OLMO.id;
+  return id.startsWith('state-spaces/') ? GPT_NEOX.id : undefined;
 }
 
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json'];
@@ -108,15 +121,12 @@ function weightFiles(names: readonly string[]): string[] {
 }
 
 /** A tokenizer, or the config of a model from which its usual tokenizer is known. */
-const tokenizerFiles: FileChoice = (names, where) =>
-  names.includes('tokenizer.json') ? onlyTokenizerFiles(names, where) : configFile(names, where);
+const tokenizerFiles: FileChoice = (names) => {
+  const wanted = names.includes('tokenizer.json') ? TOKENIZER_FILES : ['config.json'];
+  return wanted.filter((name) => names.includes(name));
+};
 
 const onlyTokenizerFiles: FileChoice = (names, where) => {
   if (names.includes('tokenizer.json')) return TOKENIZER_FILES.filter((n) => names.includes(n));
   throw new HubError(`${where}: it has no tokenizer.json`);
-};
-
-const configFile: FileChoice = (names, where) => {
-  if (names.includes('config.json')) return ['config.json'];
-  throw new HubError(`${where}: it has neither tokenizer.json nor config.json`);
 };

@@ -1,7 +1,9 @@
 // Writes a model folder that the original Python loads: model.safetensors and config.json.
 import {
+  type PackedWeight,
   type Parameter,
   type ParameterSpec,
+  type QuantizedMatrix,
   type StoredDType,
   type WeightFormat,
   weightPacker,
@@ -12,6 +14,7 @@ import { CheckpointError } from '../errors.js';
 import { stringifyJson } from '../json.js';
 import { narrow } from './narrow.js';
 import { writeFileAtomically } from './node_files.js';
+import { codesToWrite } from './quantized.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 
 export interface SaveOptions {
@@ -20,6 +23,11 @@ export interface SaveOptions {
    * in: BF16 for bf16, F16 for f16, otherwise F32.
    */
   dtype?: StoredDType;
+  /**
+   * Keeps int8 and int4 weights as codes, in MLX's layout, with a `quantization` section in
+   * config.json. They load without being rounded again; the original Python does not read them.
+   */
+  quantized?: boolean;
   /** Strings added to the file's metadata. */
   metadata?: Readonly<Record<string, string>>;
 }
@@ -37,27 +45,60 @@ export async function saveCheckpoint(
   config: ReneConfig,
   options: SaveOptions = {},
 ): Promise<void> {
-  const tensors = specs.map((spec): TensorToWrite => {
+  const tensors = specs.flatMap((spec): TensorToWrite[] => {
     const parameter = parameters.get(spec.name);
     if (!parameter) throw new CheckpointError(`the parameter '${spec.name}' is missing`);
     const { name, shape } = spec;
     if (parameter instanceof tf.Tensor) {
-      return { name, shape, dtype: 'F32', bytes: async () => bytesOf(await parameter.data()) };
+      return [{ name, shape, dtype: 'F32', bytes: async () => bytesOf(await parameter.data()) }];
+    }
+    if (options.quantized && hasCodes(parameter)) {
+      return codesToWrite(name, exportCodes(parameter));
     }
     const dtype = options.dtype ?? fileDType(parameter.format);
-    return {
-      name,
-      shape,
-      dtype,
-      bytes: async () => narrow(await weightPacker().unpack(parameter), dtype),
-    };
+    const bytes = async () => narrow(await weightPacker().unpack(parameter), dtype);
+    return [{ name, shape, dtype, bytes }];
   });
   const metadata = { ...options.metadata, format: 'pt' };
   await writeFileAtomically(`${dir}/model.safetensors`, (put) =>
     writeSafetensors(tensors, metadata, put),
   );
-  const json = new TextEncoder().encode(stringifyJson(configToJson(config)));
+  const json = new TextEncoder().encode(
+    stringifyJson({
+      ...configToJson(config),
+      ...(options.quantized && quantizationOf(parameters)),
+    }),
+  );
   await writeFileAtomically(`${dir}/config.json`, (put) => put(json));
+}
+
+/** Whether a weight is held as codes that fill whole groups, as the file's layout wants them. */
+function hasCodes({ format, shape, groupSize }: PackedWeight): boolean {
+  const isCodes = format === 'int8' || format === 'int4';
+  return isCodes && groupSize !== undefined && shape[1] % groupSize === 0;
+}
+
+function exportCodes(weight: PackedWeight): QuantizedMatrix {
+  const packer = weightPacker();
+  if (packer.exportQuantized) return packer.exportQuantized(weight);
+  throw new CheckpointError(`the backend '${tf.getBackend()}' cannot write quantised weights`);
+}
+
+/** The section of config.json that tells how the codes are packed; the same for all of them. */
+function quantizationOf(parameters: ReadonlyMap<string, Parameter>): Record<string, unknown> {
+  const found = new Set<string>();
+  for (const parameter of parameters.values()) {
+    if (parameter instanceof tf.Tensor || !hasCodes(parameter)) continue;
+    const bits = parameter.format === 'int4' ? 4 : 8;
+    found.add(JSON.stringify({ group_size: parameter.groupSize, bits }));
+  }
+  const [section, ...others] = found;
+  if (others.length > 0) {
+    throw new CheckpointError(
+      `its weights are quantised in several ways: ${[...found].join(', ')}; expected one`,
+    );
+  }
+  return section === undefined ? {} : { quantization: JSON.parse(section) };
 }
 
 function fileDType(format: WeightFormat): StoredDType {

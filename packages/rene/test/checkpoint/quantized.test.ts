@@ -1,0 +1,278 @@
+// Checkpoints of codes, MLX's and our own: numbers, names, configuration, and what is refused.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  disposeParameters,
+  initParameters,
+  type PackedWeight,
+  type Parameter,
+  type QuantizedMatrix,
+  readAsF32,
+  registerWeightPacker,
+  rowsWeight,
+  useBackend,
+} from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import { modelParameters } from '../../src/architecture.js';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { loadParameters } from '../../src/checkpoint/load_parameters.js';
+import { writeFileAtomically } from '../../src/checkpoint/node_files.js';
+import { resolveTokenizer } from '../../src/checkpoint/resolve.js';
+import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { saveCheckpoint } from '../../src/checkpoint/save_checkpoint.js';
+import { layerKinds, type ReneConfig, readConfig, reneConfig } from '../../src/config.js';
+import { CheckpointError, ConfigError, ReneError } from '../../src/errors.js';
+import { ReneLMHeadModel } from '../../src/model.js';
+import { errorOf, temporaryFolders } from './fixtures.js';
+import { dequantize, mlxMetadata, mlxTensors, type PlainTensor, quantize } from './mlx_writer.js';
+
+/** Of cartesia-mlx's Rene family: SwiGLU with a norm, MQA, an untied head with a bias. */
+const config: ReneConfig = reneConfig({
+  dModel: 64,
+  nLayer: 4,
+  vocabSize: 96,
+  padVocabSizeMultiple: 1,
+  ssm: {
+    dState: 16,
+    headDim: 16,
+    normBeforeGate: true,
+    dtLimit: [0.001, Number.POSITIVE_INFINITY],
+  },
+  attnLayerIdx: [2],
+  attn: {
+    numHeads: 4,
+    numHeadsKv: 1,
+    headDim: 16,
+    slidingWindowLength: 8,
+    qkvProjBias: false,
+    outProjBias: false,
+  },
+  mlpLayerIdx: [1],
+  mlp: { dInner: 128, bias: false, gated: true, norm: true },
+  tieWordEmbeddings: false,
+  lmHeadBias: true,
+  eosTokenId: 95,
+});
+
+async function plainTensors(parameters: ReadonlyMap<string, Parameter>): Promise<PlainTensor[]> {
+  const tensors: PlainTensor[] = [];
+  for (const { name, shape } of modelParameters(config)) {
+    const parameter = parameters.get(name);
+    const tensor = parameter instanceof tf.Tensor ? parameter : parameter?.tensors[0];
+    tensors.push({ name, shape, values: Float32Array.from((await tensor?.data()) ?? []) });
+  }
+  return tensors;
+}
+
+describe('quantised checkpoints', () => {
+  const folder = temporaryFolders();
+  let tensors: PlainTensor[];
+
+  before(async () => {
+    await useBackend('cpu');
+    const parameters = await initParameters(modelParameters(config), 5);
+    tensors = await plainTensors(parameters);
+    disposeParameters(parameters);
+  });
+
+  /** A folder with the model as cartesia-mlx would write it. */
+  async function mlxFolder(
+    quantization?: { bits: number; groupSize: number },
+    changes: Record<string, string> = {},
+  ): Promise<string> {
+    const dir = folder();
+    const metadata = { ...mlxMetadata(config, quantization), ...changes };
+    const written = mlxTensors(tensors, layerKinds(config), quantization);
+    await writeFileAtomically(join(dir, 'model.safetensors'), (put) =>
+      writeSafetensors(written, metadata, put),
+    );
+    return dir;
+  }
+
+  it("reads cartesia-mlx's configuration from the file", async () => {
+    const found = await readConfig(await mlxFolder());
+    // It says nothing of these.
+    expect(found).to.deep.equal({ ...config, padTokenId: 1 });
+  });
+
+  it("takes cartesia-mlx's defaults for what the file does not say", async () => {
+    const dir = await mlxFolder();
+    const path = join(dir, 'model.safetensors');
+    const blocks = ['SSD', 'SwiGLU', 'SelfAttention'].map((name, i) => [
+      `model.unique_layers.${i}.layer._class_`,
+      JSON.stringify(`layers.x.${name}`),
+    ]);
+    const metadata = { _class_: '"models.rene.Rene"', ...Object.fromEntries(blocks) };
+    await writeFileAtomically(path, (put) => writeSafetensors([], metadata, put));
+    const found = await readConfig(dir);
+    expect(found).to.deep.include({ dModel: 2048, nLayer: 3, vocabSize: 50288, lmHeadBias: true });
+    expect(found.ssm).to.deep.include({ dState: 64, headDim: 64, dInner: 4096, dConv: 4 });
+    expect(found.attn).to.deep.include({ numHeads: 32, numHeadsKv: 1, slidingWindowLength: 4096 });
+    expect(found.mlp).to.deep.equal({
+      dInner: 4096,
+      bias: false,
+      gated: true,
+      norm: true,
+      activation: 'silu',
+    });
+  });
+
+  it('gives an unquantised MLX model the logits of the original', async () => {
+    const parameters = await initParameters(modelParameters(config), 5);
+    const original = new ReneLMHeadModel(config, parameters);
+    const mlx = await ReneLMHeadModel.fromPretrained(await mlxFolder());
+    const ids = [[3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]];
+    const expected = await original.forward(ids).data();
+    const found = await mlx.forward(ids).data();
+    // A comes back from its logarithm with another last bit.
+    for (const [i, value] of expected.entries()) expect(found[i]).to.be.closeTo(value, 1e-5);
+    original.dispose();
+    mlx.dispose();
+  });
+
+  for (const bits of [4, 8]) {
+    for (const groupSize of [32, 64]) {
+      it(`reads ${bits} bits in groups of ${groupSize} as MLX defines them`, async () => {
+        const checkpoint = await openCheckpoint(await mlxFolder({ bits, groupSize }));
+        expect([...checkpoint.names].sort()).to.deep.equal(tensors.map(({ name }) => name).sort());
+        let codes = 0;
+        for (const { name, shape, values } of tensors) {
+          expect(checkpoint.info(name).shape, name).to.deep.equal([...shape]);
+          if (checkpoint.info(name).dtype === 'F32') continue;
+          codes++;
+          expect(checkpoint.info(name).dtype).to.equal(`int${bits}`);
+          const matrix = checkpoint.storedMatrix(name);
+          const expected = dequantize(quantize(values, bits, groupSize), bits, groupSize);
+          expect(await readAsF32(matrix)).to.deep.equal(expected);
+          expect(matrix.quantized).to.deep.include({ format: `int${bits}`, groupSize });
+          const error = Math.max(...expected.map((x, i) => Math.abs(x - (values[i] ?? 0))));
+          expect(error).to.be.below((bits === 4 ? 0.15 : 0.02) * Math.max(...values));
+        }
+        expect(codes).to.equal(9);
+        await checkpoint.close();
+      });
+    }
+  }
+
+  it('hands codes to backends that take them, and numbers to the others', async () => {
+    const dir = await mlxFolder({ bits: 8, groupSize: 32 });
+    const taken: string[] = [];
+    const weight = ({ shape }: { shape: readonly [number, number] }) =>
+      rowsWeight(tf.keep(tf.zeros([...shape])));
+    tf.registerBackend('codes-test', () => tf.findBackend('cpu'));
+    registerWeightPacker('codes-test', {
+      formats: ['int8'],
+      pack: async (matrix) => {
+        taken.push('numbers');
+        return weight(matrix);
+      },
+      unpack: () => Promise.reject(new Error('not asked for')),
+      packQuantized: async (matrix: QuantizedMatrix): Promise<PackedWeight> => {
+        const [rows, columns] = matrix.shape;
+        const { codes, scales } = await matrix.readRows(8, 8);
+        expect([codes.length, scales.length]).to.deep.equal([8 * columns, (16 * columns) / 32]);
+        expect(rows).to.be.above(16);
+        taken.push('codes');
+        return weight(matrix);
+      },
+    });
+    await tf.setBackend('codes-test');
+    const checkpoint = await openCheckpoint(dir);
+    for (const [format, codes] of [
+      ['int8', 9],
+      ['int4', 0],
+    ] as const) {
+      taken.length = 0;
+      const specs = modelParameters(config);
+      disposeParameters(await loadParameters(checkpoint, specs, { format }));
+      expect(taken.filter((what) => what === 'codes').length).to.equal(codes);
+      expect(taken.length).to.equal(11);
+    }
+    await checkpoint.close();
+    await tf.setBackend('cpu');
+    tf.removeBackend('codes-test');
+  });
+
+  it('saves what a backend holds as codes, and reads it again to the bit', async () => {
+    await useBackend('simd');
+    const parameters = await initParameters(modelParameters(config), 5, {
+      format: 'int4',
+      groupSize: 32,
+    });
+    const dir = folder();
+    await saveCheckpoint(dir, modelParameters(config), parameters, config, { quantized: true });
+    disposeParameters(parameters);
+    const json: unknown = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8'));
+    expect(json).to.deep.include({ quantization: { group_size: 32, bits: 4 } });
+    const saved = await openCheckpoint(dir);
+    expect(saved.info('backbone.layers.0.mixer.in_proj.weight').dtype).to.equal('int4');
+    const again = folder();
+    const loaded = await loadParameters(saved, modelParameters(config), { format: 'int4' });
+    await saveCheckpoint(again, modelParameters(config), loaded, config, { quantized: true });
+    disposeParameters(loaded);
+    await saved.close();
+    expect(readFileSync(join(again, 'model.safetensors'))).to.deep.equal(
+      readFileSync(join(dir, 'model.safetensors')),
+    );
+    expect(await readConfig(again)).to.deep.equal(config);
+    await useBackend('cpu');
+  });
+
+  it('refuses codes that do not fit together', async () => {
+    const open = async (changes: Record<string, string>) => {
+      const file = await mlxFolder({ bits: 4, groupSize: 32 }, changes);
+      const checkpoint = await openCheckpoint(file);
+      await checkpoint.close();
+      return checkpoint.info('lm_head.weight');
+    };
+    expect((await open({})).dtype).to.equal('int4');
+    const bits = await errorOf(CheckpointError, () => open({ 'quantization_kwargs.bits': '8' }));
+    expect(bits.message).to.match(/'head\.linear\.weight': its scales are BF16 of shape \[96, 2\]/);
+    const odd = await errorOf(ConfigError, () => open({ 'quantization_kwargs.bits': '3' }));
+    expect(odd.key).to.equal('quantization.bits');
+    await errorOf(ConfigError, () => open({ 'quantization_kwargs.group_size': '48' }));
+    const plain = folder();
+    writeFileSync(join(plain, 'config.json'), '{"quantization": {"bits": 4, "group_size": 7}}');
+    await writeFileAtomically(join(plain, 'model.safetensors'), (put) =>
+      writeSafetensors([], {}, put),
+    );
+    const section = await errorOf(ConfigError, () => openCheckpoint(plain));
+    expect(section.message).to.match(
+      /config\.json: quantization\.group_size: expected 32, 64 or 128/,
+    );
+  });
+
+  it('refuses configurations that it would compute differently', async () => {
+    const groups = Object.fromEntries(
+      [0, 3].map((i) => [`model.unique_layers.${i}.layer.n_groups`, '2']),
+    );
+    const cases: [changes: Record<string, string>, message: RegExp][] = [
+      [{ 'model.unique_layers.0.layer._class_': '"layers.x.Conv"' }, /_class_.*SSD.*Conv/],
+      [{ 'model.unique_layers.0.norm_point': '"post"' }, /norm_point: expected pre/],
+      [groups, /n_groups: expected 1/],
+      [{ 'model.unique_layers.0.layer.d_state': '32' }, /ssd layers that are alike/],
+      [{ 'model.post_norm': 'false' }, /post_norm/],
+      [{ 'model.final_proj': 'true' }, /final_proj/],
+      [{ 'model.n_layer_repeats': '"x"' }, /unique_layers/],
+      [{ d_model: '"wide"' }, /dModel/],
+      [{ 'model.unique_layers.2.layer.causal': 'false' }, /causal/],
+      [{ 'model.unique_layers.0.layer.d_head': '{' }, /d_head: expected JSON/],
+      [{ 'd_model.x': '1' }, /d_model\.x: expected a section/],
+    ];
+    for (const [changes, message] of cases) {
+      const dir = await mlxFolder(undefined, changes);
+      const error = await errorOf(ConfigError, () => readConfig(dir));
+      expect(error.message).to.match(message).and.to.contain('model.safetensors');
+    }
+  });
+
+  it("knows an MLX model's tokenizer", async () => {
+    const notices: string[] = [];
+    const options = { offline: true, cacheDir: folder(), onNotice: (n: string) => notices.push(n) };
+    const dir = await mlxFolder(undefined, { 'tokenizer.name': '"some-lab/words"' });
+    const error = await errorOf(ReneError, () => resolveTokenizer(dir, options));
+    expect(error.message).to.match(/some-lab\/words \(main\) is not whole in the cache/);
+    expect(notices[0]).to.match(/using that of some-lab\/words/);
+  });
+});

@@ -17,6 +17,8 @@ interface Options {
   data: string;
   validation?: string;
   heldOut: number;
+  repeat?: RegExp;
+  repeatTimes: number;
   out: string;
   config?: string;
   model?: string;
@@ -52,6 +54,8 @@ export function addTrain(program: Command): void {
     .requiredOption('--out <dir>', 'folder of the run: the best model, checkpoint, loss curve')
     .option('--validation <file>', 'held-out text; a part of --data unless given')
     .option('--held-out <share>', 'part of --data that is held out', positive, 0.02)
+    .option('--repeat <pattern>', 'training lines that match this regular expression come', pattern)
+    .option('--repeat-times <n>', '... so many times in an epoch', whole, 2)
     .option('--config <name>', "a new model's sizes: tiny, or a folder with a config.json")
     .option('--model <dir>', 'the model to fine-tune')
     .option('--tokenizer <path>', 'tokenizer.json, or a folder with one')
@@ -89,7 +93,9 @@ async function run(options: Options): Promise<void> {
     ? [texts, await readLines(options.validation)]
     : splitTexts(texts, options.heldOut, options.seed);
   const tokenizer = await chooseTokenizer(options, trainingTexts);
-  const training = tokenize(trainingTexts, tokenizer);
+  const { repeat, repeatTimes } = options;
+  const times = repeat && ((text: string) => (repeat.test(text) ? repeatTimes : 1));
+  const training = tokenize(trainingTexts, tokenizer, times);
   const heldOut = tokenize(heldOutTexts, tokenizer);
   const counts = [training, heldOut].map(({ ids }) => ids.length.toLocaleString('en'));
   console.error(`${counts[0]} tokens to train on, ${counts[1]} held out`);
@@ -212,6 +218,14 @@ function whole(text: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new InvalidArgumentError('expected a whole number from 1');
+}
+
+function pattern(text: string): RegExp {
+  try {
+    return new RegExp(text, 'u');
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 function positive(text: string): number {

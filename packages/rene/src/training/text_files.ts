@@ -29,10 +29,24 @@ export async function tokenizerFor(
   return Tokenizer.fromFile(path);
 }
 
-/** Encodes texts, a document each, with the tokenizer's end of text after each. */
-export function tokenize(texts: readonly string[], tokenizer: Tokenizer): TokenDocuments {
+/**
+ * Encodes texts, a document each, with the tokenizer's end of text after each.
+ *
+ * @param timesInEpoch how often a text comes in an epoch, from 1 to 255; once unless given
+ */
+export function tokenize(
+  texts: readonly string[],
+  tokenizer: Tokenizer,
+  timesInEpoch?: (text: string) => number,
+): TokenDocuments {
   const { eosTokenId: eosId, vocabSize } = tokenizer;
   if (eosId === null) throw new TrainingError('the tokenizer has no end-of-text token');
   const encode = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
-  return encodeDocuments(texts, { encode, eosId, vocabSize });
+  const documents = encodeDocuments(texts, { encode, eosId, vocabSize });
+  if (!timesInEpoch) return documents;
+  const repeats = Uint8Array.from(
+    texts.filter((text) => text !== ''),
+    timesInEpoch,
+  );
+  return { ...documents, repeats };
 }

@@ -14,6 +14,8 @@ export interface TokenDocuments {
   readonly eosId: number;
   /** UTF-8 bytes of the text, a newline a document: what bits per byte are measured against. */
   readonly bytes: number;
+  /** How often each document comes in an epoch; once unless given. */
+  readonly repeats?: Uint8Array | undefined;
 }
 
 /** What turns text into ids; `vocabSize` decides how many bytes an id needs in memory. */
@@ -138,15 +140,22 @@ export class TokenRows {
   }
 }
 
-/** The documents of an epoch in an order of their own, packed into rows. */
+/** The documents of an epoch, as often as each comes, in an order of their own, packed into rows. */
 export function epochRows(
   documents: TokenDocuments,
   length: number,
   seed: string,
   epoch: number,
 ): TokenRows {
-  const order = shuffledOrder(documents.starts.length - 1, `${seed}:epoch:${epoch}`);
-  return new TokenRows(documents, length, order);
+  const all = Array.from({ length: documents.starts.length - 1 }, (_, i) => i);
+  const { repeats } = documents;
+  const listed = repeats ? all.flatMap((i) => Array<number>(repeats[i] ?? 1).fill(i)) : all;
+  const order = shuffledOrder(listed.length, `${seed}:epoch:${epoch}`);
+  return new TokenRows(
+    documents,
+    length,
+    order.map((i) => listed[i] ?? 0),
+  );
 }
 
 /**

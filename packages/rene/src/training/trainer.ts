@@ -355,7 +355,7 @@ function fixedSettings(
 ): Record<string, number | string> {
   const { steps, batchSize, accumulate, rowLength, seed } = settings;
   const { learningRate, minLearningRate, warmupSteps, weightDecay, clipNorm } = settings;
-  const { ids } = training;
+  const { ids, repeats = new Uint8Array() } = training;
   const bytes = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
   const shapes = [...variables].map(([name, { shape }]) => `${name} ${shape.join('x')}`).join();
   return {
@@ -369,7 +369,7 @@ function fixedSettings(
     warmupSteps,
     weightDecay,
     clipNorm,
-    trainingText: createHash('sha256').update(bytes).digest('hex').slice(0, 16),
+    trainingText: createHash('sha256').update(bytes).update(repeats).digest('hex').slice(0, 16),
     parameters: createHash('sha256').update(shapes).digest('hex').slice(0, 16),
   };
 }

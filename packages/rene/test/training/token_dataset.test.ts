@@ -111,6 +111,16 @@ describe('TokenRows', () => {
     expect(inputsOf('a', 0)).not.to.equal(inputsOf('b', 0));
   });
 
+  it('repeats documents within an epoch', () => {
+    const documents = { ...numbered([3, 3, 3]), repeats: Uint8Array.from([1, 4, 2]) };
+    const rows = epochRows(documents, 64, 'seed', 0);
+    const { targets, inputs } = rows.trainingBatch(0, rows.count);
+    // The second token of each document: an input whatever the row starts with.
+    const counts = [2, 5, 8].map((id) => inputs.filter((input) => input === id).length);
+    expect(counts).to.deep.equal([1, 4, 2]);
+    expect(targets.filter((target) => target > 0 || target === EOS)).to.have.length(7 * 4);
+  });
+
   it('refuses rows that are not there, short rows and ids outside the vocabulary', () => {
     const documents = numbered([5, 5]);
     expect(() => new TokenRows(documents, 1)).to.throw(InvalidArgumentError, /length/);

@@ -94,7 +94,8 @@ export class ReneLMHeadModel implements tf.InferenceModel {
       await useBackend(options.backend);
       const specs = modelParameters(config);
       const format = chooseFormat(options, storedDType(checkpoint));
-      const parameters = await loadParameters(checkpoint, specs, { ...options, format });
+      const keepCodes = (options.dtype ?? 'auto') === 'auto';
+      const parameters = await loadParameters(checkpoint, specs, { ...options, format, keepCodes });
       return new ReneLMHeadModel(config, parameters);
     } finally {
       await checkpoint.close();

@@ -17,6 +17,8 @@ export interface ParameterOptions {
   format?: WeightFormat;
   /** Columns that share a scale in int8 and int4. Default 64. */
   groupSize?: number;
+  /** Leaves matrices that are stored as codes as they are, where the backend can. Default false. */
+  keepCodes?: boolean;
   /** Makes tf.variable's, in f32, for training. */
   trainable?: boolean;
   /** Called after each parameter. */
@@ -46,7 +48,7 @@ export async function makeParameters(
   options: ParameterOptions,
   source: ParameterValues,
 ): Promise<Map<string, Parameter>> {
-  const { format = 'f32', groupSize = 64, trainable = false, onProgress } = options;
+  const { format = 'f32', trainable = false, onProgress } = options;
   if (trainable && format !== 'f32') {
     throw new InvalidArgumentError('format', "'f32' for trainable parameters", `'${format}'`);
   }
@@ -64,7 +66,7 @@ export async function makeParameters(
         made.set(spec.name, rowsWeight(asVariable(tensor)));
       } else {
         const matrix = await source.matrix(spec);
-        made.set(spec.name, await packMatrix(matrix, format, groupSize));
+        made.set(spec.name, await packMatrix(matrix, options));
       }
       loadedValues += sizeOf(spec);
       const { name } = spec;
@@ -80,12 +82,12 @@ export async function makeParameters(
 /** Codes that are in the wanted format already are kept as they are. */
 function packMatrix(
   matrix: StoredMatrix,
-  format: WeightFormat,
-  groupSize: number,
+  { format = 'f32', groupSize = 64, keepCodes = false }: ParameterOptions,
 ): Promise<PackedWeight> {
   const packer = weightPacker();
   const { quantized } = matrix;
-  return quantized?.format === format && packer.packQuantized
+  const keeps = quantized && (quantized.format === format || keepCodes);
+  return keeps && packer.packQuantized
     ? packer.packQuantized(quantized)
     : packer.pack(matrix, format, groupSize);
 }

@@ -189,9 +189,34 @@ describe('quantised checkpoints', () => {
       expect(taken.filter((what) => what === 'codes').length).to.equal(codes);
       expect(taken.length).to.equal(11);
     }
+    taken.length = 0;
+    const options = { format: 'f32', keepCodes: true } as const;
+    disposeParameters(await loadParameters(checkpoint, modelParameters(config), options));
+    expect(taken.filter((what) => what === 'codes').length).to.equal(9);
     await checkpoint.close();
     await tf.setBackend('cpu');
     tf.removeBackend('codes-test');
+  });
+
+  it('loads by default as it is stored, the codes among it', async () => {
+    const dir = await mlxFolder({ bits: 4, groupSize: 32 });
+    const ids = [[3, 14, 15, 92, 65, 35, 89, 79]];
+    const numbers = await ReneLMHeadModel.fromPretrained(dir, { backend: 'cpu' });
+    const expected = await numbers.forward(ids).data();
+    numbers.dispose();
+    const codes = await ReneLMHeadModel.fromPretrained(dir, { backend: 'simd' });
+    const found = await codes.forward(ids).data();
+    const formats = [...codes.parameters.values()].map((p) =>
+      'format' in p ? p.format : 'vector',
+    );
+    expect(formats.filter((format) => format === 'int4').length).to.equal(9);
+    expect(formats.filter((format) => format === 'f32').length).to.equal(2);
+    codes.dispose();
+    await useBackend('cpu');
+    // Activations are rounded to 8 bits where they meet codes.
+    const size = Math.max(...expected.map(Math.abs));
+    const error = Math.max(...expected.map((value, i) => Math.abs(value - (found[i] ?? 0))));
+    expect(error / size).to.be.below(0.05);
   });
 
   it('saves what a backend holds as codes, and reads it again to the bit', async () => {

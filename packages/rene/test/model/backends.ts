@@ -5,7 +5,8 @@ import { useBackend } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
-const backends = process.env.RENE_TEST_BACKENDS?.split(',') ?? [
+/** The names that suites run on. */
+export const backends = process.env.RENE_TEST_BACKENDS?.split(',') ?? [
   ...['cpu', 'simd'],
   ...(isInstalled('@tensorflow/tfjs-node-gpu') || isInstalled('@tensorflow/tfjs-node')
     ? ['tensorflow']
@@ -26,10 +27,7 @@ export function describeOnBackends(title: string, suite: (backend: string) => vo
   for (const backend of backends) {
     describe(`${title} [${backend}]`, () => {
       let tensors = 0;
-      before(async () => {
-        if (backend === 'wasm') await import('@tensorflow/tfjs-backend-wasm');
-        await useBackend(backend);
-      });
+      before(() => startBackend(backend));
       beforeEach(() => {
         tensors = tf.memory().numTensors;
       });
@@ -39,4 +37,9 @@ export function describeOnBackends(title: string, suite: (backend: string) => vo
       suite(backend);
     });
   }
+}
+
+export async function startBackend(backend: string): Promise<void> {
+  if (backend === 'wasm') await import('@tensorflow/tfjs-backend-wasm');
+  await useBackend(backend);
 }

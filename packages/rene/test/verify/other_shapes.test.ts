@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { defaultTolerances, passed } from '../../src/verify/check.js';
 import { verify } from '../../src/verify/verify.js';
 import { temporaryFolders } from '../checkpoint/fixtures.js';
+import { backends, startBackend } from '../model/backends.js';
 import { type FolderOptions, makeGoldenFolder } from '../reference/golden_folder.js';
 
 type Config = Record<string, unknown>;
@@ -139,15 +140,19 @@ describe('verify on other shapes', () => {
   }
 });
 
-/** Every check of the folder passes, and there are as many as there should be at least. */
+/** Every check of the folder passes on every backend, and there are as many as there should be. */
 async function expectVerified(dir: string, least: number): Promise<void> {
   const options = { tolerances: defaultTolerances, relative: false };
-  let checks = 0;
-  for await (const check of verify(dir, options, { backend: 'cpu' })) {
-    checks++;
-    expect(passed(check), `${check.name}: ${check.error}, ${check.detail}`).to.equal(true);
+  for (const backend of backends) {
+    await startBackend(backend);
+    let checks = 0;
+    for await (const check of verify(dir, options, { backend })) {
+      checks++;
+      const text = `${check.name} on ${backend}: ${check.error}, ${check.detail}`;
+      expect(passed(check), text).to.equal(true);
+    }
+    expect(checks).to.be.at.least(least);
   }
-  expect(checks).to.be.at.least(least);
 }
 
 function arbitraryFolder(): fc.Arbitrary<FolderOptions> {

@@ -1,5 +1,6 @@
 // What a Rene model is made of: its sizes and options, read from the originals' config.json.
 import { type ConfigSource, configSource } from './config_source.js';
+import { asRecord } from './json.js';
 
 /** The Mamba-2 mixers. Every size counts channels, heads or tokens. */
 export interface SsmConfig {
@@ -132,7 +133,7 @@ export async function readConfig(dir: string): Promise<ReneConfig> {
   const { fileExists, readJsonFile } = await import('./checkpoint/node_files.js');
   const path = `${dir}/config.json`;
   const json = (await fileExists(path)) ? await readJsonFile(path) : {};
-  if (typeof json === 'object' && json !== null && !('d_model' in json)) {
+  if (asRecord(json)?.d_model === undefined) {
     const { readMlxMetadata } = await import('./checkpoint/checkpoint.js');
     const { parseMlxConfig } = await import('./checkpoint/mlx.js');
     const metadata = await readMlxMetadata(dir);

@@ -1,5 +1,6 @@
 // Reads typed values out of a configuration, by our field names, whichever names its source uses.
 import { ConfigError } from './errors.js';
+import { asRecord } from './json.js';
 
 /** Our field names to the keys of config.json, where they are not plain snake case. */
 const FILE_KEYS: Record<string, string> = {
@@ -33,7 +34,8 @@ type Naming = 'file' | 'options';
 
 /** Wraps what a user or a file gave. `where` (a path) starts every error message. */
 export function configSource(values: unknown, naming: Naming, where?: string): ConfigSource {
-  if (!isRecord(values)) {
+  const record = asRecord(values);
+  if (!record) {
     throw new ConfigError(
       naming === 'file' ? 'config' : 'options',
       'an object',
@@ -41,7 +43,7 @@ export function configSource(values: unknown, naming: Naming, where?: string): C
       where,
     );
   }
-  return new ConfigSource(values, naming, where, '');
+  return new ConfigSource(record, naming, where, '');
 }
 
 export class ConfigSource {
@@ -60,8 +62,8 @@ export class ConfigSource {
   }
 
   section(name: 'ssm' | 'attn' | 'mlp'): ConfigSource {
-    const values = this.get(name) ?? {};
-    if (!isRecord(values)) throw this.error(name, 'an object');
+    const values = asRecord(this.get(name) ?? {});
+    if (!values) throw this.error(name, 'an object');
     return new ConfigSource(values, this.naming, this.where, name);
   }
 
@@ -175,10 +177,6 @@ export class ConfigSource {
 
 function snakeCase(field: string): string {
   return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isWhole(value: unknown): value is number {

@@ -22,3 +22,10 @@ function spellOut(found: string): string {
   if (found === 'Infinity') return '1e999';
   return found === 'NaN' ? 'null' : found;
 }
+
+/** The value as an object of string keys; undefined for lists, null and all that is no object. */
+export function asRecord(value: unknown): Record<string, unknown> | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  // Any object that JSON.parse made is one of string keys.
+  return value as Record<string, unknown>;
+}

@@ -9,6 +9,7 @@ import {
   windowStream,
 } from './decode_stream.js';
 import { TokenizerError } from './errors.js';
+import { asRecord } from './json.js';
 
 export type { DecodeStream };
 
@@ -217,12 +218,6 @@ function guarded<T>(what: string, run: () => T): T {
     const why = error instanceof Error ? error.message : String(error);
     throw new TokenizerError(`${what}: ${why}`, { cause: error });
   }
-}
-
-function asRecord(value: unknown): Record<string, unknown> | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  // Any object that JSON.parse made is one of string keys.
-  return value as Record<string, unknown>;
 }
 
 function typeOf(value: unknown): unknown {

@@ -1,10 +1,10 @@
 // A model's tensors on disk: one file or several, safetensors or PyTorch's, behind one face.
 import type { StoredMatrix } from '@rene-js/layers';
 import { CheckpointError } from '../errors.js';
+import { asRecord } from '../json.js';
 import { isMlx, mlxCheckpoint, mlxQuantization } from './mlx.js';
-import { fileExists, folderExists, openFile, readJsonFile } from './node_files.js';
 import { openPyTorchBin } from './pytorch_bin.js';
-import { parseQuantization, type Quantization, quantizedCheckpoint } from './quantized.js';
+import { parseQuantization, quantizedCheckpoint } from './quantized.js';
 import { openSafetensors } from './safetensors.js';
 import {
   floatDType,
@@ -50,18 +50,14 @@ const WEIGHT_FILES = [
  * @throws CheckpointError when there is none, or a file is missing or damaged.
  */
 export async function openCheckpoint(dir: string): Promise<Checkpoint> {
-  const checkpoint = await openFiles(dir);
+  const { fileExists, readJsonFile } = await import('./node_files.js');
+  const path = `${dir}/config.json`;
+  const config = (await fileExists(path)) ? await readJsonFile(path) : undefined;
+  const files = await openFiles(dir);
   try {
-    if (isMlx(checkpoint.metadata)) {
-      const quantization = mlxQuantization(checkpoint.metadata, checkpoint.path);
-      return mlxCheckpoint(
-        quantization ? quantizedCheckpoint(checkpoint, quantization) : checkpoint,
-      );
-    }
-    const quantization = await configuredQuantization(dir);
-    return quantization ? quantizedCheckpoint(checkpoint, quantization) : checkpoint;
+    return checkpointOf(dir, files, config);
   } catch (error) {
-    await checkpoint.close();
+    for (const file of files) await file.close();
     throw error;
   }
 }
@@ -70,6 +66,7 @@ export async function openCheckpoint(dir: string): Promise<Checkpoint> {
 export async function readMlxMetadata(
   dir: string,
 ): Promise<ReadonlyMap<string, string> | undefined> {
+  const { fileExists, openFile } = await import('./node_files.js');
   const path = `${dir}/model.safetensors`;
   if (!(await fileExists(path))) return undefined;
   const { metadata, close } = await openSafetensors(await openFile(path));
@@ -77,20 +74,12 @@ export async function readMlxMetadata(
   return isMlx(metadata) ? metadata : undefined;
 }
 
-/** The quantization section of a folder's config.json. */
-async function configuredQuantization(dir: string): Promise<Quantization | undefined> {
-  const path = `${dir}/config.json`;
-  if (!(await fileExists(path))) return undefined;
-  const json = await readJsonFile(path);
-  const hasSection = typeof json === 'object' && json !== null && 'quantization' in json;
-  return hasSection ? parseQuantization(json.quantization, path) : undefined;
-}
-
-async function openFiles(dir: string): Promise<Checkpoint> {
+async function openFiles(dir: string): Promise<TensorFile[]> {
+  const { fileExists, folderExists, openFile } = await import('./node_files.js');
   for (const { whole, index, open } of WEIGHT_FILES) {
     const path = `${dir}/${whole}`;
-    if (await fileExists(path)) return checkpointOf(dir, [await open(await openFile(path))]);
-    if (await fileExists(`${dir}/${index}`)) return openSharded(dir, index, open);
+    if (await fileExists(path)) return [await open(await openFile(path))];
+    if (await fileExists(`${dir}/${index}`)) return openShards(dir, index, open);
   }
   const found = (await folderExists(dir)) ? 'a folder without them' : 'no such folder';
   const wanted = WEIGHT_FILES.flatMap(({ whole, index }) => [whole, index]).join(', ');
@@ -99,11 +88,12 @@ async function openFiles(dir: string): Promise<Checkpoint> {
   );
 }
 
-async function openSharded(
+async function openShards(
   dir: string,
   index: string,
   open: (typeof WEIGHT_FILES)[number]['open'],
-): Promise<Checkpoint> {
+): Promise<TensorFile[]> {
+  const { openFile, readJsonFile } = await import('./node_files.js');
   const path = `${dir}/${index}`;
   const shardOf = weightMap(await readJsonFile(path), path);
   const files = new Map<string, TensorFile>();
@@ -115,7 +105,7 @@ async function openSharded(
       if (files.get(shard)?.tensors.has(name)) continue;
       throw new CheckpointError(`${path}: says that '${name}' is in ${shard}, which lacks it`);
     }
-    return checkpointOf(dir, [...files.values()]);
+    return [...files.values()];
   } catch (error) {
     for (const file of files.values()) await file.close();
     throw error;
@@ -124,8 +114,8 @@ async function openSharded(
 
 /** Tensor name to the file that holds it. */
 function weightMap(json: unknown, path: string): Map<string, string> {
-  const map = typeof json === 'object' && json !== null && 'weight_map' in json && json.weight_map;
-  if (typeof map !== 'object' || map === null) {
+  const map = asRecord(asRecord(json)?.weight_map);
+  if (map === undefined) {
     throw new CheckpointError(`${path}: expected an object named weight_map`);
   }
   return new Map(
@@ -139,8 +129,29 @@ function weightMap(json: unknown, path: string): Map<string, string> {
   );
 }
 
-/** A checkpoint of open files, which it closes; e.g. one that the browser's user chose. */
-export function checkpointOf(path: string, files: readonly TensorFile[]): Checkpoint {
+/**
+ * A checkpoint of open files, which it closes: in the browser, of files that the user chose or that
+ * are fetched in pieces.
+ *
+ * @param path how errors call it.
+ * @param config its config.json; only the quantization section is looked at.
+ */
+export function checkpointOf(
+  path: string,
+  files: readonly TensorFile[],
+  config?: unknown,
+): Checkpoint {
+  const checkpoint = rawCheckpoint(path, files);
+  const { metadata } = checkpoint;
+  const quantization = isMlx(metadata)
+    ? mlxQuantization(metadata, path)
+    : parseQuantization(asRecord(config)?.quantization, `${path}/config.json`);
+  const numbers = quantization ? quantizedCheckpoint(checkpoint, quantization) : checkpoint;
+  return isMlx(metadata) ? mlxCheckpoint(numbers) : numbers;
+}
+
+/** The tensors of all files, as they are. */
+function rawCheckpoint(path: string, files: readonly TensorFile[]): Checkpoint {
   const fileOf = new Map<string, TensorFile>();
   for (const file of files) {
     for (const name of file.tensors.keys()) fileOf.set(name, file);
@@ -154,9 +165,9 @@ export function checkpointOf(path: string, files: readonly TensorFile[]): Checkp
     path,
     names: [...fileOf.keys()],
     metadata: new Map(files.flatMap((file) => [...file.metadata])),
-    read: async (name, start, length) => find(name).read(name, start, length),
     has: (name) => fileOf.has(name),
     info: (name) => tensorInfo(find(name), name),
+    read: async (name, start, length) => find(name).read(name, start, length),
     storedMatrix: (name) => storedMatrix(find(name), name),
     readF32: async (name) => readF32(find(name), name),
     async close() {

@@ -3,7 +3,7 @@
 import { buildConfig, type ReneConfig } from '../config.js';
 import { configSource } from '../config_source.js';
 import { CheckpointError, ConfigError } from '../errors.js';
-import { parseJson } from '../json.js';
+import { asRecord, parseJson } from '../json.js';
 import type { Checkpoint } from './checkpoint.js';
 import { parseQuantization, type Quantization } from './quantized.js';
 
@@ -19,7 +19,7 @@ export function mlxQuantization(
   metadata: ReadonlyMap<string, string>,
   where: string,
 ): Quantization | undefined {
-  const values = sectionOf(nested(metadata, where).quantization_kwargs);
+  const values = asRecord(nested(metadata, where).quantization_kwargs);
   // What MLX takes for what is not given.
   return values && parseQuantization({ group_size: 64, bits: 4, ...values }, where);
 }
@@ -32,9 +32,9 @@ export function mlxQuantization(
  */
 export function parseMlxConfig(metadata: ReadonlyMap<string, string>, where: string): ReneConfig {
   const root = nested(metadata, where);
-  const model = sectionOf(root.model) ?? {};
-  const pattern = Object.values(sectionOf(model.unique_layers) ?? {}).map((block) =>
-    readBlock(sectionOf(block) ?? {}, where),
+  const model = asRecord(root.model) ?? {};
+  const pattern = Object.values(asRecord(model.unique_layers) ?? {}).map((block) =>
+    readBlock(asRecord(block) ?? {}, where),
   );
   const repeats = model.n_layer_repeats ?? 1;
   if (pattern.length === 0 || typeof repeats !== 'number' || !(repeats >= 1 && repeats <= 10_000)) {
@@ -56,7 +56,7 @@ export function parseMlxConfig(metadata: ReadonlyMap<string, string>, where: str
     mlpLayerIdx: indices('mlp'),
     mlp: mlpValues(sameConfig(blocks, 'mlp', where)),
     tieWordEmbeddings: false,
-    lmHeadBias: sectionOf(root.head)?.bias ?? true,
+    lmHeadBias: asRecord(root.head)?.bias ?? true,
     eosTokenId: root.eos ?? 50279,
   };
   return buildConfig(configSource(values, 'options', where));
@@ -91,7 +91,7 @@ const LAYERS: Readonly<Record<string, { kind: Kind; defaults: Section }>> = {
 
 function readBlock(block: Section, where: string): Block {
   expectOnly(block, 'model.unique_layers', 'norm_point', 'pre', where);
-  const layer = sectionOf(block.layer) ?? {};
+  const layer = asRecord(block.layer) ?? {};
   const name = String(layer._class_).split('.').pop() ?? '';
   const known = Object.hasOwn(LAYERS, name) ? LAYERS[name] : undefined;
   if (!known) {
@@ -163,7 +163,7 @@ function nested(metadata: ReadonlyMap<string, string>, where: string): Section {
     let section = root;
     for (const part of path) {
       const inner = section[part] ?? Object.create(null);
-      if (!sectionOf(inner)) throw new ConfigError(key, 'a section', 'a value', where);
+      if (!asRecord(inner)) throw new ConfigError(key, 'a section', 'a value', where);
       section[part] = inner;
       section = inner;
     }
@@ -182,15 +182,9 @@ function parseValue(text: string, key: string, where: string): unknown {
   }
 }
 
-function sectionOf(value: unknown): Record<string, unknown> | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  // Made by nested() or by JSON.parse, so its keys are strings.
-  return value as Record<string, unknown>;
-}
-
 /** A list that may have been flattened to keys 0, 1... */
 function listOf(value: unknown): unknown {
-  const section = sectionOf(value);
+  const section = asRecord(value);
   return section ? Object.values(section) : value;
 }
 

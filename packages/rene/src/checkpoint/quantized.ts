@@ -7,6 +7,7 @@ import {
   widen,
 } from '@rene-js/layers';
 import { CheckpointError, ConfigError } from '../errors.js';
+import { asRecord } from '../json.js';
 import type { Checkpoint } from './checkpoint.js';
 import type { TensorToWrite } from './safetensors.js';
 
@@ -20,7 +21,7 @@ export interface Quantization {
 /** Reads the `quantization` section of a configuration; undefined where it has none. */
 export function parseQuantization(section: unknown, where: string): Quantization | undefined {
   if (section === undefined || section === null) return undefined;
-  const { bits, group_size: groupSize } = Object(section);
+  const { bits, group_size: groupSize } = asRecord(section) ?? {};
   if (bits !== 4 && bits !== 8) {
     throw new ConfigError('quantization.bits', '4 or 8', JSON.stringify(bits) ?? 'nothing', where);
   }

@@ -1,6 +1,7 @@
 // What a user calls a model — a folder, a hub id — to a folder that holds it.
 import { fileURLToPath } from 'node:url';
 import { CheckpointError, HubError, TokenizerError } from '../errors.js';
+import { asRecord } from '../json.js';
 import { readMlxMetadata } from './checkpoint.js';
 import { downloadFromHub, type FileChoice, type HubOptions, isRepoId } from './hub.js';
 import { fileExists, folderExists, readJsonFile } from './node_files.js';
@@ -81,11 +82,9 @@ async function authorsTokenizer(dir: string): Promise<string | undefined> {
   if (mlx) return OLMO.id;
   const path = `${dir}/config.json`;
   if (!(await fileExists(path))) return undefined;
-  const json = await readJsonFile(path);
-  if (typeof json !== 'object' || json === null || !('vocab_size' in json)) return undefined;
-  const { id, vocabSize } = 'model_type' in json ? OLMO : GPT_NEOX;
-  const fits = typeof json.vocab_size === 'number' && json.vocab_size >= vocabSize;
-  return fits ? id : undefined;
+  const { model_type: type, vocab_size: size } = asRecord(await readJsonFile(path)) ?? {};
+  const { id, vocabSize } = type === undefined ? GPT_NEOX : OLMO;
+  return typeof size === 'number' && size >= vocabSize ? id : undefined;
 }
 
 /** That of a hub id whose repository has neither tokenizer nor configuration. */

@@ -1,5 +1,6 @@
 // The safetensors format: 8 bytes of header length, a JSON header, then the tensors' bytes.
 import { CheckpointError } from '../errors.js';
+import { asRecord } from '../json.js';
 import type { ByteSource } from './byte_source.js';
 import {
   DTYPE_BYTES,
@@ -154,12 +155,6 @@ function checkLayout(
     position = end;
   }
   if (position < fileSize) throw fail(`its last ${fileSize - position} bytes belong to no tensor`);
-}
-
-function asRecord(value: unknown): Record<string, unknown> | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  // Any object that JSON.parse made is one of string keys.
-  return value as Record<string, unknown>;
 }
 
 function isSizes(value: unknown): value is number[] {

@@ -13,7 +13,6 @@ import { configToJson, type ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { stringifyJson } from '../json.js';
 import { narrow } from './narrow.js';
-import { writeFileAtomically } from './node_files.js';
 import { codesToWrite } from './quantized.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 
@@ -45,6 +44,7 @@ export async function saveCheckpoint(
   config: ReneConfig,
   options: SaveOptions = {},
 ): Promise<void> {
+  const { writeFileAtomically } = await import('./node_files.js');
   const tensors = specs.flatMap((spec): TensorToWrite[] => {
     const parameter = parameters.get(spec.name);
     if (!parameter) throw new CheckpointError(`the parameter '${spec.name}' is missing`);

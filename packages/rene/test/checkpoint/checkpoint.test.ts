@@ -9,9 +9,9 @@ import {
   type ParameterSpec,
   registerWeightPacker,
   rowsWeight,
+  useBackend,
 } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-backend-cpu';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
@@ -47,7 +47,7 @@ async function valuesOf(parameter: Parameter | undefined): Promise<number[]> {
 describe('checkpoint', () => {
   const folder = temporaryFolders();
   before(async () => {
-    await tf.setBackend('cpu');
+    await useBackend('cpu');
   });
 
   it('opens a folder and reads vectors and rows', async () => {

@@ -70,6 +70,36 @@ describeOnBackends('slidingWindowAttention', () => {
     await expectClose(y, expectedOf(inputs, one), 'y');
   });
 
+  // Composed attention takes blocks of 32 queries and more: these lengths make several.
+  const longer = fc
+    .record({ length: size(33, 150), window: fc.constantFrom(1, 7, 31, 32, 33, 64, 149, null) })
+    .map((one) => ({ ...one, batch: 1, kvHeads: 1, group: 2, dim: 2, scale: undefined }));
+
+  property(
+    'is attention to the window over several blocks, whole and in pieces',
+    longer,
+    async (one, draw) => {
+      const inputs = inputsOf(one, draw);
+      const expected = expectedOf(inputs, one);
+      const { q, k, v } = inputs;
+      const options = optionsOf(one);
+      const whole = slidingWindowAttention(q.tensor(), k.tensor(), v.tensor(), options);
+      await expectClose(whole.y, expected, 'y');
+      let ring = emptyRing(1, Math.min(one.window ?? 8, 8), one);
+      let start = 0;
+      const parts = draw.parts(one.length).map((length) => {
+        const cut = (t: Numbers) => part(t, start, length);
+        const out = slidingWindowAttention(cut(q), cut(k), cut(v), { ...options, ring });
+        ring = out.ring ?? ring;
+        start += length;
+        return out.y;
+      });
+      await expectClose(tf.concat(parts, 1), expected, 'y in pieces');
+      await expectRing(ring, k, v, one);
+    },
+    12,
+  );
+
   property('is the same in any pieces, through a ring', anyAttention, async (one, draw) => {
     const inputs = inputsOf(one, draw);
     const { q, k, v } = inputs;

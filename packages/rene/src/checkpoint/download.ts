@@ -6,6 +6,8 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HubError } from '../errors.js';
+import { withLock } from './lock.js';
+import { fileExists } from './node_files.js';
 
 export interface RequestOptions {
   headers: Readonly<Record<string, string>>;
@@ -119,8 +121,20 @@ export async function downloadFile(
   options: RequestOptions,
   onBytes: (bytes: number) => void = () => {},
 ): Promise<void> {
-  const partial = `${path}.incomplete`;
   await mkdir(dirname(path), { recursive: true });
+  await withLock(`${path}.incomplete.lock`, options.signal, async () => {
+    // Another process may have been faster.
+    if (!(await fileExists(path))) await downloadLocked(expected, path, options, onBytes);
+  });
+}
+
+async function downloadLocked(
+  expected: ExpectedFile,
+  path: string,
+  options: RequestOptions,
+  onBytes: (bytes: number) => void,
+): Promise<void> {
+  const partial = `${path}.incomplete`;
   for (let attempt = 1; ; attempt++) {
     await withRetries(
       options,

@@ -1,6 +1,6 @@
 // The Hugging Face cache folder, laid out as Python's huggingface_hub lays it out, so both share it:
 // models--org--name/{refs/main, blobs/<etag>, snapshots/<commit>/<file> -> ../../blobs/<etag>}.
-import { copyFile, mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { HubError } from '../errors.js';
@@ -66,9 +66,14 @@ export class RepoCache {
   async link(commit: string, file: string, etag: string): Promise<void> {
     const path = join(this.snapshot(commit), file);
     await mkdir(dirname(path), { recursive: true });
-    await rm(path, { force: true });
     const target = relative(dirname(path), this.blob(etag));
-    await symlink(target, path).catch(() => copyFile(this.blob(etag), path));
+    if ((await readlink(path).catch(() => undefined)) === target) return;
+    await rm(path, { force: true });
+    await symlink(target, path).catch(async (error: unknown) => {
+      // Another process linked it, or (Windows) links are not allowed.
+      const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST';
+      if (!isThere) await copyFile(this.blob(etag), path);
+    });
   }
 
   private refPath(revision: string): string {

@@ -79,11 +79,13 @@ export class FakeHub {
     if (!repo) return reply(res, 404, '', { 'x-error-message': 'Repository not found' });
     if (api) {
       const siblings = [...repo.files.keys()].map((rfilename) => ({ rfilename }));
-      return reply(res, 200, JSON.stringify({ sha: this.commit, siblings }));
+      return reply(res, 200, JSON.stringify({ id: api[1], sha: this.commit, siblings }));
     }
     const name = file?.[3] ?? '';
     const content = repo.files.get(name);
-    if (!content || file?.[2] !== this.commit) return reply(res, 404, '');
+    const isHere = file?.[2] === this.commit || file?.[2] === 'main';
+    if (!content || !isHere) return reply(res, 404, '');
+    res.setHeader('x-repo-commit', this.commit);
     if (content.length < repo.largeFrom) {
       const sha1 = createHash('sha1').update(`blob ${content.length}\0`).update(content);
       res.setHeader('etag', `"${sha1.digest('hex')}"`);

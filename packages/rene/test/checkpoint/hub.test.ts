@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -245,6 +246,26 @@ describe('hub', () => {
     expect(notices.join()).to.match(/cannot be reached.*using the copy of some-lab\/tiny/);
     const error = await errorOf(HubError, () => resolveModel('some-lab/none', dead));
     expect(error.message).to.match(/http:\/\/127\.0\.0\.1:9 cannot be reached/);
+  });
+
+  it('downloads once when asked twice at once', async () => {
+    const dirs = await Promise.all([resolveModel(REPO, options), resolveModel(REPO, options)]);
+    expect(dirs[0]).to.equal(dirs[1]);
+    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
+    const blobs = readdirSync(join(repoDir(), 'blobs'));
+    expect(blobs.filter((name) => name.includes('.'))).to.deep.equal([]);
+  });
+
+  it("takes over a dead process's lock", async () => {
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, ...Array.from({ length: 5 }, () => ({ status: 500 })));
+    await errorOf(HubError, () => resolveModel(REPO, options));
+    const blobs = join(repoDir(), 'blobs');
+    const [partial = ''] = readdirSync(blobs).filter((name) => name.endsWith('.incomplete'));
+    const lock = join(blobs, `${partial}.lock`);
+    writeFileSync(lock, '');
+    utimesSync(lock, new Date(), new Date(Date.now() - 60_000));
+    await resolveModel(REPO, options);
+    expect(existsSync(lock)).to.equal(false);
   });
 
   it('stops when aborted, and resumes later', async () => {

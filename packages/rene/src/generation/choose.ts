@@ -45,8 +45,12 @@ export class TokenChooser {
    * @throws GenerationError where no token is left to choose
    */
   choose(logits: Float32Array, row: ChoosingRow): number {
-    const scores = this.plain ? logits : this.process(logits, row);
     const { filters, vocabSize } = this.settings;
+    let scores: Float32Array | Float64Array = logits;
+    if (!this.plain) {
+      this.scores.set(logits.subarray(0, vocabSize));
+      scores = this.process(this.scores, row);
+    }
     const id = filters
       ? this.distribution.setProbabilities(scores, filters).draw(row.random())
       : argmax(scores, vocabSize);
@@ -60,11 +64,10 @@ export class TokenChooser {
     );
   }
 
-  /** In the order of transformers. */
-  private process(logits: Float32Array, row: ChoosingRow): Float64Array {
-    const { scores, settings } = this;
+  /** Applies what the options say to the scores, in place and in the order of transformers. */
+  process(scores: Float64Array, row: Omit<ChoosingRow, 'random'>): Float64Array {
+    const { settings } = this;
     const { sequence, promptLength } = row;
-    scores.set(logits.subarray(0, scores.length));
     for (const [id, bias] of settings.logitBias) scores[id] = (scores[id] ?? 0) + bias;
     if (settings.repetitionPenalty !== 1) {
       penalizeRepetition(scores, row.seen, settings.repetitionPenalty);
@@ -85,11 +88,7 @@ export class TokenChooser {
   logProb(logits: Float32Array, id: number, top: number): TokenLogProb {
     const { distribution, settings } = this;
     const own = logits.subarray(0, settings.vocabSize);
-    let max = Number.NEGATIVE_INFINITY;
-    for (const logit of own) max = Math.max(max, logit);
-    let sum = 0;
-    for (const logit of own) sum += Math.exp(logit - max);
-    const logSum = max + Math.log(sum);
+    const logSum = logSumExp(own);
     distribution.setLogits(own);
     if (top > 0) distribution.keepTopK(top);
     else distribution.size = 0;
@@ -98,6 +97,15 @@ export class TokenChooser {
       .sort((a, b) => b.logProb - a.logProb || a.id - b.id);
     return { id, logProb: (own[id] ?? 0) - logSum, top: likeliest };
   }
+}
+
+/** log(sum(exp(logits))) */
+export function logSumExp(logits: Float32Array): number {
+  let max = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) max = Math.max(max, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - max);
+  return max + Math.log(sum);
 }
 
 /** Whether the sequence ends with all of a word but its last token. */

@@ -1,9 +1,11 @@
 // generate: whole sequences for one prompt or several.
 import { RecurrentState } from '../state.js';
+import { beamSearch, type Hypothesis } from './beam_search.js';
 import type { TokenLogProb } from './choose.js';
 import { type FinishReason, generationLoop, makeRows, type Row } from './loop.js';
 import type { GenerationModel } from './model_calls.js';
 import { type GenerateOptions, resolveOptions, type Settings } from './options.js';
+import { Progress } from './progress.js';
 
 export interface GenerateResult {
   /** Prompt and new tokens; the first prompt's numReturnSequences sequences, then the next one's. */
@@ -14,6 +16,8 @@ export interface GenerateResult {
   promptLengths: number[];
   /** What sampling was seeded with; undefined for greedy generation. */
   seed: number | string | undefined;
+  /** Of beam search: each sequence's log-probability / newTokens ** lengthPenalty. */
+  scores: number[] | undefined;
   /** Of each new token of each sequence, where the option logProbs asks for them. */
   logProbs: TokenLogProb[][] | undefined;
   /**
@@ -35,13 +39,64 @@ export async function generate(
   options: GenerateOptions = {},
 ): Promise<GenerateResult> {
   const settings = resolveOptions(options, model.config);
-  const rows = makeRows(toPrompts(ids), settings);
+  const prompts = toPrompts(ids);
+  const rows = makeRows(prompts, settings);
+  if (settings.numBeams > 1) return generateByBeams(model, prompts, settings, options.padTokenId);
   try {
     for await (const _ of generationLoop(model, rows, settings));
     return collect(rows, settings, options.padTokenId);
   } finally {
     for (const row of rows) row.state?.dispose();
   }
+}
+
+/** A prompt after the other, each with a row a beam. */
+async function generateByBeams(
+  model: GenerationModel,
+  prompts: readonly number[][],
+  settings: Settings,
+  padTokenId: number | undefined,
+): Promise<GenerateResult> {
+  const found: Hypothesis[] = [];
+  const sequences = () => [
+    ...found.map(({ sequence }) => sequence),
+    ...prompts.slice(found.length),
+  ];
+  const progress = new Progress(prompts.flat().length, sequences, settings);
+  const promptLengths: number[] = [];
+  await progress.turn();
+  for (const [i, prompt] of prompts.entries()) {
+    const from = settings.state?.gather([settings.state.batch > 1 ? i : 0]);
+    try {
+      const best = await beamSearch(model, prompt, from, settings, progress);
+      found.push(...best);
+      promptLengths.push(...best.map(() => prompt.length));
+    } finally {
+      from?.dispose();
+    }
+  }
+  return {
+    sequences: padded(
+      found.map(({ sequence }) => sequence),
+      padTokenId,
+    ),
+    finishReasons: found.map(({ finishReason }) => finishReason),
+    promptLengths,
+    scores: found.map(({ score }) => score),
+    seed: undefined,
+    logProbs: undefined,
+    state: undefined,
+  };
+}
+
+/** The sequences, filled up to the longest where there is something to fill them with. */
+function padded(sequences: number[][], padTokenId: number | undefined): number[][] {
+  if (padTokenId === undefined) return sequences;
+  const longest = Math.max(...sequences.map(({ length }) => length));
+  return sequences.map((sequence) => [
+    ...sequence,
+    ...Array<number>(longest - sequence.length).fill(padTokenId),
+  ]);
 }
 
 /** One prompt or several, as several. */
@@ -61,16 +116,15 @@ export function collect(
   settings: Settings,
   padTokenId?: number,
 ): GenerateResult {
-  const longest = Math.max(...rows.map(({ sequence }) => sequence.length));
   const states = rows.flatMap(({ state }) => state ?? []);
   return {
-    sequences: rows.map(({ sequence }) =>
-      padTokenId === undefined
-        ? sequence
-        : [...sequence, ...Array<number>(longest - sequence.length).fill(padTokenId)],
+    sequences: padded(
+      rows.map(({ sequence }) => sequence),
+      padTokenId,
     ),
     finishReasons: rows.map(({ finishReason }) => finishReason ?? 'length'),
     promptLengths: rows.map(({ promptLength }) => promptLength),
+    scores: undefined,
     seed: settings.filters ? settings.seed : undefined,
     logProbs: settings.logProbs === undefined ? undefined : rows.map(({ logProbs }) => logProbs),
     state: states.length > 0 ? RecurrentState.concat(states) : undefined,

@@ -61,6 +61,18 @@ export interface GenerateOptions extends StreamOptions {
   logProbs?: number | undefined;
   /** Also return the state. Default false. */
   returnState?: boolean | undefined;
+  /**
+   * Beam search with so many beams, as transformers does it; it takes no sampling options and no
+   * stopStrings. Default 1, no beam search.
+   */
+  numBeams?: number | undefined;
+  /** A beam's score is its log-probability / newTokens ** lengthPenalty. Default 1. */
+  lengthPenalty?: number | undefined;
+  /**
+   * Beam search ends when it has numBeams finished sequences (true), when a better one is unlikely
+   * (false, the default), or only when none can come ('never').
+   */
+  earlyStopping?: boolean | 'never' | undefined;
   /** Fills up shorter sequences at their end. Unless given each ends where it ends. */
   padTokenId?: number | undefined;
 }
@@ -81,6 +93,9 @@ export interface Settings {
   readonly badWordsIds: readonly (readonly number[])[];
   readonly logitsProcessors: readonly LogitsProcessor[];
   readonly numReturnSequences: number;
+  readonly numBeams: number;
+  readonly lengthPenalty: number;
+  readonly earlyStopping: boolean | 'never';
   /** undefined for none. */
   readonly logProbs: number | undefined;
   readonly state: RecurrentState | undefined;
@@ -115,6 +130,9 @@ const KNOWN: Readonly<Record<keyof GenerateOptions, true>> = {
   numReturnSequences: true,
   logProbs: true,
   returnState: true,
+  numBeams: true,
+  lengthPenalty: true,
+  earlyStopping: true,
   padTokenId: true,
 };
 
@@ -125,7 +143,10 @@ export function resolveOptions(options: GenerateOptions, config: ReneConfig): Se
   const { maxLength, maxNewTokens, stopStrings = [], tokenizer, logitsProcessor = [] } = options;
   const filters = resolveFilters(options);
   const numReturnSequences = whole('numReturnSequences', options.numReturnSequences ?? 1, 1);
-  if (!filters && numReturnSequences > 1) {
+  const numBeams = whole('numBeams', options.numBeams ?? 1, 1);
+  const { lengthPenalty = 1, earlyStopping = false } = options;
+  if (numBeams > 1) checkBeams(options, numBeams, numReturnSequences);
+  else if (!filters && numReturnSequences > 1) {
     const expected = '1 for greedy generation, which has one result; give a temperature or a seed';
     throw new InvalidArgumentError('numReturnSequences', expected, `${numReturnSequences}`);
   }
@@ -152,6 +173,9 @@ export function resolveOptions(options: GenerateOptions, config: ReneConfig): Se
     badWordsIds: resolveBadWords(options.badWordsIds, vocabSize),
     logitsProcessors: typeof logitsProcessor === 'function' ? [logitsProcessor] : logitsProcessor,
     numReturnSequences,
+    numBeams,
+    lengthPenalty: within('lengthPenalty', lengthPenalty, -1e6, 1e6),
+    earlyStopping,
     logProbs:
       options.logProbs === undefined
         ? undefined
@@ -171,6 +195,21 @@ function refuseUnknown(options: object): void {
     const camel = name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
     const hint = Object.hasOwn(KNOWN, camel) ? camel : `one of ${Object.keys(KNOWN).join(', ')}`;
     throw new InvalidArgumentError('options', hint, name);
+  }
+}
+
+function checkBeams(options: GenerateOptions, numBeams: number, returned: number): void {
+  const { earlyStopping = false } = options;
+  const unable = ['stopStrings', 'logProbs', 'returnState'] as const;
+  const given = resolveFilters(options)
+    ? 'a sampling option'
+    : unable.find((name) => options[name] !== undefined);
+  if (given) throw new InvalidArgumentError('numBeams', `1 together with ${given}`, `${numBeams}`);
+  if (returned > numBeams) {
+    throw new InvalidArgumentError('numReturnSequences', `numBeams or fewer`, `${returned}`);
+  }
+  if (typeof earlyStopping !== 'boolean' && earlyStopping !== 'never') {
+    throw new InvalidArgumentError('earlyStopping', "true, false or 'never'", `${earlyStopping}`);
   }
 }
 

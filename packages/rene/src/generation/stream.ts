@@ -3,7 +3,12 @@ import { InvalidArgumentError } from '@rene-js/layers';
 import { collect, type GenerateResult } from './generate.js';
 import { generationLoop, makeRows, type Row } from './loop.js';
 import type { GenerationModel } from './model_calls.js';
-import { resolveOptions, type Settings, type StreamOptions } from './options.js';
+import {
+  type GenerateOptions,
+  resolveOptions,
+  type Settings,
+  type StreamOptions,
+} from './options.js';
 
 /**
  * Yields each new token's id as soon as it is chosen, the end of text included. The generator's
@@ -26,13 +31,18 @@ export function startRow(
   ids: readonly number[],
   options: StreamOptions,
 ): { rows: readonly Row[]; settings: Settings } {
-  for (const name of ['numReturnSequences', 'returnState', 'padTokenId', 'logProbs']) {
+  for (const name of ONLY_GENERATE) {
     if (!(name in options)) continue;
     throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
   }
   const settings = resolveOptions(options, model.config);
   return { rows: makeRows([ids], settings), settings };
 }
+
+const ONLY_GENERATE: readonly (keyof GenerateOptions)[] = [
+  ...(['numReturnSequences', 'returnState', 'padTokenId', 'logProbs'] as const),
+  ...(['numBeams', 'lengthPenalty', 'earlyStopping'] as const),
+];
 
 async function* tokens(
   model: GenerationModel,

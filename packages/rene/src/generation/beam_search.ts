@@ -1,0 +1,169 @@
+// Beam search as transformers does it: of all beams' continuations the likeliest go on.
+import type { RecurrentState } from '../state.js';
+import { logSumExp, TokenChooser } from './choose.js';
+import { type GenerationModel, prefillPrompts, selectRows, step } from './model_calls.js';
+import type { Settings } from './options.js';
+import type { Progress } from './progress.js';
+import { TokenDistribution } from './token_distribution.js';
+
+/** A sequence that has ended. */
+export interface Hypothesis {
+  readonly sequence: number[];
+  /** Its log-probability / newTokens ** lengthPenalty. */
+  readonly score: number;
+  readonly finishReason: 'eos' | 'length';
+}
+
+/** A sequence that goes on. */
+interface Beam {
+  readonly sequence: number[];
+  /** Its log-probability. */
+  readonly logProb: number;
+}
+
+/** A beam with one more token. */
+interface Candidate {
+  readonly beam: number;
+  readonly id: number;
+  readonly logProb: number;
+}
+
+/**
+ * The best sequences for one prompt, the best first: settings.numReturnSequences, or fewer where
+ * the options leave no more.
+ *
+ * @param from where the prompt goes on, a state of one row; left as it is
+ * @throws GenerationAbortedError
+ */
+export async function beamSearch(
+  model: GenerationModel,
+  prompt: readonly number[],
+  from: RecurrentState | undefined,
+  settings: Settings,
+  progress: Progress,
+): Promise<Hypothesis[]> {
+  const { maxLength, maxNewTokens, numReturnSequences } = settings;
+  const longest = Math.min(maxLength, prompt.length + maxNewTokens);
+  const hypotheses = new Hypotheses(prompt.length, longest, settings);
+  const expand = expander(prompt.length, settings);
+  let beams: Beam[] = [{ sequence: [...prompt], logProb: 0 }];
+  let state: RecurrentState | undefined;
+  try {
+    const first = await prefillPrompts(model, [prompt], from, (n) => progress.prompt(n));
+    state = first.state;
+    let { logits } = first;
+    for (;;) {
+      const candidates = expand(beams, logits);
+      const best = candidates[0]?.logProb ?? Number.NEGATIVE_INFINITY;
+      const length = (beams[0]?.sequence.length ?? 0) + 1;
+      const going = hypotheses.sort(beams, candidates);
+      beams = going.map(({ beam, id, logProb }) => ({
+        sequence: [...(beams[beam]?.sequence ?? []), id],
+        logProb,
+      }));
+      progress.token();
+      if (hypotheses.isDone(best, length)) break;
+      if (length >= longest || beams.length === 0) {
+        for (const { sequence, logProb } of beams) hypotheses.add(sequence, logProb, 'length');
+        break;
+      }
+      await progress.turn();
+      state = selectRows(
+        state,
+        going.map(({ beam }) => beam),
+      );
+      logits = await step(
+        model,
+        state,
+        beams.map(({ sequence }) => sequence.at(-1) ?? 0),
+      );
+    }
+    return hypotheses.best(numReturnSequences);
+  } finally {
+    state?.dispose();
+  }
+}
+
+/** Makes a function that finds the likeliest continuations of beams, the likeliest first. */
+function expander(promptLength: number, settings: Settings) {
+  const { vocabSize, numBeams, eosTokenIds } = settings;
+  const chooser = new TokenChooser(settings);
+  const scores = new Float64Array(vocabSize);
+  const distribution = new TokenDistribution(vocabSize);
+  // Enough that numBeams of them are no ends of text, as long as there are so many.
+  const kept = Math.max(2, 1 + eosTokenIds.size) * numBeams;
+  return (beams: readonly Beam[], logits: readonly Float32Array[]): Candidate[] => {
+    const all = beams.flatMap(({ sequence, logProb }, beam): Candidate[] => {
+      const own = logits[beam]?.subarray(0, vocabSize) ?? new Float32Array(0);
+      const logSum = logSumExp(own);
+      for (let id = 0; id < vocabSize; id++) scores[id] = (own[id] ?? 0) - logSum;
+      chooser.process(scores, { sequence, promptLength, seen: new Set(sequence) });
+      distribution.setLogits(scores).keepTopK(kept);
+      return Array.from({ length: distribution.size }, (_, i) => ({
+        beam,
+        id: distribution.ids[i] ?? 0,
+        logProb: logProb + (distribution.values[i] ?? 0),
+      }));
+    });
+    const byLogProb = (a: Candidate, b: Candidate) =>
+      b.logProb - a.logProb || a.beam - b.beam || a.id - b.id;
+    return all.sort(byLogProb).slice(0, kept);
+  };
+}
+
+/** The best sequences that have ended so far. */
+class Hypotheses {
+  private readonly ended: Hypothesis[] = [];
+
+  constructor(
+    private readonly promptLength: number,
+    private readonly longest: number,
+    private readonly settings: Settings,
+  ) {}
+
+  /** Keeps the candidates that end, and returns the numBeams likeliest of those that go on. */
+  sort(beams: readonly Beam[], candidates: readonly Candidate[]): Candidate[] {
+    const { numBeams, eosTokenIds } = this.settings;
+    const going: Candidate[] = [];
+    for (const [rank, candidate] of candidates.entries()) {
+      if (going.length === numBeams) break;
+      const { beam, id, logProb } = candidate;
+      if (!eosTokenIds.has(id)) going.push(candidate);
+      else if (rank < numBeams) {
+        this.add([...(beams[beam]?.sequence ?? []), id], logProb, 'eos');
+      }
+    }
+    return going;
+  }
+
+  /** Takes a sequence in if it is among the numBeams best. */
+  add(sequence: number[], logProb: number, finishReason: 'eos' | 'length'): void {
+    const { numBeams } = this.settings;
+    this.ended.push({ sequence, score: this.score(logProb, sequence.length), finishReason });
+    // Of equal ones the first stays.
+    this.ended.sort((a, b) => b.score - a.score);
+    this.ended.length = Math.min(this.ended.length, numBeams);
+  }
+
+  /**
+   * Whether the search is over.
+   *
+   * @param best the log-probability of the likeliest continuation, which makes `length` tokens
+   */
+  isDone(best: number, length: number): boolean {
+    const { numBeams, earlyStopping, lengthPenalty } = this.settings;
+    if (this.ended.length < numBeams) return false;
+    if (earlyStopping === true) return true;
+    const atItsEnd = earlyStopping === 'never' && lengthPenalty > 0;
+    const attainable = this.score(best, atItsEnd ? this.longest : length);
+    return (this.ended.at(-1)?.score ?? 0) >= attainable;
+  }
+
+  best(count: number): Hypothesis[] {
+    return this.ended.slice(0, count);
+  }
+
+  private score(logProb: number, length: number): number {
+    return logProb / (length - this.promptLength) ** this.settings.lengthPenalty;
+  }
+}

@@ -1,0 +1,70 @@
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import seedrandom from 'seedrandom';
+import type { GenerateOptions } from '../../src/generation/options.js';
+import { ReneLMHeadModel } from '../../src/model.js';
+import { goldenPath, leavesNothing } from './models.js';
+
+const tiny = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
+
+/** A full run takes minutes on the plain cpu backend; RENE_TEST_BATCHES=200 asks for it. */
+const count = Number(process.env.RENE_TEST_BATCHES ?? 3);
+const backend = process.env.RENE_TEST_BATCHES_BACKEND ?? 'cpu';
+
+/** 1 to 8 prompts of 1 to 60 tokens and any options, all from one seed. */
+function randomBatch(seed: number, vocabSize: number) {
+  const random = seedrandom(String(seed));
+  const from = (low: number, high: number) => low + Math.floor(random() * (high - low + 1));
+  const maybe = <T>(value: T) => (random() < 0.5 ? value : undefined);
+  const prompts = Array.from({ length: from(1, 8) }, () =>
+    Array.from({ length: from(1, 60) }, () => from(0, vocabSize - 1)),
+  );
+  const temperature = maybe(random() * 2);
+  const options: GenerateOptions = {
+    maxNewTokens: from(1, 12),
+    temperature,
+    topK: maybe(from(0, 50)),
+    topP: maybe(random()),
+    minP: maybe(random() * 0.2),
+    seed: maybe(seed),
+    repetitionPenalty: maybe(1 + random()),
+    // Some of a quarter of the ids, so that rows end at different times.
+    eosTokenId: Array.from({ length: vocabSize }, (_, id) => id).filter(() => random() < 0.25),
+    minNewTokens: maybe(from(0, 4)),
+    logProbs: maybe(from(0, 3)),
+    badWordsIds: maybe([[from(0, vocabSize - 1)]]),
+    logitBias: maybe({ [from(0, vocabSize - 1)]: random() * 4 }),
+  };
+  // What makes it sample must be repeatable.
+  const samples = [options.temperature, options.topK, options.topP, options.minP].some(
+    (option) => option !== undefined,
+  );
+  if (samples) options.seed ??= seed;
+  return { prompts, options };
+}
+
+for (const [name, dir, batches] of [
+  ['a golden model', goldenPath('tiny-gqa'), 6],
+  ['rene-tiny', tiny, count],
+] as const) {
+  describe(`random batches of ${name}`, () => {
+    let model: ReneLMHeadModel;
+    before(async () => {
+      model = await ReneLMHeadModel.fromPretrained(dir, { backend });
+    });
+    after(() => model.dispose());
+
+    for (let i = 0; i < batches; i++) {
+      it(`batch ${i} equals its single runs exactly`, async () => {
+        const { prompts, options } = randomBatch(i, model.config.vocabSize);
+        const together = await leavesNothing(() => model.generate(prompts, options));
+        for (const [row, prompt] of prompts.entries()) {
+          const alone = await model.generate(prompt, options);
+          expect(together.sequences[row]).to.deep.equal(alone.sequences[0]);
+          expect(together.finishReasons[row]).to.equal(alone.finishReasons[0]);
+          expect(together.logProbs?.[row]).to.deep.equal(alone.logProbs?.[0]);
+        }
+      }).timeout(120_000);
+    }
+  });
+}

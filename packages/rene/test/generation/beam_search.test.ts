@@ -1,0 +1,171 @@
+import { readFileSync } from 'node:fs';
+import { Mamba2State, useBackend } from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import { reneConfig } from '../../src/config.js';
+import { beamSearch } from '../../src/generation/beam_search.js';
+import { generate } from '../../src/generation/generate.js';
+import type { GenerationModel } from '../../src/generation/model_calls.js';
+import { resolveOptions } from '../../src/generation/options.js';
+import { Progress } from '../../src/generation/progress.js';
+import type { ReneLMHeadModel } from '../../src/model.js';
+import { RecurrentState } from '../../src/state.js';
+import { leavesNothing, loadGolden, rejection } from './models.js';
+
+interface BeamFile {
+  eos: number;
+  /** Logits of the next token by the two tokens before it. */
+  table: number[][][];
+  cases: {
+    prompt: number[];
+    options: {
+      num_beams: number;
+      max_length: number;
+      length_penalty: number;
+      early_stopping: boolean | 'never';
+      num_return_sequences: number;
+      repetition_penalty?: number;
+      bad_words_ids?: number[][];
+      min_new_tokens?: number;
+    };
+    sequences: number[][];
+    scores: number[];
+  }[];
+}
+
+// Written by beam_search_reference.py, which runs transformers; its sources are not in dist.
+const file: BeamFile = JSON.parse(
+  readFileSync(new URL('../../../test/generation/beam_search.json', import.meta.url), 'utf8'),
+);
+
+/** Knows the token before the last one from its state only, so states must follow their beams. */
+function tableModel({ table }: BeamFile): GenerationModel {
+  const vocabSize = table.length;
+  const stateOf = (tokens: number[]) =>
+    new Mamba2State(tf.tensor2d(tokens, [tokens.length, 1]), tf.zeros([tokens.length, 1]));
+  return {
+    config: reneConfig({ vocabSize, padVocabSizeMultiple: 1, nLayer: 1, eosTokenId: null }),
+    initialState: (batch = 1) =>
+      new RecurrentState([stateOf(Array(batch).fill(0))], Array(batch).fill(0)),
+    forward(ids, { state } = {}) {
+      const [layer] = state?.layers ?? [];
+      if (!(layer instanceof Mamba2State) || !Array.isArray(ids)) throw new Error('no state');
+      const rows: number[][] = ids;
+      const before = [...layer.conv.dataSync()];
+      const logits = rows.map((row, i) => {
+        const last = row.at(-1) ?? 0;
+        return table[row.at(-2) ?? before[i] ?? 0]?.[last] ?? [];
+      });
+      const next = stateOf(rows.map((row) => row.at(-1) ?? 0));
+      layer.replace(next.conv, next.ssm);
+      state?.advance(rows[0]?.length ?? 0);
+      return tf.tensor3d(logits.map((row) => [row]));
+    },
+  };
+}
+
+describe('beam search', () => {
+  const model = tableModel(file);
+  before(() => useBackend('cpu'));
+  file.cases.forEach(({ prompt, options, sequences, scores }, i) => {
+    it(`case ${i}: gives transformers' sequences and scores for ${JSON.stringify(options)}`, async () => {
+      const found = await leavesNothing(() =>
+        generate(model, prompt, {
+          numBeams: options.num_beams,
+          maxLength: options.max_length,
+          lengthPenalty: options.length_penalty,
+          earlyStopping: options.early_stopping,
+          numReturnSequences: options.num_return_sequences,
+          repetitionPenalty: options.repetition_penalty,
+          badWordsIds: options.bad_words_ids,
+          minNewTokens: options.min_new_tokens,
+          eosTokenId: file.eos,
+        }),
+      );
+      expect(found.sequences).to.deep.equal(sequences);
+      found.scores?.forEach((score, k) => {
+        expect(score).to.be.closeTo(scores[k] ?? 0, 1e-4);
+      });
+    });
+  });
+});
+
+describe('beam search of a real model', () => {
+  let model: ReneLMHeadModel;
+  const prompts = [
+    [3, 1, 4, 1, 5],
+    [9, 2],
+  ];
+  before(async () => {
+    model = await loadGolden('tiny-hybrid');
+  });
+  after(() => model.dispose());
+
+  it('with one beam is greedy', async () => {
+    const options = { maxNewTokens: 8, eosTokenId: null };
+    const greedy = await model.generate(prompts[0] ?? [], options);
+    const settings = resolveOptions(options, model.config);
+    const progress = new Progress(0, () => [], {});
+    const [best] = await leavesNothing(() =>
+      beamSearch(model, prompts[0] ?? [], undefined, settings, progress),
+    );
+    expect(best?.sequence).to.deep.equal(greedy.sequences[0]);
+  });
+
+  it("scores are the model's log-probabilities; prompts do not touch each other; no worse than greedy", async () => {
+    const options = { maxNewTokens: 6, eosTokenId: null, numBeams: 3, numReturnSequences: 2 };
+    const { sequences, scores, promptLengths } = await leavesNothing(() =>
+      model.generate(prompts, options),
+    );
+    expect(promptLengths).to.deep.equal([5, 5, 2, 2]);
+    const logProb = (sequence: readonly number[], start: number) =>
+      tf.tidy(() => {
+        const { vocabSize } = model.config;
+        const logits = tf.slice(
+          model.forward([[...sequence]]),
+          [0, 0, 0],
+          [1, sequence.length, vocabSize],
+        );
+        const table = tf
+          .log(tf.softmax(tf.reshape<tf.Rank.R2>(logits, [-1, vocabSize])))
+          .arraySync();
+        const own = sequence.map((id, i) => (i < start ? 0 : (table[i - 1]?.[id] ?? 0)));
+        return own.reduce((sum, value) => sum + value, 0);
+      });
+    sequences.forEach((sequence, i) => {
+      expect(scores?.[i]).to.be.closeTo(logProb(sequence, promptLengths[i] ?? 0) / 6, 1e-5);
+    });
+    const alone = await model.generate(prompts[1] ?? [], options);
+    expect(alone.sequences).to.deep.equal(sequences.slice(2));
+    const greedy = await model.generate(prompts[0] ?? [], { maxNewTokens: 6, eosTokenId: null });
+    const greedyScore = logProb(greedy.sequences[0] ?? [], 5) / 6;
+    expect(scores?.[0]).to.be.at.least(greedyScore - 1e-6);
+  });
+
+  it('goes on from a state, and frees everything when aborted', async () => {
+    const options = { maxNewTokens: 4, eosTokenId: null, numBeams: 2 };
+    const [first = []] = prompts;
+    const whole = await model.generate(first, options);
+    await leavesNothing(async () => {
+      const state = await model.prefill(first.slice(0, 3));
+      const rest = await model.generate(first.slice(3), { ...options, state });
+      expect(rest.sequences[0]).to.deep.equal(whole.sequences[0]?.slice(3));
+      state.dispose();
+      const controller = new AbortController();
+      const onProgress = () => controller.abort();
+      const { signal } = controller;
+      const error = await rejection(model.generate(prompts, { ...options, signal, onProgress }));
+      expect(error.name).to.equal('AbortError');
+    });
+  });
+
+  it('refuses what beams cannot do', async () => {
+    for (const [options, message] of [
+      [{ numBeams: 2, temperature: 1 }, 'numBeams: expected 1 together with a sampling option'],
+      [{ numBeams: 2, logProbs: 1 }, 'numBeams: expected 1 together with logProbs'],
+      [{ numBeams: 2, numReturnSequences: 3 }, 'numReturnSequences: expected numBeams or fewer'],
+    ] as const) {
+      expect((await rejection(model.generate([1], options))).message).to.contain(message);
+    }
+  });
+});

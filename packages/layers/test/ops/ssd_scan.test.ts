@@ -7,6 +7,8 @@ import { describeOnBackends, maxError, tidily } from '../backends.js';
 import { type Draw, expectClose, type Numbers, property, range, size } from '../numbers.js';
 import * as reference from '../reference.js';
 
+const noLimit = [0, Number.POSITIVE_INFINITY] as const;
+
 const anyScan = fc.record({
   batch: size(1, 3),
   length: size(1, 23),
@@ -20,7 +22,7 @@ const anyScan = fc.record({
   stateful: fc.boolean(),
   dtSoftplus: fc.boolean(),
   dtLimit: fc.constantFrom(
-    [0, Number.POSITIVE_INFINITY] as const,
+    noLimit,
     [0.2, 0.9] as const,
     [0, 0.5] as const,
     [0.4, Number.POSITIVE_INFINITY] as const,
@@ -107,6 +109,26 @@ describeOnBackends('ssdScan', () => {
     expect(await maxError(tf.concat(steps, 1), whole.y)).to.be.below(5e-5);
     expect(await maxError(state ?? whole.y, whole.state)).to.be.below(5e-5);
   });
+
+  property(
+    'keeps its digits where steps are large and small in one chunk',
+    fc.record({ length: size(60, 130), steep: fc.constantFrom(1, 16, 64) }),
+    async ({ length, steep }, draw) => {
+      const inputs = {
+        x: draw.normal([1, length, 2, 3]),
+        dt: draw.normal([1, length, 2], 6),
+        A: draw.normal([2]).map((value) => Math.fround(-steep * Math.min(1, Math.abs(value)))),
+        B: draw.normal([1, length, 1, 4]),
+        C: draw.normal([1, length, 1, 4]),
+      };
+      const options = { dtSoftplus: true, dtLimit: noLimit, chunkSize: 64 };
+      const actual = scanPart(inputs, options, [0, length], undefined);
+      const expected = reference.ssdScan(inputs);
+      await expectClose(actual.y, expected.y, 'y', 2e-6);
+      await expectClose(actual.state, expected.state, 'state', 2e-6);
+    },
+    8,
+  );
 
   it('stays finite where the decays of a long chunk overflow', () =>
     tidily(async () => {

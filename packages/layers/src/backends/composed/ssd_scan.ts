@@ -73,6 +73,8 @@ export interface ChunkTensors {
   s: tf.Tensor;
   /** (M, G, R, 1): the sum over the chunk */
   total: tf.Tensor;
+  /** (M, G, R, T): the sum over the tokens after this one */
+  toEnd: tf.Tensor;
   /** (M, G, R, T, T): exp(s[i] - s[j]) where j <= i, else 0 */
   decay: tf.Tensor;
   /** (M, G, T, N) */
@@ -86,33 +88,39 @@ export function chunkTensors(inputs: SsdScanInputs, dt: tf.Tensor, sizes: SsdSiz
   const { M, T, G, R, P } = sizes;
   const dtx = tf.mul(inputs.x, tf.expandDims(dt, -1));
   const a = inChunks(tf.mul(dt, inputs.A), sizes);
-  const s = tf.cumsum(tf.transpose(tf.reshape(a, [M, T, G, R]), [0, 2, 3, 1]), 3);
+  const steps = tf.transpose(tf.reshape(a, [M, T, G, R]), [0, 2, 3, 1]);
+  const s = tf.cumsum(steps, 3);
   const B = tf.transpose(inChunks(inputs.B, sizes), [0, 2, 1, 3]);
   const C = tf.transpose(inChunks(inputs.C, sizes), [0, 2, 1, 3]);
-  // Masked before exp: above the diagonal s[i] - s[j] is positive and may overflow.
-  const differences = tf.sub(tf.expandDims(s, 4), tf.expandDims(s, 3));
+  // s[i] - s[j] as a sum of its own, of a[k] where j < k <= i: a difference of two large sums would
+  // lose the digits of a small one.
+  const lower = causalMask(T);
+  const upTo = tf.mul(tf.expandDims(steps, 3), lower);
+  const differences = tf.cumsum(upTo, 4, true, true);
   return {
     dtx: tf.transpose(tf.reshape(inChunks(dtx, sizes), [M, T, G, R, P]), [0, 2, 3, 1, 4]),
     s,
     total: tf.slice(s, [0, 0, 0, T - 1], [M, G, R, 1]),
-    decay: tf.exp(tf.add(differences, causalMask(T))),
+    toEnd: tf.cumsum(steps, 3, true, true),
+    // Above the diagonal the sums are empty, so that nothing overflows before it is masked.
+    decay: tf.mul(tf.exp(differences), lower),
     B,
     C,
     CB: tf.expandDims(tf.matMul(C, B, false, true), 2),
   };
 }
 
-/** (T, T): 0 where j <= i, a very negative number above the diagonal. */
+/** (T, T): 1 where j <= i, 0 above the diagonal. */
 function causalMask(T: number): tf.Tensor {
   const mask = new Float32Array(T * T);
-  for (let i = 0; i < T; i++) mask.fill(-1e30, i * T + i + 1, (i + 1) * T);
+  for (let i = 0; i < T; i++) mask.fill(1, i * T, i * T + i + 1);
   return tf.tensor2d(mask, [T, T]);
 }
 
 /** What the chunk adds to the state: sum over j of exp(total - s[j]) dt[j] x[j] B[j]^T, (M, G, R, P, N). */
-function stateContributions({ dtx, s, total, B }: ChunkTensors, sizes: SsdSizes): tf.Tensor {
+function stateContributions({ dtx, toEnd, B }: ChunkTensors, sizes: SsdSizes): tf.Tensor {
   const { M, T, G, R, P, N } = sizes;
-  const weighted = tf.mul(dtx, tf.expandDims(tf.exp(tf.sub(total, s)), -1));
+  const weighted = tf.mul(dtx, tf.expandDims(tf.exp(toEnd), -1));
   // The heads of a group share B: they are rows of one product.
   const rows = tf.reshape(tf.transpose(weighted, [0, 1, 2, 4, 3]), [M, G, R * P, T]);
   return tf.reshape(tf.matMul(rows, B), [M, G, R, P, N]);

@@ -100,14 +100,14 @@ function stateGradients(
 }
 
 function chunkGradients(
-  { dtx, s, total, decay, B, C, CB }: ChunkTensors,
+  { dtx, s, toEnd, decay, B, C, CB }: ChunkTensors,
   dy: tf.Tensor,
   before: tf.Tensor,
   after: tf.Tensor,
   dAfter: tf.Tensor,
   { M, T, G, R, P, N }: SsdSizes,
 ): { ddtx: tf.Tensor; dB: tf.Tensor; dC: tf.Tensor; da: tf.Tensor } {
-  const toEnd = tf.expandDims(tf.exp(tf.sub(total, s)), -1);
+  const untilEnd = tf.expandDims(tf.exp(toEnd), -1);
   const fromStart = tf.expandDims(tf.exp(s), -1);
 
   const scores = tf.mul(decay, CB);
@@ -119,11 +119,11 @@ function chunkGradients(
     P,
     T,
   ]);
-  const ddtxCarried = tf.mul(tf.transpose(stateToX, [0, 1, 2, 4, 3]), toEnd);
+  const ddtxCarried = tf.mul(tf.transpose(stateToX, [0, 1, 2, 4, 3]), untilEnd);
   const ddtx = tf.add(tf.matMul(scores, dy, true, false), ddtxCarried);
 
   const dCB = tf.sum(tf.mul(decay, pairs), 2); // (M, G, T, T), over the heads of a group
-  const dBCarried = tf.matMul(tf.mul(dtx, toEnd), dAfter); // (M, G, R, T, N)
+  const dBCarried = tf.matMul(tf.mul(dtx, untilEnd), dAfter); // (M, G, R, T, N)
   const dCCarried = tf.matMul(tf.mul(dy, fromStart), before);
   const dB = tf.add(tf.matMul(dCB, C, true, false), tf.sum(dBCarried, 2));
   const dC = tf.add(tf.matMul(dCB, B), tf.sum(dCCarried, 2));

@@ -20,6 +20,7 @@ import { resolveModel } from './checkpoint/resolve.js';
 import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
 import { type ReneConfig, readConfig } from './config.js';
 import { ReneError } from './errors.js';
+import { fingerprint } from './generation/fingerprint.js';
 import { type GenerateResult, generate } from './generation/generate.js';
 import type { GenerateOptions, StreamOptions } from './generation/options.js';
 import { type PrefillOptions, prefill } from './generation/prefill.js';
@@ -176,7 +177,28 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     return new RecurrentState(
       this.backbone.blocks.map(({ mixer }) => mixer.initialState(batch)),
       Array(batch).fill(0),
+      this,
     );
+  }
+
+  /**
+   * A state that `state.save(path)` wrote, on any backend and in any dtype of this model.
+   *
+   * @throws CheckpointError for what is no state file, GenerationError for another model's
+   */
+  async restoreState(path: string): Promise<RecurrentState> {
+    this.checkBackend();
+    const { loadState } = await import('./generation/state_file.js');
+    return loadState(path, this);
+  }
+
+  /**
+   * A text that tells models apart: a hash of the configuration and of all parameters but the
+   * matrices, which are the same in every dtype and on every backend.
+   */
+  async fingerprint(): Promise<string> {
+    this.checkBackend();
+    return fingerprint(this.config, this.parameters);
   }
 
   /**

@@ -7,6 +7,12 @@ import {
 } from '@rene-js/layers';
 import { GenerationError } from './errors.js';
 
+/** The model that a state belongs to, as far as a state file needs it. */
+export interface StateOwner {
+  /** Differs between models whose states mean different things. */
+  fingerprint(): Promise<string>;
+}
+
 /**
  * The state of every layer after some tokens. `model.forward(ids, { state })` advances it.
  *
@@ -21,10 +27,12 @@ export class RecurrentState {
   /**
    * @param layers one a block; null for a block without memory
    * @param positions tokens seen by each row of the batch
+   * @param owner needed to save it
    */
   constructor(
     readonly layers: readonly (LayerState | null)[],
     private seen: readonly number[],
+    private readonly owner?: StateOwner,
   ) {
     this.form = layers.map(formOf);
   }
@@ -45,6 +53,7 @@ export class RecurrentState {
     return new RecurrentState(
       this.layers.map((layer) => layer?.clone() ?? null),
       this.seen,
+      this.owner,
     );
   }
 
@@ -62,6 +71,7 @@ export class RecurrentState {
     return new RecurrentState(
       this.layers.map((layer) => layer?.gather(rows) ?? null),
       rows.map((row) => this.seen[row] ?? 0),
+      this.owner,
     );
   }
 
@@ -77,7 +87,26 @@ export class RecurrentState {
     return new RecurrentState(
       layers,
       states.flatMap((s) => s.positions),
+      first.owner,
     );
+  }
+
+  /**
+   * Writes it to a file, from which `model.restoreState(path)` makes it again. The file is whole or
+   * not there: an older one of that name stays until then.
+   *
+   * @throws GenerationError if the state cannot be used, or was made by no model
+   */
+  async save(path: string): Promise<void> {
+    this.check();
+    if (!this.owner) throw new GenerationError('this state was made by no model: it has no owner');
+    const copy = this.clone(); // this one may go on while the file is written
+    try {
+      const { saveState } = await import('./generation/state_file.js');
+      await saveState(path, copy, await this.owner.fingerprint());
+    } finally {
+      copy.dispose();
+    }
   }
 
   /** Called by the model: `length` more tokens have been seen by every row. */

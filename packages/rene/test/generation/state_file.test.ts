@@ -1,0 +1,108 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { ReneLMHeadModel } from '../../src/model.js';
+import { RecurrentState } from '../../src/state.js';
+import { leavesNothing, loadGolden, rejection } from './models.js';
+
+describe('state files', () => {
+  let model: ReneLMHeadModel;
+  let dir: string;
+  let path: string;
+  const prompts = [Array.from({ length: 40 }, (_, i) => (i * 11) % 90), [5, 6]];
+  const options = { maxNewTokens: 6, eosTokenId: null };
+  before(async () => {
+    model = await loadGolden('tiny-hybrid');
+    dir = await mkdtemp(join(tmpdir(), 'rene-state-'));
+    path = join(dir, 'a.state');
+  });
+  after(async () => {
+    model.dispose();
+    await rm(dir, { recursive: true });
+  });
+
+  it('a restored state continues as the saved one does, exactly, in another process too', async () => {
+    await leavesNothing(async () => {
+      const state = await model.prefill(prompts);
+      const more = [[7], [8, 9]];
+      const expected = await model.generate(more, { ...options, state });
+      await state.save(path);
+      state.dispose();
+      const again = await loadGolden('tiny-hybrid'); // the same model, loaded again
+      const restored = await again.restoreState(path);
+      expect(restored.positions).to.deep.equal([40, 2]);
+      const found = await again.generate(more, { ...options, state: restored });
+      expect(found.sequences).to.deep.equal(expected.sequences);
+      restored.dispose();
+      again.dispose();
+    });
+    expect(await readdir(dir)).to.deep.equal(['a.state']);
+  });
+
+  it('is written as it was when save was called, and replaces an older file only when whole', async () => {
+    await leavesNothing(async () => {
+      const state = await model.prefill([1, 2, 3]);
+      const saving = state.save(path);
+      model.forward([[4]], { state }).dispose();
+      await saving;
+      const restored = await model.restoreState(path);
+      expect(restored.positions).to.deep.equal([3]);
+      restored.dispose();
+      state.dispose();
+      const before = await readFile(path);
+      expect((await rejection(state.save(path))).message).to.contain('disposed');
+      expect(await readFile(path)).to.deep.equal(before);
+    });
+  });
+
+  it('refuses the state of another model, of other weights, and what is no state', async () => {
+    const state = await model.prefill([1, 2, 3]);
+    await state.save(path);
+    state.dispose();
+    const gqa = await loadGolden('tiny-gqa');
+    const error = await leavesNothing(() => rejection(gqa.restoreState(path)));
+    expect(error.name).to.equal('GenerationError');
+    expect(error.message).to.contain('the state of another model');
+    gqa.dispose();
+    const { ReneLMHeadModel } = await import('../../src/model.js');
+    const random = await ReneLMHeadModel.fromConfig(model.config, { backend: 'cpu' });
+    expect((await rejection(random.restoreState(path))).message).to.contain('another model');
+    random.dispose();
+    const weights = join(dir, 'weights');
+    await writeFile(weights, 'no state');
+    for (const wrong of [weights, join(dir, 'absent')]) {
+      const found = await leavesNothing(() => rejection(model.restoreState(wrong)));
+      expect(found.name).to.equal('CheckpointError');
+    }
+    await rm(weights);
+    const own = new RecurrentState([], [0]);
+    expect((await rejection(own.save(path))).message).to.contain('made by no model');
+  });
+
+  it('refuses damaged files by a typed error, and leaks nothing', async () => {
+    const state = await model.prefill([1, 2, 3]);
+    await state.save(path);
+    state.dispose();
+    const bytes = await readFile(path);
+    const headerLength = Number(bytes.readBigUInt64LE(0));
+    const header = bytes.subarray(8, 8 + headerLength).toString();
+    const withHeader = (text: string) => {
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(text.length));
+      return Buffer.concat([length, Buffer.from(text), bytes.subarray(8 + headerLength)]);
+    };
+    const damages = {
+      'cut short': bytes.subarray(0, bytes.length - 100),
+      positions: withHeader(header.replace('[3]', '[x]')),
+      'another batch': withHeader(header.replace('[3]', '[3,3]')),
+      'a tensor missing': withHeader(header.replace('0.convState', '0.convStats')),
+      'another format': withHeader(header.replace('rene-state-1', 'rene-state-9')),
+    };
+    for (const [name, damaged] of Object.entries(damages)) {
+      await writeFile(path, damaged);
+      const error = await leavesNothing(() => rejection(model.restoreState(path)));
+      expect(error.name, name).to.be.oneOf(['CheckpointError', 'GenerationError']);
+    }
+  });
+});

@@ -13,6 +13,10 @@ const verbs: Readonly<Record<string, Verb>> = {
     description: 'speed and memory of a model on this machine',
     add: async (program) => (await import('./bench.js')).addBench(program),
   },
+  eval: {
+    description: "a model's scores on benchmarks, and how well it predicts a text",
+    add: async (program) => (await import('./eval.js')).addEval(program),
+  },
   generate: {
     description: 'continue a text, from the command line or from stdin',
     add: async (program) => (await import('./generate.js')).addGenerate(program),

@@ -25,12 +25,17 @@ export class TokenDistribution {
   /** By place in `ids`: logits after setLogits, probabilities after setProbabilities. */
   readonly values: Float64Array;
   private readonly scratch: Float64Array;
+  /** The upper and lower halves of `values`. */
+  private readonly halves: Uint32Array;
+  /** The sum of the weights of each size class. */
+  private readonly masses = new Float64Array(SIZE_CLASSES);
 
   /** @param capacity the vocabulary's size */
   constructor(capacity: number) {
     this.ids = new Int32Array(capacity);
     this.values = new Float64Array(capacity);
     this.scratch = new Float64Array(capacity);
+    this.halves = new Uint32Array(this.values.buffer);
   }
 
   /** Becomes what sampling draws from: top k, temperature, top p, min p, in the original's order. */
@@ -77,13 +82,23 @@ export class TokenDistribution {
   keepTopP(p: number): void {
     if (p <= 0 || p >= 1) return;
     const limit = (1 - p) * this.total();
-    // Only weights above limit / size can be among those kept: the rest need no sorting.
+    // Without sorting all of them: masses by size class, smallest first, until the limit is passed;
+    // then only the class in which that happens is sorted.
+    this.masses.fill(0);
+    for (let i = 0; i < this.size; i++) {
+      const key = this.sizeClass(i);
+      this.masses[key] = (this.masses[key] ?? 0) + this.value(i);
+    }
     let below = 0;
+    let last = this.masses.length - 1;
+    while (this.masses[last] === 0) last--;
+    let key = 0;
+    for (; key < last && below + (this.masses[key] ?? 0) <= limit; key++) {
+      below += this.masses[key] ?? 0;
+    }
     let count = 0;
     for (let i = 0; i < this.size; i++) {
-      const weight = this.value(i);
-      if (weight * this.size > limit) this.scratch[count++] = weight;
-      else below += weight;
+      if (this.sizeClass(i) === key) this.scratch[count++] = this.value(i);
     }
     const sorted = this.scratch.subarray(0, count).sort();
     let first = 0;
@@ -150,6 +165,11 @@ export class TokenDistribution {
     return heap[0] ?? 0;
   }
 
+  /** The upper bits of a weight in [0, 1], which grow with it. */
+  private sizeClass(i: number): number {
+    return (this.halves[2 * i + UPPER] ?? 0) >>> CLASS_SHIFT;
+  }
+
   private total(): number {
     let sum = 0;
     for (let i = 0; i < this.size; i++) sum += this.value(i);
@@ -160,6 +180,13 @@ export class TokenDistribution {
     return this.values[i] ?? 0;
   }
 }
+
+/** Which half of a number holds its exponent: the second on little-endian machines. */
+const UPPER = new Uint32Array(Float64Array.of(1).buffer)[1] === 0 ? 0 : 1;
+/** Leaves of the upper half the exponent and four bits of the fraction. */
+const CLASS_SHIFT = 16;
+/** One more than the class of 1, the largest weight. */
+const SIZE_CLASSES = (0x3ff00000 >>> CLASS_SHIFT) + 1;
 
 /** Puts a value in place of a min-heap's top. */
 function replaceSmallest(heap: Float64Array, value: number): void {

@@ -50,10 +50,15 @@ export function addGenerate(program: Command): void {
     .option('--min-p <p>', 'sample from tokens at least p times as likely as the likeliest', number)
     .option('--repetition-penalty <x>', 'above 1: make tokens that have come less likely', number)
     .option('--seed <seed>', 'sample; the same seed gives the same text')
-    .option('--stop <text...>', 'end before any of these texts')
+    .option('--stop <text>', 'end before this text (\\n: a new line); may be given again', another)
     .option('--no-echo', 'leave the prompt out of the output')
     .option('-q, --quiet', 'no figures on stderr at the end', false);
   addBackendOptions(command).action(run);
+}
+
+/** One more stop string; a shell has no easy way to write a new line. */
+function another(text: string, others: string[] = []): string[] {
+  return [...others, text.replaceAll('\\n', '\n').replaceAll('\\t', '\t')];
 }
 
 async function run(argument: string | undefined, options: Options): Promise<void> {

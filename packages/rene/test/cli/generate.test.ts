@@ -52,6 +52,15 @@ describe('rene generate', () => {
     expect(code).to.equal(0);
   });
 
+  it('ends before a stop text, of which there may be several, before the prompt too', async () => {
+    const whole = await continuation('A river', { maxNewTokens: 20 });
+    const stop = whole.slice(6, 9);
+    const args = ['--stop', '\\n', '--stop', stop, 'A river', '--backend', 'cpu', '-n', '20'];
+    const { code, stdout } = await runRene(['generate', ...args]);
+    expect(stdout).to.equal(`A river${whole.slice(0, whole.indexOf(stop))}\n`);
+    expect(code).to.equal(0);
+  });
+
   it('tells the seed that it chose', async () => {
     const { stdout, stderr } = await runRene(['generate', 'x', '-t', '3', ...few]);
     const seed = /seed (\d+)\)/.exec(stderr)?.[1] ?? '';

@@ -65,6 +65,14 @@ describe('options of generate', () => {
     }
   });
 
+  it("eosTokenId: the config's unless given", async () => {
+    const { eosTokenId, vocabSize } = model.config;
+    expect(eosTokenId).to.equal(vocabSize - 1);
+    const bias = { maxNewTokens: 3, logitBias: { [vocabSize - 1]: 1000 } };
+    expect(await newTokens(bias)).to.deep.equal([eosTokenId]);
+    expect(await newTokens({ ...bias, eosTokenId: null })).to.have.length(3);
+  });
+
   it('minNewTokens: rules the end of text out for so long', async () => {
     const [first = 0] = plain;
     const ended = await model.generate(prompt, { ...long, eosTokenId: first });

@@ -43,7 +43,7 @@ function randomBatch(seed: number, vocabSize: number) {
 }
 
 for (const [name, dir, backend, batches] of [
-  ['a golden model', goldenPath('tiny-gqa'), 'cpu', 2],
+  ['a golden model', goldenPath('tiny-gqa'), 'cpu', 1],
   ['rene-tiny', tiny, 'simd', Number(asked ?? 15)],
   ['rene-tiny', tiny, 'cpu', Number(asked ?? 1)],
 ] as const) {

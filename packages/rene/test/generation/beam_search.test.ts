@@ -10,7 +10,7 @@ import { resolveOptions } from '../../src/generation/options.js';
 import { Progress } from '../../src/generation/progress.js';
 import type { ReneLMHeadModel } from '../../src/model.js';
 import { RecurrentState } from '../../src/state.js';
-import { leavesNothing, loadGolden, rejection } from './models.js';
+import { leavesNothing, loadGolden, rejection, testBackend } from './models.js';
 
 interface BeamFile {
   eos: number;
@@ -66,7 +66,7 @@ function tableModel({ table }: BeamFile): GenerationModel {
 
 describe('beam search', () => {
   const model = tableModel(file);
-  before(() => useBackend('cpu'));
+  before(() => useBackend(testBackend));
   file.cases.forEach(({ prompt, options, sequences, scores }, i) => {
     it(`case ${i}: gives transformers' sequences and scores for ${JSON.stringify(options)}`, async () => {
       const found = await leavesNothing(() =>

@@ -14,8 +14,11 @@ export function goldenPath(name: string): string {
   return fileURLToPath(new URL(`goldens/${name}`, root));
 }
 
+/** The first of RENE_TEST_BACKENDS; unless that is set the fastest that is always there. */
+export const [testBackend = 'simd'] = process.env.RENE_TEST_BACKENDS?.split(',') ?? [];
+
 export function loadGolden(name: string): Promise<ReneLMHeadModel> {
-  return ReneLMHeadModel.fromPretrained(goldenPath(name), { backend: 'cpu', dtype: 'f32' });
+  return ReneLMHeadModel.fromPretrained(goldenPath(name), { backend: testBackend, dtype: 'f32' });
 }
 
 export function readGoldenJson<T>(path: string): T {

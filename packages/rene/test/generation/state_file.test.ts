@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { ReneLMHeadModel } from '../../src/model.js';
 import { RecurrentState } from '../../src/state.js';
-import { leavesNothing, loadGolden, rejection } from './models.js';
+import { leavesNothing, loadGolden, rejection, testBackend } from './models.js';
 
 describe('state files', () => {
   let model: ReneLMHeadModel;
@@ -66,7 +66,7 @@ describe('state files', () => {
     expect(error.message).to.contain('the state of another model');
     gqa.dispose();
     const { ReneLMHeadModel } = await import('../../src/model.js');
-    const random = await ReneLMHeadModel.fromConfig(model.config, { backend: 'cpu' });
+    const random = await ReneLMHeadModel.fromConfig(model.config, { backend: testBackend });
     expect((await rejection(random.restoreState(path))).message).to.contain('another model');
     random.dispose();
     const weights = join(dir, 'weights');

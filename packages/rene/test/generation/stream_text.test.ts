@@ -5,7 +5,7 @@ import { StopStringFilter, StopStringWatcher } from '../../src/generation/stoppi
 import { streamText } from '../../src/generation/stream_text.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { Tokenizer } from '../../src/tokenizer.js';
-import { leavesNothing, rejection } from './models.js';
+import { leavesNothing, rejection, testBackend } from './models.js';
 
 const tiny = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
 
@@ -13,7 +13,7 @@ describe('streamText', () => {
   let model: ReneLMHeadModel;
   let tokenizer: Tokenizer;
   before(async () => {
-    model = await ReneLMHeadModel.fromPretrained(tiny, { backend: 'cpu', dtype: 'f32' });
+    model = await ReneLMHeadModel.fromPretrained(tiny, { backend: testBackend, dtype: 'f32' });
     tokenizer = await Tokenizer.fromPretrained(tiny);
   });
   after(() => model.dispose());

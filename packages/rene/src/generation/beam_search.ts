@@ -1,6 +1,6 @@
 // Beam search as transformers does it: of all beams' continuations the likeliest go on.
 import type { RecurrentState } from '../state.js';
-import { logSumExp, TokenChooser } from './choose.js';
+import { logSumExp, noToken, TokenChooser } from './choose.js';
 import { type GenerationModel, prefillPrompts, selectRows, step } from './model_calls.js';
 import type { Settings } from './options.js';
 import type { Progress } from './progress.js';
@@ -33,7 +33,7 @@ interface Candidate {
  * the options leave no more.
  *
  * @param from where the prompt goes on, a state of one row; left as it is
- * @throws GenerationAbortedError
+ * @throws GenerationAbortedError, GenerationError
  */
 export async function beamSearch(
   model: GenerationModel,
@@ -54,7 +54,8 @@ export async function beamSearch(
     let { logits } = first;
     for (;;) {
       const candidates = expand(beams, logits);
-      const best = candidates[0]?.logProb ?? Number.NEGATIVE_INFINITY;
+      const best = candidates[0]?.logProb ?? Number.NaN;
+      if (Number.isNaN(best)) throw noToken(logits[0] ?? new Float32Array(0), prompt.length);
       const length = (beams[0]?.sequence.length ?? 0) + 1;
       const going = hypotheses.sort(beams, candidates);
       beams = going.map(({ beam, id, logProb }) => ({
@@ -68,15 +69,10 @@ export async function beamSearch(
         break;
       }
       await progress.turn();
-      state = selectRows(
-        state,
-        going.map(({ beam }) => beam),
-      );
-      logits = await step(
-        model,
-        state,
-        beams.map(({ sequence }) => sequence.at(-1) ?? 0),
-      );
+      const parents = going.map(({ beam }) => beam);
+      state = selectRows(state, parents);
+      const last = going.map(({ id }) => id);
+      logits = await step(model, state, last);
     }
     return hypotheses.best(numReturnSequences);
   } finally {

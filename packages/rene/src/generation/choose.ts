@@ -56,12 +56,7 @@ export class TokenChooser {
       : argmax(scores, vocabSize);
     // NaN among logits makes every probability NaN.
     if (id >= 0 && !(filters && Number.isNaN(this.distribution.values[0]))) return id;
-    const broken = logits.some(Number.isNaN);
-    throw new GenerationError(
-      broken
-        ? `the model's logits are not numbers after ${row.sequence.length} tokens; its weights are damaged or overflow in this dtype`
-        : 'no token can be chosen: logitBias, badWordsIds or a logitsProcessor rules out all of them',
-    );
+    throw noToken(logits, row.sequence.length);
   }
 
   /** Applies what the options say to the scores, in place and in the order of transformers. */
@@ -97,6 +92,16 @@ export class TokenChooser {
       .sort((a, b) => b.logProb - a.logProb || a.id - b.id);
     return { id, logProb: (own[id] ?? 0) - logSum, top: likeliest };
   }
+}
+
+/** Why there is nothing to choose. */
+export function noToken(logits: Float32Array, length: number): GenerationError {
+  return new GenerationError(
+    logits.some(Number.isNaN)
+      ? `the model's logits are not numbers after ${length} tokens; ` +
+          'its weights are damaged, or overflow in this dtype'
+      : 'no token can be chosen: logitBias, badWordsIds or a logitsProcessor rules out all of them',
+  );
 }
 
 /** log(sum(exp(logits))) */

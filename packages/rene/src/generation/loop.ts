@@ -115,35 +115,25 @@ export async function* generationLoop(
     await progress.turn();
     const first = await prefillPrompts(model, prompts, settings.state, (n) => progress.prompt(n));
     state = first.state;
-    if (copies > 1)
-      state = selectRows(
-        state,
-        rows.map((_, i) => Math.floor(i / copies)),
-      );
-    let logits = rows.flatMap((_, i) => first.logits[Math.floor(i / copies)] ?? []);
+    const promptOf = rows.map((_, i) => Math.floor(i / copies));
+    if (copies > 1) state = selectRows(state, promptOf);
+    let logits = promptOf.flatMap((prompt) => first.logits[prompt] ?? []);
     let active = rows;
     for (;;) {
-      active.forEach((row, i) => {
-        extend(row, logits[i] ?? new Float32Array(0), chooser, settings);
-      });
+      for (const [i, row] of active.entries()) extend(row, logits[i], chooser, settings);
       progress.token();
       yield active;
       const going = active.filter((row) => !hasEnded(row, active, settings));
       if (settings.returnState) keepStates(active, going, state);
       if (going.length === 0) return;
       if (going.length < active.length) {
-        state = selectRows(
-          state,
-          going.map((row) => active.indexOf(row)),
-        );
+        const kept = going.map((row) => active.indexOf(row));
+        state = selectRows(state, kept);
       }
       active = going;
       await progress.turn();
-      logits = await step(
-        model,
-        state,
-        active.map(({ sequence }) => sequence.at(-1) ?? 0),
-      );
+      const last = active.map(({ sequence }) => sequence.at(-1) ?? 0);
+      logits = await step(model, state, last);
     }
   } finally {
     state?.dispose();
@@ -152,7 +142,7 @@ export async function* generationLoop(
 
 function extend(
   row: Row,
-  logits: Float32Array,
+  logits: Float32Array = new Float32Array(0),
   chooser: TokenChooser,
   { logProbs }: Settings,
 ): void {

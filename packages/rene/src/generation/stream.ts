@@ -31,18 +31,18 @@ export function startRow(
   ids: readonly number[],
   options: StreamOptions,
 ): { rows: readonly Row[]; settings: Settings } {
-  for (const name of ONLY_GENERATE) {
-    if (!(name in options)) continue;
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || !ONLY_GENERATE.has(name)) continue;
     throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
   }
   const settings = resolveOptions(options, model.config);
   return { rows: makeRows([ids], settings), settings };
 }
 
-const ONLY_GENERATE: readonly (keyof GenerateOptions)[] = [
+const ONLY_GENERATE: ReadonlySet<string> = new Set<keyof GenerateOptions>([
   ...(['numReturnSequences', 'returnState', 'padTokenId', 'logProbs'] as const),
   ...(['numBeams', 'lengthPenalty', 'earlyStopping'] as const),
-];
+]);
 
 async function* tokens(
   model: GenerationModel,

@@ -159,6 +159,18 @@ describe('beam search of a real model', () => {
     });
   });
 
+  it('says so when nothing is left to choose, and ends with fewer beams where few are left', async () => {
+    const none = (scores: Float64Array) => scores.fill(Number.NEGATIVE_INFINITY);
+    const error = await leavesNothing(() =>
+      rejection(model.generate([1], { numBeams: 2, logitsProcessor: none })),
+    );
+    expect(error.message).to.contain('no token can be chosen');
+    const one = (scores: Float64Array) => scores.fill(Number.NEGATIVE_INFINITY).fill(0, 7, 8);
+    const options = { numBeams: 3, numReturnSequences: 3, maxNewTokens: 3, logitsProcessor: one };
+    const { sequences } = await leavesNothing(() => model.generate([1], options));
+    expect(sequences).to.deep.equal([[1, 7, 7, 7]]);
+  });
+
   it('refuses what beams cannot do', async () => {
     for (const [options, message] of [
       [{ numBeams: 2, temperature: 1 }, 'numBeams: expected 1 together with a sampling option'],

@@ -258,6 +258,7 @@ describe('stream', () => {
   });
 
   it('refuses at once what it cannot do', () => {
+    expect(() => model.stream(prompt, JSON.parse('{"logProbs": null}'))).to.throw('generate has');
     expect(() => model.stream([])).to.throw('ids: expected at least one token');
     expect(() => model.stream(prompt, JSON.parse('{"numReturnSequences": 2}'))).to.throw(
       'options: expected those of a stream; generate has numReturnSequences',

@@ -1,9 +1,15 @@
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { useBackend } from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
+import { reneConfig } from '../../src/config.js';
+import type { GenerationModel } from '../../src/generation/model_calls.js';
 import { StopStringFilter, StopStringWatcher } from '../../src/generation/stopping.js';
 import { streamText } from '../../src/generation/stream_text.js';
 import { ReneLMHeadModel } from '../../src/model.js';
+import { RecurrentState } from '../../src/state.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 import { leavesNothing, rejection, testBackend } from './models.js';
 
@@ -90,6 +96,45 @@ describe('streamText', () => {
     const error = await rejection(streamText(model, tokenizer, '').next());
     expect(error.message).to.equal("prompt: expected some text, found ''");
   });
+});
+
+describe('streamText with the tokenizer of Rene 1.3B', () => {
+  const olmo = fileURLToPath(
+    new URL('../../../../../../shared/tokenizers/olmo-dolma-v1_5.json', import.meta.url),
+  );
+  // A model without weights or memory, made to say what the test wants.
+  const config = reneConfig({ vocabSize: 50280, eosTokenId: 50279, nLayer: 1 });
+  const mute: GenerationModel = {
+    config,
+    initialState: () => new RecurrentState([null], [0]),
+    forward: () => tf.zeros([1, 1, config.paddedVocabSize]),
+  };
+
+  for (const text of [
+    ' family \u{1F468}\u200d\u{1F469}\u200d\u{1F467}, flag \u{1F1E8}\u{1F1ED}, \u{1F9A5}',
+    ' \u6F22\u5B57\u4EEE\u540D \u{20BB7}\u91CE\u5BB6 \uD55C\uAE00',
+    ' x\u0302\u0323 \u0928\u093F \u0E01\u0E33',
+    ' \u0000\u0007\u001b[0m\r\n\t\u0085\u200f',
+  ]) {
+    it(`whole characters only: ${JSON.stringify(text)}`, async function () {
+      if (!existsSync(olmo)) this.skip();
+      await useBackend(testBackend);
+      const tokenizer = await Tokenizer.fromFile(olmo);
+      const ids = [...tokenizer.encode(text), 50279];
+      const start = tokenizer.encode('Say').length;
+      const logitsProcessor = (scores: Float64Array, sequence: readonly number[]) => {
+        scores[ids[sequence.length - start] ?? 0] = 1;
+      };
+      const pieces: string[] = [];
+      await leavesNothing(async () => {
+        for await (const piece of streamText(mute, tokenizer, 'Say', { logitsProcessor })) {
+          pieces.push(piece);
+        }
+      });
+      expect(pieces.join('')).to.equal(text.normalize('NFC'));
+      for (const piece of pieces) expect(piece).not.to.match(/\uFFFD|[\uD800-\uDBFF]$/);
+    });
+  }
 });
 
 describe('stop strings', () => {

@@ -18,6 +18,7 @@ import {
   modelFolder,
 } from './load.js';
 import { number, wholeNumber } from './numbers.js';
+import { LazyProgressBar } from './progress_bar.js';
 import { UsageError } from './report_error.js';
 
 interface Options extends LoadOptions {
@@ -121,9 +122,14 @@ async function write(
   { echo, quiet }: Options,
 ): Promise<void> {
   const clock = new Clock();
+  const bar = new LazyProgressBar('reading the prompt [{bar}] {percentage}% {eta_formatted} left');
   const pieces = streamText(model, tokenizer, prompt, {
     ...generation,
-    onProgress: ({ promptTokens, newTokens }) => clock.note(promptTokens, newTokens),
+    onProgress({ promptTokens, promptLength, newTokens }) {
+      clock.note(promptTokens, newTokens);
+      if (newTokens === 0) bar.update(promptTokens, promptLength);
+      else bar.stop();
+    },
   });
   let written = false;
   try {
@@ -137,6 +143,7 @@ async function write(
     if (!(error instanceof GenerationAbortedError)) throw error;
     process.exitCode = INTERRUPTED;
   } finally {
+    bar.stop();
     if (written) process.stdout.write('\n');
     model.dispose();
   }

@@ -4,6 +4,44 @@ import { SingleBar } from 'cli-progress';
 /** Milliseconds before a bar appears. */
 const PATIENCE = 400;
 
+/** Shows nothing until it is clear that there is time to look at it. */
+export class LazyProgressBar {
+  private readonly begin = performance.now();
+  private readonly bar: SingleBar | undefined;
+  private started = false;
+  private ended = false;
+
+  /** @param format of cli-progress, whose payload `update` is given */
+  constructor(format: string) {
+    if (!process.stderr.isTTY) return;
+    this.bar = new SingleBar({
+      format,
+      stream: process.stderr,
+      hideCursor: true,
+      clearOnComplete: true,
+      etaBuffer: 100,
+    });
+  }
+
+  update(done: number, total: number, payload: object = {}): void {
+    if (this.started) this.bar?.update(done, payload);
+    else if (!this.ended && performance.now() - this.begin > PATIENCE && done < total) {
+      this.started = true;
+      // Ctrl-C ends the process here: the cursor must come back.
+      process.once('exit', this.stop);
+      this.bar?.start(total, done, payload);
+    }
+  }
+
+  /** Clears it away for good. */
+  readonly stop = (): void => {
+    process.removeListener('exit', this.stop);
+    if (this.started) this.bar?.stop();
+    this.started = false;
+    this.ended = true;
+  };
+}
+
 /**
  * Runs something with a bar that shows how far it is.
  *
@@ -14,29 +52,10 @@ export async function withProgressBar<T>(
   format: string,
   run: (update: (done: number, total: number, payload?: object) => void) => Promise<T>,
 ): Promise<T> {
-  if (!process.stderr.isTTY) return run(() => {});
-  const bar = new SingleBar({
-    format,
-    stream: process.stderr,
-    hideCursor: true,
-    clearOnComplete: true,
-    etaBuffer: 100,
-  });
-  const begin = performance.now();
-  const stop = () => bar.stop();
-  let started = false;
+  const bar = new LazyProgressBar(format);
   try {
-    return await run((done, total, payload = {}) => {
-      if (started) bar.update(done, payload);
-      else if (performance.now() - begin > PATIENCE && done < total) {
-        started = true;
-        // Ctrl-C ends the process here: the cursor must come back.
-        process.once('exit', stop);
-        bar.start(total, done, payload);
-      }
-    });
+    return await run((done, total, payload) => bar.update(done, total, payload));
   } finally {
-    process.removeListener('exit', stop);
-    if (started) bar.stop();
+    bar.stop();
   }
 }

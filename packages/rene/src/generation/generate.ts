@@ -7,6 +7,7 @@ import type { GenerationModel } from './model_calls.js';
 import { type GenerateOptions, resolveOptions, type Settings } from './options.js';
 import { Progress } from './progress.js';
 
+/** What generate has made, an entry a sequence. */
 export interface GenerateResult {
   /** Prompt and new tokens; the first prompt's numReturnSequences sequences, then the next one's. */
   sequences: number[][];

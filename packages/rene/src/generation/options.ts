@@ -29,6 +29,7 @@ export interface SamplingOptions {
   seed?: number | string | undefined;
 }
 
+/** What stream and streamText can be told. */
 export interface StreamOptions extends SamplingOptions, ProgressOptions {
   /** Most tokens of a sequence, its prompt counted. */
   maxLength?: number | undefined;
@@ -54,6 +55,7 @@ export interface StreamOptions extends SamplingOptions, ProgressOptions {
   state?: RecurrentState | undefined;
 }
 
+/** What generate can be told. */
 export interface GenerateOptions extends StreamOptions {
   /** Sequences for each prompt. Default 1. */
   numReturnSequences?: number | undefined;

@@ -5,6 +5,7 @@ import { checkPrompts } from './loop.js';
 import { type GenerationModel, prefillPrompts } from './model_calls.js';
 import { Progress, type ProgressOptions } from './progress.js';
 
+/** What prefill can be told. */
 export interface PrefillOptions extends ProgressOptions {
   /** The prompt goes on where this state is. It is left as it is. */
   state?: RecurrentState | undefined;

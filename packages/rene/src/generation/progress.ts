@@ -11,6 +11,7 @@ export interface GenerationProgress {
   readonly newTokens: number;
 }
 
+/** How to follow a generation, and how to end it. */
 export interface ProgressOptions {
   /** Ends it with a GenerationAbortedError, between tokens or parts of a prompt. */
   signal?: AbortSignal | undefined;
@@ -18,6 +19,7 @@ export interface ProgressOptions {
   onProgress?: ((progress: GenerationProgress) => void) | undefined;
 }
 
+/** Follows one generation. */
 export class Progress {
   private promptTokens = 0;
   private newTokens = 0;

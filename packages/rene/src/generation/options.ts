@@ -21,7 +21,7 @@ export interface SamplingOptions {
   temperature?: number | undefined;
   /** Only the topK likeliest tokens; 1 is greedy, 0 (the default) means all. */
   topK?: number | undefined;
-  /** Only the fewest tokens whose probabilities add up to topP, 0 to 1. Default 1, all. */
+  /** Only the fewest tokens whose probabilities add up to topP. 0 and 1 (the default) mean all. */
   topP?: number | undefined;
   /** Only tokens at least minP times as likely as the likeliest, 0 to 1. Default 0, all. */
   minP?: number | undefined;

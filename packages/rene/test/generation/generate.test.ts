@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import * as fc from 'fast-check';
 import seedrandom from 'seedrandom';
 import { GenerationAbortedError } from '../../src/generation/abort.js';
 import type { GenerateOptions } from '../../src/generation/options.js';
@@ -177,6 +178,56 @@ describe('generate', () => {
       const error = await leavesNothing(() => rejection(model.generate(file.prompt, options)));
       expect(error.message).to.equal('mine');
     }
+  });
+
+  it('leaves nothing wherever it is ended, whatever it was doing', async () => {
+    const given = await model.prefill([4, 5]);
+    const anyOptions = fc.record(
+      {
+        numBeams: fc.constantFrom(1, 1, 3),
+        temperature: fc.constantFrom(undefined, 1.3),
+        numReturnSequences: fc.constantFrom(1, 2),
+        returnState: fc.constantFrom(undefined, true),
+        state: fc.constantFrom(undefined, given),
+        eosTokenId: fc.constantFrom(null, [5, 15, 25, 35, 45, 55, 65, 75]),
+      },
+      { requiredKeys: ['eosTokenId'] },
+    );
+    const anyPrompts = fc.array(fc.array(fc.nat(89), { minLength: 1, maxLength: 6 }), {
+      minLength: 1,
+      maxLength: 3,
+    });
+    const anyEnd = fc.constantFrom('abort', 'throw');
+    let ended = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        anyOptions,
+        anyPrompts,
+        fc.nat(9),
+        anyEnd,
+        async (options, prompts, at, end) => {
+          const controller = new AbortController();
+          let calls = 0;
+          const onProgress = () => {
+            if (calls++ !== at) return;
+            if (end === 'throw') throw new Error('mine');
+            controller.abort();
+          };
+          await leavesNothing(async () => {
+            const all = { ...options, seed: undefined, maxNewTokens: 6, onProgress };
+            try {
+              const found = await model.generate(prompts, { ...all, signal: controller.signal });
+              found.state?.dispose();
+            } catch {
+              ended++; // or refused: options that exclude each other
+            }
+          });
+        },
+      ),
+      { numRuns: 80 },
+    );
+    expect(ended).to.be.greaterThan(20);
+    given.dispose();
   });
 
   const wrong: [GenerateOptions, string][] = [

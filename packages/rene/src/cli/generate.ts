@@ -65,7 +65,7 @@ function another(text: string, others: string[] = []): string[] {
 async function run(argument: string | undefined, options: Options): Promise<void> {
   const interrupt = onInterrupt();
   const prompt = await readPrompt(argument);
-  const dir = await modelFolder(options.model);
+  const dir = await modelFolder(options.model, options.revision);
   const config = await readConfig(dir);
   const tokenizer = await loadTokenizer(dir, options.tokenizer);
   const generation = { ...generationOptions(options), signal: interrupt.signal };

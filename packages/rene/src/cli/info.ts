@@ -26,7 +26,7 @@ export function addInfo(program: Command): void {
 }
 
 async function run(options: Options): Promise<void> {
-  const dir = await modelFolder(options.model);
+  const dir = await modelFolder(options.model, options.revision);
   const config = await readConfig(dir);
   const specs = modelParameters(config);
   const tokenizer = `${dir}/tokenizer.json`;

@@ -9,6 +9,7 @@ import { withProgressBar } from './progress_bar.js';
 
 export interface LoadOptions {
   model?: string;
+  revision?: string;
   tokenizer?: string;
   backend?: string;
   dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8' | 'int4';
@@ -18,6 +19,7 @@ export interface LoadOptions {
 export function addModelOptions(command: Command): Command {
   return command
     .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
+    .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
     .option(
       '--tokenizer <path>',
       "tokenizer.json, a folder with one, or a hub id (default: the model's)",
@@ -35,9 +37,10 @@ export function addBackendOptions(command: Command): Command {
 }
 
 /** The folder of a model, downloaded if need be. @throws CheckpointError, HubError */
-export function modelFolder(model = EMBEDDED_MODEL): Promise<string> {
+export function modelFolder(model = EMBEDDED_MODEL, revision?: string): Promise<string> {
   return withProgressBar('{file} [{bar}] {percentage}% {eta_formatted} left', (update) =>
     resolveModel(model, {
+      revision,
       onProgress: ({ file, bytes, totalBytes }) => update(bytes, totalBytes, { file }),
       onNotice,
     }),

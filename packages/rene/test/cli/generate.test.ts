@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { streamText } from '../../src/generation/stream_text.js';
@@ -114,6 +118,30 @@ describe('rene generate', () => {
       expect(code).to.equal(exitCode);
     });
   }
+
+  it('asks the hub for the revision that is named, and says what the hub answered', async () => {
+    const asked: string[] = [];
+    const hub = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => hub.listen(0, '127.0.0.1', resolve));
+    const address = hub.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    const cache = await mkdtemp(join(tmpdir(), 'rene-cli-'));
+    const args = ['x', '-m', 'someone/something', '--revision', 'v2'];
+    const env = {
+      HF_ENDPOINT: `http://127.0.0.1:${port}`,
+      HF_HUB_CACHE: cache,
+      HF_HUB_OFFLINE: '',
+    };
+    const { code, stderr } = await runRene(['generate', ...args], { env });
+    hub.close();
+    await rm(cache, { recursive: true });
+    expect(asked.join(' ')).to.contain('someone/something').and.to.contain('v2');
+    expect(stderr).to.match(/^error: .*someone\/something/);
+    expect(code).to.equal(1);
+  });
 
   it('prints the stack of an error when told to', async () => {
     const { stderr } = await runRene(['generate', 'x', '-m', './nowhere', '--verbose']);

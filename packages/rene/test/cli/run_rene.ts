@@ -10,16 +10,23 @@ export interface Run {
   stderr: string;
 }
 
-/**
- * @param input given on stdin, which is closed
- * @param onOutput called with the whole of stdout so far and a function that sends Ctrl-C
- */
+export interface RunOptions {
+  /** Given on stdin, which is then closed. */
+  input?: string;
+  /** Called with the whole of stdout so far and a function that sends Ctrl-C, once. */
+  onOutput?: (stdout: string, interrupt: () => void) => void;
+  env?: Record<string, string>;
+}
+
 export function runRene(
   args: readonly string[],
-  { input = '', onOutput }: { input?: string; onOutput?: OutputListener } = {},
+  { input = '', onOutput, env = {} }: RunOptions = {},
 ): Promise<Run> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [bin, ...args], { stdio: 'pipe' });
+    const child = spawn(process.execPath, [bin, ...args], {
+      stdio: 'pipe',
+      env: { ...process.env, ...env },
+    });
     let interrupted = false;
     const interruptOnce = () => {
       if (!interrupted) child.kill('SIGINT');
@@ -38,5 +45,3 @@ export function runRene(
     child.stdin.end(input);
   });
 }
-
-export type OutputListener = (stdout: string, interrupt: () => void) => void;

@@ -33,6 +33,7 @@ interface Candidate {
  * the options leave no more.
  *
  * @param from where the prompt goes on, a state of one row; left as it is
+ * @param onStep told the likeliest beam after each token
  * @throws GenerationAbortedError, GenerationError
  */
 export async function beamSearch(
@@ -41,6 +42,7 @@ export async function beamSearch(
   from: RecurrentState | undefined,
   settings: Settings,
   progress: Progress,
+  onStep: (likeliest: number[]) => void = () => {},
 ): Promise<Hypothesis[]> {
   const { maxLength, maxNewTokens, numReturnSequences } = settings;
   const longest = Math.min(maxLength, prompt.length + maxNewTokens);
@@ -62,6 +64,7 @@ export async function beamSearch(
         sequence: [...(beams[beam]?.sequence ?? []), id],
         logProb,
       }));
+      onStep(beams[0]?.sequence ?? []);
       progress.token();
       if (hypotheses.isDone(best, length)) break;
       if (length >= longest || beams.length === 0) {

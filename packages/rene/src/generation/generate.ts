@@ -59,17 +59,20 @@ async function generateByBeams(
   padTokenId: number | undefined,
 ): Promise<GenerateResult> {
   const found: Hypothesis[] = [];
-  const sequences = () => [
-    ...found.map(({ sequence }) => sequence),
-    ...prompts.slice(found.length),
-  ];
-  const progress = new Progress(prompts.flat().length, sequences, settings);
   const promptLengths: number[] = [];
+  // The likeliest beam of the prompt that is being continued, for an AbortError to carry.
+  let current: number[] = [];
+  const sequences = () => [...found.map(({ sequence }) => sequence), current];
+  const progress = new Progress(prompts.flat().length, sequences, settings);
   await progress.turn();
   for (const [i, prompt] of prompts.entries()) {
+    current = prompt;
+    const onStep = (likeliest: number[]) => {
+      current = likeliest;
+    };
     const from = settings.state?.gather([settings.state.batch > 1 ? i : 0]);
     try {
-      const best = await beamSearch(model, prompt, from, settings, progress);
+      const best = await beamSearch(model, prompt, from, settings, progress, onStep);
       found.push(...best);
       promptLengths.push(...best.map(() => prompt.length));
     } finally {

@@ -152,6 +152,7 @@ export function resolveOptions(options: GenerateOptions, config: ReneConfig): Se
     const expected = '1 for greedy generation, which has one result; give a temperature or a seed';
     throw new InvalidArgumentError('numReturnSequences', expected, `${numReturnSequences}`);
   }
+  if (options.padTokenId !== undefined) whole('padTokenId', options.padTokenId, 0);
   const strings = typeof stopStrings === 'string' ? [stopStrings] : stopStrings;
   if (strings.length > 0 && !tokenizer) {
     throw new InvalidArgumentError('tokenizer', 'the tokenizer, to look for stopStrings', 'none');

@@ -3,11 +3,12 @@ import { Mamba2State, useBackend } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { reneConfig } from '../../src/config.js';
+import { GenerationAbortedError } from '../../src/generation/abort.js';
 import { beamSearch } from '../../src/generation/beam_search.js';
 import { generate } from '../../src/generation/generate.js';
 import type { GenerationModel } from '../../src/generation/model_calls.js';
 import { resolveOptions } from '../../src/generation/options.js';
-import { Progress } from '../../src/generation/progress.js';
+import { type GenerationProgress, Progress } from '../../src/generation/progress.js';
 import type { ReneLMHeadModel } from '../../src/model.js';
 import { RecurrentState } from '../../src/state.js';
 import { leavesNothing, loadGolden, rejection, testBackend } from './models.js';
@@ -152,10 +153,14 @@ describe('beam search of a real model', () => {
       expect(rest.sequences[0]).to.deep.equal(whole.sequences[0]?.slice(3));
       state.dispose();
       const controller = new AbortController();
-      const onProgress = () => controller.abort();
+      const onProgress = ({ newTokens }: GenerationProgress) =>
+        newTokens === 2 && controller.abort();
       const { signal } = controller;
       const error = await rejection(model.generate(prompts, { ...options, signal, onProgress }));
-      expect(error.name).to.equal('AbortError');
+      if (!(error instanceof GenerationAbortedError)) throw error;
+      expect(error.sequences).to.have.length(1);
+      expect(error.sequences[0]?.slice(0, first.length)).to.deep.equal(first);
+      expect(error.sequences[0]).to.have.length(first.length + 2);
     });
   });
 

@@ -1,16 +1,21 @@
 // Every kernel by its number.
 import { KernelId } from '../src/backends/simd/kernel_ids';
 import { attention, writeRing } from './attention';
+import { attentionGrad } from './attention_grad';
 import { causalConv1d } from './conv';
+import { causalConv1dGrad } from './conv_grad';
 import { copy2d } from './copy';
+import { adam, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
 import { crossEntropy, crossEntropyGrad, softmax } from './loss';
 import { matMulBf16, matMulF32 } from './matmul_float';
 import { matMulInt4 } from './matmul_int4';
 import { matMulInt8 } from './matmul_int8';
 import { gatedActivation, rmsNorm } from './norm';
+import { gatedActivationGrad, rmsNormGrad } from './norm_grad';
 import { packFloat, packInt, repackInt, unpackRows } from './pack';
 import { quantizeActivations, readProbe } from './quantize';
 import { ssdScan } from './scan';
+import { ssdScanGrad } from './scan_grad';
 
 /** Runs units [begin, end) of a job on this thread. */
 export function dispatch(id: i32, args: usize, begin: i32, end: i32, scratch: usize): void {
@@ -74,6 +79,39 @@ export function dispatch(id: i32, args: usize, begin: i32, end: i32, scratch: us
       break;
     case KernelId.Copy2d:
       copy2d(args, begin, end);
+      break;
+    case KernelId.Binary:
+      binary(args, begin, end);
+      break;
+    case KernelId.Unary:
+      unary(args, begin, end);
+      break;
+    case KernelId.Sum:
+      sum(args, begin, end);
+      break;
+    case KernelId.Transpose:
+      transpose(args, begin, end);
+      break;
+    case KernelId.EmbeddingLookupGrad:
+      embeddingLookupGrad(args, begin, end);
+      break;
+    case KernelId.Adam:
+      adam(args, begin, end);
+      break;
+    case KernelId.RmsNormGrad:
+      rmsNormGrad(args, begin, end, scratch);
+      break;
+    case KernelId.GatedActivationGrad:
+      gatedActivationGrad(args, begin, end);
+      break;
+    case KernelId.CausalConv1dGrad:
+      causalConv1dGrad(args, begin, end, scratch);
+      break;
+    case KernelId.SsdScanGrad:
+      ssdScanGrad(args, begin, end, scratch);
+      break;
+    case KernelId.AttentionGrad:
+      attentionGrad(args, begin, end, scratch);
       break;
     default:
       unreachable();

@@ -1,14 +1,19 @@
 // The WebAssembly module: its two entries. Kernels are exported too, so that none is inlined into the
 // switch that calls it, where it would share registers with the rest.
 export { attention, writeRing } from './attention';
+export { attentionGrad } from './attention_grad';
 export { causalConv1d } from './conv';
+export { causalConv1dGrad } from './conv_grad';
 export { copy2d } from './copy';
+export { adam, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
 export { crossEntropy, crossEntropyGrad, softmax } from './loss';
 export { matMulBf16, matMulF32 } from './matmul_float';
 export { matMulInt4 } from './matmul_int4';
 export { matMulInt8 } from './matmul_int8';
 export { gatedActivation, rmsNorm } from './norm';
+export { gatedActivationGrad, rmsNormGrad } from './norm_grad';
 export { packFloat, packInt, repackInt, unpackRows } from './pack';
 export { quantizeActivations, readProbe } from './quantize';
 export { ssdScan } from './scan';
+export { ssdScanGrad } from './scan_grad';
 export { run, serve } from './threads';

@@ -9,7 +9,6 @@ export enum KernelId {
   PackInt,
   PackFloat,
   RepackInt,
-  ExportInt,
   UnpackRows,
   RmsNorm,
   GatedActivation,
@@ -22,9 +21,8 @@ export enum KernelId {
   Binary,
   Unary,
   Softmax,
-  MatMulDense,
   Transpose,
-  ReduceColumns,
+  Sum,
   RmsNormGrad,
   CausalConv1dGrad,
   SsdScanGrad,
@@ -47,4 +45,26 @@ export enum ActivationId {
   Linear,
   Silu,
   Gelu,
+}
+
+/** Binary ops by number; see assembly/elementwise.ts. */
+export enum BinaryOp {
+  Add,
+  Sub,
+  Multiply,
+  RealDiv,
+  Maximum,
+  Minimum,
+  SquaredDifference,
+}
+
+/** Unary ops by number. */
+export enum UnaryOp {
+  Neg,
+  Square,
+  Sqrt,
+  Rsqrt,
+  Abs,
+  Sigmoid,
+  Exp,
 }

@@ -1,0 +1,170 @@
+// Gradients of the RMS norms and of the gated activation.
+import {
+  activate4,
+  activateGrad4,
+  int,
+  load4,
+  madd,
+  num,
+  ptr,
+  sigmoid4,
+  store4,
+  sumLanes,
+} from './math';
+import { inverseRms } from './norm';
+
+/**
+ * Words: x, z (0: none), weight, dy, dx, dz, parts of dweight a row, columns, group size, eps, 1 for the
+ * norm before the gate. All contiguous. A unit is a row. Scratch: 2 groups.
+ */
+export function rmsNormGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
+  const z = ptr(args, 1);
+  const columns = int(args, 7);
+  const group = int(args, 8);
+  const gateFirst = z !== 0 && int(args, 10) === 0;
+  for (let row = begin; row < end; row++) {
+    for (let first: i32 = 0; first < columns; first += group) {
+      const at = (<usize>row * <usize>columns + <usize>first) << 2;
+      const weight = ptr(args, 2) + ((<usize>first) << 2);
+      const x = ptr(args, 0) + at;
+      const dy = ptr(args, 3) + at;
+      const dx = ptr(args, 4) + at;
+      const part = ptr(args, 6) + at;
+      if (z === 0) {
+        normGrad(x, weight, dy, dx, part, group, num(args, 9));
+      } else if (gateFirst) {
+        gatedBefore(
+          x,
+          z + at,
+          weight,
+          dy,
+          dx,
+          ptr(args, 5) + at,
+          part,
+          group,
+          num(args, 9),
+          scratch,
+        );
+      } else {
+        gatedAfter(
+          x,
+          z + at,
+          weight,
+          dy,
+          dx,
+          ptr(args, 5) + at,
+          part,
+          group,
+          num(args, 9),
+          scratch,
+        );
+      }
+    }
+  }
+}
+
+/** With n = x / rms: dx = (g - n mean(g n)) / rms, g = dy weight; part = dy n. */
+function normGrad(
+  x: usize,
+  weight: usize,
+  dy: usize,
+  dx: usize,
+  part: usize,
+  count: i32,
+  eps: f32,
+): void {
+  const inverse = inverseRms(x, count, eps);
+  const inv = f32x4.splat(inverse);
+  let dots = f32x4.splat(0);
+  for (let i: i32 = 0; i < count; i += 4) {
+    const at = (<usize>i) << 2;
+    const n = f32x4.mul(load4(x + at, count - i), inv);
+    const d = load4(dy + at, count - i);
+    store4(part + at, f32x4.mul(d, n), count - i);
+    dots = madd(f32x4.mul(d, load4(weight + at, count - i)), n, dots);
+  }
+  const mean = f32x4.splat(sumLanes(dots) / <f32>count);
+  for (let i: i32 = 0; i < count; i += 4) {
+    const at = (<usize>i) << 2;
+    const n = f32x4.mul(load4(x + at, count - i), inv);
+    const g = f32x4.mul(load4(dy + at, count - i), load4(weight + at, count - i));
+    store4(dx + at, f32x4.mul(f32x4.sub(g, f32x4.mul(n, mean)), inv), count - i);
+  }
+}
+
+/** y = norm(x silu(z)) */
+function gatedBefore(
+  x: usize,
+  z: usize,
+  weight: usize,
+  dy: usize,
+  dx: usize,
+  dz: usize,
+  part: usize,
+  count: i32,
+  eps: f32,
+  scratch: usize,
+): void {
+  const gated = scratch;
+  const dGated = scratch + ((<usize>((count + 3) & ~3)) << 2);
+  for (let i: i32 = 0; i < count; i += 4) {
+    const at = (<usize>i) << 2;
+    const zi = load4(z + at, count - i);
+    store4(gated + at, f32x4.mul(load4(x + at, count - i), activate4(zi, 1)), count - i);
+  }
+  normGrad(gated, weight, dy, dGated, part, count, eps);
+  for (let i: i32 = 0; i < count; i += 4) {
+    const at = (<usize>i) << 2;
+    const zi = load4(z + at, count - i);
+    const d = load4(dGated + at, count - i);
+    const xi = load4(x + at, count - i);
+    store4(dx + at, f32x4.mul(d, activate4(zi, 1)), count - i);
+    store4(dz + at, f32x4.mul(f32x4.mul(d, xi), activateGrad4(zi, 1)), count - i);
+  }
+}
+
+/** y = norm(x) silu(z) */
+function gatedAfter(
+  x: usize,
+  z: usize,
+  weight: usize,
+  dy: usize,
+  dx: usize,
+  dz: usize,
+  part: usize,
+  count: i32,
+  eps: f32,
+  scratch: usize,
+): void {
+  const inverse = f32x4.splat(inverseRms(x, count, eps));
+  for (let i: i32 = 0; i < count; i += 4) {
+    const at = (<usize>i) << 2;
+    const zi = load4(z + at, count - i);
+    const d = load4(dy + at, count - i);
+    const n = f32x4.mul(load4(x + at, count - i), inverse);
+    const normed = f32x4.mul(n, load4(weight + at, count - i));
+    store4(dz + at, f32x4.mul(f32x4.mul(d, normed), activateGrad4(zi, 1)), count - i);
+    store4(scratch + at, f32x4.mul(d, f32x4.mul(zi, sigmoid4(zi))), count - i);
+  }
+  normGrad(x, weight, scratch, dx, part, count, eps);
+}
+
+/**
+ * Words: x, multiplier (0: none), dy, dx, dmultiplier, size, activation. A unit is 1024 numbers.
+ */
+export function gatedActivationGrad(args: usize, begin: i32, end: i32): void {
+  const last = min(end << 10, int(args, 5));
+  const multiplier = ptr(args, 1);
+  const activation = int(args, 6);
+  for (let i = begin << 10; i < last; i += 4) {
+    const at = (<usize>i) << 2;
+    const lanes = last - i;
+    const x = load4(ptr(args, 0) + at, lanes);
+    let d = load4(ptr(args, 2) + at, lanes);
+    if (multiplier !== 0) {
+      store4(ptr(args, 4) + at, f32x4.mul(d, activate4(x, activation)), lanes);
+      d = f32x4.mul(d, load4(multiplier + at, lanes));
+    }
+    store4(ptr(args, 3) + at, f32x4.mul(d, activateGrad4(x, activation)), lanes);
+  }
+}

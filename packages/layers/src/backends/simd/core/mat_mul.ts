@@ -1,0 +1,125 @@
+// tfjs's matMul, plain and fused, on float32: each number one chain of multiply-adds, as PackedMatMul's.
+import * as tf from '@tensorflow/tfjs-core';
+import type { SimdBackend } from '../backend.js';
+import { KernelId } from '../kernel_ids.js';
+import { balancedBlock, floatScratch } from '../linear.js';
+import { withTemporaries } from '../temporaries.js';
+import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
+
+const BLOCK = 64;
+
+interface Product {
+  a: number;
+  b: number;
+  y: number;
+  M: number;
+  N: number;
+  K: number;
+  /** Whether b is (N, K) and not (K, N). */
+  transposeB: boolean;
+  bias: number;
+}
+
+function multiply({ runtime }: SimdBackend, product: Product): void {
+  const { a, b, y, M, N, K, transposeB, bias } = product;
+  const panels = Math.ceil(N / 32);
+  const block = balancedBlock(M, BLOCK);
+  const { args } = runtime;
+  args[0] = b;
+  args[1] = a;
+  args[2] = y;
+  args[3] = M;
+  args[4] = N;
+  args[5] = K;
+  args[6] = bias;
+  args[7] = 0;
+  args[8] = 0;
+  args[12] = panels;
+  args[13] = block;
+  args[14] = N;
+  args[15] = N;
+  args[16] = K;
+  args[18] = transposeB ? K : N;
+  args[19] = transposeB ? 0 : 1;
+  const units = panels * Math.ceil(M / block);
+  const chunk = runtime.chunk(units, 32 * K * block);
+  runtime.run(KernelId.MatMulF32, units, chunk, floatScratch(block));
+}
+
+/** x (rows, columns) at an address, transposed into another. */
+export function transposeMatrix(
+  { runtime }: SimdBackend,
+  from: number,
+  to: number,
+  rows: number,
+  columns: number,
+): void {
+  runtime.args.set([from, to, rows, columns]);
+  const units = Math.ceil(rows / 4);
+  runtime.run(KernelId.Transpose, units, runtime.chunk(units, columns * 4));
+}
+
+interface MatMulInputs {
+  a: tf.TensorInfo;
+  b: tf.TensorInfo;
+  bias?: tf.TensorInfo;
+  preluActivationWeights?: tf.TensorInfo;
+}
+
+function run(
+  { a, b, bias }: MatMulInputs,
+  { transposeA, transposeB }: { transposeA: boolean; transposeB: boolean },
+  backend: SimdBackend,
+): tf.TensorInfo | undefined {
+  const [aRows = 0, aColumns = 0] = a.shape.slice(-2);
+  const [bRows = 0, bColumns = 0] = b.shape.slice(-2);
+  const [M, K] = transposeA ? [aColumns, aRows] : [aRows, aColumns];
+  const N = transposeB ? bRows : bColumns;
+  const batchA = a.shape.slice(0, -2);
+  const batchB = b.shape.slice(0, -2);
+  const [countA, countB] = [sizeOf(batchA), sizeOf(batchB)];
+  if (countA !== countB && countA !== 1 && countB !== 1) return undefined;
+  if ((transposeB ? bColumns : bRows) !== K) return undefined; // the CPU's kernel says what is wrong
+  const batch = tf.broadcast_util.assertAndGetBroadcastShape(batchA, batchB);
+  const count = Math.max(countA, countB);
+  const addresses = {
+    a: backend.address(a),
+    b: backend.address(b),
+    bias: bias ? backend.address(bias) : 0,
+  };
+  const y = backend.allocate([...batch, M, N]);
+  withTemporaries(backend.runtime, (temporaries) => {
+    const straight = transposeA ? temporaries.allocate(M * K * 4) : 0;
+    for (let i = 0; i < count; i++) {
+      const own = addresses.a + (countA === 1 ? 0 : i) * M * K * 4;
+      // Of one a for many b the first transpose serves all.
+      if (transposeA && (i === 0 || countA > 1)) transposeMatrix(backend, own, straight, K, M);
+      multiply(backend, {
+        a: transposeA ? straight : own,
+        b: addresses.b + (countB === 1 ? 0 : i) * N * K * 4,
+        y: y.address + i * M * N * 4,
+        M,
+        N,
+        K,
+        transposeB,
+        bias: addresses.bias,
+      });
+    }
+  });
+  return y.info;
+}
+
+export const matMulKernels: readonly tf.KernelConfig[] = [
+  coreKernel<Tensors<'a' | 'b'>, tf.BatchMatMulAttrs>(tf.BatchMatMul, ({ a, b }, attrs, backend) =>
+    isFloat(a, b) ? run({ a, b }, attrs, backend) : undefined,
+  ),
+  coreKernel<MatMulInputs, tf._FusedMatMulAttrs>(
+    tf._FusedMatMul,
+    ({ a, b, bias }, attrs, backend) => {
+      const [N = 0] = attrs.transposeB ? b.shape.slice(-2) : b.shape.slice(-1);
+      const fits = bias === undefined || (bias.dtype === 'float32' && sizeOf(bias.shape) === N);
+      if (!fits || attrs.activation !== 'linear' || !isFloat(a, b)) return undefined;
+      return run({ a, b, ...(bias && { bias }) }, attrs, backend);
+    },
+  ),
+];

@@ -1,0 +1,50 @@
+// tfjs's sums and softmax on float32.
+import * as tf from '@tensorflow/tfjs-core';
+import type { SimdBackend } from '../backend.js';
+import { KernelId } from '../kernel_ids.js';
+import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
+
+/** y (outer, inner) = the sums over the middle axis of x (outer, middle, inner), on addresses. */
+export function sumMiddle(
+  { runtime }: SimdBackend,
+  x: number,
+  y: number,
+  outer: number,
+  middle: number,
+  inner: number,
+): void {
+  runtime.args.set([x, y, outer, middle, inner]);
+  const units = outer * Math.ceil(inner / 64);
+  runtime.run(KernelId.Sum, units, runtime.chunk(units, middle * Math.min(inner, 64)));
+}
+
+export const reductionKernels: readonly tf.KernelConfig[] = [
+  coreKernel<Tensors<'x'>, tf.SumAttrs>(tf.Sum, ({ x }, { axis, keepDims }, backend) => {
+    if (!isFloat(x)) return undefined;
+    const axes = tf.util.parseAxisParam(axis, x.shape).sort((a, b) => a - b);
+    const [first = 0] = axes;
+    const end = (axes.at(-1) ?? -1) + 1;
+    // Only neighbouring axes are one middle axis.
+    if (axes.length === 0 || end - first !== axes.length) return undefined;
+    const outer = sizeOf(x.shape.slice(0, first));
+    const middle = sizeOf(x.shape.slice(first, end));
+    const inner = sizeOf(x.shape.slice(end));
+    const kept = keepDims ? axes.map(() => 1) : [];
+    const from = backend.address(x);
+    const y = backend.allocate([...x.shape.slice(0, first), ...kept, ...x.shape.slice(end)]);
+    sumMiddle(backend, from, y.address, outer, middle, inner);
+    return y.info;
+  }),
+  coreKernel<Tensors<'logits'>, tf.SoftmaxAttrs>(tf.Softmax, ({ logits }, { dim }, backend) => {
+    const axis = dim < 0 ? dim + logits.shape.length : dim;
+    if (!isFloat(logits) || axis !== logits.shape.length - 1) return undefined;
+    const columns = logits.shape.at(-1) ?? 1;
+    const rows = sizeOf(logits.shape) / columns;
+    const from = backend.address(logits);
+    const y = backend.allocate(logits.shape);
+    const { runtime } = backend;
+    runtime.args.set([from, y.address, columns]);
+    runtime.run(KernelId.Softmax, rows, runtime.chunk(rows, columns * 16));
+    return y.info;
+  }),
+];

@@ -1,0 +1,75 @@
+// SsdScanGrad: a head of a row at a time backwards, then the parts that heads or rows share are summed.
+import { sumMiddle } from './core/reductions.js';
+import { isGiven, optionalAddress, simdKernel } from './kernel.js';
+import { KernelId } from './kernel_ids.js';
+import { setScanArguments } from './ssd_scan.js';
+import { withTemporaries } from './temporaries.js';
+
+export const ssdScanGradKernel = simdKernel('SsdScanGrad', (inputs, attrs, backend) => {
+  const { x, dt, A, B, C, D, dtBias, state, dy, dstateOut } = inputs;
+  const { runtime } = backend;
+  const [batch = 0, length = 0, heads = 0, headDim = 0] = x.shape;
+  const [, , groups = 0, dState = 0] = B.shape;
+  const stateSize = headDim * dState;
+  // Memory is least where a piece has about as many tokens as there are pieces.
+  const piece = Math.max(1, Math.ceil(Math.sqrt(length)));
+
+  const dx = backend.allocate(x.shape);
+  const ddt = backend.allocate(dt.shape);
+  const dA = backend.allocate(A.shape);
+  const dB = backend.allocate(B.shape);
+  const dC = backend.allocate(C.shape);
+  const dD = isGiven(D) ? backend.allocate(D.shape) : undefined;
+  const ddtBias = isGiven(dtBias) ? backend.allocate(dtBias.shape) : undefined;
+  const dstate = isGiven(state) ? backend.allocate(state.shape) : undefined;
+
+  withTemporaries(runtime, (temporaries) => {
+    const perToken = batch * length * heads * dState * 4;
+    const parts = {
+      A: temporaries.allocate(batch * heads * 4),
+      B: temporaries.allocate(perToken),
+      C: temporaries.allocate(perToken),
+      D: D ? temporaries.allocate(batch * D.size * 4) : 0,
+    };
+    const dyAt = backend.address(dy);
+    const dstateAt = optionalAddress(backend, dstateOut);
+    setScanArguments(runtime, {
+      x: backend.address(x),
+      xStride: heads * headDim,
+      B: backend.address(B),
+      bStride: groups * dState,
+      C: backend.address(C),
+      cStride: groups * dState,
+      dt: backend.address(dt),
+      dtStride: heads,
+      A: backend.address(A),
+      D: optionalAddress(backend, D),
+      dPerChannel: D?.rank === 2,
+      dtBias: optionalAddress(backend, dtBias),
+      y: 0,
+      yStride: 0,
+      before: optionalAddress(backend, state),
+      after: 0,
+      batch,
+      length,
+      heads,
+      headDim,
+      dState,
+      groups,
+      ...attrs,
+    });
+    const made = [dx.address, ddt.address, parts.A, parts.B, parts.C, dD ? parts.D : 0];
+    runtime.args.set([dyAt, dstateAt, ...made, dstate?.address ?? 0, piece], 24);
+    const units = batch * heads;
+    const states = Math.ceil(length / piece) + piece + 2;
+    const scratch = (2 * (length + 4) + states * stateSize) * 4;
+    runtime.run(KernelId.SsdScanGrad, units, runtime.chunk(units, length * stateSize * 6), scratch);
+    sumMiddle(backend, parts.A, dA.address, 1, batch, heads);
+    const perGroup = heads / groups;
+    sumMiddle(backend, parts.B, dB.address, batch * length * groups, perGroup, dState);
+    sumMiddle(backend, parts.C, dC.address, batch * length * groups, perGroup, dState);
+    if (D && dD) sumMiddle(backend, parts.D, dD.address, 1, batch, D.size);
+    if (ddtBias) sumMiddle(backend, ddt.address, ddtBias.address, 1, batch * length, heads);
+  });
+  return [dx, ddt, dA, dB, dC, dD, ddtBias, dstate].flatMap((made) => (made ? [made.info] : []));
+});

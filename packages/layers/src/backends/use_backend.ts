@@ -7,6 +7,7 @@ import { quietly } from './quietly.js';
 const loaders: Record<string, () => Promise<unknown>> = {
   cpu: loadCpu,
   simd: async () => (await import('./simd/index.js')).registerSimdBackend(),
+  cuda: async () => (await import('./cuda/index.js')).loadCudaBackend(),
   tensorflow: async () => (await import('./tensorflow/load.js')).loadTensorflow(),
 };
 

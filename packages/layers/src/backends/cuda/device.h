@@ -1,0 +1,121 @@
+// What every kernel is written with: CUDA's own words under nvcc, the emulation's under a host compiler.
+//
+// A kernel has one argument, a struct of pointers, then 32-bit integers, then floats, in the order in
+// which launch() of runtime.ts lists them.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __CUDACC__
+#define KERNEL(name, Args, threads) \
+  extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Args a)
+/** The dynamic shared memory of the block, its size given at the launch. */
+extern __shared__ float4 dynamic_shared[];
+#define SHARED_MEMORY(T, name) T *name = reinterpret_cast<T *>(dynamic_shared)
+
+static __device__ __forceinline__ float from_f16(uint16_t bits) {
+  float value;
+  asm("{ .reg .f16 h; mov.b16 h, %1; cvt.f32.f16 %0, h; }" : "=f"(value) : "h"(bits));
+  return value;
+}
+static __device__ __forceinline__ uint16_t to_f16(float value) {
+  uint16_t bits;
+  asm("{ .reg .f16 h; cvt.rn.f16.f32 h, %1; mov.b16 %0, h; }" : "=h"(bits) : "f"(value));
+  return bits;
+}
+/** 16 bytes from global to shared memory, in the background. */
+static __device__ __forceinline__ void copy_async(void *shared, const void *global, bool valid) {
+  unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  int bytes = valid ? 16 : 0;  // the rest is filled with zeros
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes));
+}
+static __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;"); }
+/** Until at most N of the committed groups are under way. */
+template <int N>
+static __device__ __forceinline__ void copy_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(N));
+}
+/** Four 8x8 matrices of 16-bit numbers, a row's address a lane. */
+static __device__ __forceinline__ void load_matrix(uint32_t (&r)[4], const void *row) {
+  unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(from));
+}
+/** c += a b, 16x16 by 16x8, of bf16 or f16 numbers. */
+template <bool F16>
+static __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                           uint32_t b1) {
+  if (F16) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  } else {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+        "{%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  }
+}
+#else
+#include "emulation/emulation.h"
+#endif
+
+#define ALL_LANES 0xffffffffu
+
+enum Activation { LINEAR = 0, SILU = 1, GELU = 2 };
+
+static __device__ __forceinline__ float silu(float x) { return x / (1.0f + expf(-x)); }
+
+static __device__ __forceinline__ float activate(float x, int activation) {
+  if (activation == SILU) return silu(x);
+  if (activation == GELU) return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+  return x;
+}
+
+/** log(1 + exp(x)), the identity where f32 cannot tell. */
+static __device__ __forceinline__ float softplus(float x) {
+  return x > 20.0f ? x : log1pf(expf(x));
+}
+
+static __device__ __forceinline__ float from_bf16(uint16_t bits) {
+  return __uint_as_float(static_cast<uint32_t>(bits) << 16);
+}
+/** Rounded to nearest even; a NaN stays one. */
+static __device__ __forceinline__ uint16_t to_bf16(float value) {
+  uint32_t bits = __float_as_uint(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+static __device__ __forceinline__ float warp_sum(float v) {
+  for (int lane = 16; lane > 0; lane >>= 1) v += __shfl_xor_sync(ALL_LANES, v, lane);
+  return v;
+}
+static __device__ __forceinline__ float warp_max(float v) {
+  for (int lane = 16; lane > 0; lane >>= 1) v = fmaxf(v, __shfl_xor_sync(ALL_LANES, v, lane));
+  return v;
+}
+
+/** The sum over the block (whole warps), in every thread. `scratch` holds 32 numbers. */
+static __device__ __forceinline__ float block_sum(float v, float *scratch) {
+  int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
+  v = warp_sum(v);
+  if (lane == 0) scratch[warp] = v;
+  __syncthreads();
+  v = warp_sum(lane < warps ? scratch[lane] : 0.0f);
+  __syncthreads();
+  return v;
+}
+static __device__ __forceinline__ float block_max(float v, float *scratch) {
+  int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
+  v = warp_max(v);
+  if (lane == 0) scratch[warp] = v;
+  __syncthreads();
+  v = warp_max(lane < warps ? scratch[lane] : -INFINITY);
+  __syncthreads();
+  return v;
+}

@@ -1,0 +1,111 @@
+// Rows of a packed table as f32, or as 16-bit numbers for the tensor cores.
+#include "weights.h"
+
+struct UnpackArgs {
+  const char *table;
+  const uint32_t *params;
+  const int *ids;
+  void *out;
+  int pitch, rows, columns, out_columns, format, group, groups, f16_params, first, out_format;
+};
+
+/**
+ * Output row blockIdx.x is row ids[blockIdx.x] of the table, or first + blockIdx.x without ids: grid
+ * (rows). An id outside the table gives NaN. Columns beyond the table's are 0.
+ */
+KERNEL(unpack_rows, UnpackArgs, 256) {
+  size_t at = blockIdx.x;
+  int id = a.ids == nullptr ? a.first + static_cast<int>(blockIdx.x) : a.ids[at];
+  bool known = id >= 0 && id < a.rows;
+  size_t row = known ? id : 0;
+  const char *values = a.table + row * a.pitch;
+  const uint32_t *params = a.params + row * a.groups;
+  for (int c = threadIdx.x; c < a.out_columns; c += blockDim.x) {
+    float v = c < a.columns ? number_at(values, a.format, c, params, a.group, a.f16_params) : 0.0f;
+    if (!known) v = NAN;
+    size_t to = at * a.out_columns + c;
+    if (a.out_format == F32) static_cast<float *>(a.out)[to] = v;
+    else static_cast<uint16_t *>(a.out)[to] = a.out_format == F16 ? to_f16(v) : to_bf16(v);
+  }
+}
+
+struct NarrowArgs {
+  const float *x;
+  uint16_t *out;
+  int x_stride, columns, out_columns, f16;
+};
+
+/** Rows of f32 as rows of bf16 or f16, filled up with zeros. Grid (rows). */
+KERNEL(narrow_rows, NarrowArgs, 256) {
+  const float *x = a.x + static_cast<size_t>(blockIdx.x) * a.x_stride;
+  uint16_t *out = a.out + static_cast<size_t>(blockIdx.x) * a.out_columns;
+  for (int c = threadIdx.x; c < a.out_columns; c += blockDim.x) {
+    float v = c < a.columns ? x[c] : 0.0f;
+    out[c] = a.f16 ? to_f16(v) : to_bf16(v);
+  }
+}
+
+struct PackArgs {
+  const void *source;
+  char *out;
+  uint32_t *params;
+  int columns, pitch, source_format, format, group, groups;
+};
+
+/**
+ * Rows of f32, bf16 or f16 numbers as rows of another float format. Grid (rows). The packed row is
+ * filled up with zeros.
+ */
+KERNEL(pack_float, PackArgs, 256) {
+  int bytes = a.source_format == F32 ? 4 : 2, out_bytes = a.format == F32 ? 4 : 2;
+  const char *row = static_cast<const char *>(a.source) +
+                    static_cast<size_t>(blockIdx.x) * a.columns * bytes;
+  char *out = a.out + static_cast<size_t>(blockIdx.x) * a.pitch;
+  for (int c = threadIdx.x; c < a.pitch / out_bytes; c += blockDim.x) {
+    float v = c < a.columns ? number_at(row, a.source_format, c, nullptr, 1, 0) : 0.0f;
+    if (a.format == F32) reinterpret_cast<float *>(out)[c] = v;
+    else reinterpret_cast<uint16_t *>(out)[c] = a.format == F16 ? to_f16(v) : to_bf16(v);
+  }
+}
+
+/**
+ * Rows as codes with bf16 scales and offsets: value = code * scale + offset. A thread is a group:
+ * grid (rows, groups / threads).
+ */
+KERNEL(pack_int, PackArgs, 128) {
+  int g = blockIdx.y * blockDim.x + threadIdx.x;
+  if (g >= a.groups) return;
+  int bytes = a.source_format == F32 ? 4 : 2, first = g * a.group;
+  int count = min(a.group, a.columns - first);
+  const char *row = static_cast<const char *>(a.source) +
+                    static_cast<size_t>(blockIdx.x) * a.columns * bytes;
+  float least = INFINITY, most = -INFINITY;
+  for (int i = 0; i < count; i++) {
+    float v = number_at(row, a.source_format, first + i, nullptr, 1, 0);
+    least = v < least ? v : least;
+    most = v > most ? v : most;
+  }
+  float largest = a.format == INT8 ? 255.0f : 15.0f;
+  uint16_t offset_bits = to_bf16(least);
+  float offset = from_bf16(offset_bits);
+  uint16_t scale_bits = to_bf16((most - offset) / largest);
+  float scale = from_bf16(scale_bits);
+  float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+  a.params[static_cast<size_t>(blockIdx.x) * a.groups + g] =
+      scale_bits | static_cast<uint32_t>(offset_bits) << 16;
+  uint8_t *out = reinterpret_cast<uint8_t *>(a.out) + static_cast<size_t>(blockIdx.x) * a.pitch;
+  for (int i = 0; i < a.group; i += 2) {
+    uint32_t codes[2];
+    for (int j = 0; j < 2; j++) {
+      float v = i + j < count ? number_at(row, a.source_format, first + i + j, nullptr, 1, 0) : offset;
+      float code = rintf((v - offset) * inverse);
+      codes[j] = static_cast<uint32_t>(fminf(fmaxf(code, 0.0f), largest));
+    }
+    if (a.format == INT8) {
+      out[first + i] = static_cast<uint8_t>(codes[0]);
+      out[first + i + 1] = static_cast<uint8_t>(codes[1]);
+    } else {
+      out[(first + i) >> 1] = static_cast<uint8_t>(codes[0] | codes[1] << 4);
+    }
+  }
+}

@@ -1,0 +1,191 @@
+// CUDA on the host: enough of the language that the kernels' sources compile and run unchanged.
+//
+// A block runs after the other; its threads are fibers, which take turns at barriers. Warp
+// operations put a value into the lane's slot, meet, and read the others': what needs every lane
+// needs it here too, and a barrier that some threads never reach is an error, not a guess.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __restrict__ __restrict
+#define __shared__ static
+
+struct alignas(16) float4 { float x, y, z, w; };
+struct alignas(8) float2 { float x, y; };
+struct alignas(16) uint4 { uint32_t x, y, z, w; };
+struct alignas(8) uint2 { uint32_t x, y; };
+static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
+struct Index { unsigned x, y, z; };
+
+namespace emulation {
+enum Waiting : int { RUNNING, AT_WARP, AT_BLOCK, DONE };
+struct Thread {
+  Index index;
+  Waiting waiting;
+  int lane, warp;
+  unsigned phase;  // which of the warp's two sets of slots the next operation uses
+  void *stack_pointer;
+};
+struct Slots { uint64_t value[2][32][4]; };
+
+extern Thread *current;
+extern Slots *slots;  // one a warp
+extern Index block_index, block_size, grid_size;
+extern char *shared;
+
+/** Gives way until all live threads of the warp, or of the block, have come here. */
+void wait_for(Waiting where);
+
+struct Kernel {
+  const char *name;
+  void (*run)(const void *);
+  size_t argument_bytes;
+  int threads;  // the most that its block can have
+};
+void define_kernel(const Kernel &kernel);
+const Kernel *find_kernel(const char *name);
+
+struct Launch {
+  const Kernel *kernel;
+  Index grid, block;
+  unsigned shared_bytes;
+  const void *arguments;
+};
+/** Runs a kernel; returns what went wrong, or null. */
+const char *run(const Launch &launch);
+
+struct Definition {
+  Definition(const char *name, void (*run)(const void *), size_t bytes, int threads) {
+    define_kernel({name, run, bytes, threads});
+  }
+};
+
+/** Puts `value` where the lanes of the warp see it; returns all lanes' values. */
+template <typename T>
+inline auto exchange(const T &value) -> uint64_t (*)[4] {
+  static_assert(sizeof(T) <= 32, "a slot has 32 bytes");
+  auto *set = slots[current->warp].value[current->phase++ & 1];
+  std::memcpy(set[current->lane], &value, sizeof(T));
+  wait_for(AT_WARP);
+  return set;
+}
+template <typename T>
+inline T from_slot(const uint64_t (&slot)[4]) {
+  T value;
+  std::memcpy(&value, slot, sizeof(T));
+  return value;
+}
+}  // namespace emulation
+
+#define threadIdx (emulation::current->index)
+#define blockIdx emulation::block_index
+#define blockDim emulation::block_size
+#define gridDim emulation::grid_size
+
+#define KERNEL(name, Args, threads)                                                    \
+  static void name##_kernel(const Args &a);                                            \
+  static emulation::Definition name##_definition(                                      \
+      #name, [](const void *p) { name##_kernel(*static_cast<const Args *>(p)); },      \
+      sizeof(Args), threads);                                                          \
+  static void name##_kernel(const Args &a)
+#define SHARED_MEMORY(T, name) T *name = reinterpret_cast<T *>(emulation::shared)
+
+static inline void __syncthreads() { emulation::wait_for(emulation::AT_BLOCK); }
+static inline void __syncwarp(unsigned = 0xffffffffu) { emulation::wait_for(emulation::AT_WARP); }
+
+template <typename T>
+static inline T __shfl_xor_sync(unsigned, T value, int mask) {
+  int from = emulation::current->lane ^ mask;
+  return emulation::from_slot<T>(emulation::exchange(value)[from]);
+}
+template <typename T>
+static inline T __shfl_sync(unsigned, T value, int lane) {
+  return emulation::from_slot<T>(emulation::exchange(value)[lane & 31]);
+}
+template <typename T>
+static inline T __shfl_up_sync(unsigned, T value, int by) {
+  int lane = emulation::current->lane;
+  return emulation::from_slot<T>(emulation::exchange(value)[lane < by ? lane : lane - by]);
+}
+static inline unsigned __ballot_sync(unsigned, bool set) {
+  auto *lanes = emulation::exchange<int>(set);
+  unsigned bits = 0;
+  for (int i = 0; i < 32; i++) bits |= emulation::from_slot<int>(lanes[i]) ? 1u << i : 0;
+  return bits;
+}
+
+static inline uint32_t __float_as_uint(float v) { uint32_t b; std::memcpy(&b, &v, 4); return b; }
+static inline float __uint_as_float(uint32_t b) { float v; std::memcpy(&v, &b, 4); return v; }
+static inline float rsqrtf(float v) { return 1.0f / sqrtf(v); }
+template <typename T> static inline T __ldg(const T *p) { return *p; }
+template <typename T> static inline T min(T a, T b) { return a < b ? a : b; }
+template <typename T> static inline T max(T a, T b) { return a > b ? a : b; }
+static inline int __popc(unsigned v) { return __builtin_popcount(v); }
+static inline unsigned atomicAdd(unsigned *p, unsigned v) { unsigned old = *p; *p += v; return old; }
+
+/** The f32 that equals a half-precision number. */
+static inline float from_f16(uint16_t bits) {
+  uint32_t sign = (bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;
+  if (magnitude >= 0x7c00u) return __uint_as_float(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
+  // The factor makes up for the exponent's bias, of subnormal numbers too.
+  float scaled = __uint_as_float(magnitude << 13) * 0x1p112f;
+  return __uint_as_float(sign | __float_as_uint(scaled));
+}
+/** Rounded to nearest even. */
+static inline uint16_t to_f16(float value) {
+  uint32_t bits = __float_as_uint(value), sign = (bits >> 16) & 0x8000u;
+  float magnitude = __uint_as_float(bits & 0x7fffffffu);
+  if (!(magnitude == magnitude)) return static_cast<uint16_t>(sign | 0x7e00u);
+  if (magnitude >= 65520.0f) return static_cast<uint16_t>(sign | 0x7c00u);
+  // Adding a power of two whose last place is the half's rounds to it.
+  int exponent = magnitude < 0x1p-14f ? -14 : static_cast<int>(__float_as_uint(magnitude) >> 23) - 127;
+  float ulp = ldexpf(1.0f, exponent - 10);
+  float rounded = nearbyintf(magnitude / ulp);
+  uint32_t code = exponent == -14 ? static_cast<uint32_t>(rounded)
+                                  : (static_cast<uint32_t>(exponent + 14) << 10) +
+                                        static_cast<uint32_t>(rounded);
+  return static_cast<uint16_t>(sign | code);
+}
+
+static inline void copy_async(void *to, const void *from, bool valid) {
+  if (valid) std::memcpy(to, from, 16);
+  else std::memset(to, 0, 16);
+}
+static inline void copy_commit() {}
+template <int N> static inline void copy_wait() {}
+
+static inline void load_matrix(uint32_t (&r)[4], const void *row) {
+  auto *rows = emulation::exchange(row);
+  int lane = emulation::current->lane;
+  for (int i = 0; i < 4; i++) {
+    auto *from = emulation::from_slot<const char *>(rows[i * 8 + lane / 4]);
+    std::memcpy(&r[i], from + (lane % 4) * 4, 4);
+  }
+}
+
+template <bool F16>
+static inline float half_of(uint32_t pair, int i) {
+  uint16_t bits = static_cast<uint16_t>(pair >> (16 * i));
+  return F16 ? from_f16(bits) : __uint_as_float(static_cast<uint32_t>(bits) << 16);
+}
+template <bool F16>
+static inline void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  struct Fragment { uint32_t a[4], b[2]; } mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}};
+  auto *lanes = emulation::exchange(mine);
+  int lane = emulation::current->lane;
+  for (int i = 0; i < 4; i++) {
+    int m = lane / 4 + 8 * (i / 2), n = (lane % 4) * 2 + i % 2;
+    float sum = 0;
+    for (int k = 0; k < 16; k++) {
+      auto x = emulation::from_slot<Fragment>(lanes[(m % 8) * 4 + (k % 8) / 2]);
+      auto w = emulation::from_slot<Fragment>(lanes[n * 4 + (k % 8) / 2]);
+      sum += half_of<F16>(x.a[m / 8 + 2 * (k / 8)], k % 2) * half_of<F16>(w.b[k / 8], k % 2);
+    }
+    c[i] += sum;
+  }
+}

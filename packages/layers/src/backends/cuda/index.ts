@@ -1,0 +1,67 @@
+// @rene-js/layers/cuda: the tfjs backend 'cuda', own kernels on an NVIDIA GPU through its driver alone.
+//
+//   import { registerCudaBackend } from '@rene-js/layers/cuda';
+//   registerCudaBackend({ device: 0 });
+//   await tf.setBackend('cuda');
+import '@tensorflow/tfjs-backend-cpu';
+import * as tf from '@tensorflow/tfjs-core';
+import { registerWeightPacker } from '../../weights/packing.js';
+import { asCuda, CudaBackend } from './backend.js';
+import { CudaDevice, type CudaOptions } from './cuda_device.js';
+import { BACKEND_NAME } from './kernel.js';
+import { cudaPacker } from './packing.js';
+import { registerAllKernels } from './register_all_kernels.js';
+import { Runtime } from './runtime.js';
+
+export type { CudaOptions } from './cuda_device.js';
+export { CudaError } from './device.js';
+
+let registered = false;
+
+/**
+ * Makes the backend 'cuda' known to tfjs, at priority 0: it is used where tf.setBackend('cuda') or
+ * useBackend('cuda') asks for it. Starts nothing yet.
+ *
+ * @returns false if it was registered before; then the options of the first time hold
+ */
+export function registerCudaBackend(options: CudaOptions = {}): boolean {
+  if (registered) return false;
+  registered = true;
+  registerAllKernels();
+  registerWeightPacker(BACKEND_NAME, cudaPacker);
+  const start = async () => new CudaBackend(new Runtime(await CudaDevice.open(options)));
+  return tf.registerBackend(BACKEND_NAME, start, 0);
+}
+
+/**
+ * Registers the backend after a look whether its device opens.
+ *
+ * @throws BackendError that says what is missing: koffi, the driver, a GPU
+ */
+export async function loadCudaBackend(options: CudaOptions = {}): Promise<void> {
+  if (registered) return;
+  (await CudaDevice.open(options)).dispose();
+  registerCudaBackend(options);
+}
+
+export interface CudaInfo {
+  /** The GPU's name. */
+  name: string;
+  /** Whether it is the emulated device, for tests. */
+  emulated: boolean;
+  /** Bytes of tensors, weights and temporaries in use. */
+  usedBytes: number;
+  /** Bytes of the GPU's memory. */
+  totalBytes: number;
+}
+
+/**
+ * What the running backend uses.
+ *
+ * @throws BackendError if the current backend is another
+ */
+export function cudaInfo(): CudaInfo {
+  const { runtime } = asCuda(tf.backend());
+  const { name, emulated, totalBytes } = runtime.device;
+  return { name, emulated, usedBytes: runtime.pool.usedBytes, totalBytes };
+}

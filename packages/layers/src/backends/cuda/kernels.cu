@@ -1,0 +1,11 @@
+// All kernels as one module.
+#include "causal_conv1d.cu"
+#include "core_ops.cu"
+#include "cross_entropy.cu"
+#include "embedding_lookup.cu"
+#include "gated_activation.cu"
+#include "packed_matmul.cu"
+#include "packed_matvec.cu"
+#include "rms_norm.cu"
+#include "sliding_window_attention.cu"
+#include "ssd_scan.cu"

@@ -1,0 +1,65 @@
+// How packed weights lie in memory; weights.h describes it to the kernels.
+import { BackendError } from '../../errors.js';
+import type { PackedWeightAttrs, WeightFormat } from '../../weights/packed_weight.js';
+
+/** Integer formats have bf16 scales and offsets. */
+export const PACKED = 'cuda';
+/** An integer format with f16 scales and offsets, as some checkpoints have them. */
+export const PACKED_F16 = 'cuda-f16';
+
+export const formatIds: Record<WeightFormat, number> = {
+  f32: 0,
+  bf16: 1,
+  f16: 2,
+  int8: 3,
+  int4: 4,
+};
+
+export function isIntFormat(format: WeightFormat): format is 'int8' | 'int4' {
+  return format === 'int8' || format === 'int4';
+}
+
+/** Sizes of a matrix in memory: the codes or numbers, then a word of parameters a row and group. */
+export interface WeightLayout {
+  /** Bytes from one row to the next. */
+  pitch: number;
+  /** Columns that share parameters; 1 where there are none. */
+  group: number;
+  groups: number;
+  /** Where the parameters start, in bytes. */
+  paramsAt: number;
+  bytes: number;
+}
+
+type WeightShape = Pick<PackedWeightAttrs, 'format' | 'layout' | 'groupSize'> & {
+  shape: readonly number[];
+};
+
+export function layoutOf({ format, layout, shape, groupSize }: WeightShape): WeightLayout {
+  const [rows = 0, columns = 0] = shape;
+  if (isIntFormat(format)) {
+    const groups = Math.ceil(columns / groupSize);
+    const pitch = (groups * groupSize) / (format === 'int8' ? 1 : 2);
+    const paramsAt = rows * pitch;
+    return { pitch, group: groupSize, groups, paramsAt, bytes: paramsAt + rows * groups * 4 };
+  }
+  const size = format === 'f32' ? 4 : 2;
+  // Whole steps of the tensor cores' products.
+  const pitch = layout === 'rows' ? columns * 4 : Math.ceil((columns * size) / 64) * 64;
+  return { pitch, group: 1, groups: 0, paramsAt: rows * pitch, bytes: rows * pitch };
+}
+
+/** @throws BackendError for groups that do not fill 16 bytes of codes */
+export function checkGroup(groupSize: number): void {
+  if (groupSize > 0 && groupSize % 32 === 0) return;
+  throw new BackendError(`groups of a multiple of 32 columns can be packed, not ${groupSize}`);
+}
+
+/** Throws BackendError for a weight that another backend packed. */
+export function checkLayout(kernelName: string, { layout, format }: PackedWeightAttrs): void {
+  if (layout === PACKED || layout === PACKED_F16 || layout === 'rows') return;
+  throw new BackendError(
+    `${kernelName}: the backend 'cuda' has no kernel for ${format} weights packed as '${layout}'; ` +
+      'a model stays on the backend that it was loaded on',
+  );
+}

@@ -1,0 +1,160 @@
+// y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
+import type { Activation } from '../../kernel_names.js';
+import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
+import { formatIds, isIntFormat, layoutOf, PACKED_F16 } from './layout.js';
+import type { Runtime } from './runtime.js';
+import { withTemporaries } from './temporaries.js';
+
+export interface LinearCall {
+  /** Address of x, numbers from one row to the next, rows. */
+  x: number;
+  xStride: number;
+  rows: number;
+  /** Address and attributes of the weight. */
+  weight: number;
+  attrs: PackedWeightAttrs;
+  y: number;
+  yStride: number;
+  /** Addresses; 0 for none. */
+  bias?: number;
+  residual?: number;
+  activation?: Activation;
+}
+
+export const activationIds: Record<Activation, number> = { linear: 0, silu: 1, gelu: 2 };
+
+/** Up to so many rows a product is bound by reading the weight. */
+const FEW_ROWS = 8;
+/** A block's warps, and the columns that a warp reads at a time. */
+const WARPS = 8;
+const chunkColumns = { f32: 4, bf16: 8, f16: 8, int8: 16, int4: 32 };
+const featureRuns = { f32: 2, bf16: 2, f16: 2, int8: 4, int4: 4 };
+/** Of staged rows of x; two blocks then fit a multiprocessor. */
+const MOST_STAGED_BYTES = 96 << 10;
+const MMA_DEPTH = 32;
+const MMA_PITCH_BYTES = 80;
+const MMA_STAGES = 4;
+
+export function linear(runtime: Runtime, call: LinearCall): void {
+  const { format, shape } = call.attrs;
+  const [, columns = 0] = shape;
+  if (call.rows <= FEW_ROWS && (format !== 'f32' || columns % 4 === 0))
+    vectorProduct(runtime, call);
+  else if (format === 'f32') exactProduct(runtime, call);
+  else tensorCoreProduct(runtime, call);
+}
+
+function vectorProduct(runtime: Runtime, call: LinearCall): void {
+  const { format, shape, layout } = call.attrs;
+  const [features = 0, columns = 0] = shape;
+  const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
+  const chunk = chunkColumns[format];
+  const padded = Math.ceil(columns / chunk) * chunk;
+  const rowBytes = (padded + (chunk > 4 ? (4 * padded) / chunk : 0)) * 4;
+  const most = call.rows > 2 ? 4 : call.rows;
+  const together = most * rowBytes <= MOST_STAGED_BYTES ? most : 1;
+  const run = featureRuns[format];
+  const slices = slicesOf(runtime, features / run, columns / (32 * chunk));
+  const perBlock = (WARPS / slices) * run;
+  const params = isIntFormat(format) ? call.weight + paramsAt : 0;
+  const grid = [Math.ceil(features / perBlock), Math.ceil(call.rows / together)] as const;
+  runtime.launch(
+    `matvec_${format}_${together}`,
+    { grid, block: WARPS * 32, sharedBytes: together * rowBytes },
+    [
+      ...[call.x, call.weight, params, call.bias ?? 0, call.residual ?? 0, call.y],
+      ...[0, 0, 0, 0, 0, 0],
+    ],
+    [
+      ...[call.rows, features, columns, pitch, group, groups, layout === PACKED_F16 ? 1 : 0],
+      ...[call.xStride, call.yStride, activationIds[call.activation ?? 'linear'], slices],
+      ...[0, columns, 0, 0, 0, 0],
+    ],
+    [0],
+  );
+}
+
+/** Warps that share a feature: so many that all multiprocessors have two blocks, if columns allow. */
+function slicesOf(runtime: Runtime, warps: number, steps: number): number {
+  let slices = 1;
+  const wanted = 2 * runtime.device.multiprocessors * WARPS;
+  while (slices < WARPS && warps * slices < wanted && steps >= 2 * slices) slices *= 2;
+  return slices;
+}
+
+function exactProduct(runtime: Runtime, call: LinearCall): void {
+  const [features = 0, columns = 0] = call.attrs.shape;
+  const row = layoutOf(call.attrs).pitch / 4;
+  const grid = [Math.ceil(features / 64), Math.ceil(call.rows / 64)] as const;
+  runtime.launch(
+    'matmul_f32',
+    { grid, block: 256 },
+    [call.x, call.weight, call.y, call.bias ?? 0, call.residual ?? 0],
+    [
+      ...[0, call.xStride, 1, 0, row, 1, 0, call.yStride],
+      ...[call.rows, features, columns, activationIds[call.activation ?? 'linear']],
+    ],
+  );
+}
+
+function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
+  const { format, shape, layout } = call.attrs;
+  const [features = 0, columns = 0] = shape;
+  const { rows } = call;
+  const depth = Math.ceil(columns / MMA_DEPTH) * MMA_DEPTH;
+  const isF16 = format === 'f16';
+  const small = rows <= 64;
+  const tile = small ? 64 : 128;
+  const tiles = Math.ceil(features / tile) * Math.ceil(rows / tile);
+  const splits = splitsOf(runtime, tiles, depth / MMA_DEPTH);
+  withTemporaries(runtime, (temporaries) => {
+    const allocate = (bytes: number) => temporaries.allocate(bytes);
+    const x = allocate(rows * depth * 2);
+    runtime.launch(
+      'narrow_rows',
+      { grid: [rows], block: 256 },
+      [call.x, x],
+      [call.xStride, columns, depth, isF16 ? 1 : 0],
+    );
+    let { weight } = call;
+    const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
+    let weightPitch = pitch / 2;
+    if (isIntFormat(format)) {
+      weight = allocate(features * depth * 2);
+      weightPitch = depth;
+      runtime.launch(
+        'unpack_rows',
+        { grid: [features], block: 256 },
+        [call.weight, call.weight + paramsAt, 0, weight],
+        [
+          ...[pitch, features, columns, depth, formatIds[format], group, groups],
+          ...[layout === PACKED_F16 ? 1 : 0, 0, formatIds.bf16],
+        ],
+      );
+    }
+    const partial = splits > 1 ? allocate(splits * rows * features * 4) : 0;
+    const pointers = [x, weight, call.y, call.bias ?? 0, call.residual ?? 0, partial];
+    const integers = [
+      ...[rows, features, depth, weightPitch, call.yStride, depth, splits],
+      activationIds[call.activation ?? 'linear'],
+    ];
+    const sharedBytes = MMA_STAGES * 2 * tile * MMA_PITCH_BYTES;
+    const grid = [Math.ceil(features / tile), Math.ceil(rows / tile), splits] as const;
+    const name = `matmul_${isF16 ? 'f16' : 'bf16'}${small ? '_small' : ''}`;
+    runtime.launch(name, { grid, block: small ? 128 : 256, sharedBytes }, pointers, integers);
+    if (splits === 1) return;
+    const sumGrid = [Math.ceil(features / 256), Math.min(rows, 65535)] as const;
+    runtime.launch('sum_splits', { grid: sumGrid, block: 256 }, pointers, integers);
+  });
+}
+
+/** Parts of the depth, where the tiles alone would leave multiprocessors idle; none is empty. */
+function splitsOf(runtime: Runtime, tiles: number, steps: number): number {
+  const wanted = Math.min(
+    8,
+    Math.floor((2 * runtime.device.multiprocessors) / tiles),
+    Math.floor(steps / 8),
+  );
+  if (wanted <= 1) return 1;
+  return Math.ceil(steps / Math.ceil(steps / wanted));
+}

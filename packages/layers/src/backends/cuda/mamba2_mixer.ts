@@ -1,0 +1,236 @@
+// Mamba2Mixer as one kernel: its parts on addresses, without tensors in between.
+import type { Mamba2MixerAttrs, Mamba2MixerInputs } from '../../kernel_names.js';
+import type { CudaBackend } from './backend.js';
+import { convolve } from './causal_conv1d.js';
+import { activateRows } from './gated_activation.js';
+import { cudaKernel, isGiven, optionalAddress, stateOutput } from './kernel.js';
+import { checkLayout } from './layout.js';
+import { linear } from './linear.js';
+import { normRows } from './rms_norm.js';
+import { scan } from './ssd_scan.js';
+import { type Temporaries, withTemporaries } from './temporaries.js';
+
+/** Tokens, over all rows, whose projections are in memory at a time. */
+const PIECE = 32768;
+
+/** Addresses of a run of tokens; states 0 where there is none before or none is wanted after. */
+interface Run {
+  x: number;
+  residual: number;
+  y: number;
+  batch: number;
+  length: number;
+  convBefore: number;
+  convAfter: number;
+  ssmBefore: number;
+  ssmAfter: number;
+}
+
+export const mamba2MixerKernel = cudaKernel('Mamba2Mixer', (inputs, attrs, backend) => {
+  const { x, residual, convState, ssmState } = inputs;
+  checkLayout('Mamba2Mixer', attrs.inProj);
+  const [batch = 0, length = 0] = x.shape;
+  const [dModel = 0] = attrs.outProj.shape;
+  const y = backend.allocate([batch, length, dModel]);
+  const run: Run = {
+    x: backend.address(x),
+    residual: optionalAddress(backend, residual),
+    y: y.address,
+    batch,
+    length,
+    convBefore: optionalAddress(backend, convState),
+    convAfter: 0,
+    ssmBefore: optionalAddress(backend, ssmState),
+    ssmAfter: 0,
+  };
+  if (!isGiven(convState) || !isGiven(ssmState)) {
+    mixInPieces(backend, inputs, attrs, run);
+    return [y.info];
+  }
+  const newConv = stateOutput(backend, convState, convState.shape);
+  const newSsm = stateOutput(backend, ssmState, ssmState.shape);
+  run.convAfter = newConv.address;
+  run.ssmAfter = newSsm.address;
+  mixInPieces(backend, inputs, attrs, run);
+  return [y.info, newConv.info, newSsm.info];
+});
+
+/** Long inputs go row by row and piece by piece, the states handed on, to the same bits. */
+function mixInPieces(
+  backend: CudaBackend,
+  inputs: Mamba2MixerInputs,
+  attrs: Mamba2MixerAttrs,
+  run: Run,
+): void {
+  const { batch, length } = run;
+  if (batch * length <= PIECE) {
+    mix(backend, inputs, attrs, run);
+    return;
+  }
+  const [, dModel = 0] = attrs.inProj.shape;
+  const [outFeatures = 0] = attrs.outProj.shape;
+  const convBytes = inputs.convWeight.size * 4;
+  const ssmBytes = attrs.dSsm * attrs.dState * 4;
+  withTemporaries(backend.runtime, (temporaries) => {
+    const ownConv = run.convAfter === 0 ? temporaries.allocate(convBytes) : 0;
+    const ownSsm = run.ssmAfter === 0 ? temporaries.allocate(ssmBytes) : 0;
+    for (let row = 0; row < batch; row++) {
+      const convAfter = ownConv || run.convAfter + row * convBytes;
+      const ssmAfter = ownSsm || run.ssmAfter + row * ssmBytes;
+      for (let first = 0; first < length; first += PIECE) {
+        const token = row * length + first;
+        const rowOf = (state: number, bytes: number) => (state === 0 ? 0 : state + row * bytes);
+        mix(backend, inputs, attrs, {
+          x: run.x + token * dModel * 4,
+          residual: run.residual === 0 ? 0 : run.residual + token * outFeatures * 4,
+          y: run.y + token * outFeatures * 4,
+          batch: 1,
+          length: Math.min(PIECE, length - first),
+          convBefore: first === 0 ? rowOf(run.convBefore, convBytes) : convAfter,
+          convAfter,
+          ssmBefore: first === 0 ? rowOf(run.ssmBefore, ssmBytes) : ssmAfter,
+          ssmAfter,
+        });
+      }
+    }
+  });
+}
+
+function mix(
+  backend: CudaBackend,
+  inputs: Mamba2MixerInputs,
+  attrs: Mamba2MixerAttrs,
+  run: Run,
+): void {
+  const { runtime } = backend;
+  const { dInner } = attrs;
+  const rows = run.batch * run.length;
+  const [projection = 0, dModel = 0] = attrs.inProj.shape;
+  withTemporaries(runtime, (temporaries) => {
+    const projected = temporaries.allocate(rows * projection * 4);
+    linear(runtime, {
+      x: run.x,
+      xStride: dModel,
+      rows,
+      weight: backend.address(inputs.inProj),
+      attrs: attrs.inProj,
+      bias: optionalAddress(backend, inputs.inProjBias),
+      y: projected,
+      yStride: projection,
+    });
+    const y = temporaries.allocate(rows * dInner * 4);
+    scanProjected(backend, inputs, attrs, run, temporaries, { projected, y });
+    const [outFeatures = 0] = attrs.outProj.shape;
+    linear(runtime, {
+      x: y,
+      xStride: dInner,
+      rows,
+      weight: backend.address(inputs.outProj),
+      attrs: attrs.outProj,
+      bias: optionalAddress(backend, inputs.outProjBias),
+      residual: run.residual,
+      y: run.y,
+      yStride: outFeatures,
+    });
+  });
+}
+
+/** From in_proj's output to out_proj's input. */
+function scanProjected(
+  backend: CudaBackend,
+  inputs: Mamba2MixerInputs,
+  attrs: Mamba2MixerAttrs,
+  run: Run,
+  temporaries: Temporaries,
+  { projected, y }: { projected: number; y: number },
+): void {
+  const { runtime } = backend;
+  const { dSsm, dInner, headDim, dState, nGroups } = attrs;
+  const dMlp = dInner - dSsm;
+  const heads = dSsm / headDim;
+  const rows = run.batch * run.length;
+  const [projection = 0] = attrs.inProj.shape;
+  const [convDim = 0, width = 0] = inputs.convWeight.shape;
+  const at = (column: number) => projected + column * 4;
+  const z = at(2 * dMlp);
+  const yScan = y + dMlp * 4;
+
+  const conv = temporaries.allocate(rows * convDim * 4);
+  convolve(runtime, {
+    x: at(2 * dMlp + dSsm),
+    xStride: projection,
+    weight: backend.address(inputs.convWeight),
+    bias: optionalAddress(backend, inputs.convBias),
+    before: run.convBefore,
+    after: run.convAfter,
+    y: conv,
+    yStride: convDim,
+    batch: run.batch,
+    length: run.length,
+    channels: convDim,
+    width,
+    activation: 'silu',
+  });
+  scan(runtime, {
+    x: conv,
+    xStride: convDim,
+    B: conv + dSsm * 4,
+    bStride: convDim,
+    C: conv + (dSsm + nGroups * dState) * 4,
+    cStride: convDim,
+    dt: at(2 * dMlp + dSsm + convDim),
+    dtStride: projection,
+    A: backend.address(inputs.A),
+    D: backend.address(inputs.D),
+    dPerChannel: inputs.D.rank === 2,
+    dtBias: backend.address(inputs.dtBias),
+    y: yScan,
+    yStride: dInner,
+    before: run.ssmBefore,
+    after: run.ssmAfter,
+    batch: run.batch,
+    length: run.length,
+    heads,
+    headDim,
+    dState,
+    groups: nGroups,
+    dtSoftplus: true,
+    dtMin: attrs.dtMin,
+    dtMax: attrs.dtMax,
+  });
+  const normWeight = optionalAddress(backend, inputs.normWeight);
+  if (normWeight === 0) {
+    gate(z, yScan, yScan, dSsm);
+  } else {
+    normRows(runtime, {
+      x: yScan,
+      xStride: dInner,
+      z,
+      zStride: projection,
+      weight: normWeight,
+      y: yScan,
+      yStride: dInner,
+      rows,
+      columns: dSsm,
+      groupSize: dSsm / nGroups,
+      eps: attrs.eps,
+      normBeforeGate: attrs.normBeforeGate,
+    });
+  }
+  if (dMlp > 0) gate(projected, at(dMlp), y, dMlp);
+
+  /** to = silu(of) * multiplier; the multiplier is x0 of the projection, or the scan's output. */
+  function gate(of: number, multiplier: number, to: number, columns: number): void {
+    activateRows(runtime, {
+      x: of,
+      xStride: projection,
+      multiplier,
+      multiplierStride: multiplier === yScan ? dInner : projection,
+      y: to,
+      yStride: dInner,
+      rows,
+      columns,
+      activation: 'silu',
+    });
+  }
+}

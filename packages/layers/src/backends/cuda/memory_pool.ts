@@ -1,0 +1,113 @@
+// Blocks of device memory that are used again: an allocation by the driver takes as long as a kernel.
+//
+// All work is in the order of one stream, so a released block may be handed out at once. What a
+// recorded graph uses stays its own until the graph is gone: an arena.
+import { CudaError, type Device } from './device.js';
+
+export class MemoryPool {
+  private readonly sizes = new Map<number, number>();
+  private readonly free = new Map<number, number[]>();
+  private readonly owners = new Map<number, Arena>();
+  private arena: Arena | undefined;
+  /** Bytes handed out. */
+  usedBytes = 0;
+
+  constructor(private readonly device: Device) {}
+
+  /** @throws CudaError when the GPU's memory is full, and what the pool kept was not enough */
+  allocate(bytes: number): number {
+    const size = roundUp(bytes);
+    const address = this.arena?.take(size) ?? this.free.get(size)?.pop() ?? this.grow(size);
+    if (this.arena) {
+      this.arena.own(address, size);
+      this.owners.set(address, this.arena);
+    }
+    this.usedBytes += size;
+    return address;
+  }
+
+  release(address: number): void {
+    const size = this.sizes.get(address) ?? 0;
+    this.usedBytes -= size;
+    const owner = this.owners.get(address);
+    if (owner) owner.give(address, size);
+    else put(this.free, size, address);
+  }
+
+  /** From here on blocks come from an arena, until leaveArena(). */
+  enterArena(): void {
+    this.arena = new Arena();
+  }
+
+  /** Returns what gives the arena's blocks back, once nobody uses them any more. */
+  leaveArena(): () => void {
+    const arena = this.arena;
+    this.arena = undefined;
+    return () => {
+      for (const [address, size] of arena?.blocks ?? []) {
+        this.owners.delete(address);
+        // A block still in use (a tensor that outlives the graph) goes back when it is released.
+        if (arena?.isFree(address, size)) put(this.free, size, address);
+      }
+    };
+  }
+
+  /** Gives the driver back what nobody uses. */
+  trim(): void {
+    for (const addresses of this.free.values()) {
+      for (const address of addresses) {
+        this.device.free(address);
+        this.sizes.delete(address);
+      }
+    }
+    this.free.clear();
+  }
+
+  private grow(size: number): number {
+    let address: number;
+    try {
+      address = this.device.allocate(size);
+    } catch (error) {
+      if (!(error instanceof CudaError) || this.free.size === 0) throw error;
+      this.device.synchronize();
+      this.trim();
+      address = this.device.allocate(size);
+    }
+    this.sizes.set(address, size);
+    return address;
+  }
+}
+
+class Arena {
+  readonly blocks = new Map<number, number>();
+  private readonly free = new Map<number, number[]>();
+
+  take(size: number): number | undefined {
+    return this.free.get(size)?.pop();
+  }
+
+  give(address: number, size: number): void {
+    put(this.free, size, address);
+  }
+
+  own(address: number, size: number): void {
+    this.blocks.set(address, size);
+  }
+
+  isFree(address: number, size: number): boolean {
+    return this.free.get(size)?.includes(address) ?? false;
+  }
+}
+
+function put(free: Map<number, number[]>, size: number, address: number): void {
+  const addresses = free.get(size);
+  if (addresses) addresses.push(address);
+  else free.set(size, [address]);
+}
+
+/** Few sizes, so that blocks fit again: an eighth of a power of two apart. */
+function roundUp(bytes: number): number {
+  if (bytes <= 512) return 512;
+  const step = 2 ** Math.max(9, Math.floor(Math.log2(bytes)) - 3);
+  return Math.ceil(bytes / step) * step;
+}

@@ -1,0 +1,54 @@
+// Registers this backend's kernels over those of tfjs's CPU backend, which run through the host.
+import * as tf from '@tensorflow/tfjs-core';
+import { causalConv1dKernel } from './causal_conv1d.js';
+import { crossEntropyGradKernel, crossEntropyKernel } from './cross_entropy.js';
+import { embeddingLookupKernel } from './embedding_lookup.js';
+import { gatedActivationKernel } from './gated_activation.js';
+import { gatedMLPKernel } from './gated_mlp.js';
+import { BACKEND_NAME } from './kernel.js';
+import { mamba2MixerKernel } from './mamba2_mixer.js';
+import { packedMatMulKernel } from './packed_matmul.js';
+import { gatedRmsNormKernel, rmsNormKernel } from './rms_norm.js';
+import { slidingWindowAttentionKernel } from './sliding_window_attention.js';
+import { ssdScanKernel } from './ssd_scan.js';
+
+const kernels: tf.KernelConfig[] = [
+  causalConv1dKernel,
+  crossEntropyGradKernel,
+  crossEntropyKernel,
+  embeddingLookupKernel,
+  gatedActivationKernel,
+  gatedMLPKernel,
+  gatedRmsNormKernel,
+  mamba2MixerKernel,
+  packedMatMulKernel,
+  rmsNormKernel,
+  slidingWindowAttentionKernel,
+  ssdScanKernel,
+];
+
+/** Kernels that hand memory on and read nothing. */
+const bookkeeping = new Set(['Identity', 'Reshape', 'ExpandDims', 'Cast', 'StringNGrams']);
+const said = new Set<string>();
+
+export function registerAllKernels(): void {
+  const own = new Set(kernels.map(({ kernelName }) => kernelName));
+  for (const config of tf.getKernelsForBackend('cpu')) {
+    // Custom kernels that the CPU backend got composed are composed here too, when first asked for.
+    if (own.has(config.kernelName)) continue;
+    tf.registerKernel({ ...config, backendName: BACKEND_NAME, kernelFunc: throughHost(config) });
+  }
+  for (const kernel of kernels) tf.registerKernel(kernel);
+}
+
+/** A CPU kernel, said once by name in tfjs's debug mode. */
+function throughHost({ kernelName, kernelFunc }: tf.KernelConfig): tf.KernelFunc {
+  if (bookkeeping.has(kernelName)) return kernelFunc;
+  return (call) => {
+    if (tf.env().getBool('DEBUG') && !said.has(kernelName)) {
+      said.add(kernelName);
+      console.warn(`cuda: ${kernelName} has no CUDA kernel and runs on the host`);
+    }
+    return kernelFunc(call);
+  };
+}

@@ -1,0 +1,34 @@
+// The device and its memory: everything below the tensors.
+import type { Device, Launch } from './device.js';
+import { MemoryPool } from './memory_pool.js';
+
+export class Runtime {
+  readonly pool: MemoryPool;
+
+  constructor(readonly device: Device) {
+    this.pool = new MemoryPool(device);
+  }
+
+  /** Runs a kernel: pointers, integers and floats as its argument struct lists them. */
+  launch(
+    kernel: string,
+    launch: Launch,
+    pointers: readonly number[],
+    integers: readonly number[],
+    floats: readonly number[] = [],
+  ): void {
+    if (launch.grid.some((size) => size === 0)) return;
+    this.device.launch(kernel, launch, pointers, integers, floats);
+  }
+
+  dispose(): void {
+    this.device.synchronize();
+    this.pool.trim();
+    this.device.dispose();
+  }
+}
+
+/** The grid's y and z reach 65,535. */
+export const MOST_GRID_Y = 65535;
+/** An integer argument that stands for no limit. */
+export const UNLIMITED = 0x7fffffff;

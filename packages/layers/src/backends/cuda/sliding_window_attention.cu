@@ -1,0 +1,150 @@
+// Causal attention to a window of tokens: the ring's, and the call's own.
+#include "device.h"
+
+struct AttentionArgs {
+  const float *q, *k, *v, *ring_k, *ring_v;
+  /** Tokens that each row saw before this call; null for none. */
+  const int *positions;
+  float *y;
+  /** With several splits: [split][row][head][head_dim + 2], put together by attend_combine. */
+  float *partial;
+  /** Where the call's own keys and values go, if it is one token; null if not into the ring. */
+  float *write_k, *write_v;
+  int q_stride, kv_stride, y_stride, length, heads, kv_heads, head_dim, capacity, window, splits;
+  float scale;
+};
+
+#define ATTEND_WARPS 4
+
+/** The key or value of kv head h at position j. */
+static __device__ __forceinline__ const float *token_at(const AttentionArgs &a, const float *ring,
+                                                        const float *own, size_t b, int position,
+                                                        int j, int h) {
+  if (j >= position) return own + (b * a.length + j - position) * a.kv_stride + h * a.head_dim;
+  size_t slot = j % a.capacity;
+  return ring + ((b * a.capacity + slot) * a.kv_heads + h) * a.head_dim;
+}
+
+/**
+ * A block is one head's query and a split of the keys that it sees; its warps take 32 keys at a time,
+ * one a lane, then put together what they found. Grid (length x splits, heads, batch).
+ */
+KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) {
+  SHARED_MEMORY(float, q);  // head_dim, then a warp's [head_dim + 2] each
+  int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, dim = a.head_dim;
+  int t = blockIdx.x / a.splits, split = blockIdx.x % a.splits, h = blockIdx.y;
+  size_t b = blockIdx.z;
+  int kv_head = h / (a.heads / a.kv_heads);
+  int position = a.positions == nullptr ? 0 : a.positions[b];
+  int last = position + t;
+  int first = last >= a.window ? last - a.window + 1 : 0;
+  int per_split = (last - first + a.splits) / a.splits;
+  first += split * per_split;
+  int end = min(first + per_split, last + 1);
+
+  size_t token = b * a.length + t;
+  float *mine = q + dim + warp * (dim + 2);
+  for (int i = threadIdx.x; i < dim; i += blockDim.x) {
+    q[i] = a.q[token * a.q_stride + h * dim + i] * a.scale;
+  }
+  for (int i = lane; i < dim; i += 32) mine[i] = 0;
+  __syncthreads();
+
+  float top = -INFINITY, total = 0;
+  for (int j0 = first + warp * 32; j0 < end; j0 += ATTEND_WARPS * 32) {
+    int j = j0 + lane;
+    float score = -INFINITY;
+    if (j < end) {
+      const float *key = token_at(a, a.ring_k, a.k, b, position, j, kv_head);
+      score = 0;
+      for (int i = 0; i < dim; i++) score += q[i] * key[i];
+    }
+    float new_top = fmaxf(top, warp_max(score));
+    float p = j < end ? expf(score - new_top) : 0.0f;
+    float rescale = expf(top - new_top);
+    total = total * rescale + warp_sum(p);
+    top = new_top;
+    int count = min(32, end - j0);
+    for (int i0 = 0; i0 < dim; i0 += 32) {
+      int i = i0 + lane;
+      float sum = i < dim ? mine[i] * rescale : 0.0f;
+      for (int n = 0; n < count; n++) {
+        float weight = __shfl_sync(ALL_LANES, p, n);
+        if (i < dim) sum += weight * token_at(a, a.ring_v, a.v, b, position, j0 + n, kv_head)[i];
+      }
+      if (i < dim) mine[i] = sum;
+    }
+  }
+  if (lane == 0) {
+    mine[dim] = top;
+    mine[dim + 1] = total;
+  }
+  __syncthreads();
+
+  float block_top = -INFINITY;
+  for (int w = 0; w < ATTEND_WARPS; w++) block_top = fmaxf(block_top, q[dim + w * (dim + 2) + dim]);
+  float block_total = 0;
+  for (int w = 0; w < ATTEND_WARPS; w++) {
+    const float *part = q + dim + w * (dim + 2);
+    if (part[dim + 1] > 0.0f) block_total += part[dim + 1] * expf(part[dim] - block_top);
+  }
+  float *partial =
+      a.partial + ((split * static_cast<size_t>(gridDim.z) * a.length + token) * a.heads + h) * (dim + 2);
+  for (int i = threadIdx.x; i < dim; i += blockDim.x) {
+    float sum = 0;
+    for (int w = 0; w < ATTEND_WARPS; w++) {
+      const float *part = q + dim + w * (dim + 2);
+      if (part[dim + 1] > 0.0f) sum += part[i] * expf(part[dim] - block_top);
+    }
+    if (a.splits == 1) a.y[token * a.y_stride + h * dim + i] = sum / block_total;
+    else partial[i] = sum;
+  }
+  if (a.splits > 1 && threadIdx.x == 0) {
+    partial[dim] = block_top;
+    partial[dim + 1] = block_total;
+  }
+  // Nobody reads the slot that one token overwrites: it holds a token outside the window.
+  if (a.write_k != nullptr && split == 0 && h % (a.heads / a.kv_heads) == 0) {
+    size_t from = token * a.kv_stride + kv_head * dim;
+    size_t to = ((b * a.capacity + position % a.capacity) * a.kv_heads + kv_head) * dim;
+    for (int i = threadIdx.x; i < dim; i += blockDim.x) {
+      a.write_k[to + i] = a.k[from + i];
+      a.write_v[to + i] = a.v[from + i];
+    }
+  }
+}
+
+/** Grid (tokens, heads): the splits' sums as one. */
+KERNEL(attend_combine, AttentionArgs, 128) {
+  int dim = a.head_dim, h = blockIdx.y;
+  size_t token = blockIdx.x, tokens = gridDim.x;
+  float top = -INFINITY, total = 0;
+  for (int s = 0; s < a.splits; s++) {
+    top = fmaxf(top, a.partial[((s * tokens + token) * a.heads + h) * (dim + 2) + dim]);
+  }
+  for (int s = 0; s < a.splits; s++) {
+    const float *part = a.partial + ((s * tokens + token) * a.heads + h) * (dim + 2);
+    if (part[dim + 1] > 0.0f) total += part[dim + 1] * expf(part[dim] - top);
+  }
+  for (int i = threadIdx.x; i < dim; i += blockDim.x) {
+    float sum = 0;
+    for (int s = 0; s < a.splits; s++) {
+      const float *part = a.partial + ((s * tokens + token) * a.heads + h) * (dim + 2);
+      if (part[dim + 1] > 0.0f) sum += part[i] * expf(part[dim] - top);
+    }
+    a.y[token * a.y_stride + h * dim + i] = sum / total;
+  }
+}
+
+/** Several tokens' keys and values into the ring, the last where several share a slot. Grid (length, batch). */
+KERNEL(write_ring, AttentionArgs, 256) {
+  size_t b = blockIdx.y;
+  int t = blockIdx.x;
+  if (t + a.capacity < a.length) return;
+  int slot = (a.positions[b] + t) % a.capacity, size = a.kv_heads * a.head_dim;
+  size_t from = (b * a.length + t) * a.kv_stride, to = (b * a.capacity + slot) * size;
+  for (int i = threadIdx.x; i < size; i += blockDim.x) {
+    a.write_k[to + i] = a.k[from + i];
+    a.write_v[to + i] = a.v[from + i];
+  }
+}

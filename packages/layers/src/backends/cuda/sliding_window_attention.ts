@@ -1,0 +1,142 @@
+// SlidingWindowAttention: attends to the ring and the call's own keys, then writes these to the ring.
+import type * as tf from '@tensorflow/tfjs-core';
+import type { CudaBackend } from './backend.js';
+import { canOverwrite, cudaKernel, isGiven } from './kernel.js';
+import { type Runtime, UNLIMITED } from './runtime.js';
+import { withTemporaries } from './temporaries.js';
+
+/** A block's warps; see sliding_window_attention.cu. */
+const WARPS = 4;
+
+export interface AttentionCall {
+  q: number;
+  k: number;
+  v: number;
+  /** 0 without a ring; so are the positions, int32 on the device. */
+  ringK: number;
+  ringV: number;
+  positions: number;
+  y: number;
+  /** The ring that the call's own keys and values go to: the same one, or a copy. */
+  writeK: number;
+  writeV: number;
+  /** Numbers from one token to the next. */
+  qStride: number;
+  kvStride: number;
+  yStride: number;
+  batch: number;
+  length: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  capacity: number;
+  window: number;
+  scale: number;
+  /** The most keys that a query can see. */
+  span: number;
+}
+
+export function attend(runtime: Runtime, call: AttentionCall): void {
+  const { batch, length, heads, headDim } = call;
+  const tokens = batch * length;
+  const wanted = Math.ceil((4 * runtime.device.multiprocessors) / (tokens * heads));
+  const splits = Math.max(1, Math.min(wanted, Math.ceil(call.span / (WARPS * 32))));
+  withTemporaries(runtime, (temporaries) => {
+    const partial =
+      splits > 1 ? temporaries.allocate(splits * tokens * heads * (headDim + 2) * 4) : 0;
+    // One token goes to its slot while others attend: nobody reads that slot.
+    const direct = length === 1;
+    const pointers = (writeK: number, writeV: number) => [
+      ...[call.q, call.k, call.v, call.ringK, call.ringV, call.positions, call.y, partial],
+      ...[writeK, writeV],
+    ];
+    const integers = [
+      ...[call.qStride, call.kvStride, call.yStride, length, heads, call.kvHeads, headDim],
+      ...[Math.max(1, call.capacity), Math.min(call.window, UNLIMITED), splits],
+    ];
+    runtime.launch(
+      'attend',
+      {
+        grid: [length * splits, heads, batch],
+        block: WARPS * 32,
+        sharedBytes: (headDim + WARPS * (headDim + 2)) * 4,
+      },
+      direct ? pointers(call.writeK, call.writeV) : pointers(0, 0),
+      integers,
+      [call.scale],
+    );
+    if (splits > 1) {
+      const grid = [tokens, heads] as const;
+      runtime.launch('attend_combine', { grid, block: 128 }, pointers(0, 0), integers, [
+        call.scale,
+      ]);
+    }
+    if (call.writeK !== 0 && !direct) {
+      const grid = [length, batch] as const;
+      const written = pointers(call.writeK, call.writeV);
+      runtime.launch('write_ring', { grid, block: 256 }, written, integers, [call.scale]);
+    }
+  });
+}
+
+export const slidingWindowAttentionKernel = cudaKernel(
+  'SlidingWindowAttention',
+  ({ q, k, v, ringK, ringV }, { window, scale, positions }, backend) => {
+    const [batch = 0, length = 0, heads = 0, headDim = 0] = q.shape;
+    const [, , kvHeads = 0] = k.shape;
+    const y = backend.allocate(q.shape);
+    const call: AttentionCall = {
+      q: backend.address(q),
+      k: backend.address(k),
+      v: backend.address(v),
+      ringK: 0,
+      ringV: 0,
+      positions: 0,
+      y: y.address,
+      writeK: 0,
+      writeV: 0,
+      qStride: heads * headDim,
+      kvStride: kvHeads * headDim,
+      yStride: heads * headDim,
+      ...{ batch, length, heads, kvHeads, headDim, window, scale },
+      capacity: 0,
+      span: Math.min(window, length),
+    };
+    if (!isGiven(ringK) || !isGiven(ringV)) {
+      attend(backend.runtime, call);
+      return [y.info];
+    }
+    return withTemporaries(backend.runtime, (temporaries) => {
+      const positionsAt = temporaries.allocate(batch * 4);
+      const { device } = backend.runtime;
+      device.upload(positionsAt, new Uint8Array(Int32Array.from(positions).buffer));
+      const inPlace = canOverwrite(backend, ringK) && canOverwrite(backend, ringV);
+      const newK = inPlace ? counted(backend, ringK) : copied(backend, ringK);
+      const newV = inPlace ? counted(backend, ringV) : copied(backend, ringV);
+      attend(backend.runtime, {
+        ...call,
+        ringK: backend.address(ringK),
+        ringV: backend.address(ringV),
+        positions: positionsAt,
+        writeK: backend.address(newK),
+        writeV: backend.address(newV),
+        capacity: ringK.shape[1] ?? 0,
+        span: Math.min(window, Math.max(...positions) + length),
+      });
+      return [y.info, newK, newV];
+    });
+  },
+);
+
+function counted(backend: CudaBackend, { dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo {
+  backend.incRef(dataId);
+  return { dataId, shape, dtype };
+}
+
+function copied(backend: CudaBackend, tensor: tf.TensorInfo): tf.TensorInfo {
+  const from = backend.address(tensor);
+  const { info, address } = backend.allocate(tensor.shape);
+  const bytes = tensor.shape.reduce((a, b) => a * b, 4);
+  backend.runtime.device.copy(address, from, bytes);
+  return info;
+}

@@ -1,0 +1,74 @@
+// The state-space-dual scan, token after token, in f32: a warp holds a row of a head's state.
+#include "device.h"
+
+struct ScanArgs {
+  const float *x, *B, *C, *dt, *A, *D, *dt_bias, *before;
+  float *y, *after;
+  int x_stride, b_stride, c_stride, dt_stride, y_stride;
+  int length, heads, head_dim, state_size, groups, d_per_channel, softplus;
+  float dt_min, dt_max;
+};
+
+/** dt as the recurrence uses it: bias, softplus, limits. */
+static __device__ __forceinline__ float effective_dt(const ScanArgs &a, size_t token, int h) {
+  float dt = a.dt[token * a.dt_stride + h];
+  if (a.dt_bias != nullptr) dt += a.dt_bias[h];
+  if (a.softplus) dt = softplus(dt);
+  // Not fmin and fmax: they would lose a NaN.
+  if (dt < a.dt_min) dt = a.dt_min;
+  return dt > a.dt_max ? a.dt_max : dt;
+}
+
+/** Rows of a head's state that a block holds: one a warp. */
+#define SCAN_WARPS 8
+
+/** Grid (head_dim / SCAN_WARPS, heads, batch). A lane holds V numbers of the row. */
+template <int V>
+static __device__ __forceinline__ void scan_rows(const ScanArgs &a) {
+  int lane = threadIdx.x & 31;
+  int p = blockIdx.x * SCAN_WARPS + (threadIdx.x >> 5);
+  int h = blockIdx.y;
+  size_t b = blockIdx.z;
+  if (p >= a.head_dim) return;
+  int group = h / (a.heads / a.groups);
+  size_t row = ((b * a.heads + h) * a.head_dim + p) * a.state_size;
+  float state[V];
+#pragma unroll
+  for (int i = 0; i < V; i++) {
+    int n = i * 32 + lane;
+    state[i] = a.before != nullptr && n < a.state_size ? a.before[row + n] : 0.0f;
+  }
+  float A = a.A[h];
+  float D = a.D == nullptr ? 0.0f : a.D[a.d_per_channel ? h * a.head_dim + p : h];
+  for (int t = 0; t < a.length; t++) {
+    size_t token = b * a.length + t;
+    float dt = effective_dt(a, token, h);
+    float decay = expf(dt * A);
+    float x = a.x[token * a.x_stride + h * a.head_dim + p];
+    float dtx = dt * x, sum = 0;
+    const float *B = a.B + token * a.b_stride + group * a.state_size;
+    const float *C = a.C + token * a.c_stride + group * a.state_size;
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+      int n = i * 32 + lane;
+      if (n < a.state_size) {
+        state[i] = state[i] * decay + dtx * B[n];
+        sum += state[i] * C[n];
+      }
+    }
+    sum = warp_sum(sum);
+    if (lane == 0) a.y[token * a.y_stride + h * a.head_dim + p] = sum + D * x;
+  }
+  if (a.after == nullptr) return;
+#pragma unroll
+  for (int i = 0; i < V; i++) {
+    int n = i * 32 + lane;
+    if (n < a.state_size) a.after[row + n] = state[i];
+  }
+}
+
+KERNEL(ssd_scan_32, ScanArgs, SCAN_WARPS * 32) { scan_rows<1>(a); }
+KERNEL(ssd_scan_64, ScanArgs, SCAN_WARPS * 32) { scan_rows<2>(a); }
+KERNEL(ssd_scan_128, ScanArgs, SCAN_WARPS * 32) { scan_rows<4>(a); }
+KERNEL(ssd_scan_256, ScanArgs, SCAN_WARPS * 32) { scan_rows<8>(a); }
+KERNEL(ssd_scan_512, ScanArgs, SCAN_WARPS * 32) { scan_rows<16>(a); }

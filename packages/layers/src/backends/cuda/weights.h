@@ -1,0 +1,70 @@
+// How packed weights lie in memory, and their numbers as f32.
+//
+// A row of a matrix stands on its own, `pitch` bytes from the next, its columns filled up with zeros:
+// f32, bf16 and f16 numbers; or codes, 8 or 4 bits each, the first in the lowest bits (MLX's order),
+// with a parameter word a row and group: the scale in its lower half, the offset in its upper.
+#pragma once
+#include "device.h"
+
+enum Format { F32 = 0, BF16 = 1, F16 = 2, INT8 = 3, INT4 = 4 };
+
+/** Columns in 16 bytes. */
+template <int FORMAT>
+struct Chunk {
+  static constexpr int columns = FORMAT == F32 ? 4 : FORMAT == INT8 ? 16 : FORMAT == INT4 ? 32 : 8;
+  static constexpr bool affine = FORMAT == INT8 || FORMAT == INT4;
+};
+
+/** A code below 2^23 as f32: the digits of 2^23 + code, less 2^23. */
+static __device__ __forceinline__ float code_float(uint32_t code) {
+  return __uint_as_float(0x4b000000u | code) - 8388608.0f;
+}
+
+/** Numbers 4 s ... 4 s + 3 of a chunk; codes as they are. */
+template <int FORMAT>
+static __device__ __forceinline__ float4 numbers4(const uint4 &chunk, int s) {
+  const uint32_t words[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
+  if (FORMAT == F32) {
+    return make_float4(__uint_as_float(chunk.x), __uint_as_float(chunk.y),
+                       __uint_as_float(chunk.z), __uint_as_float(chunk.w));
+  }
+  if (FORMAT == BF16) {
+    uint32_t a = words[2 * s], b = words[2 * s + 1];
+    return make_float4(__uint_as_float(a << 16), __uint_as_float(a & 0xffff0000u),
+                       __uint_as_float(b << 16), __uint_as_float(b & 0xffff0000u));
+  }
+  if (FORMAT == F16) {
+    uint32_t a = words[2 * s], b = words[2 * s + 1];
+    return make_float4(from_f16(static_cast<uint16_t>(a)), from_f16(static_cast<uint16_t>(a >> 16)),
+                       from_f16(static_cast<uint16_t>(b)), from_f16(static_cast<uint16_t>(b >> 16)));
+  }
+  if (FORMAT == INT8) {
+    uint32_t w = words[s];
+    return make_float4(code_float(w & 255u), code_float((w >> 8) & 255u),
+                       code_float((w >> 16) & 255u), code_float(w >> 24));
+  }
+  uint32_t w = words[s >> 1] >> (16 * (s & 1));
+  return make_float4(code_float(w & 15u), code_float((w >> 4) & 15u), code_float((w >> 8) & 15u),
+                     code_float((w >> 12) & 15u));
+}
+
+/** The scale (x) and offset (y) of a parameter word. */
+static __device__ __forceinline__ float2 parameters(uint32_t word, int f16) {
+  float2 result;
+  uint16_t low = static_cast<uint16_t>(word), high = static_cast<uint16_t>(word >> 16);
+  result.x = f16 ? from_f16(low) : from_bf16(low);
+  result.y = f16 ? from_f16(high) : from_bf16(high);
+  return result;
+}
+
+/** Number `column` of a row. */
+static __device__ __forceinline__ float number_at(const char *row, int format, int column,
+                                                  const uint32_t *params, int group, int f16) {
+  if (format == F32) return reinterpret_cast<const float *>(row)[column];
+  if (format == BF16) return from_bf16(reinterpret_cast<const uint16_t *>(row)[column]);
+  if (format == F16) return from_f16(reinterpret_cast<const uint16_t *>(row)[column]);
+  uint8_t byte = static_cast<uint8_t>(row[format == INT8 ? column : column >> 1]);
+  uint32_t code = format == INT8 ? byte : (byte >> (4 * (column & 1))) & 15u;
+  float2 p = parameters(params[column / group], f16);
+  return code_float(code) * p.x + p.y;
+}

@@ -1,0 +1,40 @@
+// In a worker of its own: some results of a backend with workerData threads, posted back.
+import { parentPort, workerData } from 'node:worker_threads';
+import * as tf from '@tensorflow/tfjs-core';
+import { registerSimdBackend, simdInfo } from '../../../src/backends/simd/index.js';
+import { packedMatMul, ssdScan, type WeightFormat, weightPacker } from '../../../src/index.js';
+import { uniform } from './both.js';
+
+registerSimdBackend({ threads: Number(workerData) });
+await tf.setBackend('simd');
+if (simdInfo().threads !== workerData) throw new Error('the backend ignores its threads');
+const [rows, columns] = [300, 512];
+const matrix = uniform('w', [rows, columns]);
+const bytes = new Uint8Array(Float32Array.from(matrix.dataSync()).buffer);
+const formats: WeightFormat[] = ['f32', 'bf16', 'int8', 'int4'];
+const results: Float32Array[] = [];
+for (const format of formats) {
+  const weight = await weightPacker().pack(
+    {
+      shape: [rows, columns],
+      dtype: 'F32',
+      readRows: (first, count) =>
+        bytes.subarray(first * columns * 4, (first + count) * columns * 4),
+    },
+    format,
+    64,
+  );
+  for (const batch of [1, 37]) {
+    const y = packedMatMul(uniform('x', [batch, columns]), weight);
+    results.push(Float32Array.from(y.dataSync()));
+  }
+}
+const { y } = ssdScan(
+  uniform('x', [2, 33, 8, 16]),
+  uniform('dt', [2, 33, 8]),
+  tf.neg(tf.abs(uniform('A', [8]))),
+  uniform('B', [2, 33, 1, 16]),
+  uniform('C', [2, 33, 1, 16]),
+);
+results.push(Float32Array.from(y.dataSync()));
+parentPort?.postMessage(results);

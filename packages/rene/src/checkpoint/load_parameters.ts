@@ -31,7 +31,8 @@ export async function loadParameters(
 const HEAD = 'lm_head.weight';
 const EMBEDDING = 'backbone.embedding.weight';
 
-function checkNamesAndShapes(checkpoint: Checkpoint, specs: readonly ParameterSpec[]): void {
+/** @throws CheckpointError listing all that is missing, unknown or of another shape. */
+export function checkNamesAndShapes(checkpoint: Checkpoint, specs: readonly ParameterSpec[]): void {
   const expected = new Map(specs.map(({ name, shape }) => [name, shape]));
   // A tied head may be repeated in the file.
   const embedding = expected.get(EMBEDDING);

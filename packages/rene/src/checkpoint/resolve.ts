@@ -93,7 +93,12 @@ function ownersTokenizer(id: string): string | undefined {
   return id.startsWith('state-spaces/') ? GPT_NEOX.id : undefined;
 }
 
-const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json'];
+/** A tokenizer, and what names its special tokens. */
+export const TOKENIZER_FILES = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+];
 
 /** config.json, the weights in the best format there is, and the tokenizer if there is one. */
 export const modelFiles: FileChoice = (names, where) => {

@@ -164,7 +164,8 @@ function isSizes(value: unknown): value is number[] {
 /** A tensor to write: its bytes are asked for when its turn comes, so few are in memory at a time. */
 export interface TensorToWrite extends TensorInfo {
   readonly name: string;
-  bytes(): Promise<Uint8Array> | Uint8Array;
+  /** All of them, or one piece after the other. */
+  bytes(): Promise<Uint8Array> | Uint8Array | AsyncIterable<Uint8Array>;
 }
 
 /**
@@ -190,14 +191,19 @@ export async function writeSafetensors(
   start.set(text, 8);
   await put(start);
   for (const tensor of ordered) {
-    const bytes = await tensor.bytes();
     const expected = sizeOf(tensor.shape) * bytesOf(tensor.dtype);
-    if (bytes.byteLength !== expected) {
+    const given = tensor.bytes();
+    const pieces = Symbol.asyncIterator in given ? given : [await given];
+    let written = 0;
+    for await (const piece of pieces) {
+      written += piece.byteLength;
+      if (written <= expected) await put(piece);
+    }
+    if (written !== expected) {
       throw new CheckpointError(
-        `tensor '${tensor.name}': expected ${expected} bytes to write, found ${bytes.byteLength}`,
+        `tensor '${tensor.name}': expected ${expected} bytes to write, found ${written}`,
       );
     }
-    await put(bytes);
   }
 }
 

@@ -13,6 +13,14 @@ const verbs: Readonly<Record<string, Verb>> = {
     description: 'speed and memory of a model on this machine',
     add: async (program) => (await import('./bench.js')).addBench(program),
   },
+  convert: {
+    description: 'write a model as safetensors with the original names, from any format',
+    add: async (program) => (await import('./convert.js')).addConvert(program),
+  },
+  download: {
+    description: 'download a model from the Hugging Face hub',
+    add: async (program) => (await import('./download.js')).addDownload(program),
+  },
   eval: {
     description: "a model's scores on benchmarks, and how well it predicts a text",
     add: async (program) => (await import('./eval.js')).addEval(program),
@@ -24,6 +32,10 @@ const verbs: Readonly<Record<string, Verb>> = {
   info: {
     description: 'what a model is made of, and what it would run on',
     add: async (program) => (await import('./info.js')).addInfo(program),
+  },
+  quantize: {
+    description: 'write a model with smaller weights: int8, int4 or bf16',
+    add: async (program) => (await import('./quantize.js')).addQuantize(program),
   },
   train: {
     description: 'train a model on a text file, or fine-tune one',

@@ -1,0 +1,113 @@
+// From any checkpoint that can be read to a folder that the original Python loads, a few rows at a
+// time, without a backend and without the model in memory.
+import { copyFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ParameterSpec, type StoredDType, widen } from '@rene-js/layers';
+import { modelParameters } from '../architecture.js';
+import { configToJson, readConfig } from '../config.js';
+import { CheckpointError } from '../errors.js';
+import { stringifyJson } from '../json.js';
+import { type Checkpoint, openCheckpoint } from './checkpoint.js';
+import { checkNamesAndShapes } from './load_parameters.js';
+import { narrow } from './narrow.js';
+import { fileExists, writeFileAtomically } from './node_files.js';
+import { TOKENIZER_FILES } from './resolve.js';
+import { type TensorToWrite, writeSafetensors } from './safetensors.js';
+
+export interface ConvertOptions {
+  /** The matrices' dtype in the new file. Default: each one's own, F32 for codes. */
+  dtype?: StoredDType | undefined;
+  /** Called with the numbers written so far, of how many. */
+  onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+/** Bytes of f32 numbers that are in memory at a time. */
+const PIECE_BYTES = 8 << 20;
+
+/**
+ * Writes a model folder anew: model.safetensors and config.json as the original Python loads them,
+ * and the tokenizer if the folder has one. Shards become one file, pytorch_model.bin and MLX's files
+ * become safetensors with the original's names, a repeated tied head is left out. Norms and other
+ * vectors become F32, which loses nothing.
+ *
+ * @throws ConfigError, CheckpointError; an older model in `to` stays as it was.
+ */
+export async function convertCheckpoint(
+  from: string,
+  to: string,
+  { dtype, onProgress }: ConvertOptions = {},
+): Promise<void> {
+  const config = await readConfig(from);
+  const specs = modelParameters(config);
+  const checkpoint = await openCheckpoint(from);
+  try {
+    checkNamesAndShapes(checkpoint, specs);
+    const total = specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
+    let done = 0;
+    const count = (values: number) => {
+      done += values;
+      onProgress?.(done, total);
+    };
+    const tensors = specs.map((spec) => tensorOf(checkpoint, spec, dtype, count));
+    await writeFileAtomically(join(to, 'model.safetensors'), (put) =>
+      writeSafetensors(tensors, { format: 'pt' }, put),
+    );
+  } finally {
+    await checkpoint.close();
+  }
+  const json = new TextEncoder().encode(stringifyJson(configToJson(config)));
+  await writeFileAtomically(join(to, 'config.json'), (put) => put(json));
+  for (const name of TOKENIZER_FILES) {
+    if (!(await fileExists(join(from, name)))) continue;
+    await copyFile(join(from, name), join(to, `${name}.tmp`));
+    await rename(join(to, `${name}.tmp`), join(to, name));
+  }
+}
+
+function tensorOf(
+  checkpoint: Checkpoint,
+  spec: ParameterSpec,
+  dtype: StoredDType | undefined,
+  count: (values: number) => void,
+): TensorToWrite {
+  const { name, shape } = spec;
+  if (spec.kind === 'vector') {
+    const bytes = async () => narrow(await checkpoint.readF32(name), 'F32');
+    return { name, shape, dtype: 'F32', bytes };
+  }
+  const matrix = checkpoint.storedMatrix(name);
+  const target = dtype ?? matrix.dtype;
+  const [rows, columns] = matrix.shape;
+  const step = Math.max(1, Math.floor(PIECE_BYTES / 4 / columns));
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    for (let first = 0; first < rows; first += step) {
+      const piece = Math.min(step, rows - first);
+      const bytes = await matrix.readRows(first, piece);
+      count(piece * columns);
+      if (matrix.dtype === target) {
+        yield bytes;
+        continue;
+      }
+      const values = new Float32Array(piece * columns);
+      widen(bytes, matrix.dtype, values);
+      const narrowed = narrow(values, target);
+      if (target === 'F16') checkRange(values, narrowed, name);
+      yield narrowed;
+    }
+  }
+  return { name, shape, dtype: target, bytes: pieces };
+}
+
+/** F16 ends at 65504; weights beyond it would silently become infinite. */
+function checkRange(values: Float32Array, narrowed: Uint8Array, name: string): void {
+  const halves = new Uint16Array(narrowed.buffer, narrowed.byteOffset, values.length);
+  const beyond = halves.findIndex((half) => (half & 0x7fff) === 0x7c00);
+  if (beyond < 0 || !Number.isFinite(values[beyond])) return;
+  throw new CheckpointError(
+    `tensor '${name}' holds ${values[beyond]}, which F16 cannot: choose BF16 or F32`,
+  );
+}
+
+function sizeOf({ kind, shape }: ParameterSpec): number {
+  return kind === 'matrix' ? shape.reduce((size, axis) => size * axis, 1) : 0;
+}

@@ -1,0 +1,58 @@
+// `rene quantize`: a model with weights of 4 or 8 bits, which loads without being rounded again.
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { convertCheckpoint } from '../checkpoint/convert.js';
+import { fileExists } from '../checkpoint/node_files.js';
+import { TOKENIZER_FILES } from '../checkpoint/resolve.js';
+import { ReneLMHeadModel } from '../model.js';
+import { modelFolder } from './load.js';
+import { withProgressBar } from './progress_bar.js';
+
+interface Options {
+  dtype: 'int4' | 'int8' | 'bf16';
+  groupSize: string;
+}
+
+export function addQuantize(program: Command): void {
+  program
+    .command('quantize')
+    .description('write a model with smaller weights: int8, int4 or bf16')
+    .argument('<model>', 'model folder or hub id')
+    .argument('<out>', 'folder to write')
+    .addOption(
+      new Option('--dtype <format>', 'how the matrices are written')
+        .choices(['int4', 'int8', 'bf16'])
+        .default('int8'),
+    )
+    .addOption(
+      new Option('--group-size <columns>', 'columns that share a scale, for int4 and int8')
+        .choices(['32', '64'])
+        .default('64'),
+    )
+    .action(run);
+}
+
+async function run(model: string, out: string, { dtype, groupSize }: Options): Promise<void> {
+  const dir = await modelFolder(model);
+  await withProgressBar('quantising [{bar}] {percentage}% {eta_formatted} left', async (update) => {
+    if (dtype === 'bf16') {
+      return convertCheckpoint(dir, out, { dtype: 'BF16', onProgress: update });
+    }
+    const loaded = await ReneLMHeadModel.fromPretrained(dir, {
+      backend: 'simd',
+      dtype,
+      groupSize: Number(groupSize),
+      onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
+    });
+    try {
+      await loaded.save(out, { quantized: true });
+    } finally {
+      loaded.dispose();
+    }
+    for (const name of TOKENIZER_FILES) {
+      if (await fileExists(join(dir, name))) await copyFile(join(dir, name), join(out, name));
+    }
+  });
+  console.log(out);
+}

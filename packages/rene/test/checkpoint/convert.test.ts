@@ -1,0 +1,69 @@
+// Conversion of checkpoints: any format in, the original's safetensors out, number by number.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { convertCheckpoint } from '../../src/checkpoint/convert.js';
+import { narrow } from '../../src/checkpoint/narrow.js';
+import { readConfig } from '../../src/config.js';
+import { CheckpointError } from '../../src/errors.js';
+import { errorOf, golden, temporaryFolders } from './fixtures.js';
+
+describe('convertCheckpoint', () => {
+  const folder = temporaryFolders();
+
+  it('keeps every number and dtype, leaves a repeated head out, takes the tokenizer along', async () => {
+    for (const name of ['tiny-bf16', 'tiny-mamba2']) {
+      const from = await openCheckpoint(golden(name));
+      const dir = join(folder(), 'out');
+      const seen: number[] = [];
+      await convertCheckpoint(golden(name), dir, {
+        onProgress: (done, total) => seen.push(done / total),
+      });
+      const to = await openCheckpoint(dir);
+      expect(await readConfig(dir)).to.deep.equal(await readConfig(golden(name)));
+      const expected = from.names.filter((tensor) => tensor !== 'lm_head.weight');
+      expect([...to.names].sort()).to.deep.equal([...expected].sort());
+      for (const tensor of to.names) {
+        expect(await to.readF32(tensor), tensor).to.deep.equal(await from.readF32(tensor));
+        const { dtype, shape } = from.info(tensor);
+        const isMatrix = shape.length === 2;
+        expect(to.info(tensor)).to.deep.include({ shape, dtype: isMatrix ? dtype : 'F32' });
+      }
+      expect(seen.at(-1)).to.equal(1);
+      await from.close();
+      await to.close();
+    }
+  });
+
+  it('rounds matrices to the dtype that is asked for', async () => {
+    const [dir, again] = [folder(), folder()];
+    await convertCheckpoint(golden('tiny-options'), dir, { dtype: 'BF16' });
+    const [from, to] = [await openCheckpoint(golden('tiny-options')), await openCheckpoint(dir)];
+    const name = 'backbone.embedding.weight';
+    expect(to.info(name).dtype).to.equal('BF16');
+    const rounded = narrow(await from.readF32(name), 'BF16');
+    expect(await to.read(name, 0, rounded.length)).to.deep.equal(rounded);
+    await from.close();
+    await to.close();
+    writeFileSync(join(dir, 'tokenizer.json'), '{}');
+    await convertCheckpoint(dir, again, { dtype: 'F16' });
+    expect(readdirSync(again).sort()).to.deep.equal([
+      'config.json',
+      'model.safetensors',
+      'tokenizer.json',
+    ]);
+  });
+
+  it('leaves what was there when the source does not fit', async () => {
+    const [from, to] = [folder(), folder()];
+    writeFileSync(join(from, 'config.json'), readFileSync(golden('tiny-gqa/config.json')));
+    const weights = readFileSync(golden('tiny-options/model.safetensors'));
+    writeFileSync(join(from, 'model.safetensors'), weights);
+    writeFileSync(join(to, 'model.safetensors'), 'older');
+    const error = await errorOf(CheckpointError, () => convertCheckpoint(from, to));
+    expect(error.problems.length).to.be.above(5);
+    expect(readdirSync(to)).to.deep.equal(['model.safetensors']);
+    expect(readFileSync(join(to, 'model.safetensors'), 'utf8')).to.equal('older');
+  });
+});

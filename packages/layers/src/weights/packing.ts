@@ -101,7 +101,7 @@ export function widen(bytes: Uint8Array, dtype: StoredDType, values: Float32Arra
     new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(bytes);
     return;
   }
-  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes);
   const halves = new Uint16Array(aligned.buffer, aligned.byteOffset, values.length);
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < halves.length; i++) {

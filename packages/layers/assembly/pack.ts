@@ -72,13 +72,27 @@ export function packInt(args: usize, begin: i32, end: i32, scratch: usize): void
       const from = ptr(args, 0) + <usize>row * columns * bytesOf(kind);
       for (let g: usize = 0; g < groups; g++) {
         const count = min(group, columns - g * group);
-        for (let i: usize = 0; i < count; i++) {
-          store<f32>(scratch + (i << 2), numberAt(from, g * group + i, kind));
-        }
+        widen(from, g * group, count, kind, scratch);
         packGroup(scratch, count, group, bits, out + g * groupBytes, <usize>r);
       }
     }
   }
+}
+
+/** Numbers first ... first + count of an array as f32. */
+function widen(p: usize, first: usize, count: usize, kind: i32, to: usize): void {
+  let i: usize = 0;
+  if (kind === 0) {
+    memory.copy(to, p + (first << 2), count << 2);
+    return;
+  }
+  if (kind === 2) {
+    for (; i + 4 <= count; i += 4) {
+      const halves = v128.load_ext<u16>(p + ((first + i) << 1));
+      v128.store(to + (i << 2), i32x4.shl(halves, 16));
+    }
+  }
+  for (; i < count; i++) store<f32>(to + (i << 2), numberAt(p, first + i, kind));
 }
 
 /** Finds the scale and the offset of a group of one row and writes its codes. */
@@ -132,14 +146,18 @@ function packGroup(
   const scale = fromBf16(scaleBits);
   const offset = fromBf16(offsetBits);
   const inverse = scale > 0 ? <f32>1 / scale : <f32>0;
-  for (let i: usize = 0; i < count; i++) {
-    const position = nearest<f32>((load<f32>(values + (i << 2)) - offset) * inverse);
-    const code = <i32>max(<f32>0, min(last, position));
+  // Four columns of a row stand side by side; codes of the gap at the end multiply zeros.
+  for (let i: usize = 0; i < padded; i += 4) {
+    const v = f32x4.sub(v128.load(values + (i << 2)), f32x4.splat(offset));
+    const position = f32x4.nearest(f32x4.mul(v, f32x4.splat(inverse)));
+    const clamped = f32x4.pmax(f32x4.pmin(position, f32x4.splat(last)), f32x4.splat(0));
+    const codes = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(clamped), i32x4.splat(0));
+    const word = i32x4.extract_lane(i8x16.narrow_i16x8_u(codes, codes), 0);
     if (bits === 8) {
-      store<u8>(out + placeInt8(r, i), <u8>(code - 128));
+      store<i32>(out + placeInt8(r, i), word ^ 0x80808080);
     } else {
       const at = out + placeInt4(r, i);
-      store<u8>(at, load<u8>(at) | ((<u8>code) << (<u8>(i & 4))));
+      store<i32>(at, load<i32>(at) | (word << (<i32>(i & 4))));
     }
   }
   const parameters = out + group * <usize>bits + (r << 1);

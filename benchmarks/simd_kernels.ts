@@ -63,7 +63,7 @@ async function measure(format: WeightFormat): Promise<void> {
   const probes: number[] = [];
   for (let i = 0; i < Number(values.rounds); i++) {
     milliseconds.push(token());
-    probes.push(measureReadBandwidth(256 << 20, 1));
+    probes.push(measureReadBandwidth(1 << 30, 1));
   }
   const rate = (bytes / median(milliseconds)) * 1000;
   const probe = median(probes);

@@ -9,11 +9,11 @@ import {
   packedMatMul,
   useBackend,
   type WeightFormat,
-  weightPacker,
 } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
+import { chooseFormat } from './checkpoint/choose_format.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { loadParameters } from './checkpoint/load_parameters.js';
 import { resolveModel } from './checkpoint/resolve.js';
@@ -43,9 +43,12 @@ export interface ForwardOptions {
 export interface ModelOptions extends Omit<ParameterOptions, 'format'> {
   /**
    * How matrices are held: 'f32', or what else the backend holds. 'auto' (the default) is the file's
-   * own where the backend has it, else f32.
+   * own where the backend has it, else f32 (bf16 for f16), and the next smaller one where that does
+   * not fit in memory.
    */
   dtype?: 'auto' | WeightFormat | undefined;
+  /** Told when 'auto' rounds the file's numbers. console.warn unless given. */
+  onNotice?: ((notice: string) => void) | undefined;
   /**
    * tfjs backend, see useBackend of @rene-js/layers. The one in use unless given; 'auto' where none
    * is in use yet.
@@ -86,7 +89,14 @@ export class ReneLMHeadModel implements tf.InferenceModel {
    */
   static async fromPretrained(
     idOrDir: string,
-    { hub, ...options }: ModelOptions & { hub?: HubOptions } = {},
+    {
+      hub,
+      dtype = 'auto',
+      onNotice = console.warn,
+      ...options
+    }: ModelOptions & {
+      hub?: HubOptions;
+    } = {},
   ): Promise<ReneLMHeadModel> {
     const dir = await resolveModel(idOrDir, hub);
     const config = await readConfig(dir);
@@ -94,8 +104,10 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     try {
       await useBackend(options.backend);
       const specs = modelParameters(config);
-      const format = chooseFormat(options, storedDType(checkpoint));
-      const keepCodes = (options.dtype ?? 'auto') === 'auto';
+      const keepCodes = dtype === 'auto';
+      let format: WeightFormat = 'f32';
+      if (dtype !== 'auto') format = dtype;
+      else if (!options.trainable) format = chooseFormat(storedDType(checkpoint), specs, onNotice);
       const parameters = await loadParameters(checkpoint, specs, { ...options, format, keepCodes });
       return new ReneLMHeadModel(config, parameters);
     } finally {
@@ -110,10 +122,10 @@ export class ReneLMHeadModel implements tf.InferenceModel {
    */
   static async fromConfig(
     config: ReneConfig,
-    { seed = 'rene', ...options }: ModelOptions & { seed?: string | number } = {},
+    { seed = 'rene', dtype, ...options }: ModelOptions & { seed?: string | number } = {},
   ): Promise<ReneLMHeadModel> {
     await useBackend(options.backend);
-    const format = chooseFormat(options, 'F32');
+    const format = dtype === undefined || dtype === 'auto' ? 'f32' : dtype;
     const parameters = await initParameters(modelParameters(config), seed, { ...options, format });
     return new ReneLMHeadModel(config, parameters);
   }
@@ -355,16 +367,4 @@ function lastTokens(hidden: tf.Tensor, kept: number): tf.Tensor {
 function storedDType(checkpoint: Checkpoint): string {
   const name = 'backbone.embedding.weight';
   return checkpoint.has(name) ? checkpoint.info(name).dtype : 'F32';
-}
-
-const formatOfFile: Record<string, WeightFormat | undefined> = {
-  F32: 'f32',
-  F16: 'f16',
-  BF16: 'bf16',
-};
-
-function chooseFormat({ dtype = 'auto', trainable }: ModelOptions, stored: string): WeightFormat {
-  if (dtype !== 'auto') return dtype;
-  const own = formatOfFile[stored];
-  return own && !trainable && weightPacker().formats.includes(own) ? own : 'f32';
 }

@@ -39,6 +39,8 @@ export interface QuantizedRows {
 export interface WeightPacker {
   /** Formats that this backend holds in memory as they are. */
   readonly formats: readonly WeightFormat[];
+  /** Bytes that weights can still take; absent where nobody knows. */
+  availableBytes?(): number;
   pack(matrix: StoredMatrix, format: WeightFormat, groupSize: number): Promise<PackedWeight>;
   /** The matrix as row-major f32. */
   unpack(weight: PackedWeight): Promise<Float32Array>;

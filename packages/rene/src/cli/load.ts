@@ -53,6 +53,7 @@ export function loadModel(dir: string, options: LoadOptions): Promise<ReneLMHead
     ReneLMHeadModel.fromPretrained(dir, {
       backend: options.backend,
       dtype: options.dtype,
+      onNotice,
       onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
     }),
   );

@@ -33,6 +33,11 @@ export class Allocator {
     return this.used;
   }
 
+  /** Bytes that could still be allocated, were they in one piece and had the machine the memory. */
+  get freeBytes(): number {
+    return MAXIMUM_PAGES * PAGE - HEAP - this.used;
+  }
+
   /**
    * The address of a new block of at least one byte, a multiple of 64. Its content is whatever was
    * there before.

@@ -31,6 +31,11 @@ export async function availableCores(): Promise<number> {
   return navigator?.hardwareConcurrency ?? 1;
 }
 
+/** Bytes of memory that the machine has left for this process; Infinity where nobody says. */
+export function freeMemory(): number {
+  return isNode ? process.availableMemory() : Number.POSITIVE_INFINITY;
+}
+
 /** An environment variable; undefined in a browser. */
 export function environment(name: string): string | undefined {
   return isNode ? process.env[name] : undefined;

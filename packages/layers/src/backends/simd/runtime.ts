@@ -8,6 +8,7 @@ import {
   availableCores,
   canShareMemory,
   environment,
+  freeMemory,
   readSibling,
   startWorker,
   type WorkerHandle,
@@ -28,6 +29,8 @@ export interface SimdOptions {
 }
 
 const INITIAL_PAGES = 16;
+/** Left for states, activations and the file's pieces when weights are loaded. */
+const WORKING_BYTES = 256 << 20;
 
 export class Runtime {
   /** Words of the next job's arguments, as integers and as numbers. */
@@ -108,6 +111,11 @@ export class Runtime {
 
   get usedBytes(): number {
     return this.allocator.usedBytes;
+  }
+
+  /** Bytes that weights can still take; some are left for what is computed with them. */
+  get availableBytes(): number {
+    return Math.max(0, Math.min(this.allocator.freeBytes, freeMemory()) - WORKING_BYTES);
   }
 
   bytes(address: number, length: number): Uint8Array {

@@ -1,0 +1,65 @@
+// What dtype 'auto' comes to: the file's own format where the backend holds it and memory has room.
+import { type ParameterSpec, type WeightFormat, weightPacker } from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Bytes of a weight; of the integer formats with 16-bit scales and offsets for groups of 64. */
+const BYTES: Readonly<Record<WeightFormat, number>> = {
+  f32: 4,
+  f16: 2,
+  bf16: 2,
+  int8: 1.0625,
+  int4: 0.5625,
+};
+
+/**
+ * The format for matrices that are stored as `stored`, on the current backend. F16 becomes bf16 where
+ * the backend has no f16. What does not fit in memory becomes the next smaller format that does.
+ *
+ * @param stored the file's dtype, as safetensors spells it; for codes of integer formats, which stay
+ *   codes, this is about the matrices beside them
+ * @param onNotice told when numbers are rounded to a smaller format than the file's
+ */
+export function chooseFormat(
+  stored: string,
+  specs: readonly ParameterSpec[],
+  onNotice: (notice: string) => void,
+): WeightFormat {
+  const packer = weightPacker();
+  const held = (format: WeightFormat) => packer.formats.includes(format);
+  let format: WeightFormat = 'f32';
+  if (stored === 'F16' || stored === 'BF16') {
+    const own = stored === 'F16' ? 'f16' : 'bf16';
+    if (held(own)) format = own;
+    else if (held('bf16')) format = 'bf16';
+  } else if (stored !== 'F32') {
+    return format;
+  }
+  const weights = countWeights(specs);
+  const room = packer.availableBytes?.() ?? Number.POSITIVE_INFINITY;
+  const smaller = (['bf16', 'int8', 'int4'] as const).find(
+    (other) => held(other) && BYTES[other] < BYTES[format] && weights * BYTES[other] <= room,
+  );
+  if (weights * BYTES[format] > room && smaller) {
+    onNotice(
+      `the weights take ${gigabytes(weights * BYTES[format])} as ${format} and ` +
+        `${gigabytes(room)} are free: loading them as ${smaller} (give a dtype to choose another)`,
+    );
+    return smaller;
+  }
+  if (stored === 'F16' && format === 'bf16') {
+    onNotice(
+      `the weights are stored as f16, which the backend '${tf.getBackend()}' does not hold: rounding ` +
+        "them to bf16 (dtype 'f32' keeps every bit, at twice the memory)",
+    );
+  }
+  return format;
+}
+
+function countWeights(specs: readonly ParameterSpec[]): number {
+  const matrices = specs.filter(({ kind }) => kind === 'matrix');
+  return matrices.reduce((sum, { shape }) => sum + shape.reduce((n, axis) => n * axis, 1), 0);
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}

@@ -75,6 +75,16 @@ describe('examples', () => {
     expect(found[17]?.continuation).to.equal(found[2]?.continuation).and.not.equal('');
   });
 
+  it('fine_tune_lora: learns sentences of another kind', async () => {
+    const stdout = await output('dist/fine_tune_lora.js');
+    const bits = [...stdout.matchAll(/^step \d+: ([\d.]+) bits a byte$/gm)].map(([, b]) =>
+      Number(b),
+    );
+    expect(bits).to.have.length(3);
+    expect(bits[2]).to.be.below(bits[0] ?? 0);
+    expect(stdout).to.contain('A wolf is').and.to.contain('warm soup in the evening.');
+  });
+
   it('commonjs: works from a CommonJS file', async () => {
     expect(await output('commonjs.cjs')).to.match(/\w{3}.*\n$/);
   });

@@ -5,7 +5,7 @@ import { attentionGrad } from './attention_grad';
 import { causalConv1d } from './conv';
 import { causalConv1dGrad } from './conv_grad';
 import { copy2d } from './copy';
-import { adam, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
+import { adamWStep, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
 import { crossEntropy, crossEntropyGrad, softmax } from './loss';
 import { matMulBf16, matMulF32 } from './matmul_float';
 import { matMulInt4 } from './matmul_int4';
@@ -95,8 +95,8 @@ export function dispatch(id: i32, args: usize, begin: i32, end: i32, scratch: us
     case KernelId.EmbeddingLookupGrad:
       embeddingLookupGrad(args, begin, end);
       break;
-    case KernelId.Adam:
-      adam(args, begin, end);
+    case KernelId.AdamWStep:
+      adamWStep(args, begin, end);
       break;
     case KernelId.RmsNormGrad:
       rmsNormGrad(args, begin, end, scratch);

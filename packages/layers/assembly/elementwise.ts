@@ -218,11 +218,11 @@ export function embeddingLookupGrad(args: usize, begin: i32, end: i32): void {
 }
 
 /**
- * One step of AdamW in place. Words: variable, mean, square, gradient, size, then numbers: factor of the
- * gradient, beta1, beta2, eps, correction of the square, step of the mean, factor of the variable. A unit
- * is 4096 numbers.
+ * One step of AdamW. Words: variable, mean, square, gradient, size, then numbers: factor of the gradient,
+ * beta1, beta2, eps, correction of the square, step of the mean, factor of the variable; then where the new
+ * variable, mean and square go. A unit is 4096 numbers.
  */
-export function adam(args: usize, begin: i32, end: i32): void {
+export function adamWStep(args: usize, begin: i32, end: i32): void {
   const last = min(end * SPAN, int(args, 4));
   const factor = f32x4.splat(num(args, 5));
   const beta1 = f32x4.splat(num(args, 6));
@@ -241,8 +241,8 @@ export function adam(args: usize, begin: i32, end: i32): void {
     const s = madd(load4(ptr(args, 2) + at, lanes), beta2, f32x4.mul(f32x4.mul(g, g), rest2));
     const deviation = f32x4.add(f32x4.sqrt(f32x4.mul(s, correction)), eps);
     const move = f32x4.mul(f32x4.div(m, deviation), step);
-    store4(ptr(args, 1) + at, m, lanes);
-    store4(ptr(args, 2) + at, s, lanes);
-    store4(ptr(args, 0) + at, madd(load4(ptr(args, 0) + at, lanes), kept, move), lanes);
+    store4(ptr(args, 12) + at, madd(load4(ptr(args, 0) + at, lanes), kept, move), lanes);
+    store4(ptr(args, 13) + at, m, lanes);
+    store4(ptr(args, 14) + at, s, lanes);
   }
 }

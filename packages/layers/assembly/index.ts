@@ -5,7 +5,7 @@ export { attentionGrad } from './attention_grad';
 export { causalConv1d } from './conv';
 export { causalConv1dGrad } from './conv_grad';
 export { copy2d } from './copy';
-export { adam, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
+export { adamWStep, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
 export { crossEntropy, crossEntropyGrad, softmax } from './loss';
 export { matMulBf16, matMulF32 } from './matmul_float';
 export { matMulInt4 } from './matmul_int4';

@@ -167,11 +167,23 @@ function transposeRows(from: usize, stride: usize, to: usize, rows: i32, count: 
 
 /** Rows of a plain (columns, outFeatures) matrix as columns of a panel; missing numbers are 0. */
 function copyColumns(from: usize, stride: usize, to: usize, width: i32, count: usize): void {
-  for (let k: usize = 0; k < count; k++) {
-    memory.copy(to, from, (<usize>width) << 2);
-    memory.fill(to + ((<usize>width) << 2), 0, (<usize>(32 - width)) << 2);
+  const end = to + (count << 7);
+  for (; to < end; to += 128) {
+    if (width === 32) {
+      // A bulk copy of so few bytes is mostly the call.
+      v128.store(to, v128.load(from));
+      v128.store(to, v128.load(from, 16), 16);
+      v128.store(to, v128.load(from, 32), 32);
+      v128.store(to, v128.load(from, 48), 48);
+      v128.store(to, v128.load(from, 64), 64);
+      v128.store(to, v128.load(from, 80), 80);
+      v128.store(to, v128.load(from, 96), 96);
+      v128.store(to, v128.load(from, 112), 112);
+    } else {
+      memory.copy(to, from, (<usize>width) << 2);
+      memory.fill(to + ((<usize>width) << 2), 0, (<usize>(32 - width)) << 2);
+    }
     from += stride;
-    to += 128;
   }
 }
 

@@ -197,16 +197,17 @@ function advance(
   b: usize,
 ): void {
   const a = f32x4.splat(decay);
+  const whole = (<usize>(states & ~3)) << 2;
+  const rest = states & 3;
   for (let p: i32 = 0; p < dim; p++) {
     const dtx = f32x4.splat(load<f32>(x + ((<usize>p) << 2)) * dt);
-    for (let n: i32 = 0; n < states; n += 4) {
-      const at = (<usize>n) << 2;
-      const lanes = states - n;
-      store4(
-        to + at,
-        madd(load4(from + at, lanes), a, f32x4.mul(dtx, load4(b + at, lanes))),
-        lanes,
-      );
+    let at: usize = 0;
+    for (; at < whole; at += 16) {
+      v128.store(to + at, madd(v128.load(from + at), a, f32x4.mul(dtx, v128.load(b + at))));
+    }
+    if (rest !== 0) {
+      const next = madd(load4(from + at, rest), a, f32x4.mul(dtx, load4(b + at, rest)));
+      store4(to + at, next, rest);
     }
     from += (<usize>states) << 2;
     to += (<usize>states) << 2;
@@ -230,30 +231,131 @@ function tokenGrad(
   dB: usize,
   dC: usize,
 ): f32 {
-  const a = f32x4.splat(decay);
-  let dDecay = f32x4.splat(0);
-  memory.fill(dB, 0, (<usize>states) << 2);
-  memory.fill(dC, 0, (<usize>states) << 2);
-  for (let p: i32 = 0; p < dim; p++) {
-    const o = (<usize>p) << 2;
-    const dyp = v128.load32_splat(dy + o);
-    const dtx = f32x4.splat(load<f32>(x + o) * dt);
-    let dDtx = f32x4.splat(0);
-    for (let n: i32 = 0; n < states; n += 4) {
-      const at = (<usize>n) << 2;
-      const lanes = states - n;
-      const g = madd(dyp, load4(c + at, lanes), load4(gradient + at, lanes));
-      store4(dC + at, madd(load4(after + at, lanes), dyp, load4(dC + at, lanes)), lanes);
-      dDtx = madd(g, load4(b + at, lanes), dDtx);
-      store4(dB + at, madd(g, dtx, load4(dB + at, lanes)), lanes);
-      dDecay = madd(g, load4(before + at, lanes), dDecay);
-      store4(gradient + at, f32x4.mul(g, a), lanes);
+  let dDecay: f32 = 0;
+  const rowBytes = (<usize>states) << 2;
+  memory.fill(dB, 0, rowBytes);
+  memory.fill(dC, 0, rowBytes);
+  let p: i32 = 0;
+  if ((states & 3) === 0) {
+    for (; p + 2 <= dim; p += 2) {
+      const o = (<usize>p) << 2;
+      const at = <usize>p * rowBytes;
+      dDecay += twoRowsGrad(
+        before + at,
+        after + at,
+        gradient + at,
+        rowBytes,
+        dt,
+        decay,
+        x + o,
+        b,
+        c,
+        dy + o,
+        dx + o,
+        dB,
+        dC,
+      );
     }
-    store<f32>(dx + o, sumLanes(dDtx));
-    gradient += (<usize>states) << 2;
-    before += (<usize>states) << 2;
-    after += (<usize>states) << 2;
   }
+  for (; p < dim; p++) {
+    const o = (<usize>p) << 2;
+    const at = <usize>p * rowBytes;
+    dDecay += rowGrad(
+      before + at,
+      after + at,
+      gradient + at,
+      states,
+      dt,
+      decay,
+      x + o,
+      b,
+      c,
+      dy + o,
+      dx + o,
+      dB,
+      dC,
+    );
+  }
+  return dDecay;
+}
+
+/** rowGrad for two rows of whole vectors, so that B, C and their gradients are read once for both. */
+function twoRowsGrad(
+  before: usize,
+  after: usize,
+  gradient: usize,
+  rowBytes: usize,
+  dt: f32,
+  decay: f32,
+  x: usize,
+  b: usize,
+  c: usize,
+  dy: usize,
+  dx: usize,
+  dB: usize,
+  dC: usize,
+): f32 {
+  const a = f32x4.splat(decay);
+  const dy0 = v128.load32_splat(dy);
+  const dy1 = v128.load32_splat(dy, 4);
+  const dtx0 = f32x4.splat(load<f32>(x) * dt);
+  const dtx1 = f32x4.splat(load<f32>(x, 4) * dt);
+  let dDtx0 = f32x4.splat(0);
+  let dDtx1 = f32x4.splat(0);
+  let dDecay = f32x4.splat(0);
+  for (let at: usize = 0; at < rowBytes; at += 16) {
+    const second = at + rowBytes;
+    const bn = v128.load(b + at);
+    const cn = v128.load(c + at);
+    const g0 = madd(dy0, cn, v128.load(gradient + at));
+    const g1 = madd(dy1, cn, v128.load(gradient + second));
+    v128.store(gradient + at, f32x4.mul(g0, a));
+    v128.store(gradient + second, f32x4.mul(g1, a));
+    dDtx0 = madd(g0, bn, dDtx0);
+    dDtx1 = madd(g1, bn, dDtx1);
+    dDecay = madd(g0, v128.load(before + at), dDecay);
+    dDecay = madd(g1, v128.load(before + second), dDecay);
+    v128.store(dB + at, madd(g1, dtx1, madd(g0, dtx0, v128.load(dB + at))));
+    const own = madd(v128.load(after + at), dy0, v128.load(dC + at));
+    v128.store(dC + at, madd(v128.load(after + second), dy1, own));
+  }
+  store<f32>(dx, sumLanes(dDtx0));
+  store<f32>(dx, sumLanes(dDtx1), 4);
+  return sumLanes(dDecay);
+}
+
+/** A row of the state and of its gradient; returns its part of the decay's gradient. */
+function rowGrad(
+  before: usize,
+  after: usize,
+  gradient: usize,
+  states: i32,
+  dt: f32,
+  decay: f32,
+  x: usize,
+  b: usize,
+  c: usize,
+  dy: usize,
+  dx: usize,
+  dB: usize,
+  dC: usize,
+): f32 {
+  const a = f32x4.splat(decay);
+  const dyp = v128.load32_splat(dy);
+  const dtx = f32x4.splat(load<f32>(x) * dt);
+  let dDtx = f32x4.splat(0);
+  let dDecay = f32x4.splat(0);
+  for (let n: i32 = 0; n < states; n += 4) {
+    const at = (<usize>n) << 2;
+    const lanes = states - n;
+    const g = madd(dyp, load4(c + at, lanes), load4(gradient + at, lanes));
+    store4(dC + at, madd(load4(after + at, lanes), dyp, load4(dC + at, lanes)), lanes);
+    dDtx = madd(g, load4(b + at, lanes), dDtx);
+    store4(dB + at, madd(g, dtx, load4(dB + at, lanes)), lanes);
+    dDecay = madd(g, load4(before + at, lanes), dDecay);
+    store4(gradient + at, f32x4.mul(g, a), lanes);
+  }
+  store<f32>(dx, sumLanes(dDtx));
   return sumLanes(dDecay);
 }
 

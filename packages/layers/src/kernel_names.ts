@@ -110,6 +110,21 @@ export type CrossEntropyInputs = { logits: Tensor; targets: Tensor };
 /** Outputs [dlogits]. */
 export type CrossEntropyGradInputs = { logits: Tensor; targets: Tensor; dy: Tensor };
 
+/** A step of AdamW for one tensor; all inputs of one shape. Outputs [variable, mean, square]. */
+export type AdamWStepInputs = { variable: Tensor; mean: Tensor; square: Tensor; gradient: Tensor };
+export type AdamWStepAttrs = {
+  /** Multiplies the gradient first. */
+  scale: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  /** 1 / (1 - beta^t) of either beta: what makes up for moments that start from 0. */
+  meanCorrection: number;
+  squareCorrection: number;
+  learningRate: number;
+  weightDecay: number;
+};
+
 /**
  * The whole Mamba-2 mixer: in_proj, convolution, scan, gate and norm, out_proj, residual.
  * Outputs [y] or, with states, [y, convState, ssmState].
@@ -198,6 +213,7 @@ export interface Kernels {
   GatedActivationGrad: [GatedActivationGradInputs, GatedActivationAttrs];
   CrossEntropy: [CrossEntropyInputs, Record<string, never>];
   CrossEntropyGrad: [CrossEntropyGradInputs, Record<string, never>];
+  AdamWStep: [AdamWStepInputs, AdamWStepAttrs];
   Mamba2Mixer: [Mamba2MixerInputs, Mamba2MixerAttrs];
   GatedMLP: [GatedMLPInputs, GatedMLPAttrs];
 }

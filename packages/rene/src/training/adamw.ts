@@ -1,5 +1,5 @@
 // AdamW: Adam with weight decay that does not pass through the moments (arXiv 1711.05101).
-import { InvalidArgumentError } from '@rene-js/layers';
+import { adamWStep, InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface AdamWOptions {
@@ -58,17 +58,22 @@ export class AdamW {
     const meanCorrection = 1 / (1 - beta1 ** this.taken);
     const squareCorrection = 1 / (1 - beta2 ** this.taken);
     for (const [name, { variable, mean, square, decayed }] of this.moments) {
-      const raw = gradients.get(name);
-      if (!raw) throw new InvalidArgumentError('gradients', `one for ${name}`, 'none');
-      tf.tidy(() => {
-        const gradient = scale === 1 ? raw : tf.mul(raw, scale);
-        mean.assign(tf.add(tf.mul(mean, beta1), tf.mul(gradient, 1 - beta1)));
-        square.assign(tf.add(tf.mul(square, beta2), tf.mul(tf.square(gradient), 1 - beta2)));
-        const deviation = tf.add(tf.sqrt(tf.mul(square, squareCorrection)), eps);
-        const update = tf.mul(tf.div(mean, deviation), -learningRate * meanCorrection);
-        const kept = decayed ? tf.mul(variable, 1 - learningRate * weightDecay) : variable;
-        variable.assign(tf.add(kept, update));
+      const gradient = gradients.get(name);
+      if (!gradient) throw new InvalidArgumentError('gradients', `one for ${name}`, 'none');
+      const next = adamWStep({ variable, mean, square }, gradient, {
+        scale,
+        beta1,
+        beta2,
+        eps,
+        meanCorrection,
+        squareCorrection,
+        learningRate,
+        weightDecay: decayed ? weightDecay : 0,
       });
+      mean.assign(next.mean);
+      square.assign(next.square);
+      variable.assign(next.variable);
+      tf.dispose([next.mean, next.square, next.variable]);
     }
   }
 

@@ -1,5 +1,6 @@
 // The composed kernels: tfjs-core ops only, so they run on every tfjs backend.
 import { registerComposed } from '../../registry.js';
+import { adamWStepKernel } from './adamw_step.js';
 import { causalConv1dGradKernel, causalConv1dKernel } from './causal_conv1d.js';
 import { crossEntropyGradKernel, crossEntropyKernel } from './cross_entropy.js';
 import { embeddingLookupGradKernel, embeddingLookupKernel } from './embedding_lookup.js';
@@ -32,6 +33,7 @@ registerComposed([
   gatedActivationGradKernel,
   crossEntropyKernel,
   crossEntropyGradKernel,
+  adamWStepKernel,
   mamba2MixerKernel,
   gatedMLPKernel,
 ]);

@@ -30,7 +30,7 @@ export enum KernelId {
   CrossEntropyGrad,
   GatedActivationGrad,
   EmbeddingLookupGrad,
-  Adam,
+  AdamWStep,
 }
 
 /** How the numbers of a matrix are stored where a packing kernel reads them. */

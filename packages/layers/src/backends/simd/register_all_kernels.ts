@@ -1,5 +1,6 @@
 // Registers this backend's kernels over those of tfjs's CPU backend.
 import * as tf from '@tensorflow/tfjs-core';
+import { adamWStepKernel } from './adamw_step.js';
 import { causalConv1dKernel } from './causal_conv1d.js';
 import { causalConv1dGradKernel } from './causal_conv1d_grad.js';
 import { elementwiseKernels } from './core/elementwise.js';
@@ -23,6 +24,7 @@ import { ssdScanKernel } from './ssd_scan.js';
 import { ssdScanGradKernel } from './ssd_scan_grad.js';
 
 const kernels: tf.KernelConfig[] = [
+  adamWStepKernel,
   causalConv1dGradKernel,
   causalConv1dKernel,
   crossEntropyGradKernel,

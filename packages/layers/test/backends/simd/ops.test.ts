@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import {
   type Activation,
+  adamWStep,
   causalConv1d,
   crossEntropy,
   embeddingLookup,
@@ -45,6 +46,40 @@ describe('simd: ops as composed on the cpu', () => {
             return [rmsNorm(x, weight, 1e-5), gatedRmsNorm(x, z, weight, options)];
           });
         },
+      ),
+      runs,
+    ));
+
+  it('adamWStep', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          size: fc.integer({ min: 1, max: 9000 }),
+          scale: fc.constantFrom(1, 0.25),
+          weightDecay: fc.constantFrom(0, 0.1),
+          step: fc.integer({ min: 1, max: 50 }),
+        }),
+        ({ size, scale, weightDecay, step }) =>
+          expectSame(() => {
+            const [variable, mean, gradient] = ['v', 'm', 'g'].map((s) => uniform(s, [size]));
+            const square = tf.square(uniform('s', [size]));
+            if (!variable || !mean || !gradient) throw new Error('three tensors');
+            const next = adamWStep({ variable, mean, square }, gradient, {
+              scale,
+              beta1: 0.9,
+              beta2: 0.95,
+              eps: 1e-8,
+              meanCorrection: 1 / (1 - 0.9 ** step),
+              squareCorrection: 1 / (1 - 0.95 ** step),
+              learningRate: 0.01,
+              weightDecay,
+            });
+            // A second step from the first one's outputs.
+            const attrs = { scale: 1, beta1: 0.5, beta2: 0.5, eps: 1e-3, meanCorrection: 1 };
+            const more = { squareCorrection: 1, learningRate: 0.1, weightDecay: 0 };
+            const last = adamWStep(next, gradient, { ...attrs, ...more });
+            return [...Object.values(next), ...Object.values(last)];
+          }),
       ),
       runs,
     ));

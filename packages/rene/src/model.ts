@@ -16,8 +16,8 @@ import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
 import { chooseFormat } from './checkpoint/choose_format.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { loadParameters } from './checkpoint/load_parameters.js';
-import { resolveModel } from './checkpoint/resolve.js';
 import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
+import { isUrl, type OpenModel, openUrlModel } from './checkpoint/url_model.js';
 import { type ReneConfig, readConfig } from './config.js';
 import { ReneError } from './errors.js';
 import { fingerprint } from './generation/fingerprint.js';
@@ -83,8 +83,9 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   /**
    * Loads a checkpoint: config.json and model.safetensors or pytorch_model.bin, whole or in shards.
    *
-   * @param idOrDir a folder, a hub id (downloaded once, into the cache shared with Python), or
-   *   'rene-tiny', the small model that is included
+   * @param idOrDir a folder, a hub id (downloaded once, into the cache shared with Python),
+   *   'rene-tiny' (the small model that is included), or the http(s) URL of a folder with
+   *   config.json and model.safetensors: the way in for a browser
    * @throws ConfigError, CheckpointError, HubError, BackendError
    */
   static async fromPretrained(
@@ -98,9 +99,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
       hub?: HubOptions;
     } = {},
   ): Promise<ReneLMHeadModel> {
-    const dir = await resolveModel(idOrDir, hub);
-    const config = await readConfig(dir);
-    const checkpoint = await openCheckpoint(dir);
+    const { config, checkpoint } = await openModel(idOrDir, hub);
     try {
       await useBackend(options.backend);
       const specs = modelParameters(config);
@@ -349,6 +348,14 @@ export class ReneLMHeadModel implements tf.InferenceModel {
       throw new InvalidArgumentError('ids', `${state.batch} rows, as the state has`, String(batch));
     }
   }
+}
+
+/** The model that a name stands for. What finds files is loaded only where there are files. */
+async function openModel(idOrDir: string, hub: HubOptions | undefined): Promise<OpenModel> {
+  if (isUrl(idOrDir)) return openUrlModel(idOrDir);
+  const { resolveModel } = await import('./checkpoint/resolve.js');
+  const dir = await resolveModel(idOrDir, hub);
+  return { config: await readConfig(dir), checkpoint: await openCheckpoint(dir) };
 }
 
 /** Frees a block's input once its output is there; on a gradient tape it is needed later. */

@@ -1,6 +1,7 @@
 // Text to token ids and back, by a tokenizer.json of the Hugging Face tokenizers.
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import type { HubOptions } from './checkpoint/hub.js';
+import { fetchJson, isUrl } from './checkpoint/url_model.js';
 import {
   byteLevelBytes,
   byteLevelStream,
@@ -91,14 +92,28 @@ export class Tokenizer {
   }
 
   /**
-   * The tokenizer of a model or of its own: a tokenizer.json, a folder, or a hub id. Rene and
-   * state-spaces models without a tokenizer get the one they were trained with; onNotice is told.
+   * The tokenizer of a model or of its own: a tokenizer.json, a folder, a hub id, or the http(s) URL
+   * of a folder. Rene and state-spaces models without a tokenizer get the one they were trained with;
+   * onNotice is told.
    *
    * @throws TokenizerError when there is none, HubError when it cannot be downloaded.
    */
   static async fromPretrained(idOrPath: string, options: HubOptions = {}): Promise<Tokenizer> {
+    if (isUrl(idOrPath)) return Tokenizer.fromUrl(idOrPath);
     const { resolveTokenizer } = await import('./checkpoint/resolve.js');
     return Tokenizer.fromFile(await resolveTokenizer(idOrPath, options));
+  }
+
+  private static async fromUrl(url: string): Promise<Tokenizer> {
+    const base = url.replace(/\/+$/, '');
+    const [json, map, config] = await Promise.all(
+      ['tokenizer.json', 'special_tokens_map.json', 'tokenizer_config.json'].map((name) =>
+        fetchJson(`${base}/${name}`),
+      ),
+    );
+    if (json === undefined) throw new TokenizerError(`${base}: it has no tokenizer.json`);
+    const named = { ...asRecord(map), ...asRecord(config) };
+    return Tokenizer.fromJson(json, named, `${base}/tokenizer.json`);
   }
 
   /**

@@ -112,8 +112,8 @@ async function openShards(
   }
 }
 
-/** Tensor name to the file that holds it. */
-function weightMap(json: unknown, path: string): Map<string, string> {
+/** Tensor name to the file that holds it, from an index.json. @throws CheckpointError */
+export function weightMap(json: unknown, path: string): Map<string, string> {
   const map = asRecord(asRecord(json)?.weight_map);
   if (map === undefined) {
     throw new CheckpointError(`${path}: expected an object named weight_map`);

@@ -14,9 +14,14 @@ export interface WorkerHandle {
 
 const isNode = typeof process !== 'undefined' && Boolean(process.versions?.node);
 
-/** The content of a file that was published beside this one. */
-export async function readSibling(name: string): Promise<Uint8Array> {
-  const url = new URL(name, import.meta.url);
+/**
+ * The compiled kernels, which are published beside this file. Their URLs are written out so that
+ * bundlers find the files.
+ */
+export async function readKernels(relaxedSimd: boolean): Promise<Uint8Array> {
+  const url = relaxedSimd
+    ? new URL('./kernels_relaxed.wasm', import.meta.url)
+    : new URL('./kernels.wasm', import.meta.url);
   if (isNode) return (await import('node:fs/promises')).readFile(url);
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url.href}: HTTP status ${response.status}`);
@@ -58,9 +63,9 @@ export async function startWorker(
   data: WorkerData,
   onError: (error: Error) => void,
 ): Promise<WorkerHandle> {
-  const url = new URL('./worker.js', import.meta.url);
   if (isNode) {
     const { Worker } = await import('node:worker_threads');
+    const url = new URL('./worker.js', import.meta.url);
     const worker = new Worker(url, { workerData: data, stdout: false, stderr: false });
     worker.on('error', onError);
     worker.unref();
@@ -68,7 +73,8 @@ export async function startWorker(
   }
   // Node's declarations lack the browser's Worker.
   const { Worker } = globalThis as unknown as { Worker: BrowserWorkerConstructor };
-  const worker = new Worker(url, { type: 'module' });
+  // In one expression: bundlers look for it.
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
   worker.onerror = (event) => onError(new Error(event.message));
   worker.postMessage(data);
   return worker;

@@ -9,7 +9,7 @@ import {
   canShareMemory,
   environment,
   freeMemory,
-  readSibling,
+  readKernels,
   startWorker,
   type WorkerHandle,
 } from './platform.js';
@@ -176,14 +176,14 @@ async function compile(tryRelaxed: boolean): Promise<{ module: WasmModule; relax
   if (tryRelaxed && environment('RENE_RELAXED_SIMD') !== '0') {
     await allowRelaxedSimd();
     try {
-      const module = await webAssembly.compile(await readSibling('./kernels_relaxed.wasm'));
+      const module = await webAssembly.compile(await readKernels(true));
       return { module, relaxed: true };
     } catch {
       // The engine has no relaxed SIMD: the plain module does the same, more slowly.
     }
   }
   try {
-    const module = await webAssembly.compile(await readSibling('./kernels.wasm'));
+    const module = await webAssembly.compile(await readKernels(false));
     return { module, relaxed: false };
   } catch (cause) {
     throw new BackendError("the backend 'simd' needs WebAssembly with SIMD and threads", { cause });

@@ -5,7 +5,8 @@
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
-import type { Runtime } from './runtime.js';
+import type { KernelTensors } from './kernel.js';
+import type { CudaRuntime } from './runtime.js';
 
 type TensorData = ReturnType<MathBackendCPU['data']['get']>;
 type Values = tf.BackendValues;
@@ -15,7 +16,7 @@ class DeviceData implements TensorData {
   refCount = 1;
 
   constructor(
-    private readonly runtime: Runtime,
+    private readonly runtime: CudaRuntime,
     readonly address: number,
     private readonly length: number,
     readonly dtype: 'float32' | 'int32',
@@ -29,10 +30,10 @@ class DeviceData implements TensorData {
   }
 }
 
-export class CudaBackend extends MathBackendCPU {
+export class CudaBackend extends MathBackendCPU implements KernelTensors {
   private dataIds = 0;
 
-  constructor(readonly runtime: Runtime) {
+  constructor(readonly runtime: CudaRuntime) {
     super();
   }
 

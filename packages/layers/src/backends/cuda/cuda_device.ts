@@ -40,16 +40,16 @@ export class CudaDevice implements Device {
   private readonly argumentView: DataView;
 
   private constructor(
-    private readonly driver: Driver,
+    readonly driver: Driver,
     readonly emulated: boolean,
-    private readonly ordinal: number,
+    readonly ordinal: number,
     readonly name: string,
     readonly totalBytes: number,
     readonly multiprocessors: number,
     private readonly sharedBytes: number,
-    private readonly context: bigint,
+    readonly context: bigint,
     private readonly module: bigint,
-    private readonly stream: bigint,
+    readonly stream: bigint,
     /** Memory outside JavaScript's: the address of the arguments, then they; then staged uploads. */
     private readonly pinned: bigint,
     private readonly pinnedBytes: Uint8Array,
@@ -303,11 +303,6 @@ export class CudaDevice implements Device {
     this.driver.call('cuStreamDestroy_v2', 'closing', this.stream);
     this.driver.call('cuModuleUnload', 'closing', this.module);
     this.driver.call('cuDevicePrimaryCtxRelease_v2', 'closing', this.ordinal);
-  }
-
-  /** The context, for who else works on this GPU. */
-  get contextHandle(): bigint {
-    return this.context;
   }
 
   private find(kernel: string): KernelFunction {

@@ -65,6 +65,10 @@ const optionalSignatures = {
   cuFuncGetParamInfo: [H, S, P, P],
   cuEventElapsedTime_v2: [P, H, H],
   cuEventElapsedTime: [P, H, H],
+  cuCtxRecordEvent: [H, H],
+  cuCtxWaitEvent: [H, H],
+  cuStreamWaitEvent: [H, H, U],
+  cuPointerGetAttribute: [P, I, H],
 } satisfies Record<string, readonly string[]>;
 
 export type CudaFunction = keyof typeof signatures;

@@ -1,8 +1,7 @@
 // GatedMLP as one kernel: its products, activation and norm without tensors in between.
 import type { GatedMLPAttrs, GatedMLPInputs } from '../../kernel_names.js';
-import type { CudaBackend } from './backend.js';
 import { activateRows } from './gated_activation.js';
-import { cudaKernel, isGiven, optionalAddress } from './kernel.js';
+import { cudaKernel, isGiven, type KernelTensors, optionalAddress } from './kernel.js';
 import { checkLayout } from './layout.js';
 import { linear } from './linear.js';
 import { normRows } from './rms_norm.js';
@@ -32,7 +31,7 @@ export const gatedMLPKernel = cudaKernel('GatedMLP', (inputs, attrs, backend) =>
 });
 
 function mlpRows(
-  backend: CudaBackend,
+  backend: KernelTensors,
   inputs: GatedMLPInputs,
   attrs: GatedMLPAttrs,
   { x, residual, y, rows }: { x: number; residual: number; y: number; rows: number },

@@ -11,7 +11,7 @@ import { CudaDevice, type CudaOptions } from './cuda_device.js';
 import { BACKEND_NAME } from './kernel.js';
 import { cudaPacker } from './packing.js';
 import { registerAllKernels } from './register_all_kernels.js';
-import { Runtime } from './runtime.js';
+import { CudaRuntime } from './runtime.js';
 
 export type { CudaOptions } from './cuda_device.js';
 export { CudaError } from './device.js';
@@ -29,7 +29,7 @@ export function registerCudaBackend(options: CudaOptions = {}): boolean {
   registered = true;
   registerAllKernels();
   registerWeightPacker(BACKEND_NAME, cudaPacker);
-  const start = async () => new CudaBackend(new Runtime(await CudaDevice.open(options)));
+  const start = async () => new CudaBackend(new CudaRuntime(await CudaDevice.open(options)));
   return tf.registerBackend(BACKEND_NAME, start, 0);
 }
 

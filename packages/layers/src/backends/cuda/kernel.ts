@@ -1,30 +1,55 @@
-// How a kernel of this backend is written down and registered.
+// How a kernel of this backend is written down.
 import * as tf from '@tensorflow/tfjs-core';
 import type { KernelAttrs, KernelInputs, KernelName } from '../../kernel_names.js';
-import { asCuda, type CudaBackend } from './backend.js';
+import type { Runtime } from './runtime.js';
 
 export const BACKEND_NAME = 'cuda';
 
-/** A custom kernel of ours: tensors in, tensor infos out. */
+/** What a kernel asks of whoever holds its tensors: CudaBackend, or TensorFlow (../tensorflow/). */
+export interface KernelTensors {
+  readonly runtime: Runtime;
+  /** An output of uninitialised values, and its address. */
+  allocate(
+    shape: readonly number[],
+    dtype?: 'float32' | 'int32',
+  ): { info: tf.TensorInfo; address: number };
+  /** Where a float32 or int32 tensor stands on the GPU. */
+  address(tensor: tf.TensorInfo): number;
+  /** Whether a kernel may write into this tensor: nobody else holds its memory. */
+  isSoleOwner(tensor: tf.TensorInfo): boolean;
+  /** For an input that is handed out as an output too. */
+  incRef(dataId: tf.DataId): void;
+}
+
+/** A kernel: tensors in, tensor infos out, whoever holds them. */
+export interface CudaKernel {
+  readonly kernelName: KernelName;
+  run(
+    inputs: tf.NamedTensorInfoMap,
+    attrs: object | undefined,
+    tensors: KernelTensors,
+  ): tf.TensorInfo | tf.TensorInfo[];
+}
+
+/** A custom kernel of ours. */
 export function cudaKernel<K extends KernelName>(
   kernelName: K,
   run: (
     inputs: KernelInputs<K>,
     attrs: KernelAttrs<K>,
-    backend: CudaBackend,
+    tensors: KernelTensors,
   ) => tf.TensorInfo | tf.TensorInfo[],
-): tf.KernelConfig {
+): CudaKernel {
   return {
     kernelName,
-    backendName: BACKEND_NAME,
     // tfjs types what a kernel gets as maps of anything; Kernels says what they hold.
-    kernelFunc: ({ inputs, attrs, backend }) =>
-      run(inputs as KernelInputs<K>, attrs as KernelAttrs<K>, asCuda(backend)),
+    run: (inputs, attrs, tensors) =>
+      run(inputs as KernelInputs<K>, attrs as KernelAttrs<K>, tensors),
   };
 }
 
 /** The address of an input that need not be there; 0 where it is not, or only a placeholder. */
-export function optionalAddress(backend: CudaBackend, tensor: tf.TensorInfo | undefined): number {
+export function optionalAddress(backend: KernelTensors, tensor: tf.TensorInfo | undefined): number {
   return isGiven(tensor) ? backend.address(tensor) : 0;
 }
 
@@ -37,7 +62,7 @@ export function isGiven(tensor: tf.TensorInfo | undefined): tensor is tf.TensorI
  * else into a new tensor. Returns it as an output (counted), and its address.
  */
 export function stateOutput(
-  backend: CudaBackend,
+  backend: KernelTensors,
   state: tf.TensorInfo | undefined,
   shape: readonly number[],
 ): { info: tf.TensorInfo; address: number } {
@@ -49,7 +74,7 @@ export function stateOutput(
 }
 
 /** Whether a kernel may write into an input that its caller replaces by the output. */
-export function canOverwrite(backend: CudaBackend, tensor: tf.TensorInfo): boolean {
+export function canOverwrite(backend: KernelTensors, tensor: tf.TensorInfo): boolean {
   return backend.isSoleOwner(tensor) && tf.engine().state.gradientDepth === 0;
 }
 

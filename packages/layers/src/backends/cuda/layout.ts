@@ -31,7 +31,8 @@ export interface WeightLayout {
   bytes: number;
 }
 
-type WeightShape = Pick<PackedWeightAttrs, 'format' | 'layout' | 'groupSize'> & {
+/** What the layout follows from. */
+export type WeightShape = Pick<PackedWeightAttrs, 'format' | 'layout' | 'groupSize'> & {
   shape: readonly number[];
 };
 

@@ -1,9 +1,8 @@
 // Mamba2Mixer as one kernel: its parts on addresses, without tensors in between.
 import type { Mamba2MixerAttrs, Mamba2MixerInputs } from '../../kernel_names.js';
-import type { CudaBackend } from './backend.js';
 import { convolve } from './causal_conv1d.js';
 import { activateRows } from './gated_activation.js';
-import { cudaKernel, isGiven, optionalAddress, stateOutput } from './kernel.js';
+import { cudaKernel, isGiven, type KernelTensors, optionalAddress, stateOutput } from './kernel.js';
 import { checkLayout } from './layout.js';
 import { linear } from './linear.js';
 import { normRows } from './rms_norm.js';
@@ -57,7 +56,7 @@ export const mamba2MixerKernel = cudaKernel('Mamba2Mixer', (inputs, attrs, backe
 
 /** Long inputs go row by row and piece by piece, the states handed on, to the same bits. */
 function mixInPieces(
-  backend: CudaBackend,
+  backend: KernelTensors,
   inputs: Mamba2MixerInputs,
   attrs: Mamba2MixerAttrs,
   run: Run,
@@ -97,7 +96,7 @@ function mixInPieces(
 }
 
 function mix(
-  backend: CudaBackend,
+  backend: KernelTensors,
   inputs: Mamba2MixerInputs,
   attrs: Mamba2MixerAttrs,
   run: Run,
@@ -137,7 +136,7 @@ function mix(
 
 /** From in_proj's output to out_proj's input. */
 function scanProjected(
-  backend: CudaBackend,
+  backend: KernelTensors,
   inputs: Mamba2MixerInputs,
   attrs: Mamba2MixerAttrs,
   run: Run,

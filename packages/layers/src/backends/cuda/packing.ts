@@ -4,6 +4,7 @@ import { BackendError } from '../../errors.js';
 import type { PackedWeight, WeightFormat } from '../../weights/packed_weight.js';
 import type {
   QuantizedMatrix,
+  QuantizedRows,
   StoredDType,
   StoredMatrix,
   WeightPacker,
@@ -17,7 +18,9 @@ import {
   PACKED,
   PACKED_F16,
   type WeightLayout,
+  type WeightShape,
 } from './layout.js';
+import type { Runtime } from './runtime.js';
 import { withTemporaries } from './temporaries.js';
 
 /** Bytes of a matrix that are read at a time. */
@@ -46,8 +49,8 @@ async function pack(
   const group = isInt ? groupSize : 0;
   const [rows, columns] = matrix.shape;
   const rowBytes = columns * (matrix.dtype === 'F32' ? 4 : 2);
-  const empty = { format, layout: PACKED, shape: matrix.shape, groupSize: group };
-  return filled(empty, async ({ runtime }, address, layout) => {
+  const weight = { format, layout: PACKED, shape: matrix.shape, groupSize: group };
+  return filled(weight, async ({ runtime }, address) => {
     const piece = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
     for (let first = 0; first < rows; first += piece) {
       const count = Math.min(piece, rows - first);
@@ -55,24 +58,31 @@ async function pack(
       withTemporaries(runtime, (temporaries) => {
         const staged = temporaries.allocate(bytes.length);
         runtime.device.upload(staged, bytes);
-        runtime.launch(
-          isInt ? 'pack_int' : 'pack_float',
-          isInt
-            ? { grid: [count, Math.ceil(layout.groups / 128)], block: 128 }
-            : { grid: [count], block: 256 },
-          [
-            staged,
-            address + first * layout.pitch,
-            address + layout.paramsAt + first * layout.groups * 4,
-          ],
-          [
-            ...[columns, layout.pitch, storedIds[matrix.dtype], formatIds[format]],
-            ...[layout.group, layout.groups],
-          ],
-        );
+        packRows(runtime, staged, matrix.dtype, address, weight, first, count);
       });
     }
   });
+}
+
+/** Packs `count` stored rows at `from` as rows `first` and following of the weight at `to`. */
+export function packRows(
+  runtime: Runtime,
+  from: number,
+  dtype: StoredDType,
+  to: number,
+  weight: WeightShape,
+  first: number,
+  count: number,
+): void {
+  const { pitch, group, groups, paramsAt } = layoutOf(weight);
+  const [, columns = 0] = weight.shape;
+  const isInt = isIntFormat(weight.format);
+  runtime.launch(
+    isInt ? 'pack_int' : 'pack_float',
+    isInt ? { grid: [count, Math.ceil(groups / 128)], block: 128 } : { grid: [count], block: 256 },
+    [from, to + first * pitch, to + paramsAt + first * groups * 4],
+    [columns, pitch, storedIds[dtype], formatIds[weight.format], group, groups],
+  );
 }
 
 /** A file's codes are ours; its scales and offsets come together in words. */
@@ -88,18 +98,24 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
     const piece = Math.max(8, Math.floor(PIECE_BYTES / sizes.pitch / 8) * 8);
     for (let first = 0; first < rows; first += piece) {
       const count = Math.min(piece, rows - first);
-      const { codes, scales, offsets } = await matrix.readRows(first, count);
-      const words = new Uint8Array(count * sizes.groups * 4);
-      for (let i = 0; i < count * sizes.groups; i++) {
-        words[4 * i] = scales[2 * i] ?? 0;
-        words[4 * i + 1] = scales[2 * i + 1] ?? 0;
-        words[4 * i + 2] = offsets[2 * i] ?? 0;
-        words[4 * i + 3] = offsets[2 * i + 1] ?? 0;
-      }
-      runtime.device.upload(address + first * sizes.pitch, codes);
-      runtime.device.upload(address + sizes.paramsAt + first * sizes.groups * 4, words);
+      const part = await matrix.readRows(first, count);
+      runtime.device.upload(address + first * sizes.pitch, part.codes);
+      const params = address + sizes.paramsAt + first * sizes.groups * 4;
+      runtime.device.upload(params, parameterWords(part));
     }
   });
+}
+
+/** A word a group: its scale and its offset. */
+export function parameterWords({ scales, offsets }: QuantizedRows): Uint8Array {
+  const words = new Uint8Array(2 * scales.length);
+  for (let i = 0; i < scales.length; i += 2) {
+    words[2 * i] = scales[i] ?? 0;
+    words[2 * i + 1] = scales[i + 1] ?? 0;
+    words[2 * i + 2] = offsets[i] ?? 0;
+    words[2 * i + 3] = offsets[i + 1] ?? 0;
+  }
+  return words;
 }
 
 /** A weight whose memory `fill` writes; nothing is left behind if that fails. */
@@ -131,7 +147,6 @@ function unpack(backend: CudaBackend, weight: PackedWeight): Float32Array {
   const [tensor] = weight.tensors;
   if (!tensor) throw new BackendError('a packed weight has no tensor');
   const { runtime } = backend;
-  const sizes = layoutOf({ format, layout, shape, groupSize });
   const from = backend.address(tensor);
   const values = new Float32Array(rows * columns);
   const piece = Math.min(rows, Math.max(1, Math.floor(PIECE_BYTES / 4 / columns)));
@@ -139,15 +154,7 @@ function unpack(backend: CudaBackend, weight: PackedWeight): Float32Array {
     const staged = temporaries.allocate(piece * columns * 4);
     for (let first = 0; first < rows; first += piece) {
       const count = Math.min(piece, rows - first);
-      runtime.launch(
-        'unpack_rows',
-        { grid: [count], block: 256 },
-        [from, from + sizes.paramsAt, 0, staged],
-        [
-          ...[sizes.pitch, rows, columns, columns, formatIds[format], sizes.group, sizes.groups],
-          ...[layout === PACKED_F16 ? 1 : 0, first, formatIds.f32],
-        ],
-      );
+      unpackRows(runtime, from, { format, layout, shape, groupSize }, staged, first, count);
       const part = values.subarray(first * columns, (first + count) * columns);
       runtime.device.download(
         new Uint8Array(part.buffer, part.byteOffset, part.byteLength),
@@ -156,4 +163,26 @@ function unpack(backend: CudaBackend, weight: PackedWeight): Float32Array {
     }
   });
   return values;
+}
+
+/** Writes rows `first` and following of the weight at `from`, as f32, to `to`. */
+export function unpackRows(
+  runtime: Runtime,
+  from: number,
+  weight: WeightShape,
+  to: number,
+  first: number,
+  count: number,
+): void {
+  const { pitch, group, groups, paramsAt } = layoutOf(weight);
+  const [rows = 0, columns = 0] = weight.shape;
+  runtime.launch(
+    'unpack_rows',
+    { grid: [count], block: 256 },
+    [from, from + paramsAt, 0, to],
+    [
+      ...[pitch, rows, columns, columns, formatIds[weight.format], group, groups],
+      ...[weight.layout === PACKED_F16 ? 1 : 0, first, formatIds.f32],
+    ],
+  );
 }

@@ -1,18 +1,19 @@
 // Registers this backend's kernels over those of tfjs's CPU backend, which run through the host.
 import * as tf from '@tensorflow/tfjs-core';
+import { asCuda } from './backend.js';
 import { causalConv1dKernel } from './causal_conv1d.js';
 import { crossEntropyGradKernel, crossEntropyKernel } from './cross_entropy.js';
 import { embeddingLookupKernel } from './embedding_lookup.js';
 import { gatedActivationKernel } from './gated_activation.js';
 import { gatedMLPKernel } from './gated_mlp.js';
-import { BACKEND_NAME } from './kernel.js';
+import { BACKEND_NAME, type CudaKernel } from './kernel.js';
 import { mamba2MixerKernel } from './mamba2_mixer.js';
 import { packedMatMulKernel } from './packed_matmul.js';
 import { gatedRmsNormKernel, rmsNormKernel } from './rms_norm.js';
 import { slidingWindowAttentionKernel } from './sliding_window_attention.js';
 import { ssdScanKernel } from './ssd_scan.js';
 
-const kernels: tf.KernelConfig[] = [
+export const kernels: readonly CudaKernel[] = [
   causalConv1dKernel,
   crossEntropyGradKernel,
   crossEntropyKernel,
@@ -32,13 +33,17 @@ const bookkeeping = new Set(['Identity', 'Reshape', 'ExpandDims', 'Cast', 'Strin
 const said = new Set<string>();
 
 export function registerAllKernels(): void {
-  const own = new Set(kernels.map(({ kernelName }) => kernelName));
+  const own = new Set<string>(kernels.map(({ kernelName }) => kernelName));
   for (const config of tf.getKernelsForBackend('cpu')) {
     // Custom kernels that the CPU backend got composed are composed here too, when first asked for.
     if (own.has(config.kernelName)) continue;
     tf.registerKernel({ ...config, backendName: BACKEND_NAME, kernelFunc: throughHost(config) });
   }
-  for (const kernel of kernels) tf.registerKernel(kernel);
+  for (const { kernelName, run } of kernels) {
+    const kernelFunc: tf.KernelFunc = ({ inputs, attrs, backend }) =>
+      run(inputs, attrs, asCuda(backend));
+    tf.registerKernel({ kernelName, backendName: BACKEND_NAME, kernelFunc });
+  }
 }
 
 /** A CPU kernel, said once by name in tfjs's debug mode. */

@@ -2,14 +2,28 @@
 import type { Device, Launch } from './device.js';
 import { MemoryPool } from './memory_pool.js';
 
-export class Runtime {
+/** What kernels need below their tensors; the memory is the backend's own, or TensorFlow's. */
+export interface Runtime {
+  readonly device: Device;
+  /** Blocks of device memory for as long as a kernel needs them. */
+  readonly pool: { allocate(bytes: number): number; release(address: number): void };
+  /** Runs a kernel: pointers, integers and floats as its argument struct lists them. */
+  launch(
+    kernel: string,
+    launch: Launch,
+    pointers: readonly number[],
+    integers: readonly number[],
+    floats?: readonly number[],
+  ): void;
+}
+
+export class CudaRuntime implements Runtime {
   readonly pool: MemoryPool;
 
   constructor(readonly device: Device) {
     this.pool = new MemoryPool(device);
   }
 
-  /** Runs a kernel: pointers, integers and floats as its argument struct lists them. */
   launch(
     kernel: string,
     launch: Launch,

@@ -1,7 +1,6 @@
 // SlidingWindowAttention: attends to the ring and the call's own keys, then writes these to the ring.
 import type * as tf from '@tensorflow/tfjs-core';
-import type { CudaBackend } from './backend.js';
-import { canOverwrite, cudaKernel, isGiven } from './kernel.js';
+import { canOverwrite, cudaKernel, isGiven, type KernelTensors } from './kernel.js';
 import { type Runtime, UNLIMITED } from './runtime.js';
 import { withTemporaries } from './temporaries.js';
 
@@ -128,12 +127,12 @@ export const slidingWindowAttentionKernel = cudaKernel(
   },
 );
 
-function counted(backend: CudaBackend, { dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo {
+function counted(backend: KernelTensors, { dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo {
   backend.incRef(dataId);
   return { dataId, shape, dtype };
 }
 
-function copied(backend: CudaBackend, tensor: tf.TensorInfo): tf.TensorInfo {
+function copied(backend: KernelTensors, tensor: tf.TensorInfo): tf.TensorInfo {
   const from = backend.address(tensor);
   const { info, address } = backend.allocate(tensor.shape);
   const bytes = tensor.shape.reduce((a, b) => a * b, 4);

@@ -33,7 +33,7 @@ async function run(folders: string[], options: Options): Promise<void> {
         : { values: tolerance, gradients: tolerance, ops: tolerance, sampling: tolerance },
     relative,
   };
-  const print = json ? printJson : linePrinter(relative);
+  const print = json ? printJson : linePrinter();
   let count = 0;
   let failures = 0;
   for (const folder of folders) {
@@ -57,13 +57,13 @@ function printJson(check: Check): void {
   console.log(JSON.stringify({ ...check, error, passed: passed(check) }));
 }
 
-/** Prints a heading where the folder changes, then a line a check. */
-function linePrinter(relative: boolean): (check: Check) => void {
+/** Prints a heading where the folder changes, then a line a check. Errors are absolute unless said. */
+function linePrinter(): (check: Check) => void {
   let source = '';
   return (check) => {
     if (check.source !== source) {
       source = check.source;
-      console.log(`\n${source}${relative ? '  (relative errors)' : ''}`);
+      console.log(`\n${source}`);
     }
     const mark = passed(check) ? 'ok  ' : 'FAIL';
     const error = Number.isInteger(check.error)
@@ -71,7 +71,8 @@ function linePrinter(relative: boolean): (check: Check) => void {
       : check.error.toExponential(1);
     const limit = check.tolerance === 0 ? '0' : check.tolerance.toExponential(0);
     const figures = `${error.padStart(8)} <= ${limit.padEnd(6)}`;
-    console.log(`  ${mark}  ${check.name.padEnd(48)}${figures}  ${check.detail}`);
+    const of = check.relative ? 'relative, ' : '';
+    console.log(`  ${mark}  ${check.name.padEnd(48)}${figures}  ${of}${check.detail}`);
   };
 }
 

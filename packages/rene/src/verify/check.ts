@@ -10,6 +10,8 @@ export interface Check {
   /** The largest error: absolute, or relative to the largest reference value. NaN counts as Infinity. */
   readonly error: number;
   readonly tolerance: number;
+  /** Whether the error is relative. */
+  readonly relative: boolean;
   /** Where the largest error is, or what went wrong. */
   readonly detail: string;
 }
@@ -41,6 +43,15 @@ export interface VerifyOptions {
   tolerances: Tolerances;
   /** Divide each error by the largest value of its reference tensor. */
   relative: boolean;
+}
+
+/** What holds where products round both factors to 16 bits, relative to the largest value. */
+const ROUNDED_TOLERANCE = 1e-2;
+
+/** The options for a model's values on a backend whose products round activations. */
+export function forRoundedProducts({ tolerances }: VerifyOptions): VerifyOptions {
+  const values = Math.max(tolerances.values, ROUNDED_TOLERANCE);
+  return { relative: true, tolerances: { ...tolerances, values } };
 }
 
 /** Collects the errors of tensors that make one line, and remembers the worst. */
@@ -82,6 +93,7 @@ export class WorstError {
       name,
       error: nothing ? Number.POSITIVE_INFINITY : this.error,
       tolerance,
+      relative: this.relative,
       detail: nothing ? 'nothing to compare' : `${this.where} (of ${this.compared})`,
     };
   }
@@ -109,6 +121,7 @@ export function checkIds(
     name,
     error: pairs.length === 0 ? Number.POSITIVE_INFINITY : wrong.length,
     tolerance: 0,
+    relative: false,
     detail: first
       ? `${first.where}: position ${at}, expected ${first.expected[at]}, found ${first.actual[at]}`
       : `${pairs.length} sequences`,

@@ -1,12 +1,18 @@
 // Checks a model folder: every hidden state, the logits, the recurrent states, decoding, greedy ids
 // and gradients against what the original computed in float64.
-import { AttentionState, Mamba2State } from '@rene-js/layers';
+import { AttentionState, Mamba2State, weightPacker } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { fileExists } from '../checkpoint/node_files.js';
 import { nextTokenLoss } from '../loss.js';
 import { type ModelOptions, ReneLMHeadModel } from '../model.js';
 import type { RecurrentState } from '../state.js';
-import { type Check, checkIds, type VerifyOptions, WorstError } from './check.js';
+import {
+  type Check,
+  checkIds,
+  forRoundedProducts,
+  type VerifyOptions,
+  WorstError,
+} from './check.js';
 import { ReferenceFile, tidily } from './reference_file.js';
 import { verifyGenerate } from './verify_generate.js';
 
@@ -18,10 +24,11 @@ export async function* verifyModel(
 ): AsyncGenerator<Check> {
   const model = await ReneLMHeadModel.fromPretrained(folder, modelOptions);
   try {
+    const valueOptions = roundsProducts(model) ? forRoundedProducts(options) : options;
     const golden = await ReferenceFile.open(`${folder}/golden.safetensors`);
     try {
-      yield* await tidily(() => checkForward(folder, model, golden, options));
-      yield* await tidily(() => checkDecode(folder, model, golden, options));
+      yield* await tidily(() => checkForward(folder, model, golden, valueOptions));
+      yield* await tidily(() => checkDecode(folder, model, golden, valueOptions));
     } finally {
       await golden.close();
     }
@@ -32,6 +39,12 @@ export async function* verifyModel(
   if (await fileExists(`${folder}/grads.safetensors`)) {
     yield await checkGradients(folder, options, modelOptions);
   }
+}
+
+/** Whether this backend multiplies by the model's matrices with activations of 16 bits. */
+function roundsProducts({ parameters }: ReneLMHeadModel): boolean {
+  const rounded = weightPacker().roundedProducts ?? [];
+  return [...parameters.values()].some((p) => 'format' in p && rounded.includes(p.format));
 }
 
 async function checkForward(

@@ -1,10 +1,11 @@
 // Depthwise causal convolution of many tokens, and the window that the next tokens need.
-// (A decoded token's convolution is part of the projection before it: packed_matmul.cu.)
+// (In a compiled step of few rows it is part of the projection before it: packed_matvec.cu.)
 #include "device.h"
 
 struct ConvArgs {
   const float *x, *weight, *bias, *before;
-  float *y;
+  /** Where the window goes of a call that one run covers; null for none. May be `before`. */
+  float *y, *after;
   int x_stride, y_stride, length, channels, width, activation;
 };
 
@@ -17,6 +18,16 @@ static __device__ __forceinline__ float history(const float *before, const float
                                                 int width) {
   if (i >= width) return x[(b * length + i - width) * x_stride + c];
   return before == nullptr ? 0.0f : before[(b * width + i) * channels + c];
+}
+
+/** The last `width` inputs of a channel. In this order none is overwritten before it was read. */
+static __device__ __forceinline__ void move_window(float *after, const float *before,
+                                                   const float *x, int x_stride, int c, size_t b,
+                                                   int length, int channels, int width) {
+  for (int w = 0; w < width; w++) {
+    after[(b * width + w) * channels + c] =
+        history(before, x, x_stride, length + w, c, b, length, channels, width);
+  }
 }
 
 /** Grid (channels / threads, length / CONV_RUN, batch). */
@@ -35,6 +46,8 @@ KERNEL(causal_conv1d, ConvArgs, 128) {
     }
     a.y[(b * a.length + t) * a.y_stride + c] = activate(sum, a.activation);
   }
+  if (a.after == nullptr) return;
+  move_window(a.after, a.before, a.x, a.x_stride, c, b, a.length, a.channels, a.width);
 }
 
 struct WindowArgs {
@@ -43,14 +56,9 @@ struct WindowArgs {
   int x_stride, length, channels, width;
 };
 
-/** The last `width` inputs. Grid (channels / threads, batch). `after` may be `before`. */
+/** The window after many runs. Grid (channels / threads, batch). `after` may be `before`. */
 KERNEL(conv_window, WindowArgs, 128) {
   int c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= a.channels) return;
-  size_t b = blockIdx.y;
-  // In this order no input is overwritten before it was read.
-  for (int w = 0; w < a.width; w++) {
-    a.after[(b * a.width + w) * a.channels + c] =
-        history(a.before, a.x, a.x_stride, a.length + w, c, b, a.length, a.channels, a.width);
-  }
+  move_window(a.after, a.before, a.x, a.x_stride, c, blockIdx.y, a.length, a.channels, a.width);
 }

@@ -28,13 +28,14 @@ const RUN = 8;
 export function convolve(runtime: Runtime, call: ConvCall): void {
   const { length, channels, width, xStride } = call;
   const across = Math.ceil(channels / 128);
+  const oneRun = length <= RUN;
   runtime.launch(
     'causal_conv1d',
     { grid: [across, Math.ceil(length / RUN), call.batch], block: 128 },
-    [call.x, call.weight, call.bias, call.before, call.y],
+    [call.x, call.weight, call.bias, call.before, call.y, oneRun ? call.after : 0],
     [xStride, call.yStride, length, channels, width, activationIds[call.activation]],
   );
-  if (call.after === 0) return;
+  if (call.after === 0 || oneRun) return;
   runtime.launch(
     'conv_window',
     { grid: [across, call.batch], block: 128 },

@@ -2,13 +2,40 @@
 //
 // A kernel has one argument, a struct of pointers, then 32-bit integers, then floats, in the order in
 // which launch() of runtime.ts lists them.
+//
+// Where launches may overlap (programmatic dependent launch), a kernel can start before the one
+// ahead of it has ended: KERNEL waits for that first, EAGER_KERNEL where its body says.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 #ifdef __CUDACC__
-#define KERNEL(name, Args, threads) \
+#define EAGER_KERNEL(name, Args, threads) \
   extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Args a)
+#define KERNEL(name, Args, threads)                             \
+  static __device__ __forceinline__ void name##_body(const Args &a); \
+  EAGER_KERNEL(name, Args, threads) {                           \
+    wait_for_earlier();                                         \
+    name##_body(a);                                             \
+  }                                                             \
+  static __device__ __forceinline__ void name##_body(const Args &a)
+
+/** Until all that was launched before is done and seen. Nothing where launches do not overlap. */
+static __device__ __forceinline__ void wait_for_earlier() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+/** From here on the next kernel's blocks may start, and wait. */
+static __device__ __forceinline__ void let_next_start() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+/** Asks for the 128 bytes around an address to be brought into the L2 cache. */
+static __device__ __forceinline__ void prefetch(const void *global) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
+}
 /** The dynamic shared memory of the block, its size given at the launch. */
 extern __shared__ float4 dynamic_shared[];
 #define SHARED_MEMORY(T, name) T *name = reinterpret_cast<T *>(dynamic_shared)
@@ -97,6 +124,17 @@ static __device__ __forceinline__ float warp_sum(float v) {
 }
 static __device__ __forceinline__ float warp_max(float v) {
   for (int lane = 16; lane > 0; lane >>= 1) v = fmaxf(v, __shfl_xor_sync(ALL_LANES, v, lane));
+  return v;
+}
+
+/** The sum over this lane and those below it. */
+template <typename T>
+static __device__ __forceinline__ T warp_running_sum(T v) {
+  int lane = threadIdx.x & 31;
+  for (int by = 1; by < 32; by <<= 1) {
+    T below = __shfl_up_sync(ALL_LANES, v, by);
+    if (lane >= by) v += below;
+  }
   return v;
 }
 

@@ -3,24 +3,46 @@ import type { GatedMLPAttrs, GatedMLPInputs } from '../../kernel_names.js';
 import { activateRows } from './gated_activation.js';
 import { cudaKernel, isGiven, type KernelTensors, optionalAddress } from './kernel.js';
 import { checkLayout } from './layout.js';
-import { linear } from './linear.js';
-import { normRows } from './rms_norm.js';
+import { linear, type NormBefore } from './linear.js';
+import type { Runtime } from './runtime.js';
 import { withTemporaries } from './temporaries.js';
 
 /** Rows whose hidden layer is in memory at a time. */
 const PIECE = 32768;
 
+/** An MLP's weights as addresses, 0 for what it has not, and its sizes. */
+export interface MLPAddresses {
+  attrs: GatedMLPAttrs;
+  inProj: number;
+  inProjBias: number;
+  gateProj: number;
+  gateProjBias: number;
+  normWeight: number;
+  outProj: number;
+  outProjBias: number;
+}
+
+/** Addresses of some rows. */
+export interface MLPRun {
+  x: number;
+  /** The norm before the projections, where it is not done yet. */
+  norm?: NormBefore;
+  residual: number;
+  y: number;
+  rows: number;
+}
+
 export const gatedMLPKernel = cudaKernel('GatedMLP', (inputs, attrs, backend) => {
   const { x, residual } = inputs;
-  checkLayout('GatedMLP', attrs.inProj);
   const [, dModel = 0] = attrs.inProj.shape;
   const [outFeatures = 0] = attrs.outProj.shape;
   const rows = x.size / dModel;
+  const weights = mlpAddresses(backend, inputs, attrs);
   const y = backend.allocate([...x.shape.slice(0, -1), outFeatures]);
   const from = backend.address(x);
   const added = optionalAddress(backend, residual);
   for (let first = 0; first < rows; first += PIECE) {
-    mlpRows(backend, inputs, attrs, {
+    mlpRows(backend.runtime, weights, {
       x: from + first * dModel * 4,
       residual: added === 0 ? 0 : added + first * outFeatures * 4,
       y: y.address + first * outFeatures * 4,
@@ -30,38 +52,52 @@ export const gatedMLPKernel = cudaKernel('GatedMLP', (inputs, attrs, backend) =>
   return y.info;
 });
 
-function mlpRows(
+export function mlpAddresses(
   backend: KernelTensors,
-  inputs: GatedMLPInputs,
+  inputs: Omit<GatedMLPInputs, 'x'>,
   attrs: GatedMLPAttrs,
-  { x, residual, y, rows }: { x: number; residual: number; y: number; rows: number },
-): void {
-  const { runtime } = backend;
+): MLPAddresses {
+  checkLayout('GatedMLP', attrs.inProj);
+  checkLayout('GatedMLP', attrs.outProj);
+  if (attrs.gateProj) checkLayout('GatedMLP', attrs.gateProj);
+  const { gateProj } = inputs;
+  return {
+    attrs,
+    inProj: backend.address(inputs.inProj),
+    inProjBias: optionalAddress(backend, inputs.inProjBias),
+    gateProj: attrs.gateProj && isGiven(gateProj) ? backend.address(gateProj) : 0,
+    gateProjBias: optionalAddress(backend, inputs.gateProjBias),
+    normWeight: optionalAddress(backend, inputs.normWeight),
+    outProj: backend.address(inputs.outProj),
+    outProjBias: optionalAddress(backend, inputs.outProjBias),
+  };
+}
+
+/** The MLP on addresses. Few rows are two kernels, or four where it is gated. */
+export function mlpRows(runtime: Runtime, weights: MLPAddresses, run: MLPRun): void {
+  const { attrs } = weights;
+  const { x, norm, rows } = run;
   const [hidden = 0, dModel = 0] = attrs.inProj.shape;
   const [outFeatures = 0] = attrs.outProj.shape;
-  const isGated = attrs.gateProj !== undefined && isGiven(inputs.gateProj);
+  const isGated = weights.gateProj !== 0;
   withTemporaries(runtime, (temporaries) => {
     const h = temporaries.allocate(rows * hidden * 4);
     linear(runtime, {
-      x,
-      xStride: dModel,
-      rows,
-      weight: backend.address(inputs.inProj),
+      ...{ x, xStride: dModel, rows, norm },
+      weight: weights.inProj,
       attrs: attrs.inProj,
-      bias: optionalAddress(backend, inputs.inProjBias),
+      bias: weights.inProjBias,
       activation: isGated ? 'linear' : attrs.activation,
       y: h,
       yStride: hidden,
     });
-    if (attrs.gateProj && inputs.gateProj && isGated) {
+    if (attrs.gateProj && isGated) {
       const gate = temporaries.allocate(rows * hidden * 4);
       linear(runtime, {
-        x,
-        xStride: dModel,
-        rows,
-        weight: backend.address(inputs.gateProj),
+        ...{ x, xStride: dModel, rows, norm },
+        weight: weights.gateProj,
         attrs: attrs.gateProj,
-        bias: optionalAddress(backend, inputs.gateProjBias),
+        bias: weights.gateProjBias,
         y: gate,
         yStride: hidden,
       });
@@ -77,30 +113,20 @@ function mlpRows(
         activation: attrs.activation,
       });
     }
-    const normWeight = optionalAddress(backend, inputs.normWeight);
-    if (normWeight !== 0) {
-      normRows(runtime, {
-        x: h,
-        xStride: hidden,
-        weight: normWeight,
-        y: h,
-        yStride: hidden,
-        rows,
-        columns: hidden,
-        groupSize: hidden,
-        eps: attrs.eps,
-      });
-    }
+    const { normWeight } = weights;
     linear(runtime, {
       x: h,
       xStride: hidden,
       rows,
-      weight: backend.address(inputs.outProj),
+      weight: weights.outProj,
       attrs: attrs.outProj,
-      bias: optionalAddress(backend, inputs.outProjBias),
-      residual,
-      y,
+      bias: weights.outProjBias,
+      residual: run.residual,
+      y: run.y,
       yStride: outFeatures,
+      ...(normWeight !== 0 && {
+        norm: { weight: normWeight, groupSize: hidden, eps: attrs.eps },
+      }),
     });
   });
 }

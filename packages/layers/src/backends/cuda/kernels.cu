@@ -7,5 +7,6 @@
 #include "packed_matmul.cu"
 #include "packed_matvec.cu"
 #include "rms_norm.cu"
+#include "sampling.cu"
 #include "sliding_window_attention.cu"
 #include "ssd_scan.cu"

@@ -2,6 +2,7 @@
 import type { Activation } from '../../kernel_names.js';
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
 import { formatIds, isIntFormat, layoutOf, PACKED_F16 } from './layout.js';
+import { normRows } from './rms_norm.js';
 import type { Runtime } from './runtime.js';
 import { withTemporaries } from './temporaries.js';
 
@@ -19,6 +20,35 @@ export interface LinearCall {
   bias?: number;
   residual?: number;
   activation?: Activation;
+  /** What x goes through first. */
+  norm?: NormBefore | undefined;
+  /** Only where fitsVector(call). */
+  conv?: ConvAfter | undefined;
+}
+
+/** x is normed by groups, x times silu(z) or x alone; or, without a weight, gated only. */
+export interface NormBefore {
+  /** Address; 0 for none. */
+  weight: number;
+  groupSize: number;
+  eps: number;
+  /** Address and numbers from one row to the next; absent or 0 for no gate. */
+  z?: number;
+  zStride?: number;
+  normBeforeGate?: boolean;
+}
+
+/** One token's causal convolution and SiLU of some features of the product. */
+export interface ConvAfter {
+  first: number;
+  channels: number;
+  width: number;
+  /** Addresses; bias 0 for none. */
+  weight: number;
+  bias: number;
+  /** Addresses; 0 for zeros, and where it is not wanted. They may be the same. */
+  before: number;
+  after: number;
 }
 
 export const activationIds: Record<Activation, number> = { linear: 0, silu: 1, gelu: 2 };
@@ -36,18 +66,29 @@ const MMA_PITCH_BYTES = 80;
 const MMA_STAGES = 4;
 
 export function linear(runtime: Runtime, call: LinearCall): void {
-  const { format, shape } = call.attrs;
-  const [, columns = 0] = shape;
-  if (call.rows <= FEW_ROWS && (format !== 'f32' || columns % 4 === 0))
-    vectorProduct(runtime, call);
-  else if (format === 'f32') exactProduct(runtime, call);
+  if (fitsVector(call)) vectorProduct(runtime, call);
+  else if (call.attrs.format === 'f32') exactProduct(runtime, call);
   else tensorCoreProduct(runtime, call);
 }
 
+/** Whether a product is bound by reading its weight: one kernel then, norm and convolution included. */
+export function fitsVector({ rows, attrs }: Pick<LinearCall, 'rows' | 'attrs'>): boolean {
+  const [, columns = 0] = attrs.shape;
+  return rows <= FEW_ROWS && (attrs.format !== 'f32' || columns % 4 === 0);
+}
+
+/** As packed_matvec.cu numbers them. */
+function prologueOf(norm: NormBefore | undefined): number {
+  if (!norm) return 0;
+  if (!norm.z) return 1;
+  return norm.normBeforeGate && norm.weight ? 3 : 2;
+}
+
 function vectorProduct(runtime: Runtime, call: LinearCall): void {
-  const { format, shape, layout } = call.attrs;
+  const { attrs, norm, conv } = call;
+  const { format, shape, layout } = attrs;
   const [features = 0, columns = 0] = shape;
-  const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
+  const { pitch, group, groups, paramsAt } = layoutOf(attrs);
   const chunk = chunkColumns[format];
   const padded = Math.ceil(columns / chunk) * chunk;
   const rowBytes = (padded + (chunk > 4 ? (4 * padded) / chunk : 0)) * 4;
@@ -63,14 +104,16 @@ function vectorProduct(runtime: Runtime, call: LinearCall): void {
     { grid, block: WARPS * 32, sharedBytes: together * rowBytes },
     [
       ...[call.x, call.weight, params, call.bias ?? 0, call.residual ?? 0, call.y],
-      ...[0, 0, 0, 0, 0, 0],
+      ...[norm?.weight ?? 0, norm?.z ?? 0],
+      ...[conv?.weight ?? 0, conv?.bias ?? 0, conv?.before ?? 0, conv?.after ?? 0],
     ],
     [
       ...[call.rows, features, columns, pitch, group, groups, layout === PACKED_F16 ? 1 : 0],
       ...[call.xStride, call.yStride, activationIds[call.activation ?? 'linear'], slices],
-      ...[0, columns, 0, 0, 0, 0],
+      ...[prologueOf(norm), norm?.groupSize ?? columns, norm?.zStride ?? 0],
+      ...[conv?.first ?? 0, conv?.channels ?? 0, conv?.width ?? 0],
     ],
-    [0],
+    [norm?.eps ?? 0],
   );
 }
 
@@ -83,18 +126,40 @@ function slicesOf(runtime: Runtime, warps: number, steps: number): number {
 }
 
 function exactProduct(runtime: Runtime, call: LinearCall): void {
+  const { norm } = call;
   const [features = 0, columns = 0] = call.attrs.shape;
   const row = layoutOf(call.attrs).pitch / 4;
   const grid = [Math.ceil(features / 64), Math.ceil(call.rows / 64)] as const;
-  runtime.launch(
-    'matmul_f32',
-    { grid, block: 256 },
-    [call.x, call.weight, call.y, call.bias ?? 0, call.residual ?? 0],
-    [
-      ...[0, call.xStride, 1, 0, row, 1, 0, call.yStride],
-      ...[call.rows, features, columns, activationIds[call.activation ?? 'linear']],
-    ],
-  );
+  withTemporaries(runtime, (temporaries) => {
+    let { x, xStride } = call;
+    if (norm) {
+      x = temporaries.allocate(call.rows * columns * 4);
+      xStride = columns;
+      normInput(runtime, call, norm, x, columns, 'f32');
+    }
+    runtime.launch(
+      'matmul_f32',
+      { grid, block: 256 },
+      [x, call.weight, call.y, call.bias ?? 0, call.residual ?? 0],
+      [
+        ...[0, xStride, 1, 0, row, 1, 0, call.yStride],
+        ...[call.rows, features, columns, activationIds[call.activation ?? 'linear']],
+      ],
+    );
+  });
+}
+
+function normInput(
+  runtime: Runtime,
+  call: LinearCall,
+  norm: NormBefore,
+  y: number,
+  yStride: number,
+  format: 'f32' | 'bf16' | 'f16',
+): void {
+  const { x, xStride, rows } = call;
+  const [, columns = 0] = call.attrs.shape;
+  normRows(runtime, { ...norm, x, xStride, y, yStride, rows, columns, format });
 }
 
 function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
@@ -110,12 +175,22 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
   withTemporaries(runtime, (temporaries) => {
     const allocate = (bytes: number) => temporaries.allocate(bytes);
     const x = allocate(rows * depth * 2);
-    runtime.launch(
-      'narrow_rows',
-      { grid: [rows], block: 256 },
-      [call.x, x],
-      [call.xStride, columns, depth, isF16 ? 1 : 0],
-    );
+    if (call.norm && columns === depth) {
+      normInput(runtime, call, call.norm, x, depth, isF16 ? 'f16' : 'bf16');
+    } else {
+      let { x: from, xStride } = call;
+      if (call.norm) {
+        from = allocate(rows * columns * 4);
+        xStride = columns;
+        normInput(runtime, call, call.norm, from, columns, 'f32');
+      }
+      runtime.launch(
+        'narrow_rows',
+        { grid: [rows], block: 256 },
+        [from, x],
+        [xStride, columns, depth, isF16 ? 1 : 0],
+      );
+    }
     let { weight } = call;
     const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
     let weightPitch = pitch / 2;

@@ -4,17 +4,38 @@ import { convolve } from './causal_conv1d.js';
 import { activateRows } from './gated_activation.js';
 import { cudaKernel, isGiven, type KernelTensors, optionalAddress, stateOutput } from './kernel.js';
 import { checkLayout } from './layout.js';
-import { linear } from './linear.js';
+import { fitsVector, linear, type NormBefore } from './linear.js';
 import { normRows } from './rms_norm.js';
+import type { Runtime } from './runtime.js';
 import { scan } from './ssd_scan.js';
 import { type Temporaries, withTemporaries } from './temporaries.js';
 
 /** Tokens, over all rows, whose projections are in memory at a time. */
 const PIECE = 32768;
 
+/** A mixer's weights as addresses, 0 for what it has not, and its sizes. */
+export interface Mamba2Addresses {
+  attrs: Mamba2MixerAttrs;
+  inProj: number;
+  inProjBias: number;
+  convWeight: number;
+  convBias: number;
+  /** Width of the convolution. */
+  width: number;
+  dtBias: number;
+  A: number;
+  D: number;
+  dPerChannel: boolean;
+  normWeight: number;
+  outProj: number;
+  outProjBias: number;
+}
+
 /** Addresses of a run of tokens; states 0 where there is none before or none is wanted after. */
-interface Run {
+export interface Mamba2Run {
   x: number;
+  /** The norm before in_proj, where it is not done yet. */
+  norm?: NormBefore;
   residual: number;
   y: number;
   batch: number;
@@ -27,11 +48,11 @@ interface Run {
 
 export const mamba2MixerKernel = cudaKernel('Mamba2Mixer', (inputs, attrs, backend) => {
   const { x, residual, convState, ssmState } = inputs;
-  checkLayout('Mamba2Mixer', attrs.inProj);
   const [batch = 0, length = 0] = x.shape;
   const [dModel = 0] = attrs.outProj.shape;
+  const weights = mamba2Addresses(backend, inputs, attrs);
   const y = backend.allocate([batch, length, dModel]);
-  const run: Run = {
+  const run: Mamba2Run = {
     x: backend.address(x),
     residual: optionalAddress(backend, residual),
     y: y.address,
@@ -43,34 +64,54 @@ export const mamba2MixerKernel = cudaKernel('Mamba2Mixer', (inputs, attrs, backe
     ssmAfter: 0,
   };
   if (!isGiven(convState) || !isGiven(ssmState)) {
-    mixInPieces(backend, inputs, attrs, run);
+    mixInPieces(backend.runtime, weights, run);
     return [y.info];
   }
   const newConv = stateOutput(backend, convState, convState.shape);
   const newSsm = stateOutput(backend, ssmState, ssmState.shape);
   run.convAfter = newConv.address;
   run.ssmAfter = newSsm.address;
-  mixInPieces(backend, inputs, attrs, run);
+  mixInPieces(backend.runtime, weights, run);
   return [y.info, newConv.info, newSsm.info];
 });
 
-/** Long inputs go row by row and piece by piece, the states handed on, to the same bits. */
-function mixInPieces(
+export function mamba2Addresses(
   backend: KernelTensors,
-  inputs: Mamba2MixerInputs,
+  inputs: Omit<Mamba2MixerInputs, 'x'>,
   attrs: Mamba2MixerAttrs,
-  run: Run,
-): void {
+): Mamba2Addresses {
+  checkLayout('Mamba2Mixer', attrs.inProj);
+  checkLayout('Mamba2Mixer', attrs.outProj);
+  return {
+    attrs,
+    inProj: backend.address(inputs.inProj),
+    inProjBias: optionalAddress(backend, inputs.inProjBias),
+    convWeight: backend.address(inputs.convWeight),
+    convBias: optionalAddress(backend, inputs.convBias),
+    width: inputs.convWeight.shape[1] ?? 0,
+    dtBias: backend.address(inputs.dtBias),
+    A: backend.address(inputs.A),
+    D: backend.address(inputs.D),
+    dPerChannel: inputs.D.rank === 2,
+    normWeight: optionalAddress(backend, inputs.normWeight),
+    outProj: backend.address(inputs.outProj),
+    outProjBias: optionalAddress(backend, inputs.outProjBias),
+  };
+}
+
+/** Long inputs go row by row and piece by piece, the states handed on, to the same bits. */
+function mixInPieces(runtime: Runtime, weights: Mamba2Addresses, run: Mamba2Run): void {
   const { batch, length } = run;
   if (batch * length <= PIECE) {
-    mix(backend, inputs, attrs, run);
+    mixTokens(runtime, weights, run);
     return;
   }
-  const [, dModel = 0] = attrs.inProj.shape;
-  const [outFeatures = 0] = attrs.outProj.shape;
-  const convBytes = inputs.convWeight.size * 4;
-  const ssmBytes = attrs.dSsm * attrs.dState * 4;
-  withTemporaries(backend.runtime, (temporaries) => {
+  const { inProj, outProj, dSsm, dState, nGroups } = weights.attrs;
+  const [, dModel = 0] = inProj.shape;
+  const [outFeatures = 0] = outProj.shape;
+  const convBytes = (dSsm + 2 * nGroups * dState) * weights.width * 4;
+  const ssmBytes = dSsm * dState * 4;
+  withTemporaries(runtime, (temporaries) => {
     const ownConv = run.convAfter === 0 ? temporaries.allocate(convBytes) : 0;
     const ownSsm = run.ssmAfter === 0 ? temporaries.allocate(ssmBytes) : 0;
     for (let row = 0; row < batch; row++) {
@@ -79,7 +120,7 @@ function mixInPieces(
       for (let first = 0; first < length; first += PIECE) {
         const token = row * length + first;
         const rowOf = (state: number, bytes: number) => (state === 0 ? 0 : state + row * bytes);
-        mix(backend, inputs, attrs, {
+        mixTokens(runtime, weights, {
           x: run.x + token * dModel * 4,
           residual: run.residual === 0 ? 0 : run.residual + token * outFeatures * 4,
           y: run.y + token * outFeatures * 4,
@@ -95,101 +136,127 @@ function mixInPieces(
   });
 }
 
-function mix(
-  backend: KernelTensors,
-  inputs: Mamba2MixerInputs,
-  attrs: Mamba2MixerAttrs,
-  run: Run,
-): void {
-  const { runtime } = backend;
-  const { dInner } = attrs;
+/**
+ * The mixer on addresses. A token of few rows is three kernels: norm, in_proj and convolution; scan;
+ * gate, norm and out_proj.
+ */
+export function mixTokens(runtime: Runtime, weights: Mamba2Addresses, run: Mamba2Run): void {
+  const { attrs, width } = weights;
+  const { dSsm, dInner, nGroups, dState } = attrs;
   const rows = run.batch * run.length;
   const [projection = 0, dModel = 0] = attrs.inProj.shape;
+  const [outFeatures = 0] = attrs.outProj.shape;
+  const dMlp = dInner - dSsm;
+  const convDim = dSsm + 2 * nGroups * dState;
+  const fusesConv = run.length === 1 && fitsVector({ rows, attrs: attrs.inProj });
   withTemporaries(runtime, (temporaries) => {
     const projected = temporaries.allocate(rows * projection * 4);
     linear(runtime, {
       x: run.x,
       xStride: dModel,
       rows,
-      weight: backend.address(inputs.inProj),
+      weight: weights.inProj,
       attrs: attrs.inProj,
-      bias: optionalAddress(backend, inputs.inProjBias),
+      bias: weights.inProjBias,
       y: projected,
       yStride: projection,
+      norm: run.norm,
+      conv: fusesConv
+        ? {
+            first: 2 * dMlp + dSsm,
+            channels: convDim,
+            width,
+            weight: weights.convWeight,
+            bias: weights.convBias,
+            before: run.convBefore,
+            after: run.convAfter,
+          }
+        : undefined,
     });
     const y = temporaries.allocate(rows * dInner * 4);
-    scanProjected(backend, inputs, attrs, run, temporaries, { projected, y });
-    const [outFeatures = 0] = attrs.outProj.shape;
+    scanProjected(runtime, weights, run, temporaries, { projected, y, isConvolved: fusesConv });
+    const z = projected + 2 * dMlp * 4;
+    const gate: NormBefore = {
+      weight: weights.normWeight,
+      groupSize: dSsm / nGroups,
+      eps: attrs.eps,
+      z,
+      zStride: projection,
+      normBeforeGate: attrs.normBeforeGate,
+    };
+    // With channels that go past the scan the gate is not all of out_proj's input.
+    if (dMlp > 0) gateBeside(runtime, weights, { projected, y, rows, gate });
     linear(runtime, {
       x: y,
       xStride: dInner,
       rows,
-      weight: backend.address(inputs.outProj),
+      weight: weights.outProj,
       attrs: attrs.outProj,
-      bias: optionalAddress(backend, inputs.outProjBias),
+      bias: weights.outProjBias,
       residual: run.residual,
       y: run.y,
       yStride: outFeatures,
+      norm: dMlp > 0 ? undefined : gate,
     });
   });
 }
 
-/** From in_proj's output to out_proj's input. */
+/** Convolution, where in_proj has not done it, and scan: y beyond its first dMlp columns. */
 function scanProjected(
-  backend: KernelTensors,
-  inputs: Mamba2MixerInputs,
-  attrs: Mamba2MixerAttrs,
-  run: Run,
+  runtime: Runtime,
+  weights: Mamba2Addresses,
+  run: Mamba2Run,
   temporaries: Temporaries,
-  { projected, y }: { projected: number; y: number },
+  { projected, y, isConvolved }: { projected: number; y: number; isConvolved: boolean },
 ): void {
-  const { runtime } = backend;
+  const { attrs } = weights;
   const { dSsm, dInner, headDim, dState, nGroups } = attrs;
+  const { batch, length } = run;
   const dMlp = dInner - dSsm;
-  const heads = dSsm / headDim;
-  const rows = run.batch * run.length;
   const [projection = 0] = attrs.inProj.shape;
-  const [convDim = 0, width = 0] = inputs.convWeight.shape;
-  const at = (column: number) => projected + column * 4;
-  const z = at(2 * dMlp);
-  const yScan = y + dMlp * 4;
-
-  const conv = temporaries.allocate(rows * convDim * 4);
-  convolve(runtime, {
-    x: at(2 * dMlp + dSsm),
-    xStride: projection,
-    weight: backend.address(inputs.convWeight),
-    bias: optionalAddress(backend, inputs.convBias),
-    before: run.convBefore,
-    after: run.convAfter,
-    y: conv,
-    yStride: convDim,
-    batch: run.batch,
-    length: run.length,
-    channels: convDim,
-    width,
-    activation: 'silu',
-  });
+  const convDim = dSsm + 2 * nGroups * dState;
+  let conv = projected + (2 * dMlp + dSsm) * 4;
+  let stride = projection;
+  if (!isConvolved) {
+    const xBC = conv;
+    conv = temporaries.allocate(batch * length * convDim * 4);
+    stride = convDim;
+    convolve(runtime, {
+      x: xBC,
+      xStride: projection,
+      weight: weights.convWeight,
+      bias: weights.convBias,
+      before: run.convBefore,
+      after: run.convAfter,
+      y: conv,
+      yStride: convDim,
+      batch,
+      length,
+      channels: convDim,
+      width: weights.width,
+      activation: 'silu',
+    });
+  }
   scan(runtime, {
     x: conv,
-    xStride: convDim,
+    xStride: stride,
     B: conv + dSsm * 4,
-    bStride: convDim,
+    bStride: stride,
     C: conv + (dSsm + nGroups * dState) * 4,
-    cStride: convDim,
-    dt: at(2 * dMlp + dSsm + convDim),
+    cStride: stride,
+    dt: projected + (2 * dMlp + dSsm + convDim) * 4,
     dtStride: projection,
-    A: backend.address(inputs.A),
-    D: backend.address(inputs.D),
-    dPerChannel: inputs.D.rank === 2,
-    dtBias: backend.address(inputs.dtBias),
-    y: yScan,
+    A: weights.A,
+    D: weights.D,
+    dPerChannel: weights.dPerChannel,
+    dtBias: weights.dtBias,
+    y: y + dMlp * 4,
     yStride: dInner,
     before: run.ssmBefore,
     after: run.ssmAfter,
-    batch: run.batch,
-    length: run.length,
-    heads,
+    batch,
+    length,
+    heads: dSsm / headDim,
     headDim,
     dState,
     groups: nGroups,
@@ -197,39 +264,28 @@ function scanProjected(
     dtMin: attrs.dtMin,
     dtMax: attrs.dtMax,
   });
-  const normWeight = optionalAddress(backend, inputs.normWeight);
-  if (normWeight === 0) {
-    gate(z, yScan, yScan, dSsm);
-  } else {
-    normRows(runtime, {
-      x: yScan,
-      xStride: dInner,
-      z,
-      zStride: projection,
-      weight: normWeight,
-      y: yScan,
-      yStride: dInner,
-      rows,
-      columns: dSsm,
-      groupSize: dSsm / nGroups,
-      eps: attrs.eps,
-      normBeforeGate: attrs.normBeforeGate,
-    });
-  }
-  if (dMlp > 0) gate(projected, at(dMlp), y, dMlp);
+}
 
-  /** to = silu(of) * multiplier; the multiplier is x0 of the projection, or the scan's output. */
-  function gate(of: number, multiplier: number, to: number, columns: number): void {
-    activateRows(runtime, {
-      x: of,
-      xStride: projection,
-      multiplier,
-      multiplierStride: multiplier === yScan ? dInner : projection,
-      y: to,
-      yStride: dInner,
-      rows,
-      columns,
-      activation: 'silu',
-    });
-  }
+/** out_proj's input as a whole: silu(z0) * x0, then the scan's output gated and normed. */
+function gateBeside(
+  runtime: Runtime,
+  { attrs }: Mamba2Addresses,
+  { projected, y, rows, gate }: { projected: number; y: number; rows: number; gate: NormBefore },
+): void {
+  const { dSsm, dInner } = attrs;
+  const [projection = 0] = attrs.inProj.shape;
+  const dMlp = dInner - dSsm;
+  const scanned = { x: y + dMlp * 4, xStride: dInner, y: y + dMlp * 4, yStride: dInner };
+  normRows(runtime, { ...gate, ...scanned, rows, columns: dSsm });
+  activateRows(runtime, {
+    x: projected,
+    xStride: projection,
+    multiplier: projected + dMlp * 4,
+    multiplierStride: projection,
+    y,
+    yStride: dInner,
+    rows,
+    columns: dMlp,
+    activation: 'silu',
+  });
 }

@@ -88,6 +88,17 @@ static __device__ __forceinline__ float convolve_channel(const MatVecArgs &a, fl
 }
 
 /**
+ * Asks for the block's rows of W ahead of everything: nothing writes weights, so they may come while
+ * the kernel before still runs and while x is normed.
+ */
+static __device__ __forceinline__ void prefetch_rows(const MatVecArgs &a, int first, int count) {
+  int last = min(first + count, a.features);
+  const char *from = a.weight + static_cast<size_t>(first) * a.pitch;
+  size_t bytes = last > first ? static_cast<size_t>(last - first) * a.pitch : 0;
+  for (size_t at = threadIdx.x * 128; at < bytes; at += MATVEC_THREADS * 128) prefetch(from + at);
+}
+
+/**
  * A block computes (MATVEC_WARPS / slices) x RUN features of ROWS rows; `slices` warps share the
  * columns of a feature. Grid (features, rows / ROWS).
  */
@@ -99,6 +110,10 @@ static __device__ __forceinline__ void matvec(const MatVecArgs &a) {
   int padded = (a.columns + CHUNK - 1) / CHUNK * CHUNK;
   int row_floats = (skewed<CHUNK>(padded) + 3) / 4 * 4;
   int first_row = blockIdx.y * ROWS;
+  int per_block = MATVEC_WARPS / a.slices * RUN;
+  prefetch_rows(a, blockIdx.x * per_block, per_block);
+  let_next_start();
+  wait_for_earlier();
   stage_rows<CHUNK, ROWS>(a, staged, first_row, padded, row_floats);
 
   int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -184,10 +199,10 @@ static __device__ __forceinline__ void matvec(const MatVecArgs &a) {
   a.y[at] = finish(epilogue, sum, static_cast<size_t>(row) * a.features + feature, feature);
 }
 
-#define MATVEC(name, format, run)                                                        \
-  KERNEL(matvec_##name##_1, MatVecArgs, MATVEC_THREADS) { matvec<format, run, 1>(a); }    \
-  KERNEL(matvec_##name##_2, MatVecArgs, MATVEC_THREADS) { matvec<format, run, 2>(a); }    \
-  KERNEL(matvec_##name##_4, MatVecArgs, MATVEC_THREADS) { matvec<format, run, 4>(a); }
+#define MATVEC(name, format, run)                                                              \
+  EAGER_KERNEL(matvec_##name##_1, MatVecArgs, MATVEC_THREADS) { matvec<format, run, 1>(a); }   \
+  EAGER_KERNEL(matvec_##name##_2, MatVecArgs, MATVEC_THREADS) { matvec<format, run, 2>(a); }   \
+  EAGER_KERNEL(matvec_##name##_4, MatVecArgs, MATVEC_THREADS) { matvec<format, run, 4>(a); }
 
 MATVEC(f32, F32, 2)
 MATVEC(bf16, BF16, 2)

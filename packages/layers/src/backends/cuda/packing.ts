@@ -34,6 +34,7 @@ const storedIds: Record<StoredDType, number> = {
 
 export const cudaPacker: WeightPacker = {
   formats: ['f32', 'bf16', 'f16', 'int8', 'int4'],
+  roundedProducts: ['bf16', 'f16', 'int8', 'int4'],
   pack,
   unpack: async (weight) => unpack(asCuda(tf.backend()), weight),
   packQuantized,

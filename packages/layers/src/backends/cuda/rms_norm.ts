@@ -1,5 +1,6 @@
 // RmsNorm, and the call that it shares with the gated one.
 import { cudaKernel, optionalAddress } from './kernel.js';
+import { formatIds } from './layout.js';
 import type { Runtime } from './runtime.js';
 
 export interface NormCall {
@@ -9,6 +10,7 @@ export interface NormCall {
   /** 0 for no gate. */
   z?: number;
   zStride?: number;
+  /** 0 for the gate alone. */
   weight: number;
   y: number;
   yStride: number;
@@ -17,6 +19,8 @@ export interface NormCall {
   groupSize: number;
   eps: number;
   normBeforeGate?: boolean;
+  /** What y holds; 'f32' unless given. Its strides count its own numbers. */
+  format?: 'f32' | 'bf16' | 'f16';
 }
 
 export function normRows(runtime: Runtime, call: NormCall): void {
@@ -28,7 +32,7 @@ export function normRows(runtime: Runtime, call: NormCall): void {
     [call.x, call.z ?? 0, call.weight, call.y],
     [
       ...[call.xStride, call.zStride ?? 0, call.yStride, call.groupSize],
-      call.normBeforeGate ? 1 : 0,
+      ...[call.normBeforeGate ? 1 : 0, formatIds[call.format ?? 'f32']],
     ],
     [call.eps],
   );

@@ -2,27 +2,50 @@
 #include "device.h"
 
 struct AttentionArgs {
-  const float *q, *k, *v, *ring_k, *ring_v;
+  const float *q, *k, *v;
+  /** [row][slot][kv head][head_dim], f32 or bf16. */
+  const void *ring_k, *ring_v;
   /** Tokens that each row saw before this call; null for none. */
   const int *positions;
   float *y;
   /** With several splits: [split][row][head][head_dim + 2], put together by attend_combine. */
   float *partial;
   /** Where the call's own keys and values go, if it is one token; null if not into the ring. */
-  float *write_k, *write_v;
+  void *write_k, *write_v;
   int q_stride, kv_stride, y_stride, length, heads, kv_heads, head_dim, capacity, window, splits;
+  /** Whether the ring, read and written, is bf16. */
+  int bf16_ring;
   float scale;
 };
 
 #define ATTEND_WARPS 4
 
-/** The key or value of kv head h at position j. */
-static __device__ __forceinline__ const float *token_at(const AttentionArgs &a, const float *ring,
-                                                        const float *own, size_t b, int position,
-                                                        int j, int h) {
-  if (j >= position) return own + (b * a.length + j - position) * a.kv_stride + h * a.head_dim;
-  size_t slot = j % a.capacity;
-  return ring + ((b * a.capacity + slot) * a.kv_heads + h) * a.head_dim;
+/** Where kv head h of a token stands: among the call's own f32 numbers, or in the ring. */
+struct Token {
+  const void *numbers;
+  bool bf16;
+  __device__ __forceinline__ float operator[](int i) const {
+    return bf16 ? from_bf16(static_cast<const uint16_t *>(numbers)[i])
+                : static_cast<const float *>(numbers)[i];
+  }
+};
+
+static __device__ __forceinline__ Token token_at(const AttentionArgs &a, const void *ring,
+                                                 const float *own, size_t b, int position, int j,
+                                                 int h) {
+  if (j >= position) {
+    return {own + (b * a.length + j - position) * a.kv_stride + h * a.head_dim, false};
+  }
+  size_t at = ((b * a.capacity + j % a.capacity) * a.kv_heads + h) * a.head_dim;
+  if (a.bf16_ring) return {static_cast<const uint16_t *>(ring) + at, true};
+  return {static_cast<const float *>(ring) + at, false};
+}
+
+/** Number `at` of the ring becomes v. */
+static __device__ __forceinline__ void write_number(const AttentionArgs &a, void *ring, size_t at,
+                                                    float v) {
+  if (a.bf16_ring) static_cast<uint16_t *>(ring)[at] = to_bf16(v);
+  else static_cast<float *>(ring)[at] = v;
 }
 
 /**
@@ -55,7 +78,7 @@ KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) {
     int j = j0 + lane;
     float score = -INFINITY;
     if (j < end) {
-      const float *key = token_at(a, a.ring_k, a.k, b, position, j, kv_head);
+      Token key = token_at(a, a.ring_k, a.k, b, position, j, kv_head);
       score = 0;
       for (int i = 0; i < dim; i++) score += q[i] * key[i];
     }
@@ -108,8 +131,8 @@ KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) {
     size_t from = token * a.kv_stride + kv_head * dim;
     size_t to = ((b * a.capacity + position % a.capacity) * a.kv_heads + kv_head) * dim;
     for (int i = threadIdx.x; i < dim; i += blockDim.x) {
-      a.write_k[to + i] = a.k[from + i];
-      a.write_v[to + i] = a.v[from + i];
+      write_number(a, a.write_k, to + i, a.k[from + i]);
+      write_number(a, a.write_v, to + i, a.v[from + i]);
     }
   }
 }
@@ -144,7 +167,7 @@ KERNEL(write_ring, AttentionArgs, 256) {
   int slot = (a.positions[b] + t) % a.capacity, size = a.kv_heads * a.head_dim;
   size_t from = (b * a.length + t) * a.kv_stride, to = (b * a.capacity + slot) * size;
   for (int i = threadIdx.x; i < size; i += blockDim.x) {
-    a.write_k[to + i] = a.k[from + i];
-    a.write_v[to + i] = a.v[from + i];
+    write_number(a, a.write_k, to + i, a.k[from + i]);
+    write_number(a, a.write_v, to + i, a.v[from + i]);
   }
 }

@@ -33,6 +33,8 @@ export interface AttentionCall {
   scale: number;
   /** The most keys that a query can see. */
   span: number;
+  /** Whether the ring holds bf16 numbers; f32 unless given. */
+  bf16Ring?: boolean;
 }
 
 export function attend(runtime: Runtime, call: AttentionCall): void {
@@ -52,6 +54,7 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
     const integers = [
       ...[call.qStride, call.kvStride, call.yStride, length, heads, call.kvHeads, headDim],
       ...[Math.max(1, call.capacity), Math.min(call.window, UNLIMITED), splits],
+      call.bf16Ring ? 1 : 0,
     ];
     runtime.launch(
       'attend',

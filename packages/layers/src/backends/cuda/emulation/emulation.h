@@ -93,7 +93,13 @@ inline T from_slot(const uint64_t (&slot)[4]) {
       #name, [](const void *p) { name##_kernel(*static_cast<const Args *>(p)); },      \
       sizeof(Args), threads);                                                          \
   static void name##_kernel(const Args &a)
+#define EAGER_KERNEL KERNEL
 #define SHARED_MEMORY(T, name) T *name = reinterpret_cast<T *>(emulation::shared)
+
+// Kernels run one after the other, and there is no cache to fill.
+static inline void wait_for_earlier() {}
+static inline void let_next_start() {}
+static inline void prefetch(const void *) {}
 
 static inline void __syncthreads() { emulation::wait_for(emulation::AT_BLOCK); }
 static inline void __syncwarp(unsigned = 0xffffffffu) { emulation::wait_for(emulation::AT_WARP); }
@@ -126,7 +132,8 @@ template <typename T> static inline T __ldg(const T *p) { return *p; }
 template <typename T> static inline T min(T a, T b) { return a < b ? a : b; }
 template <typename T> static inline T max(T a, T b) { return a > b ? a : b; }
 static inline int __popc(unsigned v) { return __builtin_popcount(v); }
-static inline unsigned atomicAdd(unsigned *p, unsigned v) { unsigned old = *p; *p += v; return old; }
+template <typename T> static inline T atomicAdd(T *p, T v) { T old = *p; *p += v; return old; }
+static inline int __ffs(unsigned v) { return __builtin_ffs(static_cast<int>(v)); }
 
 /** The f32 that equals a half-precision number. */
 static inline float from_f16(uint16_t bits) {

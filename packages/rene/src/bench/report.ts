@@ -1,17 +1,35 @@
-// Benchmark results as a table for the terminal and as a chart.
+// Benchmark results as a table for the terminal.
 import type { BenchResult } from './measure.js';
 
 const columns: [title: string, cell: (result: BenchResult) => string][] = [
   ['dtype', ({ dtype }) => dtype],
-  ['load s', ({ loadSeconds }) => loadSeconds?.toFixed(1) ?? '-'],
+  ['load s', ({ loadSeconds }) => loadSeconds.toFixed(1)],
   ['first token s', ({ firstTokenSeconds }) => firstTokenSeconds.toFixed(2)],
   ['prefill tok/s', ({ prefillTokensPerSecond }) => prefillTokensPerSecond.toFixed(1)],
   ['decode tok/s', ({ decodeTokensPerSecond }) => decodeTokensPerSecond.toFixed(1)],
-  ['weights GB', ({ weightBytes }) => gigabytes(weightBytes)],
-  ['peak GB', ({ peakMemoryBytes }) => gigabytes(peakMemoryBytes)],
+  ['weights', ({ weightBytes }) => size(weightBytes)],
+  ['peak memory', ({ peakMemoryBytes }) => size(peakMemoryBytes)],
   ['read GB/s', ({ readBandwidth }) => (readBandwidth ? (readBandwidth / 1e9).toFixed(1) : '-')],
   ['share', ({ shareOfBandwidth }) => shareOfBandwidth?.toFixed(2) ?? '-'],
 ];
+
+/** What was run where; the same for all results but for the dtype. */
+export function benchSetting({
+  machine,
+  node,
+  backend,
+  threads,
+  relaxedSimd,
+  ...run
+}: BenchResult): string {
+  const { prompt, tokens, batch, repeat } = run;
+  const simd = threads ? ` on ${count(threads, 'thread')}${relaxedSimd ? '' : ', plain SIMD'}` : '';
+  return (
+    `${machine}, Node ${node.replace(/^v/, '')}; backend ${backend}${simd}; ` +
+    `prompt ${prompt}, ${count(tokens, 'token')} decoded, ` +
+    `${batch === 1 ? '' : `batch ${batch}, `}median of ${count(repeat, 'run')}`
+  );
+}
 
 /** Lines of a table, a result a line. */
 export function benchTable(results: readonly BenchResult[]): string[] {
@@ -25,39 +43,17 @@ export function benchTable(results: readonly BenchResult[]): string[] {
   return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...body.map(line)];
 }
 
-function gigabytes(bytes: number): string {
-  return (bytes / 1e9).toFixed(2);
+/** How to read the table. */
+export const BENCH_LEGEND = [
+  'first token: the whole prompt is read, and the next token is known',
+  'read GB/s: what this process reads memory with, on the same threads, looked at in between',
+  'share: weights x decode / read; a token reads every weight once, so 1.00 is the limit here',
+];
+
+function size(bytes: number): string {
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
-/** An SVG: decoded tokens a second, a bar a dtype, the memory's limit as an outline behind it. */
-export function benchChart(results: readonly BenchResult[], title: string): string {
-  const width = 640;
-  const left = 70;
-  const rowHeight = 44;
-  const top = 56;
-  const height = top + results.length * rowHeight + 28;
-  const limit = (r: BenchResult) => (r.readBandwidth ? r.readBandwidth / r.weightBytes : 0);
-  const most = Math.max(...results.map((r) => Math.max(limit(r), r.decodeTokensPerSecond)));
-  const scale = (value: number) => ((width - left - 130) * value) / most;
-  const bars = results.map((result, i) => {
-    const y = top + i * rowHeight;
-    const speed = result.decodeTokensPerSecond;
-    const share = result.shareOfBandwidth;
-    const outline = `<rect x="${left}" y="${y}" width="${scale(limit(result)).toFixed(1)}" height="26" fill="#eef1f6" stroke="#9aa4b5"/>`;
-    const bar = `<rect x="${left}" y="${y + 4}" width="${scale(speed).toFixed(1)}" height="18" fill="#2458c5"/>`;
-    const text = `${speed.toFixed(1)} tok/s${share === null ? '' : `, ${Math.round(100 * share)} %`}`;
-    const end = left + Math.max(scale(limit(result)), scale(speed)) + 8;
-    return `${outline}${bar}<text x="${left - 10}" y="${y + 18}" text-anchor="end">${result.dtype}</text><text x="${end.toFixed(1)}" y="${y + 18}">${text}</text>`;
-  });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="13" fill="#1f2430">
-<rect width="${width}" height="${height}" fill="#fff"/>
-<text x="16" y="24" font-size="15" font-weight="600">${escapeXml(title)}</text>
-<text x="16" y="43" font-size="12" fill="#5b6575">decoded tokens a second; outline: what reading the weights once a token allows</text>
-${bars.join('\n')}
-</svg>
-`;
-}
-
-function escapeXml(text: string): string {
-  return text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`;
 }

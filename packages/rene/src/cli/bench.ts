@@ -1,31 +1,34 @@
 // `rene bench`: speed and memory of a model on this machine, each dtype in a process of its own.
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
-import { useBackend, type WeightFormat } from '@rene-js/layers';
+import { spawn } from 'node:child_process';
+import { useBackend, type WeightFormat, weightPacker } from '@rene-js/layers';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { benchModel, measure, seconds } from '../bench/measure.js';
-import { benchChart, benchTable } from '../bench/report.js';
+import { benchChart } from '../bench/chart.js';
+import { type BenchOptions, type BenchResult, measure, seconds } from '../bench/measure.js';
+import { randomModel } from '../bench/random_model.js';
+import { BENCH_LEGEND, benchSetting, benchTable } from '../bench/report.js';
 import { writeFileAtomically } from '../checkpoint/node_files.js';
 import { type ReneConfig, reneConfig1_3B } from '../config.js';
 import { ReneError } from '../errors.js';
-import { ReneLMHeadModel } from '../model.js';
+import type { ReneLMHeadModel } from '../model.js';
 import { tinyConfig } from '../training/tiny_config.js';
-import { addModelOptions, modelFolder } from './load.js';
+import { addThreadsOption, limitThreads, loadModel, modelFolder } from './load.js';
 import { wholeNumber } from './numbers.js';
+import { withProgressBar } from './progress_bar.js';
 
-interface Options {
+type Format = 'auto' | WeightFormat;
+
+interface Options extends BenchOptions {
   model?: string;
+  revision?: string;
   randomWeights?: string;
   backend: string;
-  dtype: WeightFormat[];
-  prompt: number;
-  tokens: number;
-  batch: number;
+  threads?: number;
+  dtype?: Format[];
   json: boolean;
   chart?: string;
 }
 
-const formats: WeightFormat[] = ['f32', 'bf16', 'int8', 'int4'];
+const formats: Format[] = ['auto', 'f32', 'bf16', 'f16', 'int8', 'int4'];
 
 const sizes: Record<string, () => ReneConfig> = {
   '1.3b': () => reneConfig1_3B,
@@ -35,8 +38,11 @@ const sizes: Record<string, () => ReneConfig> = {
 export function addBench(program: Command): void {
   const command = program
     .command('bench')
-    .description('load, prefill and decode speed, memory, and the share of the memory bandwidth');
-  addModelOptions(command)
+    .description(
+      'load, prefill and decode speed, memory, and how near decoding comes to what memory allows',
+    )
+    .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
+    .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
     .addOption(
       new Option('--random-weights <size>', 'no file: random weights of this size')
         .choices(Object.keys(sizes))
@@ -44,84 +50,109 @@ export function addBench(program: Command): void {
     )
     .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
     .addOption(
-      new Option('--dtype <formats...>', 'weights held as; each is measured in turn')
-        .choices(formats)
-        .default(['bf16', 'int8', 'int4']),
-    )
+      new Option(
+        '--dtype <formats...>',
+        "how weights are held, one run each; 'auto' is the file's own (default: bf16 int8 int4, as far as the backend holds them)",
+      ).choices(formats),
+    );
+  addThreadsOption(command)
     .option('--prompt <tokens>', 'length of the prompt', count, 512)
-    .option('--tokens <count>', 'decoded tokens; the median time of one counts', count, 64)
+    .option('--tokens <count>', 'tokens decoded after it', count, 64)
     .option('--batch <rows>', 'prompts at a time', count, 1)
+    .option('--repeat <times>', 'prompts read and continued; medians count', count, 3)
     .option('--json', 'one JSON object a dtype', false)
     .option('--chart <file.svg>', 'also draw the decode speeds')
     .action(run);
 }
 
 async function run(options: Options): Promise<void> {
-  const [dtype] = options.dtype;
-  if (dtype && options.dtype.length === 1) {
-    const result = await measureHere(options, dtype);
-    if (options.json) console.log(JSON.stringify(result));
-    else for (const line of benchTable([result])) console.log(line);
-    await drawChart(options, [result]);
-    return;
+  const dtypes = options.dtype ?? (await usualFormats(options.backend));
+  const results: BenchResult[] = [];
+  for (const dtype of dtypes) {
+    if (dtypes.length > 1) process.stderr.write(`measuring ${dtype} ...\n`);
+    const result =
+      dtypes.length > 1 ? await measureApart(options, dtype) : await measureHere(options, dtype);
+    if (result === undefined) process.exitCode = 1;
+    else results.push(result);
+    if (result && options.json) console.log(JSON.stringify(result));
   }
-  const results = [];
-  for (const format of options.dtype) {
-    process.stderr.write(`measuring ${format} ...\n`);
-    results.push(await measureApart(options, format));
-    if (options.json) console.log(JSON.stringify(results.at(-1)));
+  const [first] = results;
+  if (!first) return;
+  if (!options.json) {
+    const lines = [benchSetting(first), '', ...benchTable(results), '', ...BENCH_LEGEND];
+    for (const line of lines) console.log(line);
   }
-  if (!options.json) for (const line of benchTable(results)) console.log(line);
   await drawChart(options, results);
 }
 
-async function measureHere(options: Options, dtype: WeightFormat) {
-  await useBackend(options.backend);
-  if (options.randomWeights !== undefined) {
-    const config = sizes[options.randomWeights]?.() ?? reneConfig1_3B;
-    return measure(await benchModel(config, dtype), dtype, null, options);
-  }
-  const dir = await modelFolder(options.model);
-  let model: ReneLMHeadModel | undefined;
-  const loading = await seconds(async () => {
-    model = await ReneLMHeadModel.fromPretrained(dir, { backend: options.backend, dtype });
-  });
-  if (!model) throw new ReneError('no model was loaded');
-  return measure(model, dtype, loading, options);
+async function usualFormats(backend: string): Promise<Format[]> {
+  await useBackend(backend);
+  const { formats: held } = weightPacker();
+  const usual = (['bf16', 'int8', 'int4'] as const).filter((format) => held.includes(format));
+  return usual.length > 0 ? usual : ['f32'];
 }
 
-/** In a process of its own: the peak of memory is a process's, and dtypes must not share it. */
-async function measureApart(options: Options, dtype: WeightFormat): ReturnType<typeof measureHere> {
-  const { model, randomWeights, backend, prompt, tokens, batch } = options;
-  const source =
-    randomWeights === undefined
-      ? ['--model', model ?? 'rene-tiny']
-      : ['--random-weights', randomWeights];
-  const numbers = ['--prompt', prompt, '--tokens', tokens, '--batch', batch].map(String);
+async function measureHere(options: Options, dtype: Format): Promise<BenchResult> {
+  await limitThreads(options.threads);
+  const dir =
+    options.randomWeights === undefined
+      ? await modelFolder(options.model, options.revision)
+      : undefined;
+  let model: ReneLMHeadModel | undefined;
+  const loading = await seconds(async () => {
+    model = dir === undefined ? await random(options, dtype) : await load(dir, options, dtype);
+  });
+  if (!model) throw new ReneError('no model was loaded');
+  return measure(model, loading, options);
+}
+
+function load(dir: string, { backend }: Options, dtype: Format): Promise<ReneLMHeadModel> {
+  return loadModel(dir, { backend, dtype });
+}
+
+async function random(options: Options, dtype: Format): Promise<ReneLMHeadModel> {
+  await useBackend(options.backend);
+  const config = sizes[options.randomWeights ?? '']?.() ?? reneConfig1_3B;
+  return withProgressBar('making the model [{bar}] {percentage}%', (update) =>
+    randomModel(config, {
+      format: dtype === 'auto' ? 'bf16' : dtype,
+      onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
+    }),
+  );
+}
+
+/**
+ * In a process of its own: the peak of memory is a process's, and dtypes must not share it. Undefined
+ * where it failed; it has said why.
+ */
+function measureApart(options: Options, dtype: Format): Promise<BenchResult | undefined> {
+  const { model, revision, randomWeights, backend, threads, prompt, tokens, batch, repeat } =
+    options;
+  const given = Object.entries({
+    ...{ model, revision, 'random-weights': randomWeights, backend, threads },
+    ...{ prompt, tokens, batch, repeat, dtype },
+  }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]));
   const [script = ''] = process.argv.slice(1);
-  const args = [
-    script,
-    'bench',
-    ...source,
-    '--backend',
-    backend,
-    ...numbers,
-    '--json',
-    '--dtype',
-    dtype,
-  ];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 1 << 24 });
-  return JSON.parse(stdout);
+  const args = [...process.execArgv, script, 'bench', '--json', ...given];
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve(code === 0 ? JSON.parse(output) : undefined));
+  });
 }
 
 async function drawChart(
   { chart, model, randomWeights }: Options,
-  results: Parameters<typeof benchChart>[0],
+  results: readonly BenchResult[],
 ): Promise<void> {
   if (chart === undefined) return;
-  const what =
+  const title =
     randomWeights === undefined ? (model ?? 'rene-tiny') : `Rene ${randomWeights}, random weights`;
-  const svg = new TextEncoder().encode(benchChart(results, what));
+  const svg = new TextEncoder().encode(benchChart(results, title));
   await writeFileAtomically(chart, (put) => put(svg));
   process.stderr.write(`wrote ${chart}\n`);
 }

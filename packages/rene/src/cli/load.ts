@@ -1,10 +1,11 @@
 // Finds and loads the model and the tokenizer that a verb was asked to use.
 import type { Command } from 'commander';
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { EMBEDDED_MODEL, resolveModel } from '../checkpoint/resolve.js';
 import { TokenizerError } from '../errors.js';
 import { ReneLMHeadModel } from '../model.js';
 import { Tokenizer } from '../tokenizer.js';
+import { wholeNumber } from './numbers.js';
 import { withProgressBar } from './progress_bar.js';
 
 export interface LoadOptions {
@@ -12,6 +13,7 @@ export interface LoadOptions {
   revision?: string;
   tokenizer?: string;
   backend?: string;
+  threads?: number;
   dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8' | 'int4';
 }
 
@@ -29,11 +31,34 @@ export function addModelOptions(command: Command): Command {
 /** Adds the options that say how a model is loaded. */
 export function addBackendOptions(command: Command): Command {
   const formats = ['auto', 'f32', 'bf16', 'f16', 'int8', 'int4'];
-  return command
+  command
     .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
     .addOption(
       new Option('--dtype <format>', 'weights are held as').choices(formats).default('auto'),
     );
+  return addThreadsOption(command);
+}
+
+/** Adds the option that limitThreads takes. */
+export function addThreadsOption(command: Command): Command {
+  return command.option(
+    '--threads <count>',
+    "of the backend 'simd' (default: RENE_THREADS, else one a core)",
+    threadCount,
+  );
+}
+
+/** Sets how many threads the backend 'simd' will start with. Before it starts. */
+export async function limitThreads(threads: number | undefined): Promise<void> {
+  if (threads === undefined) return;
+  const { registerSimdBackend } = await import('@rene-js/layers/simd');
+  registerSimdBackend({ threads });
+}
+
+function threadCount(text: string): number {
+  const value = wholeNumber(text);
+  if (value >= 1 && value <= 1024) return value;
+  throw new InvalidArgumentError('It must be from 1 to 1024.');
 }
 
 /** The folder of a model, downloaded if need be. @throws CheckpointError, HubError */
@@ -48,7 +73,8 @@ export function modelFolder(model = EMBEDDED_MODEL, revision?: string): Promise<
 }
 
 /** @throws CheckpointError, ConfigError, BackendError */
-export function loadModel(dir: string, options: LoadOptions): Promise<ReneLMHeadModel> {
+export async function loadModel(dir: string, options: LoadOptions): Promise<ReneLMHeadModel> {
+  await limitThreads(options.threads);
   return withProgressBar('loading the model [{bar}] {percentage}% {eta_formatted} left', (update) =>
     ReneLMHeadModel.fromPretrained(dir, {
       backend: options.backend,

@@ -61,15 +61,24 @@ function threadCount(text: string): number {
   throw new InvalidArgumentError('It must be from 1 to 1024.');
 }
 
-/** The folder of a model, downloaded if need be. @throws CheckpointError, HubError */
+/** The folder of a model, downloaded under a progress bar if need be. @throws CheckpointError, HubError */
 export function modelFolder(model = EMBEDDED_MODEL, revision?: string): Promise<string> {
-  return withProgressBar('{file} [{bar}] {percentage}% {eta_formatted} left', (update) =>
-    resolveModel(model, {
+  const megabytes = (bytes: number) => Math.round(bytes / 1e6);
+  const format = '{file} [{bar}] {value}/{total} MB, {rate} MB/s, {eta_formatted} left';
+  return withProgressBar(format, (update) => {
+    let start: { bytes: number; time: number } | undefined;
+    return resolveModel(model, {
       revision,
-      onProgress: ({ file, bytes, totalBytes }) => update(bytes, totalBytes, { file }),
+      onProgress: ({ file, bytes, totalBytes }) => {
+        // What an earlier run left on the disk does not count as speed.
+        start ??= { bytes, time: performance.now() };
+        const seconds = Math.max(performance.now() - start.time, 1) / 1000;
+        const rate = ((bytes - start.bytes) / 1e6 / seconds).toFixed(1);
+        update(megabytes(bytes), megabytes(totalBytes), { file, rate });
+      },
       onNotice,
-    }),
-  );
+    });
+  });
 }
 
 /** @throws CheckpointError, ConfigError, BackendError */

@@ -3,8 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { expect } from 'chai';
 import seedrandom from 'seedrandom';
-import '../../../src/index.js';
 import { registerSimdBackend } from '../../../src/backends/simd/index.js';
+import { useBackend } from '../../../src/index.js';
 
 export async function useSimd(): Promise<void> {
   registerSimdBackend({ threads: 2 });
@@ -12,7 +12,7 @@ export async function useSimd(): Promise<void> {
 }
 
 export async function useCpu(): Promise<void> {
-  await tf.setBackend('cpu');
+  await useBackend('cpu');
 }
 
 /** Numbers in [-scale, scale), the same for the same seed. */

@@ -39,6 +39,9 @@ function randomBatch(seed: number, vocabSize: number) {
     (option) => option !== undefined,
   );
   if (samples) options.seed ??= seed;
+  if (options.seed !== undefined && (options.temperature ?? 1) > 0 && options.topK !== 1) {
+    options.numReturnSequences = maybe(from(2, 3));
+  }
   return { prompts, options };
 }
 
@@ -58,11 +61,13 @@ for (const [name, dir, backend, batches] of [
       it(`batch ${i} equals its single runs exactly`, async () => {
         const { prompts, options } = randomBatch(i, model.config.vocabSize);
         const together = await leavesNothing(() => model.generate(prompts, options));
-        for (const [row, prompt] of prompts.entries()) {
+        const copies = options.numReturnSequences ?? 1;
+        for (const [i, prompt] of prompts.entries()) {
           const alone = await model.generate(prompt, options);
-          expect(together.sequences[row]).to.deep.equal(alone.sequences[0]);
-          expect(together.finishReasons[row]).to.equal(alone.finishReasons[0]);
-          expect(together.logProbs?.[row]).to.deep.equal(alone.logProbs?.[0]);
+          const own = [i * copies, (i + 1) * copies] as const;
+          expect(together.sequences.slice(...own)).to.deep.equal(alone.sequences);
+          expect(together.finishReasons.slice(...own)).to.deep.equal(alone.finishReasons);
+          expect(together.logProbs?.slice(...own)).to.deep.equal(alone.logProbs);
         }
       }).timeout(120_000);
     }

@@ -6,7 +6,8 @@ export function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     if (!/\b(?:Infinity|NaN)\b/.test(text)) throw error;
-    return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|\b(?:Infinity|NaN)\b/g, spellOut));
+    // A string without an end is taken to the end of the text, not looked for at every quote again.
+    return JSON.parse(text.replace(/"(?:[^"\\]+|\\[\s\S])*"?|\b(?:Infinity|NaN)\b/g, spellOut));
   }
 }
 

@@ -118,6 +118,12 @@ describe('config', () => {
       a: 'Infinity " NaN',
       b: Number.NEGATIVE_INFINITY,
     });
+
+    it('refuses text without an end as fast as it is long', () => {
+      const start = performance.now();
+      expect(() => parseJson(`[Infinity, ${'"\\'.repeat(200_000)}`)).to.throw(SyntaxError);
+      expect(performance.now() - start).to.be.below(5000); // minutes where each quote is looked at anew
+    });
   });
 
   it('writes what the original class takes, and no more, for the original architecture', () => {

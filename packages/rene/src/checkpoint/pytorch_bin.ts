@@ -27,6 +27,9 @@ const STORAGE_DTYPES: ReadonlyMap<string, string> = new Map([
 /** The pickle of a 2.7 B model has 60 KB; what is much larger holds no state_dict. */
 const MAX_PICKLE_BYTES = 64 << 20;
 
+/** PyTorch's own limit of axes. */
+const MAX_RANK = 64;
+
 /** A run of numbers in the archive; several tensors may share one. */
 class Storage {
   constructor(
@@ -190,6 +193,7 @@ function isSize(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
+/** Short ones only: a list that many tensors of a hostile pickle share must not be walked for each. */
 function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every(isSize);
+  return Array.isArray(value) && value.length <= MAX_RANK && value.every(isSize);
 }

@@ -98,15 +98,24 @@ function parseHeader(text: string, fail: Fail): [string, unknown][] {
   return Object.entries(entries);
 }
 
-/** JSON.parse keeps the last of two equal keys without a word; this finds the first such. */
+/**
+ * JSON.parse keeps the last of two equal keys without a word; this finds the first such in valid
+ * JSON. A loop, since a regular expression runs out of stack on a very long string.
+ */
 function firstDuplicateKey(text: string): string | undefined {
   const seen = new Set<string>();
+  const colon = /\s*:/y;
   let depth = 0;
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"\s*:?|[{}[\]]/g)) {
-    if (token === '{' || token === '[') depth++;
-    else if (token === '}' || token === ']') depth--;
-    else if (depth === 1 && token.endsWith(':')) {
-      const name = String(JSON.parse(token.slice(0, -1)));
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (character === '{' || character === '[') depth++;
+    else if (character === '}' || character === ']') depth--;
+    else if (character === '"') {
+      const start = i++;
+      while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1;
+      colon.lastIndex = i + 1;
+      if (depth !== 1 || !colon.test(text)) continue;
+      const name = String(JSON.parse(text.slice(start, i + 1)));
       if (seen.has(name)) return name;
       seen.add(name);
     }

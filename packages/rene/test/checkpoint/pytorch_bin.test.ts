@@ -92,6 +92,43 @@ describe('pytorch_model.bin', () => {
     }
   });
 
+  it('refuses a shape of many axes, which every tensor of a hostile file could share', async () => {
+    // A list of 1000 sizes, remembered, and a tensor with it as its shape.
+    const shape = ['(', ...Array<number[]>(1000).fill([0x4b, 1]).flat(), 'l', 'q', 1];
+    const tensor = [
+      'c',
+      'torch._utils\n_rebuild_tensor_v2\n',
+      '(',
+      '(',
+      'X',
+      7,
+      0,
+      0,
+      0,
+      'storage',
+    ];
+    const storage = ['c', 'torch\nFloatStorage\n', 'X', 1, 0, 0, 0, '0', 'X', 3, 0, 0, 0, 'cpu'];
+    const bytes = pickled(
+      ...shape,
+      ...tensor,
+      ...storage,
+      'K',
+      1,
+      't',
+      'Q',
+      'K',
+      0,
+      'h',
+      1,
+      'h',
+      1,
+      't',
+      'R',
+    );
+    const error = await errorOf(CheckpointError, () => openBytes(bytes));
+    expect(error.message).to.match(/no valid storage, offset, shape/);
+  });
+
   describe('refuses', () => {
     const storage = ['(', 'X', 7, 0, 0, 0, 'storage', 'c', 'torch\nFloatStorage\n'] as const;
     const cases: [what: string, bytes: Uint8Array, message: RegExp][] = [

@@ -126,6 +126,14 @@ describe('safetensors', () => {
     expect((await errorOf(CheckpointError, () => readF32(unknown, 'a'))).message).to.match(/F3;/);
   });
 
+  it('reads a header with a name of any length', async () => {
+    const name = '\\n'.repeat(10_000_000);
+    const file = await openBytes(
+      fileBytes(`{"${name}":${JSON.stringify(tensor('F32', [0], 0, 0))}}`),
+    );
+    expect([...file.tensors.keys()][0]).to.have.lengthOf(10_000_000);
+  });
+
   it('returns what was written, for any tensors', async () => {
     const shapes = fc.array(fc.array(fc.nat(4), { maxLength: 3 }), { maxLength: 5 });
     await fc.assert(

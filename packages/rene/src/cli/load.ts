@@ -32,7 +32,11 @@ export function addModelOptions(command: Command): Command {
 export function addBackendOptions(command: Command): Command {
   const formats = ['auto', 'f32', 'bf16', 'f16', 'int8', 'int4'];
   command
-    .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
+    .option(
+      '--backend <name>',
+      'auto, simd, cuda, tensorflow, cpu, or another tfjs backend',
+      'auto',
+    )
     .addOption(
       new Option('--dtype <format>', 'weights are held as').choices(formats).default('auto'),
     );

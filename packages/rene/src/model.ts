@@ -5,6 +5,7 @@ import {
   initParameters,
   type Parameter,
   type ParameterOptions,
+  type ParameterSpec,
   Parameters,
   packedMatMul,
   useBackend,
@@ -13,7 +14,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
-import { chooseFormat } from './checkpoint/choose_format.js';
+import { chooseFormat, countWeights } from './checkpoint/choose_format.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { loadParameters } from './checkpoint/load_parameters.js';
 import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
@@ -47,7 +48,7 @@ export interface ModelOptions extends Omit<ParameterOptions, 'format'> {
    * not fit in memory.
    */
   dtype?: 'auto' | WeightFormat | undefined;
-  /** Told when 'auto' rounds the file's numbers. console.warn unless given. */
+  /** Told what a user should know, such as that 'auto' rounds. console.warn unless given. */
   onNotice?: ((notice: string) => void) | undefined;
   /**
    * tfjs backend, see useBackend of @rene-js/layers. The one in use unless given; 'auto' where none
@@ -99,10 +100,11 @@ export class ReneLMHeadModel implements tf.InferenceModel {
       hub?: HubOptions;
     } = {},
   ): Promise<ReneLMHeadModel> {
-    const { config, checkpoint } = await openModel(idOrDir, hub);
+    const { config, checkpoint } = await openModel(idOrDir, { onNotice, ...hub });
     try {
       await useBackend(options.backend);
       const specs = modelParameters(config);
+      if (options.backend === undefined) warnOfSlowBackend(specs, onNotice);
       const keepCodes = dtype === 'auto';
       let format: WeightFormat = 'f32';
       if (dtype !== 'auto') format = dtype;
@@ -351,11 +353,22 @@ export class ReneLMHeadModel implements tf.InferenceModel {
 }
 
 /** The model that a name stands for. What finds files is loaded only where there are files. */
-async function openModel(idOrDir: string, hub: HubOptions | undefined): Promise<OpenModel> {
+async function openModel(idOrDir: string, hub: HubOptions): Promise<OpenModel> {
   if (isUrl(idOrDir)) return openUrlModel(idOrDir);
   const { resolveModel } = await import('./checkpoint/resolve.js');
   const dir = await resolveModel(idOrDir, hub);
   return { config: await readConfig(dir), checkpoint: await openCheckpoint(dir) };
+}
+
+/** tfjs takes its plain CPU backend by itself where a tensor was made before a backend was chosen. */
+function warnOfSlowBackend(
+  specs: readonly ParameterSpec[],
+  onNotice: (notice: string) => void,
+): void {
+  if (tf.getBackend() !== 'cpu' || countWeights(specs) < 1e8) return;
+  onNotice(
+    "the backend 'cpu' is in use, plain JavaScript on one core: give { backend: 'auto' } for a faster one",
+  );
 }
 
 /** Frees a block's input once its output is there; on a gradient tape it is needed later. */

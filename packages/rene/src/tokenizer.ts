@@ -93,15 +93,17 @@ export class Tokenizer {
 
   /**
    * The tokenizer of a model or of its own: a tokenizer.json, a folder, a hub id, or the http(s) URL
-   * of a folder. Rene and state-spaces models without a tokenizer get the one they were trained with;
-   * onNotice is told.
+   * of a folder. Rene and state-spaces models without a tokenizer get the one they were trained with.
    *
+   * @param options how to reach the hub; onNotice, console.warn unless given, is told when another
+   *   tokenizer than the model's own is taken
    * @throws TokenizerError when there is none, HubError when it cannot be downloaded.
    */
   static async fromPretrained(idOrPath: string, options: HubOptions = {}): Promise<Tokenizer> {
     if (isUrl(idOrPath)) return Tokenizer.fromUrl(idOrPath);
     const { resolveTokenizer } = await import('./checkpoint/resolve.js');
-    return Tokenizer.fromFile(await resolveTokenizer(idOrPath, options));
+    const path = await resolveTokenizer(idOrPath, { onNotice: console.warn, ...options });
+    return Tokenizer.fromFile(path);
   }
 
   private static async fromUrl(url: string): Promise<Tokenizer> {

@@ -75,7 +75,8 @@ const rowsPacker: WeightPacker = {
   async pack(matrix, format) {
     if (format !== 'f32') {
       throw new BackendError(
-        `the backend '${tf.getBackend()}' holds weights as f32 only, not ${format}`,
+        `the backend '${tf.getBackend()}' holds weights as f32 only, not ${format}; ` +
+          "choose f32, or a backend that does hold it, such as 'simd'",
       );
     }
     return rowsWeight(tf.keep(tf.tensor2d(await readAsF32(matrix), [...matrix.shape])));

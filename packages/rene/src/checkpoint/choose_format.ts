@@ -55,7 +55,8 @@ export function chooseFormat(
   return format;
 }
 
-function countWeights(specs: readonly ParameterSpec[]): number {
+/** Numbers in the matrices of a model. */
+export function countWeights(specs: readonly ParameterSpec[]): number {
   const matrices = specs.filter(({ kind }) => kind === 'matrix');
   return matrices.reduce((sum, { shape }) => sum + shape.reduce((n, axis) => n * axis, 1), 0);
 }

@@ -46,6 +46,17 @@ export {
 } from './ops/sliding_window_attention.js';
 export { type SsdScanOptions, ssdScan } from './ops/ssd_scan.js';
 export {
+  type Choice,
+  compileStep,
+  type DecodeStep,
+  hasStepCompiler,
+  type MixerParts,
+  type NormParts,
+  registerStepCompiler,
+  type StepCompiler,
+  type StepModel,
+} from './step.js';
+export {
   disposeWeight,
   type PackedWeight,
   rowsWeight,

@@ -1,6 +1,9 @@
 // ReneLMHeadModel: token ids in, logits out. Embedding, blocks, final norm, head.
 import {
+  compileStep,
+  type DecodeStep,
   disposeParameters,
+  hasStepCompiler,
   InvalidArgumentError,
   initParameters,
   type Parameter,
@@ -8,6 +11,7 @@ import {
   type ParameterSpec,
   Parameters,
   packedMatMul,
+  RMSNorm,
   useBackend,
   type WeightFormat,
 } from '@rene-js/layers';
@@ -179,6 +183,35 @@ export class ReneLMHeadModel implements tf.InferenceModel {
         throw error;
       }
     });
+  }
+
+  /**
+   * A decode step of up to `batch` rows, compiled once and replayed, where the backend offers that
+   * (`cuda` does: a CUDA graph that chooses the tokens as well). generate() and stream() use it. The
+   * caller disposes it, before the model.
+   *
+   * @param vocabSize ids from here on are never chosen
+   * @returns undefined on other backends, for a model in training, and for one with LayerNorm
+   */
+  compileStep(batch = 1, vocabSize = this.config.vocabSize): DecodeStep | undefined {
+    this.checkBackend();
+    if (!hasStepCompiler()) return undefined;
+    const { embedding, blocks, normF, head, headBias } = this.backbone;
+    tf.engine().startScope();
+    try {
+      const described = blocks.flatMap(({ norm, mixer }) => {
+        const parts = mixer.parts();
+        return norm instanceof RMSNorm && parts ? [{ norm, mixer: parts }] : [];
+      });
+      if (described.length < blocks.length || !(normF instanceof RMSNorm)) return undefined;
+      const { weight } = embedding;
+      return compileStep(
+        { embedding: weight, blocks: described, normF, head, headBias, vocabSize },
+        batch,
+      );
+    } finally {
+      tf.engine().endScope();
+    }
   }
 
   /** The state before the first token of a text. */

@@ -57,6 +57,11 @@ export class RecurrentState {
     );
   }
 
+  /** A state of the same model with these layers, which become its own. */
+  with(layers: readonly (LayerState | null)[], positions: readonly number[]): RecurrentState {
+    return new RecurrentState(layers, positions, this.owner);
+  }
+
   /** A new state of these rows, in this order; a row may come more than once (beams, samples). */
   gather(rows: readonly number[]): RecurrentState {
     this.check();

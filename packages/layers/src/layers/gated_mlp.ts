@@ -2,6 +2,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Activation } from '../kernel_names.js';
 import { type GatedMLPWeights, gatedMLP } from '../ops/gated_mlp.js';
+import type { MixerParts } from '../step.js';
 import { ones } from './initializers.js';
 import type { LayerState, Mixer } from './layer.js';
 import { Linear } from './linear.js';
@@ -44,6 +45,10 @@ export class MLP implements Mixer {
 
   forward(x: tf.Tensor, _state?: LayerState, residual?: tf.Tensor): tf.Tensor {
     return gatedMLP(x, this.weights, { activation: this.activation, residual });
+  }
+
+  parts(): MixerParts {
+    return { kind: 'mlp', weights: this.weights, activation: this.activation, eps: 0 };
   }
 
   initialState(): null {
@@ -90,6 +95,11 @@ export class GatedMLP implements Mixer {
   forward(x: tf.Tensor, _state?: LayerState, residual?: tf.Tensor): tf.Tensor {
     const { activation = 'silu', normEps = 1e-5 } = this.config;
     return gatedMLP(x, this.weights, { activation, eps: normEps, residual });
+  }
+
+  parts(): MixerParts {
+    const { activation = 'silu', normEps = 1e-5 } = this.config;
+    return { kind: 'mlp', weights: this.weights, activation, eps: normEps };
   }
 
   initialState(): null {

@@ -1,5 +1,6 @@
 // What all mixers have in common, and the state that some of them carry from call to call.
 import type * as tf from '@tensorflow/tfjs-core';
+import type { MixerParts } from '../step.js';
 
 /**
  * The memory of one layer between calls. It owns its tensors, which outlive any tf.tidy; forward
@@ -25,6 +26,8 @@ export interface Mixer<State extends LayerState = LayerState> {
   forward(x: tf.Tensor, state?: State, residual?: tf.Tensor): tf.Tensor;
   /** The state before the first token; null for a mixer without memory. */
   initialState(batch: number): State | null;
+  /** What it is made of, for a compiled step; undefined where that changes, as in training. */
+  parts(): MixerParts | undefined;
   /** Frees what the layer itself made (not its parameters). */
   dispose(): void;
 }

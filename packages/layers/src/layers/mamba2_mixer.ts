@@ -6,6 +6,7 @@ import {
   type Mamba2MixerWeights,
   mamba2Mixer,
 } from '../ops/mamba2_mixer.js';
+import type { MixerParts } from '../step.js';
 import { each, kaimingUniform, ones } from './initializers.js';
 import type { LayerState, Mixer } from './layer.js';
 import { Linear } from './linear.js';
@@ -174,19 +175,30 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
 
   forward(x: tf.Tensor, state?: Mamba2State, residual?: tf.Tensor): tf.Tensor {
     return tf.tidy(() => {
-      const { heads, headDim, convDim, dConv } = this.sizes;
-      const { D } = this.weights;
-      const weights: Mamba2MixerWeights = {
-        ...this.weights,
-        convWeight: tf.reshape(this.convWeight, [convDim, dConv]),
-        A: this.fixedA ?? negativeExp(this.aLog),
-        D: D.size === heads ? D : tf.reshape(D, [heads, headDim]),
-      };
+      const weights = this.shapedWeights(this.fixedA ?? negativeExp(this.aLog));
       const states = state && { convState: state.conv, ssmState: state.ssm };
       const out = mamba2Mixer(x, weights, this.sizes, states, residual);
       if (state && out.convState && out.ssmState) state.replace(out.convState, out.ssmState);
       return out.y;
     });
+  }
+
+  parts(): MixerParts | undefined {
+    const { fixedA } = this;
+    if (!fixedA) return undefined;
+    return { kind: 'mamba2', weights: this.shapedWeights(fixedA), sizes: this.sizes };
+  }
+
+  /** The weights in the shapes that the op takes; those are new tensors on the same memory. */
+  private shapedWeights(A: tf.Tensor): Mamba2MixerWeights {
+    const { heads, headDim, convDim, dConv } = this.sizes;
+    const { D } = this.weights;
+    return {
+      ...this.weights,
+      convWeight: tf.reshape(this.convWeight, [convDim, dConv]),
+      A,
+      D: D.size === heads ? D : tf.reshape(D, [heads, headDim]),
+    };
   }
 
   initialState(batch: number): Mamba2State {

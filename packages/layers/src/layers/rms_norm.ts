@@ -5,12 +5,12 @@ import { ones } from './initializers.js';
 import type { ParameterSpec, Parameters } from './parameters.js';
 
 export class RMSNorm {
-  private readonly weight: tf.Tensor;
+  readonly weight: tf.Tensor;
 
   /** @param parameters 'weight' (dModel) */
   constructor(
     parameters: Parameters,
-    private readonly eps = 1e-5,
+    readonly eps = 1e-5,
   ) {
     this.weight = parameters.vector('weight');
   }

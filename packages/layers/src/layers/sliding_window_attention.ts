@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import { slidingWindowAttention } from '../ops/sliding_window_attention.js';
+import type { MixerParts } from '../step.js';
 import type { LayerState, Mixer } from './layer.js';
 import { Linear } from './linear.js';
 import { type ParameterSpec, type Parameters, under } from './parameters.js';
@@ -153,6 +154,23 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
       if (state && ring) state.replace(ring.k, ring.v, ring.positions);
       return this.outProj.forward(tf.reshape(y, [batch, length, heads * headDim]), { residual });
     });
+  }
+
+  parts(): MixerParts {
+    const { heads, kvHeads, headDim } = this.sizes;
+    const { window, softmaxScale } = this.config;
+    return {
+      kind: 'attention',
+      inProj: this.inProj.weight,
+      inProjBias: this.inProj.bias,
+      outProj: this.outProj.weight,
+      outProjBias: this.outProj.bias,
+      heads,
+      kvHeads,
+      headDim,
+      window: window ?? Number.POSITIVE_INFINITY,
+      scale: softmaxScale ?? 1 / Math.sqrt(headDim),
+    };
   }
 
   initialState(batch: number): AttentionState {

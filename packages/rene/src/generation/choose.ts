@@ -27,8 +27,8 @@ export interface ChoosingRow {
 export class TokenChooser {
   private readonly scores: Float64Array;
   private readonly distribution: TokenDistribution;
-  /** Whether scores are the logits as they are. */
-  private readonly plain: boolean;
+  /** Whether scores are the logits as they are: temperature and filters alone decide. */
+  readonly plain: boolean;
 
   constructor(private readonly settings: Settings) {
     const { vocabSize, repetitionPenalty, logitBias, badWordsIds, minNewTokens } = settings;

@@ -3,7 +3,8 @@ import { InvalidArgumentError } from '@rene-js/layers';
 import seedrandom from 'seedrandom';
 import type { RecurrentState } from '../state.js';
 import { TokenChooser, type TokenLogProb } from './choose.js';
-import { type GenerationModel, prefillPrompts, selectRows, step } from './model_calls.js';
+import { type Decoder, extend, forwardDecoder } from './decoder.js';
+import { type GenerationModel, prefillPrompts, selectRows } from './model_calls.js';
 import type { Settings } from './options.js';
 import { Progress } from './progress.js';
 import { StopStringWatcher } from './stopping.js';
@@ -110,45 +111,32 @@ export async function* generationLoop(
     () => rows.map(({ sequence }) => sequence),
     settings,
   );
-  let state: RecurrentState | undefined;
+  let decoder: Decoder | undefined;
   try {
     await progress.turn();
     const first = await prefillPrompts(model, prompts, settings.state, (n) => progress.prompt(n));
-    state = first.state;
     const promptOf = rows.map((_, i) => Math.floor(i / copies));
-    if (copies > 1) state = selectRows(state, promptOf);
-    let logits = promptOf.flatMap((prompt) => first.logits[prompt] ?? []);
+    const state = copies > 1 ? selectRows(first.state, promptOf) : first.state;
+    decoder = forwardDecoder(model, state, chooser, settings);
     let active = rows;
+    for (const [i, row] of rows.entries()) {
+      extend(row, first.logits[promptOf[i] ?? 0], chooser, settings);
+    }
     for (;;) {
-      for (const [i, row] of active.entries()) extend(row, logits[i], chooser, settings);
       progress.token();
       yield active;
       const going = active.filter((row) => !hasEnded(row, active, settings));
-      if (settings.returnState) keepStates(active, going, state);
+      if (settings.returnState) keepStates(active, going, decoder);
       if (going.length === 0) return;
-      if (going.length < active.length) {
-        const kept = going.map((row) => active.indexOf(row));
-        state = selectRows(state, kept);
-      }
+      if (going.length < active.length) decoder.keep(going.map((row) => active.indexOf(row)));
       active = going;
       await progress.turn();
-      const last = active.map(({ sequence }) => sequence.at(-1) ?? 0);
-      logits = await step(model, state, last);
+      decoder = decoder.compiled();
+      await decoder.decode(active);
     }
   } finally {
-    state?.dispose();
+    decoder?.dispose();
   }
-}
-
-function extend(
-  row: Row,
-  logits: Float32Array = new Float32Array(0),
-  chooser: TokenChooser,
-  { logProbs }: Settings,
-): void {
-  const id = chooser.choose(logits, row);
-  if (logProbs !== undefined) row.logProbs.push(chooser.logProb(logits, id, logProbs));
-  row.push(id);
 }
 
 function hasEnded(row: Row, active: readonly Row[], settings: Settings): boolean {
@@ -159,8 +147,8 @@ function hasEnded(row: Row, active: readonly Row[], settings: Settings): boolean
 }
 
 /** Takes the states of the rows that have just ended out of the batch's. */
-function keepStates(active: readonly Row[], going: readonly Row[], state: RecurrentState): void {
+function keepStates(active: readonly Row[], going: readonly Row[], decoder: Decoder): void {
   active.forEach((row, i) => {
-    if (!going.includes(row)) row.state = state.gather([i]);
+    if (!going.includes(row)) row.state = decoder.stateOf(i);
   });
 }

@@ -4,7 +4,8 @@ import type { ReneLMHeadModel } from '../model.js';
 import { RecurrentState } from '../state.js';
 
 /** The part of a model that generation needs. */
-export type GenerationModel = Pick<ReneLMHeadModel, 'config' | 'forward' | 'initialState'>;
+export type GenerationModel = Pick<ReneLMHeadModel, 'config' | 'forward' | 'initialState'> &
+  Partial<Pick<ReneLMHeadModel, 'compileStep'>>;
 
 /** The rows of logits (rows, 1, paddedVocabSize), which are freed. */
 export async function readLogits(logits: tf.Tensor): Promise<Float32Array[]> {

@@ -1,7 +1,7 @@
 // A GPU through CUDA's driver API: its primary context, one stream, the kernels' module.
 import { BackendError } from '../../errors.js';
 import { emulatedDriver, kernelImage } from './binaries.js';
-import type { Device, Graph, Launch } from './device.js';
+import type { Device, Graph, Launch, SharedBlock } from './device.js';
 import { CudaError } from './device.js';
 import { Driver } from './driver.js';
 import { viewer } from './native.js';
@@ -22,6 +22,7 @@ const COMPUTE_MINOR = 76;
 const SHARED_BYTES_OPT_IN = 97;
 const MAX_DYNAMIC_SHARED_BYTES = 8;
 const NON_BLOCKING_STREAM = 1;
+const MAPPED = 2;
 /** Memory may be allocated during a capture. */
 const RELAXED_CAPTURE = 2;
 const MOST_ARGUMENT_BYTES = 4096;
@@ -36,6 +37,7 @@ interface KernelFunction {
 
 export class CudaDevice implements Device {
   isCapturing = false;
+  private isRehearsing = false;
   private readonly functions = new Map<string, KernelFunction>();
   private readonly argumentView: DataView;
 
@@ -53,6 +55,7 @@ export class CudaDevice implements Device {
     /** Memory outside JavaScript's: the address of the arguments, then they; then staged uploads. */
     private readonly pinned: bigint,
     private readonly pinnedBytes: Uint8Array,
+    private readonly view: (address: bigint, bytes: number) => Uint8Array,
   ) {
     this.argumentView = new DataView(pinnedBytes.buffer, pinnedBytes.byteOffset);
     this.argumentView.setBigUint64(0, pinned + 8n, true);
@@ -116,7 +119,7 @@ export class CudaDevice implements Device {
       MOST_ARGUMENT_BYTES + 2 * PINNED_BYTES,
       0,
     );
-    const view = (await viewer())(pinned, MOST_ARGUMENT_BYTES + 2 * PINNED_BYTES);
+    const view = await viewer();
     return new CudaDevice(
       driver,
       emulated,
@@ -129,6 +132,7 @@ export class CudaDevice implements Device {
       module,
       stream,
       pinned,
+      view(pinned, MOST_ARGUMENT_BYTES + 2 * PINNED_BYTES),
       view,
     );
   }
@@ -156,6 +160,17 @@ export class CudaDevice implements Device {
 
   free(address: number): void {
     this.driver.call('cuMemFree_v2', 'freeing memory', address);
+  }
+
+  allocateShared(bytes: number): SharedBlock {
+    const handles = new BigUint64Array(16);
+    this.driver.call('cuMemHostAlloc', 'allocating', handles, bytes, MAPPED);
+    const address = handles[0] ?? 0n;
+    return {
+      address: Number(address),
+      bytes: this.view(address, bytes),
+      free: () => this.driver.call('cuMemFreeHost', 'freeing memory', address),
+    };
   }
 
   upload(to: number, bytes: Uint8Array): void {
@@ -199,7 +214,7 @@ export class CudaDevice implements Device {
   }
 
   copy(to: number, from: number, bytes: number): void {
-    if (bytes === 0) return;
+    if (bytes === 0 || this.isRehearsing) return;
     this.driver.call('cuMemcpyDtoDAsync_v2', 'copying', to, from, bytes, this.stream);
   }
 
@@ -232,6 +247,7 @@ export class CudaDevice implements Device {
         `kernel ${kernel}: takes ${argumentBytes} bytes of arguments, not ${bytes}`,
       );
     }
+    if (this.isRehearsing) return;
     const { stream, pinned } = this;
     const error = this.driver.try(
       'cuLaunchKernel',
@@ -241,6 +257,35 @@ export class CudaDevice implements Device {
       const size = `grid ${x} x ${y} x ${z}, ${block} threads, ${sharedBytes} bytes shared`;
       throw this.driver.error(error, `kernel ${kernel} (${size})`, 'cuLaunchKernel');
     }
+  }
+
+  rehearse(work: () => void): void {
+    this.isRehearsing = true;
+    try {
+      work();
+    } finally {
+      this.isRehearsing = false;
+    }
+  }
+
+  record(work: () => void): Graph {
+    this.beginCapture();
+    try {
+      work();
+    } catch (error) {
+      this.abandonCapture();
+      throw error;
+    }
+    return this.endCapture();
+  }
+
+  /** Leaves the stream as before a recording that failed. */
+  private abandonCapture(): void {
+    this.isCapturing = false;
+    const handles = new BigUint64Array(16);
+    const error = this.driver.try('cuStreamEndCapture', this.stream, handles);
+    const graph = handles[0] ?? 0n;
+    if (error === 0 && graph !== 0n) this.driver.call('cuGraphDestroy', 'freeing a graph', graph);
   }
 
   beginCapture(): void {

@@ -23,6 +23,13 @@ export interface Launch {
   sharedBytes?: number;
 }
 
+/** Memory of the host's that kernels read and write too, by the same address. */
+export interface SharedBlock {
+  readonly address: number;
+  readonly bytes: Uint8Array;
+  free(): void;
+}
+
 /** Recorded work that runs again with one call. */
 export interface Graph {
   /** Kernels and copies in it. */
@@ -42,6 +49,8 @@ export interface Device {
   /** @throws CudaError with code CUDA_ERROR_OUT_OF_MEMORY */
   allocate(bytes: number): number;
   free(address: number): void;
+  /** What a kernel wrote is there for the host after synchronize(). */
+  allocateShared(bytes: number): SharedBlock;
   upload(to: number, bytes: Uint8Array): void;
   /** Waits for everything before it. */
   download(into: Uint8Array, from: number): void;
@@ -58,9 +67,13 @@ export interface Device {
     integers: readonly number[],
     floats?: readonly number[],
   ): void;
+  /** Loads the kernels that `work` launches, and runs none of them: recording must not load any. */
+  rehearse(work: () => void): void;
   /** From here on launches and copies are recorded, not run. */
   beginCapture(): void;
   endCapture(): Graph;
+  /** What `work` launches and copies, between beginCapture and endCapture. */
+  record(work: () => void): Graph;
   readonly isCapturing: boolean;
   synchronize(): void;
   /** Milliseconds that the device takes for what `work` starts. */

@@ -5,8 +5,10 @@
 //   await tf.setBackend('cuda');
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
+import { registerStepCompiler } from '../../step.js';
 import { registerWeightPacker } from '../../weights/packing.js';
 import { asCuda, CudaBackend } from './backend.js';
+import { compileCudaStep } from './compile_step.js';
 import { CudaDevice, type CudaOptions } from './cuda_device.js';
 import { BACKEND_NAME } from './kernel.js';
 import { cudaPacker } from './packing.js';
@@ -29,6 +31,7 @@ export function registerCudaBackend(options: CudaOptions = {}): boolean {
   registered = true;
   registerAllKernels();
   registerWeightPacker(BACKEND_NAME, cudaPacker);
+  registerStepCompiler(BACKEND_NAME, compileCudaStep);
   const start = async () => new CudaBackend(new CudaRuntime(await CudaDevice.open(options)));
   return tf.registerBackend(BACKEND_NAME, start, 0);
 }

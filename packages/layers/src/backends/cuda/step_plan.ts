@@ -1,0 +1,129 @@
+// A model as addresses: what a compiled step's launches need to know of it.
+import type * as tf from '@tensorflow/tfjs-core';
+import type { MixerParts, NormParts, StepModel } from '../../step.js';
+import {
+  type PackedWeight,
+  type PackedWeightAttrs,
+  packedWeightAttrs,
+  packedWeightInputs,
+} from '../../weights/packed_weight.js';
+import type { CudaBackend } from './backend.js';
+import { type MLPAddresses, mlpAddresses } from './gated_mlp.js';
+import { optionalAddress } from './kernel.js';
+import { checkLayout } from './layout.js';
+import type { NormBefore } from './linear.js';
+import { type Mamba2Addresses, mamba2Addresses } from './mamba2_mixer.js';
+
+/** A packed weight and the bias that goes with it; 0 for none. */
+export interface Projection {
+  weight: number;
+  bias: number;
+  attrs: PackedWeightAttrs;
+}
+
+export interface AttentionAddresses {
+  inProj: Projection;
+  outProj: Projection;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  window: number;
+  scale: number;
+  /** Whether its ring holds bf16 numbers: with weights that are not f32. */
+  bf16Ring: boolean;
+}
+
+export type StepBlock = { norm: NormBefore } & (
+  | { kind: 'mamba2'; weights: Mamba2Addresses }
+  | { kind: 'attention'; weights: AttentionAddresses }
+  | { kind: 'mlp'; weights: MLPAddresses }
+);
+
+export interface StepPlan {
+  embedding: Projection;
+  blocks: readonly StepBlock[];
+  normF: NormBefore;
+  head: Projection;
+  dModel: number;
+  /** Logits of a row, and how many of them are of tokens. */
+  vocabulary: number;
+  vocabSize: number;
+}
+
+/** Moves to the GPU what is not there yet. */
+export function stepPlan(backend: CudaBackend, model: StepModel): StepPlan {
+  const { embedding, head } = model;
+  return {
+    embedding: projection(backend, embedding),
+    blocks: model.blocks.map(({ norm, mixer }) => ({
+      norm: normPlan(backend, norm),
+      ...mixerPlan(backend, mixer),
+    })),
+    normF: normPlan(backend, model.normF),
+    head: projection(backend, head, model.headBias),
+    dModel: embedding.shape[1],
+    vocabulary: head.shape[0],
+    vocabSize: model.vocabSize,
+  };
+}
+
+function mixerPlan(backend: CudaBackend, parts: MixerParts) {
+  switch (parts.kind) {
+    case 'mamba2': {
+      const { inProj, outProj, ...tensors } = parts.weights;
+      const inputs = {
+        ...tensors,
+        ...packedWeightInputs('inProj', inProj),
+        ...packedWeightInputs('outProj', outProj),
+      };
+      const attrs = {
+        ...parts.sizes,
+        inProj: packedWeightAttrs(inProj),
+        outProj: packedWeightAttrs(outProj),
+      };
+      return { kind: parts.kind, weights: mamba2Addresses(backend, inputs, attrs) } as const;
+    }
+    case 'mlp': {
+      const { inProj, outProj, gateProj, ...tensors } = parts.weights;
+      const inputs = {
+        ...tensors,
+        ...packedWeightInputs('inProj', inProj),
+        ...packedWeightInputs('outProj', outProj),
+        ...(gateProj && packedWeightInputs('gateProj', gateProj)),
+      };
+      const attrs = {
+        activation: parts.activation,
+        eps: parts.eps,
+        inProj: packedWeightAttrs(inProj),
+        outProj: packedWeightAttrs(outProj),
+        ...(gateProj && { gateProj: packedWeightAttrs(gateProj) }),
+      };
+      return { kind: parts.kind, weights: mlpAddresses(backend, inputs, attrs) } as const;
+    }
+    case 'attention': {
+      const { heads, kvHeads, headDim, window, scale } = parts;
+      const weights: AttentionAddresses = {
+        inProj: projection(backend, parts.inProj, parts.inProjBias),
+        outProj: projection(backend, parts.outProj, parts.outProjBias),
+        ...{ heads, kvHeads, headDim, window, scale },
+        bf16Ring: parts.inProj.format !== 'f32',
+      };
+      return { kind: parts.kind, weights } as const;
+    }
+  }
+}
+
+function projection(backend: CudaBackend, weight: PackedWeight, bias?: tf.Tensor): Projection {
+  const [tensor] = weight.tensors;
+  const attrs = packedWeightAttrs(weight);
+  checkLayout('compileStep', attrs);
+  return {
+    weight: tensor ? backend.address(tensor) : 0,
+    bias: optionalAddress(backend, bias),
+    attrs,
+  };
+}
+
+function normPlan(backend: CudaBackend, { weight, eps }: NormParts): NormBefore {
+  return { weight: backend.address(weight), groupSize: weight.size, eps };
+}

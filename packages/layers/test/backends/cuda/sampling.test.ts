@@ -1,0 +1,147 @@
+// The sampling kernel against the same choice made plainly, in double precision and by sorting.
+import { expect } from 'chai';
+import fc from 'fast-check';
+import seedrandom from 'seedrandom';
+import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
+import type { Choice } from '../../../src/index.js';
+import { describeOnEmulated } from './both.js';
+
+/** Kept ids, ascending, and their weights. */
+function distribution(logits: Float32Array, choice: Choice): { id: number; weight: number }[] {
+  const { temperature, topK, topP, minP } = choice;
+  const byLogit = [...logits.keys()]
+    .filter((id) => (logits[id] ?? 0) > Number.NEGATIVE_INFINITY)
+    .sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b);
+  const top = logits[byLogit[0] ?? 0] ?? 0;
+  let kept = (topK > 0 ? byLogit.slice(0, topK) : byLogit).map((id) => ({
+    id,
+    weight: Math.exp(((logits[id] ?? 0) - top) / temperature),
+  }));
+  if (topP > 0 && topP < 1) {
+    const total = kept.reduce((sum, { weight }) => sum + weight, 0);
+    let sum = 0;
+    kept = kept.filter(({ weight }) => {
+      const before = sum;
+      sum += weight;
+      return before < topP * total;
+    });
+  }
+  return kept.filter(({ weight }) => weight >= minP).sort((a, b) => a.id - b.id);
+}
+
+/** The ids that `random` may stand for: that at its place, and its neighbours within rounding. */
+function candidates(kept: { id: number; weight: number }[], random: number): number[] {
+  const total = kept.reduce((sum, { weight }) => sum + weight, 0);
+  let sum = 0;
+  return kept.flatMap(({ id, weight }) => {
+    const from = sum / total;
+    sum += weight;
+    return random >= from - 2e-6 && random < sum / total + 2e-6 ? [id] : [];
+  });
+}
+
+describeOnEmulated('cuda: sampling', () => {
+  let device: CudaDevice;
+  before(async () => {
+    device = await CudaDevice.open({ emulated: true });
+  });
+  after(() => device.dispose());
+
+  /** The kernel's tokens for rows of logits, of which `vocabulary` count. */
+  function sample(rows: Float32Array[], vocabulary: number, choices: Choice[]): number[] {
+    const pitch = rows[0]?.length ?? 0;
+    const addresses = [4 * pitch * rows.length, 4 * rows.length, 4 * rows.length];
+    const [logits = 0, next = 0, positions = 0] = addresses.map((size) => device.allocate(size));
+    const shared = device.allocateShared(44 * rows.length);
+    const view = new DataView(shared.bytes.buffer, shared.bytes.byteOffset);
+    rows.forEach((row, i) => {
+      device.upload(logits + 4 * pitch * i, new Uint8Array(row.slice().buffer));
+      const { random, temperature, topP, minP, topK } = choices[i] ?? greedy;
+      [random, temperature, topP, minP].forEach((value, j) => {
+        view.setFloat64(40 * i + 8 * j, value, true);
+      });
+      view.setInt32(40 * i + 32, topK, true);
+    });
+    device.upload(positions, new Uint8Array(Int32Array.from(rows, (_, i) => i).buffer));
+    const told = shared.address + 40 * rows.length;
+    const pointers = [logits, shared.address, next, told, positions];
+    device.launch('sample_tokens', { grid: [rows.length], block: 1024 }, pointers, [
+      vocabulary,
+      pitch,
+    ]);
+    device.synchronize();
+    const ids = rows.map((_, i) => view.getInt32(40 * rows.length + 4 * i, true));
+    const moved = new Int32Array(rows.length);
+    device.download(new Uint8Array(moved.buffer), positions);
+    expect([...moved]).to.deep.equal(rows.map((_, i) => i + 1));
+    for (const address of [logits, next, positions]) device.free(address);
+    shared.free();
+    return ids;
+  }
+
+  const greedy: Choice = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
+
+  it('draws what the filters leave, ties and all', () =>
+    fc.assert(
+      fc.property(
+        fc.record({
+          seed: fc.integer(),
+          vocabulary: fc.integer({ min: 1, max: 3000 }),
+          padding: fc.integer({ min: 0, max: 9 }),
+          // Coarse logits have ties.
+          step: fc.constantFrom(0, 0.5, 4),
+          ruledOut: fc.constantFrom(0, 0.3),
+          temperature: fc.constantFrom(0.3, 1, 2.5),
+          topK: fc.constantFrom(0, 1, 2, 40, 5000),
+          topP: fc.constantFrom(0, 0.05, 0.5, 0.9, 0.999, 1),
+          minP: fc.constantFrom(0, 0.02, 1),
+        }),
+        ({ seed, vocabulary, padding, step, ruledOut, ...filters }) => {
+          const random = seedrandom(String(seed));
+          const row = Float32Array.from({ length: vocabulary + padding }, (_, id) => {
+            if (id >= vocabulary) return 1e9; // never chosen
+            const logit = 12 * (random() + random() + random() - 1.5);
+            if (random() < ruledOut && id > 0) return Number.NEGATIVE_INFINITY;
+            return step > 0 ? Math.round(logit / step) * step : logit;
+          });
+          const choices = [0, 0.999999, random(), random()].map((u) => ({ ...filters, random: u }));
+          const ids = sample(
+            choices.map(() => row),
+            vocabulary,
+            choices,
+          );
+          const kept = distribution(row.subarray(0, vocabulary), choices[0] ?? greedy);
+          ids.forEach((id, i) => {
+            expect(candidates(kept, choices[i]?.random ?? 0)).to.include(id);
+          });
+        },
+      ),
+      { numRuns: 40 },
+    ));
+
+  it('is greedy at temperature 0: the lowest of the largest', () => {
+    const row = Float32Array.of(-3, 2, -1, 2, 1.5, 9);
+    expect(sample([row, row.map((v) => -v)], 5, [greedy, greedy])).to.deep.equal([1, 0]);
+  });
+
+  it('says where there is no token to choose', () => {
+    const nan = Float32Array.of(1, Number.NaN, 3);
+    const none = new Float32Array(3).fill(Number.NEGATIVE_INFINITY);
+    const sampled = { ...greedy, temperature: 1, random: 0.5 };
+    expect(sample([none, nan], 3, [greedy, sampled])).to.deep.equal([-1, -1]);
+    expect(sample([nan], 3, [greedy]), 'greedy passes over NaN, as the host does').to.deep.equal([
+      2,
+    ]);
+  });
+
+  it('fits a vocabulary as large as the model has', () => {
+    const random = seedrandom('large');
+    const row = Float32Array.from({ length: 50288 }, () => 6 * (random() + random() - 1));
+    const filters = { temperature: 0.8, topK: 0, topP: 0.9, minP: 0 };
+    const choices = [0.1, 0.7].map((u) => ({ ...filters, random: u }));
+    const kept = distribution(row.subarray(0, 50280), choices[0] ?? greedy);
+    sample([row, row], 50280, choices).forEach((id, i) => {
+      expect(candidates(kept, choices[i]?.random ?? 0)).to.include(id);
+    });
+  });
+});

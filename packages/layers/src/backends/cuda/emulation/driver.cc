@@ -42,6 +42,7 @@ struct Event {
 
 bool initialized;
 void *context;
+int context_users;
 size_t used_bytes;
 const char *last_message = "none";
 constexpr size_t total_bytes = size_t{8} << 30;
@@ -98,10 +99,12 @@ API cuDeviceGetAttribute(int *value, int attribute, int device) {
 }
 API cuDevicePrimaryCtxRetain(void **result, int device) {
   *result = &initialized;
+  context_users++;
   return device == 0 ? SUCCESS : INVALID_DEVICE;
 }
 API cuDevicePrimaryCtxRelease_v2(int device) {
-  context = nullptr;
+  if (context_users == 0) return INVALID_CONTEXT;
+  if (--context_users == 0) context = nullptr;
   return device == 0 ? SUCCESS : INVALID_DEVICE;
 }
 API cuCtxSetCurrent(void *wanted) {

@@ -23,17 +23,31 @@ export interface ChoosingRow {
   readonly random: () => number;
 }
 
-/** One a generation: it owns the memory that choosing needs. */
+/** The memory that choosing needs; any number of choosers of a vocabulary can share it. */
+export class ChoosingMemory {
+  readonly scores: Float64Array;
+  readonly distribution: TokenDistribution;
+
+  constructor(vocabSize: number) {
+    this.scores = new Float64Array(vocabSize);
+    this.distribution = new TokenDistribution(vocabSize);
+  }
+}
+
+/** One a generation. */
 export class TokenChooser {
   private readonly scores: Float64Array;
   private readonly distribution: TokenDistribution;
   /** Whether scores are the logits as they are: temperature and filters alone decide. */
   readonly plain: boolean;
 
-  constructor(private readonly settings: Settings) {
-    const { vocabSize, repetitionPenalty, logitBias, badWordsIds, minNewTokens } = settings;
-    this.scores = new Float64Array(vocabSize);
-    this.distribution = new TokenDistribution(vocabSize);
+  constructor(
+    private readonly settings: Settings,
+    { scores, distribution } = new ChoosingMemory(settings.vocabSize),
+  ) {
+    const { repetitionPenalty, logitBias, badWordsIds, minNewTokens } = settings;
+    this.scores = scores;
+    this.distribution = distribution;
     this.plain =
       repetitionPenalty === 1 &&
       settings.logitsProcessors.length + logitBias.length + badWordsIds.length === 0 &&

@@ -1,10 +1,11 @@
 // Rene as a model to evaluate: log-likelihoods from prefix trees and recurrent states.
-import type { ReneConfig } from '../../config.js';
+import { rowsThatFit } from '../../rows_that_fit.js';
 import type { Tokenizer } from '../../tokenizer.js';
 import type { EvaluationModel, ScoreOptions } from '../evaluation_model.js';
 import type { Loglikelihood } from '../metrics.js';
 import { checkRequest, type TokenRequest, truncateRequest } from '../requests.js';
 import { fedTokens, MIN_SHARED_TOKENS, prefixTree } from './prefix_tree.js';
+
 import { type ScoringModel, TreeScorer } from './tree_scorer.js';
 
 export interface ReneScorerOptions {
@@ -78,20 +79,4 @@ export class ReneScorer implements EvaluationModel {
     await scorer.score(tree);
     return results;
   }
-}
-
-const STATE_BYTES = 2 ** 30;
-const MAX_ROWS = 64;
-
-function rowsThatFit(config: ReneConfig): number {
-  return Math.max(1, Math.min(MAX_ROWS, Math.floor(STATE_BYTES / stateBytes(config))));
-}
-
-/** Bytes of one row's recurrent state, with the attention's keys and values of 512 tokens. */
-function stateBytes({ nLayer, ssm, attn, attnLayerIdx, mlpLayerIdx }: ReneConfig): number {
-  const ssdLayers = nLayer - attnLayerIdx.length - mlpLayerIdx.length;
-  const conv = (ssm.dSsm + 2 * ssm.nGroups * ssm.dState) * ssm.dConv;
-  const perToken = attn ? 2 * attn.numHeadsKv * attn.headDim : 0;
-  const tokens = Math.min(attn?.slidingWindowLength ?? 512, 512);
-  return 4 * (ssdLayers * (ssm.dSsm * ssm.dState + conv) + attnLayerIdx.length * perToken * tokens);
 }

@@ -1,7 +1,7 @@
 // Finds and loads the model and the tokenizer that a verb was asked to use.
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import { EMBEDDED_MODEL, resolveModel } from '../checkpoint/resolve.js';
+import { EMBEDDED_MODEL, resolveModel, resolveTokenizer } from '../checkpoint/resolve.js';
 import { TokenizerError } from '../errors.js';
 import { ReneLMHeadModel } from '../model.js';
 import { Tokenizer } from '../tokenizer.js';
@@ -100,8 +100,13 @@ export async function loadModel(dir: string, options: LoadOptions): Promise<Rene
 
 /** @throws TokenizerError saying how to name one, HubError */
 export async function loadTokenizer(dir: string, tokenizer?: string): Promise<Tokenizer> {
+  return Tokenizer.fromFile(await tokenizerPath(dir, tokenizer));
+}
+
+/** The tokenizer.json that is meant. @throws TokenizerError saying how to name one, HubError */
+export async function tokenizerPath(dir: string, tokenizer?: string): Promise<string> {
   try {
-    return await Tokenizer.fromPretrained(tokenizer ?? dir, { onNotice });
+    return await resolveTokenizer(tokenizer ?? dir, { onNotice });
   } catch (error) {
     if (tokenizer !== undefined || !(error instanceof TokenizerError)) throw error;
     const hint = 'give one with --tokenizer (a tokenizer.json, a folder with one, or a hub id)';
@@ -109,6 +114,7 @@ export async function loadTokenizer(dir: string, tokenizer?: string): Promise<To
   }
 }
 
-function onNotice(notice: string): void {
+/** Tells the user something on stderr. */
+export function onNotice(notice: string): void {
   process.stderr.write(`${notice}\n`);
 }

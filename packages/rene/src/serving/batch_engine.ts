@@ -1,0 +1,283 @@
+// The engine of the server: prompts that come at any time, decoded together, a token a step for all.
+import * as tf from '@tensorflow/tfjs-core';
+import { ChoosingMemory, TokenChooser, type TokenLogProb } from '../generation/choose.js';
+import { nextTurn } from '../generation/event_loop.js';
+import { Row } from '../generation/loop.js';
+import { type GenerationModel, readLogits, step } from '../generation/model_calls.js';
+import type { Settings } from '../generation/options.js';
+import { RecurrentState } from '../state.js';
+import type { Tokenizer } from '../tokenizer.js';
+import { type Engine, type EngineLoad, type Job, type JobEvent, jobSettings } from './job.js';
+
+/** A job that was submitted. */
+interface Running {
+  readonly job: Job;
+  readonly onEvent: (event: JobEvent) => void;
+  readonly settings: Settings;
+  readonly chooser: TokenChooser;
+  readonly rows: readonly Row[];
+  /** Cancelled, or failed. */
+  isOver: boolean;
+}
+
+/** One of its sequences. */
+interface Sequence {
+  readonly running: Running;
+  readonly row: Row;
+  readonly k: number;
+}
+
+/** A prompt that was read, and the sequences that are to go on from it. */
+interface ReadPrompt {
+  /** Of one row. */
+  readonly state: RecurrentState;
+  /** Of the token after the prompt. */
+  readonly logits: Float32Array;
+  readonly waiting: Sequence[];
+}
+
+/**
+ * Prompt tokens read between two steps of the batch. The borders of a prompt's parts do not depend
+ * on what else there is to do, so that its result does not either; they are among generate()'s.
+ */
+const PREFILL_CHUNK = 128;
+
+/** An engine in this thread. Sequences join and leave the batch between its steps. */
+export class BatchEngine implements Engine {
+  private readonly queue: Running[] = [];
+  /** The first of the queue, while its prompt is being read. */
+  private reading: Running | undefined;
+  /** The job whose sequences join the batch next. */
+  private next: ReadPrompt | undefined;
+  /** What is decoded together. */
+  private batch: readonly Sequence[] = [];
+  /** A row for each of the batch. */
+  private state: RecurrentState | undefined;
+  private readonly memory: ChoosingMemory;
+  private isRunning = false;
+
+  /** @param slots most sequences decoded together */
+  constructor(
+    private readonly model: GenerationModel,
+    private readonly tokenizer: Pick<Tokenizer, 'decodeStream'>,
+    private readonly slots: number,
+  ) {
+    this.memory = new ChoosingMemory(model.config.vocabSize);
+  }
+
+  /** @throws InvalidArgumentError for a job that makes no sense */
+  submit(job: Job, onEvent: (event: JobEvent) => void): () => void {
+    const settings = jobSettings(job, this.model.config, this.tokenizer);
+    const running: Running = {
+      job,
+      onEvent,
+      settings,
+      chooser: new TokenChooser(settings, this.memory),
+      rows: Array.from({ length: job.n }, (_, k) => new Row(job.prompt, k, settings)),
+      isOver: false,
+    };
+    this.queue.push(running);
+    void this.run();
+    return () => {
+      running.isOver = true;
+    };
+  }
+
+  load(): EngineLoad {
+    const queued = this.queue.reduce((sum, { job }) => sum + job.n, 0);
+    const waiting = queued + (this.reading?.job.n ?? 0) + (this.next?.waiting.length ?? 0);
+    return { active: this.batch.length, waiting, slots: this.slots };
+  }
+
+  private async run(): Promise<void> {
+    if (this.isRunning) return;
+    this.isRunning = true;
+    while (this.queue.length > 0 || this.next || this.batch.length > 0) {
+      try {
+        this.letGo();
+        await this.admit();
+        await this.decode();
+      } catch (error) {
+        this.failAll(error);
+      }
+      await nextTurn();
+    }
+    this.isRunning = false;
+  }
+
+  /** Fills free places: with sequences of the prompt that was read last, then from the queue. */
+  private async admit(): Promise<void> {
+    for (let budget = PREFILL_CHUNK; this.batch.length < this.slots; ) {
+      if (this.next) {
+        this.join(this.next);
+        continue;
+      }
+      if (budget <= 0) return;
+      const running = this.queue.shift();
+      if (!running) return;
+      if (running.isOver) continue;
+      budget -= running.job.prompt.length;
+      this.reading = running;
+      this.next = await this.read(running);
+      this.reading = undefined;
+    }
+  }
+
+  /** Reads a prompt. @returns undefined when there is nothing to go on with */
+  private async read(running: Running): Promise<ReadPrompt | undefined> {
+    const { job, rows, onEvent } = running;
+    let state: RecurrentState | undefined;
+    try {
+      state = this.model.initialState(1);
+      const logits = await this.prefill(running, state);
+      if (running.isOver) return undefined;
+      if (job.maxTokens === 0) {
+        onEvent({ type: 'end' });
+        return undefined;
+      }
+      const own = state;
+      state = undefined; // it is the caller's now
+      return { state: own, logits, waiting: rows.map((row, k) => ({ running, row, k })) };
+    } catch (error) {
+      fail(running, error);
+      return undefined;
+    } finally {
+      state?.dispose();
+    }
+  }
+
+  /** @returns logits of the token after the prompt; of none when the job is cancelled */
+  private async prefill(running: Running, state: RecurrentState): Promise<Float32Array> {
+    const { job, onEvent } = running;
+    const { prompt, promptLogProbs = false } = job;
+    let last: Float32Array | undefined;
+    for (let start = 0; start < prompt.length && !running.isOver; start += PREFILL_CHUNK) {
+      const ids = prompt.slice(start, start + PREFILL_CHUNK);
+      const logits = await this.forward(ids, state, promptLogProbs ? ids.length : 1);
+      const logProbs = promptLogProbs
+        ? ids.map((id, i) => promptLogProb(running, id, i === 0 ? last : logits[i - 1]))
+        : undefined;
+      last = logits.at(-1)?.slice(); // not a view that keeps all of them
+      if (running.isOver) break;
+      onEvent({ type: 'prompt', tokens: ids.length, logProbs });
+      if (start + PREFILL_CHUNK < prompt.length) {
+        await this.decode();
+        await nextTurn();
+      }
+    }
+    return last ?? new Float32Array(0);
+  }
+
+  /** @returns logits of the tokens after the last `kept` of one row's ids */
+  private async forward(
+    ids: readonly number[],
+    state: RecurrentState,
+    kept: number,
+  ): Promise<Float32Array[]> {
+    const logits = this.model.forward([ids], { state, logitsToKeep: kept });
+    const rows = tf.reshape(logits, [kept, 1, -1]);
+    logits.dispose();
+    return readLogits(rows);
+  }
+
+  /** Takes as many of a prompt's sequences into the batch as it has room for. */
+  private join(prompt: ReadPrompt): void {
+    const going: Sequence[] = [];
+    while (this.batch.length + going.length < this.slots) {
+      const sequence = prompt.waiting.shift();
+      if (!sequence) break;
+      if (extend(sequence, prompt.logits)) going.push(sequence);
+    }
+    if (going.length > 0) {
+      const own = prompt.state.gather(going.map(() => 0));
+      const before = this.state;
+      this.state = before ? RecurrentState.concat([before, own]) : own;
+      if (before) for (const state of [before, own]) state.dispose();
+      this.batch = [...this.batch, ...going];
+    }
+    if (prompt.waiting.length === 0) this.dropNext();
+  }
+
+  /** A token for every sequence of the batch. */
+  private async decode(): Promise<void> {
+    if (!this.state || this.batch.length === 0) return;
+    const { batch } = this;
+    try {
+      const last = batch.map(({ row }) => row.sequence.at(-1) ?? 0);
+      const logits = await step(this.model, this.state, last);
+      batch.forEach((sequence, i) => {
+        if (!sequence.running.isOver) extend(sequence, logits[i]);
+      });
+      this.letGo();
+    } catch (error) {
+      this.failAll(error);
+    }
+  }
+
+  /** Frees the places of sequences that have ended, and of jobs that are over. */
+  private letGo(): void {
+    for (let i = this.queue.length - 1; i >= 0; i--) {
+      if (this.queue[i]?.isOver) this.queue.splice(i, 1);
+    }
+    if (this.next?.waiting[0]?.running.isOver) this.dropNext();
+    const isGoing = ({ running, row }: Sequence) =>
+      !running.isOver && row.finishReason === undefined;
+    const kept = this.batch.flatMap((sequence, i) => (isGoing(sequence) ? [i] : []));
+    if (kept.length === this.batch.length) return;
+    const before = this.state;
+    this.state = kept.length > 0 ? before?.gather(kept) : undefined;
+    before?.dispose();
+    this.batch = this.batch.filter(isGoing);
+  }
+
+  private dropNext(): void {
+    this.next?.state.dispose();
+    this.next = undefined;
+  }
+
+  /** The batch's state is lost: its jobs fail, and those that wait go on. */
+  private failAll(error: unknown): void {
+    const sequences = [...this.batch, ...(this.next?.waiting ?? [])];
+    this.state?.dispose();
+    this.state = undefined;
+    this.batch = [];
+    this.dropNext();
+    for (const { running } of sequences) fail(running, error);
+  }
+}
+
+/** Gives a sequence its next token. @returns whether it goes on */
+function extend(
+  { running, row, k }: Sequence,
+  logits: Float32Array = new Float32Array(0),
+): boolean {
+  const { chooser, settings, onEvent, rows } = running;
+  try {
+    const id = chooser.choose(logits, row);
+    const { logProbs } = settings;
+    const logProb = logProbs === undefined ? undefined : chooser.logProb(logits, id, logProbs);
+    row.push(id);
+    const { finishReason } = row;
+    onEvent({ type: 'token', k, id, logProb, finishReason });
+    if (finishReason === undefined) return true;
+    if (rows.every((other) => other.finishReason !== undefined)) onEvent({ type: 'end' });
+  } catch (error) {
+    fail(running, error);
+  }
+  return false;
+}
+
+function promptLogProb(
+  { chooser, job }: Running,
+  id: number,
+  logits: Float32Array | undefined,
+): TokenLogProb | null {
+  return logits ? chooser.logProb(logits, id, job.logProbs ?? 0) : null;
+}
+
+function fail(running: Running, error: unknown): void {
+  if (running.isOver) return;
+  running.isOver = true;
+  const message = error instanceof Error ? error.message : String(error);
+  running.onEvent({ type: 'error', message, isDown: false });
+}

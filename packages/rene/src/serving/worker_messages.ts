@@ -1,0 +1,31 @@
+// What the server's thread and the model's thread say to each other.
+import type { WeightFormat } from '@rene-js/layers';
+import type { EngineLoad, Job, JobEvent } from './job.js';
+
+/** How the worker loads its model. */
+export interface WorkerSettings {
+  /** The model's folder. */
+  dir: string;
+  tokenizerPath: string;
+  backend?: string | undefined;
+  dtype?: 'auto' | WeightFormat | undefined;
+  /** Most sequences decoded together; unless given as many as 1 GiB of states allows, at most 64. */
+  slots?: number | undefined;
+}
+
+export type ToWorker =
+  | { type: 'submit'; id: number; job: Job }
+  | { type: 'cancel'; id: number }
+  /** Asks for a 'memory' message. */
+  | { type: 'memory' }
+  | { type: 'close' };
+
+export type FromWorker =
+  | { type: 'loading'; done: number; total: number }
+  /** Something that the user should know of. */
+  | { type: 'notice'; message: string }
+  | { type: 'ready'; backend: string; vocabSize: number; load: EngineLoad }
+  | { type: 'failed'; message: string }
+  /** What has happened since the last such message, in order. */
+  | { type: 'events'; events: [id: number, event: JobEvent][]; load: EngineLoad }
+  | { type: 'memory'; tensors: number; bytes: number };

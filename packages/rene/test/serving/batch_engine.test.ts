@@ -1,0 +1,240 @@
+// The engine: sequences decoded together equal those decoded alone; cancelled ones free their place.
+import { useBackend } from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { ReneLMHeadModel } from '../../src/model.js';
+import { BatchEngine } from '../../src/serving/batch_engine.js';
+import type { Job, JobEvent } from '../../src/serving/job.js';
+import type { Tokenizer } from '../../src/tokenizer.js';
+import { golden } from '../checkpoint/fixtures.js';
+
+const tokenizer: Pick<Tokenizer, 'decodeStream'> = {
+  decodeStream: () => ({ push: (id) => `<${id}>`, end: () => '' }),
+};
+
+function job(prompt: number[], options: Partial<Job> = {}): Job {
+  return { prompt, n: 1, maxTokens: 4, temperature: 0, topP: 1, stop: [], ...options };
+}
+
+/** All events of a job. */
+function runJob(engine: BatchEngine, wanted: Job): Promise<JobEvent[]> {
+  return new Promise((resolve) => {
+    const events: JobEvent[] = [];
+    engine.submit(wanted, (event) => {
+      events.push(event);
+      if (event.type === 'end' || event.type === 'error') resolve(events);
+    });
+  });
+}
+
+/** The ids of each sequence. */
+function tokensOf(events: readonly JobEvent[]): number[][] {
+  const sequences: number[][] = [];
+  for (const event of events) {
+    if (event.type === 'token') {
+      sequences[event.k] ??= [];
+      sequences[event.k]?.push(event.id);
+    }
+  }
+  return sequences;
+}
+
+describe('BatchEngine', function () {
+  this.timeout(60_000);
+  let model: ReneLMHeadModel;
+  before(async () => {
+    await useBackend('cpu');
+    model = await ReneLMHeadModel.fromPretrained(golden('tiny-hybrid'), { backend: 'cpu' });
+  });
+  after(() => model.dispose());
+
+  it('gives every job what generate() gives it alone, however jobs meet', async () => {
+    const jobs = fc.array(
+      fc.record({
+        prompt: fc.array(fc.nat(89), { minLength: 1, maxLength: 6 }),
+        n: fc.integer({ min: 1, max: 2 }),
+        maxTokens: fc.integer({ min: 1, max: 5 }),
+        temperature: fc.constantFrom(0, 0.8, 1),
+        topP: fc.constantFrom(0.9, 1),
+        seed: fc.nat(1000),
+        delay: fc.nat(15),
+      }),
+      { minLength: 2, maxLength: 5 },
+    );
+    await fc.assert(
+      fc.asyncProperty(jobs, fc.integer({ min: 1, max: 6 }), async (wanted, slots) => {
+        const engine = new BatchEngine(model, tokenizer, slots);
+        const before = tf.memory().numTensors;
+        const found = await Promise.all(
+          wanted.map(async ({ delay, ...options }) => {
+            await new Promise((resolve) => setTimeout(resolve, delay));
+            return runJob(engine, job(options.prompt, options));
+          }),
+        );
+        for (const [i, events] of found.entries()) {
+          const { prompt = [], n = 1, maxTokens, temperature, topP, seed } = wanted[i] ?? {};
+          const alone = await model.generate(prompt, {
+            maxNewTokens: maxTokens,
+            temperature,
+            topP,
+            seed,
+            numReturnSequences: temperature === 0 ? 1 : n,
+          });
+          const expected = alone.sequences.map((ids) => ids.slice(prompt.length));
+          const copies = temperature === 0 ? Array(n).fill(expected[0]) : expected;
+          expect(tokensOf(events)).to.deep.equal(copies);
+          expect(events[0]).to.deep.equal({
+            type: 'prompt',
+            tokens: prompt.length,
+            logProbs: undefined,
+          });
+          expect(events.at(-1)).to.deep.equal({ type: 'end' });
+        }
+        expect(engine.load()).to.include({ active: 0, waiting: 0 });
+        expect(tf.memory().numTensors).to.equal(before);
+      }),
+      { numRuns: 5 },
+    );
+  });
+
+  it('tells the log-probabilities of a prompt, in parts too', async () => {
+    const engine = new BatchEngine(model, tokenizer, 4);
+    const prompt = Array.from({ length: 140 }, (_, i) => (i * 31) % 90);
+    const events = await runJob(
+      engine,
+      job(prompt, { promptLogProbs: true, logProbs: 2, maxTokens: 0 }),
+    );
+    expect(events.map(({ type }) => type)).to.deep.equal(['prompt', 'prompt', 'end']);
+    const found = events.flatMap((e) => (e.type === 'prompt' ? (e.logProbs ?? []) : []));
+    expect(found).to.have.length(140);
+    expect(found[0]).to.equal(null);
+    const logits = model.forward([prompt]);
+    const [rows = []] = await logits.array();
+    logits.dispose();
+    for (const place of [1, 127, 128, 129, 139]) {
+      const row = rows[place - 1]?.slice(0, 90) ?? [];
+      const norm = Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0));
+      const sorted = row.toSorted((a, b) => b - a);
+      const { id, logProb, top } = found[place] ?? {};
+      expect(id).to.equal(prompt[place]);
+      expect(logProb).to.be.closeTo((row[prompt[place] ?? 0] ?? 0) - norm, 1e-4);
+      expect(top?.map((t) => t.logProb)[1]).to.be.closeTo((sorted[1] ?? 0) - norm, 1e-4);
+    }
+  });
+
+  it('frees the place of a cancelled job, in the queue, in the prompt, in the batch', async () => {
+    const engine = new BatchEngine(model, tokenizer, 1);
+    const before = tf.memory().numTensors;
+    let tokens = 0;
+    const endless = job([1, 2], { maxTokens: 1000, ignoreEos: true });
+    const started = new Promise<() => void>((resolve) => {
+      const cancel = engine.submit(endless, (event) => {
+        if (event.type === 'token' && ++tokens === 3) resolve(cancel);
+      });
+    });
+    const cancelWaiting = engine.submit(endless, () => expect.fail('it was cancelled'));
+    const cancelPrompt = engine.submit(job(Array(300).fill(3)), () => expect.fail('cancelled'));
+    const last = runJob(engine, job([5]));
+    const cancelFirst = await started;
+    expect(engine.load()).to.deep.equal({ active: 1, waiting: 3, slots: 1 });
+    cancelWaiting();
+    cancelFirst();
+    setTimeout(cancelPrompt, 5);
+    expect(tokensOf(await last)[0]).to.have.length(4);
+    const count = tokens;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(tokens).to.equal(count);
+    expect(engine.load()).to.include({ active: 0, waiting: 0 });
+    expect(tf.memory().numTensors).to.equal(before);
+  });
+
+  it('applies penalties, bias, stop strings and stop ids', async () => {
+    const engine = new BatchEngine(model, tokenizer, 4);
+    const tokens = async (options: Partial<Job>) =>
+      tokensOf(await runJob(engine, job([7], options)))[0];
+    const only = (biases: Record<number, number>) => ({ logitBias: biases });
+    expect(await tokens(only({ 7: 100 }))).to.deep.equal([7, 7, 7, 7]);
+    // Of three tokens far above all others each comes once, the prompt's 7 among them.
+    const presence = await tokens({ ...only({ 7: 100, 8: 100, 9: 100 }), presencePenalty: 50 });
+    expect(presence?.slice(0, 3).toSorted()).to.deep.equal([7, 8, 9]);
+    // 50 a time: 7 comes twice before 8, which is 75 less likely, does.
+    const frequency = await tokens({ ...only({ 7: 200, 8: 125 }), frequencyPenalty: 50 });
+    expect(frequency).to.deep.equal([7, 7, 8, 7]);
+    expect(await tokens({ ...only({ 7: 100 }), stop: ['><7'] })).to.deep.equal([7, 7]);
+    expect(await tokens({ ...only({ 7: 100 }), stopIds: [7] })).to.deep.equal([7]);
+    const late = await tokens({ ...only({ 7: 100 }), stopIds: [7], minTokens: 2 });
+    expect(late?.indexOf(7)).to.equal(2);
+  });
+
+  it('lets the sequences of a large job join as places become free', async () => {
+    const engine = new BatchEngine(model, tokenizer, 2);
+    const before = tf.memory().numTensors;
+    const options = { temperature: 1, seed: 5, ignoreEos: true };
+    let most = 0;
+    const large = new Promise<JobEvent[]>((resolve) => {
+      const events: JobEvent[] = [];
+      engine.submit(job([3, 4], { ...options, n: 7, maxTokens: 5 }), (event) => {
+        events.push(event);
+        most = Math.max(most, engine.load().active);
+        if (event.type === 'end') resolve(events);
+      });
+    });
+    const small = await runJob(engine, job([3], options));
+    expect(most).to.equal(2);
+    const { sequences } = await model.generate([3, 4], {
+      temperature: 1,
+      seed: 5,
+      eosTokenId: null,
+      maxNewTokens: 5,
+      numReturnSequences: 7,
+    });
+    expect(tokensOf(await large)).to.deep.equal(sequences.map((ids) => ids.slice(2)));
+    expect(tokensOf(small)[0]).to.have.length(4);
+    expect(tf.memory().numTensors).to.equal(before);
+  });
+
+  it('gives what generate() gives after a prompt of several parts', async () => {
+    const engine = new BatchEngine(model, tokenizer, 4);
+    const prompt = Array.from({ length: 600 }, (_, i) => (i * 31) % 90);
+    const options = { temperature: 1, seed: 9 };
+    const [long] = await Promise.all([
+      runJob(engine, job(prompt, { ...options, maxTokens: 6 })),
+      runJob(engine, job([5], { ...options, maxTokens: 12 })),
+    ]);
+    const { sequences } = await model.generate(prompt, { ...options, maxNewTokens: 6 });
+    expect(tokensOf(long)).to.deep.equal(sequences.map((ids) => ids.slice(600)));
+  });
+
+  it('tells a job whose forward fails, and goes on', async () => {
+    let broken = false;
+    const fragile = {
+      config: model.config,
+      initialState: (batch?: number) => model.initialState(batch),
+      forward: (...args: Parameters<ReneLMHeadModel['forward']>) => {
+        if (broken) throw new Error('the card fell out');
+        return model.forward(...args);
+      },
+    };
+    const engine = new BatchEngine(fragile, tokenizer, 4);
+    const before = tf.memory().numTensors;
+    const events: JobEvent[] = [];
+    await new Promise<void>((resolve) => {
+      engine.submit(job([1], { maxTokens: 50, ignoreEos: true }), (event) => {
+        events.push(event);
+        if (event.type === 'token') broken = true;
+        if (event.type === 'error') resolve();
+      });
+    });
+    expect(events.at(-1)).to.deep.equal({
+      type: 'error',
+      message: 'the card fell out',
+      isDown: false,
+    });
+    const failed = await runJob(engine, job([2]));
+    expect(failed).to.deep.equal([{ type: 'error', message: 'the card fell out', isDown: false }]);
+    broken = false;
+    expect((await runJob(engine, job([2]))).at(-1)).to.deep.equal({ type: 'end' });
+    expect(tf.memory().numTensors).to.equal(before);
+  });
+});

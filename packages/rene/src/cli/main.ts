@@ -37,6 +37,10 @@ const verbs: Readonly<Record<string, Verb>> = {
     description: 'write a model with smaller weights: int8, int4 or bf16',
     add: async (program) => (await import('./quantize.js')).addQuantize(program),
   },
+  serve: {
+    description: "an HTTP server with OpenAI's completions API",
+    add: async (program) => (await import('./serve.js')).addServe(program),
+  },
   train: {
     description: 'train a model on a text file, or fine-tune one',
     add: async (program) => (await import('./train.js')).addTrain(program),

@@ -61,7 +61,7 @@ GET /tokenizer_info. Ctrl-C lets requests in progress end; a second one does not
 }
 
 async function run(argument: string | undefined, options: Options): Promise<void> {
-  const { host, port, backend, dtype, maxBatch: slots } = options;
+  const { host, port, backend, dtype, threads, maxBatch: slots } = options;
   await checkAddress(host, port); // before a large model is loaded
   const name = argument ?? options.model ?? EMBEDDED_MODEL;
   const dir = await modelFolder(name, options.revision);
@@ -72,7 +72,7 @@ async function run(argument: string | undefined, options: Options): Promise<void
     'loading the model [{bar}] {percentage}% {eta_formatted} left',
     (onProgress) =>
       WorkerEngine.start(
-        { dir, tokenizerPath: path, backend, dtype, slots },
+        { dir, tokenizerPath: path, backend, dtype, threads, slots },
         { onProgress, onNotice },
       ),
   );

@@ -1,5 +1,6 @@
 // The model's thread: loads a model and its tokenizer, and runs the jobs that are posted to it.
 import { parentPort, workerData } from 'node:worker_threads';
+import { registerSimdBackend } from '@rene-js/layers/simd';
 import * as tf from '@tensorflow/tfjs-core';
 import { ReneLMHeadModel } from '../model.js';
 import { rowsThatFit } from '../rows_that_fit.js';
@@ -16,6 +17,7 @@ const settings: WorkerSettings = workerData;
 const post = (message: FromWorker) => port.postMessage(message);
 
 try {
+  if (settings.threads !== undefined) registerSimdBackend({ threads: settings.threads });
   const model = await ReneLMHeadModel.fromPretrained(settings.dir, {
     backend: settings.backend,
     dtype: settings.dtype,

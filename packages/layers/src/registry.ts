@@ -99,6 +99,11 @@ export function registerComposed(kernels: readonly KernelSpec[]): void {
   composed.push(...kernels);
 }
 
+/** The kernels of every backend that has none of its own. */
+export function composedKernels(): readonly KernelSpec[] {
+  return composed;
+}
+
 function ensureKernels(): void {
   tf.backend(); // before its first use tfjs has no backend, and this chooses one
   const backendName = tf.getBackend();

@@ -47,6 +47,9 @@ async function start(name: string): Promise<string> {
     throw new BackendError(`the backend '${name}' does not start on this machine`);
   }
   if (name === 'cpu') greetQuietly();
+  if (name === 'tensorflow') {
+    await (await import('./tensorflow/index.js')).chooseTensorflowKernels();
+  }
   return name;
 }
 

@@ -70,7 +70,7 @@ export function weightPacker(): WeightPacker {
 const PIECE_BYTES = 16 << 20;
 
 /** Any stored dtype becomes one plain f32 tensor. */
-const rowsPacker: WeightPacker = {
+export const rowsPacker: WeightPacker = {
   formats: ['f32'],
   async pack(matrix, format) {
     if (format !== 'f32') {

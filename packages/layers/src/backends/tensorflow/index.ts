@@ -1,0 +1,131 @@
+// @rene-js/layers/tensorflow: tfjs-node(-gpu), and our kernels as TensorFlow ops inside it.
+//
+//   import { useTensorflowKernels } from '@rene-js/layers/tensorflow';
+//   await useBackend('tensorflow');
+//   await useTensorflowKernels('custom');
+import * as tf from '@tensorflow/tfjs-core';
+import { BackendError, InvalidArgumentError } from '../../errors.js';
+import { composedKernels } from '../../registry.js';
+import { registerWeightPacker, rowsPacker } from '../../weights/packing.js';
+import { CudaDevice } from '../cuda/cuda_device.js';
+import { kernels as cudaKernels } from '../cuda/register_all_kernels.js';
+import { TensorflowApi } from './c_api.js';
+import { type KernelOp, registerKernels, replaceKernel } from './kernels.js';
+import { installedTensorflow } from './load.js';
+import { asNodeBackend, type NodeBackend } from './node_backend.js';
+import { TensorflowRuntime } from './op_call.js';
+import { opDefinitions } from './op_definitions.js';
+import { tensorflowPacker } from './packing.js';
+import { registerOps } from './register_ops.js';
+import { StateMemory } from './state_memory.js';
+import { weightOps } from './weight_ops.js';
+
+/** Our kernels as TensorFlow ops, or the same composed of TensorFlow's own. */
+export type TensorflowKernels = 'custom' | 'composed';
+
+export interface TensorflowInfo {
+  /** Where TensorFlow computes. */
+  device: 'GPU' | 'CPU';
+  kernels: TensorflowKernels;
+}
+
+const BACKEND_NAME = 'tensorflow';
+
+let chosen: TensorflowKernels | undefined;
+let states: StateMemory | undefined;
+
+/**
+ * Chooses the kernels of the backend 'tensorflow', which must be in use. useBackend('tensorflow')
+ * calls this with what the environment's RENE_TENSORFLOW_KERNELS says, or 'auto'.
+ *
+ * @param choice 'custom': the CUDA kernels of this package as TensorFlow ops, on TensorFlow's memory
+ *   and in order with its other work; on a CPU the same kernels compiled for the host, one after the
+ *   other, slowly: for tests. 'composed': TensorFlow's own ops alone. 'auto': custom on a GPU where
+ *   koffi, TensorFlow's C API and a new enough driver are there, else composed; on a GPU a notice
+ *   says why. A model keeps working through a change only if its weights are f32
+ * @throws BackendError if custom kernels are asked for and cannot be had
+ */
+export async function useTensorflowKernels(
+  choice: TensorflowKernels | 'auto',
+): Promise<TensorflowInfo> {
+  if (!['auto', 'custom', 'composed'].includes(choice)) {
+    throw new InvalidArgumentError('kernels', "'auto', 'custom' or 'composed'", `'${choice}'`);
+  }
+  const backend = asNodeBackend(tf.backend());
+  const isWanted = choice === 'custom' || (choice === 'auto' && backend.isUsingGpuDevice);
+  if (!isWanted) {
+    useComposed();
+  } else {
+    try {
+      await useCustom(backend);
+    } catch (error) {
+      useComposed();
+      if (choice === 'custom') throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      console.warn(`rene: TensorFlow runs composed ops instead of CUDA kernels of our own: ${why}`);
+    }
+  }
+  return tensorflowInfo();
+}
+
+/**
+ * Where the backend 'tensorflow' computes, and by which kernels.
+ *
+ * @throws BackendError if another backend is in use
+ */
+export function tensorflowInfo(): TensorflowInfo {
+  const { isUsingGpuDevice } = asNodeBackend(tf.backend());
+  return { device: isUsingGpuDevice ? 'GPU' : 'CPU', kernels: chosen ?? 'composed' };
+}
+
+/** Chooses by the environment, unless a choice was made before. */
+export async function chooseTensorflowKernels(): Promise<void> {
+  if (chosen !== undefined) return;
+  const choice = process.env.RENE_TENSORFLOW_KERNELS ?? 'auto';
+  if (choice !== 'auto' && choice !== 'custom' && choice !== 'composed') {
+    const expected = "'auto', 'custom' or 'composed'";
+    throw new InvalidArgumentError('RENE_TENSORFLOW_KERNELS', expected, `'${choice}'`);
+  }
+  await useTensorflowKernels(choice);
+}
+
+function useComposed(): void {
+  if (chosen === 'custom') {
+    for (const { kernelName, kernelFunc } of composedKernels()) {
+      if (kernelOps.some((op) => op.kernelName === kernelName))
+        replaceKernel(kernelName, kernelFunc);
+    }
+    registerWeightPacker(BACKEND_NAME, rowsPacker);
+  }
+  chosen = 'composed';
+}
+
+async function useCustom(backend: NodeBackend): Promise<void> {
+  if (chosen === 'custom') return;
+  states ??= await start(backend);
+  registerKernels(kernelOps, states);
+  registerWeightPacker(BACKEND_NAME, tensorflowPacker);
+  chosen = 'custom';
+}
+
+/** Once a process: TensorFlow forgets no op. */
+async function start(backend: NodeBackend): Promise<StateMemory> {
+  const [entry] = installedTensorflow();
+  if (!entry) throw new BackendError('tfjs-node was loaded from where it cannot be found again');
+  const api = await TensorflowApi.open(entry);
+  const device = await CudaDevice.open({ emulated: !backend.isUsingGpuDevice });
+  const runtime = new TensorflowRuntime(api, device);
+  try {
+    registerOps([...kernelOps, ...weightOps], runtime, backend.isUsingGpuDevice ? 'GPU' : 'CPU');
+  } catch (error) {
+    device.dispose();
+    throw error;
+  }
+  return new StateMemory(backend);
+}
+
+/** The kernels that there are in CUDA; the rest, gradients above all, stays composed. */
+const kernelOps: readonly KernelOp[] = cudaKernels.flatMap(({ kernelName, run }) => {
+  const definition = opDefinitions[kernelName];
+  return definition ? [{ ...definition, name: `Rene${kernelName}`, kernelName, run }] : [];
+});

@@ -1,0 +1,184 @@
+// One run of one of our ops inside TensorFlow: its inputs, outputs and temporaries are TensorFlow's.
+import type * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors.js';
+import type { CudaDevice } from '../cuda/cuda_device.js';
+import type { Launch } from '../cuda/device.js';
+import type { KernelTensors } from '../cuda/kernel.js';
+import type { Runtime } from '../cuda/runtime.js';
+import { type TensorflowApi, TF_FLOAT, TF_INT32 } from './c_api.js';
+
+/** What travels with an op as its attribute `call`: which inputs are there, and the kernel's attributes. */
+export interface CallDescription {
+  /** Names of the inputs given, in their order. */
+  given: string[];
+  /** Whether the states may be overwritten: then they are no outputs. */
+  inPlace: boolean;
+  attrs: object;
+}
+
+/** The device that TensorFlow computes on, and memory of the op that is running. */
+export class TensorflowRuntime implements Runtime {
+  /** The op that is running. */
+  call: OpCall | undefined;
+  readonly pool = {
+    allocate: (bytes: number): number => this.running().allocateBytes(bytes),
+    release: (address: number): void => this.running().release(address),
+  };
+
+  constructor(
+    readonly api: TensorflowApi,
+    readonly device: CudaDevice,
+  ) {}
+
+  launch(
+    kernel: string,
+    launch: Launch,
+    pointers: readonly number[],
+    integers: readonly number[],
+    floats: readonly number[] = [],
+  ): void {
+    if (launch.grid.some((size) => size === 0)) return;
+    this.device.launch(kernel, launch, pointers, integers, floats);
+  }
+
+  private running(): OpCall {
+    if (this.call) return this.call;
+    throw new BackendError('memory of TensorFlow is there while an op runs only');
+  }
+}
+
+/** A tensor of TensorFlow's: its handle, which is ours to delete. */
+interface Held {
+  tensor: number;
+  address: number;
+}
+
+type Input = tf.TensorInfo & Pick<tf.Tensor, 'rank' | 'size'>;
+
+export class OpCall implements KernelTensors {
+  /** By the input's name, as kernels take them. */
+  readonly inputs: tf.NamedTensorInfoMap = {};
+  private readonly inputIds = new Set<tf.DataId>();
+  private readonly held = new Map<tf.DataId, Held>();
+  private readonly temporaries = new Map<number, number>();
+  private readonly out = new BigUint64Array(16);
+  private readonly dims = new BigInt64Array(16);
+
+  constructor(
+    readonly runtime: TensorflowRuntime,
+    /** TF_OpKernelContext */
+    private readonly context: number,
+    private readonly description: CallDescription,
+  ) {}
+
+  /** Fetches the inputs. */
+  open(): void {
+    this.description.given.forEach((name, i) => {
+      const { tensor, info } = this.input(i);
+      this.inputs[name] = info;
+      this.inputIds.add(info.dataId);
+      this.held.set(info.dataId, {
+        tensor,
+        address: this.runtime.api.call('TF_TensorData', tensor),
+      });
+    });
+  }
+
+  /** The values of the int32 input in host memory that follows the others, if there is one. */
+  integers(): number[] {
+    const { api } = this.runtime;
+    const at = this.description.given.length;
+    if (api.call('TF_NumInputs', this.context) <= at) return [];
+    const { tensor, info } = this.input(at);
+    try {
+      const [count = 0] = info.shape;
+      if (count === 0) return [];
+      return api.hostIntegers(api.call('TF_TensorData', tensor), count);
+    } finally {
+      api.call('TF_DeleteTensor', tensor);
+    }
+  }
+
+  allocate(
+    shape: readonly number[],
+    dtype: 'float32' | 'int32' = 'float32',
+  ): { info: tf.TensorInfo; address: number } {
+    const tensor = this.newTensor(shape, dtype === 'float32' ? TF_FLOAT : TF_INT32);
+    const address = this.runtime.api.call('TF_TensorData', tensor);
+    const info = { dataId: {}, shape: [...shape], dtype };
+    this.held.set(info.dataId, { tensor, address });
+    return { info, address };
+  }
+
+  address({ dataId }: tf.TensorInfo): number {
+    const held = this.held.get(dataId);
+    if (held) return held.address;
+    throw new BackendError("a kernel asked for a tensor that is not its op's");
+  }
+
+  isSoleOwner(): boolean {
+    return this.description.inPlace;
+  }
+
+  /** TensorFlow counts for itself. */
+  incRef(): void {}
+
+  allocateBytes(bytes: number): number {
+    const tensor = this.newTensor([Math.ceil(bytes / 4)], TF_FLOAT);
+    const address = this.runtime.api.call('TF_TensorData', tensor);
+    this.temporaries.set(address, tensor);
+    return address;
+  }
+
+  release(address: number): void {
+    const tensor = this.temporaries.get(address);
+    if (tensor === undefined) return;
+    this.temporaries.delete(address);
+    this.runtime.api.call('TF_DeleteTensor', tensor);
+  }
+
+  /** Hands out what the kernel returned. States that it moved on in place are inputs, no outputs. */
+  setOutputs(outputs: readonly tf.TensorInfo[]): void {
+    let at = 0;
+    for (const { dataId } of outputs) {
+      const held = this.held.get(dataId);
+      if (!held || this.inputIds.has(dataId)) continue;
+      this.runtime.api.checked('an output', 'TF_SetOutput', this.context, at++, held.tensor);
+    }
+  }
+
+  /** Gives back whatever is held; outputs live on in TensorFlow. */
+  close(): void {
+    const { api } = this.runtime;
+    for (const { tensor } of this.held.values()) api.call('TF_DeleteTensor', tensor);
+    for (const tensor of this.temporaries.values()) api.call('TF_DeleteTensor', tensor);
+    this.held.clear();
+    this.temporaries.clear();
+  }
+
+  private input(i: number): { tensor: number; info: Input } {
+    const { api } = this.runtime;
+    api.checked(`input ${i}`, 'TF_GetInput', this.context, i, this.out);
+    const tensor = Number(this.out[0]);
+    const rank = api.call('TF_NumDims', tensor);
+    const shape = Array.from({ length: rank }, (_, axis) => api.call('TF_Dim', tensor, axis));
+    const dtype = api.call('TF_TensorType', tensor) === TF_INT32 ? 'int32' : 'float32';
+    // Kernels take tensors, and ask them for these too.
+    const size = shape.reduce((product, axis) => product * axis, 1);
+    return { tensor, info: { dataId: {}, shape, dtype, rank, size } };
+  }
+
+  private newTensor(shape: readonly number[], type: number): number {
+    shape.forEach((size, axis) => {
+      this.dims[axis] = BigInt(size);
+    });
+    const name = 'TF_AllocateTemp';
+    const { api } = this.runtime;
+    const rest = [type, this.dims, shape.length, deviceMemory] as const;
+    return api.checked('allocating', name, this.context, ...rest);
+  }
+}
+
+/** A TF_AllocatorAttributes: its size, and on_host = 0. */
+const deviceMemory = new Uint8Array(128);
+deviceMemory[0] = 9;

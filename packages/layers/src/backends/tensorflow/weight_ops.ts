@@ -1,0 +1,77 @@
+// TensorFlow ops that make and read packed weights: int32 tensors of words in cuda's layout.
+import * as tf from '@tensorflow/tfjs-core';
+import type { StoredDType } from '../../weights/packing.js';
+import type { WeightShape } from '../cuda/layout.js';
+import { packRows, unpackRows } from '../cuda/packing.js';
+import { type OpDefinition, parseInput } from './op_definitions.js';
+import type { TensorflowOp } from './register_ops.js';
+
+type Run<A> = (
+  tensors: Parameters<TensorflowOp['run']>[2],
+  attrs: A & { integers: number[] },
+  packed: tf.TensorInfo,
+  source: tf.TensorInfo,
+) => tf.TensorInfo[];
+
+/** The attributes travel as JSON and come back as they were. */
+function weightOp<A extends object>(
+  name: string,
+  inputs: readonly string[],
+  output: OpDefinition['output'],
+  run: Run<A>,
+): TensorflowOp {
+  const none: tf.TensorInfo = { dataId: {}, shape: [0], dtype: 'int32' };
+  return {
+    name,
+    inputs: inputs.map((input) => parseInput(`${input}: int32`)),
+    states: [],
+    integers: 'integers',
+    output,
+    run: ({ packed = none, source = none }, attrs, tensors) =>
+      run(tensors, attrs as A & { integers: number[] }, packed, source),
+  };
+}
+
+/** Words that nobody has written yet. Integers: how many. */
+export const emptyWords = weightOp('ReneEmptyWords', [], 'int32', (tensors, { integers }) => [
+  tensors.allocate([integers[0] ?? 0], 'int32').info,
+]);
+
+/** Packs rows as a file holds them into a weight, in place. Integers: the first row, how many. */
+export const packRowsOp = weightOp<{ weight: WeightShape; dtype: StoredDType }>(
+  'RenePackRows',
+  ['packed', 'source'],
+  'int32',
+  (tensors, { weight, dtype, integers: [first = 0, count = 0] }, packed, source) => {
+    const [from, to] = [tensors.address(source), tensors.address(packed)];
+    packRows(tensors.runtime, from, dtype, to, weight, first, count);
+    return [];
+  },
+);
+
+/** Writes words into a weight, in place. Integers: the first word written. */
+export const storeWords = weightOp(
+  'ReneStoreWords',
+  ['packed', 'source'],
+  'int32',
+  (tensors, { integers: [first = 0] }, packed, source) => {
+    const to = tensors.address(packed) + 4 * first;
+    const bytes = 4 * tf.util.sizeFromShape(source.shape);
+    tensors.runtime.device.copy(to, tensors.address(source), bytes);
+    return [];
+  },
+);
+
+/** Rows of a weight as f32 (rows, columns). Integers: the first row, how many. */
+export const unpackRowsOp = weightOp<{ weight: WeightShape }>(
+  'ReneUnpackRows',
+  ['packed'],
+  'float',
+  (tensors, { weight, integers: [first = 0, count = 0] }, packed) => {
+    const rows = tensors.allocate([count, weight.shape[1] ?? 0]);
+    unpackRows(tensors.runtime, tensors.address(packed), weight, rows.address, first, count);
+    return [rows.info];
+  },
+);
+
+export const weightOps = [emptyWords, packRowsOp, storeWords, unpackRowsOp];

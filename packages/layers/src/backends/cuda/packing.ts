@@ -2,35 +2,21 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { PackedWeight, WeightFormat } from '../../weights/packed_weight.js';
-import type {
-  QuantizedMatrix,
-  QuantizedRows,
-  StoredDType,
-  StoredMatrix,
-  WeightPacker,
-} from '../../weights/packing.js';
+import type { QuantizedMatrix, StoredMatrix, WeightPacker } from '../../weights/packing.js';
 import { asCuda, type CudaBackend } from './backend.js';
 import {
   checkGroup,
-  formatIds,
   isIntFormat,
   layoutOf,
   PACKED,
   PACKED_F16,
   type WeightLayout,
-  type WeightShape,
 } from './layout.js';
-import type { Runtime } from './runtime.js';
+import { packRows, parameterWords, unpackRows } from './pack_rows.js';
 import { withTemporaries } from './temporaries.js';
 
 /** Bytes of a matrix that are read at a time. */
 const PIECE_BYTES = 16 << 20;
-
-const storedIds: Record<StoredDType, number> = {
-  F32: formatIds.f32,
-  BF16: formatIds.bf16,
-  F16: formatIds.f16,
-};
 
 export const cudaPacker: WeightPacker = {
   formats: ['f32', 'bf16', 'f16', 'int8', 'int4'],
@@ -65,27 +51,6 @@ async function pack(
   });
 }
 
-/** Packs `count` stored rows at `from` as rows `first` and following of the weight at `to`. */
-export function packRows(
-  runtime: Runtime,
-  from: number,
-  dtype: StoredDType,
-  to: number,
-  weight: WeightShape,
-  first: number,
-  count: number,
-): void {
-  const { pitch, group, groups, paramsAt } = layoutOf(weight);
-  const [, columns = 0] = weight.shape;
-  const isInt = isIntFormat(weight.format);
-  runtime.launch(
-    isInt ? 'pack_int' : 'pack_float',
-    isInt ? { grid: [count, Math.ceil(groups / 128)], block: 128 } : { grid: [count], block: 256 },
-    [from, to + first * pitch, to + paramsAt + first * groups * 4],
-    [columns, pitch, storedIds[dtype], formatIds[weight.format], group, groups],
-  );
-}
-
 /** A file's codes are ours; its scales and offsets come together in words. */
 async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const { format, shape, groupSize, parameterDType } = matrix;
@@ -105,18 +70,6 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
       runtime.device.upload(params, parameterWords(part));
     }
   });
-}
-
-/** A word a group: its scale and its offset. */
-export function parameterWords({ scales, offsets }: QuantizedRows): Uint8Array {
-  const words = new Uint8Array(2 * scales.length);
-  for (let i = 0; i < scales.length; i += 2) {
-    words[2 * i] = scales[i] ?? 0;
-    words[2 * i + 1] = scales[i + 1] ?? 0;
-    words[2 * i + 2] = offsets[i] ?? 0;
-    words[2 * i + 3] = offsets[i + 1] ?? 0;
-  }
-  return words;
 }
 
 /** A weight whose memory `fill` writes; nothing is left behind if that fails. */
@@ -164,26 +117,4 @@ function unpack(backend: CudaBackend, weight: PackedWeight): Float32Array {
     }
   });
   return values;
-}
-
-/** Writes rows `first` and following of the weight at `from`, as f32, to `to`. */
-export function unpackRows(
-  runtime: Runtime,
-  from: number,
-  weight: WeightShape,
-  to: number,
-  first: number,
-  count: number,
-): void {
-  const { pitch, group, groups, paramsAt } = layoutOf(weight);
-  const [rows = 0, columns = 0] = weight.shape;
-  runtime.launch(
-    'unpack_rows',
-    { grid: [count], block: 256 },
-    [from, from + paramsAt, 0, to],
-    [
-      ...[pitch, rows, columns, columns, formatIds[weight.format], group, groups],
-      ...[weight.layout === PACKED_F16 ? 1 : 0, first, formatIds.f32],
-    ],
-  );
 }

@@ -8,7 +8,7 @@ import { BackendError, InvalidArgumentError } from '../../errors.js';
 import { composedKernels } from '../../registry.js';
 import { registerWeightPacker, rowsPacker } from '../../weights/packing.js';
 import { CudaDevice } from '../cuda/cuda_device.js';
-import { kernels as cudaKernels } from '../cuda/register_all_kernels.js';
+import { kernels as cudaKernels } from '../cuda/kernels.js';
 import { TensorflowApi } from './c_api.js';
 import { type KernelOp, registerKernels, replaceKernel } from './kernels.js';
 import { installedTensorflow } from './load.js';

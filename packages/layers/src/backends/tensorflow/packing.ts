@@ -18,7 +18,7 @@ import {
   PACKED_F16,
   type WeightShape,
 } from '../cuda/layout.js';
-import { parameterWords } from '../cuda/packing.js';
+import { parameterWords } from '../cuda/pack_rows.js';
 import { asNodeBackend } from './node_backend.js';
 import type { TensorflowOp } from './register_ops.js';
 import { runOp } from './run_op.js';
@@ -29,6 +29,7 @@ const PIECE_BYTES = 16 << 20;
 
 export const tensorflowPacker: WeightPacker = {
   formats: ['f32', 'bf16', 'f16', 'int8', 'int4'],
+  roundedProducts: ['bf16', 'f16', 'int8', 'int4'],
   pack,
   unpack,
   packQuantized,

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { StoredDType } from '../../weights/packing.js';
 import type { WeightShape } from '../cuda/layout.js';
-import { packRows, unpackRows } from '../cuda/packing.js';
+import { packRows, unpackRows } from '../cuda/pack_rows.js';
 import { type OpDefinition, parseInput } from './op_definitions.js';
 import type { TensorflowOp } from './register_ops.js';
 

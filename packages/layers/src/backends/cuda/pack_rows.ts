@@ -1,0 +1,65 @@
+// Rows of a matrix in and out of its packed form, on addresses.
+import type { QuantizedRows, StoredDType } from '../../weights/packing.js';
+import { formatIds, isIntFormat, layoutOf, PACKED_F16, type WeightShape } from './layout.js';
+import type { Runtime } from './runtime.js';
+
+const storedIds: Record<StoredDType, number> = {
+  F32: formatIds.f32,
+  BF16: formatIds.bf16,
+  F16: formatIds.f16,
+};
+
+/** Packs `count` stored rows at `from` as rows `first` and following of the weight at `to`. */
+export function packRows(
+  runtime: Runtime,
+  from: number,
+  dtype: StoredDType,
+  to: number,
+  weight: WeightShape,
+  first: number,
+  count: number,
+): void {
+  const { pitch, group, groups, paramsAt } = layoutOf(weight);
+  const [, columns = 0] = weight.shape;
+  const isInt = isIntFormat(weight.format);
+  runtime.launch(
+    isInt ? 'pack_int' : 'pack_float',
+    isInt ? { grid: [count, Math.ceil(groups / 128)], block: 128 } : { grid: [count], block: 256 },
+    [from, to + first * pitch, to + paramsAt + first * groups * 4],
+    [columns, pitch, storedIds[dtype], formatIds[weight.format], group, groups],
+  );
+}
+
+/** Writes rows `first` and following of the weight at `from`, as f32, to `to`. */
+export function unpackRows(
+  runtime: Runtime,
+  from: number,
+  weight: WeightShape,
+  to: number,
+  first: number,
+  count: number,
+): void {
+  const { pitch, group, groups, paramsAt } = layoutOf(weight);
+  const [rows = 0, columns = 0] = weight.shape;
+  runtime.launch(
+    'unpack_rows',
+    { grid: [count], block: 256 },
+    [from, from + paramsAt, 0, to],
+    [
+      ...[pitch, rows, columns, columns, formatIds[weight.format], group, groups],
+      ...[weight.layout === PACKED_F16 ? 1 : 0, first, formatIds.f32],
+    ],
+  );
+}
+
+/** A word a group: its scale and its offset. */
+export function parameterWords({ scales, offsets }: QuantizedRows): Uint8Array {
+  const words = new Uint8Array(2 * scales.length);
+  for (let i = 0; i < scales.length; i += 2) {
+    words[2 * i] = scales[i] ?? 0;
+    words[2 * i + 1] = scales[i + 1] ?? 0;
+    words[2 * i + 2] = offsets[i] ?? 0;
+    words[2 * i + 3] = offsets[i + 1] ?? 0;
+  }
+  return words;
+}

@@ -9,6 +9,8 @@ import { BLOCK, COLUMNS, finish, OUT_FEATURES, PANELS, ROWS, WEIGHT, X, X_STRIDE
 const WEIGHT_STRIDE: usize = 18;
 /** Not 0 where the plain weight is (columns, outFeatures). */
 const TRANSPOSED: usize = 19;
+/** Not 0 where x is (columns, rows), X_STRIDE apart from one column to the next. */
+const X_TRANSPOSED: usize = 20;
 
 /** Columns of a panel that are widened at once: 32 KB, as much as the first-level cache. */
 const COLUMN_BLOCK: usize = 192;
@@ -50,6 +52,11 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, int(args, ROWS));
+    if (int(args, X_TRANSPOSED)) {
+      columnBlock(args, m0, m1 - m0, panel, scratch, scratch + ((<usize>block) << 7));
+      finish(args, scratch, 32, m0, m1, panel << 5);
+      continue;
+    }
     const x = ptr(args, X) + <usize>m0 * xStride;
     if (weightStride === 0) {
       const weight = ptr(args, WEIGHT) + <usize>panel * (columns << 7);
@@ -73,6 +80,48 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
       }
     }
     finish(args, scratch, 32, m0, m1, panel << 5);
+  }
+}
+
+/**
+ * sums (rows, 32) = x^T times a plain matrix's panel, for x (columns, rows): the gradient of a weight.
+ * A part of x is gathered behind the panel, four rows' numbers side by side: its columns, often a power
+ * of two apart, would push each other out of the cache.
+ */
+function columnBlock(
+  args: usize,
+  first: i32,
+  rows: i32,
+  panel: i32,
+  sums: usize,
+  part: usize,
+): void {
+  const columns = ptr(args, COLUMNS);
+  const xStride = ptr(args, X_STRIDE) << 2;
+  const stride = ptr(args, WEIGHT_STRIDE) << 2;
+  const width = min(32, int(args, OUT_FEATURES) - (panel << 5));
+  const x = ptr(args, X) + ((<usize>first) << 2);
+  const fours = part + (COLUMN_BLOCK << 7);
+  memory.fill(sums, 0, (<usize>rows) << 7);
+  for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
+    const count = min(COLUMN_BLOCK, columns - k);
+    if (int(args, TRANSPOSED)) {
+      copyColumns(ptr(args, WEIGHT) + k * stride + ((<usize>panel) << 7), stride, part, width, count);
+    } else {
+      const from = ptr(args, WEIGHT) + ((<usize>panel) << 5) * stride + (k << 2);
+      transposeRows(from, stride, part, width, count);
+    }
+    const xk = x + k * xStride;
+    gatherFours(xk, xStride, fours, rows, count);
+    let m: i32 = 0;
+    for (; m + 4 <= rows; m += 4) {
+      const c = sums + ((<usize>m) << 7);
+      const four = fours + (<usize>m >> 2) * (COLUMN_BLOCK << 4);
+      for (let n: usize = 0; n < 128; n += 32) tile4Columns(part + n, four, count, c + n);
+    }
+    for (; m < rows; m++) {
+      rowF32(part, xk + ((<usize>m) << 2), xStride, count, sums + ((<usize>m) << 7));
+    }
   }
 }
 
@@ -205,7 +254,7 @@ function tiles(
     for (let n: usize = 0; n < 128; n += 32) tile4(w + n, xm, xStride, count, c + n);
   }
   for (; m < rows; m++) {
-    rowF32(w, x + <usize>m * xStride, count, sums + ((<usize>m) << 7));
+    rowF32(w, x + <usize>m * xStride, 4, count, sums + ((<usize>m) << 7));
   }
 }
 
@@ -250,8 +299,61 @@ function tile4(w: usize, x: usize, xStride: usize, count: usize, c: usize): void
   v128.store(c, d1, 400);
 }
 
-/** One row by 32 columns of sums. */
-function rowF32(w: usize, x: usize, count: usize, c: usize): void {
+/** x (count, rows) as one (count, 4) after the other; COLUMN_BLOCK columns have room in each. */
+function gatherFours(x: usize, xStride: usize, to: usize, rows: i32, count: usize): void {
+  const end = to + (count << 4);
+  const width = (<usize>(rows & ~3)) << 2;
+  for (; to < end; to += 16) {
+    let four = to;
+    for (let m: usize = 0; m < width; m += 16) {
+      v128.store(four, v128.load(x + m));
+      four += COLUMN_BLOCK << 4;
+    }
+    x += xStride;
+  }
+}
+
+/** tile4 for the numbers of four rows side by side. */
+function tile4Columns(w: usize, x: usize, count: usize, c: usize): void {
+  let a0 = v128.load(c);
+  let a1 = v128.load(c, 16);
+  let b0 = v128.load(c, 128);
+  let b1 = v128.load(c, 144);
+  let c0 = v128.load(c, 256);
+  let c1 = v128.load(c, 272);
+  let d0 = v128.load(c, 384);
+  let d1 = v128.load(c, 400);
+  const end = w + (count << 7);
+  while (w < end) {
+    const w0 = v128.load(w);
+    const w1 = v128.load(w, 16);
+    w += 128;
+    let t = v128.load32_splat(x);
+    a0 = madd(w0, t, a0);
+    a1 = madd(w1, t, a1);
+    t = v128.load32_splat(x, 4);
+    b0 = madd(w0, t, b0);
+    b1 = madd(w1, t, b1);
+    t = v128.load32_splat(x, 8);
+    c0 = madd(w0, t, c0);
+    c1 = madd(w1, t, c1);
+    t = v128.load32_splat(x, 12);
+    d0 = madd(w0, t, d0);
+    d1 = madd(w1, t, d1);
+    x += 16;
+  }
+  v128.store(c, a0);
+  v128.store(c, a1, 16);
+  v128.store(c, b0, 128);
+  v128.store(c, b1, 144);
+  v128.store(c, c0, 256);
+  v128.store(c, c1, 272);
+  v128.store(c, d0, 384);
+  v128.store(c, d1, 400);
+}
+
+/** One row by 32 columns of sums; the row's numbers are xStep bytes apart. */
+function rowF32(w: usize, x: usize, xStep: usize, count: usize, c: usize): void {
   let s0 = v128.load(c);
   let s1 = v128.load(c, 16);
   let s2 = v128.load(c, 32);
@@ -272,7 +374,7 @@ function rowF32(w: usize, x: usize, count: usize, c: usize): void {
     s6 = madd(v128.load(w, 96), t, s6);
     s7 = madd(v128.load(w, 112), t, s7);
     w += 128;
-    x += 4;
+    x += xStep;
   }
   v128.store(c, s0);
   v128.store(c, s1, 16);

@@ -119,6 +119,7 @@ function floatProduct(runtime: Runtime, call: LinearCall): void {
   args[16] = call.xStride;
   args[18] = layout === 'rows' ? columns : 0;
   args[19] = 0;
+  args[20] = 0;
   const units = panels * Math.ceil(call.rows / block);
   runtime.run(
     format === 'bf16' ? KernelId.MatMulBf16 : KernelId.MatMulF32,
@@ -128,9 +129,9 @@ function floatProduct(runtime: Runtime, call: LinearCall): void {
   );
 }
 
-/** Scratch of the float products: sums of a block, and a part of a panel as f32. */
+/** Scratch of the float products: sums of a block, 192 columns of a panel as f32, and of x. */
 export function floatScratch(block: number): number {
-  return block * 128 + 192 * 128;
+  return block * 128 + 192 * (128 + block * 4);
 }
 
 /** Blocks of at most `most` rows, all about as large, of a multiple of 4. */

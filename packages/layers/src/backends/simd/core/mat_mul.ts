@@ -3,7 +3,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { SimdBackend } from '../backend.js';
 import { KernelId } from '../kernel_ids.js';
 import { balancedBlock, floatScratch } from '../linear.js';
-import { withTemporaries } from '../temporaries.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
 
 const BLOCK = 64;
@@ -15,13 +14,15 @@ interface Product {
   M: number;
   N: number;
   K: number;
+  /** Whether a is (K, M) and not (M, K). */
+  transposeA: boolean;
   /** Whether b is (N, K) and not (K, N). */
   transposeB: boolean;
   bias: number;
 }
 
 function multiply({ runtime }: SimdBackend, product: Product): void {
-  const { a, b, y, M, N, K, transposeB, bias } = product;
+  const { a, b, y, M, N, K, transposeA, transposeB, bias } = product;
   const panels = Math.ceil(N / 32);
   const block = balancedBlock(M, BLOCK);
   const { args } = runtime;
@@ -38,9 +39,10 @@ function multiply({ runtime }: SimdBackend, product: Product): void {
   args[13] = block;
   args[14] = N;
   args[15] = N;
-  args[16] = K;
+  args[16] = transposeA ? M : K;
   args[18] = transposeB ? K : N;
   args[19] = transposeB ? 0 : 1;
+  args[20] = transposeA ? 1 : 0;
   const units = panels * Math.ceil(M / block);
   const chunk = runtime.chunk(units, 32 * K * block);
   runtime.run(KernelId.MatMulF32, units, chunk, floatScratch(block));
@@ -88,24 +90,19 @@ function run(
     bias: bias ? backend.address(bias) : 0,
   };
   const y = backend.allocate([...batch, M, N]);
-  withTemporaries(backend.runtime, (temporaries) => {
-    const straight = transposeA ? temporaries.allocate(M * K * 4) : 0;
-    for (let i = 0; i < count; i++) {
-      const own = addresses.a + (countA === 1 ? 0 : i) * M * K * 4;
-      // Of one a for many b the first transpose serves all.
-      if (transposeA && (i === 0 || countA > 1)) transposeMatrix(backend, own, straight, K, M);
-      multiply(backend, {
-        a: transposeA ? straight : own,
-        b: addresses.b + (countB === 1 ? 0 : i) * N * K * 4,
-        y: y.address + i * M * N * 4,
-        M,
-        N,
-        K,
-        transposeB,
-        bias: addresses.bias,
-      });
-    }
-  });
+  for (let i = 0; i < count; i++) {
+    multiply(backend, {
+      a: addresses.a + (countA === 1 ? 0 : i) * M * K * 4,
+      b: addresses.b + (countB === 1 ? 0 : i) * N * K * 4,
+      y: y.address + i * M * N * 4,
+      M,
+      N,
+      K,
+      transposeA,
+      transposeB,
+      bias: addresses.bias,
+    });
+  }
   return y.info;
 }
 

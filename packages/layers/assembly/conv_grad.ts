@@ -2,6 +2,9 @@
 import { transposeTaps } from './conv';
 import { activateGrad4, int, load4, madd, ptr, store4 } from './math';
 
+/** The width that models use has loops of its own: its taps and window stay in registers. */
+const COMMON_WIDTH: i32 = 4;
+
 /** Channels of a unit. */
 const SPAN: i32 = 64;
 
@@ -30,12 +33,36 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
     const dz = ptr(args, 14) + inputs;
     transposeTaps(ptr(args, 1) + <usize>(first * width * 4), scratch, count, width);
     const bias = ptr(args, 2) === 0 ? zeros : ptr(args, 2) + at;
-    preActivationGrad(args, x, before, bias, dz, inputs, count, rowBytes, scratch, zeros);
     const dAfter = ptr(args, 5) === 0 ? <usize>0 : ptr(args, 5) + windows;
     const dx = ptr(args, 6) + inputs;
-    for (let t: i32 = 0; t < length; t++) {
-      const to = dx + <usize>t * rowBytes;
-      inputGrad(args, t + width, dz, dAfter, to, count, rowBytes, scratch);
+    const dTaps = ptr(args, 7) + batch * <usize>(channels * width * 4) + <usize>(first * width * 4);
+    if (width === COMMON_WIDTH && (count & 3) === 0) {
+      const dy = ptr(args, 4) + inputs;
+      for (let o: usize = 0; o < (<usize>count) << 2; o += 16) {
+        const window = before === 0 ? <usize>0 : before + o;
+        const taps = scratch + o;
+        fourTapGrad(
+          args,
+          x + o,
+          window,
+          bias + o,
+          dy + o,
+          dz + o,
+          rowBytes,
+          taps,
+          dTaps + (o << 2),
+        );
+        fourInputGrad(dz + o, dx + o, length, rowBytes, taps);
+      }
+      for (let t = max(0, length - width); t < length; t++) {
+        inputGrad(args, t + width, dz, dAfter, dx + <usize>t * rowBytes, count, rowBytes, scratch);
+      }
+    } else {
+      preActivationGrad(args, x, before, bias, dz, inputs, count, rowBytes, scratch, zeros);
+      for (let t: i32 = 0; t < length; t++) {
+        inputGrad(args, t + width, dz, dAfter, dx + <usize>t * rowBytes, count, rowBytes, scratch);
+      }
+      tapGrad(args, x, before, dz, dTaps, count, rowBytes, zeros);
     }
     if (ptr(args, 9) !== 0) {
       for (let w: i32 = 0; w < width; w++) {
@@ -43,10 +70,89 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
         inputGrad(args, w, dz, dAfter, to, count, rowBytes, scratch);
       }
     }
-    const part = batch * <usize>(channels * width * 4) + <usize>(first * width * 4);
-    tapGrad(args, x, before, dz, ptr(args, 7) + part, count, rowBytes, zeros);
     if (ptr(args, 8) !== 0)
       biasGrad(dz, ptr(args, 8) + batch * rowBytes + at, length, count, rowBytes);
+  }
+}
+
+/** dz and the taps' gradients of four channels of COMMON_WIDTH. */
+function fourTapGrad(
+  args: usize,
+  x: usize,
+  before: usize,
+  bias: usize,
+  dy: usize,
+  dz: usize,
+  rowBytes: usize,
+  taps: usize,
+  dTaps: usize,
+): void {
+  const activation = int(args, 13);
+  let x0 = f32x4.splat(0);
+  let x1 = x0;
+  let x2 = x0;
+  let d0 = x0;
+  let d1 = x0;
+  let d2 = x0;
+  let d3 = x0;
+  if (before !== 0) {
+    x0 = v128.load(before + rowBytes);
+    x1 = v128.load(before + (rowBytes << 1));
+    x2 = v128.load(before + rowBytes * 3);
+  }
+  const end = x + <usize>int(args, 10) * rowBytes;
+  while (x < end) {
+    const x3 = v128.load(x);
+    let sum = madd(x0, v128.load(taps), v128.load(bias));
+    sum = madd(x1, v128.load(taps, SPAN * 4), sum);
+    sum = madd(x2, v128.load(taps, SPAN * 8), sum);
+    sum = madd(x3, v128.load(taps, SPAN * 12), sum);
+    const d = f32x4.mul(v128.load(dy), activateGrad4(sum, activation));
+    v128.store(dz, d);
+    d0 = madd(d, x0, d0);
+    d1 = madd(d, x1, d1);
+    d2 = madd(d, x2, d2);
+    d3 = madd(d, x3, d3);
+    x0 = x1;
+    x1 = x2;
+    x2 = x3;
+    x += rowBytes;
+    dy += rowBytes;
+    dz += rowBytes;
+  }
+  // Transposed: a channel's taps stand together.
+  const a = v128.shuffle<i32>(d0, d1, 0, 4, 1, 5);
+  const b = v128.shuffle<i32>(d0, d1, 2, 6, 3, 7);
+  const p = v128.shuffle<i32>(d2, d3, 0, 4, 1, 5);
+  const q = v128.shuffle<i32>(d2, d3, 2, 6, 3, 7);
+  v128.store(dTaps, v128.shuffle<i64>(a, p, 0, 2));
+  v128.store(dTaps, v128.shuffle<i64>(a, p, 1, 3), 16);
+  v128.store(dTaps, v128.shuffle<i64>(b, q, 0, 2), 32);
+  v128.store(dTaps, v128.shuffle<i64>(b, q, 1, 3), 48);
+}
+
+/** dx of four channels of COMMON_WIDTH, but for the last rows, which a later window may have used. */
+function fourInputGrad(dz: usize, dx: usize, length: i32, rowBytes: usize, taps: usize): void {
+  if (length <= COMMON_WIDTH) return;
+  const tap0 = v128.load(taps);
+  const tap1 = v128.load(taps, SPAN * 4);
+  const tap2 = v128.load(taps, SPAN * 8);
+  const tap3 = v128.load(taps, SPAN * 12);
+  let z0 = v128.load(dz);
+  let z1 = v128.load(dz + rowBytes);
+  let z2 = v128.load(dz + (rowBytes << 1));
+  dz += rowBytes * 3;
+  const end = dx + <usize>(length - COMMON_WIDTH) * rowBytes;
+  for (; dx < end; dx += rowBytes) {
+    const z3 = v128.load(dz);
+    let sum = f32x4.mul(z3, tap0);
+    sum = madd(z2, tap1, sum);
+    sum = madd(z1, tap2, sum);
+    v128.store(dx, madd(z0, tap3, sum));
+    z0 = z1;
+    z1 = z2;
+    z2 = z3;
+    dz += rowBytes;
   }
 }
 

@@ -3,7 +3,18 @@
 // A panel of 32 rows holds column after column. bf16: within 8 rows the order is 0 4 1 5 2 6 3 7, so
 // that one shift and one mask widen them. f32 weights may also be plain rows (WEIGHT_STRIDE not 0).
 import { int, madd, ptr } from './math';
-import { BLOCK, COLUMNS, finish, OUT_FEATURES, PANELS, ROWS, WEIGHT, X, X_STRIDE } from './matmul';
+import {
+  BLOCK,
+  COLUMNS,
+  copy32,
+  finish,
+  OUT_FEATURES,
+  PANELS,
+  ROWS,
+  WEIGHT,
+  X,
+  X_STRIDE,
+} from './matmul';
 
 /** Numbers from a row (or, transposed, a column) of a plain f32 weight to the next; 0 for panels. */
 const WEIGHT_STRIDE: usize = 18;
@@ -106,7 +117,13 @@ function columnBlock(
   for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
     const count = min(COLUMN_BLOCK, columns - k);
     if (int(args, TRANSPOSED)) {
-      copyColumns(ptr(args, WEIGHT) + k * stride + ((<usize>panel) << 7), stride, part, width, count);
+      copyColumns(
+        ptr(args, WEIGHT) + k * stride + ((<usize>panel) << 7),
+        stride,
+        part,
+        width,
+        count,
+      );
     } else {
       const from = ptr(args, WEIGHT) + ((<usize>panel) << 5) * stride + (k << 2);
       transposeRows(from, stride, part, width, count);
@@ -219,15 +236,7 @@ function copyColumns(from: usize, stride: usize, to: usize, width: i32, count: u
   const end = to + (count << 7);
   for (; to < end; to += 128) {
     if (width === 32) {
-      // A bulk copy of so few bytes is mostly the call.
-      v128.store(to, v128.load(from));
-      v128.store(to, v128.load(from, 16), 16);
-      v128.store(to, v128.load(from, 32), 32);
-      v128.store(to, v128.load(from, 48), 48);
-      v128.store(to, v128.load(from, 64), 64);
-      v128.store(to, v128.load(from, 80), 80);
-      v128.store(to, v128.load(from, 96), 96);
-      v128.store(to, v128.load(from, 112), 112);
+      copy32(from, to);
     } else {
       memory.copy(to, from, (<usize>width) << 2);
       memory.fill(to + ((<usize>width) << 2), 0, (<usize>(32 - width)) << 2);
@@ -248,55 +257,53 @@ function tiles(
 ): void {
   if (fresh) memory.fill(sums, 0, (<usize>rows) << 7);
   let m: i32 = 0;
-  for (; m + 4 <= rows; m += 4) {
+  for (; m + 2 <= rows; m += 2) {
     const xm = x + <usize>m * xStride;
     const c = sums + ((<usize>m) << 7);
-    for (let n: usize = 0; n < 128; n += 32) tile4(w + n, xm, xStride, count, c + n);
+    for (let n: usize = 0; n < 128; n += 64) tile2(w + n, xm, xStride, count, c + n);
   }
   for (; m < rows; m++) {
     rowF32(w, x + <usize>m * xStride, 4, count, sums + ((<usize>m) << 7));
   }
 }
 
-/** 4 rows by 8 columns of sums. */
-function tile4(w: usize, x: usize, xStride: usize, count: usize, c: usize): void {
+/** 2 rows by 16 columns of sums: few enough addresses and sums for the engine to keep in registers. */
+function tile2(w: usize, x: usize, xStride: usize, count: usize, c: usize): void {
   const x1 = x + xStride;
-  const x2 = x1 + xStride;
-  const x3 = x2 + xStride;
   let a0 = v128.load(c);
   let a1 = v128.load(c, 16);
+  let a2 = v128.load(c, 32);
+  let a3 = v128.load(c, 48);
   let b0 = v128.load(c, 128);
   let b1 = v128.load(c, 144);
-  let c0 = v128.load(c, 256);
-  let c1 = v128.load(c, 272);
-  let d0 = v128.load(c, 384);
-  let d1 = v128.load(c, 400);
+  let b2 = v128.load(c, 160);
+  let b3 = v128.load(c, 176);
   const end = count << 2;
   for (let k: usize = 0; k < end; k += 4) {
     const w0 = v128.load(w);
     const w1 = v128.load(w, 16);
+    const w2 = v128.load(w, 32);
+    const w3 = v128.load(w, 48);
     w += 128;
     let t = v128.load32_splat(x + k);
     a0 = madd(w0, t, a0);
     a1 = madd(w1, t, a1);
+    a2 = madd(w2, t, a2);
+    a3 = madd(w3, t, a3);
     t = v128.load32_splat(x1 + k);
     b0 = madd(w0, t, b0);
     b1 = madd(w1, t, b1);
-    t = v128.load32_splat(x2 + k);
-    c0 = madd(w0, t, c0);
-    c1 = madd(w1, t, c1);
-    t = v128.load32_splat(x3 + k);
-    d0 = madd(w0, t, d0);
-    d1 = madd(w1, t, d1);
+    b2 = madd(w2, t, b2);
+    b3 = madd(w3, t, b3);
   }
   v128.store(c, a0);
   v128.store(c, a1, 16);
+  v128.store(c, a2, 32);
+  v128.store(c, a3, 48);
   v128.store(c, b0, 128);
   v128.store(c, b1, 144);
-  v128.store(c, c0, 256);
-  v128.store(c, c1, 272);
-  v128.store(c, d0, 384);
-  v128.store(c, d1, 400);
+  v128.store(c, b2, 160);
+  v128.store(c, b3, 176);
 }
 
 /** x (count, rows) as one (count, 4) after the other; COLUMN_BLOCK columns have room in each. */
@@ -313,7 +320,7 @@ function gatherFours(x: usize, xStride: usize, to: usize, rows: i32, count: usiz
   }
 }
 
-/** tile4 for the numbers of four rows side by side. */
+/** 4 rows by 8 columns of sums, the numbers of the four rows side by side. */
 function tile4Columns(w: usize, x: usize, count: usize, c: usize): void {
   let a0 = v128.load(c);
   let a1 = v128.load(c, 16);

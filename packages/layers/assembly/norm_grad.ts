@@ -92,7 +92,7 @@ function normGrad(
   }
 }
 
-/** y = norm(x silu(z)) */
+/** y = norm(x silu(z)). Between the passes dx holds silu(z), and dz its derivative times x. */
 function gatedBefore(
   x: usize,
   z: usize,
@@ -110,17 +110,26 @@ function gatedBefore(
   for (let i: i32 = 0; i < count; i += 4) {
     const at = (<usize>i) << 2;
     const zi = load4(z + at, count - i);
-    store4(gated + at, f32x4.mul(load4(x + at, count - i), activate4(zi, 1)), count - i);
+    const xi = load4(x + at, count - i);
+    const s = sigmoid4(zi);
+    const gate = f32x4.mul(zi, s);
+    store4(gated + at, f32x4.mul(xi, gate), count - i);
+    store4(dx + at, gate, count - i);
+    store4(dz + at, f32x4.mul(xi, siluGrad4(zi, s)), count - i);
   }
   normGrad(gated, weight, dy, dGated, part, count, eps);
   for (let i: i32 = 0; i < count; i += 4) {
     const at = (<usize>i) << 2;
-    const zi = load4(z + at, count - i);
     const d = load4(dGated + at, count - i);
-    const xi = load4(x + at, count - i);
-    store4(dx + at, f32x4.mul(d, activate4(zi, 1)), count - i);
-    store4(dz + at, f32x4.mul(f32x4.mul(d, xi), activateGrad4(zi, 1)), count - i);
+    store4(dx + at, f32x4.mul(d, load4(dx + at, count - i)), count - i);
+    store4(dz + at, f32x4.mul(d, load4(dz + at, count - i)), count - i);
   }
+}
+
+/** The derivative of silu where its sigmoid is s. */
+function siluGrad4(x: v128, s: v128): v128 {
+  const one = f32x4.splat(1);
+  return f32x4.mul(s, madd(x, f32x4.sub(one, s), one));
 }
 
 /** y = norm(x) silu(z) */
@@ -143,8 +152,9 @@ function gatedAfter(
     const d = load4(dy + at, count - i);
     const n = f32x4.mul(load4(x + at, count - i), inverse);
     const normed = f32x4.mul(n, load4(weight + at, count - i));
-    store4(dz + at, f32x4.mul(f32x4.mul(d, normed), activateGrad4(zi, 1)), count - i);
-    store4(scratch + at, f32x4.mul(d, f32x4.mul(zi, sigmoid4(zi))), count - i);
+    const s = sigmoid4(zi);
+    store4(dz + at, f32x4.mul(f32x4.mul(d, normed), siluGrad4(zi, s)), count - i);
+    store4(scratch + at, f32x4.mul(d, f32x4.mul(zi, s)), count - i);
   }
   normGrad(x, weight, scratch, dx, part, count, eps);
 }

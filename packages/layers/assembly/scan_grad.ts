@@ -1,4 +1,4 @@
-// The gradient of the scan: the recurrence run backwards, its states computed again piece by piece.
+// The gradient of the scan: the recurrence run backwards, its states computed again.
 //
 // With G the gradient of the state after token t, from t = L - 1 down:
 //   G += dy C^T;  dC = S[t]^T dy;  d(dt x) = G B;  dB = G^T (dt x);  d decay = sum(G S[t-1]);  G = decay G
@@ -38,151 +38,185 @@ const DC: usize = 30;
 const DD: usize = 31;
 /** (B, H, P, N), 0: not wanted. */
 const D_STATE_BEFORE: usize = 32;
-/** Tokens whose states are kept at a time. */
-const PIECE: usize = 33;
+/** Rows of the state that are taken at a time: all their states are kept. */
+const ROWS: i32 = 2;
 
 /**
- * A unit is a head of a row. Scratch: 2 length numbers, then states: one for each piece, PIECE + 1, and
- * the gradient's.
+ * A unit is a head of a row. Rows of the state depend on each other only through the sums that dB, dC
+ * and d(decay) are: two rows at a time, all tokens forwards and then backwards. Scratch: 4 numbers a
+ * token, two rows of the state for each token, one more, and the gradient's.
  */
 export function ssdScanGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
   const length = int(args, LENGTH);
   const heads = int(args, HEADS);
   const dim = int(args, HEAD_DIM);
   const states = int(args, D_STATE);
-  const groups = int(args, GROUPS);
-  const piece = int(args, PIECE);
-  const stateBytes = (<usize>(dim * states)) << 2;
   const padded = (<usize>((length + 3) & ~3)) << 2;
   const dts = scratch;
-  const decays = scratch + padded;
-  const pieces = (length + piece - 1) / piece;
-  const marks = decays + padded;
-  const kept = marks + <usize>pieces * stateBytes;
-  const gradient = kept + <usize>(piece + 1) * stateBytes;
+  const decays = dts + padded;
+  const dDecays = decays + padded;
+  const dDts = dDecays + padded;
+  const kept = dDts + padded;
+  const perHeads = int(args, D_PER_CHANNEL) === 0;
+  const dD = ptr(args, DD);
   for (let unit = begin; unit < end; unit++) {
     const head = unit % heads;
-    const batch = unit / heads;
-    const row = <usize>batch * <usize>length;
-    const group = head / (heads / groups);
+    const row = <usize>(unit / heads) * <usize>length;
     effectiveDt(args, row, head, dts, decays);
-
-    const before = ptr(args, STATE_BEFORE);
-    if (before === 0) memory.fill(marks, 0, stateBytes);
-    else memory.copy(marks, before + <usize>unit * stateBytes, stateBytes);
-    const x = ptr(args, X) + row * (ptr(args, X_STRIDE) << 2) + ((<usize>(head * dim)) << 2);
-    const xStride = ptr(args, X_STRIDE) << 2;
-    const bStride = (<usize>(groups * states)) << 2;
-    const b = ptr(args, B) + row * bStride + ((<usize>(group * states)) << 2);
-    const c = ptr(args, C) + row * bStride + ((<usize>(group * states)) << 2);
-    for (let p: i32 = 1; p < pieces; p++) {
-      const mark = marks + <usize>p * stateBytes;
-      memory.copy(mark, mark - stateBytes, stateBytes);
-      for (let t = (p - 1) * piece; t < p * piece; t++) {
-        const at = (<usize>t) << 2;
-        const dt = load<f32>(dts + at);
-        advance(
-          mark,
-          mark,
-          dim,
-          states,
-          x + <usize>t * xStride,
-          dt,
-          load<f32>(decays + at),
-          b + <usize>t * bStride,
-        );
-      }
-    }
-
-    const dAfter = ptr(args, D_STATE_AFTER);
-    if (dAfter === 0) memory.fill(gradient, 0, stateBytes);
-    else memory.copy(gradient, dAfter + <usize>unit * stateBytes, stateBytes);
-    let dA: f32 = 0;
+    memory.fill(dDecays, 0, padded << 1);
+    clearParts(args, row, head);
     let dSkip: f32 = 0;
-    const channelSkip = int(args, D_PER_CHANNEL) !== 0;
-    const skip = ptr(args, D);
-    const dD = ptr(args, DD);
-    if (dD !== 0 && channelSkip)
-      memory.fill(dD + ((<usize>(unit * dim)) << 2), 0, (<usize>dim) << 2);
+    for (let p: i32 = 0; p < dim; p += ROWS) {
+      const rows = min(ROWS, dim - p);
+      forwards(args, unit, row, head, p, rows, dts, decays, kept);
+      dSkip += backwards(args, unit, row, head, p, rows, dts, kept);
+    }
+    if (dD !== 0 && perHeads) store<f32>(dD + ((<usize>unit) << 2), dSkip);
+
     const a = load<f32>(ptr(args, A) + ((<usize>head) << 2));
-    for (let p = pieces - 1; p >= 0; p--) {
-      const first = p * piece;
-      const last = min(first + piece, length);
-      memory.copy(kept, marks + <usize>p * stateBytes, stateBytes);
-      for (let t = first; t < last; t++) {
-        const s = kept + <usize>(t - first) * stateBytes;
-        const at = (<usize>t) << 2;
-        advance(
-          s,
-          s + stateBytes,
-          dim,
-          states,
-          x + <usize>t * xStride,
-          load<f32>(dts + at),
-          load<f32>(decays + at),
-          b + <usize>t * bStride,
-        );
-      }
-      for (let t = last - 1; t >= first; t--) {
-        const s = kept + <usize>(t - first) * stateBytes;
-        const at = (<usize>t) << 2;
-        const dt = load<f32>(dts + at);
-        const decay = load<f32>(decays + at);
-        const token = row + <usize>t;
-        const channel = (token * <usize>heads + <usize>head) * <usize>dim;
-        const dx = ptr(args, DX) + (channel << 2);
-        const dy = ptr(args, DY) + (channel << 2);
-        const part = ((token * <usize>heads + <usize>head) * <usize>states) << 2;
-        const dDecay = tokenGrad(
-          s,
-          s + stateBytes,
-          gradient,
-          dim,
-          states,
-          dt,
-          decay,
-          x + <usize>t * xStride,
-          b + <usize>t * bStride,
-          c + <usize>t * bStride,
-          dy,
-          dx,
-          ptr(args, DB) + part,
-          ptr(args, DC) + part,
-        );
-        const xt = x + <usize>t * xStride;
-        let dDt = dDecay * decay * a;
-        dA += dDecay * decay * dt;
-        for (let i: i32 = 0; i < dim; i++) {
-          const o = (<usize>i) << 2;
-          const dDtx = load<f32>(dx + o);
-          const dyi = load<f32>(dy + o);
-          const xi = load<f32>(xt + o);
-          dDt += dDtx * xi;
-          let dxi = dDtx * dt;
-          if (skip !== 0) {
-            const d = channelSkip
-              ? load<f32>(skip + ((<usize>(head * dim)) << 2) + o)
-              : load<f32>(skip + ((<usize>head) << 2));
-            dxi += d * dyi;
-            dSkip += dyi * xi;
-            if (dD !== 0 && channelSkip) {
-              const to = dD + ((<usize>(unit * dim)) << 2) + o;
-              store<f32>(to, load<f32>(to) + dyi * xi);
-            }
-          }
-          store<f32>(dx + o, dxi);
-        }
-        store<f32>(
-          ptr(args, DDT) + ((token * <usize>heads + <usize>head) << 2),
-          rawDt(args, row, t, head, dDt),
-        );
-      }
+    let dA: f32 = 0;
+    for (let t: i32 = 0; t < length; t++) {
+      const at = (<usize>t) << 2;
+      const d = load<f32>(dDecays + at) * load<f32>(decays + at);
+      dA += d * load<f32>(dts + at);
+      store<f32>(
+        ptr(args, DDT) + (((row + <usize>t) * <usize>heads + <usize>head) << 2),
+        rawDt(args, row, t, head, d * a + load<f32>(dDts + at)),
+      );
     }
     store<f32>(ptr(args, DA) + ((<usize>unit) << 2), dA);
-    if (dD !== 0 && !channelSkip) store<f32>(dD + ((<usize>unit) << 2), dSkip);
-    const dBefore = ptr(args, D_STATE_BEFORE);
-    if (dBefore !== 0) memory.copy(dBefore + <usize>unit * stateBytes, gradient, stateBytes);
   }
+}
+
+/** Zeros where this head's parts of dB and dC are summed. */
+function clearParts(args: usize, row: usize, head: i32): void {
+  const stateBytes = (<usize>int(args, D_STATE)) << 2;
+  const heads = <usize>int(args, HEADS);
+  for (let t: i32 = 0; t < int(args, LENGTH); t++) {
+    const part = ((row + <usize>t) * heads + <usize>head) * stateBytes;
+    memory.fill(ptr(args, DB) + part, 0, stateBytes);
+    memory.fill(ptr(args, DC) + part, 0, stateBytes);
+  }
+}
+
+/** Rows p ... p + rows - 1 of the state before the first token and after each. */
+function forwards(
+  args: usize,
+  unit: i32,
+  row: usize,
+  head: i32,
+  p: i32,
+  rows: i32,
+  dts: usize,
+  decays: usize,
+  kept: usize,
+): void {
+  const dim = int(args, HEAD_DIM);
+  const states = int(args, D_STATE);
+  const groups = int(args, GROUPS);
+  const keptBytes = (<usize>(rows * states)) << 2;
+  const before = ptr(args, STATE_BEFORE);
+  if (before === 0) memory.fill(kept, 0, keptBytes);
+  else memory.copy(kept, before + ((<usize>((unit * dim + p) * states)) << 2), keptBytes);
+  const xStride = ptr(args, X_STRIDE) << 2;
+  const bStride = (<usize>(groups * states)) << 2;
+  let x = ptr(args, X) + row * xStride + ((<usize>(head * dim + p)) << 2);
+  let b =
+    ptr(args, B) + row * bStride + ((<usize>((head / (int(args, HEADS) / groups)) * states)) << 2);
+  const end = dts + ((<usize>int(args, LENGTH)) << 2);
+  for (; dts < end; dts += 4) {
+    advance(kept, kept + keptBytes, rows, states, x, load<f32>(dts), load<f32>(decays), b);
+    kept += keptBytes;
+    decays += 4;
+    x += xStride;
+    b += bStride;
+  }
+}
+
+/** From the last token to the first; returns the rows' part of dD for a D a head. */
+function backwards(
+  args: usize,
+  unit: i32,
+  row: usize,
+  head: i32,
+  p: i32,
+  rows: i32,
+  dts: usize,
+  kept: usize,
+): f32 {
+  const length = int(args, LENGTH);
+  const heads = int(args, HEADS);
+  const dim = int(args, HEAD_DIM);
+  const states = int(args, D_STATE);
+  const groups = int(args, GROUPS);
+  const padded = (<usize>((length + 3) & ~3)) << 2;
+  const decays = dts + padded;
+  const dDecays = decays + padded;
+  const dDts = dDecays + padded;
+  const keptBytes = (<usize>(rows * states)) << 2;
+  const ownRows = (<usize>((unit * dim + p) * states)) << 2;
+  const gradient = kept + <usize>(length + 1) * keptBytes;
+  const after = ptr(args, D_STATE_AFTER);
+  if (after === 0) memory.fill(gradient, 0, keptBytes);
+  else memory.copy(gradient, after + ownRows, keptBytes);
+
+  const xStride = ptr(args, X_STRIDE) << 2;
+  const bStride = (<usize>(groups * states)) << 2;
+  const ofGroup = (<usize>((head / (heads / groups)) * states)) << 2;
+  const perChannel = int(args, D_PER_CHANNEL) !== 0;
+  const skip = ptr(args, D);
+  const skipOf = skip + ((<usize>(perChannel ? head * dim + p : head)) << 2);
+  const dD = ptr(args, DD);
+  const dChannel = dD + ((<usize>(unit * dim + p)) << 2);
+  if (dD !== 0 && perChannel) memory.fill(dChannel, 0, (<usize>rows) << 2);
+  let dSkip: f32 = 0;
+  for (let t = length - 1; t >= 0; t--) {
+    const at = (<usize>t) << 2;
+    const dt = load<f32>(dts + at);
+    const token = row + <usize>t;
+    const channel = ((token * <usize>heads + <usize>head) * <usize>dim + <usize>p) << 2;
+    const part = ((token * <usize>heads + <usize>head) * <usize>states) << 2;
+    const x = ptr(args, X) + token * xStride + ((<usize>(head * dim + p)) << 2);
+    const dx = ptr(args, DX) + channel;
+    const dy = ptr(args, DY) + channel;
+    const s = kept + <usize>t * keptBytes;
+    const dDecay = tokenGrad(
+      s,
+      s + keptBytes,
+      gradient,
+      rows,
+      states,
+      dt,
+      load<f32>(decays + at),
+      x,
+      ptr(args, B) + token * bStride + ofGroup,
+      ptr(args, C) + token * bStride + ofGroup,
+      dy,
+      dx,
+      ptr(args, DB) + part,
+      ptr(args, DC) + part,
+    );
+    store<f32>(dDecays + at, load<f32>(dDecays + at) + dDecay);
+    let dDt = load<f32>(dDts + at);
+    for (let i: i32 = 0; i < rows; i++) {
+      const o = (<usize>i) << 2;
+      const dDtx = load<f32>(dx + o);
+      const dyi = load<f32>(dy + o);
+      const xi = load<f32>(x + o);
+      dDt += dDtx * xi;
+      let dxi = dDtx * dt;
+      if (skip !== 0) {
+        dxi += load<f32>(perChannel ? skipOf + o : skipOf) * dyi;
+        dSkip += dyi * xi;
+        if (dD !== 0 && perChannel) store<f32>(dChannel + o, load<f32>(dChannel + o) + dyi * xi);
+      }
+      store<f32>(dx + o, dxi);
+    }
+    store<f32>(dDts + at, dDt);
+  }
+  const dBefore = ptr(args, D_STATE_BEFORE);
+  if (dBefore !== 0) memory.copy(dBefore + ownRows, gradient, keptBytes);
+  return dSkip;
 }
 
 /** to = decay from + dt x B^T */
@@ -214,7 +248,7 @@ function advance(
   }
 }
 
-/** One token backwards; dx gets d(dt x); returns the gradient of the decay. */
+/** One token of some rows backwards; dx gets d(dt x), dB and dC more; returns the decay's gradient. */
 function tokenGrad(
   before: usize,
   after: usize,
@@ -233,8 +267,6 @@ function tokenGrad(
 ): f32 {
   let dDecay: f32 = 0;
   const rowBytes = (<usize>states) << 2;
-  memory.fill(dB, 0, rowBytes);
-  memory.fill(dC, 0, rowBytes);
   let p: i32 = 0;
   if ((states & 3) === 0) {
     for (; p + 2 <= dim; p += 2) {
@@ -302,7 +334,8 @@ function twoRowsGrad(
   const dtx1 = f32x4.splat(load<f32>(x, 4) * dt);
   let dDtx0 = f32x4.splat(0);
   let dDtx1 = f32x4.splat(0);
-  let dDecay = f32x4.splat(0);
+  let dDecay0 = f32x4.splat(0);
+  let dDecay1 = f32x4.splat(0);
   for (let at: usize = 0; at < rowBytes; at += 16) {
     const second = at + rowBytes;
     const bn = v128.load(b + at);
@@ -313,15 +346,15 @@ function twoRowsGrad(
     v128.store(gradient + second, f32x4.mul(g1, a));
     dDtx0 = madd(g0, bn, dDtx0);
     dDtx1 = madd(g1, bn, dDtx1);
-    dDecay = madd(g0, v128.load(before + at), dDecay);
-    dDecay = madd(g1, v128.load(before + second), dDecay);
+    dDecay0 = madd(g0, v128.load(before + at), dDecay0);
+    dDecay1 = madd(g1, v128.load(before + second), dDecay1);
     v128.store(dB + at, madd(g1, dtx1, madd(g0, dtx0, v128.load(dB + at))));
     const own = madd(v128.load(after + at), dy0, v128.load(dC + at));
     v128.store(dC + at, madd(v128.load(after + second), dy1, own));
   }
   store<f32>(dx, sumLanes(dDtx0));
   store<f32>(dx, sumLanes(dDtx1), 4);
-  return sumLanes(dDecay);
+  return sumLanes(f32x4.add(dDecay0, dDecay1));
 }
 
 /** A row of the state and of its gradient; returns its part of the decay's gradient. */

@@ -5,15 +5,14 @@ import { KernelId } from './kernel_ids.js';
 import { setScanArguments } from './ssd_scan.js';
 import { withTemporaries } from './temporaries.js';
 
+/** Rows of the state that a thread keeps for every token; see assembly/scan_grad.ts. */
+const ROWS = 2;
+
 export const ssdScanGradKernel = simdKernel('SsdScanGrad', (inputs, attrs, backend) => {
   const { x, dt, A, B, C, D, dtBias, state, dy, dstateOut } = inputs;
   const { runtime } = backend;
   const [batch = 0, length = 0, heads = 0, headDim = 0] = x.shape;
   const [, , groups = 0, dState = 0] = B.shape;
-  const stateSize = headDim * dState;
-  // Memory is least where a piece has about as many tokens as there are pieces.
-  const piece = Math.max(1, Math.ceil(Math.sqrt(length)));
-
   const dx = backend.allocate(x.shape);
   const ddt = backend.allocate(dt.shape);
   const dA = backend.allocate(A.shape);
@@ -59,11 +58,11 @@ export const ssdScanGradKernel = simdKernel('SsdScanGrad', (inputs, attrs, backe
       ...attrs,
     });
     const made = [dx.address, ddt.address, parts.A, parts.B, parts.C, dD ? parts.D : 0];
-    runtime.args.set([dyAt, dstateAt, ...made, dstate?.address ?? 0, piece], 24);
+    runtime.args.set([dyAt, dstateAt, ...made, dstate?.address ?? 0], 24);
     const units = batch * heads;
-    const states = Math.ceil(length / piece) + piece + 2;
-    const scratch = (2 * (length + 4) + states * stateSize) * 4;
-    runtime.run(KernelId.SsdScanGrad, units, runtime.chunk(units, length * stateSize * 6), scratch);
+    const cost = length * headDim * dState * 6;
+    const scratch = (4 * (length + 4) + (length + 2) * ROWS * dState) * 4;
+    runtime.run(KernelId.SsdScanGrad, units, runtime.chunk(units, cost), scratch);
     sumMiddle(backend, parts.A, dA.address, 1, batch, heads);
     const perGroup = heads / groups;
     sumMiddle(backend, parts.B, dB.address, batch * length * groups, perGroup, dState);

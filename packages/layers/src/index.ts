@@ -4,6 +4,7 @@ import './gradients/register_all_gradients.js';
 
 export { useBackend } from './backends/use_backend.js';
 export { BackendError, InvalidArgumentError, ReneError } from './errors.js';
+export { recomputeInBackward } from './gradients/recompute.js';
 export type { Activation, KernelName, Kernels } from './kernel_names.js';
 export { Embedding } from './layers/embedding.js';
 export { GatedMLP, type GatedMLPConfig, MLP, type MLPConfig } from './layers/gated_mlp.js';

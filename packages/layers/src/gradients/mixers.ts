@@ -6,6 +6,7 @@ import { decomposeGatedMLP } from '../backends/composed/gated_mlp.js';
 import { decomposeMamba2Mixer } from '../backends/composed/mamba2_mixer.js';
 import { defineGradient } from '../registry.js';
 import { gradientsOf } from './outputs.js';
+import { gradientsWithin } from './recompute.js';
 
 defineGradient(
   'Mamba2Mixer',
@@ -59,16 +60,6 @@ function recomputed(
   inputs: tf.NamedTensorMap,
   run: () => tf.Tensor[],
 ): Record<string, () => tf.Tensor> {
-  const { state } = tf.engine();
-  // tfjs is walking its tape just now, and a gradient within would leave another in its place.
-  const outerTape = state.activeTape;
-  try {
-    const { grads } = tf.engine().gradients(() => {
-      const terms = run().map((y, i) => tf.sum(tf.mul(y, dys[i] ?? 0)));
-      return tf.addN(terms);
-    }, Object.values(inputs));
-    return gradientsOf(Object.keys(inputs), grads);
-  } finally {
-    state.activeTape = outerTape;
-  }
+  const sum = () => tf.addN(run().map((y, i) => tf.sum(tf.mul(y, dys[i] ?? 0))));
+  return gradientsOf(Object.keys(inputs), gradientsWithin(sum, Object.values(inputs)));
 }

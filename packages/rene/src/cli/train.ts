@@ -35,6 +35,7 @@ interface Options {
   batchSize: number;
   rowLength: number;
   accumulate: number;
+  recomputeBlocks: boolean;
   learningRate?: number;
   minLearningRate?: number;
   warmupSteps?: number;
@@ -68,6 +69,7 @@ export function addTrain(program: Command): void {
     .option('--batch-size <n>', 'rows of a step', whole, 16)
     .option('--row-length <n>', 'tokens of a row', whole, 128)
     .option('--accumulate <n>', 'parts that the rows of a step are computed in', whole, 1)
+    .option('--recompute-blocks', 'gradient checkpointing: less memory, more time', false)
     .option('--learning-rate <x>', 'the highest; 3e-3, to fine-tune 1e-4, LoRA 1e-3', positive)
     .option('--min-learning-rate <x>', 'of the last step; a tenth of the highest', positive)
     .option('--warmup-steps <n>', '100, or a tenth of the steps', whole)
@@ -159,7 +161,8 @@ async function runTraining(
   options: Options,
 ): Promise<boolean> {
   const { learningRate = options.lora ? 1e-3 : options.model ? 1e-4 : 3e-3 } = options;
-  const { steps, batchSize, rowLength, accumulate, weightDecay, clipNorm } = options;
+  const { steps, batchSize, rowLength, accumulate, recomputeBlocks } = options;
+  const { weightDecay, clipNorm } = options;
   const { evaluateEvery, checkpointEvery, seed, minLearningRate, warmupSteps } = options;
   const stop = new AbortController();
   const interrupt = () => stop.abort();
@@ -171,6 +174,7 @@ async function runTraining(
     batchSize,
     rowLength,
     accumulate,
+    recomputeBlocks,
     learningRate,
     weightDecay,
     clipNorm,

@@ -1,7 +1,7 @@
 // The loss of a batch and its gradients, summed over micro-batches where a batch is too large at once.
 import { crossEntropy } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import type { ReneLMHeadModel } from '../model.js';
+import type { ForwardOptions, ReneLMHeadModel } from '../model.js';
 import type { TokenBatch } from './token_dataset.js';
 
 /** What the loss needs of a model. */
@@ -16,20 +16,26 @@ export interface LossAndGradients {
   gradients: Map<string, tf.Tensor>;
 }
 
-/** The loss of the batches taken as one, and its gradients. */
+/**
+ * The loss of the batches taken as one, and its gradients.
+ *
+ * @param recompute compute blocks again on the way back, to save memory; see ForwardOptions
+ */
 export async function lossAndGradients(
   model: LanguageModel,
   variables: ReadonlyMap<string, tf.Variable>,
   batches: readonly TokenBatch[],
+  { recompute = false }: { recompute?: boolean } = {},
 ): Promise<LossAndGradients> {
   const counted = batches.reduce((sum, batch) => sum + batch.counted, 0);
   const list = [...variables.values()];
+  const options = recompute ? { recompute: variables } : {};
   let sum: { loss: tf.Tensor; gradients: tf.Tensor[] } | undefined;
   for (const batch of batches) {
     const before = sum;
     sum = tf.tidy(() => {
       const { value, grads } = tf.variableGrads(
-        () => tf.div<tf.Scalar>(summedLoss(model, batch), counted),
+        () => tf.div<tf.Scalar>(summedLoss(model, batch, options), counted),
         list,
       );
       const gradients = list.map((variable) => grads[variable.name] ?? tf.zeros(variable.shape));
@@ -58,10 +64,14 @@ export async function lossAndGradients(
 }
 
 /** The loss summed over the counted targets of a batch: a scalar, in nats. */
-export function summedLoss(model: LanguageModel, batch: TokenBatch): tf.Scalar {
+export function summedLoss(
+  model: LanguageModel,
+  batch: TokenBatch,
+  options: ForwardOptions = {},
+): tf.Scalar {
   const { rows, length, inputs, targets } = batch;
   const ids = tf.tensor2d(inputs, [rows, length], 'int32');
-  const logits = model.forward(ids);
+  const logits = model.forward(ids, options);
   const flat = tf.reshape(logits, [rows * length, model.config.paddedVocabSize]);
   return tf.sum<tf.Scalar>(crossEntropy(flat, tf.tensor1d(targets, 'int32')));
 }

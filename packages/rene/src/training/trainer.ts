@@ -35,6 +35,8 @@ export interface TrainOptions {
   rowLength?: number;
   /** Parts that a step's rows are computed in, to save memory; batchSize is a multiple of it. 1. */
   accumulate?: number;
+  /** Gradient checkpointing: compute each block again on the way back, to save memory. false. */
+  recomputeBlocks?: boolean;
   /** The highest rate. 3e-3. */
   learningRate?: number;
   /** The rate of the last step. A tenth of learningRate. */
@@ -198,7 +200,9 @@ class Run {
     const { settings, progress, optimizer } = this;
     const started = performance.now();
     const batches = this.nextBatches();
-    const { loss, norm, gradients } = await lossAndGradients(this.model, this.variables, batches);
+    const { loss, norm, gradients } = await lossAndGradients(this.model, this.variables, batches, {
+      recompute: settings.recomputeBlocks,
+    });
     const learningRate = learningRateAt(progress.step, settings);
     this.checkDivergence(loss, norm);
     optimizer.step(gradients, learningRate, Math.min(1, settings.clipNorm / norm));
@@ -300,6 +304,7 @@ function withDefaults(options: TrainOptions): Settings {
   const { steps, batchSize = 16, accumulate = 1, learningRate = 3e-3 } = options;
   const settings: Settings = {
     rowLength: 128,
+    recomputeBlocks: false,
     minLearningRate: learningRate / 10,
     warmupSteps: Math.min(100, Math.ceil(steps / 10)),
     weightDecay: 0.1,
@@ -353,7 +358,7 @@ function fixedSettings(
   training: TokenDocuments,
   variables: ReadonlyMap<string, tf.Variable>,
 ): Record<string, number | string> {
-  const { steps, batchSize, accumulate, rowLength, seed } = settings;
+  const { steps, batchSize, accumulate, rowLength, recomputeBlocks, seed } = settings;
   const { learningRate, minLearningRate, warmupSteps, weightDecay, clipNorm } = settings;
   const { ids, repeats = new Uint8Array() } = training;
   const bytes = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
@@ -363,6 +368,7 @@ function fixedSettings(
     batchSize,
     accumulate,
     rowLength,
+    recomputeBlocks: String(recomputeBlocks),
     seed,
     learningRate,
     minLearningRate,

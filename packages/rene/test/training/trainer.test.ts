@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
-import { ReneLMHeadModel } from '../../src/index.js';
+import { type ForwardOptions, ReneLMHeadModel } from '../../src/index.js';
 import { evaluate } from '../../src/training/evaluate.js';
-import { lossAndGradients } from '../../src/training/gradients.js';
+import { lossAndGradients, summedLoss } from '../../src/training/gradients.js';
+import { LoraAdapter } from '../../src/training/lora.js';
 import { TokenRows } from '../../src/training/token_dataset.js';
 import { type TrainOptions, train } from '../../src/training/trainer.js';
 import { TrainingError } from '../../src/training/training_error.js';
@@ -159,6 +160,55 @@ describe('lossAndGradients', () => {
       expect(error, name).to.be.below(1e-5);
     }
     tf.dispose([...whole.gradients.values(), ...summed.gradients.values()]);
+    model.dispose();
+  });
+
+  it('are the same with the blocks computed again, of the model and of an adapter', async () => {
+    const model = await smallModel();
+    const adapter = LoraAdapter.create(model, { rank: 2 });
+    for (const [name, variable] of adapter.trainableVariables) {
+      // B starts at zero, and A has no gradient then.
+      if (!name.includes('lora_B')) continue;
+      tf.tidy(() => variable.assign(tf.randomUniform(variable.shape, -0.5, 0.5, 'float32', 3)));
+    }
+    const batches = [new TokenRows(training, 8).trainingBatch(0, 4)];
+    for (const trained of [model, adapter]) {
+      const variables = trained.trainableVariables;
+      const kept = await lossAndGradients(trained, variables, batches);
+      const again = await lossAndGradients(trained, variables, batches, { recompute: true });
+      expect(again.loss).to.be.closeTo(kept.loss, 1e-5);
+      for (const [name, gradient] of kept.gradients) {
+        const [a, b] = [gradient.dataSync(), again.gradients.get(name)?.dataSync()];
+        expect(Math.max(...a.map(Math.abs)), name).to.be.above(0);
+        expect(Math.max(...a.map((value, j) => Math.abs(value - (b?.[j] ?? 1)))), name).to.be.below(
+          1e-5,
+        );
+      }
+      tf.dispose([...kept.gradients.values(), ...again.gradients.values()]);
+    }
+    adapter.dispose();
+    model.dispose();
+  });
+
+  it('need less memory with the blocks computed again', async () => {
+    const model = await smallModel();
+    const variables = model.trainableVariables;
+    const batch = new TokenRows(training, 8).trainingBatch(0, 4);
+    const bytesHeld = (options: ForwardOptions) => {
+      let bytes = 0;
+      const before = tf.memory().numBytes;
+      const loss = () => {
+        const sum = tf.tidy(() => summedLoss(model, batch, options));
+        bytes = tf.memory().numBytes - before;
+        return sum;
+      };
+      tf.tidy(() => {
+        tf.variableGrads(loss, [...variables.values()]);
+      });
+      expect(tf.memory().numBytes).to.equal(before);
+      return bytes;
+    };
+    expect(bytesHeld({ recompute: variables })).to.be.below(bytesHeld({}) / 2);
     model.dispose();
   });
 });

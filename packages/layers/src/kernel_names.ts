@@ -72,6 +72,8 @@ export type SlidingWindowAttentionAttrs = {
   scale: number;
   /** Tokens seen by each row of the batch before this call; empty without a ring. */
   positions: number[];
+  /** Whether factors may be rounded to bf16 where that is faster; no unless given. */
+  rounds?: boolean;
 };
 /** Without a ring only. Outputs [dq, dk, dv]. */
 export type SlidingWindowAttentionGradInputs = { q: Tensor; k: Tensor; v: Tensor; dy: Tensor };

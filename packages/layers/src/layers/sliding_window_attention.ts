@@ -149,6 +149,8 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
       const { y, ring } = slidingWindowAttention(q, k, v, {
         window: window ?? null,
         ...(softmaxScale != null && { scale: softmaxScale }),
+        // As the products around it do, where the backend has it so.
+        rounds: this.inProj.weight.format !== 'f32',
         ring: state,
       });
       if (state && ring) state.replace(ring.k, ring.v, ring.positions);

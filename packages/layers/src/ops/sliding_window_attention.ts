@@ -19,6 +19,8 @@ export interface SlidingWindowAttentionOptions {
   window?: number | null;
   /** Factor on the scores; 1 / sqrt(P) unless given. */
   scale?: number;
+  /** Whether a backend may round factors to bf16 where that is faster. false. */
+  rounds?: boolean;
   /** The tokens before q; without it q starts the text and no ring is returned. */
   ring?: KVRing | undefined;
 }
@@ -37,7 +39,7 @@ export function slidingWindowAttention(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
-  { window, scale, ring }: SlidingWindowAttentionOptions = {},
+  { window, scale, rounds, ring }: SlidingWindowAttentionOptions = {},
 ): { y: tf.Tensor; ring?: KVRing } {
   const shapes = new ShapeChecker('slidingWindowAttention');
   shapes.check('q', q, ['B', 'L', 'H', 'P']);
@@ -54,6 +56,7 @@ export function slidingWindowAttention(
   const attrs = {
     window: window ?? Number.POSITIVE_INFINITY,
     scale: scale ?? 1 / Math.sqrt(shapes.size('P')),
+    ...(rounds && { rounds }),
   };
   if (!ring) {
     const outputs = runKernel('SlidingWindowAttention', { q, k, v }, { ...attrs, positions: [] });

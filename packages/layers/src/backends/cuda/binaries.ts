@@ -16,14 +16,17 @@ export function kernelImage(): Uint8Array {
 }
 
 /**
- * The path of the emulated driver.
+ * The path of the emulated driver: RENE_CUDA_EMULATION, where that names another build of it (one
+ * with a sanitizer, see scripts/build_cuda.mjs), else the one that is published.
  *
  * @throws BackendError where it has not been compiled for this platform
  */
 export function emulatedDriver(): string {
+  const chosen = process.env.RENE_CUDA_EMULATION;
+  if (chosen) return chosen;
   const name = `emulated-${process.platform}-${process.arch}.so`;
   const url = new URL(name, folder);
-  if (existsSync(url)) return fileURLToPath(process.env.RENE_CUDA_EMULATION ?? url);
+  if (existsSync(url)) return fileURLToPath(url);
   throw new BackendError(
     `the emulated CUDA device has not been compiled for ${process.platform} ${process.arch}: ` +
       'it is there for Linux on x86-64 only',

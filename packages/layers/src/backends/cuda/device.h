@@ -69,6 +69,13 @@ static __device__ __forceinline__ void load_matrix(uint32_t (&r)[4], const void 
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(from));
 }
+/** Like load_matrix, each of the four transposed. */
+static __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], const void *row) {
+  unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(from));
+}
 /** c += a b, 16x16 by 16x8, of bf16 or f16 numbers. */
 template <bool F16>
 static __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
@@ -116,6 +123,17 @@ static __device__ __forceinline__ uint16_t to_bf16(float value) {
   uint32_t bits = __float_as_uint(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+/** Two bf16 numbers in a word, the first in its lower half. */
+static __device__ __forceinline__ uint32_t to_bf16_pair(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
+  return to_bf16(low) | static_cast<uint32_t>(to_bf16(high)) << 16;
+#endif
 }
 
 static __device__ __forceinline__ float warp_sum(float v) {

@@ -1,4 +1,5 @@
 // All kernels as one module.
+#include "attention_tiles.cu"
 #include "causal_conv1d.cu"
 #include "core_ops.cu"
 #include "cross_entropy.cu"
@@ -9,4 +10,5 @@
 #include "rms_norm.cu"
 #include "sampling.cu"
 #include "sliding_window_attention.cu"
+#include "ssd_chunks.cu"
 #include "ssd_scan.cu"

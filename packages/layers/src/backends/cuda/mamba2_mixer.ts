@@ -263,6 +263,7 @@ function scanProjected(
     dtSoftplus: true,
     dtMin: attrs.dtMin,
     dtMax: attrs.dtMax,
+    rounds: attrs.inProj.format !== 'f32',
   });
 }
 

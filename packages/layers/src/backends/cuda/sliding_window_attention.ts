@@ -4,6 +4,11 @@ import { canOverwrite, cudaKernel, isGiven, type KernelTensors } from './kernel.
 import { type Runtime, UNLIMITED } from './runtime.js';
 import { withTemporaries } from './temporaries.js';
 
+/** Sizes of heads that the tensor cores' kernels take, and a tile's tokens; see attention_tiles.cu. */
+const TILED_DIMS = [64, 128];
+const TILE_TOKENS = 64;
+/** Fewer tokens are as fast one by one, and exact. */
+const LEAST_TILED = 64;
 /** A block's warps; see sliding_window_attention.cu. */
 const WARPS = 4;
 
@@ -35,13 +40,17 @@ export interface AttentionCall {
   span: number;
   /** Whether the ring holds bf16 numbers; f32 unless given. */
   bf16Ring?: boolean;
+  /** Whether factors may be rounded to bf16: many tokens then go to the tensor cores. */
+  rounds?: boolean;
 }
 
 export function attend(runtime: Runtime, call: AttentionCall): void {
   const { batch, length, heads, headDim } = call;
   const tokens = batch * length;
+  const columns =
+    call.rounds && length >= LEAST_TILED ? TILED_DIMS.find((n) => n >= headDim) : undefined;
   const wanted = Math.ceil((4 * runtime.device.multiprocessors) / (tokens * heads));
-  const splits = Math.max(1, Math.min(wanted, Math.ceil(call.span / (WARPS * 32))));
+  const splits = columns ? 1 : Math.max(1, Math.min(wanted, Math.ceil(call.span / (WARPS * 32))));
   withTemporaries(runtime, (temporaries) => {
     const partial =
       splits > 1 ? temporaries.allocate(splits * tokens * heads * (headDim + 2) * 4) : 0;
@@ -56,6 +65,14 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
       ...[Math.max(1, call.capacity), Math.min(call.window, UNLIMITED), splits],
       call.bf16Ring ? 1 : 0,
     ];
+    if (columns !== undefined) {
+      const grid = [Math.ceil(length / TILE_TOKENS), heads, batch] as const;
+      const sharedBytes = 2 * TILE_TOKENS * (columns + 8) * 2;
+      const launch = { grid, block: 128, sharedBytes };
+      runtime.launch(`attend_tile_${columns}`, launch, pointers(0, 0), integers, [call.scale]);
+      writeRing();
+      return;
+    }
     runtime.launch(
       'attend',
       {
@@ -73,7 +90,10 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
         call.scale,
       ]);
     }
-    if (call.writeK !== 0 && !direct) {
+    writeRing();
+
+    function writeRing(): void {
+      if (call.writeK === 0 || direct) return;
       const grid = [length, batch] as const;
       const written = pointers(call.writeK, call.writeV);
       runtime.launch('write_ring', { grid, block: 256 }, written, integers, [call.scale]);
@@ -83,7 +103,7 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
 
 export const slidingWindowAttentionKernel = cudaKernel(
   'SlidingWindowAttention',
-  ({ q, k, v, ringK, ringV }, { window, scale, positions }, backend) => {
+  ({ q, k, v, ringK, ringV }, { window, scale, positions, rounds = false }, backend) => {
     const [batch = 0, length = 0, heads = 0, headDim = 0] = q.shape;
     const [, , kvHeads = 0] = k.shape;
     const y = backend.allocate(q.shape);
@@ -100,7 +120,7 @@ export const slidingWindowAttentionKernel = cudaKernel(
       qStride: heads * headDim,
       kvStride: kvHeads * headDim,
       yStride: heads * headDim,
-      ...{ batch, length, heads, kvHeads, headDim, window, scale },
+      ...{ batch, length, heads, kvHeads, headDim, window, scale, rounds },
       capacity: 0,
       span: Math.min(window, length),
     };

@@ -1,5 +1,6 @@
 // SsdScan, as a kernel and on addresses; its state is moved on in place where that is allowed.
 import { BackendError } from '../../errors.js';
+import type { Launch } from './device.js';
 import { cudaKernel, optionalAddress, stateOutput } from './kernel.js';
 import type { Runtime } from './runtime.js';
 
@@ -32,22 +33,48 @@ export interface ScanCall {
   dtSoftplus: boolean;
   dtMin: number;
   dtMax: number;
+  /** Whether factors may be rounded to bf16: many tokens then go to the tensor cores. */
+  rounds?: boolean;
 }
 
 /** Rows of a head's state that a block holds; see ssd_scan.cu. */
 const WARPS = 8;
 /** State sizes that there are kernels for. */
 const STATE_SIZES = [32, 64, 128, 256, 512];
+/** Those of the tensor cores' kernels, and a block's tokens and channels; see ssd_chunks.cu. */
+const CHUNKED_SIZES = [64, 128];
+const CHUNK_TOKENS = 64;
+const CHUNK_CHANNELS = 32;
+/** Fewer tokens are as fast one by one, and exact. */
+const LEAST_CHUNKED = 64;
 
 export function scan(runtime: Runtime, call: ScanCall): void {
   const { heads, headDim, dState } = call;
+  const chunked = call.rounds && call.length >= LEAST_CHUNKED;
+  const columns = chunked ? CHUNKED_SIZES.find((n) => n >= dState) : undefined;
+  if (columns !== undefined) {
+    launchScan(runtime, call, `ssd_chunks_${columns}`, {
+      grid: [Math.ceil(headDim / CHUNK_CHANNELS), heads, call.batch],
+      block: 128,
+      sharedBytes:
+        2 * (2 * CHUNK_TOKENS + CHUNK_CHANNELS) * (columns + 8) +
+        4 * CHUNK_TOKENS * (CHUNK_CHANNELS + 8),
+    });
+    return;
+  }
   const size = STATE_SIZES.find((n) => n >= dState);
   if (size === undefined) {
     throw new BackendError(`the scan of 'cuda' holds states of up to 512, not ${dState}`);
   }
+  const grid = [Math.ceil(headDim / WARPS), heads, call.batch] as const;
+  launchScan(runtime, call, `ssd_scan_${size}`, { grid, block: WARPS * 32 });
+}
+
+function launchScan(runtime: Runtime, call: ScanCall, kernel: string, launch: Launch): void {
+  const { heads, headDim, dState } = call;
   runtime.launch(
-    `ssd_scan_${size}`,
-    { grid: [Math.ceil(headDim / WARPS), heads, call.batch], block: WARPS * 32 },
+    kernel,
+    launch,
     [
       ...[call.x, call.B, call.C, call.dt, call.A, call.D, call.dtBias, call.before],
       ...[call.y, call.after],

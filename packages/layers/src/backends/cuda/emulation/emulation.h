@@ -175,6 +175,19 @@ static inline void load_matrix(uint32_t (&r)[4], const void *row) {
   }
 }
 
+static inline void load_transposed(uint32_t (&r)[4], const void *row) {
+  auto *rows = emulation::exchange(row);
+  int lane = emulation::current->lane;
+  for (int i = 0; i < 4; i++) {
+    uint16_t pair[2];
+    for (int k = 0; k < 2; k++) {
+      auto *from = emulation::from_slot<const char *>(rows[i * 8 + (lane % 4) * 2 + k]);
+      std::memcpy(&pair[k], from + (lane / 4) * 2, 2);
+    }
+    r[i] = pair[0] | static_cast<uint32_t>(pair[1]) << 16;
+  }
+}
+
 template <bool F16>
 static inline float half_of(uint32_t pair, int i) {
   uint16_t bits = static_cast<uint16_t>(pair >> (16 * i));

@@ -1,0 +1,138 @@
+// Attention of many tokens on the tensor cores: tiles of 64 queries by 64 keys, the softmax put
+// together tile by tile (arXiv 2205.14135). Factors are bf16, sums and the softmax f32.
+#include "attention_args.h"
+
+#define TILE_TOKENS 64
+#define TILE_THREADS 128
+
+/** Keys or values first ... first + 63 as bf16 in shared memory, zeros for those from `end` on. */
+template <int D>
+static __device__ __forceinline__ void stage_tokens(const AttentionArgs &a, uint16_t *to,
+                                                    const void *ring, const float *own, size_t b,
+                                                    int position, int first, int end, int h) {
+  // A row of D / 4 threads takes four numbers each.
+  for (int i = threadIdx.x; i < TILE_TOKENS * (D / 4); i += TILE_THREADS) {
+    int row = i / (D / 4), column = i % (D / 4) * 4;
+    uint2 packed = {0, 0};
+    if (first + row < end && column < a.head_dim) {
+      Token token = token_at(a, ring, own, b, position, first + row, h);
+      float v[4];
+#pragma unroll
+      for (int n = 0; n < 4; n++) v[n] = column + n < a.head_dim ? token[column + n] : 0.0f;
+      packed = {to_bf16_pair(v[0], v[1]), to_bf16_pair(v[2], v[3])};
+    }
+    *reinterpret_cast<uint2 *>(to + row * (D + 8) + column) = packed;
+  }
+}
+
+/** Grid (length / TILE_TOKENS, heads, batch). Heads have at most D numbers. */
+template <int D>
+static __device__ __forceinline__ void attend_tile(const AttentionArgs &a) {
+  constexpr int PITCH = D + 8;
+  SHARED_MEMORY(uint16_t, ks);
+  uint16_t *vs = ks + TILE_TOKENS * PITCH;
+  int lane = threadIdx.x & 31, row = (threadIdx.x >> 5) * 16;  // a warp has 16 queries
+  int h = blockIdx.y, kv_head = h / (a.heads / a.kv_heads);
+  size_t b = blockIdx.z;
+  int position = a.positions == nullptr ? 0 : a.positions[b];
+  int start = blockIdx.x * TILE_TOKENS, count = min(TILE_TOKENS, a.length - start);
+
+  // The queries pass through the keys' memory into registers.
+  for (int i = threadIdx.x; i < TILE_TOKENS * (D / 2); i += TILE_THREADS) {
+    int t = i / (D / 2), column = i % (D / 2) * 2;
+    const float *q = a.q + (b * a.length + start + t) * a.q_stride + h * a.head_dim + column;
+    float low = t < count && column < a.head_dim ? q[0] : 0.0f;
+    float high = t < count && column + 1 < a.head_dim ? q[1] : 0.0f;
+    *reinterpret_cast<uint32_t *>(ks + t * PITCH + column) = to_bf16_pair(low, high);
+  }
+  __syncthreads();
+  uint32_t q[D / 16][4];
+#pragma unroll
+  for (int k = 0; k < D; k += 16) {
+    load_matrix(q[k / 16], ks + (row + lane % 16) * PITCH + k + (lane / 16) * 8);
+  }
+
+  float y[D / 8][4] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
+  int last = position + start + count - 1;
+  int first = position + start >= a.window ? position + start - a.window + 1 : 0;
+  for (int j0 = first; j0 <= last; j0 += TILE_TOKENS) {
+    __syncthreads();  // nobody reads the tile before any more
+    stage_tokens<D>(a, ks, a.ring_k, a.k, b, position, j0, last + 1, kv_head);
+    stage_tokens<D>(a, vs, a.ring_v, a.v, b, position, j0, last + 1, kv_head);
+    __syncthreads();
+    float scores[TILE_TOKENS / 8][4] = {};
+#pragma unroll
+    for (int k = 0; k < D; k += 16) {
+#pragma unroll
+      for (int j = 0; j < TILE_TOKENS; j += 16) {
+        uint32_t r[4];
+        load_matrix(r, ks + (j + lane % 16) * PITCH + k + (lane / 16) * 8);
+        mma<false>(scores[j / 8], q[k / 16], r[0], r[2]);
+        mma<false>(scores[j / 8 + 1], q[k / 16], r[1], r[3]);
+      }
+    }
+    // Four lanes hold a query's scores, for two queries 8 apart.
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      int i = position + start + row + lane / 4 + 8 * half;
+      float new_top = top[half];
+#pragma unroll
+      for (int n = 0; n < TILE_TOKENS / 8; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+          int j = j0 + n * 8 + (lane % 4) * 2 + e;
+          float &score = scores[n][2 * half + e];
+          bool seen = j <= i && i - j < a.window;
+          score = seen ? score * a.scale : -INFINITY;
+          new_top = fmaxf(new_top, score);
+        }
+      new_top = fmaxf(new_top, __shfl_xor_sync(ALL_LANES, new_top, 1));
+      new_top = fmaxf(new_top, __shfl_xor_sync(ALL_LANES, new_top, 2));
+      // A query that has seen no key yet keeps its zeros.
+      float rescale = new_top == -INFINITY ? 1.0f : expf(top[half] - new_top);
+      float sum = 0;
+#pragma unroll
+      for (int n = 0; n < TILE_TOKENS / 8; n++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+          float &score = scores[n][2 * half + e];
+          score = new_top == -INFINITY ? 0.0f : expf(score - new_top);
+          sum += score;
+        }
+      sum += __shfl_xor_sync(ALL_LANES, sum, 1);
+      sum += __shfl_xor_sync(ALL_LANES, sum, 2);
+      total[half] = total[half] * rescale + sum;
+      top[half] = new_top;
+#pragma unroll
+      for (int n = 0; n < D / 8; n++) {
+        y[n][2 * half] *= rescale;
+        y[n][2 * half + 1] *= rescale;
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < TILE_TOKENS; j += 16) {
+      const float(*p)[4] = scores + j / 8;
+      uint32_t w[4] = {to_bf16_pair(p[0][0], p[0][1]), to_bf16_pair(p[0][2], p[0][3]),
+                       to_bf16_pair(p[1][0], p[1][1]), to_bf16_pair(p[1][2], p[1][3])};
+#pragma unroll
+      for (int n = 0; n < D; n += 16) {
+        uint32_t r[4];
+        load_transposed(r, vs + (j + lane % 16) * PITCH + n + (lane / 16) * 8);
+        mma<false>(y[n / 8], w, r[0], r[1]);
+        mma<false>(y[n / 8 + 1], w, r[2], r[3]);
+      }
+    }
+  }
+#pragma unroll
+  for (int n = 0; n < D / 8; n++)
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+      int t = row + lane / 4 + 8 * (e / 2), column = n * 8 + (lane % 4) * 2 + e % 2;
+      if (t >= count || column >= a.head_dim) continue;
+      a.y[(b * a.length + start + t) * a.y_stride + h * a.head_dim + column] =
+          y[n][e] / total[e / 2];
+    }
+}
+
+KERNEL(attend_tile_64, AttentionArgs, TILE_THREADS) { attend_tile<64>(a); }
+KERNEL(attend_tile_128, AttentionArgs, TILE_THREADS) { attend_tile<128>(a); }

@@ -1,0 +1,34 @@
+// A long prompt on the emulated CUDA device: scan and attention on the tensor cores.
+import { registerCudaBackend } from '@rene-js/layers/cuda';
+import { expect } from 'chai';
+import { ReneLMHeadModel } from '../../src/model.js';
+import { goldenPath } from '../generation/models.js';
+
+const isHere = process.platform === 'linux' && process.arch === 'x64';
+
+(isHere ? describe : describe.skip)('prefill on the emulated CUDA device', () => {
+  it('of bf16 weights is within a relative 1e-2 of f32, and of f32 weights exact', async () => {
+    registerCudaBackend({ emulated: true });
+    const ids = [Array.from({ length: 200 }, (_, i) => (i * 37 + i * i) % 90)];
+    // The file's numbers are bf16: all three models have the same weights.
+    const logits = async (backend: string, dtype: 'f32' | 'bf16') => {
+      const model = await ReneLMHeadModel.fromPretrained(goldenPath('tiny-bf16'), {
+        backend,
+        dtype,
+      });
+      const state = model.initialState(1);
+      const tensor = model.forward(ids, { state });
+      const values = await tensor.data<'float32'>();
+      tensor.dispose();
+      state.dispose();
+      model.dispose();
+      return values;
+    };
+    const expected = await logits('cpu', 'f32');
+    const largest = expected.reduce((top, v) => Math.max(top, Math.abs(v)), 0);
+    const errorOf = (found: Float32Array) =>
+      found.reduce((worst, v, i) => Math.max(worst, Math.abs(v - (expected[i] ?? 0))), 0) / largest;
+    expect(errorOf(await logits('cuda', 'f32'))).to.be.below(1e-5);
+    expect(errorOf(await logits('cuda', 'bf16'))).to.be.within(1e-5, 1e-2);
+  }).timeout(60000);
+});

@@ -6,7 +6,7 @@ import { causalConv1d } from './conv';
 import { causalConv1dGrad } from './conv_grad';
 import { copy2d } from './copy';
 import { adamWStep, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
-import { crossEntropy, crossEntropyGrad, softmax } from './loss';
+import { crossEntropy, crossEntropyGrad, maxOfRows, softmax } from './loss';
 import { matMulBf16, matMulF32 } from './matmul_float';
 import { matMulInt4 } from './matmul_int4';
 import { matMulInt8 } from './matmul_int8';
@@ -88,6 +88,9 @@ export function dispatch(id: i32, args: usize, begin: i32, end: i32, scratch: us
       break;
     case KernelId.Sum:
       sum(args, begin, end);
+      break;
+    case KernelId.Max:
+      maxOfRows(args, begin, end);
       break;
     case KernelId.Transpose:
       transpose(args, begin, end);

@@ -1,4 +1,4 @@
-// Cross entropy of rows of logits, and its gradient.
+// Rows of logits: cross entropy and its gradient, softmax, the largest.
 import { exp4, int, load4, ptr, store4, sumLanes } from './math';
 
 /** Words: logits, targets, losses, columns. A unit is a row. */
@@ -48,6 +48,15 @@ export function softmax(args: usize, begin: i32, end: i32): void {
       columns,
       1,
     );
+  }
+}
+
+/** Words: x, y, columns. A unit is a row; a NaN in it is its largest number. */
+export function maxOfRows(args: usize, begin: i32, end: i32): void {
+  const columns = int(args, 2);
+  for (let row = begin; row < end; row++) {
+    const top = largest(ptr(args, 0) + <usize>row * ((<usize>columns) << 2), columns);
+    store<f32>(ptr(args, 1) + ((<usize>row) << 2), top);
   }
 }
 

@@ -23,6 +23,7 @@ export enum KernelId {
   Softmax,
   Transpose,
   Sum,
+  Max,
   RmsNormGrad,
   CausalConv1dGrad,
   SsdScanGrad,

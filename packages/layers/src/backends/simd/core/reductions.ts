@@ -1,4 +1,4 @@
-// tfjs's sums and softmax on float32.
+// tfjs's sums, maxima and softmax on float32.
 import * as tf from '@tensorflow/tfjs-core';
 import type { SimdBackend } from '../backend.js';
 import { KernelId } from '../kernel_ids.js';
@@ -35,6 +35,21 @@ export const reductionKernels: readonly tf.KernelConfig[] = [
     sumMiddle(backend, from, y.address, outer, middle, inner);
     return y.info;
   }),
+  coreKernel<Tensors<'x'>, tf.MaxAttrs>(
+    tf.Max,
+    ({ x }, { reductionIndices, keepDims }, backend) => {
+      const axes = tf.util.parseAxisParam(reductionIndices, x.shape);
+      if (!isFloat(x) || axes.length !== 1 || axes[0] !== x.shape.length - 1) return undefined;
+      const columns = x.shape.at(-1) ?? 1;
+      const rows = sizeOf(x.shape) / columns;
+      const from = backend.address(x);
+      const y = backend.allocate([...x.shape.slice(0, -1), ...(keepDims ? [1] : [])]);
+      const { runtime } = backend;
+      runtime.args.set([from, y.address, columns]);
+      runtime.run(KernelId.Max, rows, runtime.chunk(rows, columns));
+      return y.info;
+    },
+  ),
   coreKernel<Tensors<'logits'>, tf.SoftmaxAttrs>(tf.Softmax, ({ logits }, { dim }, backend) => {
     const axis = dim < 0 ? dim + logits.shape.length : dim;
     if (!isFloat(logits) || axis !== logits.shape.length - 1) return undefined;

@@ -19,6 +19,9 @@ function copyRows(
   runtime.run(KernelId.Copy2d, rows, runtime.chunk(rows, count));
 }
 
+/** Numbers of a piece of a gathered row, which threads share. */
+const PIECE = 4096;
+
 /** The only axis that a slice cuts; -1 for none, undefined for several. */
 function cutAxis(from: readonly number[], to: readonly number[]): number | undefined {
   const cut = from.map((size, i) => size !== to[i]);
@@ -93,6 +96,26 @@ export const shapeKernels: readonly tf.KernelConfig[] = [
     });
     return y.info;
   }),
+  coreKernel<Tensors<'x' | 'indices'>, tf.GatherV2Attrs>(
+    tf.GatherV2,
+    ({ x, indices }, { axis, batchDims }, backend) => {
+      const at = tf.util.parseAxisParam(axis, x.shape)[0];
+      if (!isFloat(x) || at !== 0 || batchDims !== 0) return undefined;
+      const [length = 0, ...rest] = x.shape;
+      const places = backend.readSync(indices.dataId);
+      const count = sizeOf(rest);
+      const from = backend.address(x);
+      const y = backend.allocate([...indices.shape, ...rest]);
+      const piece = count % PIECE === 0 ? PIECE : count;
+      for (let i = 0; i < places.length; i++) {
+        const place = Number(places[i]);
+        tf.util.assert(place >= 0 && place < length, () => `gather: index ${place} of ${length}`);
+        const [source, to] = [from + place * count * 4, y.address + i * count * 4];
+        copyRows(backend, source, piece, to, piece, count / piece, piece);
+      }
+      return y.info;
+    },
+  ),
   coreKernel<Tensors<'x'>, tf.PadV2Attrs>(
     tf.PadV2,
     ({ x }, { paddings, constantValue }, backend) => {

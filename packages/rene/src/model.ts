@@ -40,6 +40,11 @@ export interface ForwardOptions {
   /** Compute logits for the last so many tokens only; all unless given. */
   logitsToKeep?: number | undefined;
   /**
+   * Compute logits after these tokens only: places in the flattened ids, row * length + position. They
+   * come one a row. With none of them a state is advanced and nothing else computed.
+   */
+  logitsAt?: readonly number[] | undefined;
+  /**
    * Sees the residual stream (B, L, dModel): 'embed', then each block's output under its index, then
    * 'norm_f'. Clone what you want to keep.
    */
@@ -152,13 +157,14 @@ export class ReneLMHeadModel implements tf.InferenceModel {
    * Logits of the next token after each token.
    *
    * @param ids (B, L), rows of one length >= 1; an int32 tensor's values are not checked
-   * @returns float32 (B, L, paddedVocabSize), or (B, logitsToKeep, paddedVocabSize)
+   * @returns float32 (B, L, paddedVocabSize), or (B, logitsToKeep, paddedVocabSize), or
+   *   (logitsAt.length, 1, paddedVocabSize)
    * @throws InvalidArgumentError for ids out of range or rows that differ in length. An error
    *   inside the layers leaves the state unusable; an error about an argument does not.
    */
   forward(
     ids: tf.Tensor | readonly (readonly number[])[],
-    { state, logitsToKeep, onHidden, recompute }: ForwardOptions = {},
+    { state, logitsToKeep, logitsAt, onHidden, recompute }: ForwardOptions = {},
   ): tf.Tensor3D {
     this.checkBackend();
     const [batch, length] = this.checkIds(ids);
@@ -168,6 +174,9 @@ export class ReneLMHeadModel implements tf.InferenceModel {
       throw new InvalidArgumentError('logitsToKeep', 'a whole number from 1', String(logitsToKeep));
     }
     if (recompute && state) throw new InvalidArgumentError('recompute', 'no state with it', 'one');
+    checkPlaces(logitsAt, batch * length);
+    const wanted = (hidden: tf.Tensor) =>
+      logitsAt ? tokensAt(hidden, logitsAt) : lastTokens(hidden, kept);
     return tf.tidy(() => {
       const input =
         ids instanceof tf.Tensor ? ids : tf.tensor2d(ids.flat(), [batch, length], 'int32');
@@ -184,12 +193,15 @@ export class ReneLMHeadModel implements tf.InferenceModel {
           onHidden?.(String(i), hidden);
         });
         // Where hidden states are not asked for, those without a logit need no norm either.
-        if (!onHidden) hidden = lastTokens(hidden, kept);
+        if (!onHidden && logitsAt?.length !== 0) hidden = wanted(hidden);
         const normed = normF.forward(hidden);
         onHidden?.('norm_f', normed);
-        const logits = packedMatMul(lastTokens(normed, kept), head, { bias: headBias });
         state?.advance(length);
-        return tf.reshape(logits, [batch, kept, this.config.paddedVocabSize]);
+        const { paddedVocabSize } = this.config;
+        if (logitsAt?.length === 0) return tf.tensor3d([], [0, 1, paddedVocabSize]);
+        const x = onHidden ? wanted(normed) : normed;
+        const [rows = 0, each = 0] = x.shape;
+        return tf.reshape(packedMatMul(x, head, { bias: headBias }), [rows, each, paddedVocabSize]);
       } catch (error) {
         state?.invalidate();
         throw error;
@@ -432,6 +444,19 @@ function advance(before: tf.Tensor, after: tf.Tensor): tf.Tensor {
 function lastTokens(hidden: tf.Tensor, kept: number): tf.Tensor {
   const [batch = 0, length = 0, dModel = 0] = hidden.shape;
   return kept === length ? hidden : tf.slice(hidden, [0, length - kept, 0], [batch, kept, dModel]);
+}
+
+/** Tokens of (B, L, D) by their places in the flattened (B L, D), as (places, 1, D). */
+function tokensAt(hidden: tf.Tensor, places: readonly number[]): tf.Tensor {
+  const [batch = 0, length = 0, dModel = 0] = hidden.shape;
+  const flat = tf.reshape(hidden, [batch * length, 1, dModel]);
+  return tf.gather(flat, tf.tensor1d([...places], 'int32'));
+}
+
+function checkPlaces(places: readonly number[] | undefined, count: number): void {
+  const wrong = places?.find((place) => !Number.isInteger(place) || place < 0 || place >= count);
+  if (wrong === undefined) return;
+  throw new InvalidArgumentError('logitsAt', `places of ${count} tokens`, String(wrong));
 }
 
 /** The dtype of the largest tensor stands for the file's. */

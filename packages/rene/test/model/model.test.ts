@@ -387,6 +387,37 @@ describeOnBackends('model as tf.InferenceModel', (backend) => {
       tf.dispose([all, more]);
     }));
 
+  it('gives logits after some tokens only, or none', () =>
+    withModel(backend, async (model) => {
+      const all = await numbers(model.forward(ids));
+      const { paddedVocabSize } = config;
+      const places = [9, 0, 13, 9];
+      for (const onHidden of [undefined, () => {}]) {
+        const [state, plain] = [model.initialState(2), model.initialState(2)];
+        const some = model.forward(ids, { state: plain, logitsAt: places, onHidden });
+        expect(some.shape).to.deep.equal([4, 1, paddedVocabSize]);
+        const rows = places.map((p) => all.slice(p * paddedVocabSize, (p + 1) * paddedVocabSize));
+        expectClose(
+          await numbers(some),
+          rows.flatMap((row) => [...row]),
+        );
+        const none = model.forward(ids, { state, logitsAt: [], onHidden });
+        expect(none.shape).to.deep.equal([0, 1, paddedVocabSize]);
+        none.dispose();
+        const next = [[1], [2]];
+        const found = await numbers(model.forward(next, { state }));
+        expectClose(found, await numbers(model.forward(next, { state: plain })));
+        state.dispose();
+        plain.dispose();
+      }
+      for (const place of [14, -1, 0.5]) {
+        const error = await errorOf(InvalidArgumentError, () =>
+          model.forward(ids, { logitsAt: [place] }),
+        );
+        expect(error.argument).to.equal('logitsAt');
+      }
+    }));
+
   it('a row does not depend on the others', () =>
     withModel(backend, async (model) => {
       const both = await numbers(model.forward(ids));

@@ -1,11 +1,9 @@
 // The log-probabilities of wanted tokens, from logits, on the backend.
 import * as tf from '@tensorflow/tfjs-core';
 
-/** A token wanted after a place of a row. */
+/** A token wanted of a row of logits. */
 export interface Wanted {
   row: number;
-  /** Place within the kept positions. */
-  position: number;
   id: number;
 }
 
@@ -19,33 +17,30 @@ export interface LogProb {
  * The softmax is over the whole padded vocabulary, as in the original, whose rows beyond the
  * vocabulary are trained to be unlikely.
  *
- * @param logits (B, kept, paddedVocabSize); freed
+ * @param logits (rows, 1, paddedVocabSize); freed
  */
 export async function logProbsOf(
   logits: tf.Tensor3D,
   wanted: readonly Wanted[],
 ): Promise<LogProb[]> {
-  const [batch, kept, vocab] = logits.shape;
-  const [values, norms, best] = tf.tidy(() => {
-    const flat: tf.Tensor2D = tf.reshape(logits, [batch * kept, vocab]);
-    const places = wanted.map(({ row, position, id }) => [row * kept + position, id]);
-    const index = tf.tensor2d(places, [wanted.length, 2], 'int32');
-    return [tf.gatherND(flat, index), logSumExp(flat), tf.argMax(flat, 1)];
+  const [count, , vocab] = logits.shape;
+  if (wanted.length === 0) {
+    logits.dispose();
+    return [];
+  }
+  const [values, best, sums] = tf.tidy(() => {
+    const places = wanted.map(({ row, id }) => row * vocab + id);
+    const chosen = tf.gather(tf.reshape(logits, [-1]), tf.tensor1d(places, 'int32'));
+    const rows = tf.reshape(logits, [count, vocab]);
+    const max = tf.max(rows, 1, true);
+    // At most two tensors of the logits' size stand beside them.
+    return [chosen, max, tf.tidy(() => tf.sum(tf.exp(tf.sub(rows, max)), 1))];
   });
   logits.dispose();
-  const [v, n, b] = await Promise.all([values.data(), norms.data(), best.data()]);
-  for (const tensor of [values, norms, best]) tensor.dispose();
-  return wanted.map(({ row, position, id }, i) => {
-    const place = row * kept + position;
-    return { logProb: (v[i] ?? Number.NaN) - (n[place] ?? Number.NaN), isGreedy: b[place] === id };
-  });
-}
-
-/** tf.logSumExp keeps several tensors of the logits' size; this one at most one. */
-function logSumExp(logits: tf.Tensor2D): tf.Tensor1D {
-  return tf.tidy(() => {
-    const max = tf.max(logits, 1, true);
-    const sum: tf.Tensor1D = tf.tidy(() => tf.sum(tf.exp(tf.sub(logits, max)), 1));
-    return tf.add(tf.log(sum), tf.squeeze(max, [1]));
+  const [v, m, s] = await Promise.all([values.data(), best.data(), sums.data()]);
+  for (const tensor of [values, best, sums]) tensor.dispose();
+  return wanted.map(({ row }, i) => {
+    const [value = Number.NaN, max = Number.NaN, sum = Number.NaN] = [v[i], m[row], s[row]];
+    return { logProb: value - max - Math.log(sum), isGreedy: value === max };
   });
 }

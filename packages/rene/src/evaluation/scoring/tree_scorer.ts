@@ -3,8 +3,8 @@
 import { nextTurn } from '../../generation/event_loop.js';
 import type { ReneLMHeadModel } from '../../model.js';
 import { RecurrentState } from '../../state.js';
-import { type LogProb, logProbsOf, type Wanted } from './log_probs.js';
-import type { TreeNode } from './prefix_tree.js';
+import { type LogProb, logProbsOf } from './log_probs.js';
+import type { Target, TreeNode } from './prefix_tree.js';
 
 /** The part of a model that scoring needs. */
 export type ScoringModel = Pick<ReneLMHeadModel, 'config' | 'forward' | 'initialState'>;
@@ -25,6 +25,11 @@ export interface TreeScorerOptions {
 /** A node and the row of its parent's state to start from. */
 interface Branch {
   node: TreeNode;
+  row: number;
+}
+
+/** A target and the row of the batch that it is asked of. */
+interface RowTarget extends Target {
   row: number;
 }
 
@@ -95,7 +100,7 @@ export class TreeScorer {
       ...new Array<number>(length - node.tokens.length).fill(0),
     ]);
     const wanted = batch.flatMap(({ node }, row) => node.targets.map((t) => ({ ...t, row })));
-    const isWhole = !parent && this.pieces(rows.length, length, firstPosition(wanted)).length === 1;
+    const isWhole = !parent && this.pieces(rows.length, length, wanted).length === 1;
     const state = isWhole ? undefined : this.startState(batch, parent);
     try {
       await this.feed(rows, state, wanted);
@@ -157,25 +162,27 @@ export class TreeScorer {
   private async feed(
     rows: readonly (readonly number[])[],
     state: RecurrentState | undefined,
-    wanted: readonly (Wanted & { index: number })[],
+    wanted: readonly RowTarget[],
   ): Promise<void> {
     const { model, options } = this;
     const length = rows[0]?.length ?? 0;
-    for (const [start, end] of this.pieces(rows.length, length, firstPosition(wanted))) {
+    for (const [start, end] of this.pieces(rows.length, length, wanted)) {
       options.signal?.throwIfAborted();
       const here = wanted.filter(({ position }) => position >= start && position < end);
-      const first = here.length > 0 ? firstPosition(here) : end - 1;
-      const ids = rows.map((row) => row.slice(start, end));
-      const logits = model.forward(ids, { state, logitsToKeep: end - first });
+      const places = here.map(({ row, position }) => row * (end - start) + position - start);
+      // The choices of a document may ask for several tokens after one place.
+      const logitsAt = [...new Set(places)];
+      const logits = model.forward(
+        rows.map((row) => row.slice(start, end)),
+        { state, logitsAt },
+      );
       options.onTokens?.(rows.length * (end - start));
-      if (here.length === 0) logits.dispose();
-      else {
-        const places = here.map((w) => ({ ...w, position: w.position - first }));
-        const results = await logProbsOf(logits, places);
-        for (const [i, { index }] of here.entries()) {
-          const result = results[i];
-          if (result) options.onTarget(index, result);
-        }
+      const rowOf = new Map(logitsAt.map((place, row) => [place, row]));
+      const wantedHere = here.map(({ id }, i) => ({ row: rowOf.get(places[i] ?? -1) ?? -1, id }));
+      const results = await logProbsOf(logits, wantedHere);
+      for (const [i, { index }] of here.entries()) {
+        const result = results[i];
+        if (result) options.onTarget(index, result);
       }
       await nextTurn();
     }
@@ -185,29 +192,27 @@ export class TreeScorer {
   private pieces(
     rows: number,
     length: number,
-    firstWanted: number,
+    wanted: readonly RowTarget[],
   ): [start: number, end: number][] {
-    const tokens = Math.max(1, Math.floor(MAX_TOKENS / rows));
     const { maxLogits = MAX_LOGITS } = this.options;
-    const positions = maxLogits / this.model.config.paddedVocabSize / rows;
-    const scored = Math.max(1, Math.min(tokens, Math.floor(positions)));
+    const mostTokens = Math.floor(MAX_TOKENS / rows);
+    const mostWanted = Math.floor(maxLogits / this.model.config.paddedVocabSize);
+    const wantedAt = new Array<number>(length).fill(0);
+    for (const { position } of wanted) wantedAt[position] = (wantedAt[position] ?? 0) + 1;
     const pieces: [number, number][] = [];
-    for (let start = 0; start < length; ) {
-      const fits = length - start <= tokens && length - Math.max(start, firstWanted) <= scored;
-      const step = fits
-        ? length - start
-        : start < firstWanted
-          ? Math.min(tokens, firstWanted - start)
-          : Math.min(scored, length - start);
-      pieces.push([start, start + step]);
-      start += step;
+    let start = 0;
+    let count = 0;
+    for (const [position, more] of wantedAt.entries()) {
+      const isFull = position - start >= mostTokens || count + more > mostWanted;
+      if (isFull && position > start) {
+        pieces.push([start, position]);
+        start = position;
+        count = 0;
+      }
+      count += more;
     }
-    return pieces;
+    return [...pieces, [start, length]];
   }
-}
-
-function firstPosition(wanted: readonly Wanted[]): number {
-  return wanted.reduce((min, { position }) => Math.min(min, position), Number.POSITIVE_INFINITY);
 }
 
 function range(start: number, end: number): number[] {

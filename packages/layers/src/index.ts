@@ -1,4 +1,8 @@
-// @rene-js/layers: Mamba-2, sliding-window attention and MLP layers as custom tfjs ops.
+/**
+ * Mamba-2, sliding-window attention and MLP layers as custom tfjs ops.
+ *
+ * @module @rene-js/layers
+ */
 import './backends/composed/register_all_kernels.js';
 import './gradients/register_all_gradients.js';
 

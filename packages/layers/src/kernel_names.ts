@@ -6,6 +6,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { PackedWeightAttrs } from './weights/packed_weight.js';
 
+/** What an MLP applies to its hidden numbers; gelu is the exact one, with erf. */
 export type Activation = 'linear' | 'silu' | 'gelu';
 
 /** y = x / rms(x) * weight over the last axis. Outputs [y]. */
@@ -220,6 +221,7 @@ export interface Kernels {
   GatedMLP: [GatedMLPInputs, GatedMLPAttrs];
 }
 
+/** The name of a custom kernel, as tfjs registers it. */
 export type KernelName = keyof Kernels;
 export type KernelInputs<K extends KernelName> = Kernels[K][0];
 export type KernelAttrs<K extends KernelName> = Kernels[K][1];

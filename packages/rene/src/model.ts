@@ -34,6 +34,7 @@ import { stream } from './generation/stream.js';
 import { RecurrentState } from './state.js';
 import { summarize } from './summary.js';
 
+/** What forward can be told. */
 export interface ForwardOptions {
   /** Advanced by these tokens; without one the ids are a whole text from its start. */
   state?: RecurrentState | undefined;
@@ -57,6 +58,7 @@ export interface ForwardOptions {
   recompute?: ReadonlyMap<string, tf.Variable> | undefined;
 }
 
+/** How a model is held in memory, and where. */
 export interface ModelOptions extends Omit<ParameterOptions, 'format'> {
   /**
    * How matrices are held: 'f32', or what else the backend holds. 'auto' (the default) is the file's

@@ -26,7 +26,7 @@ export class RecurrentState {
 
   /**
    * @param layers one a block; null for a block without memory
-   * @param positions tokens seen by each row of the batch
+   * @param seen tokens seen by each row of the batch
    * @param owner needed to save it
    */
   constructor(
@@ -143,6 +143,7 @@ export class RecurrentState {
     throw new InvalidArgumentError(argument, `${form[i]} in block ${i}`, `${this.form[i]}`);
   }
 
+  /** Frees its memory; memory that clones share stays until they are freed too. */
   dispose(): void {
     for (const layer of this.layers) layer?.dispose();
     this.usable = false;

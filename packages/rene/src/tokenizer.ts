@@ -14,11 +14,13 @@ import { asRecord } from './json.js';
 
 export type { DecodeStream };
 
+/** What encode can be told. */
 export interface EncodeOptions {
   /** Whether tokens that the tokenizer puts around a text (a BOS) are added. Default true. */
   addSpecialTokens?: boolean;
 }
 
+/** What decode and decodeStream can be told. */
 export interface DecodeOptions {
   /** Leaves out special tokens such as the end of text. Default false, as in transformers. */
   skipSpecialTokens?: boolean;

@@ -5,6 +5,7 @@ import type { PackedWeight } from '../weights/packed_weight.js';
 import { normal } from './initializers.js';
 import type { ParameterSpec, Parameters } from './parameters.js';
 
+/** Rows of a table by token id: ids (B, L) to (B, L, dModel). */
 export class Embedding {
   /** (rows, dModel); a tied head multiplies by the same weight. */
   readonly weight: PackedWeight;

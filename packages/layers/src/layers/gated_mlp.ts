@@ -8,6 +8,7 @@ import type { LayerState, Mixer } from './layer.js';
 import { Linear } from './linear.js';
 import { type ParameterSpec, type Parameters, under } from './parameters.js';
 
+/** Sizes of an ungated MLP. */
 export interface MLPConfig {
   dModel: number;
   /** Channels between the projections. */
@@ -18,6 +19,7 @@ export interface MLPConfig {
   activation?: Activation;
 }
 
+/** Sizes and options of a gated MLP. */
 export interface GatedMLPConfig extends MLPConfig {
   /** An RMS norm before out_proj. false. */
   norm?: boolean;
@@ -36,6 +38,7 @@ export class MLP implements Mixer {
     this.weights = projections(parameters);
   }
 
+  /** Its parameters, by their names in a checkpoint. */
   static parameters({ dModel, dInner, bias = true }: MLPConfig): ParameterSpec[] {
     return [
       ...under('in_proj.', Linear.parameters(dModel, dInner, bias)),
@@ -76,6 +79,7 @@ export class GatedMLP implements Mixer {
     };
   }
 
+  /** Its parameters, by their names in a checkpoint. */
   static parameters(config: GatedMLPConfig): ParameterSpec[] {
     const { dModel, dInner, bias = true, norm = false } = config;
     const weight: ParameterSpec = {

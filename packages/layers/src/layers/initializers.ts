@@ -1,11 +1,14 @@
 // How a parameter starts: a function that fills an array from a source of random numbers in [0, 1).
 
+/** Fills a fresh parameter. */
 export type Initializer = (values: Float32Array, random: () => number) => void;
 
+/** All 0. */
 export const zeros: Initializer = (values) => {
   values.fill(0);
 };
 
+/** All 1. */
 export const ones: Initializer = (values) => {
   values.fill(1);
 };

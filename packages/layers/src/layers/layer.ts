@@ -9,9 +9,11 @@ import type { MixerParts } from '../step.js';
 export interface LayerState {
   /** The tensors by name, for reading and saving. */
   tensors(): Record<string, tf.Tensor>;
+  /** An independent copy. */
   clone(): LayerState;
   /** A new state of these rows of the batch, in this order; a row may come more than once. */
   gather(rows: readonly number[]): LayerState;
+  /** Frees its tensors. */
   dispose(): void;
 }
 

@@ -25,6 +25,7 @@ export function layerNorm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, eps 
   });
 }
 
+/** Mean 0 and variance 1 over the last axis, then a weight and a bias. */
 export class LayerNorm {
   private readonly weight: tf.Tensor;
   private readonly bias: tf.Tensor;
@@ -38,6 +39,7 @@ export class LayerNorm {
     this.bias = parameters.vector('bias');
   }
 
+  /** Its parameters, by their names in a checkpoint. */
   static parameters(dModel: number): ParameterSpec[] {
     return [
       { name: 'weight', shape: [dModel], kind: 'vector', init: ones },

@@ -5,6 +5,7 @@ import type { PackedWeight } from '../weights/packed_weight.js';
 import { type Initializer, kaimingUniform } from './initializers.js';
 import type { ParameterSpec, Parameters } from './parameters.js';
 
+/** x W^T + bias over the last axis. */
 export class Linear {
   readonly weight: PackedWeight;
   readonly bias: tf.Tensor | undefined;
@@ -15,7 +16,11 @@ export class Linear {
     this.bias = parameters.optionalVector('bias');
   }
 
-  /** @param init of the weight; PyTorch's default, uniform in 1 / sqrt(inFeatures), unless given */
+  /**
+   * Its parameters, by their names in a checkpoint.
+   *
+   * @param init of the weight; PyTorch's default, uniform in 1 / sqrt(inFeatures), unless given
+   */
   static parameters(
     inFeatures: number,
     outFeatures: number,

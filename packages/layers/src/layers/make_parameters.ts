@@ -25,6 +25,7 @@ export interface ParameterOptions {
   onProgress?: (progress: ParameterProgress) => void;
 }
 
+/** How far the loading of parameters is. */
 export interface ParameterProgress {
   /** The parameter that was just made. */
   readonly name: string;
@@ -38,7 +39,9 @@ export interface ParameterProgress {
 
 /** Where the numbers of a parameter come from: a file, or a random number generator. */
 export interface ParameterValues {
+  /** A matrix, to be read a few rows at a time. */
   matrix(spec: ParameterSpec): Promise<StoredMatrix>;
+  /** A whole vector, row-major. */
   values(spec: ParameterSpec): Promise<Float32Array>;
 }
 

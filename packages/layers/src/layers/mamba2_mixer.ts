@@ -84,6 +84,7 @@ export class Mamba2State implements LayerState {
     return { convState: this.convState, ssmState: this.ssmState };
   }
 
+  /** An independent copy; memory is shared until one of them moves on. */
   clone(): Mamba2State {
     return new Mamba2State(tf.clone(this.convState), tf.clone(this.ssmState));
   }
@@ -98,6 +99,7 @@ export class Mamba2State implements LayerState {
     return state;
   }
 
+  /** A state of the rows of all of these. */
   static concat(states: readonly Mamba2State[]): Mamba2State {
     return new Mamba2State(
       tf.concat(states.map((s) => s.conv)),
@@ -105,6 +107,7 @@ export class Mamba2State implements LayerState {
     );
   }
 
+  /** Frees its tensors. */
   dispose(): void {
     this.convState.dispose();
     this.ssmState.dispose();
@@ -141,6 +144,7 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
     }
   }
 
+  /** Its parameters, by their names in a checkpoint. */
   static parameters(config: Mamba2Config): ParameterSpec[] {
     const { dModel, dInner, dSsm, heads, headDim, convDim, dConv, projection } = sizesOf(config);
     const { bias = false, convBias = true, rmsNorm = true, dHasHdim = false } = config;
@@ -209,6 +213,7 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
     );
   }
 
+  /** Frees its tensors. */
   dispose(): void {
     this.fixedA?.dispose();
   }

@@ -19,6 +19,7 @@ export function under(prefix: string, specs: readonly ParameterSpec[]): Paramete
   return specs.map((spec) => ({ ...spec, name: prefix + spec.name }));
 }
 
+/** A matrix as its backend holds it, or a vector as a plain tensor. */
 export type Parameter = PackedWeight | tf.Tensor;
 
 /** Loaded parameters by name. Layers take theirs from it; whoever loaded them frees them. */
@@ -33,22 +34,34 @@ export class Parameters {
     return new Parameters(this.entries, this.prefix + prefix);
   }
 
+  /** Whether there is one of that name. */
   has(name: string): boolean {
     return this.entries.has(this.prefix + name);
   }
 
+  /**
+   * The matrix of that name.
+   *
+   * @throws ReneError where there is none
+   */
   matrix(name: string): PackedWeight {
     const parameter = this.entries.get(this.prefix + name);
     if (parameter && !(parameter instanceof tf.Tensor)) return parameter;
     throw new ReneError(`no weight matrix named ${this.prefix}${name} was loaded`);
   }
 
+  /**
+   * The tensor of that name.
+   *
+   * @throws ReneError where there is none
+   */
   vector(name: string): tf.Tensor {
     const parameter = this.entries.get(this.prefix + name);
     if (parameter instanceof tf.Tensor) return parameter;
     throw new ReneError(`no parameter tensor named ${this.prefix}${name} was loaded`);
   }
 
+  /** The tensor of that name, if there is one. */
   optionalVector(name: string): tf.Tensor | undefined {
     return this.has(name) ? this.vector(name) : undefined;
   }

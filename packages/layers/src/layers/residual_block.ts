@@ -4,9 +4,11 @@ import type { LayerState, Mixer } from './layer.js';
 
 /** A norm over the last axis: RMSNorm or LayerNorm. */
 export interface Norm {
+  /** x (B, L, dModel), normed over the last axis. */
   forward(x: tf.Tensor): tf.Tensor;
 }
 
+/** x + mixer(norm(x)): a block of the model. */
 export class ResidualBlock<State extends LayerState = LayerState> {
   constructor(
     readonly norm: Norm,

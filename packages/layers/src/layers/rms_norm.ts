@@ -4,6 +4,7 @@ import { rmsNorm } from '../ops/rms_norm.js';
 import { ones } from './initializers.js';
 import type { ParameterSpec, Parameters } from './parameters.js';
 
+/** x / rms(x) * weight over the last axis. */
 export class RMSNorm {
   readonly weight: tf.Tensor;
 
@@ -15,6 +16,7 @@ export class RMSNorm {
     this.weight = parameters.vector('weight');
   }
 
+  /** Its parameters, by their names in a checkpoint. */
   static parameters(dModel: number): ParameterSpec[] {
     return [{ name: 'weight', shape: [dModel], kind: 'vector', init: ones }];
   }

@@ -7,6 +7,7 @@ import type { LayerState, Mixer } from './layer.js';
 import { Linear } from './linear.js';
 import { type ParameterSpec, type Parameters, under } from './parameters.js';
 
+/** Sizes and options of an attention layer. */
 export interface AttentionConfig {
   dModel: number;
   numHeads: number;
@@ -64,6 +65,7 @@ export class AttentionState implements LayerState {
     return { k: this.ringK, v: this.ringV };
   }
 
+  /** An independent copy; memory is shared until one of them moves on. */
   clone(): AttentionState {
     return new AttentionState(tf.clone(this.ringK), tf.clone(this.ringV), this.seen);
   }
@@ -102,6 +104,7 @@ export class AttentionState implements LayerState {
     );
   }
 
+  /** Frees its tensors. */
   dispose(): void {
     this.ringK.dispose();
     this.ringV.dispose();
@@ -123,6 +126,7 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
     this.outProj = new Linear(parameters.scope('out_proj.'));
   }
 
+  /** Its parameters, by their names in a checkpoint. */
   static parameters(config: AttentionConfig): ParameterSpec[] {
     const { dModel, qkvProjBias = false, outProjBias = false } = config;
     const { heads, kvHeads, headDim } = sizesOf(config);
@@ -182,6 +186,7 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
     return new AttentionState(tf.zeros(shape), tf.zeros(shape), Array(batch).fill(0));
   }
 
+  /** Frees its tensors. */
   dispose(): void {}
 }
 

@@ -4,6 +4,7 @@ import type { Activation } from '../kernel_names.js';
 import { output, runKernel } from '../registry.js';
 import { ShapeChecker } from './checks.js';
 
+/** Options of causalConv1d. */
 export interface CausalConv1dOptions {
   /** (D) */
   bias?: tf.Tensor | undefined;

@@ -10,6 +10,7 @@ import {
 } from '../weights/packed_weight.js';
 import { checkLastAxis, checkWeight, ShapeChecker } from './checks.js';
 
+/** The parameters that gatedMLP works with. */
 export interface GatedMLPWeights {
   /** (hidden, dModel) */
   inProj: PackedWeight;
@@ -24,6 +25,7 @@ export interface GatedMLPWeights {
   outProjBias?: tf.Tensor | undefined;
 }
 
+/** Options of gatedMLP. */
 export interface GatedMLPOptions {
   /** 'silu' (SwiGLU) unless given; 'gelu' is the exact one. */
   activation?: Activation;

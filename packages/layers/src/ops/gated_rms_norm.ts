@@ -4,6 +4,7 @@ import { InvalidArgumentError } from '../errors.js';
 import { runKernel1 } from '../registry.js';
 import { checkLastAxis, ShapeChecker } from './checks.js';
 
+/** Options of gatedRmsNorm. */
 export interface GatedRmsNormOptions {
   /** Channels that are normalised together; all of them unless given. Must divide D. */
   groupSize?: number;

@@ -31,6 +31,7 @@ export interface Mamba2MixerWeights {
   outProjBias?: tf.Tensor | undefined;
 }
 
+/** Sizes and options of mamba2Mixer. */
 export type Mamba2MixerSizes = Omit<Mamba2MixerAttrs, 'inProj' | 'outProj'>;
 
 /**

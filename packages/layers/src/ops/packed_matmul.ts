@@ -10,6 +10,7 @@ import {
 import { checkLastAxis, ShapeChecker } from './checks.js';
 import { gatedActivation } from './gated_activation.js';
 
+/** Options of packedMatMul. */
 export interface PackedMatMulOptions {
   /** (outFeatures) */
   bias?: tf.Tensor | undefined;

@@ -14,6 +14,7 @@ export interface KVRing {
   positions: readonly number[];
 }
 
+/** Options of slidingWindowAttention. */
 export interface SlidingWindowAttentionOptions {
   /** Keys that a token sees, itself included; null or absent: all before it. */
   window?: number | null;

@@ -4,6 +4,7 @@ import { InvalidArgumentError } from '../errors.js';
 import { output, runKernel } from '../registry.js';
 import { checkInteger, ShapeChecker } from './checks.js';
 
+/** Options of ssdScan. */
 export interface SsdScanOptions {
   /** The skip connection, a head (H) or a channel (H, P); none unless given. */
   D?: tf.Tensor | undefined;

@@ -57,6 +57,7 @@ export function packedWeightInputs<N extends string>(
   return inputs as PackedWeightInputs<N>;
 }
 
+/** Frees the tensors of a weight. */
 export function disposeWeight(weight: PackedWeight): void {
   tf.dispose([...weight.tensors]);
 }

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
 import { type PackedWeight, rowsWeight, type WeightFormat } from './packed_weight.js';
 
+/** The dtypes that weights are read from and written in, as safetensors spells them. */
 export type StoredDType = 'F32' | 'F16' | 'BF16';
 
 /** A row-major matrix somewhere else (a file, an array), read a range of rows at a time. */
@@ -28,6 +29,7 @@ export interface QuantizedMatrix {
   readRows(first: number, count: number): Promise<QuantizedRows> | QuantizedRows;
 }
 
+/** Some rows of a quantised matrix. */
 export interface QuantizedRows {
   /** Codes from 0 up, row-major, in little-endian 32-bit words, the first in the lowest bits. */
   readonly codes: Uint8Array;
@@ -36,6 +38,7 @@ export interface QuantizedRows {
   readonly offsets: Uint8Array;
 }
 
+/** Gets matrices into the form that a backend multiplies with, and out of it. */
 export interface WeightPacker {
   /** Formats that this backend holds in memory as they are. */
   readonly formats: readonly WeightFormat[];
@@ -46,6 +49,11 @@ export interface WeightPacker {
    * want it; none unless given. Results are then within a relative 1e-2 of the f32 ones.
    */
   readonly roundedProducts?: readonly WeightFormat[];
+  /**
+   * Reads a matrix into the backend's form.
+   *
+   * @param groupSize columns that share a scale in int8 and int4
+   */
   pack(matrix: StoredMatrix, format: WeightFormat, groupSize: number): Promise<PackedWeight>;
   /** The matrix as row-major f32. */
   unpack(weight: PackedWeight): Promise<Float32Array>;
@@ -57,6 +65,7 @@ export interface WeightPacker {
 
 const packers = new Map<string, WeightPacker>();
 
+/** Tells how a backend, by its name, packs weights; without one they are plain f32 tensors. */
 export function registerWeightPacker(backendName: string, packer: WeightPacker): void {
   packers.set(backendName, packer);
 }

@@ -24,12 +24,15 @@ export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision);
 }
 
-/** The cached files of one model repository. */
+/** What a repository holds, as the hub's addresses and the cache's folders spell it. */
+export type RepoKind = 'models' | 'datasets';
+
+/** The cached files of one repository. */
 export class RepoCache {
   readonly dir: string;
 
-  constructor(cacheDir: string, repo: string) {
-    this.dir = join(cacheDir, `models--${repo.replace('/', '--')}`);
+  constructor(cacheDir: string, repo: string, kind: RepoKind = 'models') {
+    this.dir = join(cacheDir, `${kind}--${repo.replace('/', '--')}`);
   }
 
   /** The commit that a branch or tag stood for when it was last looked up. */

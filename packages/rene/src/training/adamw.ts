@@ -2,6 +2,7 @@
 import { adamWStep, InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 
+/** Hyperparameters of AdamW. */
 export interface AdamWOptions {
   /** Decay of the mean of the gradients. 0.9. */
   beta1?: number;

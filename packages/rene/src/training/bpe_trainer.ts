@@ -8,6 +8,7 @@ import { MaxHeap } from './max_heap.js';
 /** GPT-2's words: contractions, letters, digits, the rest, each with one leading space at most. */
 const WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
 
+/** How a tokenizer is trained. */
 export interface BpeOptions {
   /** Tokens in all: special ones, the 256 bytes, then merges. */
   vocabSize: number;

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { type LanguageModel, summedLoss } from './gradients.js';
 import { type TokenDocuments, TokenRows } from './token_dataset.js';
 
+/** How well a model predicts documents. */
 export interface Evaluation {
   /** Bits that the text takes when coded with the model's probabilities, per UTF-8 byte of it. */
   bitsPerByte: number;
@@ -15,8 +16,7 @@ export interface Evaluation {
  * Evaluates the model on documents. Every token counts once, the eos that ends each document (its
  * newline) too; what a token sees before it starts at the beginning of its row.
  *
- * @param rowLength tokens of a row
- * @param batchSize rows at a time
+ * @param sizes tokens of a row, and rows at a time
  */
 export async function evaluate(
   model: LanguageModel,

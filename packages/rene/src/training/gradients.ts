@@ -7,6 +7,7 @@ import type { TokenBatch } from './token_dataset.js';
 /** What the loss needs of a model. */
 export type LanguageModel = Pick<ReneLMHeadModel, 'config' | 'forward'>;
 
+/** The loss of a batch and its gradients; the caller disposes of them. */
 export interface LossAndGradients {
   /** Mean over the counted targets, in nats. */
   loss: number;

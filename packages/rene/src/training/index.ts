@@ -4,7 +4,7 @@ export { type BpeOptions, type BpeVocabulary, tokenizerJson, trainBpe } from './
 export { type Evaluation, evaluate } from './evaluate.js';
 export { type LossAndGradients, lossAndGradients } from './gradients.js';
 export { LoraAdapter, type LoraOptions } from './lora.js';
-export { trainingProgress } from './progress_bar.js';
+export { type TrainingProgress, trainingProgress } from './progress_bar.js';
 export { readLines, tokenize, tokenizerFor } from './text_files.js';
 export { tinyConfig } from './tiny_config.js';
 export {

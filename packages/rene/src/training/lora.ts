@@ -13,6 +13,7 @@ import { CheckpointError } from '../errors.js';
 import { stringifyJson } from '../json.js';
 import { type ForwardOptions, ReneLMHeadModel } from '../model.js';
 
+/** Which matrices are adapted, and how strongly. */
 export interface LoraOptions {
   /** Rank of the corrections. 8. */
   rank?: number;

@@ -5,10 +5,14 @@ import type { StepReport, TrainOptions } from './trainer.js';
 /** Seconds between lines where stderr is not a terminal. */
 const LINE_EVERY = 15;
 
-/** onStep and onEvaluation for train(), and stop() for when it has returned or thrown. */
-export function trainingProgress(
-  stream: NodeJS.WriteStream = process.stderr,
-): Required<Pick<TrainOptions, 'onStep' | 'onEvaluation'>> & { stop(): void } {
+/** What shows a training run. */
+export interface TrainingProgress extends Required<Pick<TrainOptions, 'onStep' | 'onEvaluation'>> {
+  /** To be called when train() has returned or thrown. */
+  stop(): void;
+}
+
+/** onStep and onEvaluation for train(), which write to a terminal or a log. */
+export function trainingProgress(stream: NodeJS.WriteStream = process.stderr): TrainingProgress {
   const bar = stream.isTTY ? startableBar(stream) : undefined;
   let lastLine = 0;
   return {

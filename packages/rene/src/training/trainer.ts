@@ -24,6 +24,7 @@ import {
   saveTrainingState,
 } from './training_state.js';
 
+/** What train can be told. */
 export interface TrainOptions {
   /** Folder of the run: the best model so far, training_state.safetensors, loss.csv, loss.svg. */
   outDir: string;
@@ -57,10 +58,13 @@ export interface TrainOptions {
   checkpointEvery?: number;
   /** Saves a checkpoint and returns after the current step. */
   signal?: AbortSignal | undefined;
+  /** Called after each step. */
   onStep?: (report: StepReport) => void;
+  /** Called after each evaluation on the held-out text. */
   onEvaluation?: (evaluation: Evaluation & { step: number; best: boolean }) => void;
 }
 
+/** What onStep is told. */
 export interface StepReport {
   step: number;
   steps: number;
@@ -76,6 +80,7 @@ export interface StepReport {
   secondsLeft: number;
 }
 
+/** What a training came to. */
 export interface TrainReport {
   step: number;
   tokens: number;
@@ -89,6 +94,7 @@ export interface TrainReport {
 export interface TrainableModel extends LanguageModel {
   /** By parameter name. */
   readonly trainableVariables: Map<string, tf.Variable>;
+  /** Writes the model into a folder. */
   save(dir: string, options?: SaveOptions): Promise<void>;
 }
 

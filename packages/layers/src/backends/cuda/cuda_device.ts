@@ -6,6 +6,7 @@ import { CudaError } from './device.js';
 import { Driver } from './driver.js';
 import { viewer } from './native.js';
 
+/** Which device the backend takes. */
 export interface CudaOptions {
   /** Which of the GPUs that CUDA_VISIBLE_DEVICES leaves; 0 unless given. */
   device?: number | undefined;

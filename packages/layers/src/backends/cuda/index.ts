@@ -1,8 +1,14 @@
-// @rene-js/layers/cuda: the tfjs backend 'cuda', own kernels on an NVIDIA GPU through its driver alone.
-//
-//   import { registerCudaBackend } from '@rene-js/layers/cuda';
-//   registerCudaBackend({ device: 0 });
-//   await tf.setBackend('cuda');
+/**
+ * The tfjs backend 'cuda', own kernels on an NVIDIA GPU through its driver alone.
+ *
+ * ```ts
+ * import { registerCudaBackend } from '@rene-js/layers/cuda';
+ * registerCudaBackend({ device: 0 });
+ * await tf.setBackend('cuda');
+ * ```
+ *
+ * @module @rene-js/layers/cuda
+ */
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { registerStepCompiler } from '../../step.js';
@@ -47,6 +53,7 @@ export async function loadCudaBackend(options: CudaOptions = {}): Promise<void> 
   registerCudaBackend(options);
 }
 
+/** What the running backend uses. */
 export interface CudaInfo {
   /** The GPU's name. */
   name: string;

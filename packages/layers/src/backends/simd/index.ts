@@ -1,8 +1,14 @@
-// @rene-js/layers/simd: the tfjs backend 'simd', WebAssembly SIMD on all cores, with packed weights.
-//
-//   import { registerSimdBackend } from '@rene-js/layers/simd';
-//   registerSimdBackend({ threads: 4 });
-//   await tf.setBackend('simd');
+/**
+ * The tfjs backend 'simd', WebAssembly SIMD on all cores, with packed weights.
+ *
+ * ```ts
+ * import { registerSimdBackend } from '@rene-js/layers/simd';
+ * registerSimdBackend({ threads: 4 });
+ * await tf.setBackend('simd');
+ * ```
+ *
+ * @module @rene-js/layers/simd
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import { registerWeightPacker } from '../../weights/packing.js';
 import { asSimd, SimdBackend } from './backend.js';
@@ -30,6 +36,7 @@ export function registerSimdBackend(options: SimdOptions = {}): boolean {
   return tf.registerBackend(BACKEND_NAME, start, 0);
 }
 
+/** What the running backend uses. */
 export interface SimdInfo {
   /** Threads, the main one included. */
   threads: number;

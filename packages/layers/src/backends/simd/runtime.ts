@@ -21,6 +21,7 @@ import {
   webAssembly,
 } from './webassembly.js';
 
+/** How the backend starts. */
 export interface SimdOptions {
   /** Threads, the caller's included. The environment's RENE_THREADS unless given, else the cores. */
   threads?: number | undefined;

@@ -1,0 +1,335 @@
+// Writes Rene 1.3B with random weights as a GGUF file of llama.cpp's architecture nemotron_h, which has
+// the same blocks: Mamba-2, attention (without positions), MLP. Sizes are exact; the activation between
+// an MLP's matrices differs (squared ReLU), which costs no memory and next to no time.
+import { open, rename } from 'node:fs/promises';
+import type { ReneConfig } from '@rene-js/rene';
+
+/** How matrices are stored. Bits a weight: 16, 8.5, 4.5. */
+export type GgufType = 'BF16' | 'Q8_0' | 'Q4_0';
+
+const F32 = 0;
+/** Numbers of ggml's types and of llama.cpp's file types; the bytes of 32 weights. */
+const TYPES: Readonly<Record<GgufType, { id: number; fileType: number; blockBytes: number }>> = {
+  BF16: { id: 30, fileType: 32, blockBytes: 64 },
+  Q8_0: { id: 8, fileType: 7, blockBytes: 34 },
+  Q4_0: { id: 2, fileType: 2, blockBytes: 18 },
+};
+
+/** Tensors start at multiples of it. */
+const ALIGNMENT = 32;
+/** Numbers drawn; the matrices repeat them. */
+const DRAWN = 1 << 20;
+
+interface TensorToWrite {
+  readonly name: string;
+  /** The fastest axis first, as ggml counts. */
+  readonly dims: readonly number[];
+  /** f32 values; absent for a matrix of random weights. */
+  readonly values?: Float32Array;
+}
+
+/** Writes the file, under a temporary name until it is whole. Returns the bytes of all matrices. */
+export async function writeRandomGguf(
+  path: string,
+  config: ReneConfig,
+  type: GgufType,
+): Promise<number> {
+  const tensors = tensorsOf(config);
+  const { id, fileType, blockBytes } = TYPES[type];
+  const matrixBytes = ({ dims }: TensorToWrite) => (product(dims) / 32) * blockBytes;
+  const bytesOf = (tensor: TensorToWrite) => tensor.values?.byteLength ?? matrixBytes(tensor);
+  const header = new GgufWriter();
+  header.bytes(new TextEncoder().encode('GGUF'));
+  header.u32(3);
+  header.u64(tensors.length);
+  const metadata = metadataOf(config, fileType);
+  header.u64(metadata.length);
+  for (const write of metadata) write(header);
+  let offset = 0;
+  for (const tensor of tensors) {
+    header.string(tensor.name);
+    header.u32(tensor.dims.length);
+    for (const dim of tensor.dims) header.u64(dim);
+    header.u32(tensor.values ? F32 : id);
+    header.u64(offset);
+    offset += aligned(bytesOf(tensor));
+  }
+
+  const noise = encode(gaussians(DRAWN, 0.02), type);
+  const file = await open(`${path}.tmp`, 'w');
+  try {
+    await file.write(padded(header.done()));
+    for (const tensor of tensors) {
+      const { values } = tensor;
+      if (values) await file.write(padded(new Uint8Array(values.buffer)));
+      else {
+        for (let left = matrixBytes(tensor); left > 0; left -= noise.length) {
+          const piece = noise.subarray(0, Math.min(left, noise.length));
+          await file.write(left > noise.length ? piece : padded(piece));
+        }
+      }
+    }
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.tmp`, path);
+  return tensors.reduce((sum, tensor) => sum + (tensor.values ? 0 : matrixBytes(tensor)), 0);
+}
+
+/** Every tensor under llama.cpp's name. */
+function tensorsOf(config: ReneConfig): TensorToWrite[] {
+  const { dModel, paddedVocabSize, ssm, attn, mlp } = config;
+  const heads = ssm.dSsm / ssm.headDim;
+  const convDim = ssm.dSsm + 2 * ssm.nGroups * ssm.dState;
+  const projection = ssm.dSsm + convDim + heads;
+  const matrix = (name: string, columns: number, rows: number) => ({ name, dims: [columns, rows] });
+  const vector = (name: string, dims: number[], at: (i: number) => number) => ({
+    name,
+    dims,
+    values: Float32Array.from({ length: product(dims) }, (_, i) => at(i)),
+  });
+  const one = () => 1;
+  const blocks = Array.from({ length: config.nLayer }, (_, i): TensorToWrite[] => {
+    const p = `blk.${i}.`;
+    const norm = vector(`${p}attn_norm.weight`, [dModel], one);
+    if (attn && config.attnLayerIdx.includes(i)) {
+      const width = attn.numHeads * attn.headDim;
+      const kvWidth = attn.numHeadsKv * attn.headDim;
+      return [
+        norm,
+        matrix(`${p}attn_q.weight`, dModel, width),
+        matrix(`${p}attn_k.weight`, dModel, kvWidth),
+        matrix(`${p}attn_v.weight`, dModel, kvWidth),
+        matrix(`${p}attn_output.weight`, width, dModel),
+      ];
+    }
+    if (mlp && config.mlpLayerIdx.includes(i)) {
+      return [
+        norm,
+        matrix(`${p}ffn_up.weight`, dModel, mlp.dInner),
+        matrix(`${p}ffn_down.weight`, mlp.dInner, dModel),
+      ];
+    }
+    return [
+      norm,
+      matrix(`${p}ssm_in.weight`, dModel, projection),
+      vector(`${p}ssm_conv1d.weight`, [ssm.dConv, convDim], (k) => Math.sin(k) / 2),
+      vector(`${p}ssm_conv1d.bias`, [convDim], () => 0),
+      // softplus(-4) is 0.018, within Mamba-2's usual 0.001 to 0.1; A from -1 to -16.
+      vector(`${p}ssm_dt.bias`, [heads], () => -4),
+      vector(`${p}ssm_a`, [1, heads], (h) => -1 - (15 * h) / heads),
+      vector(`${p}ssm_d`, [1, heads], one),
+      vector(`${p}ssm_norm.weight`, [ssm.dSsm / ssm.nGroups, ssm.nGroups], one),
+      matrix(`${p}ssm_out.weight`, ssm.dSsm, dModel),
+    ];
+  });
+  return [
+    matrix('token_embd.weight', dModel, paddedVocabSize),
+    vector('output_norm.weight', [dModel], one),
+    ...blocks.flat(),
+  ];
+}
+
+type Write = (to: GgufWriter) => void;
+
+function metadataOf(config: ReneConfig, fileType: number): Write[] {
+  const { ssm, attn, mlp, nLayer, paddedVocabSize: vocabulary } = config;
+  const layers = Array.from({ length: nLayer }, (_, i) => i);
+  const text = (key: string, value: string) => (to: GgufWriter) => to.keyString(key, value);
+  const count = (key: string, value: number) => (to: GgufWriter) => to.keyU32(key, value);
+  const real = (key: string, value: number) => (to: GgufWriter) => to.keyF32(key, value);
+  const own = 'nemotron_h.';
+  return [
+    text('general.architecture', 'nemotron_h'),
+    text('general.name', 'Rene 1.3B, random weights'),
+    count('general.file_type', fileType),
+    count('general.quantization_version', 2),
+    count(`${own}block_count`, nLayer),
+    count(`${own}context_length`, 1 << 16),
+    count(`${own}embedding_length`, config.dModel),
+    count(`${own}vocab_size`, vocabulary),
+    // What a block is, llama.cpp reads off these two: keys and values, an MLP, or neither: Mamba-2.
+    (to) =>
+      to.keyInts(
+        `${own}feed_forward_length`,
+        layers.map((i) => (config.mlpLayerIdx.includes(i) ? (mlp?.dInner ?? 0) : 0)),
+      ),
+    (to) =>
+      to.keyInts(
+        `${own}attention.head_count_kv`,
+        layers.map((i) => (config.attnLayerIdx.includes(i) ? (attn?.numHeadsKv ?? 0) : 0)),
+      ),
+    count(`${own}attention.head_count`, attn?.numHeads ?? 1),
+    count(`${own}attention.key_length`, attn?.headDim ?? 1),
+    count(`${own}attention.value_length`, attn?.headDim ?? 1),
+    real(`${own}attention.layer_norm_epsilon`, config.normEps),
+    real(`${own}attention.layer_norm_rms_epsilon`, config.normEps),
+    count(`${own}ssm.conv_kernel`, ssm.dConv),
+    count(`${own}ssm.inner_size`, ssm.dSsm),
+    count(`${own}ssm.state_size`, ssm.dState),
+    count(`${own}ssm.group_count`, ssm.nGroups),
+    count(`${own}ssm.time_step_rank`, ssm.dSsm / ssm.headDim), // its heads
+    ...tokenizerOf(vocabulary),
+  ];
+}
+
+const NORMAL = 1;
+const CONTROL = 3;
+
+/** A vocabulary that is never used, but without which a model is not loaded: bytes, one merge, names. */
+function tokenizerOf(vocabulary: number): Write[] {
+  const bytes = byteCharacters();
+  const tokens = [...bytes, 'th'];
+  while (tokens.length < vocabulary - 1) tokens.push(`<${tokens.length}>`);
+  tokens.push('<|endoftext|>');
+  const kinds = tokens.map((_, i) => (i === vocabulary - 1 ? CONTROL : NORMAL));
+  return [
+    (to) => to.keyString('tokenizer.ggml.model', 'gpt2'),
+    (to) => to.keyString('tokenizer.ggml.pre', 'gpt-2'),
+    (to) => to.keyStrings('tokenizer.ggml.tokens', tokens),
+    (to) => to.keyInts('tokenizer.ggml.token_type', kinds),
+    (to) => to.keyStrings('tokenizer.ggml.merges', ['t h']),
+    (to) => to.keyU32('tokenizer.ggml.bos_token_id', vocabulary - 1),
+    (to) => to.keyU32('tokenizer.ggml.eos_token_id', vocabulary - 1),
+  ];
+}
+
+/** The characters that byte-level BPE writes bytes as: printable ones as themselves, others from 256. */
+function byteCharacters(): string[] {
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+    return String.fromCodePoint(printable ? byte : next++);
+  });
+}
+
+/** Numbers from a normal distribution, the same at every call. */
+function gaussians(count: number, deviation: number): Float32Array {
+  let seed = 1;
+  const uniform = () => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return (seed + 0.5) / 2 ** 32;
+  };
+  return Float32Array.from(
+    { length: count },
+    () => deviation * Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()),
+  );
+}
+
+/** Blocks of 32 weights as ggml stores them. */
+function encode(values: Float32Array, type: GgufType): Uint8Array {
+  const { blockBytes } = TYPES[type];
+  const bytes = new Uint8Array((values.length / 32) * blockBytes);
+  const view = new DataView(bytes.buffer);
+  for (let block = 0; block * 32 < values.length; block++) {
+    const x = values.subarray(block * 32, block * 32 + 32);
+    const at = block * blockBytes;
+    if (type === 'BF16') {
+      for (const [i, value] of x.entries()) view.setUint16(at + 2 * i, f32Bits(value) >>> 16, true);
+      continue;
+    }
+    // A scale, then codes of 8 bits, or of 4 from 0 to 15 around 8: i in the low half, i + 16 in the high.
+    const largest = x.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0);
+    const scale = type === 'Q8_0' ? Math.abs(largest) / 127 : largest / -8;
+    view.setUint16(at, f16Bits(scale), true);
+    if (type === 'Q8_0') {
+      for (const [i, value] of x.entries()) view.setInt8(at + 2 + i, Math.round(value / scale));
+      continue;
+    }
+    const code = (value: number) => Math.min(15, Math.max(0, Math.round(value / scale) + 8));
+    for (let i = 0; i < 16; i++) {
+      view.setUint8(at + 2 + i, code(x[i] ?? 0) | (code(x[i + 16] ?? 0) << 4));
+    }
+  }
+  return bytes;
+}
+
+function f32Bits(value: number): number {
+  return new Uint32Array(Float32Array.of(value).buffer)[0] ?? 0;
+}
+
+/** A scale of some 0.0001 to 0.1 as half precision, cut off. */
+function f16Bits(value: number): number {
+  const bits = f32Bits(value);
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  return sign | Math.max(0, (magnitude - (112 << 23)) >>> 13);
+}
+
+function product(dims: readonly number[]): number {
+  return dims.reduce((size, dim) => size * dim, 1);
+}
+
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+}
+
+function padded(bytes: Uint8Array): Uint8Array {
+  if (bytes.length % ALIGNMENT === 0) return bytes;
+  const whole = new Uint8Array(aligned(bytes.length));
+  whole.set(bytes);
+  return whole;
+}
+
+/** Numbers, strings and key-value pairs, little-endian. */
+class GgufWriter {
+  private readonly parts: Uint8Array[] = [];
+
+  done(): Uint8Array {
+    return new Uint8Array(Buffer.concat(this.parts));
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.parts.push(bytes);
+  }
+
+  u32(value: number): void {
+    this.bytes(new Uint8Array(Uint32Array.of(value).buffer));
+  }
+
+  u64(value: number): void {
+    this.bytes(new Uint8Array(BigUint64Array.of(BigInt(value)).buffer));
+  }
+
+  string(text: string): void {
+    const bytes = new TextEncoder().encode(text);
+    this.u64(bytes.length);
+    this.bytes(bytes);
+  }
+
+  // The numbers after the keys are GGUF's value types.
+  keyU32(key: string, value: number): void {
+    this.string(key);
+    this.u32(4);
+    this.u32(value);
+  }
+
+  keyF32(key: string, value: number): void {
+    this.string(key);
+    this.u32(6);
+    this.u32(f32Bits(value));
+  }
+
+  keyString(key: string, value: string): void {
+    this.string(key);
+    this.u32(8);
+    this.string(value);
+  }
+
+  keyInts(key: string, values: readonly number[]): void {
+    this.array(key, 5, values.length);
+    this.bytes(new Uint8Array(Int32Array.from(values).buffer));
+  }
+
+  keyStrings(key: string, values: readonly string[]): void {
+    this.array(key, 8, values.length);
+    for (const value of values) this.string(value);
+  }
+
+  private array(key: string, type: number, length: number): void {
+    this.string(key);
+    this.u32(9);
+    this.u32(type);
+    this.u64(length);
+  }
+}

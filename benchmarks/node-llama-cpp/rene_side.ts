@@ -1,0 +1,25 @@
+// This project's side of the comparison: random weights, greedy decoding through model.stream.
+import type { WeightFormat } from '@rene-js/layers';
+import { useBackend } from '@rene-js/layers';
+import { measureReadBandwidth } from '@rene-js/layers/simd';
+import { reneConfig1_3B } from '@rene-js/rene';
+import { randomModel } from '@rene-js/rene/bench';
+import { serve, timeTokens } from './side.js';
+
+const formats: readonly WeightFormat[] = ['bf16', 'int8', 'int4'];
+const format = formats.find((name) => name === process.argv[2]);
+if (!format) throw new Error(`expected one of ${formats.join(', ')}`);
+
+const start = performance.now();
+await useBackend('simd');
+const model = await randomModel(reneConfig1_3B, { format });
+/** Before the probe takes memory of its own. */
+let peakBytes = 0;
+serve((performance.now() - start) / 1000, async ({ prompt, tokens }) => {
+  const times = await timeTokens(
+    model.stream(prompt, { maxNewTokens: tokens + 1, eosTokenId: null }),
+    tokens,
+  );
+  peakBytes ||= process.resourceUsage().maxRSS * 1024;
+  return { ...times, readBandwidth: measureReadBandwidth(512 << 20, 3), peakBytes };
+});

@@ -1,0 +1,210 @@
+// How the cost of Rene 1.3B grows on the backend 'simd': with the prompt's length, with the tokens seen
+// before, with the batch, with threads. Random weights.
+//
+//   node benchmarks/dist/scaling.js [--dtype int8] [--what prompt,context,batch,threads]
+//        [--most 16384] [--layers 48] [--rounds 5]
+//
+// What a table compares is measured in turns, so that the machine's moods meet all of it; medians.
+// --layers 12 is one period of Rene's pattern, a quarter of its blocks: for prompts, where the head
+// counts once, it costs a quarter.
+import { fork } from 'node:child_process';
+import { availableParallelism, cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { useBackend, type WeightFormat } from '@rene-js/layers';
+import { simdInfo } from '@rene-js/layers/simd';
+import {
+  type RecurrentState,
+  type ReneLMHeadModel,
+  reneConfig,
+  reneConfig1_3B,
+} from '@rene-js/rene';
+import { median, randomModel, seconds } from '@rene-js/rene/bench';
+
+const { values } = parseArgs({
+  options: {
+    dtype: { type: 'string', default: 'int8' },
+    what: { type: 'string', default: 'prompt,context,batch,threads' },
+    most: { type: 'string', default: '16384' },
+    layers: { type: 'string', default: '48' },
+    rounds: { type: 'string', default: '5' },
+  },
+});
+const most = Number(values.most);
+const rounds = Number(values.rounds);
+/** Decoded in one turn. */
+const TURN = 8;
+
+async function main(): Promise<void> {
+  const what = values.what.split(',');
+  const tables = { prompt: prompts, context: contexts, batch: batches };
+  const unknown = what.find((name) => name !== 'threads' && !Object.hasOwn(tables, name));
+  if (unknown)
+    throw new Error(`--what: expected prompt, context, batch, threads; found ${unknown}`);
+  if (process.send) return measureForParent();
+  console.log(
+    `${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, node ${process.version}; ` +
+      `${values.dtype}, ${values.layers} blocks`,
+  );
+  if (what.includes('threads')) await threads();
+  const single = Object.entries(tables).filter(([name]) => what.includes(name));
+  if (single.length === 0) return;
+  const model = await makeModel();
+  for (const [, measure] of single) await measure(model);
+  model.dispose();
+}
+
+/** Prompts of growing length, read from nothing. */
+async function prompts(model: ReneLMHeadModel): Promise<void> {
+  const lengths = [128, 512, 2048, 8192, 16384].filter((length) => length <= most);
+  const times = lengths.map((): number[] => []);
+  await readPrompt(model, 128);
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, length] of lengths.entries()) {
+      // Once suffices for those that take long.
+      if (round > 0 && length > 2048) continue;
+      times[i]?.push(await seconds(() => readPrompt(model, length)));
+    }
+  }
+  console.log('\nprompt tokens   seconds   tokens/s');
+  lengths.forEach((length, i) => {
+    const time = median(times[i] ?? []);
+    console.log(`${column(length, 13)}${column(time.toFixed(2), 10)}${column(length / time, 11)}`);
+  });
+}
+
+async function readPrompt(model: ReneLMHeadModel, length: number): Promise<void> {
+  (await model.prefill(ids(length))).dispose();
+}
+
+/** Decoding after more and more tokens. */
+async function contexts(model: ReneLMHeadModel): Promise<void> {
+  const marks = [100, 2048, 8192, 16384].filter((mark) => mark <= most);
+  const states: RecurrentState[] = [];
+  let state = model.initialState();
+  let seen = 0;
+  for (const mark of marks) {
+    const before = state;
+    state = await model.prefill(ids(mark - seen), { state: before });
+    before.dispose();
+    states.push(state.clone());
+    seen = mark;
+  }
+  state.dispose();
+  const speeds = await decodeInTurns(model, states);
+  console.log('\ntokens before   decoded tokens/s   against the first');
+  marks.forEach((mark, i) => {
+    const ratio = (speeds[i] ?? 0) / (speeds[0] ?? 1);
+    console.log(`${column(mark, 13)}${column(speeds[i] ?? 0, 19)}${column(ratio.toFixed(2), 20)}`);
+  });
+}
+
+/** Decoding more and more rows together. */
+async function batches(model: ReneLMHeadModel): Promise<void> {
+  const sizes = [1, 2, 4, 8, 16];
+  const one = await model.prefill(ids(128));
+  const states = sizes.map((size) => one.gather(Array(size).fill(0)));
+  one.dispose();
+  const speeds = await decodeInTurns(model, states);
+  console.log('\nbatch   decoded tokens/s in sum   against batch 1');
+  sizes.forEach((size, i) => {
+    const speed = speeds[i] ?? 0;
+    const ratio = (speed / (speeds[0] ?? 1)).toFixed(2);
+    console.log(`${column(size, 5)}${column(speed, 26)}${column(ratio, 18)}`);
+  });
+}
+
+/** Tokens a second, of all rows together, of each state. Disposes of the states. */
+async function decodeInTurns(
+  model: ReneLMHeadModel,
+  states: readonly RecurrentState[],
+): Promise<number[]> {
+  const times = states.map((): number[] => []);
+  for (let round = 0; round <= rounds; round++) {
+    for (const [i, state] of states.entries()) {
+      const turn: number[] = [];
+      for (let step = 0; step < TURN; step++) {
+        turn.push(await seconds(() => decode(model, state, step)));
+      }
+      if (round > 0) times[i]?.push(...turn); // the first warms up
+    }
+  }
+  for (const state of states) state.dispose();
+  return states.map((state, i) => state.batch / median(times[i] ?? []));
+}
+
+async function decode(model: ReneLMHeadModel, state: RecurrentState, step: number): Promise<void> {
+  const rows = Array.from({ length: state.batch }, (_, row) => [300 + 17 * row + step]);
+  const logits = model.forward(rows, { state, logitsToKeep: 1 });
+  await logits.data();
+  logits.dispose();
+}
+
+interface Speeds {
+  prefill: number;
+  decode: number;
+}
+
+/** Each number of threads in a process of its own, in turns. */
+async function threads(): Promise<void> {
+  const counts = [1, 2, 4, 8, 16, 32].filter((count) => count <= availableParallelism());
+  const found = counts.map((): Speeds[] => []);
+  for (let round = 0; round < Math.min(rounds, 2); round++) {
+    for (const [i, count] of counts.entries()) found[i]?.push(await measureInChild(count));
+  }
+  console.log('\nthreads   prefill tokens/s   decoded tokens/s');
+  counts.forEach((count, i) => {
+    const prefill = median(found[i]?.map((speeds) => speeds.prefill) ?? []);
+    const decoded = median(found[i]?.map((speeds) => speeds.decode) ?? []);
+    console.log(`${column(count, 7)}${column(prefill, 19)}${column(decoded, 19)}`);
+  });
+}
+
+function measureInChild(count: number): Promise<Speeds> {
+  const env = { ...process.env, RENE_THREADS: String(count) };
+  return new Promise((resolve, reject) => {
+    const child = fork(fileURLToPath(import.meta.url), process.argv.slice(2), { env });
+    // What arrives is what measureForParent sends.
+    child.on('message', (message) => resolve(message as Speeds));
+    child.on('error', reject);
+    child.on('exit', (code) => reject(new Error(`${count} threads: ended with ${code}`)));
+  });
+}
+
+async function measureForParent(): Promise<void> {
+  const model = await makeModel();
+  await readPrompt(model, 128);
+  const prefill = 256 / (await seconds(() => readPrompt(model, 256)));
+  const [decoded = 0] = await decodeInTurns(model, [await model.prefill(ids(100))]);
+  if (simdInfo().threads !== Number(process.env.RENE_THREADS)) throw new Error('other threads');
+  const speeds: Speeds = { prefill, decode: decoded };
+  process.send?.(speeds, () => process.exit(0));
+}
+
+async function makeModel(): Promise<ReneLMHeadModel> {
+  const formats: readonly WeightFormat[] = ['f32', 'bf16', 'int8', 'int4'];
+  const format = formats.find((name) => name === values.dtype);
+  if (!format) throw new Error(`--dtype: expected ${formats.join(', ')}, found ${values.dtype}`);
+  await useBackend('simd');
+  const nLayer = Number(values.layers);
+  const within = (i: number) => i < nLayer;
+  const { attn, attnLayerIdx, mlpLayerIdx } = reneConfig1_3B;
+  const config = reneConfig({
+    nLayer,
+    attn,
+    attnLayerIdx: attnLayerIdx.filter(within),
+    mlpLayerIdx: mlpLayerIdx.filter(within),
+  });
+  return randomModel(config, { format });
+}
+
+function ids(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => (i * 7919 + 300) % 50000);
+}
+
+function column(value: number | string, width: number): string {
+  const text = typeof value === 'string' || Number.isInteger(value) ? `${value}` : value.toFixed(1);
+  return text.padStart(width);
+}
+
+await main();

@@ -1,6 +1,6 @@
 // Chooses the tfjs backend by name and loads what it needs.
 import * as tf from '@tensorflow/tfjs-core';
-import { BackendError } from '../errors.js';
+import { BackendError, ReneError } from '../errors.js';
 import { quietly } from './quietly.js';
 
 /** Backends that this project loads by itself. Any other must have been registered by its package. */
@@ -14,10 +14,11 @@ const loaders: Record<string, () => Promise<unknown>> = {
 /**
  * Makes a backend the current one.
  *
- * @param name 'simd' (all cores, packed weights), 'tensorflow' (an installed tfjs-node-gpu or
- *   tfjs-node), 'cpu' (plain JavaScript), any backend that is registered with tfjs, or 'auto': the
- *   GPU's where tfjs-node-gpu is installed, else simd, else cpu. Unless given, the backend in use
- *   stays; 'auto' where none is in use yet
+ * @param name 'simd' (all cores, packed weights), 'cuda' (an NVIDIA GPU through its driver),
+ *   'tensorflow' (an installed tfjs-node-gpu or tfjs-node), 'cpu' (plain JavaScript), any backend
+ *   that is registered with tfjs, or 'auto': cuda where there is a driver and a GPU, else tensorflow
+ *   where tfjs-node-gpu is installed, else simd, else cpu. Unless given, the backend in use stays;
+ *   'auto' where none is in use yet
  * @returns the name of the backend chosen
  * @throws BackendError if it is unknown, not installed or does not start
  */
@@ -26,7 +27,7 @@ export async function useBackend(name?: string): Promise<string> {
   if (wanted !== 'auto') return start(wanted);
   for (const candidate of await bestFirst()) {
     const started = await start(candidate).catch((error: unknown) => {
-      if (error instanceof BackendError) return undefined;
+      if (error instanceof ReneError) return undefined;
       throw error;
     });
     if (started) return started;
@@ -58,7 +59,7 @@ async function bestFirst(): Promise<string[]> {
   if (typeof process === 'undefined' || !process.versions?.node) return ['simd'];
   const { installedTensorflow } = await import('./tensorflow/load.js');
   const gpu = installedTensorflow().some((entry) => entry.includes('tfjs-node-gpu'));
-  return gpu ? ['tensorflow', 'simd'] : ['simd'];
+  return gpu ? ['cuda', 'tensorflow', 'simd'] : ['cuda', 'simd'];
 }
 
 async function loadCpu(): Promise<void> {

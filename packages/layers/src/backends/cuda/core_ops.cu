@@ -62,6 +62,71 @@ KERNEL(binary_broadcast, BinaryArgs, 256) {
   }
 }
 
+enum UnaryOp {
+  NEGATE = 0, EXP, LOG, SQRT, RSQRT, SQUARE, ABSOLUTE, SIGMOID, TANH, RELU, RECIPROCAL, SOFTPLUS,
+  ERF, LOG1P, EXPM1
+};
+
+struct UnaryArgs {
+  const float *x;
+  float *y;
+  int size, op;
+};
+
+static __device__ __forceinline__ float unary(int op, float x) {
+  switch (op) {
+    case NEGATE: return -x;
+    case EXP: return expf(x);
+    case LOG: return logf(x);
+    case SQRT: return sqrtf(x);
+    case RSQRT: return 1.0f / sqrtf(x);
+    case SQUARE: return x * x;
+    case ABSOLUTE: return fabsf(x);
+    case SIGMOID: return 1.0f / (1.0f + expf(-x));
+    case TANH: return tanhf(x);
+    case RELU: return x != x || x > 0.0f ? x : 0.0f;
+    case RECIPROCAL: return 1.0f / x;
+    case SOFTPLUS: return softplus(x);
+    case ERF: return erff(x);
+    case LOG1P: return log1pf(x);
+    default: return expm1f(x);
+  }
+}
+
+KERNEL(unary_elements, UnaryArgs, 256) {
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < a.size; i += gridDim.x * blockDim.x) {
+    a.y[i] = unary(a.op, a.x[i]);
+  }
+}
+
+struct SumArgs {
+  const float *x;
+  float *y;
+  int outer, axis, inner;
+};
+
+/** y[o][i] = sum over the axis of x[o][axis][i], inner = 1: a block is an o. Grid (outer). */
+KERNEL(sum_rows, SumArgs, 256) {
+  __shared__ float scratch[32];
+  const float *x = a.x + static_cast<size_t>(blockIdx.x) * a.axis;
+  float sum = 0;
+  for (int i = threadIdx.x; i < a.axis; i += blockDim.x) sum += x[i];
+  sum = block_sum(sum, scratch);
+  if (threadIdx.x == 0) a.y[blockIdx.x] = sum;
+}
+
+/** The same of any inner: a thread is an (o, i). */
+KERNEL(sum_columns, SumArgs, 256) {
+  size_t count = static_cast<size_t>(a.outer) * a.inner;
+  for (size_t at = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; at < count;
+       at += static_cast<size_t>(gridDim.x) * blockDim.x) {
+    size_t o = at / a.inner, i = at % a.inner;
+    float sum = 0;
+    for (int n = 0; n < a.axis; n++) sum += a.x[(o * a.axis + n) * a.inner + i];
+    a.y[at] = sum;
+  }
+}
+
 struct FillArgs {
   uint32_t *y;
   int size;

@@ -75,6 +75,7 @@ export {
   type StoredDType,
   type StoredMatrix,
   type WeightPacker,
+  weightBytes,
   weightPacker,
   widen,
 } from './weights/packing.js';

@@ -1,14 +1,14 @@
 // Makes a layer's parameters from wherever their numbers come: a file, or a random number generator.
 import * as tf from '@tensorflow/tfjs-core';
 import seedrandom from 'seedrandom';
-import { InvalidArgumentError } from '../errors.js';
+import { BackendError, InvalidArgumentError } from '../errors.js';
 import {
   disposeWeight,
   type PackedWeight,
   rowsWeight,
   type WeightFormat,
 } from '../weights/packed_weight.js';
-import { readAsF32, type StoredMatrix, weightPacker } from '../weights/packing.js';
+import { readAsF32, type StoredMatrix, weightBytes, weightPacker } from '../weights/packing.js';
 import { type Parameter, type ParameterSpec, Parameters } from './parameters.js';
 
 /** How the parameters are held in memory. */
@@ -55,6 +55,7 @@ export async function makeParameters(
   if (trainable && format !== 'f32') {
     throw new InvalidArgumentError('format', "'f32' for trainable parameters", `'${format}'`);
   }
+  checkRoom(specs, options);
   const totalValues = specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
   const made = new Map<string, Parameter>();
   let loadedValues = 0;
@@ -80,6 +81,33 @@ export async function makeParameters(
     disposeParameters(made);
     throw error;
   }
+}
+
+/** Fails before anything is read where the backend cannot address so much. */
+function checkRoom(
+  specs: readonly ParameterSpec[],
+  { format = 'f32', groupSize, keepCodes }: ParameterOptions,
+): void {
+  const { maximumBytes, formats } = weightPacker();
+  // Codes may be of a smaller format than the one for the rest.
+  if (maximumBytes === undefined || keepCodes) return;
+  const bytesAs = (other: WeightFormat) =>
+    specs
+      .filter(({ kind }) => kind === 'matrix')
+      .reduce((sum, { shape: [rows = 0, columns = 0] }) => {
+        return sum + weightBytes(other, [rows, columns], groupSize);
+      }, 0);
+  const bytes = bytesAs(format);
+  if (bytes <= maximumBytes) return;
+  const gigabytes = (n: number) => `${(n / 1e9).toFixed(1)} GB`;
+  const fitting = formats
+    .filter((other) => bytesAs(other) <= maximumBytes)
+    .map((other) => `${other} (${gigabytes(bytesAs(other))})`);
+  throw new BackendError(
+    `the weights take ${gigabytes(bytes)} as ${format}, and the backend '${tf.getBackend()}' holds at ` +
+      `most ${gigabytes(maximumBytes)}: ` +
+      (fitting.length > 0 ? `load them as ${fitting.join(', ')}` : 'use another backend'),
+  );
 }
 
 /** Codes that are in the wanted format already are kept as they are. */

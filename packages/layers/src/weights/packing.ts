@@ -44,6 +44,8 @@ export interface WeightPacker {
   readonly formats: readonly WeightFormat[];
   /** Bytes that weights can still take; absent where nobody knows. */
   availableBytes?(): number;
+  /** Bytes that all weights together can ever take; absent where only the machine limits them. */
+  readonly maximumBytes?: number;
   /**
    * Formats whose products of many rows round the other factor too, to 16 bits, as tensor cores
    * want it; none unless given. Results are then within a relative 1e-2 of the f32 ones.
@@ -73,6 +75,29 @@ export function registerWeightPacker(backendName: string, packer: WeightPacker):
 /** The packer of the current backend; the plain one, f32 rows, where it has none of its own. */
 export function weightPacker(): WeightPacker {
   return packers.get(tf.getBackend()) ?? rowsPacker;
+}
+
+/** Bits of a weight, without scales and offsets. */
+const BITS: Readonly<Record<WeightFormat, number>> = {
+  f32: 32,
+  bf16: 16,
+  f16: 16,
+  int8: 8,
+  int4: 4,
+};
+
+/**
+ * Bytes of a matrix in a format: with a 16-bit scale and a 16-bit offset a group in the integer ones.
+ *
+ * @param groupSize 64 unless given; of no matter for the other formats
+ */
+export function weightBytes(
+  format: WeightFormat,
+  [rows, columns]: readonly [rows: number, columns: number],
+  groupSize = 64,
+): number {
+  const isInt = format === 'int8' || format === 'int4';
+  return (rows * columns * (BITS[format] + (isInt ? 32 / groupSize : 0))) / 8;
 }
 
 /** Rows read from the file at a time, so that a large matrix is never in memory twice. */

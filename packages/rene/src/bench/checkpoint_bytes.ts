@@ -1,17 +1,6 @@
 // How many bytes of weights a decoded token must read: the floor of its time on a CPU.
-import type { PackedWeight, Parameter, WeightFormat } from '@rene-js/layers';
+import { type PackedWeight, type Parameter, type WeightFormat, weightBytes } from '@rene-js/layers';
 import type { ReneConfig } from '../config.js';
-
-/** Bits of a code or number of each format. */
-const BITS: Readonly<Record<WeightFormat, number>> = {
-  f32: 32,
-  bf16: 16,
-  f16: 16,
-  int8: 8,
-  int4: 4,
-};
-/** Of a group's scale and offset, 16 bits each. */
-const GROUP_BITS = 32;
 
 /**
  * Bytes of all matrices as a checkpoint holds them, once; of an embedding that is not the head too, a
@@ -21,13 +10,12 @@ export function checkpointBytes(
   config: ReneConfig,
   parameters: ReadonlyMap<string, Parameter>,
 ): number {
-  let bits = 0;
+  let bytes = 0;
   for (const [name, weight] of matrices(parameters)) {
     if (!config.tieWordEmbeddings && name.endsWith('embedding.weight')) continue;
-    const { format, groupSize } = weight;
-    bits += sizeOf(weight) * (BITS[format] + (groupSize ? GROUP_BITS / groupSize : 0));
+    bytes += weightBytes(weight.format, weight.shape, weight.groupSize);
   }
-  return bits / 8;
+  return bytes;
 }
 
 /** The format that most of the weights are in. */

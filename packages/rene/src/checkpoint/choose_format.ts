@@ -1,15 +1,6 @@
 // What dtype 'auto' comes to: the file's own format where the backend holds it and memory has room.
-import { type ParameterSpec, type WeightFormat, weightPacker } from '@rene-js/layers';
+import { type ParameterSpec, type WeightFormat, weightBytes, weightPacker } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-
-/** Bytes of a weight; of the integer formats with 16-bit scales and offsets for groups of 64. */
-const BYTES: Readonly<Record<WeightFormat, number>> = {
-  f32: 4,
-  f16: 2,
-  bf16: 2,
-  int8: 1.0625,
-  int4: 0.5625,
-};
 
 /**
  * The format for matrices that are stored as `stored`, on the current backend. F16 becomes bf16 where
@@ -35,13 +26,14 @@ export function chooseFormat(
     return format;
   }
   const weights = countWeights(specs);
+  const bytesAs = (other: WeightFormat) => weightBytes(other, [weights, 1]);
   const room = packer.availableBytes?.() ?? Number.POSITIVE_INFINITY;
   const smaller = (['bf16', 'int8', 'int4'] as const).find(
-    (other) => held(other) && BYTES[other] < BYTES[format] && weights * BYTES[other] <= room,
+    (other) => held(other) && bytesAs(other) < bytesAs(format) && bytesAs(other) <= room,
   );
-  if (weights * BYTES[format] > room && smaller) {
+  if (bytesAs(format) > room && smaller) {
     onNotice(
-      `the weights take ${gigabytes(weights * BYTES[format])} as ${format} and ` +
+      `the weights take ${gigabytes(bytesAs(format))} as ${format} and ` +
         `${gigabytes(room)} are free: loading them as ${smaller} (give a dtype to choose another)`,
     );
     return smaller;

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import {
+  BackendError,
   type Parameter,
   rowsWeight,
   useBackend,
@@ -12,11 +13,12 @@ import {
 } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
+import { reneConfig1_3B } from '../../src/config.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 import { evaluate } from '../../src/training/evaluate.js';
 import { readLines, tokenize } from '../../src/training/text_files.js';
-import { golden } from '../checkpoint/fixtures.js';
+import { errorOf, golden } from '../checkpoint/fixtures.js';
 
 const formats = ['f32', 'bf16', 'int8', 'int4'] as const;
 const text = [
@@ -97,6 +99,16 @@ describe('a model in each weight format [simd]', () => {
       model.dispose();
     });
   }
+
+  it('says what to choose where the weights of a format are beyond what can be addressed', async () => {
+    const load = () =>
+      ReneLMHeadModel.fromConfig(reneConfig1_3B, { backend: 'simd', dtype: 'f32' });
+    const error = await errorOf(BackendError, load);
+    expect(error.message).to.equal(
+      "the weights take 5.2 GB as f32, and the backend 'simd' holds at most 4.3 GB: " +
+        'load them as bf16 (2.6 GB), int8 (1.4 GB), int4 (0.7 GB)',
+    );
+  });
 
   it('gives the same bits on 1, 2 and 4 threads', async () => {
     const [one, two, four] = await Promise.all([1, 2, 4].map(logitsOnThreads));

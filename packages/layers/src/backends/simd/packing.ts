@@ -35,6 +35,7 @@ const numberKinds: Record<StoredDType, NumberKind> = {
 
 export const simdPacker: WeightPacker = {
   formats: ['f32', 'bf16', 'int8', 'int4'],
+  maximumBytes: 2 ** 32,
   availableBytes: () => asSimd(tf.backend()).runtime.availableBytes,
   pack,
   unpack: async (weight) => unpackAll(asSimd(tf.backend()), weight),

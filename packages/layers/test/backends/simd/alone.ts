@@ -1,0 +1,19 @@
+// In a process of its own: computes on 'simd', then does nothing for a while, and prints what it saw. It
+// ends by itself, or some thread keeps it alive. With the argument 'unshared' as in a browser without
+// isolation.
+import * as tf from '@tensorflow/tfjs-core';
+
+if (process.argv[2] === 'unshared') Reflect.deleteProperty(globalThis, 'SharedArrayBuffer');
+const { registerSimdBackend, simdInfo } = await import('../../../src/backends/simd/index.js');
+registerSimdBackend({ threads: 4 });
+await tf.setBackend('simd');
+const a = tf.ones([256, 256]);
+for (let i = 0; i < 20; i++) tf.matMul(a, a).dispose();
+const sums = [...new Set(tf.matMul(a, a).dataSync())];
+
+await new Promise((resolve) => setTimeout(resolve, 200)); // threads fall asleep
+const before = process.cpuUsage();
+await new Promise((resolve) => setTimeout(resolve, 500));
+const { user, system } = process.cpuUsage(before);
+const { threads } = simdInfo();
+console.log(JSON.stringify({ threads, sums, idleMilliseconds: (user + system) / 1000 }));

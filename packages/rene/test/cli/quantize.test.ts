@@ -1,0 +1,45 @@
+// `rene quantize`: what it writes is loaded without being rounded again, and computes the same.
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { ReneLMHeadModel } from '../../src/model.js';
+import { temporaryFolders } from '../checkpoint/fixtures.js';
+import { runRene } from './run_rene.js';
+
+describe('rene quantize', () => {
+  const folder = temporaryFolders();
+
+  for (const dtype of ['int8', 'int4', 'bf16'] as const) {
+    it(`writes ${dtype}`, async () => {
+      const out = join(folder(), dtype);
+      const run = await runRene(['quantize', 'rene-tiny', out, '--dtype', dtype]);
+      expect([run.code, run.stdout.trim()]).to.deep.equal([0, out]);
+      const config: unknown = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
+      if (dtype === 'bf16') expect(config).not.to.have.property('quantization');
+      else {
+        const quantization = { group_size: 64, bits: dtype === 'int8' ? 8 : 4 };
+        expect(config).to.deep.include({ quantization });
+      }
+      expect(existsSync(join(out, 'tokenizer.json'))).to.equal(true);
+      const bytesAWeight = statSync(join(out, 'model.safetensors')).size / 1.42e6;
+      expect(bytesAWeight).to.be.below({ bf16: 2.1, int8: 1.2, int4: 0.7 }[dtype]);
+
+      const ids = [[3, 141, 59, 26, 535, 89, 79, 323]];
+      const logits = async (dir: string, format: typeof dtype | 'auto') => {
+        const model = await ReneLMHeadModel.fromPretrained(dir, { backend: 'simd', dtype: format });
+        const values = await model.forward(ids).data();
+        model.dispose();
+        return values;
+      };
+      const expected = await logits('rene-tiny', dtype);
+      expect(await logits(out, 'auto')).to.deep.equal(expected);
+      expect(await logits(out, dtype)).to.deep.equal(expected);
+    }).timeout(60_000);
+  }
+
+  it('refuses what cannot be written', async () => {
+    const run = await runRene(['quantize', 'rene-tiny', join(folder(), 'x'), '--dtype', 'int3']);
+    expect(run.code).to.equal(2);
+    expect(run.stderr).to.contain('int4, int8, bf16');
+  });
+});

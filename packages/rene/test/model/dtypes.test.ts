@@ -11,6 +11,7 @@ import {
   type WeightFormat,
   weightPacker,
 } from '@rene-js/layers';
+import type { SimdOptions } from '@rene-js/layers/simd';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { reneConfig1_3B } from '../../src/config.js';
@@ -19,6 +20,7 @@ import { Tokenizer } from '../../src/tokenizer.js';
 import { evaluate } from '../../src/training/evaluate.js';
 import { readLines, tokenize } from '../../src/training/text_files.js';
 import { errorOf, golden } from '../checkpoint/fixtures.js';
+import type { Logits } from './on_threads.js';
 
 const formats = ['f32', 'bf16', 'int8', 'int4'] as const;
 const text = [
@@ -111,10 +113,34 @@ describe('a model in each weight format [simd]', () => {
   });
 
   it('gives the same bits on 1, 2 and 4 threads', async () => {
-    const [one, two, four] = await Promise.all([1, 2, 4].map(logitsOnThreads));
+    const [one, two, four] = await Promise.all(
+      [1, 2, 4].map(async (threads) => {
+        const { info, results } = await logitsInWorker({ threads });
+        expect(info.threads).to.equal(threads);
+        return results;
+      }),
+    );
     expect(one?.length).to.equal(formats.length);
     expect(two).to.deep.equal(one);
     expect(four).to.deep.equal(one);
+  }).timeout(60_000);
+
+  it('computes the same without relaxed SIMD', async () => {
+    const [relaxed, plain] = await Promise.all(
+      [true, false].map((relaxedSimd) => logitsInWorker({ threads: 2, relaxedSimd })),
+    );
+    expect([relaxed?.info.relaxedSimd, plain?.info.relaxedSimd]).to.deep.equal([true, false]);
+    for (const [i, format] of formats.entries()) {
+      const expected = relaxed?.results[i] ?? new Float32Array();
+      const found = plain?.results[i] ?? new Float32Array();
+      expect(found.length).to.equal(expected.length).and.above(1000);
+      const error = expected.reduce(
+        (worst, value, j) => Math.max(worst, Math.abs(value - (found[j] ?? Number.NaN))),
+        0,
+      );
+      // Sums are rounded once more; where activations become integers, one may fall to the next.
+      expect(error, format).to.be.below({ f32: 1e-3, bf16: 1e-3, int8: 0.01, int4: 0.3 }[format]);
+    }
   }).timeout(60_000);
 
   it('costs little in quality: int8 within 0.5 %, int4 within 3 %', async () => {
@@ -175,9 +201,9 @@ function rows(count: number, length: number, vocabSize: number): number[][] {
   );
 }
 
-function logitsOnThreads(threads: number): Promise<Float32Array[]> {
+function logitsInWorker(options: SimdOptions): Promise<Logits> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./on_threads.js', import.meta.url), { workerData: threads });
+    const worker = new Worker(new URL('./on_threads.js', import.meta.url), { workerData: options });
     worker.once('message', resolve);
     worker.once('error', reject);
   });

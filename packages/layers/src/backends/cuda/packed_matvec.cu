@@ -140,6 +140,9 @@ static __device__ __forceinline__ void matvec(const MatVecArgs &a) {
       if (Chunk<FORMAT>::affine) {
         size_t row = static_cast<size_t>(min(feature + r, a.features - 1));
         affine[r] = parameters(__ldg(a.params + row * a.groups + c / a.group), a.f16_params);
+        // code scale + offset = (1 + code / levels) (levels scale) + (offset - levels scale)
+        affine[r].x *= Levels<FORMAT>::count;
+        affine[r].y -= affine[r].x;
       }
     }
     float dots[RUN][ROWS], x_sums[ROWS];

@@ -15,12 +15,26 @@ struct Chunk {
   static constexpr bool affine = FORMAT == INT8 || FORMAT == INT4;
 };
 
+/** Codes of a format: 256, 16. */
+template <int FORMAT>
+struct Levels {
+  static constexpr float count = FORMAT == INT8 ? 256.0f : 16.0f;
+};
+
+/** 1 + code / levels, of a code whose upper bits stand where the digits of a number in [1, 2) do. */
+static __device__ __forceinline__ float one_and(uint32_t digits) {
+  return __uint_as_float(0x3f800000u | digits);
+}
+
 /** A code below 2^23 as f32: the digits of 2^23 + code, less 2^23. */
 static __device__ __forceinline__ float code_float(uint32_t code) {
   return __uint_as_float(0x4b000000u | code) - 8388608.0f;
 }
 
-/** Numbers 4 s ... 4 s + 3 of a chunk; codes as they are. */
+/**
+ * Numbers 4 s ... 4 s + 3 of a chunk; of codes 1 + code / levels, which takes two instructions. A sum
+ * of x (1 + code / levels) then stands for one of x code: the 1 is taken off once a group.
+ */
 template <int FORMAT>
 static __device__ __forceinline__ float4 numbers4(const uint4 &chunk, int s) {
   const uint32_t words[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
@@ -40,12 +54,16 @@ static __device__ __forceinline__ float4 numbers4(const uint4 &chunk, int s) {
   }
   if (FORMAT == INT8) {
     uint32_t w = words[s];
-    return make_float4(code_float(w & 255u), code_float((w >> 8) & 255u),
-                       code_float((w >> 16) & 255u), code_float(w >> 24));
+    return make_float4(one_and(w << 15 & 0x7f8000u), one_and(w << 7 & 0x7f8000u),
+                       one_and(w >> 1 & 0x7f8000u), one_and(w >> 9 & 0x7f8000u));
   }
-  uint32_t w = words[s >> 1] >> (16 * (s & 1));
-  return make_float4(code_float(w & 15u), code_float((w >> 4) & 15u), code_float((w >> 8) & 15u),
-                     code_float((w >> 12) & 15u));
+  uint32_t w = words[s >> 1];
+  if ((s & 1) == 0) {
+    return make_float4(one_and(w << 19 & 0x780000u), one_and(w << 15 & 0x780000u),
+                       one_and(w << 11 & 0x780000u), one_and(w << 7 & 0x780000u));
+  }
+  return make_float4(one_and(w << 3 & 0x780000u), one_and(w >> 1 & 0x780000u),
+                     one_and(w >> 5 & 0x780000u), one_and(w >> 9 & 0x780000u));
 }
 
 /** The scale (x) and offset (y) of a parameter word. */

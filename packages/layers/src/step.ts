@@ -87,6 +87,8 @@ export interface DecodeStep {
    * @returns an id a row; -1 where no logit is a number or, sampling, some are not
    */
   choose(tokens: readonly number[], choices: readonly Choice[]): Promise<number[]>;
+  /** Kernels that a token takes with the rows now in it, started together. */
+  kernels(): number;
   /** Feeds each row a token. @returns each row's logits, valid until the next call */
   logits(tokens: readonly number[]): Promise<Float32Array[]>;
   dispose(): void;

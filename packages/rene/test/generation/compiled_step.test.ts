@@ -78,6 +78,22 @@ const greedy: Choice = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
     model.dispose();
   });
 
+  it('takes three kernels for a Mamba-2 block and attention, two for an MLP', async () => {
+    const model = await load('tiny-hybrid');
+    const step = model.compileStep(2);
+    const state = model.initialState(2);
+    if (!step) throw new Error('no step');
+    const [mamba2, attention, mlp] = [3, 1, 2]; // blocks
+    for (const row of [0, 1]) {
+      step.join(state.layers, row, 0);
+      const ends = 3; // embedding, head, choice
+      expect(step.kernels()).to.equal(3 * mamba2 + 3 * attention + 2 * mlp + ends);
+    }
+    step.dispose();
+    state.dispose();
+    model.dispose();
+  });
+
   it('gives a row the same logits to the bit whoever joins and leaves', async () => {
     for (const dtype of ['f32', 'int8', 'int4'] as const) {
       const model = await load('tiny-gqa', dtype);

@@ -131,9 +131,8 @@ class CudaDecodeStep implements DecodeStep {
     this.shared.free();
   }
 
-  /** Nodes of the graph of the rows now in it; recorded if need be. */
-  nodes(chooses: boolean): number {
-    return this.graph(chooses).nodes;
+  kernels(): number {
+    return this.graph(true).nodes;
   }
 
   private run(tokens: readonly number[], chooses: boolean): void {

@@ -15,6 +15,12 @@ export interface CudaOptions {
    * chosen by itself; the environment's RENE_CUDA=emulated asks for it too.
    */
   emulated?: boolean | undefined;
+  /**
+   * Lets a kernel start, and ask for its weights, while the one before it still runs (programmatic
+   * dependent launch; Hopper and later). Off unless given or RENE_CUDA_OVERLAP=1: it has not been
+   * tried on a GPU yet.
+   */
+  overlap?: boolean | undefined;
 }
 
 const MULTIPROCESSORS = 16;
@@ -27,6 +33,10 @@ const MAPPED = 2;
 /** Memory may be allocated during a capture. */
 const RELAXED_CAPTURE = 2;
 const MOST_ARGUMENT_BYTES = 4096;
+/** Of cuLaunchKernelEx, behind the arguments: its CUlaunchConfig, and one CUlaunchAttribute. */
+const LAUNCH_CONFIG_AT = 3840;
+const LAUNCH_ATTRIBUTE_AT = 3968;
+const PROGRAMMATIC_STREAM_SERIALIZATION = 6;
 /** A staging buffer's half. */
 const PINNED_BYTES = 8 << 20;
 
@@ -57,9 +67,11 @@ export class CudaDevice implements Device {
     private readonly pinned: bigint,
     private readonly pinnedBytes: Uint8Array,
     private readonly view: (address: bigint, bytes: number) => Uint8Array,
+    private readonly overlaps: boolean,
   ) {
     this.argumentView = new DataView(pinnedBytes.buffer, pinnedBytes.byteOffset);
     this.argumentView.setBigUint64(0, pinned + 8n, true);
+    if (overlaps) this.describeOverlap();
   }
 
   /**
@@ -72,6 +84,7 @@ export class CudaDevice implements Device {
     const driver = await Driver.open(emulated ? emulatedDriver() : 'libcuda.so.1');
     driver.call('cuInit', 'starting', 0);
     const ordinal = options.device ?? 0;
+    const wantsOverlap = options.overlap ?? process.env.RENE_CUDA_OVERLAP === '1';
     const integers = new Int32Array(16);
     const wide = new BigUint64Array(16);
     driver.call('cuDeviceGetCount', 'counting GPUs', integers);
@@ -135,6 +148,7 @@ export class CudaDevice implements Device {
       pinned,
       view(pinned, MOST_ARGUMENT_BYTES + 2 * PINNED_BYTES),
       view,
+      wantsOverlap && capability >= 90 && driver.has('cuLaunchKernelEx'),
     );
   }
 
@@ -250,14 +264,34 @@ export class CudaDevice implements Device {
     }
     if (this.isRehearsing) return;
     const { stream, pinned } = this;
-    const error = this.driver.try(
-      'cuLaunchKernel',
-      ...[handle, x, y, z, block, 1, 1, sharedBytes, stream, pinned, 0],
-    );
+    const error = this.overlaps
+      ? this.launchOverlapping(handle, [x, y, z, block, 1, 1, sharedBytes])
+      : this.driver.try(
+          'cuLaunchKernel',
+          ...[handle, x, y, z, block, 1, 1, sharedBytes, stream, pinned, 0],
+        );
     if (error !== 0) {
       const size = `grid ${x} x ${y} x ${z}, ${block} threads, ${sharedBytes} bytes shared`;
       throw this.driver.error(error, `kernel ${kernel} (${size})`, 'cuLaunchKernel');
     }
+  }
+
+  /** What does not change from launch to launch: the stream, and the permission to overlap. */
+  private describeOverlap(): void {
+    const view = this.argumentView;
+    view.setBigUint64(LAUNCH_CONFIG_AT + 32, this.stream, true);
+    view.setBigUint64(LAUNCH_CONFIG_AT + 40, this.pinned + BigInt(LAUNCH_ATTRIBUTE_AT), true);
+    view.setUint32(LAUNCH_CONFIG_AT + 48, 1, true);
+    view.setUint32(LAUNCH_ATTRIBUTE_AT, PROGRAMMATIC_STREAM_SERIALIZATION, true);
+    view.setInt32(LAUNCH_ATTRIBUTE_AT + 8, 1, true);
+  }
+
+  private launchOverlapping(handle: bigint, sizes: readonly number[]): number {
+    sizes.forEach((size, i) => {
+      this.argumentView.setUint32(LAUNCH_CONFIG_AT + 4 * i, size, true);
+    });
+    const config = this.pinned + BigInt(LAUNCH_CONFIG_AT);
+    return this.driver.try('cuLaunchKernelEx', config, handle, this.pinned, 0);
   }
 
   rehearse(work: () => void): void {

@@ -63,6 +63,7 @@ const signatures = {
 /** Functions of newer drivers, used where they are there. */
 const optionalSignatures = {
   cuFuncGetParamInfo: [H, S, P, P],
+  cuLaunchKernelEx: [H, H, H, H],
   cuEventElapsedTime_v2: [P, H, H],
   cuEventElapsedTime: [P, H, H],
   cuCtxRecordEvent: [H, H],

@@ -66,6 +66,28 @@ describeOnEmulated('cuda: the device', () => {
     for (const address of [positions, copy]) device.free(address);
   });
 
+  it('launches and records the same where launches may overlap', async () => {
+    const overlapping = await CudaDevice.open({ emulated: true, overlap: true });
+    const positions = overlapping.allocate(512);
+    const launch = () =>
+      overlapping.launch('advance_positions', { grid: [1], block: 32 }, [positions], [2, 3]);
+    overlapping.upload(positions, bytesOf(Int32Array.of(10, 20)));
+    launch();
+    const graph = overlapping.record(launch);
+    graph.launch();
+    expect(read(positions, 2)).to.deep.equal([16, 26]);
+    graph.dispose();
+    overlapping.free(positions);
+    overlapping.dispose();
+  });
+
+  it('leaves the stream usable after a recording that failed', () => {
+    const fail = () => device.launch('no_such_kernel', { grid: [1], block: 32 }, [0], [0, 0]);
+    expect(() => device.record(fail)).to.throw(CudaError, 'no_such_kernel');
+    device.synchronize();
+    expect(device.isCapturing).to.equal(false);
+  });
+
   it('says which kernel failed, and with what', () => {
     const launch = (kernel: string, block: number, integers: number[]) => () =>
       device.launch(kernel, { grid: [1], block }, [0], integers);

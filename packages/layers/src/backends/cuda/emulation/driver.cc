@@ -150,6 +150,30 @@ API cuLaunchKernel(const emulation::Kernel *function, unsigned gx, unsigned gy, 
   return SUCCESS;
 }
 
+/** CUlaunchAttribute and CUlaunchConfig of cuda.h. */
+struct LaunchAttribute {
+  int id;
+  char padding[4];
+  int value[16];
+};
+struct LaunchConfig {
+  unsigned gx, gy, gz, bx, by, bz, shared_bytes;
+  Stream *stream;
+  const LaunchAttribute *attributes;
+  unsigned attribute_count;
+};
+/** Launches may overlap by the one attribute that is known; here they never do. */
+API cuLaunchKernelEx(const LaunchConfig *config, const emulation::Kernel *function,
+                     void **arguments, void **extra) {
+  static_assert(sizeof(LaunchAttribute) == 72 && sizeof(LaunchConfig) == 56, "as in cuda.h");
+  const LaunchConfig &c = *config;
+  for (unsigned i = 0; i < c.attribute_count; i++) {
+    if (c.attributes[i].id != 6 || c.attributes[i].value[0] != 1) return INVALID_VALUE;
+  }
+  return cuLaunchKernel(function, c.gx, c.gy, c.gz, c.bx, c.by, c.bz, c.shared_bytes, c.stream,
+                        arguments, extra);
+}
+
 API cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
   *total = total_bytes;
   *free_bytes = total_bytes - used_bytes;

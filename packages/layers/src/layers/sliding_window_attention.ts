@@ -25,6 +25,9 @@ export interface AttentionConfig {
   softmaxScale?: number | null;
 }
 
+/** No padding. */
+const NONE: [number, number] = [0, 0];
+
 /** Keys and values of the last tokens, in a ring that grows until it is as long as the window. */
 export class AttentionState implements LayerState {
   constructor(
@@ -87,14 +90,10 @@ export class AttentionState implements LayerState {
     const join = (rings: tf.Tensor[]) =>
       tf.tidy(() =>
         tf.concat(
-          rings.map((ring) =>
-            tf.pad(ring, [
-              [0, 0],
-              [0, capacity - (ring.shape[1] ?? 0)],
-              [0, 0],
-              [0, 0],
-            ]),
-          ),
+          rings.map((ring) => {
+            const missing = capacity - (ring.shape[1] ?? 0);
+            return missing === 0 ? ring : tf.pad(ring, [NONE, [0, missing], NONE, NONE]);
+          }),
         ),
       );
     return new AttentionState(

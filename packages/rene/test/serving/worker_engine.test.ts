@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { expect } from 'chai';
 import type { FastifyInstance } from 'fastify';
 import { modelFolder } from '../../src/cli/load.js';
+import { TokenizerError } from '../../src/errors.js';
 import { createServer } from '../../src/serving/server.js';
 import { TokenizerThread } from '../../src/serving/tokenizer_thread.js';
 import { ServingError, WorkerEngine } from '../../src/serving/worker_engine.js';
@@ -43,22 +44,38 @@ describe('a server whose model runs in a worker', function () {
     await Promise.all([engine?.close(), encoder?.close()]);
   });
 
-  it('gives concurrent clients what each gets alone, and keeps no memory', async () => {
-    const bodies = Array.from({ length: 12 }, (_, i) => ({
+  it('gives 64 concurrent clients what each gets alone, and keeps no memory', async () => {
+    const bodies = Array.from({ length: 16 }, (_, i) => ({
       prompt: ['A bird', 'The sea is', 'Rene Descartes was'][i % 3],
       max_tokens: 3 + (i % 5),
       seed: i,
-      stream: i % 2 === 0,
+      temperature: i % 4 === 0 ? 0 : 1,
+      logprobs: i % 2,
+      stream: i % 4 !== 1,
     }));
     const strip = (text: string) => text.replace(/"(id|created)":("[^"]*"|\d+)/g, '');
     const alone: string[] = [];
     for (const body of bodies) alone.push(strip(await post(body)));
     const { tensors } = await engine.memory();
-    const together = await Promise.all(bodies.map(async (body) => strip(await post(body))));
-    // A step's tokens may come in one chunk or another, but every chunk is the same.
-    expect(together).to.deep.equal(alone);
+    // More than there are slots: they join and leave in between.
+    const together = await Promise.all(
+      Array.from({ length: 64 }, async (_, i) => strip(await post(bodies[i % 16] ?? {}))),
+    );
+    expect(together).to.deep.equal([alone, alone, alone, alone].flat());
     expect((await engine.memory()).tensors).to.equal(tensors);
-    expect(engine.load()).to.include({ active: 0, waiting: 0 });
+    expect(engine.load()).to.deep.equal({ active: 0, waiting: 0, slots: 8 });
+  });
+
+  it('tokenises long texts beside HTTP, one after another, and says what is wrong', async () => {
+    const text = 'The quick brown fox. '.repeat(2000);
+    const [long, short] = await Promise.all([encoder.encode(text), encoder.encode('A bird')]);
+    const tokenizer = await Tokenizer.fromPretrained('rene-tiny');
+    expect(long).to.deep.equal(tokenizer.encode(text));
+    expect(short).to.deep.equal(tokenizer.encode('A bird'));
+    const broken = new TokenizerThread('/nowhere/tokenizer.json');
+    const error = await errorOf(TokenizerError, () => broken.encode('a'));
+    expect(error.message).to.match(/tokenizer's thread failed: .*nowhere/);
+    await broken.close();
   });
 
   it('frees the place of a client that goes away', async () => {

@@ -1,6 +1,7 @@
 // Measures one loaded model: prefill, decode, memory, and the limit that memory sets.
 import { availableParallelism, cpus } from 'node:os';
-import type { WeightFormat } from '@rene-js/layers';
+import type { Choice, DecodeStep, WeightFormat } from '@rene-js/layers';
+import { cudaInfo, measureCopyBandwidth } from '@rene-js/layers/cuda';
 import { measureReadBandwidth, simdInfo } from '@rene-js/layers/simd';
 import { modelParameters } from '../architecture.js';
 import type { ReneLMHeadModel } from '../model.js';
@@ -19,7 +20,7 @@ export interface BenchOptions {
 }
 
 export interface BenchResult extends BenchOptions {
-  /** The processor and its cores. */
+  /** The processor and its cores, or the GPU. */
   machine: string;
   node: string;
   backend: string;
@@ -36,7 +37,7 @@ export interface BenchResult extends BenchOptions {
   prefillTokensPerSecond: number;
   /** Of all rows of the batch together, from the median time of a step. */
   decodeTokensPerSecond: number;
-  /** The most that the process held while it loaded, read a prompt and decoded. */
+  /** The most that the process held while it loaded, read a prompt and decoded; on `cuda` the GPU. */
   peakMemoryBytes: number;
   /** What a decoded token reads once: every matrix, as a checkpoint would hold it. */
   weightBytes: number;
@@ -55,9 +56,10 @@ export async function measure(
   const { config, parameters } = model;
   const { prompt, tokens, batch, repeat } = options;
   const simd = model.backend === 'simd';
+  const cuda = model.backend === 'cuda';
   // Warms up, and shows the peak before the probe takes memory of its own.
   await run(model, { ...options, tokens: Math.min(tokens, 8) });
-  const peakMemoryBytes = process.resourceUsage().maxRSS * 1024;
+  const peakMemoryBytes = cuda ? cudaInfo().peakBytes : process.resourceUsage().maxRSS * 1024;
 
   const bandwidths = simd ? [measureReadBandwidth(PROBE_BYTES, 3)] : [];
   // The limit moves on a shared machine: look at it in between, not before and after alone.
@@ -75,12 +77,15 @@ export async function measure(
   const firstTokenSeconds = median(prefills);
   const decodeTokensPerSecond = batch / median(steps);
   const weightBytes = checkpointBytes(config, parameters);
-  const readBandwidth = simd ? median(bandwidths) : null;
+  if (cuda) bandwidths.push(measureCopyBandwidth());
+  const readBandwidth = bandwidths.length > 0 ? median(bandwidths) : null;
   const info = simd ? simdInfo() : null;
   const isLimited = readBandwidth !== null && batch === 1 && weightBytes > CACHE_BYTES;
   return {
     ...{ prompt, tokens, batch, repeat },
-    machine: `${cpus()[0]?.model.trim() || process.arch}, ${availableParallelism()} cores`,
+    machine: cuda
+      ? cudaInfo().name
+      : `${cpus()[0]?.model.trim() || process.arch}, ${availableParallelism()} cores`,
     node: process.version,
     backend: model.backend,
     dtype: mainFormat(parameters),
@@ -118,19 +123,35 @@ async function run(
     await logits.data();
     logits.dispose();
   };
+  let compiled: DecodeStep | undefined;
   try {
     const prefill = await seconds(() => forward(Array.from({ length: batch }, () => ids)));
+    compiled = model.compileStep(batch);
+    for (const [row, position] of state.positions.entries()) {
+      compiled?.join(state.layers, row, position);
+    }
     const steps: number[] = [];
+    let next = Array.from({ length: batch }, (_, row) => row % vocabSize);
     for (let i = 0; i < tokens; i++) {
-      const next = Array.from({ length: batch }, (_, row) => [(i * 13 + row) % vocabSize]);
-      steps.push(await seconds(() => forward(next)));
+      steps.push(
+        await seconds(async () => {
+          // A compiled step chooses the token as well, as generation has it.
+          const choices = next.map(() => greedy);
+          if (compiled) next = await compiled.choose(next, choices);
+          else await forward(next.map((id) => [id]));
+        }),
+      );
+      if (!compiled) next = next.map((_, row) => (i * 13 + row) % vocabSize);
       if (i % STEPS_BETWEEN_PROBES === STEPS_BETWEEN_PROBES - 1) probe();
     }
     return { prefill, steps };
   } finally {
+    compiled?.dispose();
     state.dispose();
   }
 }
+
+const greedy: Choice = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
 
 export async function seconds(run: () => Promise<unknown>): Promise<number> {
   const start = performance.now();

@@ -61,8 +61,29 @@ export interface CudaInfo {
   emulated: boolean;
   /** Bytes of tensors, weights and temporaries in use. */
   usedBytes: number;
+  /** The most that they were at a time. */
+  peakBytes: number;
   /** Bytes of the GPU's memory. */
   totalBytes: number;
+}
+
+/**
+ * Bytes a second that copies within the GPU's memory move, reads and writes counted: the limit of
+ * what reads weights. The emulated device's is the host's.
+ *
+ * @throws BackendError if the current backend is another
+ */
+export function measureCopyBandwidth(bytes = 1 << 30): number {
+  const { device, pool } = asCuda(tf.backend()).runtime;
+  const [from, to] = [pool.allocate(bytes), pool.allocate(bytes)];
+  try {
+    device.copy(to, from, bytes);
+    const times = [1, 2, 3].map(() => device.time(() => device.copy(to, from, bytes)));
+    return (2 * bytes) / (Math.min(...times) / 1000);
+  } finally {
+    for (const address of [from, to]) pool.release(address);
+    pool.trim();
+  }
 }
 
 /**
@@ -73,5 +94,6 @@ export interface CudaInfo {
 export function cudaInfo(): CudaInfo {
   const { runtime } = asCuda(tf.backend());
   const { name, emulated, totalBytes } = runtime.device;
-  return { name, emulated, usedBytes: runtime.pool.usedBytes, totalBytes };
+  const { usedBytes, peakBytes } = runtime.pool;
+  return { name, emulated, usedBytes, peakBytes, totalBytes };
 }

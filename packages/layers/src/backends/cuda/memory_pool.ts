@@ -11,6 +11,8 @@ export class MemoryPool {
   private arena: Arena | undefined;
   /** Bytes handed out. */
   usedBytes = 0;
+  /** The most that were at a time. */
+  peakBytes = 0;
 
   constructor(private readonly device: Device) {}
 
@@ -23,6 +25,7 @@ export class MemoryPool {
       this.owners.set(address, this.arena);
     }
     this.usedBytes += size;
+    this.peakBytes = Math.max(this.peakBytes, this.usedBytes);
     return address;
   }
 

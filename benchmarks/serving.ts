@@ -27,11 +27,12 @@ const seconds = Number(values.seconds);
 
 const tokenizerPath = `${values.model}/tokenizer.json`;
 const engine = await WorkerEngine.start({ dir: values.model, tokenizerPath });
-const encoder = new TokenizerThread(tokenizerPath);
+const tokenizer = await Tokenizer.fromFile(tokenizerPath);
+const encoder = new TokenizerThread(tokenizerPath, tokenizer);
 const server = createServer({
   engine,
   encoder,
-  tokenizer: await Tokenizer.fromFile(tokenizerPath),
+  tokenizer,
   modelName: 'rene',
   vocabSize: engine.vocabSize,
   // All clients at once must not be told to come later.

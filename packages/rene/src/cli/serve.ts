@@ -76,7 +76,8 @@ async function run(argument: string | undefined, options: Options): Promise<void
         { onProgress, onNotice },
       ),
   );
-  const encoder = new TokenizerThread(path);
+  const apiKey = (options.apiKey ?? process.env.RENE_API_KEY) || undefined; // '' is none
+  const encoder = new TokenizerThread(path, tokenizer);
   const server = createServer({
     engine,
     encoder,
@@ -87,7 +88,7 @@ async function run(argument: string | undefined, options: Options): Promise<void
     maxWaiting: options.maxWaiting,
     bodyLimit: options.bodyLimit,
     log: options.log,
-    apiKey: options.apiKey ?? process.env.RENE_API_KEY,
+    apiKey,
     onError: ({ stack }) => onNotice(`error: ${stack}`),
   });
   /** @param grace milliseconds for requests in progress */
@@ -124,7 +125,7 @@ async function run(argument: string | undefined, options: Options): Promise<void
     process.exitCode = 1;
     void close(0);
   });
-  greet(modelName, url, engine, options);
+  greet(modelName, url, engine, options.maxLength, apiKey !== undefined);
 }
 
 /** What the user needs to know, and a request to try. */
@@ -132,10 +133,11 @@ function greet(
   modelName: string,
   url: string,
   engine: WorkerEngine,
-  { maxLength, apiKey = process.env.RENE_API_KEY }: Options,
+  maxLength: number,
+  needsKey: boolean,
 ): void {
   const { slots } = engine.load();
-  const key = apiKey === undefined ? '' : " -H 'Authorization: Bearer KEY'";
+  const key = needsKey ? " -H 'Authorization: Bearer KEY'" : '';
   const body = JSON.stringify({ prompt: 'Rene Descartes was', max_tokens: 32, stream: true });
   process.stderr.write(
     `${modelName} at ${url}/v1/completions ` +

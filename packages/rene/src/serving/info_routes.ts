@@ -62,7 +62,9 @@ function addTokenRoutes(app: FastifyInstance, context: ServerContext): void {
   const detokenize = {
     type: 'object',
     required: ['tokens'],
-    properties: { tokens: { type: 'array', items: { type: 'integer', minimum: 0 } } },
+    properties: {
+      tokens: { type: 'array', items: { type: 'integer', minimum: 0 }, maxItems: 65_536 },
+    },
   } as const;
   app.post<{ Body: { tokens: number[] } }>(
     '/detokenize',

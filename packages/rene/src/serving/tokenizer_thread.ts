@@ -1,7 +1,7 @@
 // A tokenizer in a worker thread: long texts take it seconds, in which HTTP goes on.
 import { Worker } from 'node:worker_threads';
 import { TokenizerError } from '../errors.js';
-import type { EncodeOptions } from '../tokenizer.js';
+import type { EncodeOptions, Tokenizer } from '../tokenizer.js';
 import type { EncodeAnswer, EncodeTask } from './tokenizer_worker.js';
 
 /** The part of a tokenizer that may take long. */
@@ -14,18 +14,29 @@ interface Waiter {
   reject: (error: Error) => void;
 }
 
+/** Characters that take some milliseconds at most, 20 where they are no words. */
+const SHORT = 1000;
+
+/** Short texts are turned into ids at once, and need not wait for long ones. */
 export class TokenizerThread implements PromptEncoder {
   /** Of the texts that were posted, in their order, which is that of the answers. */
   private readonly waiters: Waiter[] = [];
   private worker: Worker | undefined;
 
-  /** @param path of a tokenizer.json that can be loaded */
-  constructor(private readonly path: string) {
+  /**
+   * @param path the tokenizer.json of the thread
+   * @param tokenizer the same one, for short texts
+   */
+  constructor(
+    private readonly path: string,
+    private readonly tokenizer: Pick<Tokenizer, 'encode'>,
+  ) {
     this.worker = this.start();
   }
 
   /** @throws TokenizerError */
-  encode(text: string, options: EncodeOptions = {}): Promise<number[]> {
+  encode(text: string, options: EncodeOptions = {}): number[] | Promise<number[]> {
+    if (text.length <= SHORT) return this.tokenizer.encode(text, options);
     return new Promise((resolve, reject) => {
       this.waiters.push({ resolve, reject });
       this.worker ??= this.start(); // a new one where a text was too much for the last
@@ -34,6 +45,7 @@ export class TokenizerThread implements PromptEncoder {
     });
   }
 
+  /** Ends the thread. */
   async close(): Promise<void> {
     await this.worker?.terminate();
   }

@@ -69,7 +69,7 @@ for (const [name, dir, backend, batches] of [
           expect(together.finishReasons.slice(...own)).to.deep.equal(alone.finishReasons);
           expect(together.logProbs?.slice(...own)).to.deep.equal(alone.logProbs);
         }
-      }).timeout(120_000);
+      }).timeout(600_000);
     }
   });
 }

@@ -50,6 +50,7 @@ export class TokenChooser {
     this.distribution = distribution;
     this.plain =
       repetitionPenalty === 1 &&
+      settings.noRepeatNgramSize === 0 &&
       settings.logitsProcessors.length + logitBias.length + badWordsIds.length === 0 &&
       minNewTokens === 0;
   }
@@ -81,6 +82,8 @@ export class TokenChooser {
     if (settings.repetitionPenalty !== 1) {
       penalizeRepetition(scores, row.seen, settings.repetitionPenalty);
     }
+    if (settings.noRepeatNgramSize > 0)
+      ruleOutRepeats(scores, sequence, settings.noRepeatNgramSize);
     for (const word of settings.badWordsIds) {
       if (completes(sequence, word)) scores[word.at(-1) ?? -1] = Number.NEGATIVE_INFINITY;
     }
@@ -125,6 +128,16 @@ export function logSumExp(logits: Float32Array): number {
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - max);
   return max + Math.log(sum);
+}
+
+/** Rules out the tokens that would make the last n - 1 tokens a run of n that was there before. */
+function ruleOutRepeats(scores: Float64Array, sequence: readonly number[], n: number): void {
+  const last = sequence.length - (n - 1);
+  for (let start = 0; start < last; start++) {
+    let same = 0;
+    while (same < n - 1 && sequence[start + same] === sequence[last + same]) same++;
+    if (same === n - 1) scores[sequence[start + same] ?? -1] = Number.NEGATIVE_INFINITY;
+  }
 }
 
 /** Whether the sequence ends with all of a word but its last token. */

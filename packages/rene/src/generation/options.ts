@@ -39,6 +39,8 @@ export interface StreamOptions extends SamplingOptions, ProgressOptions {
   minNewTokens?: number | undefined;
   /** Above 1, tokens of the prompt and new ones become less likely to come again. Default 1, off. */
   repetitionPenalty?: number | undefined;
+  /** No run of so many tokens comes a second time, the prompt counted. Default 0, off. */
+  noRepeatNgramSize?: number | undefined;
   /** A sequence ends with any of these. The config's unless given; null for none. */
   eosTokenId?: number | readonly number[] | null | undefined;
   /** A sequence ends with the token that completes any of these texts; needs `tokenizer`. */
@@ -88,6 +90,8 @@ export interface Settings {
   readonly maxNewTokens: number;
   readonly minNewTokens: number;
   readonly repetitionPenalty: number;
+  /** 0 for none. */
+  readonly noRepeatNgramSize: number;
   readonly eosTokenIds: ReadonlySet<number>;
   readonly stopStrings: readonly string[];
   readonly tokenizer: Pick<Tokenizer, 'decodeStream'> | undefined;
@@ -120,6 +124,7 @@ const KNOWN: Readonly<Record<keyof GenerateOptions, true>> = {
   maxNewTokens: true,
   minNewTokens: true,
   repetitionPenalty: true,
+  noRepeatNgramSize: true,
   eosTokenId: true,
   stopStrings: true,
   tokenizer: true,
@@ -169,6 +174,7 @@ export function resolveOptions(options: GenerateOptions, config: ReneConfig): Se
     ),
     minNewTokens: whole('minNewTokens', options.minNewTokens ?? 0, 0),
     repetitionPenalty: within('repetitionPenalty', options.repetitionPenalty ?? 1, 1e-6, 1e6),
+    noRepeatNgramSize: whole('noRepeatNgramSize', options.noRepeatNgramSize ?? 0, 0),
     eosTokenIds: resolveEos(options.eosTokenId, config),
     stopStrings: strings,
     tokenizer,

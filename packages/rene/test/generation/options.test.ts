@@ -31,6 +31,26 @@ describe('options of generate', () => {
     expect((await newTokens({ ...long, badWordsIds: [[1, 5, a]] }))[0]).not.to.equal(a);
   });
 
+  it('noRepeatNgramSize: no run comes twice, the prompt counted', async () => {
+    // A model that always wants the token after the last, modulo 3.
+    const cycle = (scores: Float64Array, sequence: readonly number[]) => {
+      scores.forEach((score, id) => {
+        if (score > Number.NEGATIVE_INFINITY) scores[id] = -id;
+      });
+      const next = ((sequence.at(-1) ?? 0) + 1) % 3;
+      if ((scores[next] ?? 0) > Number.NEGATIVE_INFINITY) scores[next] = 1;
+    };
+    const generate = async (noRepeatNgramSize: number) => {
+      const options = { ...long, logitsProcessor: cycle, noRepeatNgramSize };
+      return (await model.generate([0, 1, 2], options)).sequences[0];
+    };
+    expect(await generate(0)).to.deep.equal([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]);
+    expect(await generate(1)).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(await generate(2)).to.deep.equal([0, 1, 2, 0, 0, 2, 1, 0, 3, 1, 1]);
+    expect((await generate(5))?.slice(0, 7)).to.deep.equal([0, 1, 2, 0, 1, 2, 0]);
+    expect(await generate(100)).to.deep.equal(await generate(0));
+  });
+
   it('logitBias: adds to logits, by object or Map', async () => {
     expect(await newTokens({ ...long, logitBias: { 7: 1000 } })).to.deep.equal(Array(8).fill(7));
     const [first = 0] = plain;

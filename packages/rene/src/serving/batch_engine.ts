@@ -3,10 +3,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import { ChoosingMemory, TokenChooser, type TokenLogProb } from '../generation/choose.js';
 import { nextTurn } from '../generation/event_loop.js';
 import { Row } from '../generation/loop.js';
-import { type GenerationModel, readLogits, step } from '../generation/model_calls.js';
+import { type GenerationModel, readLogits } from '../generation/model_calls.js';
 import type { Settings } from '../generation/options.js';
-import { RecurrentState } from '../state.js';
+import type { RecurrentState } from '../state.js';
 import type { Tokenizer } from '../tokenizer.js';
+import { type Batch, makeBatch } from './batch.js';
 import { type Engine, type EngineLoad, type Job, type JobEvent, jobSettings } from './job.js';
 
 /** A job that was submitted. */
@@ -49,12 +50,13 @@ export class BatchEngine implements Engine {
   private reading: Running | undefined;
   /** The job whose sequences join the batch next. */
   private next: ReadPrompt | undefined;
-  /** What is decoded together. */
-  private batch: readonly Sequence[] = [];
-  /** A row for each of the batch. */
-  private state: RecurrentState | undefined;
+  /** The sequences that are decoded together. */
+  private active: readonly Sequence[] = [];
+  /** A row for each of them; made when the first one comes. */
+  private batch: Batch | undefined;
   private readonly memory: ChoosingMemory;
-  private isRunning = false;
+  /** Settled when there is nothing more to do. */
+  private running: Promise<void> | undefined;
 
   /** @param slots most sequences decoded together */
   constructor(
@@ -77,7 +79,7 @@ export class BatchEngine implements Engine {
       isOver: false,
     };
     this.queue.push(running);
-    void this.run();
+    this.running ??= this.run();
     return () => {
       running.isOver = true;
     };
@@ -86,13 +88,22 @@ export class BatchEngine implements Engine {
   load(): EngineLoad {
     const queued = this.queue.reduce((sum, { job }) => sum + job.n, 0);
     const waiting = queued + (this.reading?.job.n ?? 0) + (this.next?.waiting.length ?? 0);
-    return { active: this.batch.length, waiting, slots: this.slots };
+    return { active: this.active.length, waiting, slots: this.slots };
+  }
+
+  /** Ends all jobs without an event, and frees what the engine holds; the model is not its own. */
+  async close(): Promise<void> {
+    const sequences = [...this.active, ...(this.next?.waiting ?? [])];
+    const jobs = [...this.queue, ...sequences.map(({ running }) => running)];
+    if (this.reading) jobs.push(this.reading);
+    for (const job of jobs) job.isOver = true;
+    await this.running;
+    this.batch?.dispose();
+    this.batch = undefined;
   }
 
   private async run(): Promise<void> {
-    if (this.isRunning) return;
-    this.isRunning = true;
-    while (this.queue.length > 0 || this.next || this.batch.length > 0) {
+    while (this.queue.length > 0 || this.next || this.active.length > 0) {
       try {
         this.letGo();
         await this.admit();
@@ -102,12 +113,12 @@ export class BatchEngine implements Engine {
       }
       await nextTurn();
     }
-    this.isRunning = false;
+    this.running = undefined;
   }
 
   /** Fills free places: with sequences of the prompt that was read last, then from the queue. */
   private async admit(): Promise<void> {
-    for (let budget = PREFILL_CHUNK; this.batch.length < this.slots; ) {
+    for (let budget = PREFILL_CHUNK; this.active.length < this.slots; ) {
       if (this.next) {
         this.join(this.next);
         continue;
@@ -183,29 +194,26 @@ export class BatchEngine implements Engine {
   /** Takes as many of a prompt's sequences into the batch as it has room for. */
   private join(prompt: ReadPrompt): void {
     const going: Sequence[] = [];
-    while (this.batch.length + going.length < this.slots) {
+    while (this.active.length + going.length < this.slots) {
       const sequence = prompt.waiting.shift();
       if (!sequence) break;
       if (extend(sequence, prompt.logits)) going.push(sequence);
     }
     if (going.length > 0) {
-      const own = prompt.state.gather(going.map(() => 0));
-      const before = this.state;
-      this.state = before ? RecurrentState.concat([before, own]) : own;
-      if (before) for (const state of [before, own]) state.dispose();
-      this.batch = [...this.batch, ...going];
+      this.batch ??= makeBatch(this.model, this.slots);
+      this.batch.join(prompt.state, going.length);
+      this.active = [...this.active, ...going];
     }
     if (prompt.waiting.length === 0) this.dropNext();
   }
 
   /** A token for every sequence of the batch. */
   private async decode(): Promise<void> {
-    if (!this.state || this.batch.length === 0) return;
-    const { batch } = this;
+    const { active, batch } = this;
+    if (!batch || active.length === 0) return;
     try {
-      const last = batch.map(({ row }) => row.sequence.at(-1) ?? 0);
-      const logits = await step(this.model, this.state, last);
-      batch.forEach((sequence, i) => {
+      const logits = await batch.logits(active.map(({ row }) => row.sequence.at(-1) ?? 0));
+      active.forEach((sequence, i) => {
         if (!sequence.running.isOver) extend(sequence, logits[i]);
       });
       this.letGo();
@@ -222,12 +230,10 @@ export class BatchEngine implements Engine {
     if (this.next?.waiting[0]?.running.isOver) this.dropNext();
     const isGoing = ({ running, row }: Sequence) =>
       !running.isOver && row.finishReason === undefined;
-    const kept = this.batch.flatMap((sequence, i) => (isGoing(sequence) ? [i] : []));
-    if (kept.length === this.batch.length) return;
-    const before = this.state;
-    this.state = kept.length > 0 ? before?.gather(kept) : undefined;
-    before?.dispose();
-    this.batch = this.batch.filter(isGoing);
+    const going = this.active.flatMap((sequence, i) => (isGoing(sequence) ? [i] : []));
+    if (going.length === this.active.length) return;
+    const kept = this.batch?.keep(going) ?? [];
+    this.active = kept.flatMap((i) => this.active[i] ?? []);
   }
 
   private dropNext(): void {
@@ -237,10 +243,10 @@ export class BatchEngine implements Engine {
 
   /** The batch's state is lost: its jobs fail, and those that wait go on. */
   private failAll(error: unknown): void {
-    const sequences = [...this.batch, ...(this.next?.waiting ?? [])];
-    this.state?.dispose();
-    this.state = undefined;
-    this.batch = [];
+    const sequences = [...this.active, ...(this.next?.waiting ?? [])];
+    this.batch?.dispose();
+    this.batch = undefined;
+    this.active = [];
     this.dropNext();
     for (const { running } of sequences) fail(running, error);
   }

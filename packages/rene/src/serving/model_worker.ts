@@ -61,9 +61,10 @@ function serve(engine: BatchEngine, model: ReneLMHeadModel): void {
         post({ type: 'memory', tensors: tf.memory().numTensors, bytes: tf.memory().numBytes });
         return;
       case 'close':
-        for (const cancel of cancels.values()) cancel();
-        model.dispose();
-        port?.close();
+        void engine.close().then(() => {
+          model.dispose();
+          port?.close();
+        });
         return;
       default:
         message satisfies never;

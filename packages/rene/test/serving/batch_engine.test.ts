@@ -1,5 +1,6 @@
 // The engine: sequences decoded together equal those decoded alone; cancelled ones free their place.
 import { useBackend } from '@rene-js/layers';
+import { cudaInfo, registerCudaBackend } from '@rene-js/layers/cuda';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -96,6 +97,45 @@ describe('BatchEngine', function () {
       }),
       { numRuns: 5 },
     );
+  });
+
+  it('gives the same in the places of a compiled step, on the emulated CUDA device', async function () {
+    if (process.platform !== 'linux' || process.arch !== 'x64') this.skip();
+    registerCudaBackend({ emulated: true });
+    const cuda = await ReneLMHeadModel.fromPretrained(golden('tiny-hybrid'), {
+      backend: 'cuda',
+      dtype: 'f32',
+    });
+    try {
+      const engine = new BatchEngine(cuda, tokenizer, 3);
+      const options = { temperature: 1, ignoreEos: true };
+      const wanted = Array.from({ length: 7 }, (_, i) =>
+        job([i + 1, 5], { ...options, seed: i, maxTokens: 2 + ((i * 3) % 5), n: 1 + (i % 2) }),
+      );
+      const found = await Promise.all(wanted.map((one) => runJob(engine, one)));
+      const { usedBytes } = cudaInfo();
+      const again = await Promise.all(wanted.map((one) => runJob(engine, one)));
+      expect(cudaInfo().usedBytes, 'the step stays, and nothing else').to.equal(usedBytes);
+      for (const [i, { prompt, n, seed, maxTokens }] of wanted.entries()) {
+        const { sequences } = await cuda.generate(prompt, {
+          temperature: 1,
+          eosTokenId: null,
+          seed,
+          maxNewTokens: maxTokens,
+          numReturnSequences: n,
+        });
+        const expected = sequences.map((ids) => ids.slice(2));
+        expect([tokensOf(found[i] ?? []), tokensOf(again[i] ?? [])]).to.deep.equal([
+          expected,
+          expected,
+        ]);
+      }
+      await engine.close();
+      expect(cudaInfo().usedBytes).to.be.below(usedBytes);
+    } finally {
+      cuda.dispose();
+      await useBackend('cpu');
+    }
   });
 
   it('tells the log-probabilities of a prompt, in parts too', async () => {

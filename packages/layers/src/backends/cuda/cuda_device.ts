@@ -39,6 +39,11 @@ const LAUNCH_ATTRIBUTE_AT = 3968;
 const PROGRAMMATIC_STREAM_SERIALIZATION = 6;
 /** A staging buffer's half. */
 const PINNED_BYTES = 8 << 20;
+/** Uploads of few bytes: each has a slot of the pinned memory behind the staging buffer. */
+const SLOTS_AT = MOST_ARGUMENT_BYTES + 2 * PINNED_BYTES;
+const SLOTS = 256;
+const SLOT_BYTES = 4096;
+const ALL_PINNED_BYTES = SLOTS_AT + SLOTS * SLOT_BYTES;
 
 interface KernelFunction {
   handle: bigint;
@@ -48,6 +53,8 @@ interface KernelFunction {
 
 export class CudaDevice implements Device {
   isCapturing = false;
+  /** The next slot for few bytes. */
+  private slot = 0;
   private isRehearsing = false;
   private readonly functions = new Map<string, KernelFunction>();
   private readonly argumentView: DataView;
@@ -127,12 +134,7 @@ export class CudaDevice implements Device {
     driver.call('cuModuleLoadData', `loading the kernels on '${name}'`, wide, kernelImage());
     const module = wide[0] ?? 0n;
     const stream = handle('making a stream', 'cuStreamCreate', NON_BLOCKING_STREAM);
-    const pinned = handle(
-      'allocating',
-      'cuMemHostAlloc',
-      MOST_ARGUMENT_BYTES + 2 * PINNED_BYTES,
-      0,
-    );
+    const pinned = handle('allocating', 'cuMemHostAlloc', ALL_PINNED_BYTES, 0);
     const view = await viewer();
     return new CudaDevice(
       driver,
@@ -146,7 +148,7 @@ export class CudaDevice implements Device {
       module,
       stream,
       pinned,
-      view(pinned, MOST_ARGUMENT_BYTES + 2 * PINNED_BYTES),
+      view(pinned, ALL_PINNED_BYTES),
       view,
       wantsOverlap && capability >= 90 && driver.has('cuLaunchKernelEx'),
     );
@@ -190,6 +192,10 @@ export class CudaDevice implements Device {
 
   upload(to: number, bytes: Uint8Array): void {
     this.refuseCapture('an upload');
+    if (bytes.length <= SLOT_BYTES) {
+      this.uploadFew(to, bytes);
+      return;
+    }
     for (let done = 0; done < bytes.length; done += PINNED_BYTES) {
       const part = bytes.subarray(done, done + PINNED_BYTES);
       if (part.length <= SMALL_UPLOAD) {
@@ -220,6 +226,20 @@ export class CudaDevice implements Device {
     }
     // The caller may reuse his memory.
     this.synchronize();
+  }
+
+  /** Nobody waits: the slot is used again after the stream was waited for. */
+  private uploadFew(to: number, bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    if (this.slot === SLOTS) {
+      this.synchronize();
+      this.slot = 0;
+    }
+    const start = SLOTS_AT + this.slot++ * SLOT_BYTES;
+    const staged = this.pinnedBytes.subarray(start, start + bytes.length);
+    staged.set(bytes);
+    const { stream } = this;
+    this.driver.call('cuMemcpyHtoDAsync_v2', 'uploading', to, staged, bytes.length, stream);
   }
 
   download(into: Uint8Array, from: number): void {

@@ -3,16 +3,24 @@
 // TensorFlow does not say which stream it works on. But an event can stand for all work of a context,
 // whoever gave it (CUDA 12.5 and later): our stream waits for that, and what the context is given
 // afterwards waits for our stream. No thread of the host waits for the GPU.
-import type { CudaDevice } from '../cuda/cuda_device.js';
+import type { Driver } from '../cuda/driver.js';
 
 const NO_TIMING = 2;
+
+/** A CudaDevice, as far as it matters here. */
+export interface OrderedDevice {
+  readonly driver: Pick<Driver, 'call' | 'try' | 'has'>;
+  readonly context: bigint;
+  readonly stream: bigint;
+  synchronize(): void;
+}
 
 export class ContextOrder {
   private readonly before: bigint;
   private readonly after: bigint;
   private hasContextEvents: boolean;
 
-  constructor(private readonly device: CudaDevice) {
+  constructor(private readonly device: OrderedDevice) {
     const { driver } = device;
     this.hasContextEvents =
       driver.has('cuCtxRecordEvent') &&

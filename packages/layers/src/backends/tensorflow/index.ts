@@ -11,14 +11,17 @@ import { CudaDevice } from '../cuda/cuda_device.js';
 import { kernels as cudaKernels } from '../cuda/kernels.js';
 import { TensorflowApi } from './c_api.js';
 import { type KernelOp, registerKernels, replaceKernel } from './kernels.js';
-import { installedTensorflow } from './load.js';
+import { loadedTensorflow } from './load.js';
 import { asNodeBackend, type NodeBackend } from './node_backend.js';
 import { TensorflowRuntime } from './op_call.js';
 import { opDefinitions } from './op_definitions.js';
 import { tensorflowPacker } from './packing.js';
 import { registerOps } from './register_ops.js';
+import { runOp } from './run_op.js';
 import { StateMemory } from './state_memory.js';
 import { weightOps } from './weight_ops.js';
+
+export { traceTensorflowOps } from './trace_ops.js';
 
 /** Our kernels as TensorFlow ops, or the same composed of TensorFlow's own. */
 export type TensorflowKernels = 'custom' | 'composed';
@@ -103,6 +106,7 @@ function useComposed(): void {
 async function useCustom(backend: NodeBackend): Promise<void> {
   if (chosen === 'custom') return;
   states ??= await start(backend);
+  await tryOut(backend);
   registerKernels(kernelOps, states);
   registerWeightPacker(BACKEND_NAME, tensorflowPacker);
   chosen = 'custom';
@@ -110,7 +114,7 @@ async function useCustom(backend: NodeBackend): Promise<void> {
 
 /** Once a process: TensorFlow forgets no op. */
 async function start(backend: NodeBackend): Promise<StateMemory> {
-  const [entry] = installedTensorflow();
+  const entry = loadedTensorflow();
   if (!entry) throw new BackendError('tfjs-node was loaded from where it cannot be found again');
   const api = await TensorflowApi.open(entry);
   const device = await CudaDevice.open({ emulated: !backend.isUsingGpuDevice });
@@ -122,6 +126,24 @@ async function start(backend: NodeBackend): Promise<StateMemory> {
     throw error;
   }
   return new StateMemory(backend);
+}
+
+/** Runs one op before any is relied upon: this TensorFlow, driver and GPU may be new to us. */
+async function tryOut(backend: NodeBackend): Promise<void> {
+  const op = kernelOps.find(({ kernelName }) => kernelName === 'RmsNorm');
+  if (!op) return;
+  const inputs = { x: tf.tensor2d([[3, 4]]), weight: tf.tensor1d([1, 2]) };
+  try {
+    const [y] = runOp(backend, op, { inputs, attrs: { eps: 0 }, outputs: 1 });
+    if (!(y instanceof tf.Tensor)) throw new BackendError(`${op.name} returned no tensor`);
+    const [a = 0, b = 0] = await y.data();
+    y.dispose();
+    const rms = Math.sqrt(12.5);
+    if (Math.abs(a - 3 / rms) < 1e-5 && Math.abs(b - 8 / rms) < 1e-5) return;
+    throw new BackendError(`${op.name} gave ${a}, ${b} where ${3 / rms}, ${8 / rms} is right`);
+  } finally {
+    tf.dispose(inputs);
+  }
 }
 
 /** The kernels that there are in CUDA; the rest, gradients above all, stays composed. */

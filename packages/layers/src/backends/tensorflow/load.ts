@@ -21,6 +21,12 @@ export function installedTensorflow(): string[] {
   });
 }
 
+/** The package that this program has loaded, by us or by the user. */
+export function loadedTensorflow(): string | undefined {
+  const { cache } = createRequire(import.meta.url);
+  return installedTensorflow().find((entry) => cache[entry] !== undefined);
+}
+
 /**
  * Loads the first installed package.
  *

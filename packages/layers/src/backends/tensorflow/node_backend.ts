@@ -11,7 +11,7 @@ export interface OpAttr {
 }
 
 export interface NodeBackend {
-  readonly binding: {
+  binding: {
     readonly TF_ATTR_STRING: number;
     readonly TF_ATTR_INT: number;
     readonly TF_ATTR_TYPE: number;

@@ -16,8 +16,12 @@ export interface CallDescription {
   attrs: object;
 }
 
+/** CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL */
+const DEVICE_ORDINAL = 9;
+
 /** The device that TensorFlow computes on, and memory of the op that is running. */
 export class TensorflowRuntime implements Runtime {
+  private isChecked = false;
   /** The op that is running. */
   call: OpCall | undefined;
   readonly pool = {
@@ -39,6 +43,21 @@ export class TensorflowRuntime implements Runtime {
   ): void {
     if (launch.grid.some((size) => size === 0)) return;
     this.device.launch(kernel, launch, pointers, integers, floats);
+  }
+
+  /** Whether TensorFlow's memory is on our GPU, looked up once. @throws BackendError if it is not */
+  checkDevice(address: number): void {
+    const { driver, ordinal } = this.device;
+    if (this.isChecked || address === 0 || !driver.has('cuPointerGetAttribute')) return;
+    const found = new Int32Array(32);
+    driver.call('cuPointerGetAttribute', "TensorFlow's memory", found, DEVICE_ORDINAL, address);
+    if (found[0] !== ordinal) {
+      throw new BackendError(
+        `TensorFlow computes on GPU ${found[0]}, the kernels on GPU ${ordinal}: let ` +
+          'CUDA_VISIBLE_DEVICES name one GPU',
+      );
+    }
+    this.isChecked = true;
   }
 
   private running(): OpCall {
@@ -77,10 +96,9 @@ export class OpCall implements KernelTensors {
       const { tensor, info } = this.input(i);
       this.inputs[name] = info;
       this.inputIds.add(info.dataId);
-      this.held.set(info.dataId, {
-        tensor,
-        address: this.runtime.api.call('TF_TensorData', tensor),
-      });
+      const address = this.runtime.api.call('TF_TensorData', tensor);
+      this.held.set(info.dataId, { tensor, address });
+      this.runtime.checkDevice(address);
     });
   }
 

@@ -125,7 +125,8 @@ export function callText(description: CallDescription): string {
   );
 }
 
-function parseCall(text: string): CallDescription {
+/** callText's way back. */
+export function parseCall(text: string): CallDescription {
   return JSON.parse(text, (_, value: unknown) =>
     value === 'Infinity' ? Number.POSITIVE_INFINITY : value,
   );

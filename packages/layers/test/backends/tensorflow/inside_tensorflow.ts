@@ -1,0 +1,36 @@
+// Suites that need a real tfjs-node(-gpu), with our kernels as TensorFlow ops in it.
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import {
+  type TensorflowKernels,
+  tensorflowInfo,
+  useTensorflowKernels,
+} from '../../../src/backends/tensorflow/index.js';
+import { installedTensorflow } from '../../../src/backends/tensorflow/load.js';
+import { useBackend } from '../../../src/index.js';
+
+const isChosen = process.env.RENE_TEST_BACKENDS?.split(',').includes('tensorflow') ?? true;
+/** On a CPU the kernels are those of the emulated device. */
+const isPossible = process.platform === 'linux' && process.arch === 'x64';
+
+/** Skipped where TensorFlow is not installed; afterwards the kernels are what they were. */
+export function describeInTensorflow(title: string, suite: () => void): void {
+  const here = isChosen && isPossible && installedTensorflow().length > 0;
+  (here ? describe : describe.skip)(title, () => {
+    let tensors = 0;
+    let usual: TensorflowKernels;
+    before(async () => {
+      await useBackend('tensorflow');
+      usual = tensorflowInfo().kernels;
+      await useTensorflowKernels('custom');
+    });
+    after(() => useTensorflowKernels(usual));
+    beforeEach(() => {
+      tensors = tf.memory().numTensors;
+    });
+    afterEach(() => {
+      expect(tf.memory().numTensors, 'tensors left behind').to.equal(tensors);
+    });
+    suite();
+  });
+}

@@ -1,0 +1,82 @@
+// The parts of the TensorFlow home that need no TensorFlow.
+import { expect } from 'chai';
+import { ContextOrder } from '../../../src/backends/tensorflow/context_order.js';
+import { restoreRemovedUtil } from '../../../src/backends/tensorflow/load.js';
+import { asNodeBackend } from '../../../src/backends/tensorflow/node_backend.js';
+import { parseInput } from '../../../src/backends/tensorflow/op_definitions.js';
+import { callText, parseCall, snake } from '../../../src/backends/tensorflow/register_ops.js';
+import { BackendError } from '../../../src/errors.js';
+
+/** A device that writes down the driver's calls; without context events where it is old. */
+function recordingDevice(hasContextEvents: boolean) {
+  const calls: string[] = [];
+  const call = (name: string) => {
+    calls.push(name);
+    return 0;
+  };
+  const driver = { call, try: call, has: () => hasContextEvents };
+  const synchronize = () => call('cuStreamSynchronize');
+  return { calls, device: { driver, context: 1n, stream: 2n, synchronize } };
+}
+
+describe('tensorflow: parts', () => {
+  it('our stream waits for the context, and the context for our stream', () => {
+    const { calls, device } = recordingDevice(true);
+    const order = new ContextOrder(device);
+    calls.length = 0;
+    order.enter();
+    calls.push('kernels');
+    order.leave();
+    expect(calls).to.deep.equal([
+      ...['cuCtxSetCurrent', 'cuCtxRecordEvent', 'cuStreamWaitEvent'],
+      'kernels',
+      ...['cuEventRecord', 'cuCtxWaitEvent'],
+    ]);
+  });
+
+  it('an older driver waits', () => {
+    const { calls, device } = recordingDevice(false);
+    const order = new ContextOrder(device);
+    calls.length = 0;
+    order.enter();
+    calls.push('kernels');
+    order.leave();
+    expect(calls).to.deep.equal([
+      ...['cuCtxSetCurrent', 'cuCtxSynchronize'],
+      'kernels',
+      'cuStreamSynchronize',
+    ]);
+  });
+
+  it('an op’s description comes back as it was', () => {
+    const description = {
+      given: ['x', 'weight'],
+      inPlace: true,
+      attrs: { window: Number.POSITIVE_INFINITY, eps: 1e-5, weight: { shape: [2, 3] } },
+    };
+    expect(parseCall(callText(description))).to.deep.equal(description);
+  });
+
+  it('reads what an input is', () => {
+    expect(parseInput('gateProj?: weight')).to.deep.equal({
+      name: 'gateProj',
+      type: 'weight',
+      optional: true,
+    });
+    expect(['x', 'A', 'ringK', 'dtBias'].map(snake)).to.deep.equal(['x', 'a', 'ring_k', 'dt_bias']);
+  });
+
+  it('refuses another backend', () => {
+    expect(() => asNodeBackend({})).to.throw(BackendError, 'tfjs-node');
+  });
+
+  it('gives back what Node 23 took from tfjs-node', () => {
+    const util: { isNullOrUndefined?: (value: unknown) => boolean } = {};
+    restoreRemovedUtil(util);
+    expect([null, undefined, 0].map((value) => util.isNullOrUndefined?.(value))).to.deep.equal([
+      true,
+      true,
+      false,
+    ]);
+  });
+});

@@ -13,6 +13,7 @@ import {
   disposeParameters,
   disposeWeight,
   embeddingLookup,
+  gatedMLP,
   initParameters,
   Mamba2Mixer,
   type Mamba2State,
@@ -138,6 +139,22 @@ describeInTensorflow('tensorflow: ops of our own', () => {
       const expected = values(gradient(state ?? x));
       await useTensorflowKernels('custom');
       expectClose(found, expected, 1e-5);
+    }));
+
+  it('hand every byte back to TensorFlow', () =>
+    tidily(async () => {
+      const x = tf.ones([1, 256 << 10]); // 1 MiB
+      const weight = tf.ones([256 << 10]);
+      const [inProj, outProj] = [rowsWeight(tf.ones([1024, 4])), rowsWeight(tf.ones([4, 1024]))];
+      const rows = tf.ones([128, 4]);
+      const run = () => {
+        rmsNorm(x, weight, 0).dispose();
+        gatedMLP(rows, { inProj, outProj }).dispose(); // temporaries of half a MiB
+      };
+      for (let i = 0; i < 10; i++) run();
+      const before = process.memoryUsage().rss;
+      for (let i = 0; i < 150; i++) run();
+      expect(process.memoryUsage().rss - before, 'resident bytes').to.be.lessThan(48 << 20);
     }));
 
   it('throw what the kernel threw', () =>

@@ -1,11 +1,18 @@
-// Rene on tfjs-node-gpu (or tfjs-node): prefill and decode, and the TensorFlow ops that a token takes.
+// Rene on tfjs-node-gpu (or tfjs-node), by our CUDA kernels as TensorFlow ops and composed of
+// TensorFlow's own: prefill, decode, and the TensorFlow ops that a token takes.
 //
 //   npm install --no-save @tensorflow/tfjs-node-gpu    # an NVIDIA GPU, CUDA 11.2, cuDNN 8.1
-//   npm run build && node benchmarks/dist/tfjs_node_gpu.js [--layers 48] [--d-model 2048]
+//   npm run build && npx tsc -p benchmarks && node benchmarks/dist/tfjs_node_gpu.js
+//
+// On a CPU `--kernels custom` runs the kernels on the emulated device: count its ops, not its seconds.
 import { parseArgs } from 'node:util';
-import { useBackend } from '@rene-js/layers';
+import { useBackend, type WeightFormat } from '@rene-js/layers';
+import {
+  type TensorflowKernels,
+  traceTensorflowOps,
+  useTensorflowKernels,
+} from '@rene-js/layers/tensorflow';
 import { ReneLMHeadModel, reneConfig, reneConfig1_3B } from '@rene-js/rene';
-import * as tf from '@tensorflow/tfjs-core';
 
 const { values } = parseArgs({
   options: {
@@ -13,17 +20,18 @@ const { values } = parseArgs({
     'd-model': { type: 'string', default: '2048' },
     tokens: { type: 'string', default: '32' },
     prompt: { type: 'string', default: '512' },
+    batches: { type: 'string', default: '1,8' },
+    /** custom, composed, or both with a comma. */
+    kernels: { type: 'string', default: 'composed,custom' },
+    /** Formats of the weights that custom kernels read; composed ones read f32. */
+    dtypes: { type: 'string', default: 'f32,bf16,int8,int4' },
   },
 });
 const nLayer = Number(values.layers);
 const dModel = Number(values['d-model']);
 const decoded = Number(values.tokens);
 const promptLength = Number(values.prompt);
-
-await useBackend('tensorflow');
-const backend: object = tf.backend();
-const gpu = 'isUsingGpuDevice' in backend && backend.isUsingGpuDevice === true;
-console.log(`TensorFlow on the ${gpu ? 'GPU' : 'CPU (no GPU found by TensorFlow)'}`);
+const formats: readonly WeightFormat[] = ['f32', 'bf16', 'f16', 'int8', 'int4'];
 
 const { attn } = reneConfig1_3B;
 const config = reneConfig({
@@ -33,38 +41,51 @@ const config = reneConfig({
   attn: attn && { ...attn, numHeads: dModel / attn.headDim, numHeadsKv: dModel / attn.headDim },
   mlpLayerIdx: reneConfig1_3B.mlpLayerIdx.filter((i) => i < nLayer),
 });
-const model = await ReneLMHeadModel.fromConfig(config, { backend: 'tensorflow' });
 const prompt = Array.from({ length: promptLength }, (_, i) => i % config.vocabSize);
 
-for (const batch of [1, 8]) {
-  const rows = Array.from({ length: batch }, () => prompt);
-  const state = model.initialState(batch);
-  const step = async (ids: number[][]) => {
-    const logits = model.forward(ids, { state, logitsToKeep: 1 });
-    await logits.data();
-    logits.dispose();
-  };
-  await step(rows.map(() => [1])); // warm up
-  const prefill = await seconds(() => step(rows));
-  const decode = await seconds(async () => {
-    for (let i = 0; i < decoded; i++) await step(rows.map(() => [i]));
-  });
-  state.dispose();
-  const perSecond = (tokens: number, time: number) => (tokens / time).toFixed(1).padStart(9);
-  console.log(`batch ${batch}: prefill ${perSecond(batch * promptLength, prefill)} tokens/s`);
-  console.log(`         decode  ${perSecond(batch * decoded, decode)} tokens/s`);
+await useBackend('tensorflow');
+for (const wanted of values.kernels.split(',')) {
+  const choice: TensorflowKernels = wanted === 'custom' ? 'custom' : 'composed';
+  const { device, kernels } = await useTensorflowKernels(choice);
+  for (const dtype of values.dtypes.split(',')) {
+    const format = formats.find((name) => name === dtype);
+    if (!format)
+      throw new Error(`--dtypes: expected some of ${formats.join(', ')}, found ${dtype}`);
+    if (kernels === 'composed' && format !== 'f32') continue;
+    console.log(`TensorFlow on the ${device}, ${kernels} kernels, ${format} weights`);
+    await measure(format);
+  }
 }
 
-const state = model.initialState(1);
-const { kernels } = await tf.profile(() => {
-  model.forward([[1]], { state }).dispose();
-});
-state.dispose();
-const kernelNames = new Set(['RmsNorm', 'GatedRmsNorm', 'CausalConv1d', 'SsdScan', 'PackedMatMul']);
-const ours = new Set([...kernelNames, 'SlidingWindowAttention', 'Mamba2Mixer', 'GatedMLP']);
-const tfOps = kernels.filter(({ name }) => !ours.has(name)).length;
-console.log(`a decoded token takes ${tfOps} TensorFlow ops`);
-model.dispose();
+async function measure(dtype: WeightFormat): Promise<void> {
+  const model = await ReneLMHeadModel.fromConfig(config, { backend: 'tensorflow', dtype });
+  for (const batch of values.batches.split(',').map(Number)) {
+    const rows = Array.from({ length: batch }, () => prompt);
+    const state = model.initialState(batch);
+    const step = async (ids: number[][]) => {
+      const logits = model.forward(ids, { state, logitsToKeep: 1 });
+      await logits.data();
+      logits.dispose();
+    };
+    await step(rows.map(() => [1])); // warm up
+    const prefill = await seconds(() => step(rows));
+    const decode = await seconds(async () => {
+      for (let i = 0; i < decoded; i++) await step(rows.map(() => [i]));
+    });
+    state.dispose();
+    const perSecond = (tokens: number, time: number) => (tokens / time).toFixed(1).padStart(9);
+    console.log(`  batch ${batch}: prefill ${perSecond(batch * promptLength, prefill)} tokens/s`);
+    console.log(`           decode  ${perSecond(batch * decoded, decode)} tokens/s`);
+  }
+  const state = model.initialState(1);
+  const step = () => model.forward([[1]], { state }).dispose();
+  step(); // the first one copies the state, the others move it on in place
+  const ops = traceTensorflowOps(step);
+  state.dispose();
+  model.dispose();
+  const own = ops.filter((name) => name.startsWith('Rene')).length;
+  console.log(`  a decoded token takes ${ops.length} TensorFlow ops, ${own} of them ours`);
+}
 
 async function seconds(run: () => Promise<void>): Promise<number> {
   const start = performance.now();

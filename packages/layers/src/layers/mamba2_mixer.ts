@@ -121,6 +121,8 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
   private readonly aLog: tf.Tensor;
   /** -exp(A_log), kept unless A_log is being trained. */
   private readonly fixedA: tf.Tensor | undefined;
+  /** (convDim, dConv), kept unless it is being trained: a reshape is an op a token in TensorFlow. */
+  private readonly fixedConv: tf.Tensor | undefined;
 
   /** @param parameters those of Mamba2Mixer.parameters(config) */
   constructor(config: Mamba2Config, parameters: Parameters) {
@@ -141,6 +143,9 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
     this.aLog = parameters.vector('A_log');
     if (!(this.aLog instanceof tf.Variable)) {
       this.fixedA = tf.tidy(() => tf.keep(negativeExp(this.aLog)));
+    }
+    if (!(this.convWeight instanceof tf.Variable)) {
+      this.fixedConv = tf.keep(this.shapedConv());
     }
   }
 
@@ -179,7 +184,8 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
 
   forward(x: tf.Tensor, state?: Mamba2State, residual?: tf.Tensor): tf.Tensor {
     return tf.tidy(() => {
-      const weights = this.shapedWeights(this.fixedA ?? negativeExp(this.aLog));
+      const A = this.fixedA ?? negativeExp(this.aLog);
+      const weights = this.shapedWeights(A, this.fixedConv ?? this.shapedConv());
       const states = state && { convState: state.conv, ssmState: state.ssm };
       const out = mamba2Mixer(x, weights, this.sizes, states, residual);
       if (state && out.convState && out.ssmState) state.replace(out.convState, out.ssmState);
@@ -190,19 +196,28 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
   parts(): MixerParts | undefined {
     const { fixedA } = this;
     if (!fixedA) return undefined;
-    return { kind: 'mamba2', weights: this.shapedWeights(fixedA), sizes: this.sizes };
+    return {
+      kind: 'mamba2',
+      weights: this.shapedWeights(fixedA, this.shapedConv()),
+      sizes: this.sizes,
+    };
   }
 
   /** The weights in the shapes that the op takes; those are new tensors on the same memory. */
-  private shapedWeights(A: tf.Tensor): Mamba2MixerWeights {
-    const { heads, headDim, convDim, dConv } = this.sizes;
+  private shapedWeights(A: tf.Tensor, convWeight: tf.Tensor): Mamba2MixerWeights {
+    const { heads, headDim } = this.sizes;
     const { D } = this.weights;
     return {
       ...this.weights,
-      convWeight: tf.reshape(this.convWeight, [convDim, dConv]),
+      convWeight,
       A,
       D: D.size === heads ? D : tf.reshape(D, [heads, headDim]),
     };
+  }
+
+  private shapedConv(): tf.Tensor {
+    const { convDim, dConv } = this.sizes;
+    return tf.reshape(this.convWeight, [convDim, dConv]);
   }
 
   initialState(batch: number): Mamba2State {
@@ -216,6 +231,7 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
   /** Frees its tensors. */
   dispose(): void {
     this.fixedA?.dispose();
+    this.fixedConv?.dispose();
   }
 }
 

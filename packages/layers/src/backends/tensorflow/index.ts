@@ -4,7 +4,7 @@
 //   await useBackend('tensorflow');
 //   await useTensorflowKernels('custom');
 import * as tf from '@tensorflow/tfjs-core';
-import { BackendError, InvalidArgumentError } from '../../errors.js';
+import { BackendError, InvalidArgumentError, ReneError } from '../../errors.js';
 import { composedKernels } from '../../registry.js';
 import { registerWeightPacker, rowsPacker } from '../../weights/packing.js';
 import { CudaDevice } from '../cuda/cuda_device.js';
@@ -35,7 +35,9 @@ export interface TensorflowInfo {
 const BACKEND_NAME = 'tensorflow';
 
 let chosen: TensorflowKernels | undefined;
-let states: StateMemory | undefined;
+/** The ops' registration, which is tried once: TensorFlow forgets no op. */
+let started: Promise<StateMemory> | undefined;
+let isNoticed = false;
 
 /**
  * Chooses the kernels of the backend 'tensorflow', which must be in use. useBackend('tensorflow')
@@ -63,9 +65,14 @@ export async function useTensorflowKernels(
       await useCustom(backend);
     } catch (error) {
       useComposed();
-      if (choice === 'custom') throw error;
       const why = error instanceof Error ? error.message : String(error);
-      console.warn(`rene: TensorFlow runs composed ops instead of CUDA kernels of our own: ${why}`);
+      if (choice === 'custom') {
+        throw error instanceof ReneError ? error : new BackendError(why, { cause: error });
+      }
+      if (!isNoticed) {
+        isNoticed = true;
+        console.warn(`rene: TensorFlow runs composed ops, not CUDA kernels of our own: ${why}`);
+      }
     }
   }
   return tensorflowInfo();
@@ -105,14 +112,12 @@ function useComposed(): void {
 
 async function useCustom(backend: NodeBackend): Promise<void> {
   if (chosen === 'custom') return;
-  states ??= await start(backend);
-  await tryOut(backend);
-  registerKernels(kernelOps, states);
+  started ??= start(backend);
+  registerKernels(kernelOps, await started);
   registerWeightPacker(BACKEND_NAME, tensorflowPacker);
   chosen = 'custom';
 }
 
-/** Once a process: TensorFlow forgets no op. */
 async function start(backend: NodeBackend): Promise<StateMemory> {
   const entry = loadedTensorflow();
   if (!entry) throw new BackendError('tfjs-node was loaded from where it cannot be found again');
@@ -121,6 +126,7 @@ async function start(backend: NodeBackend): Promise<StateMemory> {
   const runtime = new TensorflowRuntime(api, device);
   try {
     registerOps([...kernelOps, ...weightOps], runtime, backend.isUsingGpuDevice ? 'GPU' : 'CPU');
+    await tryOut(backend);
   } catch (error) {
     device.dispose();
     throw error;

@@ -288,6 +288,21 @@ API cuEventRecord(Event *event, Stream *) {
   return SUCCESS;
 }
 API cuEventSynchronize(Event *) { return SUCCESS; }
+API cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
+  return stream != nullptr && event != nullptr ? SUCCESS : INVALID_VALUE;
+}
+/** An event of all that a context was given: here that is done already. */
+API cuCtxRecordEvent(void *of, Event *event) {
+  return of == context && event != nullptr ? SUCCESS : INVALID_CONTEXT;
+}
+API cuCtxWaitEvent(void *of, Event *event) {
+  return of == context && event != nullptr ? SUCCESS : INVALID_CONTEXT;
+}
+API cuPointerGetAttribute(int *value, int attribute, uint64_t address) {
+  if (attribute != 9 || address == 0) return INVALID_VALUE;  // the ordinal of the device
+  *value = 0;
+  return SUCCESS;
+}
 API cuEventElapsedTime_v2(float *milliseconds, Event *start, Event *end) {
   *milliseconds = static_cast<float>(end->time - start->time);
   return SUCCESS;

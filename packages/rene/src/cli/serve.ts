@@ -68,13 +68,10 @@ async function run(argument: string | undefined, options: Options): Promise<void
   const path = await tokenizerPath(dir, options.tokenizer);
   const tokenizer = await Tokenizer.fromFile(path);
   const modelName = options.servedModelName ?? (await shortName(name));
+  const settings = { dir, tokenizerPath: path, backend, dtype, threads, slots };
   const engine = await withProgressBar(
     'loading the model [{bar}] {percentage}% {eta_formatted} left',
-    (onProgress) =>
-      WorkerEngine.start(
-        { dir, tokenizerPath: path, backend, dtype, threads, slots },
-        { onProgress, onNotice },
-      ),
+    (onProgress) => WorkerEngine.start(settings, { onProgress, onNotice }),
   );
   const apiKey = (options.apiKey ?? process.env.RENE_API_KEY) || undefined; // '' is none
   const encoder = new TokenizerThread(path, tokenizer);
@@ -105,16 +102,26 @@ async function run(argument: string | undefined, options: Options): Promise<void
     await close(0);
     throw addressError(error, host, port);
   }
+  closeWhenAsked(engine, close, options.grace);
+  greet(modelName, url, engine, options.maxLength, apiKey !== undefined);
+}
+
+/** On the first signal, which lets requests in progress end; and when the model is lost. */
+function closeWhenAsked(
+  engine: WorkerEngine,
+  close: (grace: number) => Promise<void>,
+  graceSeconds: number,
+): void {
   let isClosing = false;
   const onSignal = () => {
     if (isClosing) process.exit(INTERRUPTED);
     isClosing = true;
     const { active, waiting } = engine.load();
     if (active + waiting > 0) {
-      const patience = `at most ${options.grace} s; Ctrl-C again ends them`;
+      const patience = `at most ${graceSeconds} s; Ctrl-C again ends them`;
       onNotice(`finishing ${active + waiting} in progress, for ${patience}`);
     }
-    void close(options.grace * 1000);
+    void close(graceSeconds * 1000);
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
@@ -125,7 +132,6 @@ async function run(argument: string | undefined, options: Options): Promise<void
     process.exitCode = 1;
     void close(0);
   });
-  greet(modelName, url, engine, options.maxLength, apiKey !== undefined);
 }
 
 /** What the user needs to know, and a request to try. */

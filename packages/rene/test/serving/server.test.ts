@@ -10,7 +10,7 @@ import type { Engine } from '../../src/serving/job.js';
 import { createServer, type ServerOptions } from '../../src/serving/server.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 
-const FUZZED = Number(process.env.RENE_TEST_FUZZ ?? 500);
+const FUZZED = 10_000;
 
 describe('the server', function () {
   this.timeout(120_000);

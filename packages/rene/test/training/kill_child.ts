@@ -1,11 +1,12 @@
-// A training run in a process of its own, to be killed: kill_child.js DIR. Says each step.
+// A training run in a process of its own, to be killed: kill_child.js DIR STEPS. Says each step.
 import { train } from '../../src/training/trainer.js';
 import { smallModel, smallText } from './small_model.js';
 
+const [dir = '', steps] = process.argv.slice(2);
 const model = await smallModel();
 await train(model, smallText(40), smallText(3), {
-  outDir: process.argv[2] ?? '',
-  steps: 24,
+  outDir: dir,
+  steps: Number(steps),
   batchSize: 2,
   rowLength: 8,
   learningRate: 1e-2,

@@ -89,6 +89,10 @@ export function drawLossCurve(points: readonly CurvePoint[]): string {
     const at = curve.map(({ step, value }) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`);
     return `<polyline fill="none" stroke="${color}" stroke-width="1.5" points="${at.join(' ')}"/>`;
   };
+  const dots = heldOut.map(
+    ({ step, value }) =>
+      `<circle cx="${x(step).toFixed(1)}" cy="${right.y(value).toFixed(1)}" r="3" fill="${RED}"/>`,
+  );
   const text = (at: [number, number], anchor: string, content: string, color = '#555') =>
     `<text x="${at[0]}" y="${at[1].toFixed(1)}" text-anchor="${anchor}" fill="${color}">${content}</text>`;
   const ticks = [0, 0.25, 0.5, 0.75, 1].flatMap((share) => {
@@ -108,6 +112,7 @@ export function drawLossCurve(points: readonly CurvePoint[]): string {
     text([WIDTH / 2, HEIGHT - 8], 'middle', 'step'),
     line(training, left, BLUE),
     line(heldOut, right, RED),
+    ...dots,
     '</svg>',
     '',
   ].join('\n');

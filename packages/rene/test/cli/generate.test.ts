@@ -31,6 +31,11 @@ describe('rene generate', () => {
     expect(code).to.equal(0);
   });
 
+  it('says of Descartes what the included model has learnt', async () => {
+    const { stdout } = await runRene(['generate', 'Rene Descartes was', '-n', '20']);
+    expect(stdout).to.match(/^Rene Descartes was a French philosopher and mathematician\b/);
+  });
+
   it('reads the prompt from stdin, samples by the seed, and leaves out the prompt if told to', async () => {
     const prompt = 'A glacier is\na';
     const options = { temperature: 0.8, topK: 40, topP: 0.95, seed: '7', maxNewTokens: 6 };

@@ -62,6 +62,7 @@ const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0 }, minIte
 export const completionSchema = {
   type: 'object',
   required: ['prompt'],
+  maxProperties: 100,
   properties: {
     model: nullable('string'),
     prompt: {

@@ -185,8 +185,10 @@ describe('the server', function () {
   });
 
   it('refuses what makes no sense, naming the field', async () => {
+    const manyFields = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`k${i}`, i]));
     const cases: [object, string | null, RegExp][] = [
       [{}, null, /required property 'prompt'/],
+      [{ prompt: 'a', ...manyFields }, null, /more than 100 properties/],
       [{ prompt: 3 }, 'prompt', /prompt must be a text, a list/],
       [{ prompt: '' }, 'prompt', /at least one token/],
       [{ prompt: ['a', 1] }, 'prompt', /prompt must be a text/],

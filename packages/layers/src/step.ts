@@ -91,14 +91,20 @@ export interface DecodeStep {
   kernels(): number;
   /** Feeds each row a token. @returns each row's logits, valid until the next call */
   logits(tokens: readonly number[]): Promise<Float32Array[]>;
+  /** Frees the recorded step and the states in it. */
   dispose(): void;
 }
 
-/** @returns undefined for a model with a part that it has no kernel for */
+/**
+ * Records a model's decode step for a batch.
+ *
+ * @returns undefined for a model with a part that it has no kernel for
+ */
 export type StepCompiler = (model: StepModel, batch: number) => DecodeStep | undefined;
 
 const compilers = new Map<string, StepCompiler>();
 
+/** Makes a backend compile decode steps. */
 export function registerStepCompiler(backendName: string, compiler: StepCompiler): void {
   compilers.set(backendName, compiler);
 }

@@ -26,6 +26,7 @@ export { traceTensorflowOps } from './trace_ops.js';
 /** Our kernels as TensorFlow ops, or the same composed of TensorFlow's own. */
 export type TensorflowKernels = 'custom' | 'composed';
 
+/** What the backend 'tensorflow' computes on, and by what. */
 export interface TensorflowInfo {
   /** Where TensorFlow computes. */
   device: 'GPU' | 'CPU';

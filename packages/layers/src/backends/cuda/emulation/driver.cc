@@ -2,6 +2,7 @@
 // libcuda.so.1 with the same C interface, so that the same code drives both.
 #include "emulation.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <ctime>
 #include <vector>
@@ -42,8 +43,8 @@ struct Event {
 
 bool initialized;
 void *context;
-int context_users;
-size_t used_bytes;
+std::atomic<int> context_users;
+std::atomic<size_t> used_bytes;
 const char *last_message = "none";
 constexpr size_t total_bytes = size_t{8} << 30;
 

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <pthread.h>
 #include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -196,6 +197,9 @@ const Kernel *find_kernel(const char *name) {
   return nullptr;
 }
 
+/** Worker threads share the device, which runs one kernel at a time. */
+static pthread_mutex_t device_lock = PTHREAD_MUTEX_INITIALIZER;
+
 static const char *check(const Launch &launch) {
   const Index &grid = launch.grid, &block = launch.block;
   size_t count = static_cast<size_t>(block.x) * block.y * block.z;
@@ -211,7 +215,7 @@ static const char *check(const Launch &launch) {
   return launch.shared_bytes > shared_bytes ? "more shared memory than a block can have" : nullptr;
 }
 
-const char *run(const Launch &launch) {
+static const char *run_alone(const Launch &launch) {
   if (const char *error = check(launch)) return error;
   if (stacks == nullptr) {
     void *memory = mmap(nullptr, most_threads * stack_bytes, PROT_READ | PROT_WRITE,
@@ -241,5 +245,12 @@ const char *run(const Launch &launch) {
   if (error == nullptr) return nullptr;
   snprintf(message, sizeof message, "%s: %s", launch.kernel->name, error);
   return message;
+}
+
+const char *run(const Launch &launch) {
+  pthread_mutex_lock(&device_lock);
+  const char *error = run_alone(launch);
+  pthread_mutex_unlock(&device_lock);
+  return error;
 }
 }  // namespace emulation

@@ -1,19 +1,25 @@
 // Speed of evaluation: prefixes read once and states cloned, against one forward a request and one a
 // context, on the same documents.
 //
-//   node benchmarks/dist/evaluation.js REFERENCES [--model rene-tiny|medium] [--backend simd]
-//     [--dtype bf16] [--rounds 3] [--sample 5] [--tasks copa,...] [--batch_size N]
+//   node benchmarks/dist/evaluation.js REFERENCES [--model medium|1.3B|rene-tiny] [--backend simd]
+//     [--dtype bf16] [--rounds 3] [--sample 5] [--documents 30] [--tasks copa,...] [--batch_size N]
 //
 // REFERENCES is a folder of TASK.jsonl with requests, as `rene eval --requests --tokenizer ...` prints
-// them. 'medium' has random weights and OLMo's vocabulary, whose ids the lines hold; another model
+// them. 'medium' and '1.3B' have random weights and OLMo's vocabulary, whose ids the lines hold; another model
 // encodes the lines' texts itself. The engines take turns. One forward a request is batched by length
 // and computes the head for scored tokens only, as ours does. It and one a context have no use for
-// other documents, so they are timed on every --sample-th document and multiplied. All three must
-// find the same log-likelihoods.
+// other documents, so they are timed on every --sample-th document and multiplied by what all have more
+// tokens. Log-likelihoods must agree.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ReneLMHeadModel, reneConfig, Tokenizer } from '@rene-js/rene';
+import {
+  type ReneConfig,
+  ReneLMHeadModel,
+  reneConfig,
+  reneConfig1_3B,
+  Tokenizer,
+} from '@rene-js/rene';
 import { type Loglikelihood, ReneScorer, type TokenRequest } from '@rene-js/rene/evaluation';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -30,20 +36,19 @@ const { values, positionals } = parseArgs({
     sample: { type: 'string', default: '5' },
     tasks: { type: 'string', default: `${ZERO_SHOT},${MMLU}` },
     batch_size: { type: 'string' },
+    documents: { type: 'string', default: '30' },
   },
 });
 const [folder = ''] = positionals;
 const sample = Number(values.sample);
 
-/** Rene's pattern of twelve blocks at a quarter of its width: 45 M parameters, 19 M of them in blocks. */
+/** Rene's 48 blocks at a quarter of their width: 102 M parameters, of which the head is 26 M. */
 const medium = reneConfig({
-  dModel: 512,
-  nLayer: 12,
-  vocabSize: 50280,
+  ...{ dModel: 512, nLayer: 48, vocabSize: 50280 },
   ssm: { dState: 128, headDim: 64 },
-  attnLayerIdx: [6],
+  attnLayerIdx: [6, 18, 30, 42],
   attn: { numHeads: 8, headDim: 64, slidingWindowLength: 2048 },
-  mlpLayerIdx: [2, 5, 8, 11],
+  mlpLayerIdx: [0, 12, 24, 36].flatMap((i) => [i + 2, i + 5, i + 8, i + 11]),
   mlp: { expand: 3 },
 });
 
@@ -52,11 +57,12 @@ type Documents = readonly (readonly TokenRequest[])[];
 
 const dtype = values.dtype === 'f32' ? 'f32' : values.dtype === 'int8' ? 'int8' : 'bf16';
 const loading = { backend: values.backend, dtype } as const;
-const isMedium = values.model === 'medium';
-const model = isMedium
-  ? await ReneLMHeadModel.fromConfig(medium, loading)
+const configs: Record<string, ReneConfig | undefined> = { medium, '1.3B': reneConfig1_3B };
+const config = configs[values.model];
+const model = config
+  ? await ReneLMHeadModel.fromConfig(config, loading)
   : await ReneLMHeadModel.fromPretrained(values.model, loading);
-const tokenizer = isMedium ? undefined : await Tokenizer.fromPretrained(values.model);
+const tokenizer = config ? undefined : await Tokenizer.fromPretrained(values.model);
 const batchSize = values.batch_size === undefined ? 'auto' : Number(values.batch_size);
 const encoder = { encode: (text: string) => tokenizer?.encode(text) ?? [], eosTokenId: 50279 };
 const shared = new ReneScorer(model, encoder, { batchSize });
@@ -70,8 +76,7 @@ interface Times {
 
 const tasks = values.tasks.split(',').map((name) => ({ name, documents: readDocuments(name) }));
 console.log(
-  `${values.model} (${dtype}) on ${tf.getBackend()}, node ${process.version}, batches of at most ` +
-    `${shared.batchSize} rows; baselines on every ${sample}. document`,
+  `${values.model} (${dtype}) on ${tf.getBackend()}, node ${process.version}; baselines on every ${sample}. document`,
 );
 const rounds: Map<string, Times>[] = [];
 for (let i = 0; i < Number(values.rounds); i++) {
@@ -86,7 +91,7 @@ process.exit(0);
 
 async function measure(documents: Documents): Promise<Times> {
   const sampled = documents.filter((_, i) => i % sample === 0);
-  const scale = documents.length / sampled.length;
+  const scale = fedTokens(documents.flat()) / fedTokens(sampled.flat());
   const ours = await timed(shared, documents.flat());
   const request = await timed(alone, sampled.flat());
   // Where continuations have one token, that is predicted by the context's own forward.
@@ -154,11 +159,12 @@ function report(title: string, names: readonly string[], tokens = ''): void {
 
 function countTokens(documents: Documents): string {
   const requests = documents.flat();
-  const fed = requests.reduce(
-    (sum, r) => sum + r.contextIds.length + r.continuationIds.length - 1,
-    0,
-  );
-  return `${documents.length} documents, ${requests.length} requests, ${fed} tokens`;
+  return `${documents.length} documents, ${requests.length} requests, ${fedTokens(requests)} tokens`;
+}
+
+/** What one forward a request reads; the last token is predicted only. */
+function fedTokens(requests: readonly TokenRequest[]): number {
+  return requests.reduce((sum, r) => sum + r.contextIds.length + r.continuationIds.length - 1, 0);
 }
 
 function readDocuments(name: string): Documents {
@@ -166,6 +172,7 @@ function readDocuments(name: string): Documents {
   return text
     .trim()
     .split('\n')
+    .slice(0, Number(values.documents))
     .map((line) => requestsOf(JSON.parse(line)));
 }
 

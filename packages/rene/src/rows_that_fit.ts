@@ -4,16 +4,28 @@ import type { ReneConfig } from './config.js';
 const STATE_BYTES = 2 ** 30;
 const MAX_ROWS = 64;
 
-/** Rows of a batch whose states take at most 1 GiB; at least 1, at most 64. */
-export function rowsThatFit(config: ReneConfig): number {
-  return Math.max(1, Math.min(MAX_ROWS, Math.floor(STATE_BYTES / stateBytes(config))));
+export interface RowsThatFitOptions {
+  /** What the states may take; 1 GiB unless given. */
+  bytes?: number;
+  /** Tokens that attention has keys and values of, as far as its window allows; 512 unless given. */
+  tokens?: number;
 }
 
-/** Bytes of one row's recurrent state, with the attention's keys and values of 512 tokens. */
-function stateBytes({ nLayer, ssm, attn, attnLayerIdx, mlpLayerIdx }: ReneConfig): number {
+/** Rows of a batch whose states fit; at least 1, at most 64. */
+export function rowsThatFit(
+  config: ReneConfig,
+  { bytes = STATE_BYTES, tokens = 512 }: RowsThatFitOptions = {},
+): number {
+  const rows = Math.floor(Math.min(bytes, STATE_BYTES) / stateBytes(config, tokens));
+  return Math.max(1, Math.min(MAX_ROWS, rows));
+}
+
+/** Bytes of one row's recurrent state. */
+function stateBytes(config: ReneConfig, tokens: number): number {
+  const { nLayer, ssm, attn, attnLayerIdx, mlpLayerIdx } = config;
   const ssdLayers = nLayer - attnLayerIdx.length - mlpLayerIdx.length;
   const conv = (ssm.dSsm + 2 * ssm.nGroups * ssm.dState) * ssm.dConv;
   const perToken = attn ? 2 * attn.numHeadsKv * attn.headDim : 0;
-  const tokens = Math.min(attn?.slidingWindowLength ?? 512, 512);
-  return 4 * (ssdLayers * (ssm.dSsm * ssm.dState + conv) + attnLayerIdx.length * perToken * tokens);
+  const held = Math.min(attn?.slidingWindowLength ?? tokens, tokens);
+  return 4 * (ssdLayers * (ssm.dSsm * ssm.dState + conv) + attnLayerIdx.length * perToken * held);
 }

@@ -7,7 +7,8 @@ import { type DocSource, fileDocs, folderDocs } from '../evaluation/data/documen
 import {
   type EvaluateOptions,
   type Evaluation,
-  evaluate,
+  evaluateLoaded,
+  type LoadedTask,
   loadTask,
   scoreGroups,
   scoreTask,
@@ -20,7 +21,7 @@ import { cardTable, measuredScore, resultsTable } from '../evaluation/report.js'
 import { readResponses, requestLines } from '../evaluation/request_file.js';
 import { ResultCache } from '../evaluation/result_cache.js';
 import { type RunInfo, resultsJson } from '../evaluation/results.js';
-import { type Selection, selectTasks } from '../evaluation/tasks/index.js';
+import { type Group, type Selection, selectTasks } from '../evaluation/tasks/index.js';
 import { Tokenizer } from '../tokenizer.js';
 import { type LoadedEvalModel, loadEvalModel } from './eval_models.js';
 import { addEvalOptions, chooseModel, type EvalOptions } from './eval_options.js';
@@ -49,8 +50,10 @@ async function run(argument: string | undefined, options: EvalOptions): Promise<
   if (options.requests) await printRequests(selection, source, options);
   else if (options.responses !== undefined) await scoreResponses(selection, source, options);
   else {
+    // What is wrong with the documents is said before a large model is loaded.
+    const tasks = await loadTasks(selection, source, options);
     await withModel(argument, options, interrupt, (loaded, cache) =>
-      measure(loaded, selection, { source, cache, signal: interrupt.signal }, options),
+      measure(loaded, tasks, selection.groups, { cache, signal: interrupt.signal }, options),
     );
   }
 }
@@ -100,18 +103,25 @@ async function hub(): Promise<DocSource> {
   };
 }
 
-async function printRequests(
+async function loadTasks(
   { tasks }: Selection,
   source: DocSource | undefined,
-  { num_fewshot, limit, tokenizer }: EvalOptions,
+  { num_fewshot: numFewshot, limit }: EvalOptions,
+): Promise<LoadedTask[]> {
+  const loaded: LoadedTask[] = [];
+  const from = source ?? (await hub());
+  for (const task of tasks) loaded.push(await loadTask(task, { source: from, numFewshot, limit }));
+  return loaded;
+}
+
+async function printRequests(
+  selection: Selection,
+  source: DocSource | undefined,
+  options: EvalOptions,
 ): Promise<void> {
+  const { tokenizer } = options;
   const encoder = tokenizer === undefined ? undefined : await Tokenizer.fromPretrained(tokenizer);
-  for (const task of tasks) {
-    const loaded = await loadTask(task, {
-      source: source ?? (await hub()),
-      numFewshot: num_fewshot,
-      limit,
-    });
+  for (const loaded of await loadTasks(selection, source, options)) {
     const lines = requestLines(
       loaded,
       encoder && {
@@ -177,23 +187,17 @@ async function withModel(
 
 async function measure(
   loaded: LoadedEvalModel,
-  selection: Selection,
-  {
-    source,
-    ...evaluateOptions
-  }: Omit<EvaluateOptions, 'source'> & { source?: DocSource | undefined },
+  tasks: readonly LoadedTask[],
+  groups: readonly Group[],
+  evaluateOptions: EvaluateOptions,
   options: EvalOptions,
 ): Promise<void> {
   const begin = Date.now();
-  const docs = source ?? (await hub());
   const evaluation = await withProgressBar(
     '{task} {done} [{bar}] {percentage}% {eta_formatted} left',
     (update) =>
-      evaluate(loaded.model, selection, {
+      evaluateLoaded(loaded.model, tasks, groups, {
         ...evaluateOptions,
-        source: docs,
-        numFewshot: options.num_fewshot,
-        limit: options.limit,
         onProgress: ({ task, done, total, share }) =>
           update(share * 1000, 1000, { task, done: `${done}/${total}` }),
       }),

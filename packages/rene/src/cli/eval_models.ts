@@ -52,7 +52,7 @@ async function loadRene(
     name: name ?? 'rene-tiny',
     hash: await modelHash(dir, [model.backend, dtype ?? 'auto', options.tokenizer ?? '']),
     device: model.backend,
-    batchSize: scorer.batchSize,
+    batchSize: options.batch_size,
     modelInfo: {
       model_num_parameters: parameterCount(model),
       model_dtype: dtype ?? 'auto',
@@ -88,7 +88,7 @@ async function loadServer(
     batchSize: options.batch_size === 'auto' ? undefined : options.batch_size,
     maxLength,
     apiKey: process.env.OPENAI_API_KEY,
-    concurrency: args.num_concurrent === undefined ? undefined : Number(args.num_concurrent),
+    concurrency: concurrencyOf(args),
   });
   return {
     model,
@@ -111,7 +111,7 @@ async function loadTransformers(
   const model = await TransformersModel.load(name, {
     dtype: args.dtype,
     device: args.device,
-    maxLength: options.max_length,
+    maxLength: maxLengthOf(options, args),
     batchSize: options.batch_size === 'auto' ? undefined : options.batch_size,
   });
   return {
@@ -132,8 +132,21 @@ function hashOf(...names: readonly string[]): string {
 }
 
 /** @throws UsageError */
+function concurrencyOf({ num_concurrent }: ModelChoice['args']): number | undefined {
+  if (num_concurrent === undefined) return undefined;
+  const value = Number(num_concurrent);
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new UsageError(
+    `--model_args: num_concurrent: expected a whole number from 1, found ${num_concurrent}`,
+  );
+}
+
+/** @throws UsageError */
 function maxLengthOf({ max_length }: EvalOptions, args: ModelChoice['args']): number | undefined {
-  const value = max_length ?? (args.max_length === undefined ? undefined : Number(args.max_length));
-  if (value === undefined || (Number.isInteger(value) && value >= 1)) return value;
-  throw new UsageError(`max_length: expected a whole number from 1, found ${args.max_length}`);
+  if (max_length !== undefined || args.max_length === undefined) return max_length;
+  const value = Number(args.max_length);
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new UsageError(
+    `--model_args: max_length: expected a whole number from 1, found ${args.max_length}`,
+  );
 }

@@ -1,6 +1,6 @@
 // The options of `rene eval`: those of the harness's own command line, and ours.
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { number, wholeNumber } from './numbers.js';
+import { number, wholeNumber, wholeNumberFrom } from './numbers.js';
 import { UsageError } from './report_error.js';
 
 export interface EvalOptions {
@@ -43,7 +43,7 @@ export function addEvalOptions(command: Command): Command {
       'e.g. copa,mmlu,arc_*; all for the eight of the model card; or FILE.jsonl, a task of your own',
     ).argParser((text: string, before: string[] = []) => [...before, ...split(text)]),
     new Option('--num_fewshot <n>', "examples before each question; the task's own").argParser(
-      wholeNumber,
+      wholeNumberFrom(0),
     ),
     new Option('--batch_size <n>', 'rows of a forward, or auto')
       .argParser(batchSize)
@@ -65,7 +65,7 @@ export function addEvalOptions(command: Command): Command {
     ),
     new Option('--text <file>', 'perplexity of this text, instead of tasks'),
     new Option('--context <n>', 'with --text: least tokens before those scored').argParser(
-      wholeNumber,
+      wholeNumberFrom(1),
     ),
     new Option('--requests', 'print the requests as JSON lines; no model is needed').default(false),
     new Option('--responses <file>', 'score log-likelihoods from such lines; likewise'),
@@ -73,7 +73,7 @@ export function addEvalOptions(command: Command): Command {
     new Option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend'),
     new Option('--dtype <format>', 'weights are held as').choices(formats),
     new Option('--max_length <n>', 'longer texts lose their beginning; 4096').argParser(
-      wholeNumber,
+      wholeNumberFrom(1),
     ),
     new Option('--json', 'print the results as JSON, not as tables').default(false),
   ];

@@ -12,3 +12,12 @@ export function wholeNumber(text: string): number {
   if (Number.isSafeInteger(value)) return value;
   throw new InvalidArgumentError('It must be a whole number.');
 }
+
+/** Like wholeNumber, for options that want at least so much. */
+export function wholeNumberFrom(least: number): (text: string) => number {
+  return (text) => {
+    const value = wholeNumber(text);
+    if (value >= least) return value;
+    throw new InvalidArgumentError(`It must be ${least} or more.`);
+  };
+}

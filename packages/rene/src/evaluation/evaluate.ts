@@ -106,7 +106,7 @@ export function scoreGroups(tasks: readonly TaskResult[], groups: readonly Group
   });
 }
 
-export interface EvaluateOptions extends LoadOptions {
+export interface EvaluateOptions {
   /** Keeps every result as soon as it is there, and gives back those of an earlier run. */
   cache?: ResultCache | undefined;
   /** Called as requests are scored. */
@@ -132,13 +132,23 @@ export interface EvaluationProgress {
 export async function evaluate(
   model: EvaluationModel,
   { tasks, groups }: Selection,
-  options: EvaluateOptions,
+  options: EvaluateOptions & LoadOptions,
 ): Promise<Evaluation> {
   const loaded: LoadedTask[] = [];
   for (const task of tasks) {
     options.signal?.throwIfAborted();
     loaded.push(await loadTask(task, options));
   }
+  return evaluateLoaded(model, loaded, groups, options);
+}
+
+/** Like evaluate, of tasks that are loaded. */
+export async function evaluateLoaded(
+  model: EvaluationModel,
+  loaded: readonly LoadedTask[],
+  groups: readonly Group[],
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
   const work = loaded.map(({ examples }) => charactersOf(examples));
   const allWork = work.reduce((sum, characters) => sum + characters, 0);
   let doneWork = 0;

@@ -1,6 +1,6 @@
 // A task's documents: from a file, a folder of files, or the hub.
 import { join } from 'node:path';
-import { fileExists } from '../../checkpoint/node_files.js';
+import { fileExists, folderExists } from '../../checkpoint/node_files.js';
 import { EvaluationError } from '../errors.js';
 import { readRecords } from '../jsonl.js';
 import { type Doc, evaluatedSplit, exampleSplit, isDoc, type Task } from '../task.js';
@@ -43,6 +43,7 @@ export function folderDocs(dir: string): DocSource {
       const fewshotSplit = exampleSplit(task.dataset);
       const path = await firstFile(dir, candidates(task, split, true));
       if (path === undefined) {
+        if (!(await folderExists(dir))) throw new EvaluationError(`${dir}: no such folder`);
         const names = candidates(task, split, true).join(' or ');
         throw new EvaluationError(`${dir}: no documents of ${task.name}; expected ${names}`);
       }

@@ -80,7 +80,14 @@ async function download(
     );
   }
   const client = await hubClient('datasets', repo, options);
-  const { commit, files } = await client.list(REVISION);
+  const { commit, files } = await client.list(REVISION).catch((error: unknown) => {
+    if (!(error instanceof HubError)) throw error;
+    const { message, status } = error;
+    throw new HubError(`${message}; or give the documents with --docs or --data-dir`, {
+      cause: error,
+      ...(status !== undefined && { status }),
+    });
+  });
   const parts = files.filter(
     (name) =>
       name.startsWith(`${folder}/`) && /^[\w./-]+\.parquet$/.test(name) && !name.includes('..'),

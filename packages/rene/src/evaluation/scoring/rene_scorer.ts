@@ -1,4 +1,5 @@
 // Rene as a model to evaluate: log-likelihoods from prefix trees and recurrent states.
+import { weightPacker } from '@rene-js/layers';
 import { rowsThatFit } from '../../rows_that_fit.js';
 import type { Tokenizer } from '../../tokenizer.js';
 import type { EvaluationModel, ScoreOptions } from '../evaluation_model.js';
@@ -9,7 +10,7 @@ import { fedTokens, MIN_SHARED_TOKENS, prefixTree } from './prefix_tree.js';
 import { type ScoringModel, TreeScorer } from './tree_scorer.js';
 
 export interface ReneScorerOptions {
-  /** Rows of a forward; 'auto' (the default) is what 1 GiB of states allows, at most 64. */
+  /** Rows of a forward; 'auto' (the default) is what memory allows, at most 64. */
   batchSize?: number | 'auto' | undefined;
   /** Most tokens that a text may have; longer ones lose their beginning. Default 4096. */
   maxLength?: number | undefined;
@@ -23,7 +24,6 @@ export interface ReneScorerOptions {
 export class ReneScorer implements EvaluationModel {
   readonly maxLength: number;
   readonly prefixTokenId: number;
-  readonly batchSize: number;
   /** Tokens that the model has been fed so far. */
   tokensFed = 0;
   private readonly minShared: number;
@@ -33,8 +33,7 @@ export class ReneScorer implements EvaluationModel {
     private readonly tokenizer: Pick<Tokenizer, 'encode' | 'eosTokenId'>,
     private readonly options: ReneScorerOptions = {},
   ) {
-    const { batchSize = 'auto', maxLength = 4096, minShared = MIN_SHARED_TOKENS } = options;
-    this.batchSize = batchSize === 'auto' ? rowsThatFit(model.config) : batchSize;
+    const { maxLength = 4096, minShared = MIN_SHARED_TOKENS } = options;
     this.maxLength = maxLength;
     this.minShared = minShared;
     const { bosTokenId, eosTokenId } = model.config;
@@ -59,7 +58,7 @@ export class ReneScorer implements EvaluationModel {
     const total = fedTokens(tree);
     let fed = 0;
     const scorer = new TreeScorer(this.model, {
-      batchSize: this.batchSize,
+      batchSize: this.rowsFor(sequences.reduce((most, { ids }) => Math.max(most, ids.length), 0)),
       maxLogits: this.options.maxLogits,
       signal,
       onTarget: (index, { logProb, isGreedy }) => {
@@ -79,4 +78,15 @@ export class ReneScorer implements EvaluationModel {
     await scorer.score(tree);
     return results;
   }
+
+  /** @param tokens of the longest text */
+  private rowsFor(tokens: number): number {
+    const { batchSize = 'auto' } = this.options;
+    if (batchSize !== 'auto') return batchSize;
+    const room = weightPacker().availableBytes?.() ?? Number.POSITIVE_INFINITY;
+    return rowsThatFit(this.model.config, { bytes: room / STATES_AT_ONCE, tokens });
+  }
 }
+
+/** Batches of states that stand at once: of a node, its parents', and copies while rows are chosen. */
+const STATES_AT_ONCE = 6;

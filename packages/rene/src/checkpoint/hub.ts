@@ -70,8 +70,16 @@ export async function downloadFromHub(
     return cached;
   }
   const names = choose(listing.files, `${repo} (${revision})`);
-  await fetchMissing(cache, client, listing.commit, names, options);
-  await cache.rememberRef(revision, listing.commit);
+  try {
+    await fetchMissing(cache, client, listing.commit, names, options);
+    await cache.rememberRef(revision, listing.commit);
+  } catch (error) {
+    // The disk is full, the folder is another user's, …
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    throw new HubError(`the cache ${cache.dir} cannot be written: ${error.message}`, {
+      cause: error,
+    });
+  }
   return cache.snapshot(listing.commit);
 }
 

@@ -43,7 +43,8 @@ export class RepoCache {
   }
 
   async rememberRef(revision: string, commit: string): Promise<void> {
-    if (isCommit(revision)) return;
+    // A cache that has all may be one that cannot be written.
+    if ((await this.commitOf(revision)) === commit) return;
     const bytes = new TextEncoder().encode(commit);
     await writeFileAtomically(this.refPath(revision), (put) => put(bytes));
   }

@@ -7,6 +7,7 @@ import { withProgressBar } from './progress_bar.js';
 const DTYPES = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const;
 
 interface Options {
+  revision?: string;
   dtype?: keyof typeof DTYPES;
 }
 
@@ -19,6 +20,7 @@ export function addConvert(program: Command): void {
       'model folder or hub id: safetensors, pytorch_model.bin, MLX, sharded or not',
     )
     .argument('<out>', 'folder to write')
+    .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
     .addOption(
       new Option('--dtype <format>', "the matrices' dtype; their own unless given").choices(
         Object.keys(DTYPES),
@@ -27,8 +29,8 @@ export function addConvert(program: Command): void {
     .action(run);
 }
 
-async function run(model: string, out: string, { dtype }: Options): Promise<void> {
-  const dir = await modelFolder(model);
+async function run(model: string, out: string, { revision, dtype }: Options): Promise<void> {
+  const dir = await modelFolder(model, revision);
   await withProgressBar('converting [{bar}] {percentage}% {eta_formatted} left', (update) =>
     convertCheckpoint(dir, out, { dtype: dtype && DTYPES[dtype], onProgress: update }),
   );

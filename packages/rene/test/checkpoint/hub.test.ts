@@ -268,6 +268,13 @@ describe('hub', () => {
     expect(existsSync(lock)).to.equal(false);
   });
 
+  it('says that the cache cannot be written', async () => {
+    const cacheDir = join(home, 'file');
+    writeFileSync(cacheDir, '');
+    const error = await errorOf(HubError, () => resolveModel(REPO, { ...options, cacheDir }));
+    expect(error.message).to.match(/^the cache .*file.* cannot be written: E/);
+  });
+
   it('stops when aborted, and resumes later', async () => {
     const controller = new AbortController();
     const abort = new Error('enough');

@@ -30,6 +30,8 @@ const BLOCK: usize = 17;
 const HEAD_BLOCK: usize = 18;
 const BLOCKS: usize = 19;
 const HEAD_BLOCKS: usize = 20;
+/** Keys that one query's heads visit in turn: their memory stays in the cache. */
+const TILE: i32 = 16;
 /** Numbers of a row of scores. */
 const SCORES: usize = 21;
 
@@ -129,7 +131,7 @@ function dot(q: usize, k: usize, dim: i32): v128 {
   return sum;
 }
 
-/** One query of the heads that read key heads [h0, h1): keys outside, heads inside, memory forward. */
+/** One query of the heads that read key heads [h0, h1): tiles of keys outside, heads inside. */
 function oneQuery(args: usize, row: i32, i: i32, h0: i32, h1: i32, scratch: usize): void {
   const dim = int(args, HEAD_DIM);
   const group = int(args, HEADS) / int(args, KV_HEADS);
@@ -145,19 +147,41 @@ function oneQuery(args: usize, row: i32, i: i32, h0: i32, h1: i32, scratch: usiz
   const dimBytes = (<usize>dim) << 2;
 
   for (let t = start; t < end; ) {
-    const stop = runEnd(args, position, t, end);
+    const stop = min(runEnd(args, position, t, end), t + TILE);
     const stride = runStride(args, position, t);
-    let k = keyAt(args, ptr(args, K), ptr(args, RING_K), row, position, t);
-    for (; t < stop; t++) {
-      const at = (<usize>(t - start)) << 2;
-      for (let h = head0; h < head1; h++) {
-        const score = sumLanes(
-          dot(q + <usize>h * dimBytes, k + <usize>(h / group) * dimBytes, dim),
+    const k = keyAt(args, ptr(args, K), ptr(args, RING_K), row, position, t);
+    let scores = scratch + ((<usize>(t - start)) << 2);
+    let h = head0;
+    if ((dim & 3) === 0) {
+      for (; h + 4 <= head1; h += 4) {
+        const k0 = k + <usize>(h / group) * dimBytes;
+        const k1 = k + <usize>((h + 1) / group) * dimBytes;
+        const k2 = k + <usize>((h + 2) / group) * dimBytes;
+        const k3 = k + <usize>((h + 3) / group) * dimBytes;
+        fourHeads(
+          q + <usize>h * dimBytes,
+          dimBytes,
+          k0,
+          k1,
+          k2,
+          k3,
+          stride,
+          stop - t,
+          scores,
+          scoreBytes,
         );
-        store<f32>(scratch + <usize>(h - head0) * scoreBytes + at, score);
+        scores += scoreBytes << 2;
       }
-      k += stride;
     }
+    for (; h < head1; h++) {
+      let at = k + <usize>(h / group) * dimBytes;
+      for (let i: i32 = 0; i < stop - t; i++) {
+        store<f32>(scores + ((<usize>i) << 2), sumLanes(dot(q + <usize>h * dimBytes, at, dim)));
+        at += stride;
+      }
+      scores += scoreBytes;
+    }
+    t = stop;
   }
   const sums = scratch + <usize>(head1 - head0) * scoreBytes;
   for (let h = head0; h < head1; h++) {
@@ -169,20 +193,103 @@ function oneQuery(args: usize, row: i32, i: i32, h0: i32, h1: i32, scratch: usiz
     memory.fill(y + <usize>h * dimBytes, 0, dimBytes);
   }
   for (let t = start; t < end; ) {
-    const stop = runEnd(args, position, t, end);
+    const stop = min(runEnd(args, position, t, end), t + TILE);
     const stride = runStride(args, position, t);
-    let v = keyAt(args, ptr(args, V), ptr(args, RING_V), row, position, t);
-    for (; t < stop; t++) {
-      const at = (<usize>(t - start)) << 2;
-      for (let h = head0; h < head1; h++) {
-        const weight = v128.load32_splat(scratch + <usize>(h - head0) * scoreBytes + at);
-        addScaled(weight, v + <usize>(h / group) * dimBytes, y + <usize>h * dimBytes, dim);
-      }
-      v += stride;
+    const v = keyAt(args, ptr(args, V), ptr(args, RING_V), row, position, t);
+    let weights = scratch + ((<usize>(t - start)) << 2);
+    for (let h = head0; h < head1; h++) {
+      const at = v + <usize>(h / group) * dimBytes;
+      addValues(weights, at, stride, stop - t, y + <usize>h * dimBytes, dim);
+      weights += scoreBytes;
     }
+    t = stop;
   }
   for (let h = head0; h < head1; h++) {
     divide(y + <usize>h * dimBytes, dim, load<f32>(sums + ((<usize>(h - head0)) << 2)));
+  }
+}
+
+/** The scores of four heads' queries with `count` keys each. */
+function fourHeads(
+  q: usize,
+  dimBytes: usize,
+  k0: usize,
+  k1: usize,
+  k2: usize,
+  k3: usize,
+  stride: usize,
+  count: i32,
+  scores: usize,
+  scoreBytes: usize,
+): void {
+  const q1 = q + dimBytes;
+  const q2 = q1 + dimBytes;
+  const q3 = q2 + dimBytes;
+  const last = scores + ((<usize>count) << 2);
+  for (; scores < last; scores += 4) {
+    let a = f32x4.splat(0);
+    let b = f32x4.splat(0);
+    let c = f32x4.splat(0);
+    let d = f32x4.splat(0);
+    for (let at: usize = 0; at < dimBytes; at += 16) {
+      a = madd(v128.load(q + at), v128.load(k0 + at), a);
+      b = madd(v128.load(q1 + at), v128.load(k1 + at), b);
+      c = madd(v128.load(q2 + at), v128.load(k2 + at), c);
+      d = madd(v128.load(q3 + at), v128.load(k3 + at), d);
+    }
+    const s = sumLanes4(a, b, c, d);
+    store<f32>(scores, f32x4.extract_lane(s, 0));
+    store<f32>(scores + scoreBytes, f32x4.extract_lane(s, 1));
+    store<f32>(scores + (scoreBytes << 1), f32x4.extract_lane(s, 2));
+    store<f32>(scores + scoreBytes * 3, f32x4.extract_lane(s, 3));
+    k0 += stride;
+    k1 += stride;
+    k2 += stride;
+    k3 += stride;
+  }
+}
+
+/** y += the sum of `count` values, each times its weight, in their order. */
+function addValues(weights: usize, v: usize, stride: usize, count: i32, y: usize, dim: i32): void {
+  const last = weights + ((<usize>count) << 2);
+  let p: i32 = 0;
+  for (; p + 32 <= dim; p += 32) {
+    let at = v + ((<usize>p) << 2);
+    const to = y + ((<usize>p) << 2);
+    let y0 = v128.load(to);
+    let y1 = v128.load(to, 16);
+    let y2 = v128.load(to, 32);
+    let y3 = v128.load(to, 48);
+    let y4 = v128.load(to, 64);
+    let y5 = v128.load(to, 80);
+    let y6 = v128.load(to, 96);
+    let y7 = v128.load(to, 112);
+    for (let w = weights; w < last; w += 4) {
+      const weight = v128.load32_splat(w);
+      y0 = madd(v128.load(at), weight, y0);
+      y1 = madd(v128.load(at, 16), weight, y1);
+      y2 = madd(v128.load(at, 32), weight, y2);
+      y3 = madd(v128.load(at, 48), weight, y3);
+      y4 = madd(v128.load(at, 64), weight, y4);
+      y5 = madd(v128.load(at, 80), weight, y5);
+      y6 = madd(v128.load(at, 96), weight, y6);
+      y7 = madd(v128.load(at, 112), weight, y7);
+      at += stride;
+    }
+    v128.store(to, y0);
+    v128.store(to, y1, 16);
+    v128.store(to, y2, 32);
+    v128.store(to, y3, 48);
+    v128.store(to, y4, 64);
+    v128.store(to, y5, 80);
+    v128.store(to, y6, 96);
+    v128.store(to, y7, 112);
+  }
+  if (p === dim) return;
+  let at = v + ((<usize>p) << 2);
+  for (let w = weights; w < last; w += 4) {
+    addScaled(v128.load32_splat(w), at, y + ((<usize>p) << 2), dim - p);
+    at += stride;
   }
 }
 

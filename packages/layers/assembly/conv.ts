@@ -30,6 +30,20 @@ export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize):
     const after = rowOf(ptr(args, 5), batch, width, rowBytes, at);
     transposeTaps(ptr(args, 2) + <usize>(first * width * 4), taps, count, width);
     for (let t: i32 = 0; t < length; t++) {
+      if (width === 4 && count === SPAN) {
+        const y = ptr(args, 6) + (batch * <usize>length + <usize>t) * (ptr(args, 7) << 2) + at;
+        fourTaps(
+          inputAt(t + 1, 4, x, xStride, before, rowBytes, zeros),
+          inputAt(t + 2, 4, x, xStride, before, rowBytes, zeros),
+          inputAt(t + 3, 4, x, xStride, before, rowBytes, zeros),
+          inputAt(t + 4, 4, x, xStride, before, rowBytes, zeros),
+          taps,
+          bias === 0 ? zeros : bias + at,
+          y,
+          int(args, 11),
+        );
+        continue;
+      }
       const y = ptr(args, 6) + (batch * <usize>length + <usize>t) * (ptr(args, 7) << 2) + at;
       for (let i: i32 = 0; i < count; i += 4) {
         const lanes = count - i;
@@ -47,8 +61,32 @@ export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize):
     // In order, so that the window may move within itself.
     for (let w: i32 = 0; w < width; w++) {
       const row = inputAt(length + w, width, x, xStride, before, rowBytes, zeros);
-      memory.copy(after + <usize>w * rowBytes, row, (<usize>count) << 2);
+      const to = after + <usize>w * rowBytes;
+      for (let i: i32 = 0; i < count; i += 4) {
+        const o = (<usize>i) << 2;
+        store4(to + o, load4(row + o, count - i), count - i);
+      }
     }
+  }
+}
+
+/** A token of SPAN channels, 4 wide: its row and the three before. */
+function fourTaps(
+  r0: usize,
+  r1: usize,
+  r2: usize,
+  r3: usize,
+  taps: usize,
+  bias: usize,
+  y: usize,
+  activation: i32,
+): void {
+  for (let o: usize = 0; o < <usize>(SPAN * 4); o += 16) {
+    let sum = f32x4.mul(v128.load(r0 + o), v128.load(taps + o));
+    sum = madd(v128.load(r1 + o), v128.load(taps + o, SPAN * 4), sum);
+    sum = madd(v128.load(r2 + o), v128.load(taps + o, SPAN * 8), sum);
+    sum = madd(v128.load(r3 + o), v128.load(taps + o, SPAN * 12), sum);
+    v128.store(y + o, activate4(f32x4.add(sum, v128.load(bias + o)), activation));
   }
 }
 
@@ -74,7 +112,26 @@ function inputAt(
 
 /** weight (count, width) as (width, SPAN). */
 export function transposeTaps(weight: usize, taps: usize, count: i32, width: i32): void {
-  for (let c: i32 = 0; c < count; c++) {
+  let c: i32 = 0;
+  if (width === 4) {
+    for (; c + 4 <= count; c += 4) {
+      const from = weight + ((<usize>c) << 4);
+      const to = taps + ((<usize>c) << 2);
+      const a = v128.load(from);
+      const b = v128.load(from, 16);
+      const d = v128.load(from, 32);
+      const e = v128.load(from, 48);
+      const ab0 = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+      const ab1 = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+      const de0 = v128.shuffle<i32>(d, e, 0, 4, 1, 5);
+      const de1 = v128.shuffle<i32>(d, e, 2, 6, 3, 7);
+      v128.store(to, v128.shuffle<i64>(ab0, de0, 0, 2));
+      v128.store(to, v128.shuffle<i64>(ab0, de0, 1, 3), SPAN * 4);
+      v128.store(to, v128.shuffle<i64>(ab1, de1, 0, 2), SPAN * 8);
+      v128.store(to, v128.shuffle<i64>(ab1, de1, 1, 3), SPAN * 12);
+    }
+  }
+  for (; c < count; c++) {
     for (let w: i32 = 0; w < width; w++) {
       store<f32>(
         taps + <usize>((w * SPAN + c) << 2),

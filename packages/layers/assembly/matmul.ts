@@ -31,6 +31,9 @@ export const X_STRIDE: usize = 16;
 /** 1 where the scales and offsets are f16, 0 where they are bf16. */
 export const F16_PARAMETERS: usize = 17;
 
+/** From a row's codes of a group to the next row's, in columns: the same for all groups, so that it folds into loads. */
+export const CODE_STRIDE: usize = 64;
+
 /** Bias, activation and residual on rows [m0, m1) of a panel's sums (m1 - m0, width), into y. */
 export function finish(args: usize, sums: usize, width: i32, m0: i32, m1: i32, n0: i32): void {
   const bias = ptr(args, BIAS);
@@ -96,4 +99,23 @@ export function addGroup(
   xSum: v128,
 ): v128 {
   return madd(f32x4.convert_i32x4_s(dot), f32x4.mul(scale, xScale), madd(offset, xSum, sums));
+}
+
+/** The 8 scales and 8 offsets of a group as f32. */
+export function widenParameters<S>(p: usize, to: usize): void {
+  v128.store(to, parameters4<S>(p));
+  v128.store(to, parameters4<S>(p + 8), 16);
+  v128.store(to, parameters4<S>(p + 16), 32);
+  v128.store(to, parameters4<S>(p + 24), 48);
+}
+
+/**
+ * addGroup for 4 sums at c. The parameters are read from memory here: passed as vectors they would
+ * take registers from the loop before.
+ */
+export function addToRow(c: usize, dot: v128, parameters: usize, xs: usize, xb: usize): void {
+  const scale = v128.load(parameters);
+  const offset = v128.load(parameters, 32);
+  const sums = v128.load(c);
+  v128.store(c, addGroup(sums, dot, scale, offset, v128.load32_splat(xs), v128.load32_splat(xb)));
 }

@@ -5,7 +5,9 @@
 import { int, ptr } from './math';
 import {
   addGroup,
+  addToRow,
   BLOCK,
+  CODE_STRIDE,
   COLUMNS,
   F16_PARAMETERS,
   finish,
@@ -14,6 +16,7 @@ import {
   parameters4,
   ROWS,
   WEIGHT,
+  widenParameters,
   X,
   X_SCALES,
   X_SUMS,
@@ -34,12 +37,9 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, rows);
     const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
-    let m = m0;
-    if (m1 - m0 >= 4) {
-      m = m1 - ((m1 - m0) & 3);
-      tiles<S>(args, weight, m0, m, scratch);
-    }
-    for (; m < m1; m++) row<S>(args, weight, m, scratch + ((<usize>(m - m0)) << 5));
+    const tiled = m1 - ((m1 - m0) & 3);
+    if (tiled > m0) tiles<S>(args, weight, m0, tiled, scratch);
+    for (let m = tiled; m < m1; m++) row<S>(args, weight, m, scratch + ((<usize>(m - m0)) << 5));
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
 }
@@ -56,9 +56,9 @@ function row<S>(args: usize, p: usize, m: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
-  const xStep = (rows - 1) * group;
+  const xStep = rows * CODE_STRIDE - group;
   const codeBytes = group << 2;
-  let x = ptr(args, X) + <usize>m * group;
+  let x = ptr(args, X) + <usize>m * CODE_STRIDE;
   let xs = ptr(args, X_SCALES) + ((<usize>m) << 2);
   let xb = ptr(args, X_SUMS) + ((<usize>m) << 2);
   const m15 = i8x16.splat(15);
@@ -72,16 +72,24 @@ function row<S>(args: usize, p: usize, m: i32, sums: usize): void {
     let h1 = i32x4.splat(0);
     const codesEnd = p + codeBytes;
     do {
-      const t = v128.load32_splat(x);
-      const u = v128.load32_splat(x, 4);
+      let t = v128.load32_splat(x);
+      let u = v128.load32_splat(x, 4);
       let v = v128.load(p);
       l0 = i16x8.add(l0, dot8(t, v128.and(v, m15)));
       h0 = i16x8.add(h0, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
       v = v128.load(p, 16);
       l1 = i16x8.add(l1, dot8(t, v128.and(v, m15)));
       h1 = i16x8.add(h1, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
-      p += 32;
-      x += 8;
+      t = v128.load32_splat(x, 8);
+      u = v128.load32_splat(x, 12);
+      v = v128.load(p, 32);
+      l0 = i16x8.add(l0, dot8(t, v128.and(v, m15)));
+      h0 = i16x8.add(h0, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
+      v = v128.load(p, 48);
+      l1 = i16x8.add(l1, dot8(t, v128.and(v, m15)));
+      h1 = i16x8.add(h1, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
+      p += 64;
+      x += 16;
     } while (p < codesEnd);
     const q = v128.load32_splat(xs);
     const z = v128.load32_splat(xb);
@@ -103,24 +111,22 @@ function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
-  const bytes = sums + ((<usize>int(args, BLOCK)) << 5);
+  const parameters = sums + ((<usize>int(args, BLOCK)) << 5);
+  const bytes = parameters + 64;
   memory.fill(sums, 0, (<usize>(m1 - m0)) << 5);
   for (let g: usize = 0; g < groups; g++) {
     unpack(p, bytes, group);
     p += group << 2;
-    const s0 = parameters4<S>(p);
-    const s1 = parameters4<S>(p + 8);
-    const o0 = parameters4<S>(p + 16);
-    const o1 = parameters4<S>(p + 24);
+    widenParameters<S>(p, parameters);
     p += 32;
     const first = g * rows + <usize>m0;
-    let x = ptr(args, X) + first * group;
+    let x = ptr(args, X) + first * CODE_STRIDE;
     let xs = ptr(args, X_SCALES) + (first << 2);
     let xb = ptr(args, X_SUMS) + (first << 2);
     let c = sums;
-    for (let m = m0; m < m1; m += 4) {
-      tile(x, bytes, group, c, xs, xb, s0, s1, o0, o1);
-      x += group << 2;
+    for (let left = m1 - m0; left >= 4; left -= 4) {
+      fourRows(x, bytes, group, c, xs, xb, parameters);
+      x += 4 * CODE_STRIDE;
       xs += 16;
       xb += 16;
       c += 128;
@@ -144,66 +150,50 @@ function unpack(p: usize, bytes: usize, group: usize): void {
   } while (p < end);
 }
 
-function tile(
+function fourRows(
   x: usize,
   w: usize,
   group: usize,
   c: usize,
   xs: usize,
   xb: usize,
-  s0: v128,
-  s1: v128,
-  o0: v128,
-  o1: v128,
+  parameters: usize,
 ): void {
-  const x1 = x + group;
-  const x2 = x1 + group;
-  const x3 = x2 + group;
   let a0 = i32x4.splat(0);
   let a1 = i32x4.splat(0);
   let b0 = i32x4.splat(0);
   let b1 = i32x4.splat(0);
-  let c0 = i32x4.splat(0);
-  let c1 = i32x4.splat(0);
   let d0 = i32x4.splat(0);
   let d1 = i32x4.splat(0);
-  for (let k: usize = 0; k < group; k += 4) {
+  let e0 = i32x4.splat(0);
+  let e1 = i32x4.splat(0);
+  const end = x + group;
+  do {
     const w0 = v128.load(w);
     const w1 = v128.load(w, 16);
-    w += 32;
-    let t = v128.load32_splat(x + k);
+    let t = v128.load32_splat(x);
     a0 = i16x8.add(a0, dot8(t, w0));
     a1 = i16x8.add(a1, dot8(t, w1));
-    t = v128.load32_splat(x1 + k);
+    t = v128.load32_splat(x, CODE_STRIDE);
     b0 = i16x8.add(b0, dot8(t, w0));
     b1 = i16x8.add(b1, dot8(t, w1));
-    t = v128.load32_splat(x2 + k);
-    c0 = i16x8.add(c0, dot8(t, w0));
-    c1 = i16x8.add(c1, dot8(t, w1));
-    t = v128.load32_splat(x3 + k);
+    t = v128.load32_splat(x, 2 * CODE_STRIDE);
     d0 = i16x8.add(d0, dot8(t, w0));
     d1 = i16x8.add(d1, dot8(t, w1));
-  }
-  endRow(c, a0, a1, s0, s1, o0, o1, xs, xb);
-  endRow(c + 32, b0, b1, s0, s1, o0, o1, xs + 4, xb + 4);
-  endRow(c + 64, c0, c1, s0, s1, o0, o1, xs + 8, xb + 8);
-  endRow(c + 96, d0, d1, s0, s1, o0, o1, xs + 12, xb + 12);
+    t = v128.load32_splat(x, 3 * CODE_STRIDE);
+    e0 = i16x8.add(e0, dot8(t, w0));
+    e1 = i16x8.add(e1, dot8(t, w1));
+    w += 32;
+    x += 4;
+  } while (x < end);
+  endRow(c, a0, a1, parameters, xs, xb);
+  endRow(c + 32, b0, b1, parameters, xs + 4, xb + 4);
+  endRow(c + 64, d0, d1, parameters, xs + 8, xb + 8);
+  endRow(c + 96, e0, e1, parameters, xs + 12, xb + 12);
 }
 
-function endRow(
-  c: usize,
-  a: v128,
-  b: v128,
-  s0: v128,
-  s1: v128,
-  o0: v128,
-  o1: v128,
-  xs: usize,
-  xb: usize,
-): void {
+function endRow(c: usize, a: v128, b: v128, parameters: usize, xs: usize, xb: usize): void {
   const one = i16x8.splat(1);
-  const q = v128.load32_splat(xs);
-  const z = v128.load32_splat(xb);
-  v128.store(c, addGroup(v128.load(c), i32x4.dot_i16x8_s(a, one), s0, o0, q, z));
-  v128.store(c, addGroup(v128.load(c, 16), i32x4.dot_i16x8_s(b, one), s1, o1, q, z), 16);
+  addToRow(c, i32x4.dot_i16x8_s(a, one), parameters, xs, xb);
+  addToRow(c + 16, i32x4.dot_i16x8_s(b, one), parameters + 16, xs, xb);
 }

@@ -5,7 +5,9 @@
 import { int, madd, ptr } from './math';
 import {
   addGroup,
+  addToRow,
   BLOCK,
+  CODE_STRIDE,
   COLUMNS,
   F16_PARAMETERS,
   finish,
@@ -14,10 +16,14 @@ import {
   parameters4,
   ROWS,
   WEIGHT,
+  widenParameters,
   X,
   X_SCALES,
   X_SUMS,
 } from './matmul';
+
+/** From a row's codes of a group to the next row's. */
+const CODE_BYTES: usize = CODE_STRIDE * 2;
 
 export function matMulInt8(args: usize, begin: i32, end: i32, scratch: usize): void {
   if (int(args, F16_PARAMETERS)) units<i16>(args, begin, end, scratch);
@@ -34,12 +40,8 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, rows);
     const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
-    let m = m0;
-    if (m1 - m0 >= 2) {
-      m = m1 - ((m1 - m0) & 1);
-      tiles<S>(args, weight, m0, m, scratch);
-    }
-    for (; m < m1; m++) row<S>(args, weight, m, scratch + ((<usize>(m - m0)) << 5));
+    if (m1 - m0 >= 2) tiles<S>(args, weight, m0, m1, scratch);
+    else row<S>(args, weight, m0, scratch);
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
 }
@@ -59,9 +61,9 @@ function row<S>(args: usize, p: usize, m: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
-  const xStep = (rows - 1) * (group << 1);
+  const xStep = rows * CODE_BYTES - (group << 1);
   const codeBytes = group << 3;
-  let x = ptr(args, X) + <usize>m * (group << 1);
+  let x = ptr(args, X) + <usize>m * CODE_BYTES;
   let xs = ptr(args, X_SCALES) + ((<usize>m) << 2);
   let xb = ptr(args, X_SUMS) + ((<usize>m) << 2);
   let f0 = f32x4.splat(0);
@@ -101,12 +103,13 @@ function row<S>(args: usize, p: usize, m: i32, sums: usize): void {
   v128.store(sums, f1, 16);
 }
 
-/** Rows [m0, m1) of x, an even number, against a panel: group by group, its codes widened once. */
+/** Rows [m0, m1) of x, 2 or more, against a panel: group by group, its codes widened once. */
 function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
-  const wide = sums + ((<usize>int(args, BLOCK)) << 5);
+  const parameters = sums + ((<usize>int(args, BLOCK)) << 5);
+  const wide = parameters + 64;
   memory.fill(sums, 0, (<usize>(m1 - m0)) << 5);
   for (let g: usize = 0; g < groups; g++) {
     const codeBytes = group << 3;
@@ -115,19 +118,31 @@ function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
       v128.store(wide + (i << 1), v128.load_ext<i8>(p + i, 8), 16);
     }
     p += codeBytes;
-    const s0 = parameters4<S>(p);
-    const s1 = parameters4<S>(p + 8);
-    const o0 = offsetOfZero(s0, parameters4<S>(p + 16));
-    const o1 = offsetOfZero(s1, parameters4<S>(p + 24));
+    widenParameters<S>(p, parameters);
+    for (let i: usize = 0; i < 32; i += 16) {
+      const offset = offsetOfZero(v128.load(parameters + i), v128.load(parameters + i, 32));
+      v128.store(parameters + i, offset, 32);
+    }
     p += 32;
     const first = g * rows + <usize>m0;
-    let x = ptr(args, X) + first * (group << 1);
+    let x = ptr(args, X) + first * CODE_BYTES;
     let xs = ptr(args, X_SCALES) + (first << 2);
     let xb = ptr(args, X_SUMS) + (first << 2);
     let c = sums;
-    for (let m = m0; m < m1; m += 2) {
-      tile(x, wide, group << 1, c, xs, xb, s0, s1, o0, o1);
-      x += group << 2;
+    let left = m1 - m0;
+    // 3 rows at a time; 4 that are left are 2 and 2.
+    for (; left > 4 || left === 3; left -= 3) {
+      threeRows(x, wide, group << 1, c, xs, xb, parameters);
+      threeRows(x, wide + 32, group << 1, c + 16, xs, xb, parameters + 16);
+      x += 3 * CODE_BYTES;
+      xs += 12;
+      xb += 12;
+      c += 96;
+    }
+    for (; left > 0; left -= 2) {
+      twoRows(x, wide, group << 1, c, xs, xb, parameters);
+      twoRows(x, wide + 32, group << 1, c + 16, xs, xb, parameters + 16);
+      x += 2 * CODE_BYTES;
       xs += 8;
       xb += 8;
       c += 64;
@@ -135,51 +150,69 @@ function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
   }
 }
 
-function tile(
+/** 3 rows against 4 of the panel's: 6 sums, as many as stay in registers beside what the loop loads. */
+function threeRows(
   x: usize,
   w: usize,
   rowBytes: usize,
   c: usize,
   xs: usize,
   xb: usize,
-  s0: v128,
-  s1: v128,
-  o0: v128,
-  o1: v128,
+  parameters: usize,
 ): void {
   let a0 = i32x4.splat(0);
   let a1 = i32x4.splat(0);
-  let a2 = i32x4.splat(0);
-  let a3 = i32x4.splat(0);
   let b0 = i32x4.splat(0);
   let b1 = i32x4.splat(0);
-  let b2 = i32x4.splat(0);
-  let b3 = i32x4.splat(0);
+  let d0 = i32x4.splat(0);
+  let d1 = i32x4.splat(0);
   const end = x + rowBytes;
   do {
-    const t = v128.load64_splat(x);
-    const u = v128.load64_splat(x + rowBytes);
-    let v = v128.load(w);
-    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v, t));
-    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(v, u));
-    v = v128.load(w, 16);
-    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(v, t));
-    b1 = i32x4.add(b1, i32x4.dot_i16x8_s(v, u));
-    v = v128.load(w, 32);
-    a2 = i32x4.add(a2, i32x4.dot_i16x8_s(v, t));
-    b2 = i32x4.add(b2, i32x4.dot_i16x8_s(v, u));
-    v = v128.load(w, 48);
-    a3 = i32x4.add(a3, i32x4.dot_i16x8_s(v, t));
-    b3 = i32x4.add(b3, i32x4.dot_i16x8_s(v, u));
+    const w0 = v128.load(w);
+    const w1 = v128.load(w, 16);
+    let t = v128.load64_splat(x);
+    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(w0, t));
+    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(w1, t));
+    t = v128.load64_splat(x, CODE_BYTES);
+    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(w0, t));
+    b1 = i32x4.add(b1, i32x4.dot_i16x8_s(w1, t));
+    t = v128.load64_splat(x, 2 * CODE_BYTES);
+    d0 = i32x4.add(d0, i32x4.dot_i16x8_s(w0, t));
+    d1 = i32x4.add(d1, i32x4.dot_i16x8_s(w1, t));
     x += 8;
     w += 64;
   } while (x < end);
-  const q = v128.load32_splat(xs);
-  const z = v128.load32_splat(xb);
-  v128.store(c, addGroup(v128.load(c), pairs(a0, a1), s0, o0, q, z));
-  v128.store(c, addGroup(v128.load(c, 16), pairs(a2, a3), s1, o1, q, z), 16);
-  const q1 = v128.load32_splat(xs, 4);
-  const z1 = v128.load32_splat(xb, 4);
-  v128.store(c, addGroup(v128.load(c, 32), pairs(b0, b1), s0, o0, q1, z1), 32);
-  v128.store(c, addGroup(v128.load(c, 48), pairs(b2, b3), s1, o1, q1, z1), 48);
+  addToRow(c, pairs(a0, a1), parameters, xs, xb);
+  addToRow(c + 32, pairs(b0, b1), parameters, xs + 4, xb + 4);
+  addToRow(c + 64, pairs(d0, d1), parameters, xs + 8, xb + 8);
+}
+
+function twoRows(
+  x: usize,
+  w: usize,
+  rowBytes: usize,
+  c: usize,
+  xs: usize,
+  xb: usize,
+  parameters: usize,
+): void {
+  let a0 = i32x4.splat(0);
+  let a1 = i32x4.splat(0);
+  let b0 = i32x4.splat(0);
+  let b1 = i32x4.splat(0);
+  const end = x + rowBytes;
+  do {
+    const w0 = v128.load(w);
+    const w1 = v128.load(w, 16);
+    let t = v128.load64_splat(x);
+    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(w0, t));
+    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(w1, t));
+    t = v128.load64_splat(x, CODE_BYTES);
+    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(w0, t));
+    b1 = i32x4.add(b1, i32x4.dot_i16x8_s(w1, t));
+    x += 8;
+    w += 64;
+  } while (x < end);
+  addToRow(c, pairs(a0, a1), parameters, xs, xb);
+  addToRow(c + 32, pairs(b0, b1), parameters, xs + 4, xb + 4);
 }

@@ -1,5 +1,6 @@
 // Activations as integers, a scale a group: what the integer products multiply.
 import { int, load4, num, ptr, sumLanes } from './math';
+import { CODE_STRIDE } from './matmul';
 
 const X: usize = 0;
 const X_STRIDE: usize = 1;
@@ -8,7 +9,7 @@ const COLUMNS: usize = 3;
 /** COLUMNS filled up to whole groups; the codes there are 0. */
 const PADDED: usize = 4;
 const GROUP: usize = 5;
-/** [group][row][column] of i8 or i16 */
+/** [group][row][column] of i8 or i16, CODE_STRIDE columns from a row to the next */
 const CODES: usize = 6;
 /** [group][row] */
 const SCALES: usize = 7;
@@ -44,7 +45,7 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
       );
       const inverse = f32x4.splat(top1 > 0 ? largest / top1 : 0);
       const scale = (top1 / largest) * factor;
-      const out = ptr(args, CODES) + at * <usize>(wide ? group << 1 : group);
+      const out = ptr(args, CODES) + at * (wide ? CODE_STRIDE << 1 : CODE_STRIDE);
       const sum = wide
         ? codes16(from, out, group, count, inverse)
         : codes8(from, out, group, count, inverse);

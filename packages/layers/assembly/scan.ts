@@ -2,7 +2,7 @@
 //
 // One token or many, every number is the same sequence of operations: prefill and decode agree to
 // the bit, and there are no chunks to choose.
-import { exp4, int, load4, madd, num, ptr, softplus4, store4, sumLanes } from './math';
+import { exp4, int, load4, madd, num, ptr, softplus4, store4, sumLanes, sumLanes4 } from './math';
 
 /** Words of the arguments. */
 const X: usize = 0;
@@ -51,7 +51,10 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
     state = state === 0 ? own : state + <usize>unit * stateBytes;
     const before = ptr(args, STATE_BEFORE);
     if (before === 0) memory.fill(state, 0, stateBytes);
-    else memory.copy(state, before + <usize>unit * stateBytes, stateBytes);
+    else {
+      const from = before + <usize>unit * stateBytes;
+      if (from !== state) memory.copy(state, from, stateBytes);
+    }
 
     const xStride = ptr(args, X_STRIDE) << 2;
     const bStride = ptr(args, B_STRIDE) << 2;
@@ -113,7 +116,23 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
         y += yStride << 1;
         t += 8;
       } else {
-        for (let p: i32 = 0; p < dim; p++) {
+        let p: i32 = 0;
+        if ((states & 3) === 0) {
+          for (; p + 4 <= dim; p += 4) {
+            const at = (<usize>p) << 2;
+            fourRows(
+              state + ((<usize>(p * states)) << 2),
+              states,
+              x + at,
+              dt0,
+              decay0,
+              b,
+              c,
+              y + at,
+            );
+          }
+        }
+        for (; p < dim; p++) {
           const at = (<usize>p) << 2;
           const s = state + ((<usize>(p * states)) << 2);
           store<f32>(y + at, oneRow(s, states, load<f32>(x + at) * dt0, decay0, b, c));
@@ -178,6 +197,49 @@ function oneRow(s: usize, states: i32, dtx: f32, decay: f32, b: usize, c: usize)
     y = madd(v, load4(c + at, states - n), y);
   }
   return sumLanes(y);
+}
+
+/** oneRow for four rows of a whole number of vectors, whose sums of lanes are one. */
+function fourRows(
+  s: usize,
+  states: i32,
+  x: usize,
+  dt: f32,
+  decay: f32,
+  b: usize,
+  c: usize,
+  y: usize,
+): void {
+  const rowBytes = (<usize>states) << 2;
+  const s1 = s + rowBytes;
+  const s2 = s1 + rowBytes;
+  const s3 = s2 + rowBytes;
+  const a = f32x4.splat(decay);
+  const x0 = f32x4.splat(load<f32>(x) * dt);
+  const x1 = f32x4.splat(load<f32>(x, 4) * dt);
+  const x2 = f32x4.splat(load<f32>(x, 8) * dt);
+  const x3 = f32x4.splat(load<f32>(x, 12) * dt);
+  let y0 = f32x4.splat(0);
+  let y1 = f32x4.splat(0);
+  let y2 = f32x4.splat(0);
+  let y3 = f32x4.splat(0);
+  for (let at: usize = 0; at < rowBytes; at += 16) {
+    const bn = v128.load(b + at);
+    const cn = v128.load(c + at);
+    let v = madd(v128.load(s + at), a, f32x4.mul(x0, bn));
+    v128.store(s + at, v);
+    y0 = madd(v, cn, y0);
+    v = madd(v128.load(s1 + at), a, f32x4.mul(x1, bn));
+    v128.store(s1 + at, v);
+    y1 = madd(v, cn, y1);
+    v = madd(v128.load(s2 + at), a, f32x4.mul(x2, bn));
+    v128.store(s2 + at, v);
+    y2 = madd(v, cn, y2);
+    v = madd(v128.load(s3 + at), a, f32x4.mul(x3, bn));
+    v128.store(s3 + at, v);
+    y3 = madd(v, cn, y3);
+  }
+  v128.store(y, sumLanes4(y0, y1, y2, y3));
 }
 
 /** oneRow for two rows and two tokens, so that states, B and C are read once for both. */

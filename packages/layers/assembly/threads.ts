@@ -14,6 +14,8 @@ const UNITS: usize = 132;
 const CHUNK: usize = 136;
 const SCRATCH: usize = 140;
 const SCRATCH_SIZE: usize = 144;
+/** A thread claims one of so many parts of what is left, at least CHUNK units. */
+const PARTS: usize = 148;
 const SLEEPERS: usize = 192;
 /** Set by the host when a worker died in a kernel, so that nobody waits for its units. */
 const FAILED: usize = 196;
@@ -23,12 +25,13 @@ const CLOSED: i32 = 0x7fffffff;
 /** Looks at the ticket before a worker goes to sleep: some 100 microseconds. */
 const SPINS: i32 = 40000;
 
-/** Runs kernel `id` over units [0, units), chunk by chunk, on every thread that is awake. */
+/** Runs kernel `id` over units [0, units), at least `chunk` at a time, on every thread that is awake. */
 export function run(
   control: usize,
   id: i32,
   units: i32,
   chunk: i32,
+  parts: i32,
   scratch: usize,
   scratchSize: usize,
 ): void {
@@ -39,6 +42,7 @@ export function run(
   store<i32>(control, id, KERNEL);
   store<i32>(control, units, UNITS);
   store<i32>(control, chunk, CHUNK);
+  store<i32>(control, parts, PARTS);
   store<usize>(control, scratch, SCRATCH);
   store<usize>(control, scratchSize, SCRATCH_SIZE);
   atomic.store<i32>(control, 0, COMPLETED);
@@ -58,11 +62,12 @@ function work(control: usize, thread: usize): void {
     const ticket = atomic.load<i64>(control, TICKET);
     const begin = <i32>ticket;
     const units = load<i32>(control, UNITS);
-    const chunk = load<i32>(control, CHUNK);
     if (begin >= units) return;
-    const next = ticket + <i64>chunk;
+    // A share of what is left: large at first, small at the end, where threads wait for each other.
+    const share = (units - begin) / load<i32>(control, PARTS);
+    const end = min(begin + max(share, load<i32>(control, CHUNK)), units);
+    const next = ticket + <i64>(end - begin);
     if (atomic.cmpxchg<i64>(control, ticket, next, TICKET) !== ticket) continue;
-    const end = min(begin + chunk, units);
     const scratch = load<usize>(control, SCRATCH) + thread * load<usize>(control, SCRATCH_SIZE);
     dispatch(load<i32>(control, KERNEL), control + ARGS, begin, end, scratch);
     atomic.add<i32>(control, end - begin, COMPLETED);

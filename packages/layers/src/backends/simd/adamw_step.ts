@@ -20,6 +20,6 @@ export const adamWStepKernel = simdKernel('AdamWStep', (inputs, attrs, backend) 
     12,
   );
   const units = Math.ceil(variable.size / SPAN);
-  runtime.run(KernelId.AdamWStep, units, runtime.chunk(units, SPAN * 8));
+  runtime.run(KernelId.AdamWStep, units, runtime.chunk(SPAN * 8));
   return made.map(({ info }) => info);
 });

@@ -43,7 +43,7 @@ export function convolve(runtime: Runtime, call: ConvCall): void {
   const units = call.batch * Math.ceil(call.channels / SPAN);
   const cost = SPAN * (call.length + 1) * (call.width + 8);
   const scratch = (call.width + 1) * SPAN * 4;
-  runtime.run(KernelId.CausalConv1d, units, runtime.chunk(units, cost), scratch);
+  runtime.run(KernelId.CausalConv1d, units, runtime.chunk(cost), scratch);
 }
 
 export const causalConv1dKernel = simdKernel(

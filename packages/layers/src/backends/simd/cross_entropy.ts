@@ -8,7 +8,7 @@ export const crossEntropyKernel = simdKernel('CrossEntropy', ({ logits, targets 
   const addresses = [backend.address(logits), backend.address(targets), loss.address];
   const { runtime } = backend;
   runtime.args.set([...addresses, columns]);
-  runtime.run(KernelId.CrossEntropy, rows, runtime.chunk(rows, columns * 8));
+  runtime.run(KernelId.CrossEntropy, rows, runtime.chunk(columns * 8));
   return loss.info;
 });
 
@@ -20,7 +20,7 @@ export const crossEntropyGradKernel = simdKernel(
     const addresses = [backend.address(logits), backend.address(targets), dlogits.address];
     const { runtime } = backend;
     runtime.args.set([...addresses, columns, backend.address(dy)]);
-    runtime.run(KernelId.CrossEntropyGrad, rows, runtime.chunk(rows, columns * 16));
+    runtime.run(KernelId.CrossEntropyGrad, rows, runtime.chunk(columns * 16));
     return dlogits.info;
   },
 );

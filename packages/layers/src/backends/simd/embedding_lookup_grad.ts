@@ -12,7 +12,7 @@ export const embeddingLookupGradKernel = simdKernel(
     runtime.floats(dweight.address, rows * columns).fill(0);
     runtime.args.set([...given, dweight.address, ids.size, columns, rows]);
     const units = Math.ceil(columns / 64);
-    runtime.run(KernelId.EmbeddingLookupGrad, units, runtime.chunk(units, ids.size * 64));
+    runtime.run(KernelId.EmbeddingLookupGrad, units, runtime.chunk(ids.size * 64));
     return dweight.info;
   },
 );

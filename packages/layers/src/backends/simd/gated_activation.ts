@@ -33,7 +33,7 @@ export function activateRows(runtime: Runtime, call: ActivationCall): void {
   args[7] = activationIds[call.activation];
   const units = call.rows * Math.ceil(call.columns / SPAN);
   const cost = Math.min(SPAN, call.columns) * 12;
-  runtime.run(KernelId.GatedActivation, units, runtime.chunk(units, cost));
+  runtime.run(KernelId.GatedActivation, units, runtime.chunk(cost));
 }
 
 export const gatedActivationKernel = simdKernel(

@@ -16,7 +16,7 @@ export const gatedActivationGradKernel = simdKernel(
     const id = activationIds[activation];
     runtime.args.set([...given, dx.address, dm?.address ?? 0, x.size, id]);
     const units = Math.ceil(x.size / SPAN);
-    runtime.run(KernelId.GatedActivationGrad, units, runtime.chunk(units, SPAN * 16));
+    runtime.run(KernelId.GatedActivationGrad, units, runtime.chunk(SPAN * 16));
     return [dx.info, ...(dm ? [dm.info] : [])];
   },
 );

@@ -51,8 +51,10 @@ export function linear(runtime: Runtime, temporaries: Temporaries, call: LinearC
 /** Rows of x that a thread takes on at a time: their codes should stay in the second-level cache. */
 const INT_BLOCK = 96;
 const FLOAT_BLOCK = 64;
-/** Bytes of weights that a thread should read on end. */
-const STREAM_BYTES = 96 << 10;
+/** Columns from a row's codes of a group to the next row's; see assembly/matmul.ts. */
+const CODE_STRIDE = 64;
+/** Bytes of weights that a thread should at least read on end. */
+const STREAM_BYTES = 24 << 10;
 
 function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCall): Codes {
   const { format, shape, groupSize, layout } = call.attrs;
@@ -62,7 +64,7 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   const wide = format === 'int8';
   const padded = groups * group;
   const codes = {
-    values: temporaries.allocate(call.rows * padded * (wide ? 2 : 1)),
+    values: temporaries.allocate(call.rows * groups * CODE_STRIDE * (wide ? 2 : 1)),
     scales: temporaries.allocate(call.rows * groups * 4),
     sums: temporaries.allocate(call.rows * groups * 4),
   };
@@ -78,7 +80,7 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   args[8] = codes.sums;
   args[9] = wide ? 32767 : 127;
   numbers[10] = layout === PANELS_F16 ? F16_FACTOR : 1;
-  runtime.run(KernelId.QuantizeActivations, call.rows, runtime.chunk(call.rows, padded));
+  runtime.run(KernelId.QuantizeActivations, call.rows, runtime.chunk(padded));
   return codes;
 }
 
@@ -102,8 +104,8 @@ function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
   runtime.run(
     bitsOf(format) === 8 ? KernelId.MatMulInt8 : KernelId.MatMulInt4,
     units,
-    chunkOf(runtime, call, units, block),
-    block * 32 + group * 16,
+    chunkOf(runtime, call, block),
+    block * 32 + 64 + group * 16,
   );
 }
 
@@ -124,7 +126,7 @@ function floatProduct(runtime: Runtime, call: LinearCall): void {
   runtime.run(
     format === 'bf16' ? KernelId.MatMulBf16 : KernelId.MatMulF32,
     units,
-    chunkOf(runtime, call, units, block),
+    chunkOf(runtime, call, block),
     floatScratch(block),
   );
 }
@@ -154,13 +156,12 @@ function setCommon(args: Int32Array, call: LinearCall, panels: number, block: nu
   args[15] = call.attrs.shape[0] ?? 0;
 }
 
-/** Panels that a thread takes at a time: enough to stream, few enough to share. */
-function chunkOf(runtime: Runtime, call: LinearCall, units: number, block: number): number {
+/** The least panels that a thread takes at a time: enough to stream. */
+function chunkOf(runtime: Runtime, call: LinearCall, block: number): number {
   const { format, shape, groupSize } = call.attrs;
   const [, columns = 0] = shape;
   const group = isIntFormat(format) ? memoryGroup(groupSize) : 0;
   const streamed = Math.ceil(STREAM_BYTES / panelBytes(format, columns, group));
-  const shared = Math.ceil(units / (runtime.threads * 4));
   const cost = panelRows(format) * columns * Math.min(block, call.rows);
-  return Math.max(runtime.chunk(units, cost), Math.min(streamed, shared));
+  return call.rows > 1 ? runtime.chunk(cost) : Math.max(runtime.chunk(cost), streamed);
 }

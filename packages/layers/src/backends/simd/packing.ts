@@ -77,7 +77,7 @@ async function pack(
       }
       const units = Math.ceil(count / panelRows(format));
       const id = isInt ? KernelId.PackInt : KernelId.PackFloat;
-      runtime.run(id, units, runtime.chunk(units, columns * panelRows(format)), group * 4);
+      runtime.run(id, units, runtime.chunk(columns * panelRows(format)), group * 4);
     });
   } catch (error) {
     runtime.release(address);
@@ -190,7 +190,7 @@ function repack(
     args[8] = bitsOf(format);
     args[9] = exporting ? 1 : 0;
     const units = Math.ceil(count / 8);
-    runtime.run(KernelId.RepackInt, units, runtime.chunk(units, columns * 2));
+    runtime.run(KernelId.RepackInt, units, runtime.chunk(columns * 2));
     if (!exporting) return;
     parts.forEach((part, i) => {
       part.set(runtime.bytes(addresses[i] ?? 0, part.byteLength));
@@ -268,5 +268,5 @@ export function unpackRows(
   args[6] = layout === 'rows' ? 0 : { f32: 1, bf16: 2, f16: 2, int8: 3, int4: 4 }[format];
   args[7] = layout === PANELS_F16 ? 1 : 0;
   args[8] = rows;
-  runtime.run(KernelId.UnpackRows, count, runtime.chunk(count, columns * 2));
+  runtime.run(KernelId.UnpackRows, count, runtime.chunk(columns * 2));
 }

@@ -33,7 +33,7 @@ export function normRows(runtime: Runtime, call: NormCall): void {
   args[8] = call.groupSize;
   numbers[9] = call.eps;
   args[10] = call.normBeforeGate ? 1 : 0;
-  runtime.run(KernelId.RmsNorm, call.rows, runtime.chunk(call.rows, call.columns * 8));
+  runtime.run(KernelId.RmsNorm, call.rows, runtime.chunk(call.columns * 8));
 }
 
 export const rmsNormKernel = simdKernel('RmsNorm', ({ x, weight }, { eps }, backend) => {

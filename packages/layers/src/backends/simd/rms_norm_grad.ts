@@ -37,7 +37,7 @@ function normGrad(
     runtime.numbers[9] = eps;
     runtime.args[10] = normBeforeGate ? 1 : 0;
     const scratch = (groupSize + 4) * 8;
-    runtime.run(KernelId.RmsNormGrad, rows, runtime.chunk(rows, columns * 20), scratch);
+    runtime.run(KernelId.RmsNormGrad, rows, runtime.chunk(columns * 20), scratch);
     sumMiddle(backend, parts, dweight.address, 1, rows, columns);
   });
   return [dx.info, dweight.info, ...(dz ? [dz.info] : [])];

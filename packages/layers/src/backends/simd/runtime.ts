@@ -80,7 +80,8 @@ export class Runtime {
   /**
    * Runs a kernel, its arguments set in `args` and `numbers`, over units [0, units).
    *
-   * @param chunk units that a thread takes at a time; with `units` or more the caller does it all
+   * @param chunk the least units that a thread takes at a time; with `units` or more the caller does
+   *   it all
    * @param scratch bytes of working memory a thread
    */
   run(id: KernelId, units: number, chunk: number, scratch = 0): void {
@@ -91,15 +92,15 @@ export class Runtime {
       id,
       units,
       this.threads === 1 ? units : chunk,
+      this.threads * PARTS,
       this.scratch,
       this.scratchSize,
     );
   }
 
-  /** Units a thread should take at a time when each costs `cost` multiply-adds or so. */
-  chunk(units: number, cost: number): number {
-    const worthwhile = Math.ceil(MINIMAL_WORK / Math.max(1, cost));
-    return Math.max(worthwhile, Math.ceil(units / (this.threads * SHARES)));
+  /** The least units that a thread should take at a time when each costs `cost` multiply-adds or so. */
+  chunk(cost: number): number {
+    return Math.ceil(MINIMAL_WORK / Math.max(1, cost));
   }
 
   allocate(bytes: number): number {
@@ -137,7 +138,7 @@ export class Runtime {
     const result = this.allocate(64);
     this.args[0] = address;
     this.args[1] = result;
-    this.run(KernelId.ReadProbe, units, this.chunk(units, 65536));
+    this.run(KernelId.ReadProbe, units, this.chunk(65536));
     this.release(result);
   }
 
@@ -158,8 +159,8 @@ export class Runtime {
 
 /** Multiply-adds below which a second thread costs more than it saves. */
 const MINIMAL_WORK = 16384;
-/** Chunks a thread: enough that a thread that falls behind does not keep the others waiting. */
-const SHARES = 8;
+/** A thread takes this part of its share of what is left, so that the last pieces are small. */
+const PARTS = 2;
 
 async function threadCount(asked: number | undefined): Promise<number> {
   const text = environment('RENE_THREADS');

@@ -90,7 +90,7 @@ function attend(
   const units = batch * blocks * headBlocks;
   const cost = 2 * unitHeads * dim * block * scores;
   const scratch = (Math.max(4, unitHeads) * (scores + 1) + 4) * 4;
-  runtime.run(KernelId.Attention, units, runtime.chunk(units, cost), scratch);
+  runtime.run(KernelId.Attention, units, runtime.chunk(cost), scratch);
 }
 
 function writeRing(
@@ -113,7 +113,7 @@ function writeRing(
   args[6] = size;
   args[7] = positions;
   args[8] = length;
-  runtime.run(KernelId.WriteRing, batch * length, runtime.chunk(batch * length, size));
+  runtime.run(KernelId.WriteRing, batch * length, runtime.chunk(size));
 }
 
 function counted(backend: SimdBackend, { dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo {

@@ -19,12 +19,7 @@ export const slidingWindowAttentionGradKernel = simdKernel(
     runtime.numbers[12] = scale;
     const units = batch * kvHeads;
     const cost = (heads / kvHeads) * length * seen * dim * 5;
-    runtime.run(
-      KernelId.AttentionGrad,
-      units,
-      runtime.chunk(units, cost),
-      (2 * (length + 4) + 4) * 4,
-    );
+    runtime.run(KernelId.AttentionGrad, units, runtime.chunk(cost), (2 * (length + 4) + 4) * 4);
     return [dq.info, dk.info, dv.info];
   },
 );

@@ -67,7 +67,7 @@ export function scan(runtime: Runtime, call: ScanCall): void {
   const stateSize = call.headDim * call.dState;
   const padded = Math.ceil(call.length / 4) * 4;
   const scratch = (2 * padded + (call.after === 0 ? stateSize : 0)) * 4;
-  const chunk = runtime.chunk(units, 2 * stateSize * call.length);
+  const chunk = runtime.chunk(2 * stateSize * call.length);
   runtime.run(KernelId.SsdScan, units, chunk, scratch);
 }
 

@@ -16,6 +16,7 @@ export interface KernelExports {
     id: number,
     units: number,
     chunk: number,
+    parts: number,
     scratch: number,
     scratchSize: number,
   ): void;

@@ -20,7 +20,7 @@ function binaryKernel(kernelName: string, op: BinaryOp): tf.KernelConfig {
     const walks = [walkA.repeat, walkA.count, walkB.repeat, walkB.count];
     runtime.args.set([...addresses, y.address, size, op, ...walks]);
     const units = Math.ceil(size / SPAN);
-    runtime.run(KernelId.Binary, units, runtime.chunk(units, SPAN));
+    runtime.run(KernelId.Binary, units, runtime.chunk(SPAN));
     return y.info;
   });
 }
@@ -58,7 +58,7 @@ function unaryKernel(kernelName: string, op: UnaryOp): tf.KernelConfig {
     const size = sizeOf(x.shape);
     runtime.args.set([from, y.address, size, op]);
     const units = Math.ceil(size / SPAN);
-    runtime.run(KernelId.Unary, units, runtime.chunk(units, SPAN * 4));
+    runtime.run(KernelId.Unary, units, runtime.chunk(SPAN * 4));
     return y.info;
   });
 }

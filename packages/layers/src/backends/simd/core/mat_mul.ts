@@ -44,7 +44,7 @@ function multiply({ runtime }: SimdBackend, product: Product): void {
   args[19] = transposeB ? 0 : 1;
   args[20] = transposeA ? 1 : 0;
   const units = panels * Math.ceil(M / block);
-  const chunk = runtime.chunk(units, 32 * K * block);
+  const chunk = runtime.chunk(32 * K * block);
   runtime.run(KernelId.MatMulF32, units, chunk, floatScratch(block));
 }
 
@@ -58,7 +58,7 @@ export function transposeMatrix(
 ): void {
   runtime.args.set([from, to, rows, columns]);
   const units = Math.ceil(rows / 4);
-  runtime.run(KernelId.Transpose, units, runtime.chunk(units, columns * 4));
+  runtime.run(KernelId.Transpose, units, runtime.chunk(columns * 4));
 }
 
 interface MatMulInputs {

@@ -15,7 +15,7 @@ export function sumMiddle(
 ): void {
   runtime.args.set([x, y, outer, middle, inner]);
   const units = outer * Math.ceil(inner / 64);
-  runtime.run(KernelId.Sum, units, runtime.chunk(units, middle * Math.min(inner, 64)));
+  runtime.run(KernelId.Sum, units, runtime.chunk(middle * Math.min(inner, 64)));
 }
 
 export const reductionKernels: readonly tf.KernelConfig[] = [
@@ -59,7 +59,7 @@ export const reductionKernels: readonly tf.KernelConfig[] = [
     const y = backend.allocate(logits.shape);
     const { runtime } = backend;
     runtime.args.set([from, y.address, columns]);
-    runtime.run(KernelId.Softmax, rows, runtime.chunk(rows, columns * 16));
+    runtime.run(KernelId.Softmax, rows, runtime.chunk(columns * 16));
     return y.info;
   }),
 ];

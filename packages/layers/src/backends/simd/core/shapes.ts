@@ -16,7 +16,7 @@ function copyRows(
   count: number,
 ): void {
   runtime.args.set([from, fromStride * 4, to, toStride * 4, count * 4]);
-  runtime.run(KernelId.Copy2d, rows, runtime.chunk(rows, count));
+  runtime.run(KernelId.Copy2d, rows, runtime.chunk(count));
 }
 
 /** Numbers of a piece of a gathered row, which threads share. */

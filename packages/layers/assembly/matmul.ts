@@ -34,6 +34,9 @@ export const F16_PARAMETERS: usize = 17;
 /** From a row's codes of a group to the next row's, in columns: the same for all groups, so that it folds into loads. */
 export const CODE_STRIDE: usize = 64;
 
+/** CodeKind of x. */
+export const CODE_KIND: usize = 18;
+
 /** Bias, activation and residual on rows [m0, m1) of a panel's sums (m1 - m0, width), into y. */
 export function finish(args: usize, sums: usize, width: i32, m0: i32, m1: i32, n0: i32): void {
   const bias = ptr(args, BIAS);

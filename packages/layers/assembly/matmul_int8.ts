@@ -1,12 +1,14 @@
-// Products by int8 weights: codes against int16 activations, integers within a group.
+// Products by int8 weights: codes against 7-bit activations, integers within a group.
 //
 // A panel of 8 rows is a stream of groups: 4 bytes a row for each 4 columns, each a code of 0 to 255
 // less 128, then 8 scales and 8 offsets of 16 bits.
+import { CodeKind } from '../src/backends/simd/kernel_ids';
 import { int, madd, ptr } from './math';
 import {
   addGroup,
   addToRow,
   BLOCK,
+  CODE_KIND,
   CODE_STRIDE,
   COLUMNS,
   F16_PARAMETERS,
@@ -40,7 +42,8 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, rows);
     const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
-    if (m1 - m0 >= 2) tiles<S>(args, weight, m0, m1, scratch);
+    if (int(args, CODE_KIND) === CodeKind.U7) byteTiles<S>(args, weight, m0, m1, scratch);
+    else if (m1 - m0 >= 2) tiles<S>(args, weight, m0, m1, scratch);
     else row<S>(args, weight, m0, scratch);
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
@@ -215,4 +218,165 @@ function twoRows(
   } while (x < end);
   addToRow(c, pairs(a0, a1), parameters, xs, xb);
   addToRow(c + 32, pairs(b0, b1), parameters, xs + 4, xb + 4);
+}
+
+/** i8 w times u7 t, summed in pairs, which fit: 2 x 128 x 127. Only where SIMD is relaxed. */
+function byteDot(w: v128, t: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(w, t);
+  return unreachable();
+}
+
+/** Rows [m0, m1) of x as U7 codes against a panel: the same integers as the other products'. */
+function byteTiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
+  const rows = ptr(args, ROWS);
+  const group = ptr(args, GROUP);
+  const groups = ptr(args, COLUMNS) / group;
+  const parameters = sums + ((<usize>int(args, BLOCK)) << 5);
+  memory.fill(sums, 0, (<usize>(m1 - m0)) << 5);
+  for (let g: usize = 0; g < groups; g++) {
+    raisedSums(p, group, parameters + 64);
+    const codes = p;
+    p += group << 3;
+    widenParameters<S>(p, parameters);
+    for (let i: usize = 0; i < 32; i += 16) {
+      const offset = offsetOfZero(v128.load(parameters + i), v128.load(parameters + i, 32));
+      v128.store(parameters + i, offset, 32);
+    }
+    p += 32;
+    const first = g * rows + <usize>m0;
+    let x = ptr(args, X) + first * CODE_STRIDE;
+    let xs = ptr(args, X_SCALES) + (first << 2);
+    let xb = ptr(args, X_SUMS) + (first << 2);
+    let c = sums;
+    let left = m1 - m0;
+    for (; left > 4 || left === 3; left -= 3) {
+      threeByteRows(x, codes, group, c, xs, xb, parameters);
+      x += 3 * CODE_STRIDE;
+      xs += 12;
+      xb += 12;
+      c += 96;
+    }
+    for (; left > 1; left -= 2) {
+      twoByteRows(x, codes, group, c, xs, xb, parameters);
+      x += 2 * CODE_STRIDE;
+      xs += 8;
+      xb += 8;
+      c += 64;
+    }
+    if (left > 0) byteRow(x, codes, group, c, xs, xb, parameters);
+  }
+}
+
+/** What the 64 in each of x's codes adds to the products of a panel's 8 rows in a group. */
+function raisedSums(p: usize, group: usize, to: usize): void {
+  const one = i16x8.splat(1);
+  const raise = i8x16.splat(64);
+  let a = i32x4.splat(0);
+  let b = i32x4.splat(0);
+  const end = p + (group << 3);
+  do {
+    a = i32x4.add(a, i32x4.dot_i16x8_s(byteDot(v128.load(p), raise), one));
+    b = i32x4.add(b, i32x4.dot_i16x8_s(byteDot(v128.load(p, 16), raise), one));
+    p += 32;
+  } while (p < end);
+  v128.store(to, a);
+  v128.store(to, b, 16);
+}
+
+function threeByteRows(
+  x: usize,
+  p: usize,
+  group: usize,
+  c: usize,
+  xs: usize,
+  xb: usize,
+  parameters: usize,
+): void {
+  const one = i16x8.splat(1);
+  let a0 = i32x4.splat(0);
+  let a1 = i32x4.splat(0);
+  let b0 = i32x4.splat(0);
+  let b1 = i32x4.splat(0);
+  let d0 = i32x4.splat(0);
+  let d1 = i32x4.splat(0);
+  const end = x + group;
+  do {
+    const w0 = v128.load(p);
+    const w1 = v128.load(p, 16);
+    let t = v128.load32_splat(x);
+    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
+    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
+    t = v128.load32_splat(x, CODE_STRIDE);
+    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
+    b1 = i32x4.add(b1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
+    t = v128.load32_splat(x, 2 * CODE_STRIDE);
+    d0 = i32x4.add(d0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
+    d1 = i32x4.add(d1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
+    x += 4;
+    p += 32;
+  } while (x < end);
+  endRow(c, a0, a1, parameters, xs, xb);
+  endRow(c + 32, b0, b1, parameters, xs + 4, xb + 4);
+  endRow(c + 64, d0, d1, parameters, xs + 8, xb + 8);
+}
+
+function twoByteRows(
+  x: usize,
+  p: usize,
+  group: usize,
+  c: usize,
+  xs: usize,
+  xb: usize,
+  parameters: usize,
+): void {
+  const one = i16x8.splat(1);
+  let a0 = i32x4.splat(0);
+  let a1 = i32x4.splat(0);
+  let b0 = i32x4.splat(0);
+  let b1 = i32x4.splat(0);
+  const end = x + group;
+  do {
+    const w0 = v128.load(p);
+    const w1 = v128.load(p, 16);
+    let t = v128.load32_splat(x);
+    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
+    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
+    t = v128.load32_splat(x, CODE_STRIDE);
+    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
+    b1 = i32x4.add(b1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
+    x += 4;
+    p += 32;
+  } while (x < end);
+  endRow(c, a0, a1, parameters, xs, xb);
+  endRow(c + 32, b0, b1, parameters, xs + 4, xb + 4);
+}
+
+function byteRow(
+  x: usize,
+  p: usize,
+  group: usize,
+  c: usize,
+  xs: usize,
+  xb: usize,
+  parameters: usize,
+): void {
+  const one = i16x8.splat(1);
+  let a0 = i32x4.splat(0);
+  let a1 = i32x4.splat(0);
+  const end = x + group;
+  do {
+    const w0 = v128.load(p);
+    const w1 = v128.load(p, 16);
+    const t = v128.load32_splat(x);
+    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
+    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
+    x += 4;
+    p += 32;
+  } while (x < end);
+  endRow(c, a0, a1, parameters, xs, xb);
+}
+
+function endRow(c: usize, a: v128, b: v128, parameters: usize, xs: usize, xb: usize): void {
+  addToRow(c, i32x4.sub(a, v128.load(parameters, 64)), parameters, xs, xb);
+  addToRow(c + 16, i32x4.sub(b, v128.load(parameters, 80)), parameters + 16, xs, xb);
 }

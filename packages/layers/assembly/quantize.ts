@@ -1,4 +1,5 @@
 // Activations as integers, a scale a group: what the integer products multiply.
+import { CodeKind } from '../src/backends/simd/kernel_ids';
 import { int, load4, num, ptr, sumLanes } from './math';
 import { CODE_STRIDE } from './matmul';
 
@@ -9,7 +10,7 @@ const COLUMNS: usize = 3;
 /** COLUMNS filled up to whole groups; the codes there are 0. */
 const PADDED: usize = 4;
 const GROUP: usize = 5;
-/** [group][row][column] of i8 or i16, CODE_STRIDE columns from a row to the next */
+/** [group][row][column] of i8, i16 or u8, CODE_STRIDE columns from a row to the next */
 const CODES: usize = 6;
 /** [group][row] */
 const SCALES: usize = 7;
@@ -18,6 +19,8 @@ const SUMS: usize = 8;
 const LARGEST: usize = 9;
 /** 2^112 where the weight's parameters are f16 (see parameters4), else 1. */
 const FACTOR: usize = 10;
+/** CodeKind. */
+const KIND: usize = 11;
 
 /** A unit is a row. */
 export function quantizeActivations(args: usize, begin: i32, end: i32): void {
@@ -25,7 +28,8 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
   const group = int(args, GROUP);
   const groups = int(args, PADDED) / group;
   const rows = int(args, ROWS);
-  const wide = int(args, LARGEST) > 127;
+  const kind = int(args, KIND);
+  const wide = kind === CodeKind.I16;
   const largest = <f32>int(args, LARGEST);
   const factor = num(args, FACTOR);
   for (let m = begin; m < end; m++) {
@@ -48,7 +52,7 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
       const out = ptr(args, CODES) + at * (wide ? CODE_STRIDE << 1 : CODE_STRIDE);
       const sum = wide
         ? codes16(from, out, group, count, inverse)
-        : codes8(from, out, group, count, inverse);
+        : codes8(from, out, group, count, inverse, kind === CodeKind.U7 ? 64 : 0);
       store<f32>(ptr(args, SCALES) + (at << 2), scale);
       store<f32>(ptr(args, SUMS) + (at << 2), scale * <f32>sum);
     }
@@ -81,7 +85,8 @@ function codes16(from: usize, out: usize, group: i32, count: i32, inverse: v128)
   return sumInts(sum);
 }
 
-function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128): i32 {
+/** Returns the sum of the codes before `raise` is added to each. */
+function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128, raise: i8): i32 {
   let sum = i32x4.splat(0);
   for (let i: i32 = 0; i < group; i += 16) {
     const p = from + ((<usize>i) << 2);
@@ -92,7 +97,7 @@ function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128):
     sum = i32x4.add(sum, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
     const ab = i16x8.narrow_i32x4_s(a, b);
     const cd = i16x8.narrow_i32x4_s(c, d);
-    v128.store(out + <usize>i, i8x16.narrow_i16x8_s(ab, cd));
+    v128.store(out + <usize>i, i8x16.add(i8x16.narrow_i16x8_s(ab, cd), i8x16.splat(raise)));
   }
   return sumInts(sum);
 }

@@ -69,3 +69,13 @@ export enum UnaryOp {
   Sigmoid,
   Exp,
 }
+
+/** How the codes of activations are stored. */
+export enum CodeKind {
+  /** -127 to 127. */
+  I8,
+  /** -63 to 63. */
+  I16,
+  /** The same plus 64: the 7-bit side of a relaxed product. */
+  U7,
+}

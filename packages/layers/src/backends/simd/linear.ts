@@ -1,7 +1,7 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import type { Activation } from '../../kernel_names.js';
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
-import { ActivationId, KernelId } from './kernel_ids.js';
+import { ActivationId, CodeKind, KernelId } from './kernel_ids.js';
 import { bitsOf, isIntFormat, memoryGroup, PANELS_F16, panelBytes, panelRows } from './layout.js';
 import type { Runtime } from './runtime.js';
 import type { Temporaries } from './temporaries.js';
@@ -24,6 +24,7 @@ export interface LinearCall {
 
 /** x as integers, for the products by one or more weights that share its columns and format. */
 interface Codes {
+  kind: CodeKind;
   values: number;
   scales: number;
   sums: number;
@@ -61,10 +62,13 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   const [, columns = 0] = shape;
   const group = memoryGroup(groupSize);
   const groups = Math.ceil(columns / group);
-  const wide = format === 'int8';
+  const kind = codeKind(runtime, call);
   const padded = groups * group;
   const codes = {
-    values: temporaries.allocate(call.rows * groups * CODE_STRIDE * (wide ? 2 : 1)),
+    kind,
+    values: temporaries.allocate(
+      call.rows * groups * CODE_STRIDE * (kind === CodeKind.I16 ? 2 : 1),
+    ),
     scales: temporaries.allocate(call.rows * groups * 4),
     sums: temporaries.allocate(call.rows * groups * 4),
   };
@@ -78,10 +82,18 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   args[6] = codes.values;
   args[7] = codes.scales;
   args[8] = codes.sums;
-  args[9] = wide ? 32767 : 127;
+  // 8-bit weights times 7 bits fit in the products of bytes that relaxed SIMD has.
+  args[9] = format === 'int8' ? 63 : 127;
   numbers[10] = layout === PANELS_F16 ? F16_FACTOR : 1;
+  args[11] = kind;
   runtime.run(KernelId.QuantizeActivations, call.rows, runtime.chunk(padded));
   return codes;
+}
+
+/** The numbers are the same in each kind; one row is read as it can be multiplied soonest. */
+function codeKind(runtime: Runtime, { attrs, rows }: LinearCall): CodeKind {
+  if (attrs.format === 'int4') return CodeKind.I8;
+  return rows > 1 && runtime.relaxedSimd ? CodeKind.U7 : CodeKind.I16;
 }
 
 function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
@@ -100,12 +112,13 @@ function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
   args[10] = codes.sums;
   args[11] = group;
   args[17] = layout === PANELS_F16 ? 1 : 0;
+  args[18] = codes.kind;
   const units = panels * Math.ceil(call.rows / block);
   runtime.run(
     bitsOf(format) === 8 ? KernelId.MatMulInt8 : KernelId.MatMulInt4,
     units,
     chunkOf(runtime, call, block),
-    block * 32 + 64 + group * 16,
+    block * 32 + 96 + group * 16,
   );
 }
 

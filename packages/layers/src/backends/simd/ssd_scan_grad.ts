@@ -62,7 +62,7 @@ export const ssdScanGradKernel = simdKernel('SsdScanGrad', (inputs, attrs, backe
     const units = batch * heads;
     const cost = length * headDim * dState * 6;
     const scratch = (4 * (length + 4) + (length + 2) * ROWS * dState) * 4;
-    runtime.run(KernelId.SsdScanGrad, units, runtime.chunk(units, cost), scratch);
+    runtime.run(KernelId.SsdScanGrad, units, runtime.chunk(cost), scratch);
     sumMiddle(backend, parts.A, dA.address, 1, batch, heads);
     const perGroup = heads / groups;
     sumMiddle(backend, parts.B, dB.address, batch * length * groups, perGroup, dState);

@@ -46,7 +46,7 @@ export const reductionKernels: readonly tf.KernelConfig[] = [
       const y = backend.allocate([...x.shape.slice(0, -1), ...(keepDims ? [1] : [])]);
       const { runtime } = backend;
       runtime.args.set([from, y.address, columns]);
-      runtime.run(KernelId.Max, rows, runtime.chunk(rows, columns));
+      runtime.run(KernelId.Max, rows, runtime.chunk(columns));
       return y.info;
     },
   ),

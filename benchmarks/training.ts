@@ -1,7 +1,9 @@
 // Training speed of rene-tiny's configuration: every tfjs backend that is here, and PyTorch.
 //
-//   npm run build && node benchmarks/dist/training.js [--python PYTHON] [--rounds 3] [--rows 16]
+//   npm run build && node benchmarks/dist/training.js [--python PYTHON] [--rounds 3] [--rows 16] [--threads 2]
 //
+// Besides tokens a second of wall time there are tokens a second of processor time, all threads together:
+// on a machine that does other things too, compare those, with --threads 1 (a thread that waits spins).
 // PYTHON is an interpreter with torch and safetensors. Each engine trains in a process of its own,
 // turn by turn, on the same weights and tokens; the median of the rounds counts. The first losses
 // must agree: they show that all train the same model.
@@ -23,6 +25,7 @@ const { values: options } = parseArgs({
     rows: { type: 'string', default: '16' },
     length: { type: 'string', default: '128' },
     seconds: { type: 'string', default: '8' },
+    threads: { type: 'string', default: String(availableParallelism()) },
     model: { type: 'string' },
     worker: { type: 'string' },
   },
@@ -32,7 +35,8 @@ const length = Number(options.length);
 const seconds = Number(options.seconds);
 
 const size = ['--rows', String(rows), '--length', String(length), '--seconds', String(seconds)];
-const run = promisify(execFile);
+const command = promisify(execFile);
+const environment = { ...process.env, RENE_THREADS: options.threads };
 
 interface Result {
   engine: string;
@@ -40,6 +44,7 @@ interface Result {
   loss: number;
   rows: number;
   tokensPerSecond: number;
+  tokensPerCpuSecond: number;
 }
 
 if (options.worker && options.model) {
@@ -49,34 +54,50 @@ if (options.worker && options.model) {
   await compare();
 }
 
-/** Rows double until a step takes a fifth of the time that there is, or all are in. */
+/** Rows double until a step takes a fifth of the (processor) time that there is, or all are in. */
 async function measure(backend: string, dir: string): Promise<Result> {
   if (backend === 'wasm') await import('@tensorflow/tfjs-backend-wasm');
   await useBackend(backend);
   const model = await ReneLMHeadModel.fromPretrained(dir, { trainable: true });
   const variables = model.trainableVariables;
   const optimizer = new AdamW(variables);
+  const cpuSeconds = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  };
   const step = async (batchRows: number) => {
-    const started = performance.now();
+    const [started, cpuStarted] = [performance.now(), cpuSeconds()];
     const batch = makeBatch(batchRows, model.config.vocabSize);
     const { loss, norm, gradients } = await lossAndGradients(model, variables, [batch]);
     optimizer.step(gradients, 1e-3, Math.min(1, 1 / norm));
     tf.dispose([...gradients.values()]);
     await [...variables.values()][0]?.data();
-    return { loss, seconds: (performance.now() - started) / 1000 };
+    const cpu = cpuSeconds() - cpuStarted;
+    return { loss, cpu, seconds: (performance.now() - started) / 1000 };
   };
   const { loss } = await step(1);
   let batchRows = 1;
   let last = await step(batchRows);
-  while (batchRows < rows && last.seconds < seconds / 5) {
+  while (batchRows < rows && last.cpu < seconds / 5) {
     batchRows = Math.min(rows, batchRows * 2);
     last = await step(batchRows);
   }
   let steps = 0;
   let spent = 0;
-  for (; spent < seconds || steps === 0; steps++) spent += (await step(batchRows)).seconds;
-  const tokensPerSecond = (steps * batchRows * length) / spent;
-  return { engine: `tfjs '${backend}'`, loss, rows: batchRows, tokensPerSecond };
+  let cpu = 0;
+  for (; spent < seconds || steps === 0; steps++) {
+    last = await step(batchRows);
+    spent += last.seconds;
+    cpu += last.cpu;
+  }
+  const tokens = steps * batchRows * length;
+  return {
+    engine: `tfjs '${backend}'`,
+    loss,
+    rows: batchRows,
+    tokensPerSecond: tokens / spent,
+    tokensPerCpuSecond: tokens / cpu,
+  };
 }
 
 /** The tokens that training_peer.py makes too. */
@@ -117,12 +138,13 @@ async function compare(): Promise<void> {
 
 function tfjs(backend: string, dir: string): () => Promise<Result> {
   const args = [fileURLToPath(import.meta.url), '--worker', backend, '--model', dir, ...size];
-  return async () => lastLine((await run(process.execPath, args)).stdout);
+  return async () => lastLine((await command(process.execPath, args, { env: environment })).stdout);
 }
 
 function pytorch(python: string, dir: string): () => Promise<Result> {
   const peer = fileURLToPath(new URL('../training_peer.py', import.meta.url));
-  return async () => lastLine((await run(python, [peer, '--model', dir, ...size])).stdout);
+  const args = [peer, '--model', dir, '--threads', options.threads, ...size];
+  return async () => lastLine((await command(python, args)).stdout);
 }
 
 function lastLine(output: string): Result {
@@ -138,19 +160,26 @@ function failure(name: string, error: unknown): undefined {
 function print(results: Result[][]): void {
   const table = results.flatMap(([first, ...others]) => {
     if (!first) return [];
-    const speeds = [first, ...others].map((r) => r.tokensPerSecond).sort((a, b) => a - b);
-    return [{ ...first, median: speeds[Math.floor(speeds.length / 2)] ?? 0, speeds }];
+    const all = [first, ...others];
+    const wall = median(all.map((r) => r.tokensPerSecond));
+    return [{ ...first, wall, cpu: median(all.map((r) => r.tokensPerCpuSecond)) }];
   });
   const own = table.find(({ engine }) => engine === "tfjs 'simd'") ?? table[0];
   console.log(
-    `${availableParallelism()} cores, rows of ${length} tokens, forward + backward + AdamW`,
+    `${options.threads} threads, rows of ${length} tokens, forward + backward + AdamW, medians of ` +
+      `${options.rounds}: tokens a second (and how many times as fast ${own?.engine} is), of ` +
+      'processor time (likewise), rows, first loss',
   );
-  for (const { engine, median, speeds, rows: used, loss } of table) {
-    const range = `${(speeds[0] ?? 0).toFixed(0)} - ${(speeds.at(-1) ?? 0).toFixed(0)}`;
-    const ratio = ((own?.median ?? 0) / median).toFixed(2);
+  for (const { engine, wall, cpu, rows: used, loss } of table) {
+    const of = (speed: number, best = 0) =>
+      `${speed.toFixed(0).padStart(6)} (${(best / speed).toFixed(2).padStart(6)})`;
     console.log(
-      `${engine.padEnd(28)} ${median.toFixed(0).padStart(7)} tokens/s (${range}), ` +
-        `${String(used).padStart(2)} rows, first loss ${loss.toFixed(4)}; ${own?.engine} is ${ratio} times as fast`,
+      `${engine.padEnd(26)} ${of(wall, own?.wall)} ${of(cpu, own?.cpu)} ` +
+        `${String(used).padStart(3)} ${loss.toFixed(4)}`,
     );
   }
+}
+
+function median(values: number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }

@@ -52,8 +52,8 @@ export interface ForwardOptions {
   onHidden?: (name: string, hidden: tf.Tensor) => void;
   /**
    * Gradient checkpointing. The variables, by parameter name, that a gradient is being recorded for:
-   * of each block only its input is kept, and the rest computed again on the way back. Less memory for
-   * about a third more time. Not with a state.
+   * of each block only its input is kept, and the rest computed again on the way back: less memory, more
+   * time. Not with a state.
    */
   recompute?: ReadonlyMap<string, tf.Variable> | undefined;
 }

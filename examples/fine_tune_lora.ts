@@ -22,11 +22,11 @@ const outDir = await mkdtemp(join(tmpdir(), 'rene-lora-'));
 const adapter = LoraAdapter.create(model, { rank: 8 });
 await train(adapter, training, heldOut, {
   outDir,
-  steps: 12,
+  steps: 24,
   batchSize: 2,
   rowLength: 32,
   learningRate: 3e-3,
-  evaluateEvery: 4,
+  evaluateEvery: 8,
   onEvaluation: ({ step, bitsPerByte }) =>
     console.log(`step ${step}: ${bitsPerByte.toFixed(2)} bits a byte`),
 });

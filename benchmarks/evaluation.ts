@@ -10,7 +10,7 @@
 // encodes the lines' texts itself. The engines take turns. One forward a request is batched by length
 // and computes the head for scored tokens only, as ours does. It and one a context have no use for
 // other documents, so they are timed on every --sample-th document and multiplied by what all have more
-// tokens. Log-likelihoods must agree.
+// tokens. Log-likelihoods must agree with those of one forward a request.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

@@ -77,7 +77,9 @@ describe('TokenDistribution', () => {
       fc.property(
         fc.array(logit, { minLength: 1, maxLength: 120 }),
         fc.record({
-          temperature: fc.double({ min: 0.05, max: 3, noNaN: true }),
+          // exp(-40 / 0.06) is still a normal number; below it weights are 0 in one order of
+          // operations and not in another.
+          temperature: fc.double({ min: 0.06, max: 3, noNaN: true }),
           topK: fc.integer({ min: 0, max: 130 }),
           // Of a few odd values, at which no sum of weights ends exactly.
           topP: fc.constantFrom(0, 0.0371, 0.3173, 0.5237, 0.9013, 0.9907, 1),

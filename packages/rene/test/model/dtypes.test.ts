@@ -68,15 +68,10 @@ describe('a model in each weight format [simd]', () => {
       const reference = new ReneLMHeadModel(config, plain);
       const expected = await continued(reference, prompt, ids);
       reference.dispose();
-      const size = expected.reduce((top, value) => Math.max(top, Math.abs(value)), 0);
-      const error = expected.reduce(
-        (worst, value, i) => Math.max(worst, Math.abs(value - (found[i] ?? Number.NaN))),
-        0,
-      );
-      // Activations meet int8 weights as 16-bit integers, int4 weights as 8-bit ones, and keys and
-      // values may be held in 16 bits beside weights that are.
-      const limit = { f32: 1e-5, bf16: 0.01, int8: 0.01, int4: 0.05 }[format];
-      expect(error / size, 'error against the largest logit').to.be.below(limit);
+      // Activations meet int8 weights in 63 steps each way, int4 weights in 127, a scale a group; keys
+      // and values may be held in 16 bits beside weights that are.
+      const limit = { f32: 1e-5, bf16: 0.01, int8: 0.1, int4: 0.05 }[format];
+      expect(deviation(found, expected)).to.be.below(limit);
     });
 
     it(`${format} gives a row the same bits in any batch`, async () => {
@@ -134,12 +129,9 @@ describe('a model in each weight format [simd]', () => {
       const expected = relaxed?.results[i] ?? new Float32Array();
       const found = plain?.results[i] ?? new Float32Array();
       expect(found.length).to.equal(expected.length).and.above(1000);
-      const error = expected.reduce(
-        (worst, value, j) => Math.max(worst, Math.abs(value - (found[j] ?? Number.NaN))),
-        0,
-      );
       // Sums are rounded once more; where activations become integers, one may fall to the next.
-      expect(error, format).to.be.below({ f32: 1e-3, bf16: 1e-3, int8: 0.01, int4: 0.3 }[format]);
+      const limit = { f32: 1e-4, bf16: 1e-4, int8: 0.02, int4: 0.02 }[format];
+      expect(deviation(found, expected), format).to.be.below(limit);
     }
   }).timeout(60_000);
 
@@ -164,6 +156,14 @@ describe('a model in each weight format [simd]', () => {
     expect(change('int4')).to.be.below(0.03);
   }).timeout(60_000);
 });
+
+/** The root mean square of the differences, against that of the expected values. */
+function deviation(found: Float32Array, expected: Float32Array): number {
+  expect(found.length).to.equal(expected.length);
+  const square = (sum: number, value: number) => sum + value * value;
+  const differences = expected.map((value, i) => value - (found[i] ?? Number.NaN));
+  return Math.sqrt(differences.reduce(square, 0) / expected.reduce(square, 0));
+}
 
 /** Logits after a prompt and of the tokens that follow it, one after the other. */
 async function continued(

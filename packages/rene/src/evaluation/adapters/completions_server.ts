@@ -22,6 +22,8 @@ export interface CompletionsServerOptions {
 
 /** Waits between the tries of a request, in milliseconds. */
 const RETRY_DELAYS = [1000, 4000];
+/** A server may ask for longer waits, up to this. */
+const LONGEST_WAIT = 30_000;
 const TIMEOUT = 300_000;
 
 export class CompletionsServer implements EvaluationModel {
@@ -174,33 +176,51 @@ async function send(
     ...(apiKey && { authorization: `Bearer ${apiKey}` }),
   };
   for (let attempt = 0; ; attempt++) {
-    const failure = await fetch(url, { ...init, headers, signal: timeoutOr(signal) }).then(
-      async (response): Promise<Doc | EvaluationError> => {
-        const text = await response.text();
-        if (!response.ok) return httpError(url, response.status, text);
-        const json: unknown = JSON.parse(text);
-        return isDoc(json) ? json : new EvaluationError(`${url}: expected an object`);
-      },
-      (error: unknown) => {
+    const answer = await fetch(url, { ...init, headers, signal: timeoutOr(signal) }).then(
+      (response) => readAnswer(url, response),
+      (error: unknown): Answer => {
         signal?.throwIfAborted();
         const cause = error instanceof Error ? (error.cause ?? error) : error;
-        return new EvaluationError(`${url}: cannot be reached (${String(cause)})`, {
-          cause: error,
-        });
+        const message = `${url}: cannot be reached (${String(cause)})`;
+        return { error: new EvaluationError(message, { cause: error }), retry: true };
       },
     );
-    if (!(failure instanceof EvaluationError)) return failure;
+    if ('json' in answer) return answer.json;
     const delay = RETRY_DELAYS[attempt];
-    if (delay === undefined || failure.message.includes('HTTP 4')) throw failure;
-    await new Promise((resolve) => setTimeout(resolve, delay));
+    if (delay === undefined || !answer.retry) throw answer.error;
+    const wait = Math.min(answer.retryAfter ?? 0, LONGEST_WAIT);
+    await new Promise((resolve) => setTimeout(resolve, Math.max(delay, wait)));
+    signal?.throwIfAborted();
+  }
+}
+
+/** What came of a request; `retryAfter` in milliseconds, where the server says. */
+type Answer = { json: Doc } | { error: EvaluationError; retry: boolean; retryAfter?: number };
+
+async function readAnswer(url: string, response: Response): Promise<Answer> {
+  const text = await response.text();
+  const { ok, status, headers } = response;
+  if (!ok) {
+    const error = new EvaluationError(`${url}: HTTP ${status}: ${text.slice(0, 200)}`);
+    // A busy server (429) will do it later; any other 4xx is about the request itself.
+    const retry = status === 429 || status >= 500;
+    const seconds = Number(headers.get('retry-after'));
+    return { error, retry, ...(seconds > 0 && { retryAfter: seconds * 1000 }) };
+  }
+  const json = parseJson(text);
+  if (isDoc(json)) return { json };
+  return { error: new EvaluationError(`${url}: expected an object of JSON`), retry: true };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 
 function timeoutOr(signal: AbortSignal | undefined): AbortSignal {
   const timeout = AbortSignal.timeout(TIMEOUT);
   return signal ? AbortSignal.any([timeout, signal]) : timeout;
-}
-
-function httpError(url: string, status: number, text: string): EvaluationError {
-  return new EvaluationError(`${url}: HTTP ${status}: ${text.slice(0, 200)}`);
 }

@@ -8,6 +8,7 @@ import type { ReneLMHeadModel } from '../model.js';
 import { countParameters } from '../summary.js';
 import { checkpointBytes, mainFormat } from './checkpoint_bytes.js';
 
+/** What is timed. */
 export interface BenchOptions {
   /** Tokens of the prompt. */
   prompt: number;
@@ -19,6 +20,7 @@ export interface BenchOptions {
   repeat: number;
 }
 
+/** Medians of one model's runs, and what the machine allows. */
 export interface BenchResult extends BenchOptions {
   /** The processor and its cores, or the GPU. */
   machine: string;
@@ -153,12 +155,14 @@ async function run(
 
 const greedy: Choice = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
 
+/** How long it takes. */
 export async function seconds(run: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await run();
   return (performance.now() - start) / 1000;
 }
 
+/** The middle value, the upper one of two; NaN of none. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;

@@ -22,6 +22,7 @@ export interface Sample extends Example {
   scores: Partial<Record<MetricName, number>>;
 }
 
+/** The samples of a task and the estimates from them. */
 export interface TaskResult {
   task: Task;
   numFewshot: number;
@@ -31,11 +32,13 @@ export interface TaskResult {
   estimates: Partial<Record<MetricName, Estimate>>;
 }
 
+/** The estimates of a group of tasks, each task counting by its documents. */
 export interface GroupResult {
   group: Group;
   estimates: Partial<Record<MetricName, Estimate>>;
 }
 
+/** All results of a run. */
 export interface Evaluation {
   tasks: readonly TaskResult[];
   /** Those of the selection whose tasks are all there, inner ones first. */
@@ -106,6 +109,7 @@ export function scoreGroups(tasks: readonly TaskResult[], groups: readonly Group
   });
 }
 
+/** How an evaluation is kept, followed and ended. */
 export interface EvaluateOptions {
   /** Keeps every result as soon as it is there, and gives back those of an earlier run. */
   cache?: ResultCache | undefined;
@@ -115,6 +119,7 @@ export interface EvaluateOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** How far an evaluation is. */
 export interface EvaluationProgress {
   task: string;
   /** Requests scored of this task, those of an earlier run included. */

@@ -2,6 +2,7 @@
 import type { Loglikelihood } from './metrics.js';
 import type { Encoder, TokenRequest } from './requests.js';
 
+/** How to follow the scoring of requests, and how to end it. */
 export interface ScoreOptions {
   /** Called once for each request as soon as it is known, in any order. */
   onResult?: ((index: number, result: Loglikelihood) => void) | undefined;

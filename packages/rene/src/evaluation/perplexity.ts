@@ -5,6 +5,7 @@ import { type EvaluateOptions, scoreRequests } from './evaluate.js';
 import type { EvaluationModel } from './evaluation_model.js';
 import type { TokenRequest } from './requests.js';
 
+/** How the text is cut into windows, and how to follow it. */
 export interface PerplexityOptions
   extends Pick<EvaluateOptions, 'cache' | 'onProgress' | 'signal'> {
   /**
@@ -14,6 +15,7 @@ export interface PerplexityOptions
   context?: number | undefined;
 }
 
+/** How well a text is predicted: its `loglikelihood` in nats, and that by word and by byte. */
 export interface Perplexity {
   wordPerplexity: number;
   bytePerplexity: number;

@@ -30,10 +30,12 @@ export class ResultCache {
     if (text !== '' && !text.endsWith('\n')) writeSync(this.file, '\n');
   }
 
+  /** The result of a request, if it is known. */
   get(key: string): Loglikelihood | undefined {
     return this.known.get(key);
   }
 
+  /** Keeps a result: it is in the file when this returns. */
   set(key: string, result: Loglikelihood): void {
     this.known.set(key, result);
     writeSync(this.file, `${key} ${result.loglikelihood} ${result.isGreedy ? 1 : 0}.\n`);
@@ -43,6 +45,7 @@ export class ResultCache {
     return this.known.size;
   }
 
+  /** Closes the file. Results stay there for the next run. */
   close(): void {
     closeSync(this.file);
   }

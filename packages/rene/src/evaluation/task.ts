@@ -4,6 +4,7 @@ import { EvaluationError } from './errors.js';
 /** A document as the data set has it. */
 export type Doc = Readonly<Record<string, unknown>>;
 
+/** Accuracy by log-likelihood, and by log-likelihood a character of the choice. */
 export type MetricName = 'acc' | 'acc_norm';
 
 /** Where a task's documents lie on the Hugging Face hub. */

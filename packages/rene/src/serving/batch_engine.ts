@@ -85,6 +85,7 @@ export class BatchEngine implements Engine {
     };
   }
 
+  /** Sequences in the batch, those that wait, and places in all. */
   load(): EngineLoad {
     const queued = this.queue.reduce((sum, { job }) => sum + job.n, 0);
     const waiting = queued + (this.reading?.job.n ?? 0) + (this.next?.waiting.length ?? 0);

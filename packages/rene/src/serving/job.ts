@@ -37,6 +37,7 @@ export interface Job {
   promptLogProbs?: boolean | undefined;
 }
 
+/** What an engine tells of a job, in order; nothing comes after its end. */
 export type JobEvent =
   /** So many more tokens of the prompt have been read. */
   | {
@@ -76,6 +77,7 @@ export interface EngineLoad {
 export interface Engine {
   /** @returns a function that ends the job; after it no event comes */
   submit(job: Job, onEvent: (event: JobEvent) => void): () => void;
+  /** Sequences that are decoded, those that wait, and places in all. */
   load(): EngineLoad;
 }
 

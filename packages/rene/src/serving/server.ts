@@ -14,6 +14,7 @@ import { addInfoRoutes } from './info_routes.js';
 import type { Engine } from './job.js';
 import type { PromptEncoder } from './tokenizer_thread.js';
 
+/** What is served, and how much of it. */
 export interface ServerOptions {
   engine: Engine;
   tokenizer: Tokenizer;

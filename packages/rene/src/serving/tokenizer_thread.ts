@@ -6,6 +6,7 @@ import type { EncodeAnswer, EncodeTask } from './tokenizer_worker.js';
 
 /** The part of a tokenizer that may take long. */
 export interface PromptEncoder {
+  /** The ids of a text, at once or later. @throws TokenizerError */
   encode(text: string, options?: EncodeOptions): number[] | Promise<number[]>;
 }
 

@@ -9,6 +9,7 @@ export class ServingError extends ReneError {
   override readonly name = 'ServingError';
 }
 
+/** Told while the model is loaded. */
 export interface LoadCallbacks {
   /** Called with the weights read so far and all of them. */
   onProgress?: (done: number, total: number) => void;

@@ -13,7 +13,11 @@ export interface TaskDocs {
 
 /** Where documents come from. */
 export interface DocSource {
-  /** @param withExamples whether examples are needed; where not, they may be left out */
+  /**
+   * The documents of a task.
+   *
+   * @param withExamples whether examples are needed; where not, they may be left out
+   */
   load(task: Task, withExamples: boolean): Promise<TaskDocs>;
 }
 

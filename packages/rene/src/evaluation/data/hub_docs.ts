@@ -11,6 +11,7 @@ import { type DatasetLocation, type Doc, evaluatedSplit, exampleSplit } from '..
 import type { DocSource } from './documents.js';
 import { readParquet } from './parquet.js';
 
+/** How documents are fetched from the Hugging Face hub. */
 export interface HubDocsOptions extends HubClientOptions {
   /** Called as bytes of a file arrive. */
   onProgress?: ((file: string, bytes: number, total: number) => void) | undefined;

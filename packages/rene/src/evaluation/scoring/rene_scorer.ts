@@ -9,6 +9,7 @@ import { fedTokens, MIN_SHARED_TOKENS, prefixTree } from './prefix_tree.js';
 
 import { type ScoringModel, TreeScorer } from './tree_scorer.js';
 
+/** How texts are batched, cut and shared. */
 export interface ReneScorerOptions {
   /** Rows of a forward; 'auto' (the default) is what memory allows, at most 64. */
   batchSize?: number | 'auto' | undefined;

@@ -1,4 +1,4 @@
-// The WebAssembly module: its two entries. Kernels are exported too, so that none is inlined into the
+// The WebAssembly module: its three entries. Kernels are exported too, so that none is inlined into the
 // switch that calls it, where it would share registers with the rest.
 export { attention, writeRing } from './attention';
 export { attentionGrad } from './attention_grad';
@@ -16,4 +16,4 @@ export { packFloat, packInt, repackInt, unpackRows } from './pack';
 export { quantizeActivations, readProbe } from './quantize';
 export { ssdScan } from './scan';
 export { ssdScanGrad } from './scan_grad';
-export { run, serve } from './threads';
+export { replay, run, serve } from './threads';

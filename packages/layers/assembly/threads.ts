@@ -16,10 +16,18 @@ const SCRATCH: usize = 140;
 const SCRATCH_SIZE: usize = 144;
 /** A thread claims one of so many parts of what is left, at least CHUNK units. */
 const PARTS: usize = 148;
+/** Address of the job's arguments. */
+const ARGS: usize = 152;
 const SLEEPERS: usize = 192;
 /** Set by the host when a worker died in a kernel, so that nobody waits for its units. */
 const FAILED: usize = 196;
-const ARGS: usize = 256;
+
+// A recorded job, in bytes: what run() takes, then the arguments' words.
+const JOB_KERNEL: usize = 0;
+const JOB_UNITS: usize = 4;
+const JOB_CHUNK: usize = 8;
+const JOB_ARGS: usize = 16;
+const JOB_BYTES: usize = 272;
 
 const CLOSED: i32 = 0x7fffffff;
 /** Looks at the ticket before a worker goes to sleep: some 100 microseconds. */
@@ -32,17 +40,19 @@ export function run(
   units: i32,
   chunk: i32,
   parts: i32,
+  args: usize,
   scratch: usize,
   scratchSize: usize,
 ): void {
   if (units <= chunk) {
-    dispatch(id, control + ARGS, 0, units, scratch);
+    dispatch(id, args, 0, units, scratch);
     return;
   }
   store<i32>(control, id, KERNEL);
   store<i32>(control, units, UNITS);
   store<i32>(control, chunk, CHUNK);
   store<i32>(control, parts, PARTS);
+  store<usize>(control, args, ARGS);
   store<usize>(control, scratch, SCRATCH);
   store<usize>(control, scratchSize, SCRATCH_SIZE);
   atomic.store<i32>(control, 0, COMPLETED);
@@ -54,6 +64,29 @@ export function run(
     if (atomic.load<i32>(control, FAILED) !== 0) unreachable();
   }
   atomic.store<i32>(control, CLOSED, TICKET);
+}
+
+/** Runs `count` recorded jobs, one after the other. */
+export function replay(
+  control: usize,
+  jobs: usize,
+  count: i32,
+  parts: i32,
+  scratch: usize,
+  scratchSize: usize,
+): void {
+  for (let job = jobs; job < jobs + <usize>count * JOB_BYTES; job += JOB_BYTES) {
+    run(
+      control,
+      load<i32>(job, JOB_KERNEL),
+      load<i32>(job, JOB_UNITS),
+      load<i32>(job, JOB_CHUNK),
+      parts,
+      job + JOB_ARGS,
+      scratch,
+      scratchSize,
+    );
+  }
 }
 
 /** Claims and computes units of the current job until none are left. */
@@ -69,7 +102,7 @@ function work(control: usize, thread: usize): void {
     const next = ticket + <i64>(end - begin);
     if (atomic.cmpxchg<i64>(control, ticket, next, TICKET) !== ticket) continue;
     const scratch = load<usize>(control, SCRATCH) + thread * load<usize>(control, SCRATCH_SIZE);
-    dispatch(load<i32>(control, KERNEL), control + ARGS, begin, end, scratch);
+    dispatch(load<i32>(control, KERNEL), load<usize>(control, ARGS), begin, end, scratch);
     atomic.add<i32>(control, end - begin, COMPLETED);
   }
 }

@@ -82,11 +82,11 @@ export interface DecodeStep {
   /** Copies of a row's states, for a batch of one; the caller disposes them. */
   statesOf(row: number): (LayerState | null)[];
   /**
-   * Feeds each row a token and chooses the next.
+   * Feeds each row a token and chooses the next; absent where the backend has no kernel for that.
    *
    * @returns an id a row; -1 where no logit is a number or, sampling, some are not
    */
-  choose(tokens: readonly number[], choices: readonly Choice[]): Promise<number[]>;
+  choose?(tokens: readonly number[], choices: readonly Choice[]): Promise<number[]>;
   /** Kernels that a token takes with the rows now in it, started together. */
   kernels(): number;
   /** Feeds each row a token. @returns each row's logits, valid until the next call */

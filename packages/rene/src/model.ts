@@ -213,8 +213,8 @@ export class ReneLMHeadModel implements tf.InferenceModel {
 
   /**
    * A decode step of up to `batch` rows, compiled once and replayed, where the backend offers that
-   * (`cuda` does: a CUDA graph that chooses the tokens as well). generate() and stream() use it. The
-   * caller disposes it, before the model.
+   * (`simd` does; `cuda` with a CUDA graph that chooses the tokens as well). generate() and stream()
+   * use it. The caller disposes it, before the model.
    *
    * @param vocabSize ids from here on are never chosen
    * @returns undefined on other backends, for a model in training, and for one with LayerNorm

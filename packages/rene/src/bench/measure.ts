@@ -4,6 +4,7 @@ import type { Choice, DecodeStep, WeightFormat } from '@rene-js/layers';
 import { cudaInfo, measureCopyBandwidth } from '@rene-js/layers/cuda';
 import { measureReadBandwidth, simdInfo } from '@rene-js/layers/simd';
 import { modelParameters } from '../architecture.js';
+import { argmax } from '../generation/token_distribution.js';
 import type { ReneLMHeadModel } from '../model.js';
 import { countParameters } from '../summary.js';
 import { checkpointBytes, mainFormat } from './checkpoint_bytes.js';
@@ -138,9 +139,14 @@ async function run(
       steps.push(
         await seconds(async () => {
           // A compiled step chooses the token as well, as generation has it.
-          const choices = next.map(() => greedy);
-          if (compiled) next = await compiled.choose(next, choices);
-          else await forward(next.map((id) => [id]));
+          if (compiled?.choose) {
+            next = await compiled.choose(
+              next,
+              next.map(() => greedy),
+            );
+          } else if (compiled) {
+            next = (await compiled.logits(next)).map((logits) => argmax(logits, vocabSize));
+          } else await forward(next.map((id) => [id]));
         }),
       );
       if (!compiled) next = next.map((_, row) => (i * 13 + row) % vocabSize);

@@ -1,6 +1,6 @@
 // What continues the rows of a batch, a token each at a time: the model's forward, or a step that its
 // backend has compiled.
-import type { Choice, DecodeStep } from '@rene-js/layers';
+import { BackendError, type Choice, type DecodeStep } from '@rene-js/layers';
 import type { RecurrentState } from '../state.js';
 import { noToken, type TokenChooser } from './choose.js';
 import type { Row } from './loop.js';
@@ -43,6 +43,8 @@ export function extend(
 }
 
 class ForwardDecoder implements Decoder {
+  private isRefused = false;
+
   constructor(
     private readonly model: GenerationModel,
     private state: RecurrentState,
@@ -65,15 +67,21 @@ class ForwardDecoder implements Decoder {
 
   compiled(): Decoder {
     const { model, state, chooser, settings } = this;
-    const step = model.compileStep?.(state.batch, settings.vocabSize);
-    if (!step) return this;
+    if (this.isRefused) return this;
+    let step: DecodeStep | undefined;
     try {
-      for (const [row, position] of state.positions.entries())
-        step.join(state.layers, row, position);
+      step = model.compileStep?.(state.batch, settings.vocabSize);
+      for (const [row, position] of state.positions.entries()) {
+        step?.join(state.layers, row, position);
+      }
     } catch (error) {
-      step.dispose();
-      throw error;
+      step?.dispose();
+      // A step has states of its own; where there is no room for them, the forward goes on.
+      if (!(error instanceof BackendError)) throw error;
+      step = undefined;
     }
+    this.isRefused = !step;
+    if (!step) return this;
     state.dispose();
     return new StepDecoder(step, state, chooser, settings);
   }
@@ -106,7 +114,7 @@ class StepDecoder implements Decoder {
     const { chooser, settings, places } = this;
     const placed = places.flatMap((row) => rows[row] ?? []);
     const tokens = placed.map(lastToken);
-    if (chooser.plain && settings.logProbs === undefined) {
+    if (chooser.plain && settings.logProbs === undefined && this.step.choose) {
       const ids = await this.step.choose(
         tokens,
         placed.map((row) => this.choice(row)),

@@ -1,5 +1,5 @@
 // The rows that are decoded together: a state that grows and shrinks, or the places of a compiled step.
-import type { DecodeStep } from '@rene-js/layers';
+import { BackendError, type DecodeStep } from '@rene-js/layers';
 import { type GenerationModel, selectRows, step } from '../generation/model_calls.js';
 import { RecurrentState } from '../state.js';
 
@@ -15,8 +15,14 @@ export interface Batch {
 
 /** @param slots most rows */
 export function makeBatch(model: GenerationModel, slots: number): Batch {
-  const compiled = model.compileStep?.(slots, model.config.vocabSize);
-  return compiled ? new StepBatch(compiled) : new StateBatch(model);
+  try {
+    const compiled = model.compileStep?.(slots, model.config.vocabSize);
+    if (compiled) return new StepBatch(compiled);
+  } catch (error) {
+    // No room for the states of so many rows: they come as rows do.
+    if (!(error instanceof BackendError)) throw error;
+  }
+  return new StateBatch(model);
 }
 
 class StateBatch implements Batch {

@@ -1,11 +1,11 @@
 // A model as addresses: what a compiled step's launches need to know of it.
 import type * as tf from '@tensorflow/tfjs-core';
+import { mamba2Call, mlpCall } from '../../mixer_calls.js';
 import type { MixerParts, NormParts, StepModel } from '../../step.js';
 import {
   type PackedWeight,
   type PackedWeightAttrs,
   packedWeightAttrs,
-  packedWeightInputs,
 } from '../../weights/packed_weight.js';
 import type { CudaBackend } from './backend.js';
 import { type MLPAddresses, mlpAddresses } from './gated_mlp.js';
@@ -70,34 +70,11 @@ export function stepPlan(backend: CudaBackend, model: StepModel): StepPlan {
 function mixerPlan(backend: CudaBackend, parts: MixerParts) {
   switch (parts.kind) {
     case 'mamba2': {
-      const { inProj, outProj, ...tensors } = parts.weights;
-      const inputs = {
-        ...tensors,
-        ...packedWeightInputs('inProj', inProj),
-        ...packedWeightInputs('outProj', outProj),
-      };
-      const attrs = {
-        ...parts.sizes,
-        inProj: packedWeightAttrs(inProj),
-        outProj: packedWeightAttrs(outProj),
-      };
+      const { inputs, attrs } = mamba2Call(parts);
       return { kind: parts.kind, weights: mamba2Addresses(backend, inputs, attrs) } as const;
     }
     case 'mlp': {
-      const { inProj, outProj, gateProj, ...tensors } = parts.weights;
-      const inputs = {
-        ...tensors,
-        ...packedWeightInputs('inProj', inProj),
-        ...packedWeightInputs('outProj', outProj),
-        ...(gateProj && packedWeightInputs('gateProj', gateProj)),
-      };
-      const attrs = {
-        activation: parts.activation,
-        eps: parts.eps,
-        inProj: packedWeightAttrs(inProj),
-        outProj: packedWeightAttrs(outProj),
-        ...(gateProj && { gateProj: packedWeightAttrs(gateProj) }),
-      };
+      const { inputs, attrs } = mlpCall(parts);
       return { kind: parts.kind, weights: mlpAddresses(backend, inputs, attrs) } as const;
     }
     case 'attention': {

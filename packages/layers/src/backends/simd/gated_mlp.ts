@@ -8,6 +8,8 @@ import { linear } from './linear.js';
 import { normRows } from './rms_norm.js';
 import { withTemporaries } from './temporaries.js';
 
+export type MLPWeights = Omit<GatedMLPInputs, 'x' | 'residual'>;
+
 /** Rows whose hidden layer is in memory at a time. */
 const PIECE = 1024;
 
@@ -31,9 +33,10 @@ export const gatedMLPKernel = simdKernel('GatedMLP', (inputs, attrs, backend) =>
   return y.info;
 });
 
-function mlpRows(
+/** From rows of x to rows of y, residual included. y may be the residual. */
+export function mlpRows(
   backend: SimdBackend,
-  inputs: GatedMLPInputs,
+  inputs: MLPWeights,
   attrs: GatedMLPAttrs,
   { x, residual, y, rows }: { x: number; residual: number; y: number; rows: number },
 ): void {

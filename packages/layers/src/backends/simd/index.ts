@@ -10,8 +10,10 @@
  * @module @rene-js/layers/simd
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { registerStepCompiler } from '../../step.js';
 import { registerWeightPacker } from '../../weights/packing.js';
 import { asSimd, SimdBackend } from './backend.js';
+import { compileSimdStep } from './compile_step.js';
 import { BACKEND_NAME } from './kernel.js';
 import { simdPacker } from './packing.js';
 import { registerAllKernels } from './register_all_kernels.js';
@@ -32,6 +34,7 @@ export function registerSimdBackend(options: SimdOptions = {}): boolean {
   registered = true;
   registerAllKernels();
   registerWeightPacker(BACKEND_NAME, simdPacker);
+  registerStepCompiler(BACKEND_NAME, compileSimdStep);
   const start = async () => new SimdBackend(await Runtime.create(options));
   return tf.registerBackend(BACKEND_NAME, start, 0);
 }

@@ -13,8 +13,11 @@ import { type Temporaries, withTemporaries } from './temporaries.js';
 /** Tokens, over all rows, whose projections are in memory at a time. */
 const PIECE = 512;
 
+/** Its weights, and the tensors that a kernel's call has beside them. */
+export type Mamba2Weights = Omit<Mamba2MixerInputs, 'x' | 'residual' | 'convState' | 'ssmState'>;
+
 /** Addresses of a run of tokens; states 0 where there is none before or none is wanted after. */
-interface Run {
+export interface Mamba2Run {
   x: number;
   residual: number;
   y: number;
@@ -32,7 +35,7 @@ export const mamba2MixerKernel = simdKernel('Mamba2Mixer', (inputs, attrs, backe
   const [batch = 0, length = 0] = x.shape;
   const [dModel = 0] = attrs.outProj.shape;
   const y = backend.allocate([batch, length, dModel]);
-  const run: Run = {
+  const run: Mamba2Run = {
     x: backend.address(x),
     residual: optionalAddress(backend, residual),
     y: y.address,
@@ -60,11 +63,11 @@ function mixInPieces(
   backend: SimdBackend,
   inputs: Mamba2MixerInputs,
   attrs: Mamba2MixerAttrs,
-  run: Run,
+  run: Mamba2Run,
 ): void {
   const { batch, length } = run;
   if (batch * length <= PIECE) {
-    mix(backend, inputs, attrs, run);
+    mixTokens(backend, inputs, attrs, run);
     return;
   }
   const [, dModel = 0] = attrs.inProj.shape;
@@ -80,7 +83,7 @@ function mixInPieces(
       for (let first = 0; first < length; first += PIECE) {
         const token = row * length + first;
         const rowOf = (state: number, bytes: number) => (state === 0 ? 0 : state + row * bytes);
-        mix(backend, inputs, attrs, {
+        mixTokens(backend, inputs, attrs, {
           x: run.x + token * dModel * 4,
           residual: run.residual === 0 ? 0 : run.residual + token * outFeatures * 4,
           y: run.y + token * outFeatures * 4,
@@ -96,11 +99,12 @@ function mixInPieces(
   });
 }
 
-function mix(
+/** From x to y, residual included. y may be the residual. */
+export function mixTokens(
   backend: SimdBackend,
-  inputs: Mamba2MixerInputs,
+  inputs: Mamba2Weights,
   attrs: Mamba2MixerAttrs,
-  run: Run,
+  run: Mamba2Run,
 ): void {
   const { runtime } = backend;
   const { dInner } = attrs;
@@ -138,9 +142,9 @@ function mix(
 /** From in_proj's output to out_proj's input. */
 function scanProjected(
   backend: SimdBackend,
-  inputs: Mamba2MixerInputs,
+  inputs: Mamba2Weights,
   attrs: Mamba2MixerAttrs,
-  run: Run,
+  run: Mamba2Run,
   temporaries: Temporaries,
   { projected, y }: { projected: number; y: number },
 ): void {

@@ -13,6 +13,7 @@ import {
   startWorker,
   type WorkerHandle,
 } from './platform.js';
+import { JobRecorder, type RecordedJobs } from './recorded_jobs.js';
 import {
   instantiate,
   type KernelExports,
@@ -30,6 +31,8 @@ export interface SimdOptions {
 }
 
 const INITIAL_PAGES = 16;
+/** Address of the arguments that the host sets. */
+const ARGUMENTS = CONTROL + ARGUMENTS_WORD * 4;
 /** Left for states, activations and the file's pieces when weights are loaded. */
 const WORKING_BYTES = 256 << 20;
 
@@ -41,6 +44,8 @@ export class Runtime {
   private workers: WorkerHandle[] = [];
   private scratch = 0;
   private scratchSize = 0;
+  /** What takes the jobs while some are being recorded. */
+  private recording: JobRecorder | undefined;
 
   private constructor(
     private readonly kernels: KernelExports,
@@ -50,9 +55,8 @@ export class Runtime {
     readonly relaxedSimd: boolean,
   ) {
     this.allocator = new Allocator(memory);
-    const words = CONTROL + ARGUMENTS_WORD * 4;
-    this.args = new Int32Array(memory.buffer, words, ARGUMENT_COUNT);
-    this.numbers = new Float32Array(memory.buffer, words, ARGUMENT_COUNT);
+    this.args = new Int32Array(memory.buffer, ARGUMENTS, ARGUMENT_COUNT);
+    this.numbers = new Float32Array(memory.buffer, ARGUMENTS, ARGUMENT_COUNT);
   }
 
   /**
@@ -86,16 +90,61 @@ export class Runtime {
    */
   run(id: KernelId, units: number, chunk: number, scratch = 0): void {
     if (units <= 0) return;
+    const least = this.threads === 1 ? units : chunk;
+    if (this.recording) {
+      this.recording.add(id, units, least, scratch, this.args);
+      return;
+    }
     if (scratch > this.scratchSize) this.growScratch(scratch);
     this.kernels.run(
       CONTROL,
       id,
       units,
-      this.threads === 1 ? units : chunk,
+      least,
       this.threads * PARTS,
+      ARGUMENTS,
       this.scratch,
       this.scratchSize,
     );
+  }
+
+  /** What takes the jobs, and gives temporaries, while some are being recorded. */
+  get recorder(): JobRecorder | undefined {
+    return this.recording;
+  }
+
+  /** Bytes of temporaries that recorded jobs need; `work` starts them. */
+  rehearse(work: () => void): number {
+    return this.withRecorder(new JobRecorder(0), work).peakBytes;
+  }
+
+  /**
+   * The jobs that `work` starts, which are recorded and not run. The caller releases their address.
+   *
+   * @param temporaries address of as many bytes as rehearse() said
+   */
+  record(work: () => void, temporaries: number): RecordedJobs {
+    const { jobs, count, scratch } = this.withRecorder(new JobRecorder(temporaries), work);
+    const address = this.allocate(jobs.byteLength);
+    this.ints(address, jobs.length).set(jobs);
+    return { address, count, scratch };
+  }
+
+  /** Runs recorded jobs, one after the other. */
+  replay({ address, count, scratch }: RecordedJobs): void {
+    if (scratch > this.scratchSize) this.growScratch(scratch);
+    const parts = this.threads * PARTS;
+    this.kernels.replay(CONTROL, address, count, parts, this.scratch, this.scratchSize);
+  }
+
+  private withRecorder(recorder: JobRecorder, work: () => void): JobRecorder {
+    this.recording = recorder;
+    try {
+      work();
+    } finally {
+      this.recording = undefined;
+    }
+    return recorder;
   }
 
   /** The least units that a thread should take at a time when each costs `cost` multiply-adds or so. */

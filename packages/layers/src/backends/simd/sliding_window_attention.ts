@@ -1,9 +1,9 @@
 // SlidingWindowAttention: attends to the ring and the call's own keys, then writes these to the ring.
 import type * as tf from '@tensorflow/tfjs-core';
-import type { SlidingWindowAttentionAttrs } from '../../kernel_names.js';
 import type { SimdBackend } from './backend.js';
 import { canOverwrite, isGiven, simdKernel } from './kernel.js';
 import { KernelId } from './kernel_ids.js';
+import type { Runtime } from './runtime.js';
 import { withTemporaries } from './temporaries.js';
 
 /** Queries of a unit. */
@@ -12,69 +12,99 @@ const UNLIMITED = 0x7fffffff;
 
 export const slidingWindowAttentionKernel = simdKernel(
   'SlidingWindowAttention',
-  ({ q, k, v, ringK, ringV }, attrs, backend) => {
+  ({ q, k, v, ringK, ringV }, { window, scale, positions }, backend) => {
+    const { runtime } = backend;
+    const sizes = sizesOf(q, k);
+    const { batch, heads, kvHeads, dim } = sizes;
     const y = backend.allocate(q.shape);
+    const call = {
+      ...{ q: backend.address(q), qStride: heads * dim, y: y.address },
+      ...{ ...sizes, window, scale },
+    };
+    const own = { k: backend.address(k), v: backend.address(v), stride: kvHeads * dim };
     if (!isGiven(ringK) || !isGiven(ringV)) {
-      attend(backend, { q, k, v }, attrs, y.address, 0);
+      attend(runtime, call, own, { k: 0, v: 0, capacity: 0 }, { at: 0, greatest: 0 });
       return [y.info];
     }
-    return withTemporaries(backend.runtime, (temporaries) => {
-      const positions = temporaries.allocate(attrs.positions.length * 4);
-      backend.runtime.ints(positions, attrs.positions.length).set(attrs.positions);
-      attend(backend, { q, k, v, ringK, ringV }, attrs, y.address, positions);
+    return withTemporaries(runtime, (temporaries) => {
+      const at = temporaries.allocate(batch * 4);
+      runtime.ints(at, batch).set(positions);
+      const capacity = ringK.shape[1] ?? 0;
+      const read = { k: backend.address(ringK), v: backend.address(ringV), capacity };
+      attend(runtime, call, own, read, { at, greatest: Math.max(...positions) });
       const inPlace = canOverwrite(backend, ringK) && canOverwrite(backend, ringV);
       const newK = inPlace ? counted(backend, ringK) : copied(backend, ringK);
       const newV = inPlace ? counted(backend, ringV) : copied(backend, ringV);
-      writeRing(backend, { k, v, ringK: newK, ringV: newV }, positions);
+      const written = { k: backend.address(newK), v: backend.address(newV), capacity };
+      writeRing(runtime, sizes, own, written, at);
       return [y.info, newK, newV];
     });
   },
 );
 
-interface AttentionTensors {
-  q: tf.TensorInfo;
-  k: tf.TensorInfo;
-  v: tf.TensorInfo;
-  ringK?: tf.TensorInfo;
-  ringV?: tf.TensorInfo;
+interface Sizes {
+  batch: number;
+  length: number;
+  heads: number;
+  kvHeads: number;
+  dim: number;
 }
 
-function attend(
-  backend: SimdBackend,
-  { q, k, v, ringK, ringV }: AttentionTensors,
-  { window, scale, positions }: SlidingWindowAttentionAttrs,
-  y: number,
-  positionsAt: number,
-): void {
-  const { runtime } = backend;
+function sizesOf(q: tf.TensorInfo, k: tf.TensorInfo): Sizes {
   const [batch = 0, length = 0, heads = 0, dim = 0] = q.shape;
   const [, , kvHeads = 0] = k.shape;
-  const seen = ringK ? Math.max(...positions) : 0;
+  return { batch, length, heads, kvHeads, dim };
+}
+
+/** Addresses of keys and values. */
+interface KeysAndValues {
+  k: number;
+  v: number;
+}
+
+type Own = KeysAndValues & { /** Numbers from a token to the next. */ stride: number };
+type Ring = KeysAndValues & { /** Slots of a row. */ capacity: number };
+
+/** Addresses: q and y, and numbers from a token of q to the next. */
+type AttentionCall = Sizes & {
+  q: number;
+  qStride: number;
+  y: number;
+  window: number;
+  scale: number;
+};
+
+/**
+ * @param own the call's own keys and values
+ * @param ring those before; addresses 0 for none
+ * @param positions where the tokens that each row has seen are counted, and the most that may be
+ */
+export function attend(
+  runtime: Runtime,
+  call: AttentionCall,
+  own: Own,
+  ring: Ring,
+  positions: { at: number; greatest: number },
+): void {
+  const { batch, length, heads, kvHeads, dim, window, scale } = call;
   // A row of scores: the keys that four neighbouring queries see.
-  const scores = Math.ceil((Math.min(window, seen + length) + 4) / 4) * 4;
+  const scores = Math.ceil((Math.min(window, positions.greatest + length) + 4) / 4) * 4;
   const block = length >= 4 ? BLOCK : length;
   const headBlock = length >= 4 ? 1 : Math.ceil(kvHeads / (2 * runtime.threads));
   const blocks = Math.ceil(length / block);
   const headBlocks = Math.ceil(kvHeads / headBlock);
-  const addresses = {
-    q: backend.address(q),
-    k: backend.address(k),
-    v: backend.address(v),
-    ringK: ringK ? backend.address(ringK) : 0,
-    ringV: ringV ? backend.address(ringV) : 0,
-  };
   const { args, numbers } = runtime;
-  args[0] = addresses.q;
-  args[1] = heads * dim;
-  args[2] = addresses.k;
-  args[3] = addresses.v;
-  args[4] = kvHeads * dim;
-  args[5] = y;
+  args[0] = call.q;
+  args[1] = call.qStride;
+  args[2] = own.k;
+  args[3] = own.v;
+  args[4] = own.stride;
+  args[5] = call.y;
   args[6] = heads * dim;
-  args[7] = addresses.ringK;
-  args[8] = addresses.ringV;
-  args[9] = ringK?.shape[1] ?? 0;
-  args[10] = positionsAt;
+  args[7] = ring.k;
+  args[8] = ring.v;
+  args[9] = ring.capacity;
+  args[10] = positions.at;
   args[11] = length;
   args[12] = heads;
   args[13] = kvHeads;
@@ -93,23 +123,22 @@ function attend(
   runtime.run(KernelId.Attention, units, runtime.chunk(cost), scratch);
 }
 
-function writeRing(
-  backend: SimdBackend,
-  tensors: { k: tf.TensorInfo; v: tf.TensorInfo; ringK: tf.TensorInfo; ringV: tf.TensorInfo },
+/** Writes the call's keys and values to a ring. */
+export function writeRing(
+  runtime: Runtime,
+  { batch, length, kvHeads, dim }: Sizes,
+  own: Own,
+  ring: Ring,
   positions: number,
 ): void {
-  const { runtime } = backend;
-  const [batch = 0, length = 0, kvHeads = 0, dim = 0] = tensors.k.shape;
   const size = kvHeads * dim;
-  const k = backend.address(tensors.k);
-  const v = backend.address(tensors.v);
   const { args } = runtime;
-  args[0] = k;
-  args[1] = v;
-  args[2] = size;
-  args[3] = backend.address(tensors.ringK);
-  args[4] = backend.address(tensors.ringV);
-  args[5] = tensors.ringK.shape[1] ?? 0;
+  args[0] = own.k;
+  args[1] = own.v;
+  args[2] = own.stride;
+  args[3] = ring.k;
+  args[4] = ring.v;
+  args[5] = ring.capacity;
   args[6] = size;
   args[7] = positions;
   args[8] = length;

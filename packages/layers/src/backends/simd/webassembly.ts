@@ -17,6 +17,15 @@ export interface KernelExports {
     units: number,
     chunk: number,
     parts: number,
+    args: number,
+    scratch: number,
+    scratchSize: number,
+  ): void;
+  replay(
+    control: number,
+    jobs: number,
+    count: number,
+    parts: number,
     scratch: number,
     scratchSize: number,
   ): void;

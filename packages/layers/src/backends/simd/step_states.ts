@@ -1,0 +1,188 @@
+// The states of a compiled step's rows: for each block its own memory, a row after the other.
+import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors.js';
+import type { LayerState } from '../../layers/layer.js';
+import { Mamba2State } from '../../layers/mamba2_mixer.js';
+import { AttentionState } from '../../layers/sliding_window_attention.js';
+import type { SimdBackend } from './backend.js';
+import type { AttentionPlan, StepPlan } from './step_plan.js';
+
+/** Slots of a ring at first; it doubles as it fills, up to the window. */
+const FIRST_CAPACITY = 64;
+
+/** A state of all rows: its address, and bytes of a row. */
+interface Buffer {
+  address: number;
+  rowBytes: number;
+}
+
+export interface Mamba2Buffers {
+  conv: Buffer;
+  ssm: Buffer;
+  convShape: number[];
+  ssmShape: number[];
+}
+
+export interface RingBuffers {
+  k: Buffer;
+  v: Buffer;
+  /** Slots. */
+  capacity: number;
+  plan: AttentionPlan;
+}
+
+export class StepStates {
+  /** By block. */
+  readonly blocks: readonly (Mamba2Buffers | RingBuffers | null)[];
+
+  constructor(
+    private readonly backend: SimdBackend,
+    plan: StepPlan,
+    private readonly batch: number,
+  ) {
+    const allocated: number[] = [];
+    const buffer = (rowBytes: number): Buffer => {
+      const address = backend.runtime.allocate(batch * rowBytes);
+      allocated.push(address);
+      return { address, rowBytes };
+    };
+    try {
+      this.blocks = plan.blocks.map((block) => {
+        if (block.kind === 'mlp') return null;
+        if (block.kind === 'attention') {
+          const capacity = Math.min(block.attention.window, FIRST_CAPACITY);
+          const rowBytes = capacity * slotBytes(block.attention);
+          return { k: buffer(rowBytes), v: buffer(rowBytes), capacity, plan: block.attention };
+        }
+        const { dSsm, dState, headDim } = block.attrs;
+        const [channels = 0, width = 0] = block.inputs.convWeight.shape;
+        const convShape = [1, width, channels];
+        const ssmShape = [1, dSsm / headDim, headDim, dState];
+        return {
+          conv: buffer(bytesOf(convShape)),
+          ssm: buffer(bytesOf(ssmShape)),
+          convShape,
+          ssmShape,
+        };
+      });
+    } catch (error) {
+      for (const address of allocated) backend.runtime.release(address);
+      throw error;
+    }
+  }
+
+  /** Whether a ring is too short for so many tokens. */
+  needsMore(tokens: number): boolean {
+    return this.rings().some(({ capacity, plan }) => capacity < Math.min(plan.window, tokens));
+  }
+
+  /** Longer rings. Those that grow have not wrapped, so that slots stay where they are. */
+  grow(tokens: number, rows: number): void {
+    const { runtime } = this.backend;
+    for (const ring of this.rings()) {
+      const { plan, capacity } = ring;
+      if (capacity >= Math.min(plan.window, tokens)) continue;
+      const slots = Math.min(plan.window, Math.max(2 * capacity, tokens));
+      for (const buffer of [ring.k, ring.v]) {
+        const rowBytes = slots * slotBytes(plan);
+        const address = runtime.allocate(this.batch * rowBytes);
+        for (let row = 0; row < rows; row++) {
+          const from = buffer.address + row * buffer.rowBytes;
+          this.copy(address + row * rowBytes, from, buffer.rowBytes);
+        }
+        runtime.release(buffer.address);
+        buffer.address = address;
+        buffer.rowBytes = rowBytes;
+      }
+      ring.capacity = slots;
+    }
+  }
+
+  /** Row `row` becomes row `from` of these states. */
+  write(row: number, states: readonly (LayerState | null)[], from: number): void {
+    this.blocks.forEach((block, i) => {
+      if (block === null) return;
+      const state = states[i];
+      if ('conv' in block && state instanceof Mamba2State) {
+        this.copyIn(block.conv, row, state.conv, from);
+        this.copyIn(block.ssm, row, state.ssm, from);
+      } else if ('k' in block && state instanceof AttentionState) {
+        this.copyIn(block.k, row, state.k, from);
+        this.copyIn(block.v, row, state.v, from);
+      } else {
+        throw new BackendError(`states[${i}]: expected that of block ${i} of the compiled model`);
+      }
+    });
+  }
+
+  /** Row `from` becomes row `to`. */
+  move(from: number, to: number): void {
+    for (const { address, rowBytes } of this.buffers()) {
+      this.copy(address + to * rowBytes, address + from * rowBytes, rowBytes);
+    }
+  }
+
+  /** Copies of a row's states. */
+  read(row: number, position: number): (LayerState | null)[] {
+    return this.blocks.map((block) => {
+      if (block === null) return null;
+      if ('conv' in block) {
+        return new Mamba2State(
+          this.copyOut(block.conv, row, block.convShape),
+          this.copyOut(block.ssm, row, block.ssmShape),
+        );
+      }
+      const { kvHeads, headDim } = block.plan;
+      const shape = [1, block.capacity, kvHeads, headDim];
+      return new AttentionState(
+        this.copyOut(block.k, row, shape),
+        this.copyOut(block.v, row, shape),
+        [position],
+      );
+    });
+  }
+
+  dispose(): void {
+    for (const { address } of this.buffers()) this.backend.runtime.release(address);
+  }
+
+  private rings(): RingBuffers[] {
+    return this.blocks.flatMap((block) => (block && 'k' in block ? block : []));
+  }
+
+  private buffers(): Buffer[] {
+    return this.blocks.flatMap((block) => {
+      if (block === null) return [];
+      return 'k' in block ? [block.k, block.v] : [block.conv, block.ssm];
+    });
+  }
+
+  /**
+   * A row of a state's tensor. A ring of the state is as long as ours, or has not wrapped yet; one
+   * that grew for a text without a window may be longer than what is used of it.
+   */
+  private copyIn(to: Buffer, row: number, tensor: tf.Tensor, from: number): void {
+    const bytes = bytesOf(tensor.shape.slice(1));
+    const source = this.backend.address(tensor) + from * bytes;
+    this.copy(to.address + row * to.rowBytes, source, Math.min(bytes, to.rowBytes));
+  }
+
+  private copyOut(from: Buffer, row: number, shape: number[]): tf.Tensor {
+    const { info, address } = this.backend.allocate(shape);
+    this.copy(address, from.address + row * from.rowBytes, from.rowBytes);
+    return tf.engine().makeTensorFromTensorInfo(info, this.backend);
+  }
+
+  private copy(to: number, from: number, bytes: number): void {
+    const { runtime } = this.backend;
+    runtime.bytes(to, bytes).set(runtime.bytes(from, bytes));
+  }
+}
+
+function slotBytes({ kvHeads, headDim }: AttentionPlan): number {
+  return kvHeads * headDim * 4;
+}
+
+function bytesOf(shape: readonly number[]): number {
+  return shape.reduce((size, axis) => size * axis, 4);
+}

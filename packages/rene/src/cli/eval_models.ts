@@ -37,7 +37,7 @@ async function loadRene(
   { kind, name, args }: ModelChoice,
   options: EvalOptions,
 ): Promise<LoadedEvalModel> {
-  const dir = await modelFolder(name);
+  const dir = await modelFolder(name, args.revision);
   const tokenizer = await loadTokenizer(dir, options.tokenizer ?? args.tokenizer);
   const dtype = chosenDtype(options, args);
   const backend = options.backend ?? args.backend ?? 'auto';

@@ -72,9 +72,10 @@ export function addEvalOptions(command: Command): Command {
     new Option('--tokenizer <path>', "tokenizer.json, a folder with one, or hub id; the model's"),
     new Option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend'),
     new Option('--dtype <format>', 'weights are held as').choices(formats),
-    new Option('--max_length <n>', 'longer texts lose their beginning; 4096').argParser(
-      wholeNumberFrom(1),
-    ),
+    new Option(
+      '--max_length <n>',
+      'longer texts lose their beginning; 4096, or what the server takes',
+    ).argParser(wholeNumberFrom(1)),
     new Option('--json', 'print the results as JSON, not as tables').default(false),
   ];
   for (const option of options) command.addOption(option);

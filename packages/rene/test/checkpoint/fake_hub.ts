@@ -13,7 +13,9 @@ export type Fault =
   /** Sends other bytes than the file's. */
   | { corrupt: true }
   /** Ignores the Range header. */
-  | { ignoreRange: true };
+  | { ignoreRange: true }
+  /** Answers a Range as if all of the file had been asked for. */
+  | { wrongRange: true };
 
 export interface FakeRepo {
   files: Map<string, Uint8Array>;
@@ -118,14 +120,16 @@ export class FakeHub {
     fault: Fault | undefined,
   ): ServerResponse {
     const range = /^bytes=(\d+)-$/.exec(req.headers.range ?? '');
-    const start = range && !(fault && 'ignoreRange' in fault) ? Number(range[1]) : 0;
+    const ignored = fault && ('ignoreRange' in fault || 'wrongRange' in fault);
+    const start = range && !ignored ? Number(range[1]) : 0;
     if (start >= content.length && start > 0) return reply(res, 416, '');
     let body = content.slice(start);
     if (fault && 'corrupt' in fault) body.fill(0x58);
     if (fault && 'truncateTo' in fault) body = body.slice(0, fault.truncateTo);
     const end = content.length - 1;
-    if (start > 0) res.setHeader('content-range', `bytes ${start}-${end}/${content.length}`);
-    res.writeHead(start > 0 ? 206 : 200, { 'content-length': body.length });
+    const isPart = start > 0 || (fault && 'wrongRange' in fault);
+    if (isPart) res.setHeader('content-range', `bytes ${start}-${end}/${content.length}`);
+    res.writeHead(isPart ? 206 : 200, { 'content-length': body.length });
     if (req.method === 'HEAD') return res.end();
     const count = fault && 'breakAfter' in fault ? fault.breakAfter : body.length;
     this.sent.set(name, (this.sent.get(name) ?? 0) + count);

@@ -9,10 +9,12 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
+import { hubCacheDir } from '../../src/checkpoint/hub_cache.js';
 import { resolveModel, resolveTokenizer } from '../../src/checkpoint/resolve.js';
 import { CheckpointError, HubError, TokenizerError } from '../../src/errors.js';
 import { FakeHub } from './fake_hub.js';
@@ -122,9 +124,15 @@ describe('hub', () => {
   });
 
   it('starts again when the server cannot resume', async () => {
-    hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 1000 }, { ignoreRange: true });
-    const dir = await resolveModel(REPO, options);
-    expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+    for (const wrong of [{ ignoreRange: true }, { wrongRange: true }] as const) {
+      process.env.HF_HOME = folder();
+      hub.sent.clear();
+      hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 1000 }, wrong);
+      const dir = await resolveModel(REPO, options);
+      expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+      // Once, not again after a wrong checksum.
+      expect(hub.sent.get('model.safetensors')).to.equal(1000 + weights.length);
+    }
     hub.add('some-lab/other', { 'config.json': config, 'model.safetensors': weights });
     hub.fail(/GET \/some-lab%2Fother\/model/, { breakAfter: 1000 }, { status: 416 });
     const other = await resolveModel('some-lab/other', options);
@@ -226,6 +234,16 @@ describe('hub', () => {
     expect(hub.requests[0]).to.equal(`GET /api/models/${REPO}/revision/refs%2Fpr%2F1`);
     const error = await errorOf(HubError, () => resolveModel(REPO, { revision: '../../x' }));
     expect(error.message).to.match(/no revision/);
+  });
+
+  it("finds the cache where Python's libraries have it", () => {
+    const xdg = { XDG_CACHE_HOME: '/cache' };
+    expect(hubCacheDir(xdg)).to.equal('/cache/huggingface/hub');
+    expect(hubCacheDir({ ...xdg, HF_HOME: '/hf' })).to.equal('/hf/hub');
+    const old = { ...xdg, HF_HOME: '/hf', HUGGINGFACE_HUB_CACHE: '/old' };
+    expect(hubCacheDir(old)).to.equal('/old');
+    expect(hubCacheDir({ ...old, HF_HUB_CACHE: '/hub' })).to.equal('/hub');
+    expect(hubCacheDir({})).to.equal(join(homedir(), '.cache', 'huggingface', 'hub'));
   });
 
   it('does without the hub when told to, or when it is not there', async () => {

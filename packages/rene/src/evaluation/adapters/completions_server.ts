@@ -15,7 +15,11 @@ export interface CompletionsServerOptions {
   batchSize?: number | undefined;
   /** HTTP requests at a time. Default 1. */
   concurrency?: number | undefined;
-  /** Most tokens of a prompt. Default 2047, as the harness's client has it. */
+  /**
+   * Most tokens of a prompt. Unless given, one less than the max_model_len that the server lists its
+   * model with (vLLM and `rene serve` do), so that the token fits that it must generate; 2047, as
+   * the harness's client has it, where it lists none.
+   */
   maxLength?: number | undefined;
   apiKey?: string | undefined;
 }
@@ -25,24 +29,35 @@ const RETRY_DELAYS = [1000, 4000];
 /** A server may ask for longer waits, up to this. */
 const LONGEST_WAIT = 30_000;
 const TIMEOUT = 300_000;
+const USUAL_MAX_LENGTH = 2047;
+
+/** The server answered, and refused. */
+class RefusedError extends EvaluationError {}
 
 export class CompletionsServer implements EvaluationModel {
+  /** Most tokens that the model is fed: the last one of a text is a part of the prompt here. */
+  readonly maxLength: number;
+
   private constructor(
     private readonly url: string,
     private readonly options: CompletionsServerOptions,
+    longestPrompt: number,
     readonly prefixTokenId: number,
     private readonly encode: (text: string) => number[] | Promise<number[]>,
-  ) {}
+  ) {
+    this.maxLength = longestPrompt - 1;
+  }
 
   /**
    * @param url of the completions route, e.g. http://localhost:8000/v1/completions
    * @throws EvaluationError when there is no tokenizer and the server offers none
    */
   static async connect(url: string, options: CompletionsServerOptions): Promise<CompletionsServer> {
-    const { tokenizer } = options;
+    const { tokenizer, maxLength = await listedMaxLength(url, options) } = options;
     if (tokenizer) {
       const prefix = tokenizer.eosTokenId ?? 0;
-      return new CompletionsServer(url, options, prefix, (text) => tokenizer.encode(text));
+      const encode = (text: string) => tokenizer.encode(text);
+      return new CompletionsServer(url, options, maxLength, prefix, encode);
     }
     const root = url.replace(/\/v1\/completions\/?$/, '');
     const encode = async (text: string): Promise<number[]> => {
@@ -56,12 +71,7 @@ export class CompletionsServer implements EvaluationModel {
       );
     }
     const [prefix = 0] = await encode(info.eos_token);
-    return new CompletionsServer(url, options, prefix, encode);
-  }
-
-  get maxLength(): number {
-    // The last token of a text is a part of the prompt here.
-    return (this.options.maxLength ?? 2047) - 1;
+    return new CompletionsServer(url, options, maxLength, prefix, encode);
   }
 
   tokenize(text: string): number[] | Promise<number[]> {
@@ -143,6 +153,20 @@ export class CompletionsServer implements EvaluationModel {
   }
 }
 
+/** The longest prompt by what the server says of its model, or the usual one if it says nothing. */
+async function listedMaxLength(url: string, options: CompletionsServerOptions): Promise<number> {
+  const models = url.replace(/\/completions\/?$/, '/models');
+  const { data } = await get(models, options).catch((error: unknown): Doc => {
+    // Not every server has this route.
+    if (error instanceof RefusedError) return {};
+    throw error;
+  });
+  const listed = Array.isArray(data) ? data.filter(isDoc) : [];
+  const length = listed.find(({ id }) => id === options.model)?.max_model_len;
+  const isUsable = typeof length === 'number' && Number.isInteger(length) && length > 2;
+  return isUsable ? length - 1 : USUAL_MAX_LENGTH;
+}
+
 function indexOf(choice: unknown): number {
   return isDoc(choice) ? Number(choice.index) : 0;
 }
@@ -201,9 +225,10 @@ async function readAnswer(url: string, response: Response): Promise<Answer> {
   const text = await response.text();
   const { ok, status, headers } = response;
   if (!ok) {
-    const error = new EvaluationError(`${url}: HTTP ${status}: ${text.slice(0, 200)}`);
     // A busy server (429) will do it later; any other 4xx is about the request itself.
     const retry = status === 429 || status >= 500;
+    const message = `${url}: HTTP ${status}: ${text.slice(0, 200)}`;
+    const error = retry ? new EvaluationError(message) : new RefusedError(message);
     const seconds = Number(headers.get('retry-after'));
     return { error, retry, ...(seconds > 0 && { retryAfter: seconds * 1000 }) };
   }

@@ -2,8 +2,8 @@
 // A call that these do not take (another dtype, more than six axes) goes through the host.
 import * as tf from '@tensorflow/tfjs-core';
 import type { CudaBackend } from './backend.js';
-import type { Launch } from './device.js';
 import { formatIds } from './layout.js';
+import { overElements, sumMiddle } from './reductions.js';
 
 /** @returns undefined for a call that must go through the host */
 export type CoreRun = (
@@ -217,13 +217,7 @@ function sum(
     ? x.shape.map((n, i) => (axes.has(i) ? 1 : n))
     : x.shape.filter((_, i) => !axes.has(i));
   const y = empty(backend, shape, x);
-  const integers = [outer, sizeOf(between), inner];
-  const pointers = [backend.address(x), y.address];
-  if (inner === 1) {
-    backend.runtime.launch('sum_rows', { grid: [outer], block: 256 }, pointers, integers);
-  } else {
-    launch(backend, 'sum_columns', outer * inner, pointers, integers);
-  }
+  sumMiddle(backend.runtime, backend.address(x), y.address, outer, sizeOf(between), inner);
   return y.info;
 }
 
@@ -309,9 +303,7 @@ function launch(
   pointers: readonly number[],
   integers: readonly number[],
 ): void {
-  const blocks = Math.min(Math.ceil(size / 256), 16 * backend.runtime.device.multiprocessors);
-  const options: Launch = { grid: [blocks], block: 256 };
-  backend.runtime.launch(kernel, options, pointers, integers);
+  backend.runtime.launch(kernel, overElements(backend.runtime, size), pointers, integers);
 }
 
 /** Six numbers: as many as are missing before them. */

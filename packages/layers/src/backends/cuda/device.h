@@ -110,6 +110,20 @@ static __device__ __forceinline__ float activate(float x, int activation) {
   return x;
 }
 
+/** The derivative of silu. */
+static __device__ __forceinline__ float silu_grad(float x) {
+  float s = 1.0f / (1.0f + expf(-x));
+  return s * (1.0f + x * (1.0f - s));
+}
+
+/** The derivative of activate(x) by x. */
+static __device__ __forceinline__ float activate_grad(float x, int activation) {
+  if (activation == SILU) return silu_grad(x);
+  if (activation != GELU) return 1.0f;
+  float density = 0.39894228040143268f * expf(-0.5f * x * x);
+  return 0.5f * (1.0f + erff(x * 0.70710678118654752f)) + x * density;
+}
+
 /** log(1 + exp(x)), the identity where f32 cannot tell. */
 static __device__ __forceinline__ float softplus(float x) {
   return x > 20.0f ? x : log1pf(expf(x));

@@ -1,27 +1,42 @@
 // Every custom kernel that there is in CUDA.
+import { adamWStepKernel } from './adamw_step.js';
 import { causalConv1dKernel } from './causal_conv1d.js';
+import { causalConv1dGradKernel } from './causal_conv1d_grad.js';
 import { crossEntropyGradKernel, crossEntropyKernel } from './cross_entropy.js';
 import { embeddingLookupKernel } from './embedding_lookup.js';
+import { embeddingLookupGradKernel } from './embedding_lookup_grad.js';
 import { gatedActivationKernel } from './gated_activation.js';
+import { gatedActivationGradKernel } from './gated_activation_grad.js';
 import { gatedMLPKernel } from './gated_mlp.js';
 import type { CudaKernel } from './kernel.js';
 import { mamba2MixerKernel } from './mamba2_mixer.js';
 import { packedMatMulKernel } from './packed_matmul.js';
 import { gatedRmsNormKernel, rmsNormKernel } from './rms_norm.js';
+import { gatedRmsNormGradKernel, rmsNormGradKernel } from './rms_norm_grad.js';
 import { slidingWindowAttentionKernel } from './sliding_window_attention.js';
+import { slidingWindowAttentionGradKernel } from './sliding_window_attention_grad.js';
 import { ssdScanKernel } from './ssd_scan.js';
+import { ssdScanGradKernel } from './ssd_scan_grad.js';
 
 export const kernels: readonly CudaKernel[] = [
+  adamWStepKernel,
+  causalConv1dGradKernel,
   causalConv1dKernel,
   crossEntropyGradKernel,
   crossEntropyKernel,
+  embeddingLookupGradKernel,
   embeddingLookupKernel,
+  gatedActivationGradKernel,
   gatedActivationKernel,
   gatedMLPKernel,
+  gatedRmsNormGradKernel,
   gatedRmsNormKernel,
   mamba2MixerKernel,
   packedMatMulKernel,
+  rmsNormGradKernel,
   rmsNormKernel,
+  slidingWindowAttentionGradKernel,
   slidingWindowAttentionKernel,
+  ssdScanGradKernel,
   ssdScanKernel,
 ];

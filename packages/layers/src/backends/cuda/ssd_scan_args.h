@@ -10,12 +10,17 @@ struct ScanArgs {
   float dt_min, dt_max;
 };
 
+/** softplus and limits of dt, its bias added already. */
+static __device__ __forceinline__ float limit_dt(float dt, int is_softplus, float least, float most) {
+  if (is_softplus) dt = softplus(dt);
+  // Not fmin and fmax: they would lose a NaN.
+  if (dt < least) dt = least;
+  return dt > most ? most : dt;
+}
+
 /** dt as the recurrence uses it: bias, softplus, limits. */
 static __device__ __forceinline__ float effective_dt(const ScanArgs &a, size_t token, int h) {
   float dt = a.dt[token * a.dt_stride + h];
   if (a.dt_bias != nullptr) dt += a.dt_bias[h];
-  if (a.softplus) dt = softplus(dt);
-  // Not fmin and fmax: they would lose a NaN.
-  if (dt < a.dt_min) dt = a.dt_min;
-  return dt > a.dt_max ? a.dt_max : dt;
+  return limit_dt(dt, a.softplus, a.dt_min, a.dt_max);
 }

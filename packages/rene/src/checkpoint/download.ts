@@ -14,6 +14,8 @@ export interface RequestOptions {
   signal?: AbortSignal | undefined;
   /** Milliseconds before the first new try; doubled each time. Default 1000. */
   retryDelay?: number | undefined;
+  /** Milliseconds without a byte after which a connection counts as broken. Default 30,000. */
+  timeout?: number | undefined;
 }
 
 export interface ExpectedFile {
@@ -25,7 +27,6 @@ export interface ExpectedFile {
 }
 
 const MAX_TRIES = 5;
-/** Without a byte for so long, a connection counts as broken. */
 const STALL_MS = 30_000;
 const MAX_DELAY_MS = 60_000;
 
@@ -92,7 +93,10 @@ export function requestJson(url: string, options: RetryOptions): Promise<unknown
 
 async function send(url: string, method: 'GET' | 'HEAD', options: RequestOptions) {
   const redirect = method === 'HEAD' ? 'manual' : 'follow';
-  const signal = AbortSignal.any([AbortSignal.timeout(STALL_MS), ...signalsOf(options)]);
+  const signal = AbortSignal.any([
+    AbortSignal.timeout(options.timeout ?? STALL_MS),
+    ...signalsOf(options),
+  ]);
   const response = await tryFetch(url, { method, redirect, signal, headers: options.headers });
   if (response.status < 400) return response;
   await response.body?.cancel();
@@ -166,7 +170,7 @@ async function fetchRest(
   }
   if (have === size && size > 0) return;
   const stall = new AbortController();
-  const timer = setTimeout(() => stall.abort(), STALL_MS);
+  const timer = setTimeout(() => stall.abort(), options.timeout ?? STALL_MS);
   const handle = await open(partial, 'a');
   try {
     const headers = { ...options.headers, ...(have > 0 && { range: `bytes=${have}-` }) };

@@ -64,8 +64,8 @@ export async function downloadFromHub(
   try {
     listing = await client.list(revision, cached !== undefined ? 1 : undefined);
   } catch (error) {
-    // The server was not reached, or is broken: what is here will do.
-    if (!cached || !(error instanceof HubError) || (error.status ?? 500) < 500) throw error;
+    // The server was not reached, is busy or broken: what is here will do.
+    if (!cached || !(error instanceof HubError) || isRefusal(error)) throw error;
     options.onNotice?.(`${error.message}; using the copy of ${repo} in the cache`);
     return cached;
   }
@@ -81,6 +81,11 @@ export async function downloadFromHub(
     });
   }
   return cache.snapshot(listing.commit);
+}
+
+/** Whether the hub answered, and would answer the same again: there is none, or not for you. */
+function isRefusal({ status = 500 }: HubError): boolean {
+  return status < 500 && status !== 429;
 }
 
 /** Whether a name can be a hub id: owner/name. */

@@ -19,6 +19,11 @@ export interface HubClientOptions {
   signal?: AbortSignal | undefined;
   /** Milliseconds before a failed request is tried again; doubled each time. Default 1000. */
   retryDelay?: number | undefined;
+  /**
+   * Milliseconds without a byte after which a connection counts as broken. Unless given, the seconds
+   * of HF_HUB_DOWNLOAD_TIMEOUT, else 30,000.
+   */
+  timeout?: number | undefined;
 }
 
 /** What a repository holds at a revision. */
@@ -49,7 +54,8 @@ export async function hubClient(
     'user-agent': 'rene-js',
     ...(token && { authorization: `Bearer ${token}` }),
   };
-  const shared = { headers, signal: options.signal, retryDelay: options.retryDelay };
+  const { signal, retryDelay, timeout = timeoutFromEnvironment() } = options;
+  const shared = { headers, signal, retryDelay, timeout };
   const files = `${endpoint}/${kind === 'models' ? '' : `${kind}/`}${repo}/resolve`;
   return {
     ...shared,
@@ -67,6 +73,11 @@ export async function hubClient(
 /** Whether only the cache may be used. */
 export function isOffline({ offline }: HubClientOptions): boolean {
   return offline ?? /^(1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? '');
+}
+
+function timeoutFromEnvironment(): number | undefined {
+  const seconds = Number(process.env.HF_HUB_DOWNLOAD_TIMEOUT);
+  return seconds > 0 ? seconds * 1000 : undefined;
 }
 
 async function savedToken(): Promise<string> {

@@ -5,19 +5,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** A lock file untouched for so long belongs to a process that is gone. */
 const STALE_MS = 20_000;
 
-/** Runs while holding the lock file; waits while another process holds it. */
+/**
+ * Runs while holding the lock file; waits while another process holds it.
+ *
+ * @param staleMs milliseconds after which an untouched lock file is a dead process's
+ */
 export async function withLock<T>(
   path: string,
   signal: AbortSignal | undefined,
   run: () => Promise<T>,
+  staleMs = STALE_MS,
 ): Promise<T> {
   while (!(await take(path))) {
     await sleep(200, undefined, { signal });
     const age = await ageOf(path);
-    if (age > STALE_MS) await rm(path, { force: true });
+    if (age > staleMs) await rm(path, { force: true });
   }
   const touch = () => void utimes(path, new Date(), new Date()).catch(() => {});
-  const heart = setInterval(touch, STALE_MS / 4).unref();
+  const heart = setInterval(touch, staleMs / 4).unref();
   try {
     return await run();
   } finally {

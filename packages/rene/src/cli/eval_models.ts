@@ -111,6 +111,7 @@ async function loadTransformers(
   const model = await TransformersModel.load(name, {
     dtype: args.dtype,
     device: args.device,
+    revision: args.revision,
     maxLength: maxLengthOf(options, args),
     batchSize: options.batch_size === 'auto' ? undefined : options.batch_size,
   });

@@ -8,6 +8,8 @@ export type Fault =
   | { status: number; headers?: Record<string, string> }
   /** Sends so many bytes, then breaks the connection. */
   | { breakAfter: number }
+  /** Sends so many bytes, then none, and keeps the connection. */
+  | { stallAfter: number }
   /** Ends after so many bytes, claiming that these are all. */
   | { truncateTo: number }
   /** Sends other bytes than the file's. */
@@ -131,6 +133,11 @@ export class FakeHub {
     if (isPart) res.setHeader('content-range', `bytes ${start}-${end}/${content.length}`);
     res.writeHead(isPart ? 206 : 200, { 'content-length': body.length });
     if (req.method === 'HEAD') return res.end();
+    if (fault && 'stallAfter' in fault) {
+      this.sent.set(name, (this.sent.get(name) ?? 0) + fault.stallAfter);
+      res.write(body.slice(0, fault.stallAfter));
+      return res;
+    }
     const count = fault && 'breakAfter' in fault ? fault.breakAfter : body.length;
     this.sent.set(name, (this.sent.get(name) ?? 0) + count);
     if (count >= body.length) return res.end(body);

@@ -11,17 +11,22 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { hubCacheDir } from '../../src/checkpoint/hub_cache.js';
+import { withLock } from '../../src/checkpoint/lock.js';
 import { resolveModel, resolveTokenizer } from '../../src/checkpoint/resolve.js';
 import { CheckpointError, HubError, TokenizerError } from '../../src/errors.js';
 import { FakeHub } from './fake_hub.js';
 import { errorOf, golden, temporaryFolders } from './fixtures.js';
 
 const REPO = 'some-lab/tiny';
-const VARIABLES = ['HF_HOME', 'HF_HUB_CACHE', 'HF_ENDPOINT', 'HF_TOKEN', 'HF_HUB_OFFLINE'] as const;
+const VARIABLES = [
+  ...['HF_HOME', 'HF_HUB_CACHE', 'HF_ENDPOINT', 'HF_TOKEN', 'HF_TOKEN_PATH', 'HF_HUB_OFFLINE'],
+  'HF_HUB_DOWNLOAD_TIMEOUT',
+];
 
 describe('hub', () => {
   const folder = temporaryFolders();
@@ -110,6 +115,20 @@ describe('hub', () => {
     expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
   });
 
+  it('goes on as long as each try gets further', async () => {
+    const breaks = Array.from({ length: 8 }, () => ({ breakAfter: 20_000 }));
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, ...breaks);
+    await resolveModel(REPO, options);
+    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
+  });
+
+  it('takes a connection without a byte for a broken one', async () => {
+    process.env.HF_HUB_DOWNLOAD_TIMEOUT = '0.5';
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, { stallAfter: 30_000 });
+    await resolveModel(REPO, options);
+    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
+  });
+
   it('resumes in a later run, also from what Python left', async () => {
     const breaks = Array.from({ length: 5 }, () => ({ breakAfter: 0 }));
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 70_000 }, ...breaks);
@@ -143,6 +162,7 @@ describe('hub', () => {
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { truncateTo: 5000 });
     const dir = await resolveModel(REPO, options);
     expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
   });
 
   it('fetches a corrupt file once more, then gives up and keeps none of it', async () => {
@@ -168,9 +188,18 @@ describe('hub', () => {
     });
     const blobs = join(repoDir(), 'blobs');
     const [partial = ''] = readdirSync(blobs).filter((name) => name.endsWith('.incomplete'));
-    writeFileSync(join(blobs, partial), Buffer.alloc(3000, 1));
-    const dir = await resolveModel(REPO, options);
-    expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+    for (const bytes of [3000, weights.length + 10]) {
+      process.env.HF_HUB_CACHE = folder();
+      const blobs = join(process.env.HF_HUB_CACHE, 'models--some-lab--tiny', 'blobs');
+      mkdirSync(blobs, { recursive: true });
+      writeFileSync(join(blobs, partial), Buffer.alloc(bytes, 1));
+      const before = hub.requests.length;
+      const dir = await resolveModel(REPO, options);
+      expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+      const fetched = hub.requests.slice(before).filter((r) => /^GET .*%2F.*model/.test(r));
+      // The rest and, as its checksum is wrong, the whole; what is too long is not even tried.
+      expect(fetched.length).to.equal(bytes === 3000 ? 2 : 1);
+    }
   });
 
   it('tries again after 429 and 500, waiting as long as it is told', async () => {
@@ -180,6 +209,9 @@ describe('hub', () => {
     await resolveModel(REPO, options);
     const api = hub.requests.filter((request) => request.startsWith('GET /api'));
     expect(api.length).to.equal(3);
+    hub.fail(/GET \/api/, { status: 429, headers: { 'retry-after': '0' } });
+    hub.add('some-lab/other', { 'config.json': config, 'model.safetensors': weights });
+    await resolveModel('some-lab/other', { ...options, retryDelay: 1e9 });
     hub.fail(/GET \/api/, ...Array.from({ length: 5 }, () => ({ status: 429 })));
     const error = await errorOf(HubError, () => resolveModel('some-lab/none', options));
     expect(error.status).to.equal(429);
@@ -213,6 +245,22 @@ describe('hub', () => {
     await resolveModel(REPO, options);
     expect([...hub.tokens.hub]).to.deep.equal(['Bearer hf_secret']);
     expect([...hub.tokens.storage]).to.deep.equal([]);
+  });
+
+  it('finds the token where it was saved, unless it is given', async () => {
+    hub.requiredToken = 'hf_saved';
+    writeFileSync(join(home, 'token'), 'hf_saved\n');
+    await resolveModel(REPO, options);
+    hub.requiredToken = 'hf_elsewhere';
+    process.env.HF_TOKEN_PATH = join(home, 'another');
+    writeFileSync(process.env.HF_TOKEN_PATH, 'hf_elsewhere');
+    await resolveModel(REPO, options);
+    hub.requiredToken = 'hf_given';
+    process.env.HF_TOKEN = 'hf_wrong';
+    await resolveModel(REPO, { ...options, token: 'hf_given' });
+    expect([...hub.tokens.hub]).to.deep.equal(
+      ['hf_saved', 'hf_elsewhere', 'hf_given'].map((token) => `Bearer ${token}`),
+    );
   });
 
   it('follows a redirect within the hub', async () => {
@@ -262,6 +310,10 @@ describe('hub', () => {
     const dead = { ...options, onNotice, endpoint: 'http://127.0.0.1:9' };
     expect(await resolveModel(REPO, dead)).to.equal(dir);
     expect(notices.join()).to.match(/cannot be reached.*using the copy of some-lab\/tiny/);
+    hub.fail(/GET \/api/, { status: 429 }, { status: 404 });
+    expect(await resolveModel(REPO, { ...options, onNotice })).to.equal(dir);
+    expect(notices.at(-1)).to.match(/slow down.*using the copy of some-lab\/tiny/);
+    expect((await errorOf(HubError, () => resolveModel(REPO, options))).status).to.equal(404);
     const error = await errorOf(HubError, () => resolveModel('some-lab/none', dead));
     expect(error.message).to.match(/http:\/\/127\.0\.0\.1:9 cannot be reached/);
   });
@@ -284,6 +336,26 @@ describe('hub', () => {
     utimesSync(lock, new Date(), new Date(Date.now() - 60_000));
     await resolveModel(REPO, options);
     expect(existsSync(lock)).to.equal(false);
+  });
+
+  it('waits for a living process that holds the lock for long', async () => {
+    const lock = join(folder(), 'lock');
+    const order: string[] = [];
+    const hold = (name: string, ms: number) =>
+      withLock(
+        lock,
+        undefined,
+        async () => {
+          order.push(`${name} begins`);
+          await sleep(ms);
+          order.push(`${name} ends`);
+        },
+        300,
+      );
+    const first = hold('first', 900);
+    await sleep(50);
+    await Promise.all([first, hold('second', 0)]);
+    expect(order).to.deep.equal(['first begins', 'first ends', 'second begins', 'second ends']);
   });
 
   it('says that the cache cannot be written', async () => {

@@ -6,7 +6,7 @@ import { checkRequest, type TokenRequest, truncateRequest } from '../requests.js
 
 /** What is used of the library. Its own types are not at hand: it is no dependency of ours. */
 export interface TransformersLibrary {
-  AutoTokenizer: { from_pretrained(id: string): Promise<TransformersTokenizer> };
+  AutoTokenizer: { from_pretrained(id: string, options: object): Promise<TransformersTokenizer> };
   AutoModelForCausalLM: {
     from_pretrained(id: string, options: object): Promise<TransformersNetwork>;
   };
@@ -21,15 +21,22 @@ export interface TransformersTokenizer {
 
 export interface TransformersNetwork {
   (inputs: object): Promise<{ logits: { data: ArrayLike<number>; dims: number[] } }>;
-  config?: { max_position_embeddings?: number };
+  config?: Partial<Record<(typeof LENGTH_NAMES)[number], number>>;
   dispose?(): Promise<unknown>;
 }
 
+/** What configurations call the longest text, in the order of the harness; GPT-2's is the first. */
+const LENGTH_NAMES = ['n_positions', 'max_position_embeddings', 'n_ctx'] as const;
+const USUAL_MAX_LENGTH = 2048;
+
 export interface TransformersOptions {
+  /** Branch, tag or commit of a hub id. Default main. */
+  revision?: string | undefined;
   /** As the library calls it, e.g. 'q8' or 'fp32'. */
   dtype?: string | undefined;
   /** As the library calls it, e.g. 'cpu' or 'webgpu'. */
   device?: string | undefined;
+  /** Most tokens of a text; the model's own limit unless given, 2048 where it names none. */
   maxLength?: number | undefined;
   /** Texts of a forward. Default 1. */
   batchSize?: number | undefined;
@@ -45,7 +52,9 @@ export class TransformersModel implements EvaluationModel {
     private readonly network: TransformersNetwork,
     private readonly options: TransformersOptions = {},
   ) {
-    this.maxLength = options.maxLength ?? network.config?.max_position_embeddings ?? 2048;
+    const limits = LENGTH_NAMES.map((name) => network.config?.[name]);
+    const limit = limits.find((value) => value !== undefined);
+    this.maxLength = options.maxLength ?? limit ?? USUAL_MAX_LENGTH;
     this.prefixTokenId = tokenizer.bos_token_id ?? tokenizer.eos_token_id ?? 0;
   }
 
@@ -59,9 +68,13 @@ export class TransformersModel implements EvaluationModel {
         { cause: error },
       );
     });
-    const { dtype, device } = options;
-    const tokenizer = await library.AutoTokenizer.from_pretrained(id);
-    const network = await library.AutoModelForCausalLM.from_pretrained(id, { dtype, device });
+    const { dtype, device, revision = 'main' } = options;
+    const tokenizer = await library.AutoTokenizer.from_pretrained(id, { revision });
+    const network = await library.AutoModelForCausalLM.from_pretrained(id, {
+      dtype,
+      device,
+      revision,
+    });
     return new TransformersModel(library, tokenizer, network, options);
   }
 

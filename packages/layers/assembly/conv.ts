@@ -1,5 +1,6 @@
 // The causal depthwise convolution with its window.
-import { activate4, int, load4, madd, ptr, store4 } from './math';
+import { ActivationId } from '../src/backends/simd/kernel_ids';
+import { activate4, int, load4, madd, ptr, silu4, store4 } from './math';
 
 /** Channels of a unit. */
 const SPAN: i32 = 64;
@@ -86,7 +87,8 @@ function fourTaps(
     sum = madd(v128.load(r1 + o), v128.load(taps + o, SPAN * 4), sum);
     sum = madd(v128.load(r2 + o), v128.load(taps + o, SPAN * 8), sum);
     sum = madd(v128.load(r3 + o), v128.load(taps + o, SPAN * 12), sum);
-    v128.store(y + o, activate4(f32x4.add(sum, v128.load(bias + o)), activation));
+    sum = f32x4.add(sum, v128.load(bias + o));
+    v128.store(y + o, activation === ActivationId.Silu ? silu4(sum) : activate4(sum, activation));
   }
 }
 

@@ -1,12 +1,15 @@
 // The gradient of the causal convolution.
+import { ActivationId } from '../src/backends/simd/kernel_ids';
 import { transposeTaps } from './conv';
-import { activateGrad4, int, load4, madd, ptr, store4 } from './math';
+import { activateGrad4, int, load4, madd, ptr, sigmoid4, siluGrad4, store4 } from './math';
 
 /** The width that models use has loops of its own: its taps and window stay in registers. */
 const COMMON_WIDTH: i32 = 4;
 
 /** Channels of a unit. */
 const SPAN: i32 = 64;
+/** Tokens that all channels of a unit go through before the next: their rows stay in the nearest cache. */
+const BLOCK: i32 = 16;
 
 /**
  * Words: x, weight, bias (0: none), window before (0: zeros), dy, d(window after) (0: none), dx,
@@ -36,23 +39,45 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
     const dAfter = ptr(args, 5) === 0 ? <usize>0 : ptr(args, 5) + windows;
     const dx = ptr(args, 6) + inputs;
     const dTaps = ptr(args, 7) + batch * <usize>(channels * width * 4) + <usize>(first * width * 4);
+    const dBias = ptr(args, 8) === 0 ? <usize>0 : ptr(args, 8) + batch * rowBytes + at;
     if (width === COMMON_WIDTH && (count & 3) === 0) {
       const dy = ptr(args, 4) + inputs;
-      for (let o: usize = 0; o < (<usize>count) << 2; o += 16) {
-        const window = before === 0 ? <usize>0 : before + o;
-        const taps = scratch + o;
-        fourTapGrad(
-          args,
-          x + o,
-          window,
-          bias + o,
-          dy + o,
-          dz + o,
-          rowBytes,
-          taps,
-          dTaps + (o << 2),
-        );
-        fourInputGrad(dz + o, dx + o, length, rowBytes, taps);
+      const width4 = (<usize>count) << 2;
+      const sums = zeros + SPAN * 4;
+      memory.fill(sums, 0, width4 * 5);
+      for (let t: i32 = 0; t < length; t += BLOCK) {
+        const at = <usize>t * rowBytes;
+        const tokens = min(BLOCK, length - t);
+        let three = before === 0 ? <usize>0 : before + rowBytes;
+        if (t !== 0) three = x + at - rowBytes * 3;
+        for (let o: usize = 0; o < width4; o += 16) {
+          const past = three === 0 ? <usize>0 : three + o;
+          const to = sums + o * 5;
+          const rows = at + o;
+          fourTapGrad(
+            args,
+            x + rows,
+            past,
+            bias + o,
+            dy + rows,
+            dz + rows,
+            tokens,
+            rowBytes,
+            scratch + o,
+            to,
+          );
+        }
+      }
+      for (let o: usize = 0; o < width4; o += 16) {
+        transposeFour(sums + o * 5, dTaps + (o << 2));
+        if (dBias !== 0) v128.store(dBias + o, v128.load(sums + o * 5, 64));
+      }
+      for (let t: i32 = 0; t < length - width; t += BLOCK) {
+        const at = <usize>t * rowBytes;
+        const tokens = min(BLOCK, length - width - t);
+        for (let o: usize = 0; o < width4; o += 16) {
+          fourInputGrad(dz + at + o, dx + at + o, tokens, rowBytes, scratch + o);
+        }
       }
       for (let t = max(0, length - width); t < length; t++) {
         inputGrad(args, t + width, dz, dAfter, dx + <usize>t * rowBytes, count, rowBytes, scratch);
@@ -63,6 +88,7 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
         inputGrad(args, t + width, dz, dAfter, dx + <usize>t * rowBytes, count, rowBytes, scratch);
       }
       tapGrad(args, x, before, dz, dTaps, count, rowBytes, zeros);
+      if (dBias !== 0) biasGrad(dz, dBias, length, count, rowBytes);
     }
     if (ptr(args, 9) !== 0) {
       for (let w: i32 = 0; w < width; w++) {
@@ -70,45 +96,53 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
         inputGrad(args, w, dz, dAfter, to, count, rowBytes, scratch);
       }
     }
-    if (ptr(args, 8) !== 0)
-      biasGrad(dz, ptr(args, 8) + batch * rowBytes + at, length, count, rowBytes);
   }
 }
 
-/** dz and the taps' gradients of four channels of COMMON_WIDTH. */
+/**
+ * dz of some tokens of four channels of COMMON_WIDTH; their parts of the gradients of the four taps and of the bias are added to sums.
+ * `past`: the three rows before, 0 for zeros.
+ */
 function fourTapGrad(
   args: usize,
   x: usize,
-  before: usize,
+  past: usize,
   bias: usize,
   dy: usize,
   dz: usize,
+  tokens: i32,
   rowBytes: usize,
   taps: usize,
-  dTaps: usize,
+  sums: usize,
 ): void {
   const activation = int(args, 13);
   let x0 = f32x4.splat(0);
   let x1 = x0;
   let x2 = x0;
-  let d0 = x0;
-  let d1 = x0;
-  let d2 = x0;
-  let d3 = x0;
-  if (before !== 0) {
-    x0 = v128.load(before + rowBytes);
-    x1 = v128.load(before + (rowBytes << 1));
-    x2 = v128.load(before + rowBytes * 3);
+  let d0 = v128.load(sums);
+  let d1 = v128.load(sums, 16);
+  let d2 = v128.load(sums, 32);
+  let d3 = v128.load(sums, 48);
+  let dBias = v128.load(sums, 64);
+  if (past !== 0) {
+    x0 = v128.load(past);
+    x1 = v128.load(past + rowBytes);
+    x2 = v128.load(past + (rowBytes << 1));
   }
-  const end = x + <usize>int(args, 10) * rowBytes;
+  const end = x + <usize>tokens * rowBytes;
   while (x < end) {
     const x3 = v128.load(x);
     let sum = madd(x0, v128.load(taps), v128.load(bias));
     sum = madd(x1, v128.load(taps, SPAN * 4), sum);
     sum = madd(x2, v128.load(taps, SPAN * 8), sum);
     sum = madd(x3, v128.load(taps, SPAN * 12), sum);
-    const d = f32x4.mul(v128.load(dy), activateGrad4(sum, activation));
+    sum =
+      activation === ActivationId.Silu
+        ? siluGrad4(sum, sigmoid4(sum))
+        : activateGrad4(sum, activation);
+    const d = f32x4.mul(v128.load(dy), sum);
     v128.store(dz, d);
+    dBias = f32x4.add(dBias, d);
     d0 = madd(d, x0, d0);
     d1 = madd(d, x1, d1);
     d2 = madd(d, x2, d2);
@@ -120,20 +154,31 @@ function fourTapGrad(
     dy += rowBytes;
     dz += rowBytes;
   }
-  // Transposed: a channel's taps stand together.
+  v128.store(sums, d0);
+  v128.store(sums, d1, 16);
+  v128.store(sums, d2, 32);
+  v128.store(sums, d3, 48);
+  v128.store(sums, dBias, 64);
+}
+
+/** Four vectors, transposed: a channel's taps stand together. */
+function transposeFour(from: usize, to: usize): void {
+  const d0 = v128.load(from);
+  const d1 = v128.load(from, 16);
+  const d2 = v128.load(from, 32);
+  const d3 = v128.load(from, 48);
   const a = v128.shuffle<i32>(d0, d1, 0, 4, 1, 5);
   const b = v128.shuffle<i32>(d0, d1, 2, 6, 3, 7);
   const p = v128.shuffle<i32>(d2, d3, 0, 4, 1, 5);
   const q = v128.shuffle<i32>(d2, d3, 2, 6, 3, 7);
-  v128.store(dTaps, v128.shuffle<i64>(a, p, 0, 2));
-  v128.store(dTaps, v128.shuffle<i64>(a, p, 1, 3), 16);
-  v128.store(dTaps, v128.shuffle<i64>(b, q, 0, 2), 32);
-  v128.store(dTaps, v128.shuffle<i64>(b, q, 1, 3), 48);
+  v128.store(to, v128.shuffle<i64>(a, p, 0, 2));
+  v128.store(to, v128.shuffle<i64>(a, p, 1, 3), 16);
+  v128.store(to, v128.shuffle<i64>(b, q, 0, 2), 32);
+  v128.store(to, v128.shuffle<i64>(b, q, 1, 3), 48);
 }
 
-/** dx of four channels of COMMON_WIDTH, but for the last rows, which a later window may have used. */
-function fourInputGrad(dz: usize, dx: usize, length: i32, rowBytes: usize, taps: usize): void {
-  if (length <= COMMON_WIDTH) return;
+/** dx of some tokens of four channels of COMMON_WIDTH; three rows of dz follow theirs. */
+function fourInputGrad(dz: usize, dx: usize, tokens: i32, rowBytes: usize, taps: usize): void {
   const tap0 = v128.load(taps);
   const tap1 = v128.load(taps, SPAN * 4);
   const tap2 = v128.load(taps, SPAN * 8);
@@ -142,7 +187,7 @@ function fourInputGrad(dz: usize, dx: usize, length: i32, rowBytes: usize, taps:
   let z1 = v128.load(dz + rowBytes);
   let z2 = v128.load(dz + (rowBytes << 1));
   dz += rowBytes * 3;
-  const end = dx + <usize>(length - COMMON_WIDTH) * rowBytes;
+  const end = dx + <usize>tokens * rowBytes;
   for (; dx < end; dx += rowBytes) {
     const z3 = v128.load(dz);
     let sum = f32x4.mul(z3, tap0);

@@ -65,10 +65,13 @@ function softmaxRow(x: usize, y: usize, columns: i32, factor: f32): void {
   const top = largest(x, columns);
   const scale = f32x4.splat(factor / sumOfExponentials(x, columns, top));
   const t = f32x4.splat(top);
-  for (let i: i32 = 0; i < columns; i += 4) {
-    const at = (<usize>i) << 2;
-    const e = exp4(f32x4.sub(load4(x + at, columns - i), t));
-    store4(y + at, f32x4.mul(e, scale), columns - i);
+  const whole = (<usize>(columns & ~3)) << 2;
+  for (let at: usize = 0; at < whole; at += 16) {
+    v128.store(y + at, f32x4.mul(exp4(f32x4.sub(v128.load(x + at), t)), scale));
+  }
+  const rest = columns & 3;
+  if (rest !== 0) {
+    store4(y + whole, f32x4.mul(exp4(f32x4.sub(load4(x + whole, rest), t)), scale), rest);
   }
 }
 

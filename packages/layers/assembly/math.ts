@@ -26,21 +26,34 @@ export function sumLanes4(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.add(v128.shuffle<i32>(ab, cd, 0, 2, 4, 6), v128.shuffle<i32>(ab, cd, 1, 3, 5, 7));
 }
 
+/**
+ * Constants that are read from memory: wherever a vector of constants stands in a loop, the engine makes it
+ * anew by three instructions.
+ */
+const C = memory.data<f32>([
+  -87.33, 88.37, 1.44269504, 12582912, -0.693359375, 2.1219444e-4, 1.98756915e-4, 1.3981999507e-3,
+  8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5, 1, 0.3275911, 1.061405429, -1.453152027,
+  1.421413741, -0.284496736, 0.254829592, 0.70710678118654752, -0.5, 0.3989422804014327,
+]);
+
 /** exp of each lane, within 2 units in the last place; below -87 the smallest normal number. */
 export function exp4(x: v128): v128 {
-  x = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-87.33)), f32x4.splat(88.37));
-  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(<f32>Math.LOG2E)));
-  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)));
-  r = f32x4.add(r, f32x4.mul(n, f32x4.splat(2.1219444e-4)));
-  let p = f32x4.splat(1.98756915e-4);
-  p = madd(p, r, f32x4.splat(1.3981999507e-3));
-  p = madd(p, r, f32x4.splat(8.3334519073e-3));
-  p = madd(p, r, f32x4.splat(4.1665795894e-2));
-  p = madd(p, r, f32x4.splat(1.6666665459e-1));
-  p = madd(p, r, f32x4.splat(5.0000001201e-1));
-  p = f32x4.add(madd(p, f32x4.mul(r, r), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return f32x4.mul(p, power);
+  x = f32x4.pmin(f32x4.pmax(x, v128.load32_splat(C)), v128.load32_splat(C + 4));
+  // Adding 1.5 * 2^23 rounds to a whole number, which then stands in the lowest bits.
+  const magic = v128.load32_splat(C + 12);
+  const shifted = f32x4.add(f32x4.mul(x, v128.load32_splat(C + 8)), magic);
+  const n = f32x4.sub(shifted, magic);
+  let r = madd(n, v128.load32_splat(C + 16), x);
+  r = madd(n, v128.load32_splat(C + 20), r);
+  let p = v128.load32_splat(C + 24);
+  p = madd(p, r, v128.load32_splat(C + 28));
+  p = madd(p, r, v128.load32_splat(C + 32));
+  p = madd(p, r, v128.load32_splat(C + 36));
+  p = madd(p, r, v128.load32_splat(C + 40));
+  p = madd(p, r, v128.load32_splat(C + 44));
+  const one = v128.load32_splat(C + 48);
+  p = f32x4.add(madd(p, f32x4.mul(r, r), r), one);
+  return f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), one));
 }
 
 export function exp1(x: f32): f32 {
@@ -70,55 +83,57 @@ export function softplus4(x: v128): v128 {
 }
 
 export function sigmoid4(x: v128): v128 {
-  const one = f32x4.splat(1);
-  return f32x4.div(one, f32x4.add(one, exp4(f32x4.neg(x))));
+  const one = v128.load32_splat(C + 48);
+  return f32x4.div(one, f32x4.add(one, exp4(f32x4.sub(f32x4.splat(0), x))));
 }
 
 /** The error function within 3e-7 (Abramowitz and Stegun 7.1.26). */
 export function erf4(x: v128): v128 {
   const a = f32x4.abs(x);
-  const one = f32x4.splat(1);
-  const t = f32x4.div(one, madd(f32x4.splat(0.3275911), a, one));
-  let p = f32x4.splat(1.061405429);
-  p = madd(p, t, f32x4.splat(-1.453152027));
-  p = madd(p, t, f32x4.splat(1.421413741));
-  p = madd(p, t, f32x4.splat(-0.284496736));
-  p = madd(p, t, f32x4.splat(0.254829592));
+  const one = v128.load32_splat(C + 48);
+  const t = f32x4.div(one, madd(v128.load32_splat(C + 52), a, one));
+  let p = v128.load32_splat(C + 56);
+  p = madd(p, t, v128.load32_splat(C + 60));
+  p = madd(p, t, v128.load32_splat(C + 64));
+  p = madd(p, t, v128.load32_splat(C + 68));
+  p = madd(p, t, v128.load32_splat(C + 72));
   p = f32x4.mul(p, t);
-  const y = f32x4.sub(one, f32x4.mul(p, exp4(f32x4.neg(f32x4.mul(a, a)))));
+  const y = f32x4.sub(one, f32x4.mul(p, exp4(f32x4.mul(f32x4.neg(a), a))));
   const sign = i32x4.splat(0x80000000);
   return v128.or(v128.andnot(y, sign), v128.and(x, sign));
 }
 
+export function silu4(x: v128): v128 {
+  return f32x4.mul(x, sigmoid4(x));
+}
+
+/** The derivative of silu where its sigmoid is s. */
+export function siluGrad4(x: v128, s: v128): v128 {
+  return f32x4.mul(s, madd(x, f32x4.sub(v128.load32_splat(C + 48), s), v128.load32_splat(C + 48)));
+}
+
 /** Activation `id` of ActivationId: linear, silu, gelu (exact). */
 export function activate4(x: v128, id: i32): v128 {
-  if (id === 1) return f32x4.mul(x, sigmoid4(x));
-  if (id === 2) {
-    const cdf = f32x4.add(erf4(f32x4.mul(x, f32x4.splat(0.70710678118654752))), f32x4.splat(1));
-    return f32x4.mul(f32x4.mul(x, f32x4.splat(0.5)), cdf);
-  }
+  if (id === 1) return silu4(x);
+  if (id === 2) return f32x4.mul(x, normalCdf4(x));
   return x;
 }
 
 /** The derivative of activate4. */
 export function activateGrad4(x: v128, id: i32): v128 {
-  const one = f32x4.splat(1);
-  if (id === 1) {
-    const s = sigmoid4(x);
-    return f32x4.mul(s, madd(x, f32x4.sub(one, s), one));
-  }
+  if (id === 1) return siluGrad4(x, sigmoid4(x));
   if (id === 2) {
-    const cdf = f32x4.mul(
-      f32x4.add(erf4(f32x4.mul(x, f32x4.splat(0.70710678118654752))), one),
-      f32x4.splat(0.5),
-    );
-    const pdf = f32x4.mul(
-      exp4(f32x4.mul(f32x4.mul(x, x), f32x4.splat(-0.5))),
-      f32x4.splat(0.3989422804014327),
-    );
-    return madd(x, pdf, cdf);
+    const e = exp4(f32x4.mul(f32x4.mul(x, x), v128.load32_splat(C + 80)));
+    const pdf = f32x4.mul(e, v128.load32_splat(C + 84));
+    return madd(x, pdf, normalCdf4(x));
   }
-  return one;
+  return v128.load32_splat(C + 48);
+}
+
+/** The distribution function of the normal distribution. */
+function normalCdf4(x: v128): v128 {
+  const half = v128.load32_splat(C + 44);
+  return madd(erf4(f32x4.mul(x, v128.load32_splat(C + 76))), half, half);
 }
 
 /** The first min(count, 4) numbers from p, the other lanes 0. */

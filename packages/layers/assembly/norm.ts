@@ -1,5 +1,5 @@
 // RMS norms, gated or not, and gated activations, row by row.
-import { activate4, int, load4, madd, num, ptr, sigmoid4, store4, sumLanes } from './math';
+import { activate4, int, load4, madd, num, ptr, silu4, store4, sumLanes } from './math';
 
 /**
  * Words: x, its stride, z (0: none), its stride, weight, y, its stride, columns, group size, eps,
@@ -29,11 +29,16 @@ export function rmsNorm(args: usize, begin: i32, end: i32): void {
 
 /** y = x silu(z) */
 function gate(x: usize, z: usize, y: usize, count: i32): void {
-  for (let i: i32 = 0; i < count; i += 4) {
-    const at = (<usize>i) << 2;
-    const zi = load4(z + at, count - i);
-    store4(y + at, f32x4.mul(load4(x + at, count - i), f32x4.mul(zi, sigmoid4(zi))), count - i);
+  const whole = (<usize>(count & ~3)) << 2;
+  for (let at: usize = 0; at < whole; at += 16) {
+    v128.store(y + at, gated4(v128.load(x + at), v128.load(z + at)));
   }
+  const rest = count & 3;
+  if (rest !== 0) store4(y + whole, gated4(load4(x + whole, rest), load4(z + whole, rest)), rest);
+}
+
+function gated4(x: v128, z: v128): v128 {
+  return f32x4.mul(x, silu4(z));
 }
 
 /** 1 / sqrt(mean(x^2) + eps) */
@@ -56,10 +61,15 @@ export function inverseRms(x: usize, count: i32, eps: f32): f32 {
 
 function normalize(x: usize, weight: usize, y: usize, count: i32, eps: f32): void {
   const inverse = f32x4.splat(inverseRms(x, count, eps));
-  for (let i: i32 = 0; i < count; i += 4) {
-    const at = (<usize>i) << 2;
-    const n = f32x4.mul(load4(x + at, count - i), inverse);
-    store4(y + at, f32x4.mul(n, load4(weight + at, count - i)), count - i);
+  const whole = (<usize>(count & ~3)) << 2;
+  for (let at: usize = 0; at < whole; at += 16) {
+    const n = f32x4.mul(v128.load(x + at), inverse);
+    v128.store(y + at, f32x4.mul(n, v128.load(weight + at)));
+  }
+  const rest = count & 3;
+  if (rest !== 0) {
+    const n = f32x4.mul(load4(x + whole, rest), inverse);
+    store4(y + whole, f32x4.mul(n, load4(weight + whole, rest)), rest);
   }
 }
 
@@ -81,9 +91,17 @@ export function gatedActivation(args: usize, begin: i32, end: i32): void {
     const x = ptr(args, 0) + ((row * ptr(args, 1)) << 2);
     const m = multiplier + ((row * ptr(args, 3)) << 2);
     const y = ptr(args, 4) + ((row * ptr(args, 5)) << 2);
-    for (let i = first; i < last; i += 4) {
+    const activation = int(args, 7);
+    let i = first;
+    for (; i + 4 <= last; i += 4) {
       const at = (<usize>i) << 2;
-      let v = activate4(load4(x + at, last - i), int(args, 7));
+      let v = activate4(v128.load(x + at), activation);
+      if (multiplier !== 0) v = f32x4.mul(v, v128.load(m + at));
+      v128.store(y + at, v);
+    }
+    if (i < last) {
+      const at = (<usize>i) << 2;
+      let v = activate4(load4(x + at, last - i), activation);
       if (multiplier !== 0) v = f32x4.mul(v, load4(m + at, last - i));
       store4(y + at, v, last - i);
     }

@@ -8,6 +8,7 @@ import {
   num,
   ptr,
   sigmoid4,
+  siluGrad4,
   store4,
   sumLanes,
 } from './math';
@@ -73,22 +74,30 @@ function normGrad(
   count: i32,
   eps: f32,
 ): void {
-  const inverse = inverseRms(x, count, eps);
-  const inv = f32x4.splat(inverse);
+  const inverse = f32x4.splat(inverseRms(x, count, eps));
+  const whole = (<usize>(count & ~3)) << 2;
+  const rest = count & 3;
   let dots = f32x4.splat(0);
-  for (let i: i32 = 0; i < count; i += 4) {
-    const at = (<usize>i) << 2;
-    const n = f32x4.mul(load4(x + at, count - i), inv);
-    const d = load4(dy + at, count - i);
-    store4(part + at, f32x4.mul(d, n), count - i);
-    dots = madd(f32x4.mul(d, load4(weight + at, count - i)), n, dots);
+  for (let at: usize = 0; at < whole; at += 16) {
+    const p = f32x4.mul(v128.load(dy + at), f32x4.mul(v128.load(x + at), inverse));
+    v128.store(part + at, p);
+    dots = madd(p, v128.load(weight + at), dots);
+  }
+  if (rest !== 0) {
+    const p = f32x4.mul(load4(dy + whole, rest), f32x4.mul(load4(x + whole, rest), inverse));
+    store4(part + whole, p, rest);
+    dots = madd(p, load4(weight + whole, rest), dots);
   }
   const mean = f32x4.splat(sumLanes(dots) / <f32>count);
-  for (let i: i32 = 0; i < count; i += 4) {
-    const at = (<usize>i) << 2;
-    const n = f32x4.mul(load4(x + at, count - i), inv);
-    const g = f32x4.mul(load4(dy + at, count - i), load4(weight + at, count - i));
-    store4(dx + at, f32x4.mul(f32x4.sub(g, f32x4.mul(n, mean)), inv), count - i);
+  for (let at: usize = 0; at < whole; at += 16) {
+    const n = f32x4.mul(v128.load(x + at), inverse);
+    const g = f32x4.mul(v128.load(dy + at), v128.load(weight + at));
+    v128.store(dx + at, f32x4.mul(f32x4.sub(g, f32x4.mul(n, mean)), inverse));
+  }
+  if (rest !== 0) {
+    const n = f32x4.mul(load4(x + whole, rest), inverse);
+    const g = f32x4.mul(load4(dy + whole, rest), load4(weight + whole, rest));
+    store4(dx + whole, f32x4.mul(f32x4.sub(g, f32x4.mul(n, mean)), inverse), rest);
   }
 }
 
@@ -107,29 +116,37 @@ function gatedBefore(
 ): void {
   const gated = scratch;
   const dGated = scratch + ((<usize>((count + 3) & ~3)) << 2);
-  for (let i: i32 = 0; i < count; i += 4) {
-    const at = (<usize>i) << 2;
-    const zi = load4(z + at, count - i);
-    const xi = load4(x + at, count - i);
+  const whole = (<usize>(count & ~3)) << 2;
+  const rest = count & 3;
+  for (let at: usize = 0; at < whole; at += 16) {
+    const zi = v128.load(z + at);
+    const xi = v128.load(x + at);
     const s = sigmoid4(zi);
     const gate = f32x4.mul(zi, s);
-    store4(gated + at, f32x4.mul(xi, gate), count - i);
-    store4(dx + at, gate, count - i);
-    store4(dz + at, f32x4.mul(xi, siluGrad4(zi, s)), count - i);
+    v128.store(gated + at, f32x4.mul(xi, gate));
+    v128.store(dx + at, gate);
+    v128.store(dz + at, f32x4.mul(xi, siluGrad4(zi, s)));
+  }
+  if (rest !== 0) {
+    const zi = load4(z + whole, rest);
+    const xi = load4(x + whole, rest);
+    const s = sigmoid4(zi);
+    const gate = f32x4.mul(zi, s);
+    store4(gated + whole, f32x4.mul(xi, gate), rest);
+    store4(dx + whole, gate, rest);
+    store4(dz + whole, f32x4.mul(xi, siluGrad4(zi, s)), rest);
   }
   normGrad(gated, weight, dy, dGated, part, count, eps);
-  for (let i: i32 = 0; i < count; i += 4) {
-    const at = (<usize>i) << 2;
-    const d = load4(dGated + at, count - i);
-    store4(dx + at, f32x4.mul(d, load4(dx + at, count - i)), count - i);
-    store4(dz + at, f32x4.mul(d, load4(dz + at, count - i)), count - i);
+  for (let at: usize = 0; at < whole; at += 16) {
+    const d = v128.load(dGated + at);
+    v128.store(dx + at, f32x4.mul(d, v128.load(dx + at)));
+    v128.store(dz + at, f32x4.mul(d, v128.load(dz + at)));
   }
-}
-
-/** The derivative of silu where its sigmoid is s. */
-function siluGrad4(x: v128, s: v128): v128 {
-  const one = f32x4.splat(1);
-  return f32x4.mul(s, madd(x, f32x4.sub(one, s), one));
+  if (rest !== 0) {
+    const d = load4(dGated + whole, rest);
+    store4(dx + whole, f32x4.mul(d, load4(dx + whole, rest)), rest);
+    store4(dz + whole, f32x4.mul(d, load4(dz + whole, rest)), rest);
+  }
 }
 
 /** y = norm(x) silu(z) */
@@ -166,7 +183,16 @@ export function gatedActivationGrad(args: usize, begin: i32, end: i32): void {
   const last = min(end << 10, int(args, 5));
   const multiplier = ptr(args, 1);
   const activation = int(args, 6);
-  for (let i = begin << 10; i < last; i += 4) {
+  let i = begin << 10;
+  if (multiplier === 0) {
+    for (; i + 4 <= last; i += 4) {
+      const at = (<usize>i) << 2;
+      const d = v128.load(ptr(args, 2) + at);
+      const x = v128.load(ptr(args, 0) + at);
+      v128.store(ptr(args, 3) + at, f32x4.mul(d, activateGrad4(x, activation)));
+    }
+  }
+  for (; i < last; i += 4) {
     const at = (<usize>i) << 2;
     const lanes = last - i;
     const x = load4(ptr(args, 0) + at, lanes);

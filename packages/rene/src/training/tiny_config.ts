@@ -4,14 +4,14 @@ import { type ReneConfig, reneConfig } from '../config.js';
 /** 1.4 M parameters with a vocabulary of 2,048; the ids are those of trainBpe's special tokens. */
 export function tinyConfig(vocabSize: number): ReneConfig {
   return reneConfig({
-    dModel: 128,
+    dModel: 160,
     nLayer: 12,
     vocabSize,
     padVocabSizeMultiple: 16,
     ssm: { dState: 32, headDim: 32, chunkSize: 32 },
     attnLayerIdx: [6],
     attn: {
-      numHeads: 4,
+      numHeads: 5,
       headDim: 32,
       qkvProjBias: false,
       outProjBias: false,

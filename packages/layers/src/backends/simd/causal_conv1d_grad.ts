@@ -28,7 +28,7 @@ export const causalConv1dGradKernel = simdKernel(
       runtime.args.set([...given, ...made, ...sizes, dz]);
       const units = batch * Math.ceil(channels / SPAN);
       const cost = SPAN * length * width * 3;
-      const scratch = (width + 1) * SPAN * 4;
+      const scratch = (width + 6) * SPAN * 4;
       runtime.run(KernelId.CausalConv1dGrad, units, runtime.chunk(cost), scratch);
       sumMiddle(backend, weightParts, dweight.address, 1, batch, weight.size);
       if (dbias) sumMiddle(backend, biasParts, dbias.address, 1, batch, channels);

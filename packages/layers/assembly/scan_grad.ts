@@ -1,9 +1,16 @@
-// The gradient of the scan: the recurrence run backwards, its states computed again.
+// The gradient of the scan in chunks of 32 tokens: products of small matrices.
 //
-// With G the gradient of the state after token t, from t = L - 1 down:
-//   G += dy C^T;  dC = S[t]^T dy;  d(dt x) = G B;  dB = G^T (dt x);  d decay = sum(G S[t-1]);  G = decay G
+// (The state space dual form, arXiv 2405.21060.) In a chunk, with S the state before it and dS the gradient
+// of the state after it, u = dt x, up[i] and down[j] the decays up to token i and after token j, L[i][j]
+// those from j to i, G = C B^T and M = G L (both lower triangular):
+//   y = M u + up C S^T                     S after = total S + (down u)^T B
+//   du = M^T dy + down B dS^T              dS before = total dS + (up dy)^T C
+//   dM = dy u^T;  dG = sum of dM L over heads;  dC = up dy S + dG B;  dB = down u dS + dG^T C
+// The states before the chunks are computed again. The logarithm of decay t has as its gradient all that
+// passed from tokens before t to t and later ones, summed without differences.
 import { int, load4, madd, num, ptr, store4, sumLanes } from './math';
 import { effectiveDt } from './scan';
+import { copied, Part, product, transposed } from './small_matrix';
 
 // Words 0 ... 23 are those of scan.ts (strides included; y is not used).
 const X: usize = 0;
@@ -31,365 +38,507 @@ const D_STATE_AFTER: usize = 25;
 /** (B, L, H, P), (B, L, H) */
 const DX: usize = 26;
 const DDT: usize = 27;
-/** Parts to be summed: (B, H); (B, L, H, N) twice; (B, H, P) or (B, H), 0: not wanted. */
+/** Parts to be summed: (B, H); (B, L, G, BLOCKS, N) twice; (B, H, P) or (B, H), 0: not wanted. */
 const DA: usize = 28;
 const DB: usize = 29;
 const DC: usize = 30;
 const DD: usize = 31;
 /** (B, H, P, N), 0: not wanted. */
 const D_STATE_BEFORE: usize = 32;
-/** Rows of the state that are taken at a time: all their states are kept. */
-const ROWS: i32 = 2;
+/** Blocks that the heads of a group are cut into. */
+const BLOCKS: usize = 33;
+
+/** Tokens of a chunk; see also ssd_scan_grad.ts. */
+const CHUNK: i32 = 32;
+/** Bytes of as many numbers. */
+const CHUNK_ROW: usize = 128;
+
+// Words of the table of what stands where in the scratch memory. Of all tokens:
+/** dt, the decays, up, down, gradient of the decay's logarithm. */
+const DTS: usize = 0;
+const DECAYS: usize = 1;
+const UP: usize = 2;
+const DOWN: usize = 3;
+const D_LOG: usize = 4;
+/** (L, N) of the group, and their gradients. */
+const OWN_B: usize = 5;
+const OWN_C: usize = 6;
+const OWN_DB: usize = 7;
+const OWN_DC: usize = 8;
+/** B transposed, a chunk (N, 32) after the other. */
+const BT: usize = 9;
+/** A chunk (32, 32) after the other. */
+const G: usize = 10;
+const DG: usize = 11;
+/** The head's states (P, N) before the chunks. */
+const STATES: usize = 12;
+/** The gradient of the state (P, N), and transposed. */
+const DS: usize = 13;
+const DST: usize = 14;
+// Of the present chunk:
+/** (N, 32) and (32, N) */
+const CT: usize = 15;
+const PART: usize = 16;
+/** dy, up dy, du: (32, P). */
+const OWN_DY: usize = 17;
+const UP_DY: usize = 18;
+const DU: usize = 19;
+/** (P, 32) */
+const DYT: usize = 20;
+const UT: usize = 21;
+/** (32, 32) */
+const L: usize = 22;
+const M: usize = 23;
+const DM: usize = 24;
+/** 32 numbers */
+const SUMS: usize = 25;
+/** Bytes of a row of P or N numbers, filled up to vectors. */
+const P_ROW: usize = 26;
+const N_ROW: usize = 27;
+const TABLE_BYTES: usize = 128;
 
 /**
- * A unit is a head of a row. Rows of the state depend on each other only through the sums that dB, dC
- * and d(decay) are: two rows at a time, all tokens forwards and then backwards. Scratch: 4 numbers a
- * token, two rows of the state for each token, one more, and the gradient's.
+ * A unit is a row and a block of the heads of one group, which share G. Scratch: as `layOut` gives it away.
  */
 export function ssdScanGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const length = int(args, LENGTH);
-  const heads = int(args, HEADS);
-  const dim = int(args, HEAD_DIM);
-  const states = int(args, D_STATE);
-  const padded = (<usize>((length + 3) & ~3)) << 2;
-  const dts = scratch;
-  const decays = dts + padded;
-  const dDecays = decays + padded;
-  const dDts = dDecays + padded;
-  const kept = dDts + padded;
-  const perHeads = int(args, D_PER_CHANNEL) === 0;
-  const dD = ptr(args, DD);
+  const work = scratch;
+  layOut(args, work);
+  const groups = int(args, GROUPS);
+  const blocks = int(args, BLOCKS);
+  const perGroup = int(args, HEADS) / groups;
+  const perBlock = (perGroup + blocks - 1) / blocks;
   for (let unit = begin; unit < end; unit++) {
-    const head = unit % heads;
-    const row = <usize>(unit / heads) * <usize>length;
-    effectiveDt(args, row, head, dts, decays);
-    memory.fill(dDecays, 0, padded << 1);
-    clearParts(args, row, head);
-    let dSkip: f32 = 0;
-    for (let p: i32 = 0; p < dim; p += ROWS) {
-      const rows = min(ROWS, dim - p);
-      forwards(args, unit, row, head, p, rows, dts, decays, kept);
-      dSkip += backwards(args, unit, row, head, p, rows, dts, kept);
+    const row = unit / (groups * blocks);
+    const group = (unit / blocks) % groups;
+    const first = (unit % blocks) * perBlock;
+    readGroup(args, work, row, group);
+    for (let h = first; h < min(first + perBlock, perGroup); h++) {
+      headGrad(args, work, row, group * perGroup + h);
     }
-    if (dD !== 0 && perHeads) store<f32>(dD + ((<usize>unit) << 2), dSkip);
-
-    const a = load<f32>(ptr(args, A) + ((<usize>head) << 2));
-    let dA: f32 = 0;
-    for (let t: i32 = 0; t < length; t++) {
-      const at = (<usize>t) << 2;
-      const d = load<f32>(dDecays + at) * load<f32>(decays + at);
-      dA += d * load<f32>(dts + at);
-      store<f32>(
-        ptr(args, DDT) + (((row + <usize>t) * <usize>heads + <usize>head) << 2),
-        rawDt(args, row, t, head, d * a + load<f32>(dDts + at)),
-      );
-    }
-    store<f32>(ptr(args, DA) + ((<usize>unit) << 2), dA);
+    writeGroup(args, work, unit);
   }
 }
 
-/** Zeros where this head's parts of dB and dC are summed. */
-function clearParts(args: usize, row: usize, head: i32): void {
-  const stateBytes = (<usize>int(args, D_STATE)) << 2;
-  const heads = <usize>int(args, HEADS);
-  for (let t: i32 = 0; t < int(args, LENGTH); t++) {
-    const part = ((row + <usize>t) * heads + <usize>head) * stateBytes;
-    memory.fill(ptr(args, DB) + part, 0, stateBytes);
-    memory.fill(ptr(args, DC) + part, 0, stateBytes);
+/** Fills the table; the memory behind it is given to one thing after the other. */
+function layOut(args: usize, work: usize): void {
+  const chunks = <usize>((int(args, LENGTH) + CHUNK - 1) / CHUNK);
+  const tokens = chunks * CHUNK_ROW;
+  const pRow = (<usize>((int(args, HEAD_DIM) + 3) & ~3)) << 2;
+  const nRow = (<usize>((int(args, D_STATE) + 3) & ~3)) << 2;
+  const state = (pRow >> 2) * nRow;
+  let next = work + TABLE_BYTES;
+  for (let i = DTS; i <= D_LOG; i++) next = place(work, i, next, tokens);
+  for (let i = OWN_B; i <= BT; i++) next = place(work, i, next, (tokens >> 2) * nRow);
+  for (let i = G; i <= DG; i++) next = place(work, i, next, tokens * CHUNK);
+  next = place(work, STATES, next, chunks * state);
+  for (let i = DS; i <= DST; i++) next = place(work, i, next, state);
+  for (let i = CT; i <= PART; i++) next = place(work, i, next, nRow * CHUNK);
+  for (let i = OWN_DY; i <= UT; i++) next = place(work, i, next, pRow * CHUNK);
+  for (let i = L; i <= DM; i++) next = place(work, i, next, CHUNK_ROW * CHUNK);
+  place(work, SUMS, next, CHUNK_ROW);
+  store<usize>(work + (P_ROW << 2), pRow);
+  store<usize>(work + (N_ROW << 2), nRow);
+}
+
+function place(work: usize, index: usize, at: usize, bytes: usize): usize {
+  store<usize>(work + (index << 2), at);
+  return at + bytes;
+}
+
+/** B and C of a group of a row, B transposed, G; zeros for their gradients. */
+function readGroup(args: usize, work: usize, row: i32, group: i32): void {
+  const length = int(args, LENGTH);
+  const states = int(args, D_STATE);
+  const stride = (<usize>(int(args, GROUPS) * states)) << 2;
+  const from = <usize>(row * length) * stride + ((<usize>(group * states)) << 2);
+  const nRow = ptr(work, N_ROW);
+  const b = ptr(work, OWN_B);
+  const c = ptr(work, OWN_C);
+  const ct = ptr(work, CT);
+  copied(ptr(args, B) + from, stride, length, states, b, nRow, 0);
+  copied(ptr(args, C) + from, stride, length, states, c, nRow, 0);
+  for (let t: i32 = 0; t < length; t += CHUNK) {
+    const count = min(CHUNK, length - t);
+    const padded = (count + 3) & ~3;
+    const at = <usize>t * nRow;
+    const bt = ptr(work, BT) + at;
+    const g = ptr(work, G) + <usize>t * CHUNK_ROW;
+    transposed(b + at, nRow, count, states, bt, CHUNK_ROW, 0);
+    transposed(c + at, nRow, count, states, ct, CHUNK_ROW, 0);
+    product(
+      ct,
+      CHUNK_ROW,
+      bt,
+      CHUNK_ROW,
+      g,
+      CHUNK_ROW,
+      padded,
+      padded,
+      states,
+      Part.LowerColumns,
+      true,
+    );
+  }
+  memory.fill(ptr(work, OWN_DB), 0, <usize>length * nRow);
+  memory.fill(ptr(work, OWN_DC), 0, <usize>length * nRow);
+  memory.fill(ptr(work, DG), 0, <usize>((length + CHUNK - 1) / CHUNK) * CHUNK * CHUNK_ROW);
+}
+
+/** The gradients of B and C that come through G, added to what the heads left; the unit's parts of both. */
+function writeGroup(args: usize, work: usize, unit: i32): void {
+  const length = int(args, LENGTH);
+  const states = int(args, D_STATE);
+  const nRow = ptr(work, N_ROW);
+  const columns = (states + 3) & ~3;
+  const dgt = ptr(work, DM);
+  for (let t: i32 = 0; t < length; t += CHUNK) {
+    const count = min(CHUNK, length - t);
+    const padded = (count + 3) & ~3;
+    const at = <usize>t * nRow;
+    const dg = ptr(work, DG) + <usize>t * CHUNK_ROW;
+    const b = ptr(work, OWN_B) + at;
+    const c = ptr(work, OWN_C) + at;
+    const db = ptr(work, OWN_DB) + at;
+    const dc = ptr(work, OWN_DC) + at;
+    product(dg, CHUNK_ROW, c, nRow, db, nRow, padded, columns, count, Part.FromDiagonal, false);
+    transposed(dg, CHUNK_ROW, count, count, dgt, CHUNK_ROW, 0);
+    product(dgt, CHUNK_ROW, b, nRow, dc, nRow, padded, columns, count, Part.ToDiagonal, false);
+  }
+  const perRow = int(args, GROUPS) * int(args, BLOCKS);
+  const stride = (<usize>(perRow * states)) << 2;
+  const to =
+    <usize>(unit / perRow) * <usize>length * stride + ((<usize>((unit % perRow) * states)) << 2);
+  for (let t: usize = 0; t < <usize>length; t++) {
+    for (let n: i32 = 0; n < states; n += 4) {
+      const at = (<usize>n) << 2;
+      const out = to + t * stride + at;
+      store4(ptr(args, DB) + out, v128.load(ptr(work, OWN_DB) + t * nRow + at), states - n);
+      store4(ptr(args, DC) + out, v128.load(ptr(work, OWN_DC) + t * nRow + at), states - n);
+    }
   }
 }
 
-/** Rows p ... p + rows - 1 of the state before the first token and after each. */
-function forwards(
-  args: usize,
-  unit: i32,
-  row: usize,
-  head: i32,
-  p: i32,
-  rows: i32,
-  dts: usize,
-  decays: usize,
-  kept: usize,
-): void {
+function headGrad(args: usize, work: usize, row: i32, head: i32): void {
+  const length = int(args, LENGTH);
   const dim = int(args, HEAD_DIM);
   const states = int(args, D_STATE);
-  const groups = int(args, GROUPS);
-  const keptBytes = (<usize>(rows * states)) << 2;
-  const before = ptr(args, STATE_BEFORE);
-  if (before === 0) memory.fill(kept, 0, keptBytes);
-  else memory.copy(kept, before + ((<usize>((unit * dim + p) * states)) << 2), keptBytes);
-  const xStride = ptr(args, X_STRIDE) << 2;
-  const bStride = (<usize>(groups * states)) << 2;
-  let x = ptr(args, X) + row * xStride + ((<usize>(head * dim + p)) << 2);
-  let b =
-    ptr(args, B) + row * bStride + ((<usize>((head / (int(args, HEADS) / groups)) * states)) << 2);
-  const end = dts + ((<usize>int(args, LENGTH)) << 2);
-  for (; dts < end; dts += 4) {
-    advance(kept, kept + keptBytes, rows, states, x, load<f32>(dts), load<f32>(decays), b);
-    kept += keptBytes;
-    decays += 4;
-    x += xStride;
-    b += bStride;
+  const nRow = ptr(work, N_ROW);
+  const ds = ptr(work, DS);
+  const unit = row * int(args, HEADS) + head;
+  const own = (<usize>(unit * dim * states)) << 2;
+  const dD = ptr(args, DD);
+  if (dD !== 0 && int(args, D_PER_CHANNEL) !== 0) {
+    memory.fill(dD + ((<usize>(unit * dim)) << 2), 0, (<usize>dim) << 2);
+  }
+  readDecays(args, work, row, head);
+  statesBefore(args, work, row, head);
+  const after = ptr(args, D_STATE_AFTER);
+  readState(after === 0 ? 0 : after + own, ds, dim, states, nRow);
+  let dA: f32 = 0;
+  let dSkip: f32 = 0;
+  for (let t = ((length - 1) / CHUNK) * CHUNK; t >= 0; t -= CHUNK) {
+    const count = min(CHUNK, length - t);
+    chunkGrad(args, work, row, head, t, count);
+    dSkip += tokenGrads(args, work, row, head, t, count);
+    for (let i = t; i < t + count; i++) {
+      const at = (<usize>i) << 2;
+      dA += load<f32>(ptr(work, D_LOG) + at) * load<f32>(ptr(work, DTS) + at);
+    }
+  }
+  store<f32>(ptr(args, DA) + ((<usize>unit) << 2), dA);
+  if (dD !== 0 && int(args, D_PER_CHANNEL) === 0) store<f32>(dD + ((<usize>unit) << 2), dSkip);
+  const before = ptr(args, D_STATE_BEFORE);
+  if (before === 0) return;
+  for (let p: i32 = 0; p < dim; p++) {
+    const to = before + own + ((<usize>(p * states)) << 2);
+    for (let n: i32 = 0; n < states; n += 4) {
+      const at = (<usize>n) << 2;
+      store4(to + at, v128.load(ds + <usize>p * nRow + at), states - n);
+    }
   }
 }
 
-/** From the last token to the first; returns the rows' part of dD for a D a head. */
-function backwards(
-  args: usize,
-  unit: i32,
-  row: usize,
-  head: i32,
-  p: i32,
-  rows: i32,
-  dts: usize,
-  kept: usize,
-): f32 {
+/** A state, or zeros for 0, with rows and columns filled up. */
+function readState(from: usize, to: usize, dim: i32, states: i32, nRow: usize): void {
+  memory.fill(to, 0, <usize>((dim + 3) & ~3) * nRow);
+  if (from !== 0) copied(from, (<usize>states) << 2, dim, states, to, nRow, 0);
+}
+
+/** dt, decays, and the products of decays from a chunk's start and to its end. */
+function readDecays(args: usize, work: usize, row: i32, head: i32): void {
+  const length = int(args, LENGTH);
+  const dts = ptr(work, DTS);
+  const decays = ptr(work, DECAYS);
+  const up = ptr(work, UP);
+  const down = ptr(work, DOWN);
+  // Tokens that fill the last vector up count as zeros.
+  memory.fill(dts, 0, ptr(work, D_LOG) - dts);
+  effectiveDt(args, <usize>(row * length), head, dts, decays);
+  for (let first: i32 = 0; first < length; first += CHUNK) {
+    const end = min(first + CHUNK, length);
+    let all: f32 = 1;
+    for (let t = first; t < end; t++) {
+      const at = (<usize>t) << 2;
+      all *= load<f32>(decays + at);
+      store<f32>(up + at, all);
+    }
+    all = 1;
+    for (let t = end - 1; t >= first; t--) {
+      const at = (<usize>t) << 2;
+      store<f32>(down + at, all);
+      all *= load<f32>(decays + at);
+    }
+  }
+}
+
+/** The states before all chunks. */
+function statesBefore(args: usize, work: usize, row: i32, head: i32): void {
+  const length = int(args, LENGTH);
+  const dim = int(args, HEAD_DIM);
+  const states = int(args, D_STATE);
+  const pRow = ptr(work, P_ROW);
+  const nRow = ptr(work, N_ROW);
+  const stateBytes = (pRow >> 2) * nRow;
+  const factors = ptr(work, SUMS);
+  const u = ptr(work, UP_DY);
+  const before = ptr(args, STATE_BEFORE);
+  const own = (<usize>((row * int(args, HEADS) + head) * dim * states)) << 2;
+  let state = ptr(work, STATES);
+  readState(before === 0 ? 0 : before + own, state, dim, states, nRow);
+  for (let t: i32 = 0; t + CHUNK < length; t += CHUNK) {
+    const at = (<usize>t) << 2;
+    for (let i: usize = 0; i < CHUNK_ROW; i += 16) {
+      const down = v128.load(ptr(work, DOWN) + at + i);
+      v128.store(factors + i, f32x4.mul(down, v128.load(ptr(work, DTS) + at + i)));
+    }
+    const xStride = ptr(args, X_STRIDE) << 2;
+    const x = ptr(args, X) + <usize>(row * length + t) * xStride + ((<usize>(head * dim)) << 2);
+    copied(x, xStride, CHUNK, dim, u, pRow, factors);
+    const next = state + stateBytes;
+    scaled(state, next, stateBytes, load<f32>(ptr(work, UP) + at + CHUNK_ROW - 4));
+    const b = ptr(work, OWN_B) + <usize>t * nRow;
+    const rows = <i32>(pRow >> 2);
+    product(u, pRow, b, nRow, next, nRow, rows, <i32>(nRow >> 2), CHUNK, Part.Whole, false);
+    state = next;
+  }
+}
+
+function scaled(from: usize, to: usize, bytes: usize, factor: f32): void {
+  const f = f32x4.splat(factor);
+  for (let at: usize = 0; at < bytes; at += 16) {
+    v128.store(to + at, f32x4.mul(v128.load(from + at), f));
+  }
+}
+
+/** du, the decays' gradients, and the head's part of those of B, C and G; dS moves to before the chunk. */
+function chunkGrad(args: usize, work: usize, row: i32, head: i32, t: i32, count: i32): void {
+  const length = int(args, LENGTH);
+  const dim = int(args, HEAD_DIM);
+  const states = int(args, D_STATE);
+  const pRow = ptr(work, P_ROW);
+  const nRow = ptr(work, N_ROW);
+  const pColumns = <i32>(pRow >> 2);
+  const nColumns = <i32>(nRow >> 2);
+  const padded = (count + 3) & ~3;
+  const at = (<usize>t) << 2;
+  const up = ptr(work, UP) + at;
+  const down = ptr(work, DOWN) + at;
+  const ds = ptr(work, DS);
+  const dst = ptr(work, DST);
+  const dyt = ptr(work, DYT);
+  const ut = ptr(work, UT);
+  const du = ptr(work, DU);
+  const part = ptr(work, PART);
+  const m = ptr(work, M);
+  const dm = ptr(work, DM);
+  const ownDy = ptr(work, OWN_DY);
+  const upDy = ptr(work, UP_DY);
+  const rowsOf = <usize>t * nRow;
+  const state = ptr(work, STATES) + (<usize>t / CHUNK) * <usize>pColumns * nRow;
+
+  const token = <usize>(row * length + t);
+  const channels = (<usize>(head * dim)) << 2;
+  const xStride = ptr(args, X_STRIDE) << 2;
+  const dyStride = (<usize>(int(args, HEADS) * dim)) << 2;
+  const dy = ptr(args, DY) + token * dyStride + channels;
+  const x = ptr(args, X) + token * xStride + channels;
+  transposed(x, xStride, count, dim, ut, CHUNK_ROW, ptr(work, DTS) + at);
+  copied(dy, dyStride, count, dim, ownDy, pRow, 0);
+  copied(dy, dyStride, count, dim, upDy, pRow, up);
+  transposed(ownDy, pRow, count, dim, dyt, CHUNK_ROW, 0);
+  decaysBetween(work, t, count);
+
+  transposed(ds, nRow, pColumns, states, dst, pRow, 0);
+  const bt = ptr(work, BT) + rowsOf;
+  product(bt, CHUNK_ROW, dst, pRow, du, pRow, padded, pColumns, states, Part.Whole, true);
+  for (let i: i32 = 0; i < count; i++) {
+    const r = du + <usize>i * pRow;
+    scaled(r, r, pRow, load<f32>(down + ((<usize>i) << 2)));
+  }
+  product(m, CHUNK_ROW, ownDy, pRow, du, pRow, padded, pColumns, count, Part.FromDiagonal, false);
+
+  product(
+    dyt,
+    CHUNK_ROW,
+    ut,
+    CHUNK_ROW,
+    dm,
+    CHUNK_ROW,
+    padded,
+    padded,
+    dim,
+    Part.LowerColumns,
+    true,
+  );
+  passedWithin(work, t, count);
+  product(dyt, CHUNK_ROW, state, nRow, part, nRow, padded, nColumns, dim, Part.Whole, true);
+  let passed: f32 = 0;
+  for (let i = count - 1; i >= 0; i--) {
+    passed += addScaled(work, OWN_DC, OWN_C, t, i, load<f32>(up + ((<usize>i) << 2)));
+    addTo(ptr(work, D_LOG) + at, i, passed);
+  }
+  product(ut, CHUNK_ROW, ds, nRow, part, nRow, padded, nColumns, dim, Part.Whole, true);
+  const total = load<f32>(up + ((<usize>(count - 1)) << 2));
+  passed = total * dot(ds, state, <usize>pColumns * nRow);
+  for (let i: i32 = 0; i < count; i++) {
+    addTo(ptr(work, D_LOG) + at, i, passed);
+    passed += addScaled(work, OWN_DB, OWN_B, t, i, load<f32>(down + ((<usize>i) << 2)));
+  }
+
+  scaled(ds, ds, <usize>pColumns * nRow, total);
+  const c = ptr(work, OWN_C) + rowsOf;
+  product(upDy, pRow, c, nRow, ds, nRow, pColumns, nColumns, count, Part.Whole, false);
+}
+
+/** L and M of a chunk. A row of L is the one before times a decay. */
+function decaysBetween(work: usize, t: i32, count: i32): void {
+  const l = ptr(work, L);
+  const m = ptr(work, M);
+  const g = ptr(work, G) + <usize>t * CHUNK_ROW;
+  const decays = ptr(work, DECAYS) + ((<usize>t) << 2);
+  memory.fill(l, 0, CHUNK_ROW * <usize>count);
+  memory.fill(m, 0, CHUNK_ROW * <usize>count);
+  for (let i: i32 = 0; i < count; i++) {
+    const row = <usize>i * CHUNK_ROW;
+    const diagonal = (<usize>i) << 2;
+    if (i > 0) {
+      const decay = v128.load32_splat(decays + diagonal);
+      for (let at: usize = 0; at <= diagonal; at += 16) {
+        v128.store(l + row + at, f32x4.mul(v128.load(l + row - CHUNK_ROW + at), decay));
+      }
+    }
+    store<f32>(l + row + diagonal, 1);
+    for (let at: usize = 0; at <= diagonal; at += 16) {
+      const to = row + at;
+      v128.store(m + to, f32x4.mul(v128.load(g + to), v128.load(l + to)));
+    }
+  }
+}
+
+/**
+ * dG += dM L; the gradient of decay t's logarithm: M dM summed over outputs from t on and inputs before t.
+ */
+function passedWithin(work: usize, t: i32, count: i32): void {
+  const l = ptr(work, L);
+  const m = ptr(work, M);
+  const dm = ptr(work, DM);
+  const dg = ptr(work, DG) + <usize>t * CHUNK_ROW;
+  const sums = ptr(work, SUMS);
+  const lanes = i32x4(0, 1, 2, 3);
+  memory.fill(sums, 0, CHUNK_ROW);
+  for (let i = count - 1; i >= 0; i--) {
+    const row = <usize>i * CHUNK_ROW;
+    const diagonal = (<usize>i) << 2;
+    const whole = diagonal & ~15;
+    let passed = f32x4.splat(0);
+    for (let at: usize = 0; at <= diagonal; at += 16) {
+      const to = row + at;
+      const d = v128.load(dm + to);
+      v128.store(dg + to, madd(d, v128.load(l + to), v128.load(dg + to)));
+      const sum = madd(d, v128.load(m + to), v128.load(sums + at));
+      v128.store(sums + at, sum);
+      if (at < whole) passed = f32x4.add(passed, sum);
+      else passed = f32x4.add(passed, v128.and(sum, i32x4.lt_s(lanes, i32x4.splat(i & 3))));
+    }
+    store<f32>(ptr(work, D_LOG) + ((<usize>(t + i)) << 2), sumLanes(passed));
+  }
+}
+
+/** Row t + i of a gradient (L, N) += factor times row i of the part; that product with the row of `values`. */
+function addScaled(work: usize, gradient: usize, values: usize, t: i32, i: i32, factor: f32): f32 {
+  const nRow = ptr(work, N_ROW);
+  const part = ptr(work, PART) + <usize>i * nRow;
+  const to = ptr(work, gradient) + <usize>(t + i) * nRow;
+  const with_ = ptr(work, values) + <usize>(t + i) * nRow;
+  const f = f32x4.splat(factor);
+  let sum = f32x4.splat(0);
+  for (let at: usize = 0; at < nRow; at += 16) {
+    const v = f32x4.mul(v128.load(part + at), f);
+    v128.store(to + at, f32x4.add(v128.load(to + at), v));
+    sum = madd(v, v128.load(with_ + at), sum);
+  }
+  return sumLanes(sum);
+}
+
+function addTo(numbers: usize, i: i32, value: f32): void {
+  const at = numbers + ((<usize>i) << 2);
+  store<f32>(at, load<f32>(at) + value);
+}
+
+function dot(a: usize, b: usize, bytes: usize): f32 {
+  let sum = f32x4.splat(0);
+  for (let at: usize = 0; at < bytes; at += 16) {
+    sum = madd(v128.load(a + at), v128.load(b + at), sum);
+  }
+  return sumLanes(sum);
+}
+
+/** dx and d(dt) of a chunk's tokens, and dD of its channels; returns the head's part of dD. */
+function tokenGrads(args: usize, work: usize, row: i32, head: i32, t: i32, count: i32): f32 {
   const length = int(args, LENGTH);
   const heads = int(args, HEADS);
   const dim = int(args, HEAD_DIM);
-  const states = int(args, D_STATE);
-  const groups = int(args, GROUPS);
-  const padded = (<usize>((length + 3) & ~3)) << 2;
-  const decays = dts + padded;
-  const dDecays = decays + padded;
-  const dDts = dDecays + padded;
-  const keptBytes = (<usize>(rows * states)) << 2;
-  const ownRows = (<usize>((unit * dim + p) * states)) << 2;
-  const gradient = kept + <usize>(length + 1) * keptBytes;
-  const after = ptr(args, D_STATE_AFTER);
-  if (after === 0) memory.fill(gradient, 0, keptBytes);
-  else memory.copy(gradient, after + ownRows, keptBytes);
-
-  const xStride = ptr(args, X_STRIDE) << 2;
-  const bStride = (<usize>(groups * states)) << 2;
-  const ofGroup = (<usize>((head / (heads / groups)) * states)) << 2;
-  const perChannel = int(args, D_PER_CHANNEL) !== 0;
+  const a = load<f32>(ptr(args, A) + ((<usize>head) << 2));
   const skip = ptr(args, D);
-  const skipOf = skip + ((<usize>(perChannel ? head * dim + p : head)) << 2);
+  const perChannel = int(args, D_PER_CHANNEL) !== 0;
+  const skipOf = skip + ((<usize>(perChannel ? head * dim : head)) << 2);
   const dD = ptr(args, DD);
-  const dChannel = dD + ((<usize>(unit * dim + p)) << 2);
-  if (dD !== 0 && perChannel) memory.fill(dChannel, 0, (<usize>rows) << 2);
-  let dSkip: f32 = 0;
-  for (let t = length - 1; t >= 0; t--) {
-    const at = (<usize>t) << 2;
-    const dt = load<f32>(dts + at);
-    const token = row + <usize>t;
-    const channel = ((token * <usize>heads + <usize>head) * <usize>dim + <usize>p) << 2;
-    const part = ((token * <usize>heads + <usize>head) * <usize>states) << 2;
-    const x = ptr(args, X) + token * xStride + ((<usize>(head * dim + p)) << 2);
-    const dx = ptr(args, DX) + channel;
-    const dy = ptr(args, DY) + channel;
-    const s = kept + <usize>t * keptBytes;
-    const dDecay = tokenGrad(
-      s,
-      s + keptBytes,
-      gradient,
-      rows,
-      states,
-      dt,
-      load<f32>(decays + at),
-      x,
-      ptr(args, B) + token * bStride + ofGroup,
-      ptr(args, C) + token * bStride + ofGroup,
-      dy,
-      dx,
-      ptr(args, DB) + part,
-      ptr(args, DC) + part,
-    );
-    store<f32>(dDecays + at, load<f32>(dDecays + at) + dDecay);
-    let dDt = load<f32>(dDts + at);
-    for (let i: i32 = 0; i < rows; i++) {
-      const o = (<usize>i) << 2;
-      const dDtx = load<f32>(dx + o);
-      const dyi = load<f32>(dy + o);
-      const xi = load<f32>(x + o);
-      dDt += dDtx * xi;
-      let dxi = dDtx * dt;
-      if (skip !== 0) {
-        dxi += load<f32>(perChannel ? skipOf + o : skipOf) * dyi;
-        dSkip += dyi * xi;
-        if (dD !== 0 && perChannel) store<f32>(dChannel + o, load<f32>(dChannel + o) + dyi * xi);
-      }
-      store<f32>(dx + o, dxi);
-    }
-    store<f32>(dDts + at, dDt);
-  }
-  const dBefore = ptr(args, D_STATE_BEFORE);
-  if (dBefore !== 0) memory.copy(dBefore + ownRows, gradient, keptBytes);
-  return dSkip;
-}
-
-/** to = decay from + dt x B^T */
-function advance(
-  from: usize,
-  to: usize,
-  dim: i32,
-  states: i32,
-  x: usize,
-  dt: f32,
-  decay: f32,
-  b: usize,
-): void {
-  const a = f32x4.splat(decay);
-  const whole = (<usize>(states & ~3)) << 2;
-  const rest = states & 3;
-  for (let p: i32 = 0; p < dim; p++) {
-    const dtx = f32x4.splat(load<f32>(x + ((<usize>p) << 2)) * dt);
-    let at: usize = 0;
-    for (; at < whole; at += 16) {
-      v128.store(to + at, madd(v128.load(from + at), a, f32x4.mul(dtx, v128.load(b + at))));
-    }
-    if (rest !== 0) {
-      const next = madd(load4(from + at, rest), a, f32x4.mul(dtx, load4(b + at, rest)));
-      store4(to + at, next, rest);
-    }
-    from += (<usize>states) << 2;
-    to += (<usize>states) << 2;
-  }
-}
-
-/** One token of some rows backwards; dx gets d(dt x), dB and dC more; returns the decay's gradient. */
-function tokenGrad(
-  before: usize,
-  after: usize,
-  gradient: usize,
-  dim: i32,
-  states: i32,
-  dt: f32,
-  decay: f32,
-  x: usize,
-  b: usize,
-  c: usize,
-  dy: usize,
-  dx: usize,
-  dB: usize,
-  dC: usize,
-): f32 {
-  let dDecay: f32 = 0;
-  const rowBytes = (<usize>states) << 2;
-  let p: i32 = 0;
-  if ((states & 3) === 0) {
-    for (; p + 2 <= dim; p += 2) {
+  const dChannels = dD + ((<usize>((row * heads + head) * dim)) << 2);
+  const channels = (<usize>(head * dim)) << 2;
+  let dSkip = f32x4.splat(0);
+  for (let i: i32 = 0; i < count; i++) {
+    const token = <usize>(row * length + t + i);
+    const own = token * ((<usize>(heads * dim)) << 2) + channels;
+    const x = ptr(args, X) + token * (ptr(args, X_STRIDE) << 2) + channels;
+    const dy = ptr(args, DY) + own;
+    const dx = ptr(args, DX) + own;
+    const du = ptr(work, DU) + <usize>i * ptr(work, P_ROW);
+    const at = (<usize>(t + i)) << 2;
+    const dt = v128.load32_splat(ptr(work, DTS) + at);
+    let dDt = f32x4.splat(0);
+    for (let p: i32 = 0; p < dim; p += 4) {
       const o = (<usize>p) << 2;
-      const at = <usize>p * rowBytes;
-      dDecay += twoRowsGrad(
-        before + at,
-        after + at,
-        gradient + at,
-        rowBytes,
-        dt,
-        decay,
-        x + o,
-        b,
-        c,
-        dy + o,
-        dx + o,
-        dB,
-        dC,
-      );
+      const lanes = dim - p;
+      const xi = load4(x + o, lanes);
+      const dui = v128.load(du + o);
+      dDt = madd(dui, xi, dDt);
+      let dxi = f32x4.mul(dui, dt);
+      if (skip !== 0) {
+        const dyi = load4(dy + o, lanes);
+        const product = f32x4.mul(dyi, xi);
+        dSkip = f32x4.add(dSkip, product);
+        dxi = madd(perChannel ? load4(skipOf + o, lanes) : v128.load32_splat(skipOf), dyi, dxi);
+        if (dD !== 0 && perChannel) {
+          store4(dChannels + o, f32x4.add(load4(dChannels + o, lanes), product), lanes);
+        }
+      }
+      store4(dx + o, dxi, lanes);
     }
+    const d = load<f32>(ptr(work, D_LOG) + at) * a + sumLanes(dDt);
+    const to = ptr(args, DDT) + ((token * <usize>heads + <usize>head) << 2);
+    store<f32>(to, rawDt(args, <usize>(row * length), t + i, head, d));
   }
-  for (; p < dim; p++) {
-    const o = (<usize>p) << 2;
-    const at = <usize>p * rowBytes;
-    dDecay += rowGrad(
-      before + at,
-      after + at,
-      gradient + at,
-      states,
-      dt,
-      decay,
-      x + o,
-      b,
-      c,
-      dy + o,
-      dx + o,
-      dB,
-      dC,
-    );
-  }
-  return dDecay;
-}
-
-/** rowGrad for two rows of whole vectors, so that B, C and their gradients are read once for both. */
-function twoRowsGrad(
-  before: usize,
-  after: usize,
-  gradient: usize,
-  rowBytes: usize,
-  dt: f32,
-  decay: f32,
-  x: usize,
-  b: usize,
-  c: usize,
-  dy: usize,
-  dx: usize,
-  dB: usize,
-  dC: usize,
-): f32 {
-  const a = f32x4.splat(decay);
-  const dy0 = v128.load32_splat(dy);
-  const dy1 = v128.load32_splat(dy, 4);
-  const dtx0 = f32x4.splat(load<f32>(x) * dt);
-  const dtx1 = f32x4.splat(load<f32>(x, 4) * dt);
-  let dDtx0 = f32x4.splat(0);
-  let dDtx1 = f32x4.splat(0);
-  let dDecay0 = f32x4.splat(0);
-  let dDecay1 = f32x4.splat(0);
-  for (let at: usize = 0; at < rowBytes; at += 16) {
-    const second = at + rowBytes;
-    const bn = v128.load(b + at);
-    const cn = v128.load(c + at);
-    const g0 = madd(dy0, cn, v128.load(gradient + at));
-    const g1 = madd(dy1, cn, v128.load(gradient + second));
-    v128.store(gradient + at, f32x4.mul(g0, a));
-    v128.store(gradient + second, f32x4.mul(g1, a));
-    dDtx0 = madd(g0, bn, dDtx0);
-    dDtx1 = madd(g1, bn, dDtx1);
-    dDecay0 = madd(g0, v128.load(before + at), dDecay0);
-    dDecay1 = madd(g1, v128.load(before + second), dDecay1);
-    v128.store(dB + at, madd(g1, dtx1, madd(g0, dtx0, v128.load(dB + at))));
-    const own = madd(v128.load(after + at), dy0, v128.load(dC + at));
-    v128.store(dC + at, madd(v128.load(after + second), dy1, own));
-  }
-  store<f32>(dx, sumLanes(dDtx0));
-  store<f32>(dx, sumLanes(dDtx1), 4);
-  return sumLanes(f32x4.add(dDecay0, dDecay1));
-}
-
-/** A row of the state and of its gradient; returns its part of the decay's gradient. */
-function rowGrad(
-  before: usize,
-  after: usize,
-  gradient: usize,
-  states: i32,
-  dt: f32,
-  decay: f32,
-  x: usize,
-  b: usize,
-  c: usize,
-  dy: usize,
-  dx: usize,
-  dB: usize,
-  dC: usize,
-): f32 {
-  const a = f32x4.splat(decay);
-  const dyp = v128.load32_splat(dy);
-  const dtx = f32x4.splat(load<f32>(x) * dt);
-  let dDtx = f32x4.splat(0);
-  let dDecay = f32x4.splat(0);
-  for (let n: i32 = 0; n < states; n += 4) {
-    const at = (<usize>n) << 2;
-    const lanes = states - n;
-    const g = madd(dyp, load4(c + at, lanes), load4(gradient + at, lanes));
-    store4(dC + at, madd(load4(after + at, lanes), dyp, load4(dC + at, lanes)), lanes);
-    dDtx = madd(g, load4(b + at, lanes), dDtx);
-    store4(dB + at, madd(g, dtx, load4(dB + at, lanes)), lanes);
-    dDecay = madd(g, load4(before + at, lanes), dDecay);
-    store4(gradient + at, f32x4.mul(g, a), lanes);
-  }
-  store<f32>(dx, sumLanes(dDtx));
-  return sumLanes(dDecay);
+  return sumLanes(dSkip);
 }
 
 /** Back through the limits and softplus. */

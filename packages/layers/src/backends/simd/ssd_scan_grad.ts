@@ -1,12 +1,24 @@
-// SsdScanGrad: a head of a row at a time backwards, then the parts that heads or rows share are summed.
+// SsdScanGrad: some heads of a row at a time, then the parts that heads or rows share are summed.
 import { sumMiddle } from './core/reductions.js';
 import { isGiven, optionalAddress, simdKernel } from './kernel.js';
 import { KernelId } from './kernel_ids.js';
 import { setScanArguments } from './ssd_scan.js';
 import { withTemporaries } from './temporaries.js';
 
-/** Rows of the state that a thread keeps for every token; see assembly/scan_grad.ts. */
-const ROWS = 2;
+/** Tokens of a chunk; see assembly/scan_grad.ts. */
+const CHUNK = 32;
+/** Heads of a unit, which share the products of B and C, at most. */
+const HEADS_PER_UNIT = 8;
+
+/** Bytes that a thread needs; see `layOut` in assembly/scan_grad.ts. */
+function scratchBytes(length: number, headDim: number, dState: number): number {
+  const chunks = Math.ceil(length / CHUNK);
+  const tokens = chunks * CHUNK;
+  const [P, N] = [4 * Math.ceil(headDim / 4), 4 * Math.ceil(dState / 4)];
+  const ofTokens = tokens * (5 + 5 * N + 2 * CHUNK);
+  const ofChunk = CHUNK * (2 * N + 5 * P + 3 * CHUNK + 1);
+  return 128 + 4 * (ofTokens + (chunks + 2) * P * N + ofChunk);
+}
 
 export const ssdScanGradKernel = simdKernel('SsdScanGrad', (inputs, attrs, backend) => {
   const { x, dt, A, B, C, D, dtBias, state, dy, dstateOut } = inputs;
@@ -22,12 +34,14 @@ export const ssdScanGradKernel = simdKernel('SsdScanGrad', (inputs, attrs, backe
   const ddtBias = isGiven(dtBias) ? backend.allocate(dtBias.shape) : undefined;
   const dstate = isGiven(state) ? backend.allocate(state.shape) : undefined;
 
+  const blocks = Math.ceil(heads / groups / HEADS_PER_UNIT);
+
   withTemporaries(runtime, (temporaries) => {
-    const perToken = batch * length * heads * dState * 4;
+    const perToken = batch * length * groups * blocks * dState * 4;
     const parts = {
       A: temporaries.allocate(batch * heads * 4),
-      B: temporaries.allocate(perToken),
-      C: temporaries.allocate(perToken),
+      B: blocks === 1 ? dB.address : temporaries.allocate(perToken),
+      C: blocks === 1 ? dC.address : temporaries.allocate(perToken),
       D: D ? temporaries.allocate(batch * D.size * 4) : 0,
     };
     const dyAt = backend.address(dy);
@@ -58,15 +72,16 @@ export const ssdScanGradKernel = simdKernel('SsdScanGrad', (inputs, attrs, backe
       ...attrs,
     });
     const made = [dx.address, ddt.address, parts.A, parts.B, parts.C, dD ? parts.D : 0];
-    runtime.args.set([dyAt, dstateAt, ...made, dstate?.address ?? 0], 24);
-    const units = batch * heads;
-    const cost = length * headDim * dState * 6;
-    const scratch = (4 * (length + 4) + (length + 2) * ROWS * dState) * 4;
+    runtime.args.set([dyAt, dstateAt, ...made, dstate?.address ?? 0, blocks], 24);
+    const units = batch * groups * blocks;
+    const cost = (length * headDim * dState * 6 * heads) / (groups * blocks);
+    const scratch = scratchBytes(length, headDim, dState);
     runtime.run(KernelId.SsdScanGrad, units, runtime.chunk(cost), scratch);
     sumMiddle(backend, parts.A, dA.address, 1, batch, heads);
-    const perGroup = heads / groups;
-    sumMiddle(backend, parts.B, dB.address, batch * length * groups, perGroup, dState);
-    sumMiddle(backend, parts.C, dC.address, batch * length * groups, perGroup, dState);
+    if (blocks > 1) {
+      sumMiddle(backend, parts.B, dB.address, batch * length * groups, blocks, dState);
+      sumMiddle(backend, parts.C, dC.address, batch * length * groups, blocks, dState);
+    }
     if (D && dD) sumMiddle(backend, parts.D, dD.address, 1, batch, D.size);
     if (ddtBias) sumMiddle(backend, ddt.address, ddtBias.address, 1, batch * length, heads);
   });

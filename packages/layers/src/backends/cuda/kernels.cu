@@ -10,6 +10,7 @@
 #include "gated_activation.cu"
 #include "gated_activation_grad.cu"
 #include "packed_matmul.cu"
+#include "packed_matmul_codes.cu"
 #include "packed_matvec.cu"
 #include "rms_norm.cu"
 #include "rms_norm_grad.cu"

@@ -1,7 +1,7 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import type { Activation } from '../../kernel_names.js';
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
-import { formatIds, isIntFormat, layoutOf, PACKED_F16 } from './layout.js';
+import { isIntFormat, layoutOf, PACKED_F16 } from './layout.js';
 import { normRows } from './rms_norm.js';
 import type { Runtime } from './runtime.js';
 import { withTemporaries } from './temporaries.js';
@@ -191,35 +191,34 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
         [xStride, columns, depth, isF16 ? 1 : 0],
       );
     }
-    let { weight } = call;
+    const partial = splits > 1 ? allocate(splits * rows * features * 4) : 0;
+    const grid = [Math.ceil(features / tile), Math.ceil(rows / tile), splits] as const;
+    const ending = [call.y, call.bias ?? 0, call.residual ?? 0, partial];
     const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
-    let weightPitch = pitch / 2;
+    const last = [call.yStride, depth, splits, activationIds[call.activation ?? 'linear']];
+    const sizes = [rows, features, depth, pitch / 2, ...last];
+    const name = `matmul_${format}${small ? '_small' : ''}`;
+    const block = small ? 128 : 256;
     if (isIntFormat(format)) {
-      weight = allocate(features * depth * 2);
-      weightPitch = depth;
+      const codeBytes = MMA_DEPTH / (format === 'int8' ? 1 : 2);
+      const sharedBytes = MMA_STAGES * tile * (MMA_DEPTH * 2 + codeBytes);
       runtime.launch(
-        'unpack_rows',
-        { grid: [features], block: 256 },
-        [call.weight, call.weight + paramsAt, 0, weight],
+        name,
+        { grid, block, sharedBytes },
+        [x, call.weight, call.weight + paramsAt, ...ending],
         [
-          ...[pitch, features, columns, depth, formatIds[format], group, groups],
-          ...[layout === PACKED_F16 ? 1 : 0, 0, formatIds.bf16],
+          ...[rows, features, depth, pitch, group, groups],
+          ...[layout === PACKED_F16 ? 1 : 0, ...last],
         ],
       );
+    } else {
+      const sharedBytes = MMA_STAGES * 2 * tile * MMA_PITCH_BYTES;
+      runtime.launch(name, { grid, block, sharedBytes }, [x, call.weight, ...ending], sizes);
     }
-    const partial = splits > 1 ? allocate(splits * rows * features * 4) : 0;
-    const pointers = [x, weight, call.y, call.bias ?? 0, call.residual ?? 0, partial];
-    const integers = [
-      ...[rows, features, depth, weightPitch, call.yStride, depth, splits],
-      activationIds[call.activation ?? 'linear'],
-    ];
-    const sharedBytes = MMA_STAGES * 2 * tile * MMA_PITCH_BYTES;
-    const grid = [Math.ceil(features / tile), Math.ceil(rows / tile), splits] as const;
-    const name = `matmul_${isF16 ? 'f16' : 'bf16'}${small ? '_small' : ''}`;
-    runtime.launch(name, { grid, block: small ? 128 : 256, sharedBytes }, pointers, integers);
     if (splits === 1) return;
     const sumGrid = [Math.ceil(features / 256), Math.min(rows, 65535)] as const;
-    runtime.launch('sum_splits', { grid: sumGrid, block: 256 }, pointers, integers);
+    const summed = [x, call.weight, ...ending];
+    runtime.launch('sum_splits', { grid: sumGrid, block: 256 }, summed, sizes);
   });
 }
 

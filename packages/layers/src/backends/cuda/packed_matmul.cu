@@ -1,5 +1,5 @@
 // Products of many rows: f32 exactly, on the ordinary units; bf16 and f16 on the tensor cores.
-#include "epilogue.h"
+#include "mma_tiles.h"
 
 struct MatMulArgs {
   const float *x, *w;
@@ -74,8 +74,6 @@ struct TensorCoreArgs {
   int rows, features, x_pitch, w_pitch, y_stride, depth, splits, activation;
 };
 
-#define MMA_DEPTH 32
-#define MMA_STAGES 4
 /** 16-bit numbers from a tile's row to the next in shared memory: 80 bytes, so no bank conflicts. */
 #define MMA_PITCH (MMA_DEPTH + 8)
 
@@ -103,14 +101,11 @@ static __device__ __forceinline__ void matmul_mma(const TensorCoreArgs &a) {
   int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   int first_row = blockIdx.y * TM, first_feature = blockIdx.x * TN;
   int warp_row = (warp / WN) * MT * 16, warp_feature = (warp % WN) * NT * 16;
-  int steps_all = a.depth / MMA_DEPTH;
-  int per_split = (steps_all + a.splits - 1) / a.splits;
-  int first_step = blockIdx.z * per_split;
-  int steps = min(per_split, steps_all - first_step);
+  Steps steps = split_steps(a);
 
   auto stage = [&](int step) {
-    if (step < steps) {
-      int slot = step % MMA_STAGES, k = (first_step + step) * MMA_DEPTH;
+    if (step < steps.count) {
+      int slot = step % MMA_STAGES, k = (steps.first + step) * MMA_DEPTH;
       stage_tile<TM, THREADS>(xs + slot * TM * MMA_PITCH, a.x, first_row, a.rows, a.x_pitch, k);
       stage_tile<TN, THREADS>(ws + slot * TN * MMA_PITCH, a.w, first_feature, a.features, a.w_pitch,
                               k);
@@ -121,7 +116,7 @@ static __device__ __forceinline__ void matmul_mma(const TensorCoreArgs &a) {
   float sums[MT][NT * 2][4] = {};
 #pragma unroll
   for (int s = 0; s < MMA_STAGES - 1; s++) stage(s);
-  for (int step = 0; step < steps; step++) {
+  for (int step = 0; step < steps.count; step++) {
     copy_wait<MMA_STAGES - 2>();
     __syncthreads();
     stage(step + MMA_STAGES - 1);
@@ -148,24 +143,7 @@ static __device__ __forceinline__ void matmul_mma(const TensorCoreArgs &a) {
     }
   }
   copy_wait<0>();
-
-  Epilogue epilogue = {a.bias, a.residual, a.activation};
-#pragma unroll
-  for (int i = 0; i < MT; i++)
-#pragma unroll
-    for (int j = 0; j < NT * 2; j++)
-#pragma unroll
-      for (int e = 0; e < 4; e++) {
-        int m = first_row + warp_row + i * 16 + lane / 4 + (e / 2) * 8;
-        int n = first_feature + warp_feature + j * 8 + (lane % 4) * 2 + e % 2;
-        if (m >= a.rows || n >= a.features) continue;
-        size_t at = static_cast<size_t>(m) * a.features + n;
-        if (a.splits > 1) {
-          a.partial[static_cast<size_t>(blockIdx.z) * a.rows * a.features + at] = sums[i][j][e];
-        } else {
-          a.y[static_cast<size_t>(m) * a.y_stride + n] = finish(epilogue, sums[i][j][e], at, n);
-        }
-      }
+  store_sums<MT, NT>(a, sums, first_row + warp_row, first_feature + warp_feature);
 }
 
 KERNEL(matmul_bf16, TensorCoreArgs, 256) { matmul_mma<false, 2, 4, 4, 2>(a); }

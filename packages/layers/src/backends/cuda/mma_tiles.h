@@ -1,0 +1,45 @@
+// What the tensor cores' products of many rows share: the steps through the depth, and where sums go.
+#pragma once
+#include "epilogue.h"
+
+#define MMA_DEPTH 32
+#define MMA_STAGES 4
+
+struct Steps {
+  int first, count;
+};
+
+/** The steps of this block's split of the depth. */
+template <typename Args>
+static __device__ __forceinline__ Steps split_steps(const Args &a) {
+  int all = a.depth / MMA_DEPTH, per_split = (all + a.splits - 1) / a.splits;
+  int first = blockIdx.z * per_split;
+  return {first, min(per_split, all - first)};
+}
+
+/**
+ * A warp's MT x NT tiles of 16 rows by 16 features, from (row, feature) on: finished, or as a part of
+ * several splits. Element e of a lane is row lane / 4 + 8 (e / 2), column 2 (lane % 4) + e % 2.
+ */
+template <int MT, int NT, typename Args>
+static __device__ __forceinline__ void store_sums(const Args &a, const float (&sums)[MT][NT * 2][4],
+                                                  int row, int feature) {
+  int lane = threadIdx.x & 31;
+  Epilogue epilogue = {a.bias, a.residual, a.activation};
+#pragma unroll
+  for (int i = 0; i < MT; i++)
+#pragma unroll
+    for (int j = 0; j < NT * 2; j++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) {
+        int m = row + i * 16 + lane / 4 + (e / 2) * 8;
+        int n = feature + j * 8 + (lane % 4) * 2 + e % 2;
+        if (m >= a.rows || n >= a.features) continue;
+        size_t at = static_cast<size_t>(m) * a.features + n;
+        if (a.splits > 1) {
+          a.partial[static_cast<size_t>(blockIdx.z) * a.rows * a.features + at] = sums[i][j][e];
+        } else {
+          a.y[static_cast<size_t>(m) * a.y_stride + n] = finish(epilogue, sums[i][j][e], at, n);
+        }
+      }
+}

@@ -1,0 +1,132 @@
+// Products of many rows with int8 and int4 weights on the tensor cores: codes go to shared memory as
+// they are, and become bf16 in the registers of the lanes that multiply them.
+//
+// A product sums over the depth in any order, as long as both factors agree on it: of a step of 32, lane
+// q of a row's four takes numbers 8 q ... 8 q + 7, which lie together in x and in the codes.
+#include "mma_tiles.h"
+#include "weights.h"
+
+struct CodeMatMulArgs {
+  /** Rows of bf16 numbers, filled up with zeros to whole steps of the depth. */
+  const uint16_t *x;
+  const char *codes;
+  const uint32_t *params;
+  float *y;
+  const float *bias, *residual;
+  /** With several splits: [split][row][feature], summed by sum_splits. */
+  float *partial;
+  /** pitch: bytes from a row of codes to the next. */
+  int rows, features, x_pitch, pitch, group, groups, f16_params, y_stride, depth, splits, activation;
+};
+
+/** Rows of BYTES each into shared memory, 16 bytes a thread; rows past the end are zeros. */
+template <int ROWS, int BYTES, int THREADS>
+static __device__ __forceinline__ void stage_rows(char *to, const char *from, int first, int rows,
+                                                  size_t pitch) {
+  for (int i = threadIdx.x; i < ROWS * (BYTES / 16); i += THREADS) {
+    int row = i / (BYTES / 16), part = i % (BYTES / 16) * 16;
+    bool in = first + row < rows;
+    copy_async(to + row * BYTES + part, from + (in ? first + row : 0) * pitch + part, in);
+  }
+}
+
+/** A lane's eight codes of a feature as bf16 pairs: code * scale + offset. */
+template <int FORMAT>
+static __device__ __forceinline__ void unpack_codes(uint32_t (&pairs)[4], const char *codes,
+                                                    float2 p) {
+  // 1 + code / levels takes fewer instructions than the code itself.
+  float scale = p.x * Levels<FORMAT>::count, offset = p.y - scale;
+  uint4 chunk = {};
+  if (FORMAT == INT8) {
+    uint2 words = *reinterpret_cast<const uint2 *>(codes);
+    chunk.x = words.x;
+    chunk.y = words.y;
+  } else {
+    chunk.x = *reinterpret_cast<const uint32_t *>(codes);
+  }
+#pragma unroll
+  for (int s = 0; s < 2; s++) {
+    float4 v = numbers4<FORMAT>(chunk, s);
+    pairs[2 * s] = to_bf16_pair(v.x * scale + offset, v.y * scale + offset);
+    pairs[2 * s + 1] = to_bf16_pair(v.z * scale + offset, v.w * scale + offset);
+  }
+}
+
+/** Tiles, stages and splits are those of matmul_mma in packed_matmul.cu. */
+template <int FORMAT, int WM, int WN, int MT, int NT>
+static __device__ __forceinline__ void matmul_codes(const CodeMatMulArgs &a) {
+  constexpr int TM = WM * MT * 16, TN = WN * NT * 16, THREADS = WM * WN * 32;
+  constexpr int X_BYTES = MMA_DEPTH * 2, CODE_BYTES = FORMAT == INT8 ? MMA_DEPTH : MMA_DEPTH / 2;
+  SHARED_MEMORY(char, xs);
+  char *codes = xs + MMA_STAGES * TM * X_BYTES;
+  int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  int first_row = blockIdx.y * TM, first_feature = blockIdx.x * TN;
+  int warp_row = (warp / WN) * MT * 16, warp_feature = (warp % WN) * NT * 16;
+  Steps steps = split_steps(a);
+
+  auto stage = [&](int step) {
+    if (step < steps.count) {
+      int slot = step % MMA_STAGES;
+      size_t k = steps.first + step;
+      stage_rows<TM, X_BYTES, THREADS>(xs + slot * TM * X_BYTES,
+                                       reinterpret_cast<const char *>(a.x) + k * X_BYTES, first_row,
+                                       a.rows, static_cast<size_t>(a.x_pitch) * 2);
+      stage_rows<TN, CODE_BYTES, THREADS>(codes + slot * TN * CODE_BYTES, a.codes + k * CODE_BYTES,
+                                          first_feature, a.features, a.pitch);
+    }
+    copy_commit();  // an empty group too, so that waiting counts steps
+  };
+  // A step lies within a group; its parameters are asked for a step ahead.
+  uint32_t words[NT * 2];
+  auto ask = [&](int step) {
+    int g = (steps.first + min(step, steps.count - 1)) * MMA_DEPTH / a.group;
+#pragma unroll
+    for (int j = 0; j < NT * 2; j++) {
+      int n = min(first_feature + warp_feature + j * 8 + lane / 4, a.features - 1);
+      words[j] = a.params[static_cast<size_t>(n) * a.groups + g];
+    }
+  };
+
+  float sums[MT][NT * 2][4] = {};
+#pragma unroll
+  for (int s = 0; s < MMA_STAGES - 1; s++) stage(s);
+  ask(0);
+  for (int step = 0; step < steps.count; step++) {
+    copy_wait<MMA_STAGES - 2>();
+    __syncthreads();
+    stage(step + MMA_STAGES - 1);
+    float2 params[NT * 2];
+#pragma unroll
+    for (int j = 0; j < NT * 2; j++) params[j] = parameters(words[j], a.f16_params);
+    ask(step + 1);
+    const char *x = xs + (step % MMA_STAGES) * TM * X_BYTES;
+    const char *w = codes + (step % MMA_STAGES) * TN * CODE_BYTES;
+    uint4 upper[MT], lower[MT];  // a lane's numbers of rows lane / 4 and lane / 4 + 8
+#pragma unroll
+    for (int i = 0; i < MT; i++) {
+      const char *at = x + (warp_row + i * 16 + lane / 4) * X_BYTES + (lane % 4) * 16;
+      upper[i] = *reinterpret_cast<const uint4 *>(at);
+      lower[i] = *reinterpret_cast<const uint4 *>(at + 8 * X_BYTES);
+    }
+#pragma unroll
+    for (int j = 0; j < NT * 2; j++) {
+      int row = warp_feature + j * 8 + lane / 4;
+      uint32_t pairs[4];
+      unpack_codes<FORMAT>(pairs, w + row * CODE_BYTES + (lane % 4) * (CODE_BYTES / 4), params[j]);
+#pragma unroll
+      for (int i = 0; i < MT; i++) {
+        const uint32_t first[4] = {upper[i].x, lower[i].x, upper[i].y, lower[i].y};
+        const uint32_t second[4] = {upper[i].z, lower[i].z, upper[i].w, lower[i].w};
+        mma<false>(sums[i][j], first, pairs[0], pairs[1]);
+        mma<false>(sums[i][j], second, pairs[2], pairs[3]);
+      }
+    }
+  }
+  copy_wait<0>();
+  store_sums<MT, NT>(a, sums, first_row + warp_row, first_feature + warp_feature);
+}
+
+KERNEL(matmul_int8, CodeMatMulArgs, 256) { matmul_codes<INT8, 2, 4, 4, 2>(a); }
+KERNEL(matmul_int4, CodeMatMulArgs, 256) { matmul_codes<INT4, 2, 4, 4, 2>(a); }
+KERNEL(matmul_int8_small, CodeMatMulArgs, 128) { matmul_codes<INT8, 2, 2, 2, 2>(a); }
+KERNEL(matmul_int4_small, CodeMatMulArgs, 128) { matmul_codes<INT4, 2, 2, 2, 2>(a); }

@@ -3,6 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { CudaBackend } from './backend.js';
 import { formatIds } from './layout.js';
+import { multiplyByLibrary } from './library_product.js';
 import { overElements, sumMiddle } from './reductions.js';
 
 /** @returns undefined for a call that must go through the host */
@@ -180,15 +181,28 @@ function matMul(
   const [rows, depth] = transposeA ? [aColumns, aRows] : [aRows, aColumns];
   const features = transposeB ? bRows : bColumns;
   const y = empty(backend, [...batch, rows, features], a);
+  const [x, w] = [backend.address(a), backend.address(b)];
+  const steps = {
+    x: batchA === 1 ? 0 : aRows * aColumns,
+    w: batchB === 1 ? 0 : bRows * bColumns,
+    y: rows * features,
+  };
+  const product = {
+    ...{ format: 'f32' as const, rows, features, depth, x, w, y: y.address },
+    ...{ xPitch: aColumns, wPitch: bColumns, yPitch: features },
+    ...{ xTransposed: transposeA === true, wTransposed: transposeB !== true },
+    ...(batches > 1 && { batch: { count: batches, ...steps } }),
+  };
+  if (multiplyByLibrary(backend.runtime, product)) return y.info;
   const tile = 64;
   backend.runtime.launch(
     'matmul_f32',
     { grid: [Math.ceil(features / tile), Math.ceil(rows / tile), batches], block: 256 },
-    [backend.address(a), backend.address(b), y.address, 0, 0],
+    [x, w, y.address, 0, 0],
     [
-      ...[batchA === 1 ? 0 : aRows * aColumns, ...(transposeA ? [1, aColumns] : [aColumns, 1])],
-      ...[batchB === 1 ? 0 : bRows * bColumns, ...(transposeB ? [bColumns, 1] : [1, bColumns])],
-      ...[rows * features, features, rows, features, depth, 0],
+      ...[steps.x, ...(transposeA ? [1, aColumns] : [aColumns, 1])],
+      ...[steps.w, ...(transposeB ? [bColumns, 1] : [1, bColumns])],
+      ...[steps.y, features, rows, features, depth, 0],
     ],
   );
   return y.info;

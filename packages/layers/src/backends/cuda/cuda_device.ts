@@ -1,6 +1,7 @@
 // A GPU through CUDA's driver API: its primary context, one stream, the kernels' module.
 import { BackendError } from '../../errors.js';
 import { emulatedDriver, kernelImage } from './binaries.js';
+import { CublasLt, type Product } from './cublas_lt.js';
 import type { Device, Graph, Launch, SharedBlock } from './device.js';
 import { CudaError } from './device.js';
 import { Driver } from './driver.js';
@@ -53,6 +54,8 @@ interface KernelFunction {
 
 export class CudaDevice implements Device {
   isCapturing = false;
+  /** Who multiplies matrices of many rows; undefined for kernels of our own. Tests set another. */
+  productLibrary: CublasLt | undefined;
   /** The next slot for few bytes. */
   private slot = 0;
   private isRehearsing = false;
@@ -136,7 +139,7 @@ export class CudaDevice implements Device {
     const stream = handle('making a stream', 'cuStreamCreate', NON_BLOCKING_STREAM);
     const pinned = handle('allocating', 'cuMemHostAlloc', ALL_PINNED_BYTES, 0);
     const view = await viewer();
-    return new CudaDevice(
+    const opened = new CudaDevice(
       driver,
       emulated,
       device,
@@ -152,6 +155,9 @@ export class CudaDevice implements Device {
       view,
       wantsOverlap && capability >= 90 && driver.has('cuLaunchKernelEx'),
     );
+    // The library computes on a GPU alone.
+    if (!emulated) opened.productLibrary = await openProductLibrary();
+    return opened;
   }
 
   freeBytes(): number {
@@ -314,6 +320,17 @@ export class CudaDevice implements Device {
     return this.driver.try('cuLaunchKernelEx', config, handle, this.pinned, 0);
   }
 
+  get hasProductLibrary(): boolean {
+    return this.productLibrary !== undefined;
+  }
+
+  multiply(product: Product, workspace: number): boolean {
+    const { productLibrary } = this;
+    if (!productLibrary) return false;
+    if (this.isRehearsing) return productLibrary.prepare(product);
+    return productLibrary.multiply(product, workspace, this.stream);
+  }
+
   rehearse(work: () => void): void {
     this.isRehearsing = true;
     try {
@@ -399,6 +416,7 @@ export class CudaDevice implements Device {
 
   dispose(): void {
     this.synchronize();
+    this.productLibrary?.dispose();
     this.driver.call('cuMemFreeHost', 'closing', this.pinned);
     this.driver.call('cuStreamDestroy_v2', 'closing', this.stream);
     this.driver.call('cuModuleUnload', 'closing', this.module);
@@ -426,6 +444,17 @@ export class CudaDevice implements Device {
     throw new BackendError(
       `${what} cannot be part of a recorded step: an op in it has no CUDA kernel of its own`,
     );
+  }
+}
+
+/** cuBLASLt, unless it is not installed or not to be used; one line says why it does not start. */
+async function openProductLibrary(): Promise<CublasLt | undefined> {
+  try {
+    return await CublasLt.open();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    console.warn(`rene: matrices are multiplied by kernels of our own, not by cuBLASLt: ${why}`);
+    return undefined;
   }
 }
 

@@ -63,6 +63,8 @@ export interface CudaInfo {
   usedBytes: number;
   /** The most that they were at a time. */
   peakBytes: number;
+  /** Whether cuBLASLt multiplies matrices of many rows; else kernels of our own do. */
+  usesCublasLt: boolean;
   /** Bytes of the GPU's memory. */
   totalBytes: number;
 }
@@ -93,7 +95,8 @@ export function measureCopyBandwidth(bytes = 1 << 30): number {
  */
 export function cudaInfo(): CudaInfo {
   const { runtime } = asCuda(tf.backend());
-  const { name, emulated, totalBytes } = runtime.device;
+  const { name, emulated, totalBytes, hasProductLibrary } = runtime.device;
   const { usedBytes, peakBytes } = runtime.pool;
-  return { name, emulated, usedBytes, peakBytes, totalBytes };
+  const usesCublasLt = hasProductLibrary;
+  return { name, emulated, usedBytes, peakBytes, usesCublasLt, totalBytes };
 }

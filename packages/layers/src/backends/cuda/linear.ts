@@ -1,9 +1,11 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import type { Activation } from '../../kernel_names.js';
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
+import type { Product } from './cublas_lt.js';
 import { isIntFormat, layoutOf, PACKED_F16 } from './layout.js';
+import { multiplyByLibrary } from './library_product.js';
 import { normRows } from './rms_norm.js';
-import type { Runtime } from './runtime.js';
+import { MOST_GRID_Y, type Runtime } from './runtime.js';
 import { withTemporaries } from './temporaries.js';
 
 export interface LinearCall {
@@ -137,6 +139,8 @@ function exactProduct(runtime: Runtime, call: LinearCall): void {
       xStride = columns;
       normInput(runtime, call, norm, x, columns, 'f32');
     }
+    const input = { format: 'f32' as const, depth: columns, x, xPitch: xStride, wPitch: row };
+    if (linearByLibrary(runtime, call, input)) return;
     runtime.launch(
       'matmul_f32',
       { grid, block: 256 },
@@ -191,10 +195,14 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
         [xStride, columns, depth, isF16 ? 1 : 0],
       );
     }
+    const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
+    if (!isIntFormat(format)) {
+      const input = { format, depth, x, xPitch: depth, wPitch: pitch / 2 };
+      if (linearByLibrary(runtime, call, input)) return;
+    }
     const partial = splits > 1 ? allocate(splits * rows * features * 4) : 0;
     const grid = [Math.ceil(features / tile), Math.ceil(rows / tile), splits] as const;
     const ending = [call.y, call.bias ?? 0, call.residual ?? 0, partial];
-    const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
     const last = [call.yStride, depth, splits, activationIds[call.activation ?? 'linear']];
     const sizes = [rows, features, depth, pitch / 2, ...last];
     const name = `matmul_${format}${small ? '_small' : ''}`;
@@ -216,9 +224,39 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
       runtime.launch(name, { grid, block, sharedBytes }, [x, call.weight, ...ending], sizes);
     }
     if (splits === 1) return;
-    const sumGrid = [Math.ceil(features / 256), Math.min(rows, 65535)] as const;
+    const sumGrid = [Math.ceil(features / 256), Math.min(rows, MOST_GRID_Y)] as const;
     const summed = [x, call.weight, ...ending];
     runtime.launch('sum_splits', { grid: sumGrid, block: 256 }, summed, sizes);
+  });
+}
+
+/**
+ * A call of linear() whose input is ready: rows at x, in the weight's format. Bias and activation are
+ * a kernel of ours: the library's GELU is another one, and it has no SiLU.
+ */
+function linearByLibrary(
+  runtime: Runtime,
+  call: LinearCall,
+  input: Pick<Product, 'format' | 'depth' | 'x' | 'xPitch' | 'wPitch'>,
+): boolean {
+  if (!runtime.device.hasProductLibrary) return false;
+  const [features = 0] = call.attrs.shape;
+  const { rows, bias = 0, residual = 0, activation = 'linear' } = call;
+  const product = { ...input, rows, features, w: call.weight };
+  if (bias === 0 && activation === 'linear') {
+    return multiplyByLibrary(runtime, { ...product, y: call.y, yPitch: call.yStride, residual });
+  }
+  return withTemporaries(runtime, (temporaries) => {
+    const sums = temporaries.allocate(rows * features * 4);
+    const isDone = multiplyByLibrary(runtime, { ...product, y: sums, yPitch: features });
+    if (!isDone) return false;
+    runtime.launch(
+      'sum_splits',
+      { grid: [Math.ceil(features / 256), Math.min(rows, MOST_GRID_Y)], block: 256 },
+      [0, 0, call.y, bias, residual, sums],
+      [rows, features, 0, 0, call.yStride, 0, 1, activationIds[activation]],
+    );
+    return true;
   });
 }
 

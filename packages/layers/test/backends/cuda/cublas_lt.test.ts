@@ -1,0 +1,233 @@
+// Products by cuBLASLt: on a stand-in that checks its calls and computes, in place of our kernels; and,
+// where NVIDIA's library is installed, its functions by name and by what needs no GPU.
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { asCuda } from '../../../src/backends/cuda/backend.js';
+import { CublasLt } from '../../../src/backends/cuda/cublas_lt.js';
+import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
+import { CudaError } from '../../../src/backends/cuda/device.js';
+import { type NativeLibrary, openLibrary, viewer } from '../../../src/backends/cuda/native.js';
+import { BackendError } from '../../../src/errors.js';
+import {
+  type Activation,
+  disposeWeight,
+  packedMatMul,
+  type WeightFormat,
+  weightPacker,
+} from '../../../src/index.js';
+import { describeOnEmulated, expectClose, uniform, useCuda, valuesOf } from './both.js';
+import { FakeCublasLt } from './fake_cublas_lt.js';
+
+const formats = fc.constantFrom<WeightFormat>('f32', 'bf16', 'f16');
+const activations = fc.constantFrom<Activation>('linear', 'silu', 'gelu');
+
+describeOnEmulated('cuda: products by cuBLASLt', () => {
+  let fake: FakeCublasLt;
+
+  /** The values of `run` by our kernels, and by the library. */
+  function bothWays(run: () => tf.Tensor[]): [Float32Array[], Float32Array[]] {
+    const own = valuesOf(run);
+    device().productLibrary = CublasLt.start(fake);
+    try {
+      return [own, valuesOf(run)];
+    } finally {
+      device().productLibrary?.dispose();
+      device().productLibrary = undefined;
+      expect(fake.faults).to.deep.equal([]);
+      expect(fake.alive, 'descriptors left behind').to.equal(0);
+    }
+  }
+
+  beforeEach(async () => {
+    await useCuda();
+    fake = new FakeCublasLt(await viewer());
+  });
+
+  it('equal our own, of all formats and with what follows them', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          rows: fc.constantFrom(9, 17, 70),
+          columns: fc.integer({ min: 1, max: 90 }),
+          outFeatures: fc.integer({ min: 1, max: 70 }),
+          activation: activations,
+          hasBias: fc.boolean(),
+          hasResidual: fc.boolean(),
+        }),
+        formats,
+        async ({ rows, columns, outFeatures, activation, hasBias, hasResidual }, format) => {
+          const weight = await packed(outFeatures, columns, format);
+          const [[own = none], [found = none]] = bothWays(() => [
+            packedMatMul(uniform('x', [rows, columns]), weight, {
+              bias: hasBias ? uniform('b', [outFeatures]) : undefined,
+              residual: hasResidual ? uniform('r', [rows, outFeatures]) : undefined,
+              activation,
+            }),
+          ]);
+          disposeWeight(weight);
+          expectClose(found, own, 2e-5);
+          expect(fake.calls.filter((name) => name === 'cublasLtMatmul')).to.have.length.above(0);
+        },
+      ),
+      { numRuns: 20 },
+    ));
+
+  it("equal our own for tfjs's matMul, transposed and in batches", () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          batchA: fc.constantFrom(1, 3),
+          batchB: fc.constantFrom(1, 3),
+          rows: fc.integer({ min: 1, max: 20 }),
+          depth: fc.integer({ min: 1, max: 20 }),
+          features: fc.integer({ min: 1, max: 20 }),
+          transposeA: fc.boolean(),
+          transposeB: fc.boolean(),
+        }),
+        async ({ batchA, batchB, rows, depth, features, transposeA, transposeB }) => {
+          const [[own = none], [found = none]] = bothWays(() => {
+            const a = uniform('a', [batchA, ...(transposeA ? [depth, rows] : [rows, depth])]);
+            const b = uniform('b', [
+              batchB,
+              ...(transposeB ? [features, depth] : [depth, features]),
+            ]);
+            return [tf.matMul(a, b, transposeA, transposeB)];
+          });
+          expectClose(found, own, 2e-5);
+        },
+      ),
+      { numRuns: 20 },
+    ));
+
+  it('are looked up once a shape, then run in the order of the stream', async () => {
+    const weight = await packed(12, 40, 'bf16');
+    bothWays(() => [
+      packedMatMul(uniform('x', [9, 40]), weight),
+      packedMatMul(uniform('x', [9, 40]), weight),
+      packedMatMul(uniform('x', [11, 40]), weight),
+    ]);
+    disposeWeight(weight);
+    const worth = ['cublasLtCreate', 'cublasLtMatmulAlgoGetHeuristic', 'cublasLtMatmul'];
+    expect(fake.calls.filter((name) => worth.includes(name))).to.deep.equal([
+      'cublasLtCreate',
+      ...['cublasLtMatmulAlgoGetHeuristic', 'cublasLtMatmul', 'cublasLtMatmul'],
+      ...['cublasLtMatmulAlgoGetHeuristic', 'cublasLtMatmul'],
+    ]);
+    expect([...fake.streams]).to.deep.equal([device().stream]);
+    expect(new Set(fake.workspaces).size, 'one workspace, used again').to.equal(1);
+  });
+
+  it('are prepared by a rehearsal, which computes nothing', async () => {
+    const weight = await packed(12, 40, 'f16');
+    const lt = CublasLt.start(fake);
+    device().productLibrary = lt;
+    const x = uniform('x', [9, 40]);
+    asCuda(tf.backend()).address(x); // an upload cannot be rehearsed
+    const run = () => tf.dispose(packedMatMul(x, weight));
+    const asked = 'cublasLtMatmulAlgoGetHeuristic';
+    device().rehearse(run);
+    expect(fake.calls).to.include(asked).and.not.include('cublasLtMatmul');
+    fake.calls.length = 0;
+    run();
+    expect(fake.calls).to.include('cublasLtMatmul').and.not.include(asked);
+    device().productLibrary = undefined;
+    lt.dispose();
+    tf.dispose(x);
+    disposeWeight(weight);
+  });
+
+  it('are left to our kernels where the library has no algorithm', async () => {
+    fake.hasAlgorithms = false;
+    const weight = await packed(12, 40, 'bf16');
+    const [[own = none], [found = none]] = bothWays(() => [
+      packedMatMul(uniform('x', [9, 40]), weight),
+    ]);
+    disposeWeight(weight);
+    expect([...found]).to.deep.equal([...own]);
+    expect(fake.calls).not.to.include('cublasLtMatmul');
+  });
+
+  it('need all of its functions', async () => {
+    const old = new FakeCublasLt(await viewer(), 'cublasLtMatmul');
+    expect(() => CublasLt.start(old)).to.throw(BackendError, 'cublasLtMatmul');
+  });
+});
+
+describe('cuda: NVIDIA’s cuBLASLt', () => {
+  let library: NativeLibrary | undefined;
+
+  before(async function () {
+    const chosen = process.env.RENE_CUBLASLT;
+    for (const name of chosen ? [chosen] : ['libcublasLt.so.13', 'libcublasLt.so.12']) {
+      library ??= await openLibrary(name).catch(() => undefined);
+    }
+    if (!library) this.skip();
+  });
+
+  it('has the functions that are called, and starts or says what is missing', () => {
+    if (!library) return;
+    try {
+      CublasLt.start(library).dispose();
+    } catch (error) {
+      // Without a GPU.
+      expect(error).to.be.instanceOf(CudaError).with.property('message').that.includes('NOT_INIT');
+    }
+  });
+
+  it('keeps what descriptors are told', () => {
+    if (!library) return;
+    const handle = new BigUint64Array(1);
+    const size = new BigUint64Array(1);
+    const create = library.function('cublasLtMatrixLayoutCreate', [
+      ...['void *', 'int', 'uint64', 'uint64', 'int64'],
+    ]);
+    expect(create(handle, 14, 96, 7, 128)).to.equal(0);
+    const attribute = ['uint64', 'int', 'void *', 'size_t'];
+    const layoutSet = library.function('cublasLtMatrixLayoutSetAttribute', attribute);
+    expect(layoutSet(handle[0] ?? 0n, 5, Int32Array.of(3), 4)).to.equal(0);
+    expect(layoutSet(handle[0] ?? 0n, 6, BigInt64Array.of(1000n), 8)).to.equal(0);
+    const layoutGet = library.function('cublasLtMatrixLayoutGetAttribute', [
+      ...attribute,
+      'void *',
+    ]);
+    const values = [0, 2, 3, 4, 5, 6].map((which) => {
+      const value = new BigUint64Array(1);
+      expect(
+        layoutGet(handle[0] ?? 0n, which, value, which === 0 || which === 5 ? 4 : 8, size),
+      ).to.equal(0);
+      return Number(value[0]);
+    });
+    expect(values).to.deep.equal([14, 96, 7, 128, 3, 1000]);
+    const destroy = library.function('cublasLtMatrixLayoutDestroy', ['uint64']);
+    expect(destroy(handle[0] ?? 0n)).to.equal(0);
+
+    const describe = library.function('cublasLtMatmulDescCreate', ['void *', 'int', 'int']);
+    expect(describe(handle, 68, 0)).to.equal(0);
+    const set = library.function('cublasLtMatmulDescSetAttribute', attribute);
+    expect(set(handle[0] ?? 0n, 3, Int32Array.of(1), 4)).to.equal(0);
+    const get = library.function('cublasLtMatmulDescGetAttribute', [...attribute, 'void *']);
+    const value = new Int32Array(1);
+    expect(get(handle[0] ?? 0n, 3, value, 4, size)).to.equal(0);
+    expect(value[0]).to.equal(1);
+    const free = library.function('cublasLtMatmulDescDestroy', ['uint64']);
+    expect(free(handle[0] ?? 0n)).to.equal(0);
+  });
+});
+
+const none = new Float32Array();
+
+function device(): CudaDevice {
+  const { device } = asCuda(tf.backend()).runtime;
+  if (device instanceof CudaDevice) return device;
+  throw new Error('the backend runs on another device');
+}
+
+function packed(rows: number, columns: number, format: WeightFormat) {
+  const tensor = uniform('w', [rows, columns]);
+  const values = Float32Array.from(tensor.dataSync());
+  tensor.dispose();
+  const readRows = (first: number, count: number) =>
+    new Uint8Array(values.slice(first * columns, (first + count) * columns).buffer);
+  return weightPacker().pack({ shape: [rows, columns], dtype: 'F32', readRows }, format, 64);
+}

@@ -70,14 +70,18 @@ export function modelFolder(model = EMBEDDED_MODEL, revision?: string): Promise<
   const megabytes = (bytes: number) => Math.round(bytes / 1e6);
   const format = '{file} [{bar}] {value}/{total} MB, {rate} MB/s, {eta_formatted} left';
   return withProgressBar(format, (update) => {
-    let start: { bytes: number; time: number } | undefined;
+    let start: number | undefined;
+    let last = { file: '', bytes: 0 };
+    let onDisk = 0;
     return resolveModel(model, {
       revision,
       onProgress: ({ file, bytes, totalBytes }) => {
-        // What an earlier run left on the disk does not count as speed.
-        start ??= { bytes, time: performance.now() };
-        const seconds = Math.max(performance.now() - start.time, 1) / 1000;
-        const rate = ((bytes - start.bytes) / 1e6 / seconds).toFixed(1);
+        // A file's first report is of what an earlier run left on the disk, which is no speed.
+        if (file !== last.file) onDisk += bytes - last.bytes;
+        last = { file, bytes };
+        start ??= performance.now();
+        const seconds = Math.max(performance.now() - start, 1) / 1000;
+        const rate = ((bytes - onDisk) / 1e6 / seconds).toFixed(1);
         update(megabytes(bytes), megabytes(totalBytes), { file, rate });
       },
       onNotice,

@@ -2,12 +2,15 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What goes wrong with one answer. */
 export type Fault =
   | { status: number; headers?: Record<string, string> }
   /** Sends so many bytes, then breaks the connection. */
   | { breakAfter: number }
+  /** Sends ten parts over so many milliseconds. */
+  | { slowly: number }
   /** Sends so many bytes, then none, and keeps the connection. */
   | { stallAfter: number }
   /** Ends after so many bytes, claiming that these are all. */
@@ -33,6 +36,8 @@ export class FakeHub {
   readonly tokens = { hub: new Set<string>(), storage: new Set<string>() };
   /** Bytes of file content that were sent, by file name. */
   readonly sent = new Map<string, number>();
+  /** Accept-Encoding headers that came. */
+  readonly encodings = new Set<string>();
   requiredToken: string | undefined;
   commit = 'a'.repeat(40);
   private readonly faults: { pattern: RegExp; fault: Fault }[] = [];
@@ -62,6 +67,11 @@ export class FakeHub {
       typeof content === 'string' ? new TextEncoder().encode(content) : Uint8Array.from(content),
     ]);
     this.repos.set(repo, { files: new Map(bytes), largeFrom });
+  }
+
+  /** The ETag of a file that is stored elsewhere. */
+  etagOf(repo: string, name: string): string {
+    return sha256Of(this.repos.get(repo)?.files.get(name) ?? new Uint8Array(0));
   }
 
   /** The next answers to requests (`METHOD path`) that match go wrong, one fault each. */
@@ -95,7 +105,7 @@ export class FakeHub {
       res.setHeader('etag', `"${sha1.digest('hex')}"`);
       return this.send(req, res, name, content, fault);
     }
-    const sha256 = createHash('sha256').update(content).digest('hex');
+    const sha256 = sha256Of(content);
     return reply(res, 302, '', {
       location: `${originOf(this.storage)}/${encodeURIComponent(`${file[1]}`)}/${name}`,
       'x-linked-etag': `"${sha256}"`,
@@ -133,6 +143,10 @@ export class FakeHub {
     if (isPart) res.setHeader('content-range', `bytes ${start}-${end}/${content.length}`);
     res.writeHead(isPart ? 206 : 200, { 'content-length': body.length });
     if (req.method === 'HEAD') return res.end();
+    if (fault && 'slowly' in fault) {
+      void sendSlowly(res, body, fault.slowly);
+      return res;
+    }
     if (fault && 'stallAfter' in fault) {
       this.sent.set(name, (this.sent.get(name) ?? 0) + fault.stallAfter);
       res.write(body.slice(0, fault.stallAfter));
@@ -147,6 +161,7 @@ export class FakeHub {
 
   private note(server: 'hub' | 'storage', req: IncomingMessage): void {
     this.requests.push(`${req.method} ${req.url}`);
+    this.encodings.add(String(req.headers['accept-encoding']));
     if (req.headers.authorization) this.tokens[server].add(req.headers.authorization);
   }
 
@@ -154,6 +169,19 @@ export class FakeHub {
     const i = this.faults.findIndex(({ pattern }) => pattern.test(`${req.method} ${req.url}`));
     return i < 0 ? undefined : this.faults.splice(i, 1)[0]?.fault;
   }
+}
+
+function sha256Of(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+async function sendSlowly(res: ServerResponse, body: Uint8Array, ms: number): Promise<void> {
+  const part = Math.ceil(body.length / 10);
+  for (let start = 0; start < body.length; start += part) {
+    await sleep(ms / 10);
+    res.write(body.slice(start, start + part));
+  }
+  res.end();
 }
 
 function originOf(server: { address(): AddressInfo | string | null }): string {

@@ -70,6 +70,8 @@ describe('hub', () => {
       expect(readlinkSync(join(dir, name))).to.match(/^\.\.\/\.\.\/blobs\/[0-9a-f]{40,64}$/);
     }
     expect(readdirSync(join(repoDir(), 'blobs')).length).to.equal(2);
+    // Compressed on the way, a file would have neither its size nor its parts.
+    expect([...hub.encodings]).to.deep.equal(['identity']);
     const checkpoint = await openCheckpoint(dir);
     expect(checkpoint.names.length).to.be.above(10);
     await checkpoint.close();
@@ -82,7 +84,13 @@ describe('hub', () => {
     expect(hub.requests.slice(before)).to.deep.equal([`GET /api/models/${REPO}/revision/main`]);
     hub.commit = 'b'.repeat(40);
     hub.repos.get(REPO)?.files.set('config.json', new TextEncoder().encode('{}'));
-    const dir = await resolveModel(REPO, options);
+    const progress: number[][] = [];
+    const dir = await resolveModel(REPO, {
+      ...options,
+      onProgress: ({ bytes, totalBytes }) => progress.push([bytes, totalBytes]),
+    });
+    const total = 2 + weights.length;
+    expect(progress.at(-1)).to.deep.equal([total, total]);
     expect(dir).to.match(/b{40}$/);
     expect(readFileSync(join(dir, 'config.json'), 'utf8')).to.equal('{}');
     expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
@@ -474,6 +482,22 @@ describe('hub', () => {
         expect(await resolveTokenizer(dir, { ...options, onNotice })).to.equal(path(expected));
       }
       expect(hub.sent.get('model.safetensors')).to.equal(undefined);
+    });
+
+    it("are known by the owner of an id without a config, and are not of the model's revision", async () => {
+      hub.add('allenai/OLMo-1B-hf', { 'tokenizer.json': '{}' });
+      hub.add('EleutherAI/gpt-neox-20b', { 'tokenizer.json': '{}' });
+      for (const [repo, expected] of [
+        ['cartesia-ai/some-model', 'allenai/OLMo-1B-hf'],
+        ['state-spaces/some-model', 'EleutherAI/gpt-neox-20b'],
+      ] as const) {
+        hub.add(repo, { 'pytorch_model.bin': 'weights' });
+        expect(await resolveTokenizer(repo, { ...options, revision: 'v1' })).to.equal(
+          path(expected),
+        );
+        expect(hub.requests).to.include(`GET /api/models/${repo}/revision/v1`);
+        expect(hub.requests).to.include(`GET /api/models/${expected}/revision/main`);
+      }
     });
 
     it('must fit the model, and be there', async () => {

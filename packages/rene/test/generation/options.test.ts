@@ -101,6 +101,9 @@ describe('options of generate', () => {
     const later = await newTokens(options);
     expect(later.slice(0, 4)).not.to.include(first);
     expect(later.length).to.be.greaterThan(4);
+    // So long and no longer, where the model wants nothing but to end.
+    const eager = { ...options, logitBias: { [first]: 1000 } };
+    expect((await newTokens(eager)).indexOf(first)).to.equal(4);
   });
 
   it('logProbs: of the model itself, whatever the sampling', async () => {

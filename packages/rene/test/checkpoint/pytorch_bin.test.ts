@@ -9,6 +9,7 @@ import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { unpickle } from '../../src/checkpoint/pickle.js';
 import { openPyTorchBin } from '../../src/checkpoint/pytorch_bin.js';
 import { readF32, readI32, type TensorFile } from '../../src/checkpoint/tensor_file.js';
+import { readZip } from '../../src/checkpoint/zip.js';
 import { CheckpointError } from '../../src/errors.js';
 import { errorOf, temporaryFolders } from './fixtures.js';
 import { zipOf } from './zip_writer.js';
@@ -59,6 +60,17 @@ describe('pytorch_model.bin', () => {
     expect((await readF32(file, 'empty')).length).to.equal(0);
     const error = await errorOf(CheckpointError, () => file.read('half', 4, 8));
     expect(error.message).to.match(/'half' has 8 bytes, not 12/);
+  });
+
+  it('reads an archive as it is beyond 4 GB', async () => {
+    const source = bytesSource(bin('state_dict'), 'x.bin');
+    const files: Record<string, Uint8Array> = {};
+    for (const [name, { start, size }] of await readZip(source)) {
+      files[name] = await source.read(start, size);
+    }
+    const file = await openBytes(zipOf(files, { zip64: true }));
+    expect([...(await readF32(file, 'part'))]).to.deep.equal([4, 5, 6, 7, 8, 9, 10, 11]);
+    expect([...(await readI32(file, 'long'))]).to.deep.equal([1, -2147483648]);
   });
 
   it('is found in a model folder, whole or in shards', async () => {
@@ -135,11 +147,17 @@ describe('pytorch_model.bin', () => {
       ['a dict with more than tensors', bin('training'), /'step' in its dict is no tensor/],
       ['a transposed tensor', bin('transposed'), /'a': it is not contiguous/],
       ['the format before zip', bin('legacy'), /saved again/],
+      ['a file that it holds twice', twice(), /it holds 'archive\/data\.pkl' twice/],
+      ['a tensor beyond its storage', beyond(), /'part': it needs \d+ numbers, its storage holds/],
       ['an empty file', new Uint8Array(0), /not a zip/],
       ['a truncated file', bin('state_dict').slice(0, -30), /damaged archive.*truncated/],
       ['an archive without a pickle', zipOf({ 'archive/x': new Uint8Array(3) }), /no data\.pkl/],
       ['big-endian numbers', bigEndian(), /big-endian/],
-      ['a compressed entry', zipOf({ 'archive/data.pkl': new Uint8Array(3) }, 8), /compressed/],
+      [
+        'a compressed entry',
+        zipOf({ 'archive/data.pkl': new Uint8Array(3) }, { method: 8 }),
+        /compressed/,
+      ],
       ['new objects by opcode', pickled('c', 'os\nPath\n', ')', 0x81), /opcode 0x81 at byte \d+/],
       ['something that is no dict', pickled('K', 3), /no dict/],
       ['a stack that is empty', pickled('0'), /opcode 0x30/],
@@ -223,6 +241,27 @@ function bigEndian(): Uint8Array {
     'archive/data.pkl': Uint8Array.of(0x80, 2, 0x7d, 0x2e),
     'archive/byteorder': new TextEncoder().encode('big'),
   });
+}
+
+function twice(): Uint8Array {
+  const pickle = Uint8Array.of(0x80, 2, 0x7d, 0x2e);
+  return replaced(
+    zipOf({ 'archive/data.pkl': pickle, 'archive/data.pk2': pickle }),
+    'archive/data.pk2',
+    'archive/data.pkl',
+  );
+}
+
+/** `part` is (2, 4) from the fourth number of a storage of 12 on; from the fifth it ends beyond. */
+function beyond(): Uint8Array {
+  return replaced(bin('state_dict'), 'K\x04K\x02K\x04\x86', 'K\x05K\x02K\x04\x86');
+}
+
+/** The bytes with all of one text in place of another as long. */
+function replaced(bytes: Uint8Array, from: string, to: string): Uint8Array {
+  const text = Buffer.from(bytes).toString('latin1');
+  expect(text).to.contain(from);
+  return new Uint8Array(Buffer.from(text.replaceAll(from, to), 'latin1'));
 }
 
 async function readAll(bytes: Uint8Array): Promise<void> {

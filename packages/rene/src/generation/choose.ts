@@ -1,4 +1,5 @@
 // Chooses the next token of a row from its logits.
+import type { Choice } from '@rene-js/layers';
 import { GenerationError } from '../errors.js';
 import type { Settings } from './options.js';
 import { argmax, penalizeRepetition, TokenDistribution } from './token_distribution.js';
@@ -33,6 +34,9 @@ export class ChoosingMemory {
     this.distribution = new TokenDistribution(vocabSize);
   }
 }
+
+/** What a compiled step is told of a row whose token is the likeliest, or matters to nobody. */
+export const greedyChoice: Choice = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
 
 /** One a generation. */
 export class TokenChooser {
@@ -72,6 +76,17 @@ export class TokenChooser {
     // NaN among logits makes every probability NaN.
     if (id >= 0 && !(filters && Number.isNaN(this.distribution.values[0]))) return id;
     throw noToken(logits, row.sequence.length);
+  }
+
+  /**
+   * What a step that chooses tokens itself is told of a row. Draws the row's next random number.
+   *
+   * @returns undefined where the logits are needed: penalties, biases, log-probabilities
+   */
+  choice(row: Pick<ChoosingRow, 'random'>): Choice | undefined {
+    const { filters, logProbs } = this.settings;
+    if (!this.plain || logProbs !== undefined) return undefined;
+    return filters ? { ...filters, random: row.random() } : greedyChoice;
   }
 
   /** Applies what the options say to the scores, in place and in the order of transformers. */

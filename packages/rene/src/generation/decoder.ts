@@ -1,6 +1,6 @@
 // What continues the rows of a batch, a token each at a time: the model's forward, or a step that its
 // backend has compiled.
-import { BackendError, type Choice, type DecodeStep } from '@rene-js/layers';
+import { BackendError, type DecodeStep } from '@rene-js/layers';
 import type { RecurrentState } from '../state.js';
 import { noToken, type TokenChooser } from './choose.js';
 import type { Row } from './loop.js';
@@ -114,11 +114,9 @@ class StepDecoder implements Decoder {
     const { chooser, settings, places } = this;
     const placed = places.flatMap((row) => rows[row] ?? []);
     const tokens = placed.map(lastToken);
-    if (chooser.plain && settings.logProbs === undefined && this.step.choose) {
-      const ids = await this.step.choose(
-        tokens,
-        placed.map((row) => this.choice(row)),
-      );
+    const choices = this.step.choose ? placed.flatMap((row) => chooser.choice(row) ?? []) : [];
+    if (this.step.choose && choices.length === placed.length) {
+      const ids = await this.step.choose(tokens, choices);
       for (const [place, row] of placed.entries()) {
         const id = ids[place] ?? -1;
         if (id < 0) throw noToken(Float32Array.of(Number.NaN), row.sequence.length);
@@ -154,12 +152,6 @@ class StepDecoder implements Decoder {
 
   dispose(): void {
     this.step.dispose();
-  }
-
-  private choice(row: Row): Choice {
-    const { filters } = this.settings;
-    if (!filters) return { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
-    return { ...filters, random: row.random() };
   }
 }
 

@@ -1,5 +1,6 @@
 // The rows that are decoded together: a state that grows and shrinks, or the places of a compiled step.
-import { BackendError, type DecodeStep } from '@rene-js/layers';
+import { BackendError, type Choice, type DecodeStep } from '@rene-js/layers';
+import { greedyChoice } from '../generation/choose.js';
 import { type GenerationModel, selectRows, step } from '../generation/model_calls.js';
 import { RecurrentState } from '../state.js';
 
@@ -8,8 +9,20 @@ export interface Batch {
   join(from: RecurrentState, count: number): void;
   /** Goes on with these of its rows. @returns them in the order in which it holds them from now on */
   keep(rows: readonly number[]): readonly number[];
-  /** Feeds each row a token. @returns each row's logits, valid until the next call */
-  logits(tokens: readonly number[]): Promise<Float32Array[]>;
+  /**
+   * Feeds each row a token.
+   *
+   * @param choices how a row's next token may be chosen without its logits; undefined where these are
+   *   needed
+   * @returns of each row the next token, or its logits, valid until the next call; -1 where there is
+   *   no token to choose
+   */
+  next(
+    tokens: readonly number[],
+    choices: readonly (Choice | undefined)[],
+  ): Promise<readonly (number | Float32Array)[]>;
+  /** Whether next() makes use of choices. */
+  readonly chooses: boolean;
   dispose(): void;
 }
 
@@ -26,6 +39,7 @@ export function makeBatch(model: GenerationModel, slots: number): Batch {
 }
 
 class StateBatch implements Batch {
+  readonly chooses = false;
   /** undefined for no row. */
   private state: RecurrentState | undefined;
 
@@ -44,7 +58,7 @@ class StateBatch implements Batch {
     return rows;
   }
 
-  async logits(tokens: readonly number[]): Promise<Float32Array[]> {
+  async next(tokens: readonly number[]): Promise<readonly Float32Array[]> {
     return this.state ? step(this.model, this.state, tokens) : [];
   }
 
@@ -57,6 +71,10 @@ class StateBatch implements Batch {
 /** On a backend that compiles steps nothing is copied when a row leaves, and the step stays. */
 class StepBatch implements Batch {
   constructor(private readonly step: DecodeStep) {}
+
+  get chooses(): boolean {
+    return this.step.choose !== undefined && this.step.logitsOf !== undefined;
+  }
 
   join(from: RecurrentState, count: number): void {
     for (let i = 0; i < count; i++) this.step.join(from.layers, 0, from.positions[0] ?? 0);
@@ -75,8 +93,18 @@ class StepBatch implements Batch {
     return held;
   }
 
-  logits(tokens: readonly number[]): Promise<Float32Array[]> {
-    return this.step.logits(tokens);
+  async next(
+    tokens: readonly number[],
+    choices: readonly (Choice | undefined)[],
+  ): Promise<readonly (number | Float32Array)[]> {
+    const { step } = this;
+    const isAsked = choices.some((choice) => choice !== undefined);
+    if (!isAsked || !step.choose || !step.logitsOf) return step.logits(tokens);
+    const ids = await step.choose(
+      tokens,
+      choices.map((choice) => choice ?? greedyChoice),
+    );
+    return choices.map((choice, row) => (choice ? ids[row] : step.logitsOf?.(row)) ?? -1);
   }
 
   dispose(): void {

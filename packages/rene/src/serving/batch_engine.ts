@@ -1,6 +1,12 @@
 // The engine of the server: prompts that come at any time, decoded together, a token a step for all.
 import * as tf from '@tensorflow/tfjs-core';
-import { ChoosingMemory, TokenChooser, type TokenLogProb } from '../generation/choose.js';
+import {
+  ChoosingMemory,
+  greedyChoice,
+  noToken,
+  TokenChooser,
+  type TokenLogProb,
+} from '../generation/choose.js';
 import { nextTurn } from '../generation/event_loop.js';
 import { Row } from '../generation/loop.js';
 import { type GenerationModel, readLogits } from '../generation/model_calls.js';
@@ -213,9 +219,14 @@ export class BatchEngine implements Engine {
     const { active, batch } = this;
     if (!batch || active.length === 0) return;
     try {
-      const logits = await batch.logits(active.map(({ row }) => row.sequence.at(-1) ?? 0));
+      const tokens = active.map(({ row }) => row.sequence.at(-1) ?? 0);
+      // Of a cancelled sequence nobody asks.
+      const choices = active.map(({ running, row }) =>
+        !batch.chooses || running.isOver ? greedyChoice : running.chooser.choice(row),
+      );
+      const next = await batch.next(tokens, choices);
       active.forEach((sequence, i) => {
-        if (!sequence.running.isOver) extend(sequence, logits[i]);
+        if (!sequence.running.isOver) extend(sequence, next[i]);
       });
       this.letGo();
     } catch (error) {
@@ -253,16 +264,21 @@ export class BatchEngine implements Engine {
   }
 }
 
-/** Gives a sequence its next token. @returns whether it goes on */
-function extend(
-  { running, row, k }: Sequence,
-  logits: Float32Array = new Float32Array(0),
-): boolean {
+/**
+ * Gives a sequence its next token.
+ *
+ * @param next that token, if it was chosen already (-1: there is none), or the logits to choose from
+ * @returns whether it goes on
+ */
+function extend({ running, row, k }: Sequence, next: number | Float32Array = -1): boolean {
   const { chooser, settings, onEvent, rows } = running;
   try {
-    const id = chooser.choose(logits, row);
+    const isChosen = typeof next === 'number';
+    if (next === -1) throw noToken(Float32Array.of(Number.NaN), row.sequence.length);
+    const id = isChosen ? next : chooser.choose(next, row);
     const { logProbs } = settings;
-    const logProb = logProbs === undefined ? undefined : chooser.logProb(logits, id, logProbs);
+    const isWanted = !isChosen && logProbs !== undefined;
+    const logProb = isWanted ? chooser.logProb(next, id, logProbs) : undefined;
     row.push(id);
     const { finishReason } = row;
     onEvent({ type: 'token', k, id, logProb, finishReason });

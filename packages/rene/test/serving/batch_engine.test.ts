@@ -4,6 +4,7 @@ import { cudaInfo, registerCudaBackend } from '@rene-js/layers/cuda';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import type { GenerationModel } from '../../src/generation/model_calls.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { BatchEngine } from '../../src/serving/batch_engine.js';
 import type { Job, JobEvent } from '../../src/serving/job.js';
@@ -27,6 +28,31 @@ function runJob(engine: BatchEngine, wanted: Job): Promise<JobEvent[]> {
       if (event.type === 'end' || event.type === 'error') resolve(events);
     });
   });
+}
+
+/** The model, and the rows whose logits its compiled steps have read. */
+function countingReads(model: ReneLMHeadModel): { model: GenerationModel; reads: number[] } {
+  const reads: number[] = [];
+  const counted: GenerationModel = {
+    config: model.config,
+    forward: model.forward.bind(model),
+    initialState: model.initialState.bind(model),
+    compileStep: (batch, vocabSize) => {
+      const step = model.compileStep(batch, vocabSize);
+      const { logits, logitsOf } = step ?? {};
+      if (!step || !logits || !logitsOf) return step;
+      step.logits = (tokens) => {
+        reads.push(...tokens.keys());
+        return logits.call(step, tokens);
+      };
+      step.logitsOf = (row) => {
+        reads.push(row);
+        return logitsOf.call(step, row);
+      };
+      return step;
+    },
+  };
+  return { model: counted, reads };
 }
 
 /** The ids of each sequence. */
@@ -107,12 +133,27 @@ describe('BatchEngine', function () {
       dtype: 'f32',
     });
     try {
-      const engine = new BatchEngine(cuda, tokenizer, 3);
+      const { model: counted, reads } = countingReads(cuda);
+      const engine = new BatchEngine(counted, tokenizer, 3);
       const options = { temperature: 1, ignoreEos: true };
       const wanted = Array.from({ length: 7 }, (_, i) =>
         job([i + 1, 5], { ...options, seed: i, maxTokens: 2 + ((i * 3) % 5), n: 1 + (i % 2) }),
       );
       const found = await Promise.all(wanted.map((one) => runJob(engine, one)));
+      expect(reads, 'the device chooses').to.deep.equal([]);
+      const mixed = wanted.map((one, i) => (i % 3 === 0 ? { ...one, logProbs: 1 } : one));
+      const listed = await Promise.all(mixed.map((one) => runJob(engine, one)));
+      expect(listed.map(tokensOf)).to.deep.equal(found.map(tokensOf));
+      // The first token of each is chosen from its prompt's logits.
+      const asked = mixed.filter(({ logProbs }) => logProbs === 1);
+      const later = asked.reduce((sum, { n, maxTokens }) => sum + n * (maxTokens - 1), 0);
+      expect(reads, 'rows that ask for log-probabilities').to.have.length(later);
+      for (const [i, events] of listed.entries()) {
+        const logProbs = events.flatMap((e) =>
+          e.type === 'token' ? (e.logProb?.logProb ?? 1) : [],
+        );
+        expect(logProbs.every((value) => (i % 3 === 0 ? value <= 0 : value === 1))).to.equal(true);
+      }
       const { usedBytes } = cudaInfo();
       const again = await Promise.all(wanted.map((one) => runJob(engine, one)));
       expect(cudaInfo().usedBytes, 'the step stays, and nothing else').to.equal(usedBytes);

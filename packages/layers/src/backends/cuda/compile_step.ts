@@ -111,14 +111,18 @@ class CudaDecodeStep implements DecodeStep {
     return chosen;
   }
 
+  logitsOf(row: number): Float32Array {
+    const values = this.rowValues(row);
+    this.download(values, this.buffers.logits + row * this.plan.vocabulary * 4);
+    return values;
+  }
+
   async logits(tokens: readonly number[]): Promise<Float32Array[]> {
     this.run(tokens, false);
     this.held.fill(-1);
-    const { vocabulary } = this.plan;
-    const values = this.logitValues.subarray(0, this.rows * vocabulary);
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    this.backend.runtime.device.download(bytes, this.buffers.logits);
-    return this.positions.map((_, i) => values.subarray(i * vocabulary, (i + 1) * vocabulary));
+    const values = this.logitValues.subarray(0, this.rows * this.plan.vocabulary);
+    this.download(values, this.buffers.logits);
+    return this.positions.map((_, row) => this.rowValues(row));
   }
 
   dispose(): void {
@@ -133,6 +137,16 @@ class CudaDecodeStep implements DecodeStep {
 
   kernels(): number {
     return this.graph(true).nodes;
+  }
+
+  private rowValues(row: number): Float32Array {
+    const { vocabulary } = this.plan;
+    return this.logitValues.subarray(row * vocabulary, (row + 1) * vocabulary);
+  }
+
+  private download(values: Float32Array, from: number): void {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    this.backend.runtime.device.download(bytes, from);
   }
 
   private run(tokens: readonly number[], chooses: boolean): void {

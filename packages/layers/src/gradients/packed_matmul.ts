@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { activateGrad } from '../backends/composed/activations.js';
 import { requireRows } from '../backends/composed/packed_matmul.js';
 import { defineGradient, output, runKernel1 } from '../registry.js';
 
@@ -11,7 +10,11 @@ defineGradient('PackedMatMul', names, (dys, { x, weight, bias }, attrs) => {
   const [outFeatures = 0, inFeatures = 0] = attrs.weight.shape;
   const linear = () =>
     runKernel1('PackedMatMul', { x, weight, bias }, { ...attrs, activation: 'linear' });
-  const dLinear = attrs.activation === 'linear' ? dy : activateGrad(linear(), dy, attrs.activation);
+  const { activation } = attrs;
+  const dLinear =
+    activation === 'linear'
+      ? dy
+      : runKernel1('GatedActivationGrad', { x: linear(), dy }, { activation });
   const rows = tf.reshape(dLinear, [-1, outFeatures]);
   return {
     x: () => tf.reshape(tf.matMul(rows, weight), x.shape),

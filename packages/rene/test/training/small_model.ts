@@ -5,7 +5,7 @@ import { encodeDocuments, type TokenDocuments } from '../../src/training/token_d
 export const VOCAB_SIZE = 28;
 
 /** All three kinds of block. Letters are 2 ... 27, eos is 0. */
-export function smallModel(seed = 'test'): Promise<ReneLMHeadModel> {
+export function smallModel(seed = 'test', backend = 'cpu'): Promise<ReneLMHeadModel> {
   const config = reneConfig({
     dModel: 16,
     nLayer: 3,
@@ -19,7 +19,7 @@ export function smallModel(seed = 'test'): Promise<ReneLMHeadModel> {
     eosTokenId: 0,
     padTokenId: 1,
   });
-  return ReneLMHeadModel.fromConfig(config, { backend: 'cpu', trainable: true, seed });
+  return ReneLMHeadModel.fromConfig(config, { backend, trainable: true, seed });
 }
 
 const WORDS = ['abacus', 'banana', 'cabbage', 'dada', 'egg', 'faded', 'gaga', 'hedge'];

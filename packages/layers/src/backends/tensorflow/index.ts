@@ -153,7 +153,7 @@ async function tryOut(backend: NodeBackend): Promise<void> {
   }
 }
 
-/** The kernels that there are in CUDA; the rest, gradients above all, stays composed. */
+/** The CUDA kernels that an op is defined for; the rest, gradients above all, stays composed. */
 const kernelOps: readonly KernelOp[] = cudaKernels.flatMap(({ kernelName, run }) => {
   const definition = opDefinitions[kernelName];
   return definition ? [{ ...definition, name: `Rene${kernelName}`, kernelName, run }] : [];

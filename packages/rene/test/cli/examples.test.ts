@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { childEnv } from './child_env.js';
 
 const examples = fileURLToPath(new URL('../../../../../examples/', import.meta.url));
 
@@ -14,7 +15,9 @@ function runExample(
   onOutput?: (stdout: string, interrupt: () => void) => void,
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(examples, file), ...args]);
+    const child = spawn(process.execPath, [join(examples, file), ...args], {
+      env: childEnv(),
+    });
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;

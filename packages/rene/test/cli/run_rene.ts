@@ -1,6 +1,7 @@
 // Runs the command line as a user does: as a process of its own.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { childEnv } from './child_env.js';
 
 const bin = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
 
@@ -25,7 +26,7 @@ export function runRene(
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [bin, ...args], {
       stdio: 'pipe',
-      env: { ...process.env, ...env },
+      env: childEnv(env),
     });
     let interrupted = false;
     const interruptOnce = () => {

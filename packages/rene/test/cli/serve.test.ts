@@ -4,6 +4,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { text as readAll } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { childEnv } from './child_env.js';
 import { runRene } from './run_rene.js';
 
 const bin = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
@@ -18,7 +19,9 @@ interface Served {
 /** Starts a server and waits until it says where it is. */
 function serve(args: readonly string[] = []): Promise<Served> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [bin, 'serve', '--port', '0', ...args]);
+    const child = spawn(process.execPath, [bin, 'serve', '--port', '0', ...args], {
+      env: childEnv(),
+    });
     let stderr = '';
     const exitCode = new Promise<number | null>((ended) => child.on('close', ended));
     child.on('error', reject);

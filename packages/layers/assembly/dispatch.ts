@@ -1,11 +1,12 @@
 // Every kernel by its number.
 import { KernelId } from '../src/backends/simd/kernel_ids';
-import { attention, writeRing } from './attention';
+import { attention } from './attention';
 import { attentionGrad } from './attention_grad';
 import { causalConv1d } from './conv';
 import { causalConv1dGrad } from './conv_grad';
 import { copy2d } from './copy';
 import { adamWStep, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
+import { writeRing } from './kv_ring';
 import { crossEntropy, crossEntropyGrad, maxOfRows, softmax } from './loss';
 import { matMulBf16, matMulF32 } from './matmul_float';
 import { matMulInt4 } from './matmul_int4';

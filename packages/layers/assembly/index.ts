@@ -1,11 +1,12 @@
 // The WebAssembly module: its three entries. Kernels are exported too, so that none is inlined into the
 // switch that calls it, where it would share registers with the rest.
-export { attention, writeRing } from './attention';
+export { attention } from './attention';
 export { attentionGrad } from './attention_grad';
 export { causalConv1d } from './conv';
 export { causalConv1dGrad } from './conv_grad';
 export { copy2d } from './copy';
 export { adamWStep, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
+export { writeRing } from './kv_ring';
 export { crossEntropy, crossEntropyGrad, softmax } from './loss';
 export { matMulBf16, matMulF32 } from './matmul_float';
 export { matMulInt4 } from './matmul_int4';

@@ -10,6 +10,18 @@ export { useBackend } from './backends/use_backend.js';
 export { BackendError, InvalidArgumentError, ReneError } from './errors.js';
 export { recomputeInBackward } from './gradients/recompute.js';
 export type { Activation, KernelName, Kernels } from './kernel_names.js';
+export {
+  emptyRing,
+  type RingFormat,
+  type RingShape,
+  registerBf16Rings,
+  ringBytes,
+  ringFormatOf,
+  ringFromBytes,
+  ringShapeOf,
+  ringValues,
+  takesBf16Rings,
+} from './kv_ring.js';
 export { Embedding } from './layers/embedding.js';
 export { GatedMLP, type GatedMLPConfig, MLP, type MLPConfig } from './layers/gated_mlp.js';
 export * as initializers from './layers/initializers.js';

@@ -4,6 +4,8 @@ import {
   InvalidArgumentError,
   type LayerState,
   Mamba2State,
+  ringFormatOf,
+  ringShapeOf,
 } from '@rene-js/layers';
 import { GenerationError } from './errors.js';
 
@@ -153,9 +155,13 @@ export class RecurrentState {
 /** Without the batch and a ring's capacity, which differ between states of one model. */
 function formOf(layer: LayerState | null): string {
   if (!layer) return 'nothing';
-  const free = layer instanceof AttentionState ? 2 : 1;
-  const tensors = Object.entries(layer.tensors());
-  return tensors.map(([name, t]) => `${name} [${t.shape.slice(free).join(', ')}]`).join(', ');
+  const isRing = layer instanceof AttentionState;
+  const tensors = Object.entries(layer.tensors()).map(([name, tensor]) => {
+    const shape = isRing ? ringShapeOf(tensor).slice(2) : tensor.shape.slice(1);
+    const format = isRing && ringFormatOf(tensor) === 'bf16' ? ' bf16' : '';
+    return `${name}${format} [${shape.join(', ')}]`;
+  });
+  return tensors.join(', ');
 }
 
 function concatLayers(layers: readonly (LayerState | null)[]): LayerState | null {

@@ -1,6 +1,7 @@
 // SlidingWindowAttention: multi-head, grouped or multi-query attention to a window of tokens.
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
+import { emptyRing, grownRing, ringFormatBeside, ringShapeOf } from '../kv_ring.js';
 import { slidingWindowAttention } from '../ops/sliding_window_attention.js';
 import type { MixerParts } from '../step.js';
 import type { LayerState, Mixer } from './layer.js';
@@ -25,10 +26,10 @@ export interface AttentionConfig {
   softmaxScale?: number | null;
 }
 
-/** No padding. */
-const NONE: [number, number] = [0, 0];
-
-/** Keys and values of the last tokens, in a ring that grows until it is as long as the window. */
+/**
+ * Keys and values of the last tokens, in a ring that grows until it is as long as the window. Beside f32
+ * weights, and on backends without bf16 rings, its numbers are f32; else bf16: `ringValues` reads both.
+ */
 export class AttentionState implements LayerState {
   constructor(
     private ringK: tf.Tensor,
@@ -39,7 +40,10 @@ export class AttentionState implements LayerState {
     tf.keep(ringV);
   }
 
-  /** (B, capacity, numHeadsKv, headDim): the token of position t at slot t mod capacity. */
+  /**
+   * (B, capacity, numHeadsKv, headDim), the token of position t at slot t mod capacity; bf16 numbers
+   * stand by twos, int32 (B, numHeadsKv, capacity, headDim / 2).
+   */
   get k(): tf.Tensor {
     return this.ringK;
   }
@@ -86,14 +90,13 @@ export class AttentionState implements LayerState {
 
   /** The rows of all states; a shorter ring has not wrapped yet, so it is only filled up. */
   static concat(states: readonly AttentionState[]): AttentionState {
-    const capacity = Math.max(...states.map((s) => s.k.shape[1] ?? 0));
+    const capacity = Math.max(...states.map((s) => ringShapeOf(s.k)[1]));
     const join = (rings: tf.Tensor[]) =>
       tf.tidy(() =>
         tf.concat(
-          rings.map((ring) => {
-            const missing = capacity - (ring.shape[1] ?? 0);
-            return missing === 0 ? ring : tf.pad(ring, [NONE, [0, missing], NONE, NONE]);
-          }),
+          rings.map((ring) =>
+            ringShapeOf(ring)[1] === capacity ? ring : grownRing(ring, capacity),
+          ),
         ),
       );
     return new AttentionState(
@@ -181,8 +184,10 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
   initialState(batch: number): AttentionState {
     const { kvHeads, headDim } = this.sizes;
     const capacity = Math.min(this.config.window ?? firstCapacity, firstCapacity);
-    const shape: [number, number, number, number] = [batch, capacity, kvHeads, headDim];
-    return new AttentionState(tf.zeros(shape), tf.zeros(shape), Array(batch).fill(0));
+    const shape = [batch, capacity, kvHeads, headDim] as const;
+    const format = ringFormatBeside(this.inProj.weight.format, headDim);
+    const ring = () => emptyRing(shape, format);
+    return new AttentionState(ring(), ring(), Array(batch).fill(0));
   }
 
   /** Frees its tensors. */

@@ -1,14 +1,15 @@
 // slidingWindowAttention: causal attention to a window of tokens, with the keys and values in a ring.
 import * as tf from '@tensorflow/tfjs-core';
-import { InvalidArgumentError } from '../errors.js';
+import { BackendError, InvalidArgumentError } from '../errors.js';
+import { grownRing, ringFormatOf, ringShapeOf, takesBf16Rings } from '../kv_ring.js';
 import { output, runKernel } from '../registry.js';
 import { checkInteger, ShapeChecker } from './checks.js';
 
 /** Keys and values of the tokens seen so far: that of position t stands at slot t mod capacity. */
 export interface KVRing {
-  /** (B, capacity, Hkv, P) */
+  /** (B, capacity, Hkv, P); or bf16 numbers by twos, int32 (B, Hkv, capacity, P / 2). */
   k: tf.Tensor;
-  /** (B, capacity, Hkv, P) */
+  /** Like k. */
   v: tf.Tensor;
   /** Tokens seen by each row of the batch. */
   positions: readonly number[];
@@ -63,8 +64,11 @@ export function slidingWindowAttention(
     const outputs = runKernel('SlidingWindowAttention', { q, k, v }, { ...attrs, positions: [] });
     return { y: output(outputs, 0) };
   }
-  shapes.check('ring.k', ring.k, ['B', 'C', 'Hkv', 'P']);
-  shapes.check('ring.v', ring.v, ['B', 'C', 'Hkv', 'P']);
+  checkFormat(ring, shapes.size('P'));
+  for (const [name, numbers] of [['ring.k', ring.k] as const, ['ring.v', ring.v] as const]) {
+    const axes = isBf16(ring) ? ['B', 'Hkv', 'C', shapes.size('P') / 2] : ['B', 'C', 'Hkv', 'P'];
+    shapes.check(name, numbers, axes, isBf16(ring) ? 'int32' : 'float32');
+  }
   checkPositions(ring.positions, shapes.size('B'));
   checkCapacity(shapes.size('C'), attrs.window, Math.max(...ring.positions));
   const length = shapes.size('L');
@@ -86,6 +90,18 @@ export function slidingWindowAttention(
     // A grown copy of the ring is ours to free; the caller's own ring is the caller's.
     if (ringK !== ring.k) tf.dispose([ringK, ringV]);
   }
+}
+
+function isBf16({ k, v }: Pick<KVRing, 'k' | 'v'>): boolean {
+  return ringFormatOf(k) === 'bf16' && ringFormatOf(v) === 'bf16';
+}
+
+function checkFormat({ k, v }: KVRing, headDim: number): void {
+  if (!isBf16({ k, v }) || takesBf16Rings(headDim)) return;
+  throw new BackendError(
+    `slidingWindowAttention: the backend '${tf.getBackend()}' takes rings of f32 numbers for heads of ` +
+      `${headDim}, not of bf16 ones; a state stays on the backend that it was made on`,
+  );
 }
 
 function checkPositions(positions: readonly number[], batch: number): void {
@@ -112,15 +128,8 @@ function checkCapacity(capacity: number, window: number, seen: number): void {
  * window. While a ring can still grow it has not wrapped, so slots stay where they are.
  */
 function ringOfCapacity(ring: KVRing, needed: number, window: number): [tf.Tensor, tf.Tensor] {
-  const capacity = ring.k.shape[1] ?? 0;
+  const [, capacity] = ringShapeOf(ring.k);
   if (capacity >= needed) return [ring.k, ring.v];
   const grown = Math.min(window, Math.max(needed, 2 * capacity));
-  const grow = (t: tf.Tensor) =>
-    tf.pad(t, [
-      [0, 0],
-      [0, grown - capacity],
-      [0, 0],
-      [0, 0],
-    ]);
-  return [grow(ring.k), grow(ring.v)];
+  return [grownRing(ring.k, grown), grownRing(ring.v, grown)];
 }

@@ -1,6 +1,15 @@
 // Recurrent states on disk: safetensors with the state's tensors, and whose state it is.
-import { AttentionState, type LayerState, Mamba2State } from '@rene-js/layers';
+import {
+  AttentionState,
+  type LayerState,
+  Mamba2State,
+  ringBytes,
+  ringFormatOf,
+  ringFromBytes,
+  ringShapeOf,
+} from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
+import { narrow } from '../checkpoint/narrow.js';
 import {
   openSafetensors,
   type TensorToWrite,
@@ -17,14 +26,16 @@ const FORMAT = 'rene-state-1';
 export async function saveState(path: string, state: RecurrentState, owner: string): Promise<void> {
   const tensors = state.layers.flatMap((layer, i) =>
     Object.entries(layer?.tensors() ?? {}).map(([name, tensor]): TensorToWrite => {
-      if (tensor.dtype !== 'float32') {
+      const isRing = layer instanceof AttentionState;
+      if (tensor.dtype !== 'float32' && !(isRing && tensor.dtype === 'int32')) {
         throw new GenerationError(`block ${i}: a state in ${tensor.dtype} cannot be saved`);
       }
       return {
         name: `${i}.${name}`,
-        dtype: 'F32',
-        shape: tensor.shape,
+        dtype: isRing && ringFormatOf(tensor) === 'bf16' ? 'BF16' : 'F32',
+        shape: isRing ? ringShapeOf(tensor) : tensor.shape,
         bytes: async () => {
+          if (isRing) return ringBytes(tensor);
           const values = await tensor.data<'float32'>();
           return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
         },
@@ -126,9 +137,20 @@ async function readLayer(
       );
     }
   }
-  return new AttentionState(tensor(k), tensor(v), positions);
+  // A file's ring may be f32 or bf16, whatever the model that reads it holds.
+  const format = ringFormatOf(like.k);
+  const ring = ({ values, shape: [batch = 0, capacity = 0, heads = 0, dim = 0] }: Stored) => {
+    const bytes = narrow(values, format === 'bf16' ? 'BF16' : 'F32');
+    return ringFromBytes(bytes, [batch, capacity, heads, dim], format);
+  };
+  return new AttentionState(ring(k), ring(v), positions);
 }
 
-function tensor({ values, shape }: { values: Float32Array; shape: number[] }): tf.Tensor {
+interface Stored {
+  values: Float32Array;
+  shape: number[];
+}
+
+function tensor({ values, shape }: Stored): tf.Tensor {
   return tf.tensor(values, shape, 'float32');
 }

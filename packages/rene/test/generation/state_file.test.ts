@@ -2,9 +2,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/model.js';
 import { RecurrentState } from '../../src/state.js';
-import { leavesNothing, loadGolden, rejection, testBackend } from './models.js';
+import { goldenPath, leavesNothing, loadGolden, rejection, testBackend } from './models.js';
 
 describe('state files', () => {
   let model: ReneLMHeadModel;
@@ -40,6 +40,40 @@ describe('state files', () => {
     expect(await readdir(dir)).to.deep.equal(['a.state']);
   });
 
+  it('moves between dtypes, whose rings hold f32 or bf16 numbers', async () => {
+    const load = (dtype: 'f32' | 'bf16') =>
+      ReneLMHeadModel.fromPretrained(goldenPath('tiny-bf16'), { backend: testBackend, dtype });
+    const exact = await load('f32');
+    const rounded = await load(testBackend === 'simd' ? 'bf16' : 'f32');
+    const ids = prompts[0] ?? [];
+    for (const [from, to] of [
+      [exact, rounded],
+      [rounded, exact],
+      [rounded, rounded],
+    ] as const) {
+      const logits = async (state: RecurrentState) => {
+        const y = to.forward([[7]], { state });
+        const values = Float32Array.from(await y.data());
+        state.dispose();
+        y.dispose();
+        return values;
+      };
+      await leavesNothing(async () => {
+        const own = await to.prefill(ids);
+        const other = await from.prefill(ids);
+        await other.save(path);
+        other.dispose();
+        const restored = await to.restoreState(path);
+        expect(restored.form).to.deep.equal(own.form);
+        const [expected, found] = [await logits(own), await logits(restored)];
+        const errors = expected.map((v, i) => Math.abs(v - (found[i] ?? Number.NaN)));
+        expect(Math.max(...errors)).to.be.at.most(from === to ? 0 : 0.02);
+      });
+    }
+    exact.dispose();
+    rounded.dispose();
+  });
+
   it('is written as it was when save was called, and replaces an older file only when whole', async () => {
     await leavesNothing(async () => {
       const state = await model.prefill([1, 2, 3]);
@@ -65,7 +99,6 @@ describe('state files', () => {
     expect(error.name).to.equal('GenerationError');
     expect(error.message).to.contain('the state of another model');
     gqa.dispose();
-    const { ReneLMHeadModel } = await import('../../src/model.js');
     const random = await ReneLMHeadModel.fromConfig(model.config, { backend: testBackend });
     expect((await rejection(random.restoreState(path))).message).to.contain('another model');
     random.dispose();

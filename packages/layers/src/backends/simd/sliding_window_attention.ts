@@ -1,10 +1,14 @@
-// SlidingWindowAttention: attends to the ring and the call's own keys, then writes these to the ring.
+// SlidingWindowAttention: attends to the ring and the call's own keys, and writes these to the ring.
+//
+// Beside a ring of bf16 numbers (see ../../kv_ring.ts) the call's own keys and values are rounded too, so
+// that a text gives the same bits in whatever parts it is read.
 import type * as tf from '@tensorflow/tfjs-core';
+import { type RingFormat, ringFormatOf, ringShapeOf } from '../../kv_ring.js';
 import type { SimdBackend } from './backend.js';
 import { canOverwrite, isGiven, simdKernel } from './kernel.js';
 import { KernelId } from './kernel_ids.js';
 import type { Runtime } from './runtime.js';
-import { withTemporaries } from './temporaries.js';
+import { type Temporaries, withTemporaries } from './temporaries.js';
 
 /** Queries of a unit. */
 const BLOCK = 16;
@@ -23,20 +27,27 @@ export const slidingWindowAttentionKernel = simdKernel(
     };
     const own = { k: backend.address(k), v: backend.address(v), stride: kvHeads * dim };
     if (!isGiven(ringK) || !isGiven(ringV)) {
-      attend(runtime, call, own, { k: 0, v: 0, capacity: 0 }, { at: 0, greatest: 0 });
+      attend(runtime, call, own, NO_RING, { at: 0, greatest: 0 });
       return [y.info];
     }
     return withTemporaries(runtime, (temporaries) => {
       const at = temporaries.allocate(batch * 4);
       runtime.ints(at, batch).set(positions);
-      const capacity = ringK.shape[1] ?? 0;
-      const read = { k: backend.address(ringK), v: backend.address(ringV), capacity };
-      attend(runtime, call, own, read, { at, greatest: Math.max(...positions) });
       const inPlace = canOverwrite(backend, ringK) && canOverwrite(backend, ringV);
       const newK = inPlace ? counted(backend, ringK) : copied(backend, ringK);
       const newV = inPlace ? counted(backend, ringV) : copied(backend, ringV);
-      const written = { k: backend.address(newK), v: backend.address(newV), capacity };
-      writeRing(runtime, sizes, own, written, at);
+      const ring = {
+        ...{ k: backend.address(newK), v: backend.address(newV) },
+        ...{ capacity: ringShapeOf(ringK)[1], format: ringFormatOf(ringK) },
+      };
+      const seen = { at, greatest: Math.max(...positions) };
+      if (sizes.length === 1) {
+        attendToken(runtime, call, own, ring, seen);
+      } else {
+        const read = ring.format === 'bf16' ? rounded(runtime, temporaries, sizes, own) : own;
+        attend(runtime, call, read, ring, seen);
+        writeRing(runtime, sizes, own, ring, at);
+      }
       return [y.info, newK, newV];
     });
   },
@@ -63,7 +74,9 @@ interface KeysAndValues {
 }
 
 type Own = KeysAndValues & { /** Numbers from a token to the next. */ stride: number };
-type Ring = KeysAndValues & { /** Slots of a row. */ capacity: number };
+type Ring = KeysAndValues & { /** Slots of a row. */ capacity: number; format: RingFormat };
+
+const NO_RING: Ring = { k: 0, v: 0, capacity: 0, format: 'f32' };
 
 /** Addresses: q and y, and numbers from a token of q to the next. */
 type AttentionCall = Sizes & {
@@ -74,23 +87,44 @@ type AttentionCall = Sizes & {
   scale: number;
 };
 
-/**
- * @param own the call's own keys and values
- * @param ring those before; addresses 0 for none
- * @param positions where the tokens that each row has seen are counted, and the most that may be
- */
-export function attend(
+/** Where the tokens that each row has seen are counted, and the most that may be. */
+interface Positions {
+  at: number;
+  greatest: number;
+}
+
+/** Writes one token a row to its slot, that of a token which it does not see, and attends to the ring. */
+export function attendToken(
   runtime: Runtime,
   call: AttentionCall,
   own: Own,
   ring: Ring,
-  positions: { at: number; greatest: number },
+  positions: Positions,
+): void {
+  writeRing(runtime, call, own, ring, positions.at);
+  attend(runtime, call, own, ring, positions, true);
+}
+
+/**
+ * @param own the call's own keys and values: f32 token by token, or in the ring's format if that is bf16
+ * @param ring those before
+ * @param written whether the ring holds the call's own already
+ */
+function attend(
+  runtime: Runtime,
+  call: AttentionCall,
+  own: Own,
+  ring: Ring,
+  positions: Positions,
+  written = false,
 ): void {
   const { batch, length, heads, kvHeads, dim, window, scale } = call;
+  const isBf16 = ring.format === 'bf16';
   // A row of scores: the keys that four neighbouring queries see.
   const scores = Math.ceil((Math.min(window, positions.greatest + length) + 4) / 4) * 4;
   const block = length >= 4 ? BLOCK : length;
-  const headBlock = length >= 4 ? 1 : Math.ceil(kvHeads / (2 * runtime.threads));
+  // A bf16 head's keys are read straight through, those of f32 heads token by token.
+  const headBlock = length >= 4 || isBf16 ? 1 : Math.ceil(kvHeads / (2 * runtime.threads));
   const blocks = Math.ceil(length / block);
   const headBlocks = Math.ceil(kvHeads / headBlock);
   const { args, numbers } = runtime;
@@ -116,22 +150,34 @@ export function attend(
   args[19] = blocks;
   args[20] = headBlocks;
   args[21] = scores;
+  args[22] = written ? length : 0;
+  args[23] = isBf16 ? 1 : 0;
   const unitHeads = (headBlock * heads) / kvHeads;
   const units = batch * blocks * headBlocks;
   const cost = 2 * unitHeads * dim * block * scores;
-  const scratch = (Math.max(4, unitHeads) * (scores + 1) + 4) * 4;
+  const scratch = Math.max(4, unitHeads) * (scores + 1 + (isBf16 ? dim : 0)) * 4;
   runtime.run(KernelId.Attention, units, runtime.chunk(cost), scratch);
 }
 
+/** The call's own keys and values as a bf16 ring that holds nothing else. */
+function rounded(runtime: Runtime, temporaries: Temporaries, sizes: Sizes, own: Own): Own {
+  const { batch, length, kvHeads, dim } = sizes;
+  const bytes = batch * length * kvHeads * dim * 2;
+  const to = { k: temporaries.allocate(bytes), v: temporaries.allocate(bytes) };
+  const zeros = temporaries.allocate(batch * 4);
+  runtime.ints(zeros, batch).fill(0);
+  writeRing(runtime, sizes, own, { ...to, capacity: length, format: 'bf16' }, zeros);
+  return { ...to, stride: 0 };
+}
+
 /** Writes the call's keys and values to a ring. */
-export function writeRing(
+function writeRing(
   runtime: Runtime,
   { batch, length, kvHeads, dim }: Sizes,
   own: Own,
   ring: Ring,
   positions: number,
 ): void {
-  const size = kvHeads * dim;
   const { args } = runtime;
   args[0] = own.k;
   args[1] = own.v;
@@ -139,10 +185,12 @@ export function writeRing(
   args[3] = ring.k;
   args[4] = ring.v;
   args[5] = ring.capacity;
-  args[6] = size;
+  args[6] = kvHeads;
   args[7] = positions;
   args[8] = length;
-  runtime.run(KernelId.WriteRing, batch * length, runtime.chunk(size));
+  args[9] = dim;
+  args[10] = ring.format === 'bf16' ? 1 : 0;
+  runtime.run(KernelId.WriteRing, batch * length, runtime.chunk(kvHeads * dim));
 }
 
 function counted(backend: SimdBackend, { dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo {
@@ -152,7 +200,8 @@ function counted(backend: SimdBackend, { dataId, shape, dtype }: tf.TensorInfo):
 
 function copied(backend: SimdBackend, tensor: tf.TensorInfo): tf.TensorInfo {
   const from = backend.address(tensor);
-  const { info, address } = backend.allocate(tensor.shape);
+  const dtype = tensor.dtype === 'int32' ? 'int32' : 'float32';
+  const { info, address } = backend.allocate(tensor.shape, dtype);
   const bytes = tensor.shape.reduce((a, b) => a * b, 4);
   backend.runtime.bytes(address, bytes).set(backend.runtime.bytes(from, bytes));
   return info;

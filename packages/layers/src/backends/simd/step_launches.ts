@@ -5,7 +5,7 @@ import { linear } from './linear.js';
 import { mixTokens } from './mamba2_mixer.js';
 import { unpackRows } from './packing.js';
 import { normRows } from './rms_norm.js';
-import { attend, writeRing } from './sliding_window_attention.js';
+import { attendToken } from './sliding_window_attention.js';
 import type { AttentionPlan, Norm, StepPlan } from './step_plan.js';
 import type { RingBuffers, StepStates } from './step_states.js';
 import { withTemporaries } from './temporaries.js';
@@ -107,10 +107,10 @@ function attendTokens(
     const y = temporaries.allocate(rows * width * 4);
     const sizes = { batch: rows, length: 1, heads, kvHeads, dim: headDim };
     const own = { k: qkv + width * 4, v: qkv + (width + kvWidth) * 4, stride: projection };
-    const rings = { k: ring.k.address, v: ring.v.address, capacity: ring.capacity };
+    const { capacity, format } = ring;
+    const rings = { k: ring.k.address, v: ring.v.address, capacity, format };
     const call = { q: qkv, qStride: projection, y, ...sizes, window, scale };
-    attend(runtime, call, own, rings, { at: positions, greatest: ring.capacity });
-    writeRing(runtime, sizes, own, rings, positions);
+    attendToken(runtime, call, own, rings, { at: positions, greatest: capacity });
     linear(runtime, temporaries, {
       x: y,
       xStride: width,

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { LayerState } from '../../layers/layer.js';
 import { Mamba2State } from '../../layers/mamba2_mixer.js';
+import { type RingFormat, ringFormatBeside, ringShapeOf, ringTensorShape } from '../../kv_ring.js';
 import { AttentionState } from '../../layers/sliding_window_attention.js';
 import type { SimdBackend } from './backend.js';
 import type { AttentionPlan, StepPlan } from './step_plan.js';
@@ -28,6 +29,7 @@ export interface RingBuffers {
   v: Buffer;
   /** Slots. */
   capacity: number;
+  format: RingFormat;
   plan: AttentionPlan;
 }
 
@@ -50,9 +52,12 @@ export class StepStates {
       this.blocks = plan.blocks.map((block) => {
         if (block.kind === 'mlp') return null;
         if (block.kind === 'attention') {
-          const capacity = Math.min(block.attention.window, FIRST_CAPACITY);
-          const rowBytes = capacity * slotBytes(block.attention);
-          return { k: buffer(rowBytes), v: buffer(rowBytes), capacity, plan: block.attention };
+          const { attention } = block;
+          const capacity = Math.min(attention.window, FIRST_CAPACITY);
+          const format = ringFormatBeside(attention.inProj.attrs.format, attention.headDim);
+          const rowBytes = capacity * slotBytes(attention, format);
+          const rings = { k: buffer(rowBytes), v: buffer(rowBytes) };
+          return { ...rings, capacity, format, plan: attention };
         }
         const { dSsm, dState, headDim } = block.attrs;
         const [channels = 0, width = 0] = block.inputs.convWeight.shape;
@@ -80,15 +85,15 @@ export class StepStates {
   grow(tokens: number, rows: number): void {
     const { runtime } = this.backend;
     for (const ring of this.rings()) {
-      const { plan, capacity } = ring;
+      const { plan, capacity, format } = ring;
       if (capacity >= Math.min(plan.window, tokens)) continue;
       const slots = Math.min(plan.window, Math.max(2 * capacity, tokens));
       for (const buffer of [ring.k, ring.v]) {
-        const rowBytes = slots * slotBytes(plan);
+        const rowBytes = slots * slotBytes(plan, format);
         const address = runtime.allocate(this.batch * rowBytes);
         for (let row = 0; row < rows; row++) {
           const from = buffer.address + row * buffer.rowBytes;
-          this.copy(address + row * rowBytes, from, buffer.rowBytes);
+          this.copySlots(ring, address + row * rowBytes, slots, from, capacity);
         }
         runtime.release(buffer.address);
         buffer.address = address;
@@ -107,8 +112,8 @@ export class StepStates {
         this.copyIn(block.conv, row, state.conv, from);
         this.copyIn(block.ssm, row, state.ssm, from);
       } else if ('k' in block && state instanceof AttentionState) {
-        this.copyIn(block.k, row, state.k, from);
-        this.copyIn(block.v, row, state.v, from);
+        this.ringIn(block, block.k, row, state.k, from);
+        this.ringIn(block, block.v, row, state.v, from);
       } else {
         throw new BackendError(`states[${i}]: expected that of block ${i} of the compiled model`);
       }
@@ -132,11 +137,12 @@ export class StepStates {
           this.copyOut(block.ssm, row, block.ssmShape),
         );
       }
-      const { kvHeads, headDim } = block.plan;
-      const shape = [1, block.capacity, kvHeads, headDim];
+      const { plan, capacity, format } = block;
+      const shape = ringTensorShape([1, capacity, plan.kvHeads, plan.headDim], format);
+      const dtype = format === 'bf16' ? 'int32' : 'float32';
       return new AttentionState(
-        this.copyOut(block.k, row, shape),
-        this.copyOut(block.v, row, shape),
+        this.copyOut(block.k, row, shape, dtype),
+        this.copyOut(block.v, row, shape, dtype),
         [position],
       );
     });
@@ -157,18 +163,45 @@ export class StepStates {
     });
   }
 
-  /**
-   * A row of a state's tensor. A ring of the state is as long as ours, or has not wrapped yet; one
-   * that grew for a text without a window may be longer than what is used of it.
-   */
+  /** A row of a state's tensor. */
   private copyIn(to: Buffer, row: number, tensor: tf.Tensor, from: number): void {
-    const bytes = bytesOf(tensor.shape.slice(1));
-    const source = this.backend.address(tensor) + from * bytes;
-    this.copy(to.address + row * to.rowBytes, source, Math.min(bytes, to.rowBytes));
+    const source = this.backend.address(tensor) + from * to.rowBytes;
+    this.copy(to.address + row * to.rowBytes, source, to.rowBytes);
   }
 
-  private copyOut(from: Buffer, row: number, shape: number[]): tf.Tensor {
-    const { info, address } = this.backend.allocate(shape);
+  /**
+   * A row of a state's ring. It is as long as ours, or has not wrapped yet; one that grew for a text
+   * without a window may be longer than what is used of it.
+   */
+  private ringIn(ring: RingBuffers, to: Buffer, row: number, tensor: tf.Tensor, from: number): void {
+    const [, slots] = ringShapeOf(tensor);
+    const source = this.backend.address(tensor) + from * slots * slotBytes(ring.plan, ring.format);
+    this.copySlots(ring, to.address + row * to.rowBytes, ring.capacity, source, slots);
+  }
+
+  /** The first slots of a row's ring, as many as both have. */
+  private copySlots(
+    { plan, format }: RingBuffers,
+    to: number,
+    toSlots: number,
+    from: number,
+    fromSlots: number,
+  ): void {
+    const runs = format === 'bf16' ? plan.kvHeads : 1;
+    const bytes = slotBytes(plan, format) / runs;
+    for (let run = 0; run < runs; run++) {
+      const [start, end] = [from + run * fromSlots * bytes, to + run * toSlots * bytes];
+      this.copy(end, start, Math.min(toSlots, fromSlots) * bytes);
+    }
+  }
+
+  private copyOut(
+    from: Buffer,
+    row: number,
+    shape: readonly number[],
+    dtype: 'float32' | 'int32' = 'float32',
+  ): tf.Tensor {
+    const { info, address } = this.backend.allocate(shape, dtype);
     this.copy(address, from.address + row * from.rowBytes, from.rowBytes);
     return tf.engine().makeTensorFromTensorInfo(info, this.backend);
   }
@@ -179,8 +212,8 @@ export class StepStates {
   }
 }
 
-function slotBytes({ kvHeads, headDim }: AttentionPlan): number {
-  return kvHeads * headDim * 4;
+function slotBytes({ kvHeads, headDim }: AttentionPlan, format: RingFormat): number {
+  return kvHeads * headDim * (format === 'bf16' ? 2 : 4);
 }
 
 function bytesOf(shape: readonly number[]): number {

@@ -1,4 +1,5 @@
-// tfjs's ops that only move numbers: slices, splits, joins, padding, transposes of float32.
+// tfjs's ops that only move numbers: slices, splits, joins, padding, transposes of float32; what states
+// need, of int32 too.
 import * as tf from '@tensorflow/tfjs-core';
 import type { SimdBackend } from '../backend.js';
 import { KernelId } from '../kernel_ids.js';
@@ -46,6 +47,16 @@ function sliceAxis(
   return y.info;
 }
 
+/** Whether all are float32, or all int32. */
+function isWords(...tensors: tf.TensorInfo[]): boolean {
+  const isInt = tensors.every(({ dtype, shape }) => dtype === 'int32' && sizeOf(shape) > 0);
+  return isInt || isFloat(...tensors);
+}
+
+function wordType({ dtype }: tf.TensorInfo): 'float32' | 'int32' {
+  return dtype === 'int32' ? dtype : 'float32';
+}
+
 export const shapeKernels: readonly tf.KernelConfig[] = [
   coreKernel<Tensors<'x'>, tf.SliceAttrs>(tf.Slice, ({ x }, { begin, size }, backend) => {
     if (!isFloat(x)) return undefined;
@@ -77,7 +88,7 @@ export const shapeKernels: readonly tf.KernelConfig[] = [
     // tfjs passes the list as an object with a length.
     const parts = (inputs as unknown as tf.TensorInfo[]).filter((t) => sizeOf(t.shape) > 0);
     const [first] = parts;
-    if (!first || parts.length < 2 || !isFloat(...parts)) return undefined;
+    if (!first || parts.length < 2 || !isWords(...parts)) return undefined;
     const at = tf.util.parseAxisParam(axis, first.shape)[0] ?? 0;
     const shape = tf.backend_util.computeOutShape(
       parts.map((t) => t.shape),
@@ -87,7 +98,7 @@ export const shapeKernels: readonly tf.KernelConfig[] = [
     const rows = sizeOf(shape.slice(0, at));
     const whole = (shape[at] ?? 1) * inner;
     const addresses = parts.map((t) => backend.address(t));
-    const y = backend.allocate(shape);
+    const y = backend.allocate(shape, wordType(first));
     let to = y.address;
     parts.forEach((t, i) => {
       const count = (t.shape[at] ?? 1) * inner;
@@ -100,12 +111,12 @@ export const shapeKernels: readonly tf.KernelConfig[] = [
     tf.GatherV2,
     ({ x, indices }, { axis, batchDims }, backend) => {
       const at = tf.util.parseAxisParam(axis, x.shape)[0];
-      if (!isFloat(x) || at !== 0 || batchDims !== 0) return undefined;
+      if (!isWords(x) || at !== 0 || batchDims !== 0) return undefined;
       const [length = 0, ...rest] = x.shape;
       const places = backend.readSync(indices.dataId);
       const count = sizeOf(rest);
       const from = backend.address(x);
-      const y = backend.allocate([...indices.shape, ...rest]);
+      const y = backend.allocate([...indices.shape, ...rest], wordType(x));
       const piece = count % PIECE === 0 ? PIECE : count;
       for (let i = 0; i < places.length; i++) {
         const place = Number(places[i]);
@@ -121,12 +132,13 @@ export const shapeKernels: readonly tf.KernelConfig[] = [
     ({ x }, { paddings, constantValue }, backend) => {
       const padded = paddings.map(([before, after]) => before + after > 0);
       const axis = padded.indexOf(true);
-      if (!isFloat(x) || axis < 0 || axis !== padded.lastIndexOf(true)) return undefined;
+      if (!isWords(x) || axis < 0 || axis !== padded.lastIndexOf(true)) return undefined;
       const shape = x.shape.map((n, i) => n + (paddings[i]?.[0] ?? 0) + (paddings[i]?.[1] ?? 0));
       const inner = sizeOf(shape.slice(axis + 1));
       const from = backend.address(x);
-      const y = backend.allocate(shape);
-      backend.runtime.floats(y.address, sizeOf(shape)).fill(constantValue);
+      const y = backend.allocate(shape, wordType(x));
+      if (x.dtype === 'int32') backend.runtime.ints(y.address, sizeOf(shape)).fill(constantValue);
+      else backend.runtime.floats(y.address, sizeOf(shape)).fill(constantValue);
       const count = (x.shape[axis] ?? 1) * inner;
       const to = y.address + (paddings[axis]?.[0] ?? 0) * inner * 4;
       const rows = sizeOf(shape.slice(0, axis));

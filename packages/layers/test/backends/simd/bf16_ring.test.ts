@@ -1,0 +1,225 @@
+// Rings of bf16 numbers: attention as composed on rounded numbers, in any parts and any batch.
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import {
+  AttentionState,
+  BackendError,
+  disposeParameters,
+  initParameters,
+  type KVRing,
+  Parameters,
+  type RingShape,
+  ringFormatOf,
+  ringFromBytes,
+  ringShapeOf,
+  ringValues,
+  SlidingWindowAttention,
+  slidingWindowAttention,
+} from '../../../src/index.js';
+import { expectClose, uniform, useCpu, useSimd } from './both.js';
+
+describe('simd: rings of bf16 numbers', () => {
+  before(useSimd);
+  after(useSimd);
+
+  const sizes = {
+    length: fc.integer({ min: 1, max: 14 }),
+    kvHeads: fc.integer({ min: 1, max: 3 }),
+    group: fc.integer({ min: 1, max: 2 }),
+    dim: fc.constantFrom(8, 16, 24, 32, 40, 64, 72),
+    window: fc.integer({ min: 1, max: 40 }),
+  };
+
+  it('attend as composed to the rounded numbers, rows at their own positions', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          ...sizes,
+          positions: fc.array(fc.integer({ min: 0, max: 60 }), { minLength: 1, maxLength: 3 }),
+        }),
+        async ({ positions, length, kvHeads, group, dim, window }) => {
+          const batch = positions.length;
+          const shape: RingShape = [batch, window, kvHeads, dim];
+          const q = uniform('q', [batch, length, kvHeads * group, dim], 2);
+          const [k, v] = [
+            uniform('k', [batch, length, kvHeads, dim], 2),
+            uniform('v', [...q.shape]),
+          ];
+          const own = tf.slice(v, [0, 0, 0, 0], [batch, length, kvHeads, dim]);
+          const known = ['rk', 'rv'].map((seed) => uniform(seed, [...shape]));
+          const [rk, rv] = known.map((t) => halves(valuesOf(t)));
+          if (!rk || !rv) throw new Error('two rings');
+          const ring = { ...rings(rk, rv, shape, 'bf16'), positions };
+          const found = slidingWindowAttention(q, k, own, { window, ring });
+          const y = Float32Array.from(await found.y.data());
+          const after = await bothValues(found.ring);
+          expect(ringShapeOf(found.ring?.k ?? q)).to.deep.equal(shape);
+          tf.dispose([found.y, found.ring?.k ?? [], found.ring?.v ?? [], ring.k, ring.v]);
+
+          const rounded = [k, own].map((t) => widened(halves(valuesOf(t))));
+          const asked = valuesOf(q);
+          tf.dispose([q, k, v, own, known]);
+          await useCpu();
+          const [k32, v32] = rounded.map((values) =>
+            tf.tensor(values, [batch, length, kvHeads, dim]),
+          );
+          const q32 = tf.tensor(asked, [batch, length, kvHeads * group, dim]);
+          if (!k32 || !v32) throw new Error('two tensors');
+          const plain = { ...rings(widened(rk), widened(rv), shape, 'f32'), positions };
+          const expected = slidingWindowAttention(q32, k32, v32, { window, ring: plain });
+          expectClose(y, Float32Array.from(expected.y.dataSync()), 2e-5);
+          // Slots that no token has reached yet may hold anything.
+          const wanted = await bothValues(expected.ring);
+          const held = (values: Float32Array) =>
+            positions.flatMap((p, row) => {
+              const rowSize = values.length / batch;
+              const used = (Math.min(p + length, window) / window) * rowSize;
+              return [...values.subarray(row * rowSize, row * rowSize + used)];
+            });
+          expect(after.map(held)).to.deep.equal(wanted.map(held));
+          tf.dispose([expected.y, expected.ring?.k ?? [], expected.ring?.v ?? []]);
+          tf.dispose([q32, k32, v32, plain.k, plain.v]);
+          await useSimd();
+        },
+      ),
+      { numRuns: 40 },
+    ));
+
+  it('give a text the same bits in whatever parts it is read', () =>
+    fc.assert(
+      fc.property(
+        fc.record({
+          ...sizes,
+          cuts: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 2, maxLength: 9 }),
+        }),
+        ({ cuts, kvHeads, group, dim, window }) =>
+          tf.tidy(() => {
+            const length = cuts.reduce((sum, n) => sum + n, 0);
+            const q = uniform('q', [1, length, kvHeads * group, dim], 2);
+            const [k, v] = ['k', 'v'].map((seed) => uniform(seed, [1, length, kvHeads, dim], 2));
+            if (!k || !v) throw new Error('two tensors');
+            const read = (parts: readonly number[]) => {
+              const empty = new Uint16Array(0);
+              let ring: KVRing = {
+                ...rings(empty, empty, [1, 1, kvHeads, dim], 'bf16'),
+                positions: [0],
+              };
+              let start = 0;
+              const ys = parts.map((count) => {
+                const cut = (t: tf.Tensor) => tf.slice(t, [0, start, 0, 0], [1, count, -1, -1]);
+                const out = slidingWindowAttention(cut(q), cut(k), cut(v), { window, ring });
+                start += count;
+                ring = out.ring ?? ring;
+                return out.y;
+              });
+              return valuesOf(tf.concat(ys, 1));
+            };
+            expect(read(cuts)).to.deep.equal(read([length]));
+          }),
+      ),
+      { numRuns: 40 },
+    ));
+
+  it('round to nearest even, and keep infinities and NaN', async () => {
+    const numbers = [1, 1.00390625, 1.01171875, -1.005, 3.4e38, Infinity, NaN, 1e-40];
+    const k = tf.tensor(numbers, [1, 1, 1, 8]);
+    const empty = new Uint16Array(0);
+    const ring = { ...rings(empty, empty, [1, 1, 1, 8], 'bf16'), positions: [0] };
+    const { y, ring: after } = slidingWindowAttention(k, k, k, { window: 1, ring });
+    const found = await ringValues(after?.k ?? k);
+    expect([...found.subarray(0, 4)]).to.deep.equal([1, 1, 1.015625, -1.0078125]);
+    expect([...found.subarray(4, 7)]).to.deep.equal([Infinity, Infinity, NaN]);
+    expect(found[7]).to.be.closeTo(1e-40, 1e-41);
+    tf.dispose([k, y, ring.k, ring.v, after?.k ?? [], after?.v ?? []]);
+  });
+
+  it('belong to weights that are not f32; states grow, clone, gather and join', async () => {
+    const config = { dModel: 16, numHeads: 2, headDim: 8, window: 50 };
+    const specs = SlidingWindowAttention.parameters(config);
+    const exact = await layerOf('f32');
+    const plain = exact.layer.initialState(1);
+    expect(ringFormatOf(plain.k)).to.equal('f32');
+    plain.dispose();
+    disposeParameters(exact.parameters);
+
+    const { layer, parameters } = await layerOf('bf16');
+    const texts = [uniform('a', [1, 70, 16]), uniform('b', [1, 9, 16])];
+    const states = texts.map((text) => {
+      const state = layer.initialState(1);
+      expect(ringFormatOf(state.k)).to.equal('bf16');
+      layer.forward(text, state).dispose();
+      return state;
+    });
+    expect(states.map(({ k }) => ringShapeOf(k)[1])).to.deep.equal([50, 32]);
+    const token = uniform('t', [1, 1, 16]);
+    const alone = states.map((state) => {
+      const copy = state.clone();
+      const y = layer.forward(token, copy);
+      copy.dispose();
+      return valuesOf(y);
+    });
+    const joined = AttentionState.concat(states);
+    const gathered = joined.gather([1, 0, 1]);
+    const y = layer.forward(tf.concat([token, token, token]), gathered);
+    const rows = tf.split(y, 3).map(valuesOf);
+    expect(rows).to.deep.equal([alone[1], alone[0], alone[1]]);
+    for (const state of [...states, joined, gathered]) state.dispose();
+    tf.dispose([...texts, token, y]);
+    disposeParameters(parameters);
+
+    async function layerOf(format: 'f32' | 'bf16') {
+      const made = await initParameters(specs, 'ring', { format });
+      return { parameters: made, layer: new SlidingWindowAttention(config, new Parameters(made)) };
+    }
+  });
+
+  it('are refused by a backend without them, by name', async () => {
+    await useCpu();
+    const q = uniform('q', [1, 1, 2, 8]);
+    const words = tf.zeros([1, 2, 4, 4], 'int32');
+    const ring = { k: words, v: words, positions: [2] };
+    expect(() => slidingWindowAttention(q, q, q, { window: 4, ring }))
+      .to.throw(BackendError)
+      .with.property('message')
+      .that.contains("the backend 'cpu' takes rings of f32 numbers");
+    tf.dispose([q, words]);
+    await useSimd();
+  });
+});
+
+/** A ring of given numbers; of zeros where there are none. */
+function rings<T extends Uint16Array | Float32Array>(
+  k: T,
+  v: T,
+  shape: RingShape,
+  format: 'bf16' | 'f32',
+): { k: tf.Tensor; v: tf.Tensor } {
+  const size = shape.reduce((a, b) => a * b, format === 'bf16' ? 2 : 4);
+  const [rk, rv] = [k, v].map((values) => {
+    const bytes = new Uint8Array(size);
+    bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    return ringFromBytes(bytes, shape, format);
+  });
+  if (!rk || !rv) throw new Error('two rings');
+  return { k: rk, v: rv };
+}
+
+function valuesOf(tensor: tf.Tensor): Float32Array {
+  return Float32Array.from(tensor.dataSync());
+}
+
+/** bf16 numbers, rounded to nearest even. */
+function halves(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  return Uint16Array.from(bits, (b) => (b + 0x7fff + ((b >>> 16) & 1)) >>> 16);
+}
+
+function widened(numbers: Uint16Array): Float32Array {
+  return new Float32Array(Uint32Array.from(numbers, (half) => half << 16).buffer);
+}
+
+function bothValues(ring: KVRing | undefined): Promise<Float32Array[]> {
+  if (!ring) throw new Error('a ring was given');
+  return Promise.all([ringValues(ring.k), ringValues(ring.v)]);
+}

@@ -1,9 +1,15 @@
 // The states of a compiled step's rows: for each block its own memory, a row after the other.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
+import {
+  type RingFormat,
+  ringFormatBeside,
+  ringFormatOf,
+  ringShapeOf,
+  ringTensorShape,
+} from '../../kv_ring.js';
 import type { LayerState } from '../../layers/layer.js';
 import { Mamba2State } from '../../layers/mamba2_mixer.js';
-import { type RingFormat, ringFormatBeside, ringShapeOf, ringTensorShape } from '../../kv_ring.js';
 import { AttentionState } from '../../layers/sliding_window_attention.js';
 import type { SimdBackend } from './backend.js';
 import type { AttentionPlan, StepPlan } from './step_plan.js';
@@ -111,7 +117,11 @@ export class StepStates {
       if ('conv' in block && state instanceof Mamba2State) {
         this.copyIn(block.conv, row, state.conv, from);
         this.copyIn(block.ssm, row, state.ssm, from);
-      } else if ('k' in block && state instanceof AttentionState) {
+      } else if (
+        'k' in block &&
+        state instanceof AttentionState &&
+        ringFormatOf(state.k) === block.format
+      ) {
         this.ringIn(block, block.k, row, state.k, from);
         this.ringIn(block, block.v, row, state.v, from);
       } else {
@@ -173,7 +183,13 @@ export class StepStates {
    * A row of a state's ring. It is as long as ours, or has not wrapped yet; one that grew for a text
    * without a window may be longer than what is used of it.
    */
-  private ringIn(ring: RingBuffers, to: Buffer, row: number, tensor: tf.Tensor, from: number): void {
+  private ringIn(
+    ring: RingBuffers,
+    to: Buffer,
+    row: number,
+    tensor: tf.Tensor,
+    from: number,
+  ): void {
     const [, slots] = ringShapeOf(tensor);
     const source = this.backend.address(tensor) + from * slots * slotBytes(ring.plan, ring.format);
     this.copySlots(ring, to.address + row * to.rowBytes, ring.capacity, source, slots);

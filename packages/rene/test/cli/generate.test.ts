@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,15 @@ import { runRene } from './run_rene.js';
 
 const tiny = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
 const few = ['--backend', 'cpu', '-n', '6'];
+
+const emptyTokenizer = {
+  added_tokens: [],
+  normalizer: null,
+  pre_tokenizer: null,
+  post_processor: null,
+  decoder: null,
+  model: { type: 'BPE', vocab: { '\u0000': 0 }, merges: [] },
+};
 
 async function continuation(prompt: string, options: object): Promise<string> {
   const model = await ReneLMHeadModel.fromPretrained(tiny, { backend: 'cpu' });
@@ -34,6 +43,23 @@ describe('rene generate', () => {
   it('says of Descartes what the included model has learnt', async () => {
     const { stdout } = await runRene(['generate', 'Rene Descartes was', '-n', '20']);
     expect(stdout).to.match(/^Rene Descartes was a French philosopher and mathematician\b/);
+  });
+
+  it('reads text by the tokenizer that is named, as a file or a folder', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'rene-cli-'));
+    for (const name of ['config.json', 'model.safetensors']) {
+      await copyFile(join(tiny, name), join(dir, name));
+    }
+    // The model's own would read every text as nothing.
+    await writeFile(join(dir, 'tokenizer.json'), JSON.stringify(emptyTokenizer));
+    const expected = await continuation('A lighthouse is', { maxNewTokens: 6 });
+    for (const tokenizer of [join(tiny, 'tokenizer.json'), tiny]) {
+      const args = ['generate', 'A lighthouse is', '-m', dir, '--tokenizer', tokenizer, ...few];
+      expect((await runRene(args)).stdout).to.equal(`A lighthouse is${expected}\n`);
+    }
+    const own = await runRene(['generate', 'A lighthouse is', '-m', dir, ...few]);
+    expect(own.code).not.to.equal(0);
+    await rm(dir, { recursive: true });
   });
 
   it('reads the prompt from stdin, samples by the seed, and leaves out the prompt if told to', async () => {

@@ -17,12 +17,11 @@ import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 export interface ConvertOptions {
   /** The matrices' dtype in the new file. Default: each one's own, F32 for codes. */
   dtype?: StoredDType | undefined;
+  /** Bytes of f32 numbers that are in memory at a time. Default 8 MiB. */
+  pieceBytes?: number | undefined;
   /** Called with the numbers written so far, of how many. */
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
-
-/** Bytes of f32 numbers that are in memory at a time. */
-const PIECE_BYTES = 8 << 20;
 
 /**
  * Writes a model folder anew: model.safetensors and config.json as the original Python loads them,
@@ -35,7 +34,7 @@ const PIECE_BYTES = 8 << 20;
 export async function convertCheckpoint(
   from: string,
   to: string,
-  { dtype, onProgress }: ConvertOptions = {},
+  { dtype, pieceBytes = 8 << 20, onProgress }: ConvertOptions = {},
 ): Promise<void> {
   const config = await readConfig(from);
   const specs = modelParameters(config);
@@ -48,7 +47,8 @@ export async function convertCheckpoint(
       done += values;
       onProgress?.(done, total);
     };
-    const tensors = specs.map((spec) => tensorOf(checkpoint, spec, dtype, count));
+    const pieces = { dtype, values: pieceBytes / 4, count };
+    const tensors = specs.map((spec) => tensorOf(checkpoint, spec, pieces));
     await writeFileAtomically(join(to, 'model.safetensors'), (put) =>
       writeSafetensors(tensors, { format: 'pt' }, put),
     );
@@ -64,11 +64,19 @@ export async function convertCheckpoint(
   }
 }
 
+/** How matrices are written. */
+interface Pieces {
+  dtype: StoredDType | undefined;
+  /** Most numbers of a piece, unless a row has more. */
+  values: number;
+  /** Told the numbers of each piece. */
+  count: (values: number) => void;
+}
+
 function tensorOf(
   checkpoint: Checkpoint,
   spec: ParameterSpec,
-  dtype: StoredDType | undefined,
-  count: (values: number) => void,
+  { dtype, values: most, count }: Pieces,
 ): TensorToWrite {
   const { name, shape } = spec;
   if (spec.kind === 'vector') {
@@ -78,7 +86,7 @@ function tensorOf(
   const matrix = checkpoint.storedMatrix(name);
   const target = dtype ?? matrix.dtype;
   const [rows, columns] = matrix.shape;
-  const step = Math.max(1, Math.floor(PIECE_BYTES / 4 / columns));
+  const step = Math.max(1, Math.floor(most / columns));
   async function* pieces(): AsyncGenerator<Uint8Array> {
     for (let first = 0; first < rows; first += step) {
       const piece = Math.min(step, rows - first);

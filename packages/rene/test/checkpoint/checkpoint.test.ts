@@ -96,8 +96,9 @@ describe('checkpoint', () => {
       [{}, /weight_map/],
       [{ weight_map: { a: 'shard-0.safetensors' } }, /'a' is in shard-0\.safetensors, which lacks/],
       [{ weight_map: { a: 'gone.safetensors' } }, /gone\.safetensors: no such file/],
-      [{ weight_map: { a: '../x.safetensors' } }, /\.\.\/x/],
-      [{ weight_map: { a: 3 } }, /'a'/],
+      [{ weight_map: { a: '../x.safetensors' } }, /'a' is said to be in "\.\.\/x/],
+      [{ weight_map: { a: '/etc/x.safetensors' } }, /'a' is said to be in "\/etc/],
+      [{ weight_map: { a: 3 } }, /'a' is said to be in 3/],
     ];
     for (const [json, message] of cases) {
       write(json);

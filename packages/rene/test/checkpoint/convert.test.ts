@@ -18,6 +18,7 @@ describe('convertCheckpoint', () => {
       const dir = join(folder(), 'out');
       const seen: number[] = [];
       await convertCheckpoint(golden(name), dir, {
+        pieceBytes: 3000,
         onProgress: (done, total) => seen.push(done / total),
       });
       const to = await openCheckpoint(dir);
@@ -30,7 +31,9 @@ describe('convertCheckpoint', () => {
         const isMatrix = shape.length === 2;
         expect(to.info(tensor)).to.deep.include({ shape, dtype: isMatrix ? dtype : 'F32' });
       }
+      expect(to.metadata.get('format')).to.equal('pt'); // transformers wants to know
       expect(seen.at(-1)).to.equal(1);
+      expect(seen.length).to.be.above(2 * from.names.length);
       await from.close();
       await to.close();
     }
@@ -53,6 +56,24 @@ describe('convertCheckpoint', () => {
       'model.safetensors',
       'tokenizer.json',
     ]);
+  });
+
+  it('says so when a number is beyond F16', async () => {
+    const [from, to] = [folder(), folder()];
+    const bytes = readFileSync(golden('tiny-options/model.safetensors'));
+    const headerBytes = Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.subarray(8, 8 + headerBytes).toString());
+    const name = 'backbone.embedding.weight';
+    expect(header[name].dtype).to.equal('F32');
+    bytes.writeFloatLE(-1e5, 8 + headerBytes + header[name].data_offsets[0] + 40);
+    writeFileSync(join(from, 'model.safetensors'), bytes);
+    writeFileSync(join(from, 'config.json'), readFileSync(golden('tiny-options/config.json')));
+    const error = await errorOf(CheckpointError, () =>
+      convertCheckpoint(from, to, { dtype: 'F16' }),
+    );
+    expect(error.message).to.contain(`'${name}' holds -100000, which F16 cannot`);
+    expect(readdirSync(to)).to.deep.equal([]);
+    await convertCheckpoint(from, to, { dtype: 'BF16' });
   });
 
   it('leaves what was there when the source does not fit', async () => {

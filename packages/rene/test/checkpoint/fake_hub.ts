@@ -155,7 +155,8 @@ export class FakeHub {
     const count = fault && 'breakAfter' in fault ? fault.breakAfter : body.length;
     this.sent.set(name, (this.sent.get(name) ?? 0) + count);
     if (count >= body.length) return res.end(body);
-    res.write(body.slice(0, count), () => setTimeout(() => res.destroy(), 20));
+    // Time for a client on a busy machine to take what was sent: the break drops the rest.
+    res.write(body.slice(0, count), () => setTimeout(() => res.destroy(), count > 0 ? 150 : 0));
     return res;
   }
 

@@ -151,6 +151,7 @@ describe('pytorch_model.bin', () => {
       ['a tensor beyond its storage', beyond(), /'part': it needs \d+ numbers, its storage holds/],
       ['an empty file', new Uint8Array(0), /not a zip/],
       ['a truncated file', bin('state_dict').slice(0, -30), /damaged archive.*truncated/],
+      ['an entry longer than the file', cutEntry(), /'archive\/data\.pkl' is cut/],
       ['an archive without a pickle', zipOf({ 'archive/x': new Uint8Array(3) }), /no data\.pkl/],
       ['big-endian numbers', bigEndian(), /big-endian/],
       [
@@ -250,6 +251,14 @@ function twice(): Uint8Array {
     'archive/data.pk2',
     'archive/data.pkl',
   );
+}
+
+/** Its directory says that the only file has 100 bytes more than there are. */
+function cutEntry(): Uint8Array {
+  const bytes = Buffer.from(zipOf({ 'archive/data.pkl': new Uint8Array(3) }));
+  const central = bytes.indexOf(Buffer.from('PK\x01\x02', 'latin1'));
+  bytes.writeUInt32LE(103, central + 24);
+  return new Uint8Array(bytes);
 }
 
 /** `part` is (2, 4) from the fourth number of a storage of 12 on; from the fifth it ends beyond. */

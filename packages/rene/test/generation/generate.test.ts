@@ -131,6 +131,18 @@ describe('generate', () => {
     );
     clearInterval(timer);
     expect(parts).to.deep.equal([512, 520, 520, 520, 520]);
+    // From a state on, parts end where they would have ended without it.
+    const state = await model.prefill(prompt.slice(0, 500));
+    parts.length = 0;
+    const rest = await model.generate(prompt.slice(500), {
+      maxNewTokens: 3,
+      eosTokenId: null,
+      state,
+      onProgress: ({ promptTokens }) => parts.push(promptTokens),
+    });
+    state.dispose();
+    expect(parts).to.deep.equal([12, 20, 20, 20, 20]);
+    expect(rest.sequences[0]?.slice(20)).to.deep.equal(found.sequences[0]?.slice(520));
     expect(ticks).to.be.greaterThan(1);
     const logits = model.forward([prompt], { logitsToKeep: 1 });
     const whole = argmax(logits.dataSync(), model.config.vocabSize);

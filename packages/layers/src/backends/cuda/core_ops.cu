@@ -127,6 +127,26 @@ KERNEL(sum_columns, SumArgs, 256) {
   }
 }
 
+struct GatherArgs {
+  const uint32_t *x;
+  const int *ids;
+  uint32_t *y;
+  int size, rows, count, inner;
+  /** What stands for a row that is not there. */
+  uint32_t missing;
+};
+
+/** y[o][i] = x[o][ids[i]], of x[outer][rows][inner]. 32-bit elements. */
+KERNEL(gather, GatherArgs, 256) {
+  for (int at = blockIdx.x * blockDim.x + threadIdx.x; at < a.size; at += gridDim.x * blockDim.x) {
+    int column = at % a.inner, i = at / a.inner % a.count;
+    size_t o = at / a.inner / a.count;
+    int id = a.ids[i];
+    bool known = id >= 0 && id < a.rows;
+    a.y[at] = known ? a.x[(o * a.rows + id) * a.inner + column] : a.missing;
+  }
+}
+
 struct FillArgs {
   uint32_t *y;
   int size;

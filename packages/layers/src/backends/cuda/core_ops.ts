@@ -2,7 +2,6 @@
 // A call that these do not take (another dtype, more than six axes) goes through the host.
 import * as tf from '@tensorflow/tfjs-core';
 import type { CudaBackend } from './backend.js';
-import { formatIds } from './layout.js';
 import { multiplyByLibrary } from './library_product.js';
 import { overElements, sumMiddle } from './reductions.js';
 
@@ -94,6 +93,8 @@ export const coreOps: Readonly<Record<string, CoreRun>> = {
     return y.info;
   },
   GatherV2: gather,
+  OnesLike: ({ x }, _, backend) => filled(backend, x, 1),
+  ZerosLike: ({ x }, _, backend) => filled(backend, x, 0),
   // tfjs's own hands on the same memory under another dtype, which only JavaScript's numbers bear.
   Cast: ({ x }, { dtype }, backend) => {
     if (!x || x.dtype === dtype || (x.dtype !== 'int32' && x.dtype !== 'bool')) return undefined;
@@ -136,7 +137,7 @@ export const coreOps: Readonly<Record<string, CoreRun>> = {
   ),
 };
 
-/** Rows of one table, by the kernel that looks up embeddings; along other axes a copy an index. */
+/** Along one axis, by one list of indices. Where one is out of range NaN stands, or 0 of int32. */
 function gather(
   { x, indices }: Record<string, tf.TensorInfo | undefined>,
   { axis, batchDims }: Record<string, unknown>,
@@ -145,22 +146,37 @@ function gather(
   if (!fits(x) || !indices || indices.dtype !== 'int32' || Number(batchDims ?? 0) !== 0)
     return undefined;
   const at = tf.util.parseAxisParam(numbers(axis), x.shape)[0] ?? 0;
-  const outer = sizeOf(x.shape.slice(0, at));
-  const inner = sizeOf(x.shape.slice(at + 1));
-  const rows = x.shape[at] ?? 0;
-  const count = sizeOf(indices.shape);
-  if (outer !== 1 || x.dtype !== 'float32' || sizeOf(x.shape) === 0) return undefined;
   const shape = [...x.shape.slice(0, at), ...indices.shape, ...x.shape.slice(at + 1)];
+  const size = sizeOf(shape);
+  if (sizeOf(x.shape) === 0 || size === 0) return undefined;
+  const inner = sizeOf(x.shape.slice(at + 1));
   const y = empty(backend, shape, x);
-  const table = backend.address(x);
-  backend.runtime.launch(
-    'unpack_rows',
-    { grid: [count], block: 256 },
-    [table, table, backend.address(indices), y.address],
-    [inner * 4, rows, inner, inner, formatIds.f32, 1, 0, 0, 0, formatIds.f32],
+  launch(
+    backend,
+    'gather',
+    size,
+    [backend.address(x), backend.address(indices), y.address],
+    [size, x.shape[at] ?? 0, sizeOf(indices.shape), inner, x.dtype === 'float32' ? NAN_BITS : 0],
   );
   return y.info;
 }
+
+const NAN_BITS = 0x7fc00000;
+
+/** A float32 tensor of x's shape, of one number. */
+function filled(
+  backend: CudaBackend,
+  x: tf.TensorInfo | undefined,
+  value: 0 | 1,
+): tf.TensorInfo | undefined {
+  if (!isFloat(x)) return undefined;
+  const size = sizeOf(x.shape);
+  const y = empty(backend, x.shape, x);
+  if (size > 0) launch(backend, 'fill', size, [y.address], [size, value === 1 ? ONE_BITS : 0]);
+  return y.info;
+}
+
+const ONE_BITS = 0x3f800000;
 
 function matMul(
   { a, b }: Record<string, tf.TensorInfo | undefined>,

@@ -29,7 +29,9 @@ describeOnEmulated("cuda: tfjs's ops", () => {
             tf.pad(x, pads, 0.25),
             tf.transpose(x, perm),
             tf.gather(x, ids, 0),
-            tf.gather(x, tf.tensor1d([0, 0], 'int32'), axis),
+            tf.gather(x, tf.tensor2d([0, (shape[axis] ?? 1) - 1, 0, 0], [2, 2], 'int32'), axis),
+            tf.gather(tf.cast(tf.mul(x, 9), 'int32'), ids, 0),
+            ...[tf.onesLike(x), tf.zerosLike(x)],
             tf.mul(x, tf.cast(tf.greater(x, 0), 'float32')),
             tf.add(x, tf.cast(tf.cast(tf.mul(x, 9), 'int32'), 'float32')),
             tf.concat([tf.cast(tf.mul(x, 9), 'int32'), tf.cast(x, 'int32')], axis),
@@ -98,7 +100,9 @@ describeOnEmulated("cuda: tfjs's ops", () => {
         ),
         tf.ones([5, 2]),
       );
-      for (const tensor of [x, ...parts, y, tf.sum(tf.exp(y), 0)]) {
+      const ids = tf.tensor1d([1, 1], 'int32');
+      const gathered = [tf.gather(y, ids, 0), tf.gather(y, ids, 1), tf.onesLike(y)];
+      for (const tensor of [x, ...parts, y, tf.sum(tf.exp(y), 0), ...gathered]) {
         expect(asCuda(tf.backend()).isOnDevice(tensor)).to.equal(true);
       }
     });

@@ -8,7 +8,7 @@ import { copy2d } from './copy';
 import { adamWStep, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
 import { writeRing } from './kv_ring';
 import { crossEntropy, crossEntropyGrad, maxOfRows, softmax } from './loss';
-import { matMulBf16, matMulF32 } from './matmul_float';
+import { matMulBf16, matMulF32, packPanels } from './matmul_float';
 import { matMulInt4 } from './matmul_int4';
 import { matMulInt8 } from './matmul_int8';
 import { gatedActivation, rmsNorm } from './norm';
@@ -38,6 +38,9 @@ export function dispatch(id: i32, args: usize, begin: i32, end: i32, scratch: us
       break;
     case KernelId.MatMulF32:
       matMulF32(args, begin, end, scratch);
+      break;
+    case KernelId.PackPanels:
+      packPanels(args, begin, end);
       break;
     case KernelId.PackInt:
       packInt(args, begin, end, scratch);

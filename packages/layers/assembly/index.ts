@@ -8,7 +8,7 @@ export { copy2d } from './copy';
 export { adamWStep, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
 export { writeRing } from './kv_ring';
 export { crossEntropy, crossEntropyGrad, softmax } from './loss';
-export { matMulBf16, matMulF32 } from './matmul_float';
+export { matMulBf16, matMulF32, packPanels } from './matmul_float';
 export { matMulInt4 } from './matmul_int4';
 export { matMulInt8 } from './matmul_int8';
 export { gatedActivation, rmsNorm } from './norm';

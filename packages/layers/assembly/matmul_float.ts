@@ -4,16 +4,21 @@
 // that one shift and one mask widen them. f32 weights may also be plain rows (WEIGHT_STRIDE not 0).
 import { int, madd, ptr } from './math';
 import {
+  ACTIVATION,
+  BIAS,
   BLOCK,
   COLUMNS,
   copy32,
   finish,
   OUT_FEATURES,
   PANELS,
+  RESIDUAL,
   ROWS,
   WEIGHT,
   X,
   X_STRIDE,
+  Y,
+  Y_STRIDE,
 } from './matmul';
 
 /** Numbers from a row (or, transposed, a column) of a plain f32 weight to the next; 0 for panels. */
@@ -46,7 +51,7 @@ export function matMulBf16(args: usize, begin: i32, end: i32, scratch: usize): v
       for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
         const count = min(COLUMN_BLOCK, columns - k);
         widenBf16(weight + (k << 6), wide, count);
-        tiles(wide, x + (k << 2), xStride, count, scratch, m1 - m0, k === 0);
+        tiles(wide, x + (k << 2), xStride, count, scratch, 128, m1 - m0, k === 0);
       }
     }
     finish(args, scratch, 32, m0, m1, panel << 5);
@@ -59,6 +64,8 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
   const columns = ptr(args, COLUMNS);
   const xStride = ptr(args, X_STRIDE) << 2;
   const weightStride = ptr(args, WEIGHT_STRIDE) << 2;
+  const yStride = ptr(args, Y_STRIDE) << 2;
+  const plain = ptr(args, BIAS) === 0 && ptr(args, RESIDUAL) === 0 && int(args, ACTIVATION) === 0;
   for (let unit = begin; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
@@ -69,11 +76,17 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
       continue;
     }
     const x = ptr(args, X) + <usize>m0 * xStride;
+    // Where nothing follows the product, its sums are y.
+    const isDone = plain && (panel << 5) + 32 <= int(args, OUT_FEATURES);
+    const y = ptr(args, Y) + <usize>m0 * yStride + ((<usize>panel) << 7);
+    const sums = isDone ? y : scratch;
+    const sumStride = isDone ? yStride : 128;
     if (weightStride === 0) {
       const weight = ptr(args, WEIGHT) + <usize>panel * (columns << 7);
       for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
         const count = min(COLUMN_BLOCK, columns - k);
-        tiles(weight + (k << 7), x + (k << 2), xStride, count, scratch, m1 - m0, k === 0);
+        const w = weight + (k << 7);
+        tiles(w, x + (k << 2), xStride, count, sums, sumStride, m1 - m0, k === 0);
       }
     } else {
       const rows = min(32, int(args, OUT_FEATURES) - (panel << 5));
@@ -87,10 +100,33 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
           const from = ptr(args, WEIGHT) + ((<usize>panel) << 5) * weightStride + (k << 2);
           transposeRows(from, weightStride, part, rows, count);
         }
-        tiles(part, x + (k << 2), xStride, count, scratch, m1 - m0, k === 0);
+        tiles(part, x + (k << 2), xStride, count, sums, sumStride, m1 - m0, k === 0);
       }
     }
-    finish(args, scratch, 32, m0, m1, panel << 5);
+    if (!isDone) finish(args, scratch, 32, m0, m1, panel << 5);
+  }
+}
+
+/**
+ * Panels of a plain matrix. Words: the matrix, numbers from a row (or, transposed, a column) to the next,
+ * whether it is (columns, outFeatures), outFeatures, columns, the panels. A unit is a panel.
+ */
+export function packPanels(args: usize, begin: i32, end: i32): void {
+  const stride = ptr(args, 1) << 2;
+  const transposed = int(args, 2) !== 0;
+  const columns = ptr(args, 4);
+  for (let panel = begin; panel < end; panel++) {
+    const rows = min(32, int(args, 3) - (panel << 5));
+    const to = ptr(args, 5) + <usize>panel * (columns << 7);
+    if (transposed) {
+      copyColumns(ptr(args, 0) + ((<usize>panel) << 7), stride, to, rows, columns);
+      continue;
+    }
+    for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
+      const count = min(COLUMN_BLOCK, columns - k);
+      const from = ptr(args, 0) + ((<usize>panel) << 5) * stride + (k << 2);
+      transposeRows(from, stride, to + (k << 7), rows, count);
+    }
   }
 }
 
@@ -245,39 +281,65 @@ function copyColumns(from: usize, stride: usize, to: usize, width: i32, count: u
   }
 }
 
-/** sums (rows, 32) += x (rows, count) times f32 columns of a panel; `fresh` starts from 0. */
+/**
+ * sums (rows, 32), sumStride bytes apart, += x (rows, count) times f32 columns of a panel; `fresh` starts
+ * from 0.
+ */
 function tiles(
   w: usize,
   x: usize,
   xStride: usize,
   count: usize,
   sums: usize,
+  sumStride: usize,
   rows: i32,
   fresh: bool,
 ): void {
-  if (fresh) memory.fill(sums, 0, (<usize>rows) << 7);
   let m: i32 = 0;
   for (; m + 2 <= rows; m += 2) {
     const xm = x + <usize>m * xStride;
-    const c = sums + ((<usize>m) << 7);
-    for (let n: usize = 0; n < 128; n += 64) tile2(w + n, xm, xStride, count, c + n);
+    const c = sums + <usize>m * sumStride;
+    for (let n: usize = 0; n < 128; n += 64) {
+      tile2(w + n, xm, xStride, count, c + n, sumStride, fresh);
+    }
   }
   for (; m < rows; m++) {
-    rowF32(w, x + <usize>m * xStride, 4, count, sums + ((<usize>m) << 7));
+    const c = sums + <usize>m * sumStride;
+    if (fresh) memory.fill(c, 0, 128);
+    rowF32(w, x + <usize>m * xStride, 4, count, c);
   }
 }
 
 /** 2 rows by 16 columns of sums: few enough addresses and sums for the engine to keep in registers. */
-function tile2(w: usize, x: usize, xStride: usize, count: usize, c: usize): void {
+function tile2(
+  w: usize,
+  x: usize,
+  xStride: usize,
+  count: usize,
+  c: usize,
+  cStride: usize,
+  fresh: bool,
+): void {
   const x1 = x + xStride;
-  let a0 = v128.load(c);
-  let a1 = v128.load(c, 16);
-  let a2 = v128.load(c, 32);
-  let a3 = v128.load(c, 48);
-  let b0 = v128.load(c, 128);
-  let b1 = v128.load(c, 144);
-  let b2 = v128.load(c, 160);
-  let b3 = v128.load(c, 176);
+  const c1 = c + cStride;
+  let a0 = f32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  let b0 = a0;
+  let b1 = a0;
+  let b2 = a0;
+  let b3 = a0;
+  if (!fresh) {
+    a0 = v128.load(c);
+    a1 = v128.load(c, 16);
+    a2 = v128.load(c, 32);
+    a3 = v128.load(c, 48);
+    b0 = v128.load(c1);
+    b1 = v128.load(c1, 16);
+    b2 = v128.load(c1, 32);
+    b3 = v128.load(c1, 48);
+  }
   const end = count << 2;
   for (let k: usize = 0; k < end; k += 4) {
     const w0 = v128.load(w);
@@ -300,10 +362,10 @@ function tile2(w: usize, x: usize, xStride: usize, count: usize, c: usize): void
   v128.store(c, a1, 16);
   v128.store(c, a2, 32);
   v128.store(c, a3, 48);
-  v128.store(c, b0, 128);
-  v128.store(c, b1, 144);
-  v128.store(c, b2, 160);
-  v128.store(c, b3, 176);
+  v128.store(c1, b0);
+  v128.store(c1, b1, 16);
+  v128.store(c1, b2, 32);
+  v128.store(c1, b3, 48);
 }
 
 /** x (count, rows) as one (count, 4) after the other; COLUMN_BLOCK columns have room in each. */

@@ -32,6 +32,7 @@ export enum KernelId {
   GatedActivationGrad,
   EmbeddingLookupGrad,
   AdamWStep,
+  PackPanels,
 }
 
 /** How the numbers of a matrix are stored where a packing kernel reads them. */

@@ -45,7 +45,7 @@ export function linear(runtime: Runtime, temporaries: Temporaries, call: LinearC
     const codes = quantizeRows(runtime, temporaries, call);
     intProduct(runtime, call, codes);
   } else {
-    floatProduct(runtime, call);
+    floatProduct(runtime, temporaries, call);
   }
 }
 
@@ -122,17 +122,22 @@ function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
   );
 }
 
-function floatProduct(runtime: Runtime, call: LinearCall): void {
+function floatProduct(runtime: Runtime, temporaries: Temporaries, call: LinearCall): void {
   const { format, shape, layout } = call.attrs;
   const [outFeatures = 0, columns = 0] = shape;
   const panels = Math.ceil(outFeatures / 32);
   const block = balancedBlock(call.rows, FLOAT_BLOCK);
+  const isPlain = layout === 'rows';
+  const isPacked = isPlain && call.rows >= ROWS_WORTH_PACKING;
+  const plain = { matrix: call.weight, transposed: false, outFeatures, columns };
+  const weight = isPacked ? packPanels(runtime, temporaries, plain) : call.weight;
   const { args } = runtime;
   setCommon(args, call, panels, block);
+  args[0] = weight;
   args[1] = call.x;
   args[5] = columns;
   args[16] = call.xStride;
-  args[18] = layout === 'rows' ? columns : 0;
+  args[18] = isPlain && !isPacked ? columns : 0;
   args[19] = 0;
   args[20] = 0;
   const units = panels * Math.ceil(call.rows / block);
@@ -142,6 +147,24 @@ function floatProduct(runtime: Runtime, call: LinearCall): void {
     chunkOf(runtime, call, block),
     floatScratch(block),
   );
+}
+
+/** Rows of x from which on a plain matrix is made panels once, and not by every block of rows. */
+export const ROWS_WORTH_PACKING = 3 * FLOAT_BLOCK;
+
+/** The address of a plain f32 matrix as panels; transposed, it is (columns, outFeatures). */
+export function packPanels(
+  runtime: Runtime,
+  temporaries: Temporaries,
+  plain: { matrix: number; transposed: boolean; outFeatures: number; columns: number },
+): number {
+  const { matrix, transposed, outFeatures, columns } = plain;
+  const panels = Math.ceil(outFeatures / 32);
+  const packed = temporaries.allocate(panels * 32 * columns * 4);
+  const stride = transposed ? outFeatures : columns;
+  runtime.args.set([matrix, stride, transposed ? 1 : 0, outFeatures, columns, packed]);
+  runtime.run(KernelId.PackPanels, panels, runtime.chunk(8 * columns));
+  return packed;
 }
 
 /** Scratch of the float products: sums of a block, 192 columns of a panel as f32, and of x. */

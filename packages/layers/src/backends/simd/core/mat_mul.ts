@@ -2,7 +2,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { SimdBackend } from '../backend.js';
 import { KernelId } from '../kernel_ids.js';
-import { balancedBlock, floatScratch } from '../linear.js';
+import { balancedBlock, floatScratch, packPanels, ROWS_WORTH_PACKING } from '../linear.js';
+import type { Runtime } from '../runtime.js';
+import { type Temporaries, withTemporaries } from '../temporaries.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
 
 const BLOCK = 64;
@@ -21,12 +23,15 @@ interface Product {
   bias: number;
 }
 
-function multiply({ runtime }: SimdBackend, product: Product): void {
+function multiply(runtime: Runtime, temporaries: Temporaries, product: Product): void {
   const { a, b, y, M, N, K, transposeA, transposeB, bias } = product;
+  const isPacked = !transposeA && M >= ROWS_WORTH_PACKING;
+  const plain = { matrix: b, transposed: !transposeB, outFeatures: N, columns: K };
+  const weight = isPacked ? packPanels(runtime, temporaries, plain) : b;
   const panels = Math.ceil(N / 32);
   const block = balancedBlock(M, BLOCK);
   const { args } = runtime;
-  args[0] = b;
+  args[0] = weight;
   args[1] = a;
   args[2] = y;
   args[3] = M;
@@ -40,7 +45,7 @@ function multiply({ runtime }: SimdBackend, product: Product): void {
   args[14] = N;
   args[15] = N;
   args[16] = transposeA ? M : K;
-  args[18] = transposeB ? K : N;
+  args[18] = isPacked ? 0 : transposeB ? K : N;
   args[19] = transposeB ? 0 : 1;
   args[20] = transposeA ? 1 : 0;
   const units = panels * Math.ceil(M / block);
@@ -91,16 +96,18 @@ function run(
   };
   const y = backend.allocate([...batch, M, N]);
   for (let i = 0; i < count; i++) {
-    multiply(backend, {
-      a: addresses.a + (countA === 1 ? 0 : i) * M * K * 4,
-      b: addresses.b + (countB === 1 ? 0 : i) * N * K * 4,
-      y: y.address + i * M * N * 4,
-      M,
-      N,
-      K,
-      transposeA,
-      transposeB,
-      bias: addresses.bias,
+    withTemporaries(backend.runtime, (temporaries) => {
+      multiply(backend.runtime, temporaries, {
+        a: addresses.a + (countA === 1 ? 0 : i) * M * K * 4,
+        b: addresses.b + (countB === 1 ? 0 : i) * N * K * 4,
+        y: y.address + i * M * N * 4,
+        M,
+        N,
+        K,
+        transposeA,
+        transposeB,
+        bias: addresses.bias,
+      });
     });
   }
   return y.info;

@@ -27,6 +27,8 @@ const WEIGHT_STRIDE: usize = 18;
 const TRANSPOSED: usize = 19;
 /** Not 0 where x is (columns, rows), X_STRIDE apart from one column to the next. */
 const X_TRANSPOSED: usize = 20;
+/** Panels of a unit where x is (columns, rows). */
+const PANELS_AT_ONCE: usize = 21;
 
 /** Columns of a panel that are widened at once: 32 KB, as much as the first-level cache. */
 const COLUMN_BLOCK: usize = 192;
@@ -63,45 +65,27 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
   const block = int(args, BLOCK);
   const columns = ptr(args, COLUMNS);
   const xStride = ptr(args, X_STRIDE) << 2;
-  const weightStride = ptr(args, WEIGHT_STRIDE) << 2;
   const yStride = ptr(args, Y_STRIDE) << 2;
   const plain = ptr(args, BIAS) === 0 && ptr(args, RESIDUAL) === 0 && int(args, ACTIVATION) === 0;
   for (let unit = begin; unit < end; unit++) {
+    if (int(args, X_TRANSPOSED)) {
+      columnBlock(args, unit, scratch);
+      continue;
+    }
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, int(args, ROWS));
-    if (int(args, X_TRANSPOSED)) {
-      columnBlock(args, m0, m1 - m0, panel, scratch, scratch + ((<usize>block) << 7));
-      finish(args, scratch, 32, m0, m1, panel << 5);
-      continue;
-    }
     const x = ptr(args, X) + <usize>m0 * xStride;
     // Where nothing follows the product, its sums are y.
     const isDone = plain && (panel << 5) + 32 <= int(args, OUT_FEATURES);
     const y = ptr(args, Y) + <usize>m0 * yStride + ((<usize>panel) << 7);
     const sums = isDone ? y : scratch;
     const sumStride = isDone ? yStride : 128;
-    if (weightStride === 0) {
-      const weight = ptr(args, WEIGHT) + <usize>panel * (columns << 7);
-      for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
-        const count = min(COLUMN_BLOCK, columns - k);
-        const w = weight + (k << 7);
-        tiles(w, x + (k << 2), xStride, count, sums, sumStride, m1 - m0, k === 0);
-      }
-    } else {
-      const rows = min(32, int(args, OUT_FEATURES) - (panel << 5));
-      const part = scratch + ((<usize>block) << 7);
-      for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
-        const count = min(COLUMN_BLOCK, columns - k);
-        if (int(args, TRANSPOSED)) {
-          const from = ptr(args, WEIGHT) + k * weightStride + ((<usize>panel) << 7);
-          copyColumns(from, weightStride, part, rows, count);
-        } else {
-          const from = ptr(args, WEIGHT) + ((<usize>panel) << 5) * weightStride + (k << 2);
-          transposeRows(from, weightStride, part, rows, count);
-        }
-        tiles(part, x + (k << 2), xStride, count, sums, sumStride, m1 - m0, k === 0);
-      }
+    const part = scratch + ((<usize>block) << 7);
+    for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
+      const count = min(COLUMN_BLOCK, columns - k);
+      const w = columnsOf(args, panel, k, count, part);
+      tiles(w, x + (k << 2), xStride, count, sums, sumStride, m1 - m0, k === 0);
     }
     if (!isDone) finish(args, scratch, 32, m0, m1, panel << 5);
   }
@@ -131,51 +115,59 @@ export function packPanels(args: usize, begin: i32, end: i32): void {
 }
 
 /**
- * sums (rows, 32) = x^T times a plain matrix's panel, for x (columns, rows): the gradient of a weight.
- * A part of x is gathered behind the panel, four rows' numbers side by side: its columns, often a power
- * of two apart, would push each other out of the cache.
+ * y = x^T times a plain matrix or panels, for x (columns, rows): the gradient of a weight. A unit is a block
+ * of rows and some panels, for which a part of x is gathered once, four rows' numbers side by side: its
+ * columns, often a power of two apart, would push each other out of the cache.
  */
-function columnBlock(
-  args: usize,
-  first: i32,
-  rows: i32,
-  panel: i32,
-  sums: usize,
-  part: usize,
-): void {
+function columnBlock(args: usize, unit: i32, scratch: usize): void {
   const columns = ptr(args, COLUMNS);
   const xStride = ptr(args, X_STRIDE) << 2;
-  const stride = ptr(args, WEIGHT_STRIDE) << 2;
-  const width = min(32, int(args, OUT_FEATURES) - (panel << 5));
-  const x = ptr(args, X) + ((<usize>first) << 2);
+  const block = int(args, BLOCK);
+  const atOnce = int(args, PANELS_AT_ONCE);
+  const parts = (int(args, PANELS) + atOnce - 1) / atOnce;
+  const first = (unit % parts) * atOnce;
+  const last = min(first + atOnce, int(args, PANELS));
+  const m0 = (unit / parts) * block;
+  const m1 = min(m0 + block, int(args, ROWS));
+  const sumBytes = (<usize>block) << 7;
+  const part = scratch + <usize>atOnce * sumBytes;
   const fours = part + (COLUMN_BLOCK << 7);
-  memory.fill(sums, 0, (<usize>rows) << 7);
+  memory.fill(scratch, 0, <usize>(last - first) * sumBytes);
   for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
     const count = min(COLUMN_BLOCK, columns - k);
-    if (int(args, TRANSPOSED)) {
-      copyColumns(
-        ptr(args, WEIGHT) + k * stride + ((<usize>panel) << 7),
-        stride,
-        part,
-        width,
-        count,
-      );
-    } else {
-      const from = ptr(args, WEIGHT) + ((<usize>panel) << 5) * stride + (k << 2);
-      transposeRows(from, stride, part, width, count);
-    }
-    const xk = x + k * xStride;
-    gatherFours(xk, xStride, fours, rows, count);
-    let m: i32 = 0;
-    for (; m + 4 <= rows; m += 4) {
-      const c = sums + ((<usize>m) << 7);
-      const four = fours + (<usize>m >> 2) * (COLUMN_BLOCK << 4);
-      for (let n: usize = 0; n < 128; n += 32) tile4Columns(part + n, four, count, c + n);
-    }
-    for (; m < rows; m++) {
-      rowF32(part, xk + ((<usize>m) << 2), xStride, count, sums + ((<usize>m) << 7));
+    const x = ptr(args, X) + ((<usize>m0) << 2) + k * xStride;
+    gatherFours(x, xStride, fours, m1 - m0, count);
+    for (let panel = first; panel < last; panel++) {
+      const w = columnsOf(args, panel, k, count, part);
+      const sums = scratch + <usize>(panel - first) * sumBytes;
+      let m: i32 = 0;
+      for (; m + 4 <= m1 - m0; m += 4) {
+        const c = sums + ((<usize>m) << 7);
+        const four = fours + (<usize>m >> 2) * (COLUMN_BLOCK << 4);
+        for (let n: usize = 0; n < 128; n += 32) tile4Columns(w + n, four, count, c + n);
+      }
+      for (; m < m1 - m0; m++) {
+        rowF32(w, x + ((<usize>m) << 2), xStride, count, sums + ((<usize>m) << 7));
+      }
     }
   }
+  for (let panel = first; panel < last; panel++) {
+    finish(args, scratch + <usize>(panel - first) * sumBytes, 32, m0, m1, panel << 5);
+  }
+}
+
+/** Where columns k ... of a panel stand; those of a plain matrix are written to `part`. */
+function columnsOf(args: usize, panel: i32, k: usize, count: usize, part: usize): usize {
+  const stride = ptr(args, WEIGHT_STRIDE) << 2;
+  const weight = ptr(args, WEIGHT);
+  if (stride === 0) return weight + <usize>panel * (ptr(args, COLUMNS) << 7) + (k << 7);
+  const width = min(32, int(args, OUT_FEATURES) - (panel << 5));
+  if (int(args, TRANSPOSED)) {
+    copyColumns(weight + k * stride + ((<usize>panel) << 7), stride, part, width, count);
+  } else {
+    transposeRows(weight + ((<usize>panel) << 5) * stride + (k << 2), stride, part, width, count);
+  }
+  return part;
 }
 
 /** One row of x against a whole bf16 panel. */

@@ -168,8 +168,8 @@ export function packPanels(
 }
 
 /** Scratch of the float products: sums of a block, 192 columns of a panel as f32, and of x. */
-export function floatScratch(block: number): number {
-  return block * 128 + 192 * (128 + block * 4);
+export function floatScratch(block: number, panels = 1): number {
+  return panels * block * 128 + 192 * (128 + block * 4);
 }
 
 /** Blocks of at most `most` rows, all about as large, of a multiple of 4. */

@@ -8,6 +8,8 @@ import { type Temporaries, withTemporaries } from '../temporaries.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
 
 const BLOCK = 64;
+/** Panels that share a gathered part of a transposed first matrix; see assembly/matmul_float.ts. */
+const PANELS_AT_ONCE = 5;
 
 interface Product {
   a: number;
@@ -25,11 +27,12 @@ interface Product {
 
 function multiply(runtime: Runtime, temporaries: Temporaries, product: Product): void {
   const { a, b, y, M, N, K, transposeA, transposeB, bias } = product;
-  const isPacked = !transposeA && M >= ROWS_WORTH_PACKING;
+  const isPacked = M >= ROWS_WORTH_PACKING;
   const plain = { matrix: b, transposed: !transposeB, outFeatures: N, columns: K };
   const weight = isPacked ? packPanels(runtime, temporaries, plain) : b;
   const panels = Math.ceil(N / 32);
   const block = balancedBlock(M, BLOCK);
+  const atOnce = transposeA ? Math.ceil(panels / Math.ceil(panels / PANELS_AT_ONCE)) : 1;
   const { args } = runtime;
   args[0] = weight;
   args[1] = a;
@@ -48,9 +51,10 @@ function multiply(runtime: Runtime, temporaries: Temporaries, product: Product):
   args[18] = isPacked ? 0 : transposeB ? K : N;
   args[19] = transposeB ? 0 : 1;
   args[20] = transposeA ? 1 : 0;
-  const units = panels * Math.ceil(M / block);
-  const chunk = runtime.chunk(32 * K * block);
-  runtime.run(KernelId.MatMulF32, units, chunk, floatScratch(block));
+  args[21] = atOnce;
+  const units = Math.ceil(panels / atOnce) * Math.ceil(M / block);
+  const chunk = runtime.chunk(32 * K * block * atOnce);
+  runtime.run(KernelId.MatMulF32, units, chunk, floatScratch(block, atOnce));
 }
 
 /** x (rows, columns) at an address, transposed into another. */

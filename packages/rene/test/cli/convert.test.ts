@@ -27,7 +27,9 @@ describe('rene convert, quantize, download', () => {
 
   it('quantises to a folder that generates', async () => {
     const out = join(dir, 'int4');
-    const quantized = await runRene(['quantize', 'rene-tiny', out, '--dtype', 'int4']);
+    // Rows of 160 numbers are whole groups of 32, not of 64.
+    const what = ['--dtype', 'int4', '--group-size', '32'];
+    const quantized = await runRene(['quantize', 'rene-tiny', out, ...what]);
     expect([quantized.code, quantized.stdout]).to.deep.equal([0, `${out}\n`]);
     expect(readdirSync(out)).to.include.members([
       'config.json',
@@ -37,7 +39,7 @@ describe('rene convert, quantize, download', () => {
     const full = join(dir, 'f32');
     await runRene(['convert', 'rene-tiny', full, '--dtype', 'f32']);
     const size = (path: string) => statSync(join(path, 'model.safetensors')).size;
-    expect(size(out) / size(full)).to.be.below(0.25);
+    expect(size(out) / size(full)).to.be.below(0.3);
     const checkpoint = await openCheckpoint(out);
     expect(checkpoint.info('backbone.embedding.weight').dtype).to.equal('int4');
     await checkpoint.close();

@@ -91,6 +91,49 @@ describe('beam search', () => {
   });
 });
 
+describe("earlyStopping 'never'", () => {
+  const [a, end, start] = [0, 2, 3];
+  /** Probabilities of a, b and the end by the last two tokens, as names; the same for all others. */
+  const modelOf = (by: Record<string, number[]>, others: number[]) => {
+    const names = 'abes';
+    const table = [...names].map((before) =>
+      [...names].map((last) => [...(by[before + last] ?? others), 1e-9].map(Math.log)),
+    );
+    return tableModel({ eos: end, table, cases: [] });
+  };
+  before(() => useBackend(testBackend));
+
+  it('goes on while a long sequence can become the best', async () => {
+    // Short sequences end early; one that goes on costs much once, and little ever after.
+    const short = [0.01, 0.01, 0.98];
+    const model = modelOf({ as: [0.4, 0.3, 0.3], sa: short, sb: short }, [0.985, 0.01, 0.005]);
+    const options = { numBeams: 2, maxLength: 12, lengthPenalty: 2, eosTokenId: end };
+    const usual = await leavesNothing(() => generate(model, [start], options));
+    expect(usual.sequences).to.deep.equal([[start, a, end]]);
+    const found = await leavesNothing(() =>
+      generate(model, [start], { ...options, earlyStopping: 'never' }),
+    );
+    expect(found.sequences).to.deep.equal([[start, ...Array<number>(11).fill(a)]]);
+    expect(found.scores?.[0]).to.be.above(usual.scores?.[0] ?? 0);
+  });
+
+  it('where length is punished, goes on while the next token can do better', async () => {
+    const even = [0.34, 0.33, 0.33];
+    const by = { as: [0.6, 0.1, 0.3], sa: [0.85, 0.02, 0.13], sb: even, aa: [0.05, 0.05, 0.9] };
+    const model = modelOf(by, even);
+    const found = await leavesNothing(() =>
+      generate(model, [start], {
+        ...{ numBeams: 2, numReturnSequences: 2, maxLength: 12, eosTokenId: end },
+        ...{ lengthPenalty: -1, earlyStopping: 'never' },
+      }),
+    );
+    expect(found.sequences).to.deep.equal([
+      [start, end],
+      [start, a, a, end],
+    ]);
+  });
+});
+
 describe('beam search of a real model', () => {
   let model: ReneLMHeadModel;
   const prompts = [

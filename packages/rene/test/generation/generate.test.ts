@@ -126,7 +126,10 @@ describe('generate', () => {
       model.generate(prompt, {
         maxNewTokens: 3,
         eosTokenId: null,
-        onProgress: ({ promptTokens }) => parts.push(promptTokens),
+        onProgress({ promptTokens, promptLength }) {
+          parts.push(promptTokens);
+          expect(promptLength).to.equal(520);
+        },
       }),
     );
     clearInterval(timer);

@@ -165,6 +165,18 @@ describe('states in generation', () => {
     });
   });
 
+  it('prefill tells how far it is', async () => {
+    const seen: number[][] = [];
+    const state = await model.prefill([prompt, [7]], {
+      onProgress: ({ promptTokens, promptLength }) => seen.push([promptTokens, promptLength]),
+    });
+    state.dispose();
+    expect(seen).to.deep.equal([
+      [5, 6],
+      [6, 6],
+    ]);
+  });
+
   it('prefills prompts of different lengths into one state, a row a prompt', async () => {
     await leavesNothing(async () => {
       const state = await model.prefill([prompt, [7]]);

@@ -128,6 +128,11 @@ describe('state files', () => {
     const damages = {
       'cut short': bytes.subarray(0, bytes.length - 100),
       positions: withHeader(header.replace('[3]', '[x]')),
+      'keys and values of different numbers': withHeader(
+        header.replace(/(\.k":.*?"shape":\[1,)(\d+),(\d+)/, (_, start, slots, heads) => {
+          return `${start}${slots / 2},${heads * 2}`;
+        }),
+      ),
       'another batch': withHeader(header.replace('[3]', '[3,3]')),
       'a tensor missing': withHeader(header.replace('0.convState', '0.convStats')),
       'another format': withHeader(header.replace('rene-state-1', 'rene-state-9')),

@@ -62,6 +62,8 @@ describe('generate', () => {
     expect(sequences).to.deep.equal([first.slice(0, 28), second]);
     expect(finishReasons).to.deep.equal(['eos', 'length']);
     expect(promptLengths).to.deep.equal([21, 21]);
+    const other = await model.generate(file.prompt, { ...options, eosTokenId: [80, 24] });
+    expect(other.sequences).to.deep.equal(sequences);
     const padded = await model.generate(file.prompt, { ...options, padTokenId: 3 });
     expect(padded.sequences).to.deep.equal([
       [...first.slice(0, 28), ...Array<number>(17).fill(3)],

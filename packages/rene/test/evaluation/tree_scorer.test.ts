@@ -97,8 +97,7 @@ const emulated: typeof present =
     : [];
 
 for (const [backend, name] of [...present, ...emulated]) {
-  describe(`scores from cached states, ${name} on ${backend}`, function () {
-    this.timeout(60_000);
+  describe(`scores from cached states, ${name} on ${backend}`, () => {
     let model: ReneLMHeadModel;
     before(async () => {
       if (backend === 'cuda' && emulated.length > 0) registerCudaBackend({ emulated: true });

@@ -67,8 +67,7 @@ function tokensOf(events: readonly JobEvent[]): number[][] {
   return sequences;
 }
 
-describe('BatchEngine', function () {
-  this.timeout(60_000);
+describe('BatchEngine', () => {
   let model: ReneLMHeadModel;
   before(async () => {
     await useBackend('cpu');

@@ -44,8 +44,7 @@ function list(value: unknown): unknown[] {
 
 const field = (value: unknown, key: string): unknown => (isDoc(value) ? value[key] : undefined);
 
-describe("the harness's local-completions client", function () {
-  this.timeout(60_000);
+describe("the harness's local-completions client", () => {
   let tokenizer: Tokenizer;
   let model: ReneLMHeadModel;
   let app: FastifyInstance;

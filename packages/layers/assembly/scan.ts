@@ -49,6 +49,8 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
 
     let state = ptr(args, STATE_AFTER);
     state = state === 0 ? own : state + <usize>unit * stateBytes;
+    // After a scratch state, and the last one, there may be no memory.
+    const nextFollows = state !== own && unit + 1 < end;
     const before = ptr(args, STATE_BEFORE);
     if (before === 0) memory.fill(state, 0, stateBytes);
     else {
@@ -120,8 +122,10 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
         if ((states & 3) === 0) {
           for (; p + 4 <= dim; p += 4) {
             const at = (<usize>p) << 2;
+            const s = state + ((<usize>(p * states)) << 2);
             fourRows(
-              state + ((<usize>(p * states)) << 2),
+              s,
+              p + 8 <= dim || nextFollows ? s + ((<usize>states) << 4) : s,
               states,
               x + at,
               dt0,
@@ -199,9 +203,14 @@ function oneRow(s: usize, states: i32, dtx: f32, decay: f32, b: usize, c: usize)
   return sumLanes(y);
 }
 
-/** oneRow for four rows of a whole number of vectors, whose sums of lanes are one. */
+/**
+ * oneRow for four rows of a whole number of vectors, whose sums of lanes are one. The four rows at `next`
+ * are touched line by line meanwhile: four streams at a time are more than the processor foresees, and
+ * one read in order it does.
+ */
 function fourRows(
   s: usize,
+  next: usize,
   states: i32,
   x: usize,
   dt: f32,
@@ -224,6 +233,7 @@ function fourRows(
   let y2 = f32x4.splat(0);
   let y3 = f32x4.splat(0);
   for (let at: usize = 0; at < rowBytes; at += 16) {
+    load<i32>(next + (at << 2));
     const bn = v128.load(b + at);
     const cn = v128.load(c + at);
     let v = madd(v128.load(s + at), a, f32x4.mul(x0, bn));

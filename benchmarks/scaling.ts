@@ -7,11 +7,22 @@
 // What a table compares is measured in turns, so that the machine's moods meet all of it; medians.
 // --layers 12 is one period of Rene's pattern, a quarter of its blocks: for prompts, where the head
 // counts once, it costs a quarter.
+//
+// A state after many tokens is made, not read: recurrent states after 100 tokens, rings full of random
+// keys and values, the position set. What a token costs does not depend on the numbers.
 import { fork } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { useBackend, type WeightFormat } from '@rene-js/layers';
+import {
+  AttentionState,
+  type DecodeStep,
+  ringFormatOf,
+  ringFromBytes,
+  ringShapeOf,
+  useBackend,
+  type WeightFormat,
+} from '@rene-js/layers';
 import { simdInfo } from '@rene-js/layers/simd';
 import {
   type RecurrentState,
@@ -80,18 +91,12 @@ async function readPrompt(model: ReneLMHeadModel, length: number): Promise<void>
 /** Decoding after more and more tokens. */
 async function contexts(model: ReneLMHeadModel): Promise<void> {
   const marks = [100, 2048, 8192, 16384].filter((mark) => mark <= most);
-  const states: RecurrentState[] = [];
-  let state = model.initialState();
-  let seen = 0;
-  for (const mark of marks) {
-    const before = state;
-    state = await model.prefill(ids(mark - seen), { state: before });
-    before.dispose();
-    states.push(state.clone());
-    seen = mark;
-  }
-  state.dispose();
-  const speeds = await decodeInTurns(model, states);
+  const start = await model.prefill(ids(100));
+  const speeds = await decodeInTurns(
+    model,
+    marks.map((mark) => () => stateAfter(model, start, mark)),
+  );
+  start.dispose();
   console.log('\ntokens before   decoded tokens/s   against the first');
   marks.forEach((mark, i) => {
     const ratio = (speeds[i] ?? 0) / (speeds[0] ?? 1);
@@ -99,13 +104,39 @@ async function contexts(model: ReneLMHeadModel): Promise<void> {
   });
 }
 
+/** A state as after so many tokens; see above. */
+function stateAfter(model: ReneLMHeadModel, start: RecurrentState, seen: number): RecurrentState {
+  const window = model.config.attn?.slidingWindowLength ?? Number.POSITIVE_INFINITY;
+  const layers = start.layers.map((layer) => {
+    if (!(layer instanceof AttentionState)) return layer?.clone() ?? null;
+    const format = ringFormatOf(layer.k);
+    const [batch, , heads, dim] = ringShapeOf(layer.k);
+    const shape = [batch, Math.min(window, seen), heads, dim] as const;
+    const ring = () => {
+      const numbers = Float32Array.from(
+        { length: shape.reduce((size, axis) => size * axis, 1) },
+        () => 2 * Math.random() - 1,
+      );
+      const bytes = new Uint8Array(numbers.buffer);
+      if (format === 'f32') return ringFromBytes(bytes, shape, format);
+      // The upper halves, which is all of a number but its precision.
+      const halves = new Uint16Array(numbers.buffer).filter((_, i) => i % 2 === 1);
+      return ringFromBytes(new Uint8Array(halves.buffer), shape, format);
+    };
+    return new AttentionState(ring(), ring(), [seen]);
+  });
+  return start.with(layers, [seen]);
+}
+
 /** Decoding more and more rows together. */
 async function batches(model: ReneLMHeadModel): Promise<void> {
   const sizes = [1, 2, 4, 8, 16];
   const one = await model.prefill(ids(128));
-  const states = sizes.map((size) => one.gather(Array(size).fill(0)));
+  const speeds = await decodeInTurns(
+    model,
+    sizes.map((size) => () => one.gather(Array(size).fill(0))),
+  );
   one.dispose();
-  const speeds = await decodeInTurns(model, states);
   console.log('\nbatch   decoded tokens/s in sum   against batch 1');
   sizes.forEach((size, i) => {
     const speed = speeds[i] ?? 0;
@@ -114,30 +145,36 @@ async function batches(model: ReneLMHeadModel): Promise<void> {
   });
 }
 
-/** Tokens a second, of all rows together, of each state. Disposes of the states. */
+/** Tokens a second, of all rows together, from each state, by compiled steps as in generation. */
 async function decodeInTurns(
   model: ReneLMHeadModel,
-  states: readonly RecurrentState[],
+  states: readonly (() => RecurrentState)[],
 ): Promise<number[]> {
-  const times = states.map((): number[] => []);
+  const steps = states.map((make) => {
+    const state = make();
+    const step = model.compileStep(state.batch);
+    if (!step) throw new Error(`the backend '${model.backend}' compiles no steps`);
+    for (const [row, position] of state.positions.entries()) step.join(state.layers, row, position);
+    state.dispose();
+    return step;
+  });
+  const times = steps.map((): number[] => []);
   for (let round = 0; round <= rounds; round++) {
-    for (const [i, state] of states.entries()) {
+    for (const [i, step] of steps.entries()) {
       const turn: number[] = [];
-      for (let step = 0; step < TURN; step++) {
-        turn.push(await seconds(() => decode(model, state, step)));
+      for (let token = 0; token < TURN; token++) {
+        turn.push(await seconds(() => decode(step, token)));
       }
       if (round > 0) times[i]?.push(...turn); // the first warms up
     }
   }
-  for (const state of states) state.dispose();
-  return states.map((state, i) => state.batch / median(times[i] ?? []));
+  const speeds = steps.map((step, i) => step.rows / median(times[i] ?? []));
+  for (const step of steps) step.dispose();
+  return speeds;
 }
 
-async function decode(model: ReneLMHeadModel, state: RecurrentState, step: number): Promise<void> {
-  const rows = Array.from({ length: state.batch }, (_, row) => [300 + 17 * row + step]);
-  const logits = model.forward(rows, { state, logitsToKeep: 1 });
-  await logits.data();
-  logits.dispose();
+async function decode(step: DecodeStep, token: number): Promise<void> {
+  await step.logits(Array.from({ length: step.rows }, (_, row) => 300 + 17 * row + token));
 }
 
 interface Speeds {
@@ -175,7 +212,8 @@ async function measureForParent(): Promise<void> {
   const model = await makeModel();
   await readPrompt(model, 128);
   const prefill = 256 / (await seconds(() => readPrompt(model, 256)));
-  const [decoded = 0] = await decodeInTurns(model, [await model.prefill(ids(100))]);
+  const state = await model.prefill(ids(100));
+  const [decoded = 0] = await decodeInTurns(model, [() => state]);
   if (simdInfo().threads !== Number(process.env.RENE_THREADS)) throw new Error('other threads');
   const speeds: Speeds = { prefill, decode: decoded };
   process.send?.(speeds, () => process.exit(0));

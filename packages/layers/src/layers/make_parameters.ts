@@ -19,6 +19,8 @@ export interface ParameterOptions {
   groupSize?: number;
   /** Leaves matrices that are stored as codes as they are, where the backend can. Default false. */
   keepCodes?: boolean;
+  /** Holds matrices whose columns are no whole groups in f32, for a file of codes. Default false. */
+  wholeGroups?: boolean;
   /** Makes tf.variable's, in f32, for training. */
   trainable?: boolean;
   /** Called after each parameter. */
@@ -113,14 +115,15 @@ function checkRoom(
 /** Codes that are in the wanted format already are kept as they are. */
 function packMatrix(
   matrix: StoredMatrix,
-  { format = 'f32', groupSize = 64, keepCodes = false }: ParameterOptions,
+  { format = 'f32', groupSize = 64, keepCodes = false, wholeGroups = false }: ParameterOptions,
 ): Promise<PackedWeight> {
   const packer = weightPacker();
-  const { quantized } = matrix;
+  const { quantized, shape } = matrix;
   const keeps = quantized && (quantized.format === format || keepCodes);
-  return keeps && packer.packQuantized
-    ? packer.packQuantized(quantized)
-    : packer.pack(matrix, format, groupSize);
+  if (keeps && packer.packQuantized) return packer.packQuantized(quantized);
+  const isCodes = format === 'int8' || format === 'int4';
+  const leaves = wholeGroups && isCodes && shape[1] % groupSize !== 0;
+  return packer.pack(matrix, leaves ? 'f32' : format, groupSize);
 }
 
 /** Frees parameters that were loaded but belong to no model. */

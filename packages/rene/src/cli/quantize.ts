@@ -43,6 +43,8 @@ async function run(model: string, out: string, { dtype, groupSize }: Options): P
       backend: 'simd',
       dtype,
       groupSize: Number(groupSize),
+      // The file's layout has no place for others: they are written as they were.
+      wholeGroups: true,
       onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
     });
     try {

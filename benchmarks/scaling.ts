@@ -128,15 +128,23 @@ function stateAfter(model: ReneLMHeadModel, start: RecurrentState, seen: number)
   return start.with(layers, [seen]);
 }
 
-/** Decoding more and more rows together. */
+/** Decoding more and more rows together, in one step: each row's states are 120 MB. */
 async function batches(model: ReneLMHeadModel): Promise<void> {
   const sizes = [1, 2, 4, 8, 16];
+  const times = sizes.map((): number[] => []);
   const one = await model.prefill(ids(128));
-  const speeds = await decodeInTurns(
-    model,
-    sizes.map((size) => () => one.gather(Array(size).fill(0))),
-  );
+  const step = compiled(model, Math.max(...sizes));
+  for (let round = 0; round <= rounds; round++) {
+    while (step.rows > 0) step.leave(step.rows - 1);
+    for (const [i, size] of sizes.entries()) {
+      while (step.rows < size) step.join(one.layers, 0, one.positions[0] ?? 0);
+      const turn = await decodeTurn(step);
+      if (round > 0) times[i]?.push(...turn); // the first warms up
+    }
+  }
+  step.dispose();
   one.dispose();
+  const speeds = sizes.map((size, i) => size / median(times[i] ?? []));
   console.log('\nbatch   decoded tokens/s in sum   against batch 1');
   sizes.forEach((size, i) => {
     const speed = speeds[i] ?? 0;
@@ -152,8 +160,7 @@ async function decodeInTurns(
 ): Promise<number[]> {
   const steps = states.map((make) => {
     const state = make();
-    const step = model.compileStep(state.batch);
-    if (!step) throw new Error(`the backend '${model.backend}' compiles no steps`);
+    const step = compiled(model, state.batch);
     for (const [row, position] of state.positions.entries()) step.join(state.layers, row, position);
     state.dispose();
     return step;
@@ -161,16 +168,28 @@ async function decodeInTurns(
   const times = steps.map((): number[] => []);
   for (let round = 0; round <= rounds; round++) {
     for (const [i, step] of steps.entries()) {
-      const turn: number[] = [];
-      for (let token = 0; token < TURN; token++) {
-        turn.push(await seconds(() => decode(step, token)));
-      }
+      const turn = await decodeTurn(step);
       if (round > 0) times[i]?.push(...turn); // the first warms up
     }
   }
   const speeds = steps.map((step, i) => step.rows / median(times[i] ?? []));
   for (const step of steps) step.dispose();
   return speeds;
+}
+
+function compiled(model: ReneLMHeadModel, batch: number): DecodeStep {
+  const step = model.compileStep(batch);
+  if (!step) throw new Error(`the backend '${model.backend}' compiles no steps`);
+  return step;
+}
+
+/** The seconds of each token of a turn. */
+async function decodeTurn(step: DecodeStep): Promise<number[]> {
+  const times: number[] = [];
+  for (let token = 0; token < TURN; token++) {
+    times.push(await seconds(() => decode(step, token)));
+  }
+  return times;
 }
 
 async function decode(step: DecodeStep, token: number): Promise<void> {

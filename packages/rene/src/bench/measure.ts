@@ -1,9 +1,10 @@
 // Measures one loaded model: prefill, decode, memory, and the limit that memory sets.
 import { availableParallelism, cpus } from 'node:os';
-import type { Choice, DecodeStep, WeightFormat } from '@rene-js/layers';
+import type { DecodeStep, WeightFormat } from '@rene-js/layers';
 import { cudaInfo, measureCopyBandwidth } from '@rene-js/layers/cuda';
 import { measureReadBandwidth, simdInfo } from '@rene-js/layers/simd';
 import { modelParameters } from '../architecture.js';
+import { greedyChoice } from '../generation/choose.js';
 import { argmax } from '../generation/token_distribution.js';
 import type { ReneLMHeadModel } from '../model.js';
 import { countParameters } from '../summary.js';
@@ -142,7 +143,7 @@ async function run(
           if (compiled?.choose) {
             next = await compiled.choose(
               next,
-              next.map(() => greedy),
+              next.map(() => greedyChoice),
             );
           } else if (compiled) {
             next = (await compiled.logits(next)).map((logits) => argmax(logits, vocabSize));
@@ -158,8 +159,6 @@ async function run(
     state.dispose();
   }
 }
-
-const greedy: Choice = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
 
 /** How long it takes. */
 export async function seconds(run: () => Promise<unknown>): Promise<number> {

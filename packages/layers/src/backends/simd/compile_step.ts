@@ -119,7 +119,7 @@ class SimdDecodeStep implements DecodeStep {
     launchStep(this.backend, this.plan, this.states, this.buffers, rows);
   }
 
-  /** Room for so many tokens in attention without a window; recorded jobs know the old rings. */
+  /** Room in the rings for so many tokens, up to the window; recorded jobs know the old ones. */
   private reserve(tokens: number): void {
     if (!this.states.needsMore(tokens)) return;
     this.forgetRecordings();

@@ -73,7 +73,7 @@ export type SlidingWindowAttentionAttrs = {
   scale: number;
   /** Tokens seen by each row of the batch before this call; empty without a ring. */
   positions: number[];
-  /** Whether factors may be rounded to bf16 where that is faster; no unless given. */
+  /** Whether keys, values and factors may be rounded to bf16; no unless given. A ring says so itself. */
   rounds?: boolean;
 };
 /** Without a ring only. Outputs [dq, dk, dv]. */

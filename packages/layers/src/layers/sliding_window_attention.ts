@@ -155,7 +155,7 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
       const { y, ring } = slidingWindowAttention(q, k, v, {
         window: window ?? null,
         ...(softmaxScale != null && { scale: softmaxScale }),
-        // As the products around it do, where the backend has it so.
+        // As the products around it and the ring of a state do, where the backend has it so.
         rounds: this.inProj.weight.format !== 'f32',
         ring: state,
       });

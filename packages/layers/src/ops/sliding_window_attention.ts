@@ -21,7 +21,10 @@ export interface SlidingWindowAttentionOptions {
   window?: number | null;
   /** Factor on the scores; 1 / sqrt(P) unless given. */
   scale?: number;
-  /** Whether a backend may round factors to bf16 where that is faster. false. */
+  /**
+   * Whether a backend may round keys, values and factors to bf16, where that is faster or what its rings
+   * do. false.
+   */
   rounds?: boolean;
   /** The tokens before q; without it q starts the text and no ring is returned. */
   ring?: KVRing | undefined;

@@ -132,6 +132,26 @@ for (const [backend, name] of [...present, ...emulated]) {
   });
 }
 
+for (const dtype of ['bf16', 'int8', 'int4'] as const) {
+  describe(`scores from cached states with ${dtype} weights on simd`, () => {
+    let model: ReneLMHeadModel;
+    before(async () => {
+      const options = { backend: 'simd', dtype, groupSize: 32 };
+      model = await ReneLMHeadModel.fromPretrained('rene-tiny', options);
+    });
+    after(() => model.dispose());
+
+    // Activations are rounded: a bit's difference before that would be seen.
+    it('equal one plain forward a request', () =>
+      fc.assert(
+        fc.asyncProperty(documents, fc.integer({ min: 1, max: 7 }), async (requests, batchSize) => {
+          await expectPlainScores(model, requests, { batchSize, minShared: 2 });
+        }),
+        { numRuns: 10 },
+      ));
+  });
+}
+
 describe('scoring long texts', () => {
   it('feeds them in parts that bound the logits held at once', async () => {
     await useBackend('cpu');

@@ -1,9 +1,10 @@
 // SlidingWindowAttention: attends to the ring and the call's own keys, and writes these to the ring.
 //
-// Beside a ring of bf16 numbers (see ../../kv_ring.ts) the call's own keys and values are rounded too, so
-// that a text gives the same bits in whatever parts it is read.
+// Beside a ring of bf16 numbers (see ../../kv_ring.ts) the call's own keys and values are rounded too, and
+// without a ring where it would be one of bf16: a text gives the same bits in whatever parts it is read,
+// from a state or without.
 import type * as tf from '@tensorflow/tfjs-core';
-import { type RingFormat, ringFormatOf, ringShapeOf } from '../../kv_ring.js';
+import { type RingFormat, ringFormatOf, ringShapeOf, takesBf16Rings } from '../../kv_ring.js';
 import type { SimdBackend } from './backend.js';
 import { canOverwrite, isGiven, simdKernel } from './kernel.js';
 import { KernelId } from './kernel_ids.js';
@@ -16,7 +17,7 @@ const UNLIMITED = 0x7fffffff;
 
 export const slidingWindowAttentionKernel = simdKernel(
   'SlidingWindowAttention',
-  ({ q, k, v, ringK, ringV }, { window, scale, positions }, backend) => {
+  ({ q, k, v, ringK, ringV }, { window, scale, positions, rounds = false }, backend) => {
     const { runtime } = backend;
     const sizes = sizesOf(q, k);
     const { batch, heads, kvHeads, dim } = sizes;
@@ -27,7 +28,11 @@ export const slidingWindowAttentionKernel = simdKernel(
     };
     const own = { k: backend.address(k), v: backend.address(v), stride: kvHeads * dim };
     if (!isGiven(ringK) || !isGiven(ringV)) {
-      attend(runtime, call, own, NO_RING, { at: 0, greatest: 0 });
+      withTemporaries(runtime, (temporaries) => {
+        const format = rounds && takesBf16Rings(dim) ? 'bf16' : 'f32';
+        const read = format === 'bf16' ? rounded(runtime, temporaries, sizes, own) : own;
+        attend(runtime, call, read, { ...NO_RING, format }, { at: 0, greatest: 0 });
+      });
       return [y.info];
     }
     return withTemporaries(runtime, (temporaries) => {
@@ -76,7 +81,7 @@ interface KeysAndValues {
 type Own = KeysAndValues & { /** Numbers from a token to the next. */ stride: number };
 type Ring = KeysAndValues & { /** Slots of a row. */ capacity: number; format: RingFormat };
 
-const NO_RING: Ring = { k: 0, v: 0, capacity: 0, format: 'f32' };
+const NO_RING = { k: 0, v: 0, capacity: 0 };
 
 /** Addresses: q and y, and numbers from a token of q to the next. */
 type AttentionCall = Sizes & {

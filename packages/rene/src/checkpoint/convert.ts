@@ -1,6 +1,5 @@
 // From any checkpoint that can be read to a folder that the original Python loads, a few rows at a
 // time, without a backend and without the model in memory.
-import { copyFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ParameterSpec, type StoredDType, widen } from '@rene-js/layers';
 import { modelParameters } from '../architecture.js';
@@ -10,7 +9,7 @@ import { stringifyJson } from '../json.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import { checkNamesAndShapes } from './load_parameters.js';
 import { narrow } from './narrow.js';
-import { fileExists, writeFileAtomically } from './node_files.js';
+import { copyFileAtomically, fileExists, writeFileAtomically } from './node_files.js';
 import { TOKENIZER_FILES } from './resolve.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 
@@ -58,9 +57,8 @@ export async function convertCheckpoint(
   const json = new TextEncoder().encode(stringifyJson(configToJson(config)));
   await writeFileAtomically(join(to, 'config.json'), (put) => put(json));
   for (const name of TOKENIZER_FILES) {
-    if (!(await fileExists(join(from, name)))) continue;
-    await copyFile(join(from, name), join(to, `${name}.tmp`));
-    await rename(join(to, `${name}.tmp`), join(to, name));
+    if (await fileExists(join(from, name)))
+      await copyFileAtomically(join(from, name), join(to, name));
   }
 }
 

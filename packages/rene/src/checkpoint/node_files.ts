@@ -1,6 +1,6 @@
 // The one place where the checkpoint code touches Node's file system.
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { CheckpointError } from '../errors.js';
 import { parseJson } from '../json.js';
 import { type ByteSource, checkRange } from './byte_source.js';
@@ -103,6 +103,13 @@ export async function writeFileAtomically(
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/** Copies a file, whole or not at all; nothing happens where it is the same file already. */
+export async function copyFileAtomically(from: string, to: string): Promise<void> {
+  if (resolve(from) === resolve(to)) return;
+  const bytes = await readFile(from);
+  await writeFileAtomically(to, (put) => put(bytes));
 }
 
 function unreadable(path: string, error: unknown): CheckpointError {

@@ -1,9 +1,9 @@
 // `rene quantize`: a model with weights of 4 or 8 bits, which loads without being rounded again.
-import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { PackedWeight } from '@rene-js/layers';
 import { type Command, Option } from 'commander';
 import { convertCheckpoint } from '../checkpoint/convert.js';
-import { fileExists } from '../checkpoint/node_files.js';
+import { copyFileAtomically, fileExists } from '../checkpoint/node_files.js';
 import { TOKENIZER_FILES } from '../checkpoint/resolve.js';
 import { ReneLMHeadModel } from '../model.js';
 import { modelFolder } from './load.js';
@@ -35,6 +35,7 @@ export function addQuantize(program: Command): void {
 
 async function run(model: string, out: string, { dtype, groupSize }: Options): Promise<void> {
   const dir = await modelFolder(model);
+  let matrices: PackedWeight[] = [];
   await withProgressBar('quantising [{bar}] {percentage}% {eta_formatted} left', async (update) => {
     if (dtype === 'bf16') {
       return convertCheckpoint(dir, out, { dtype: 'BF16', onProgress: update });
@@ -48,13 +49,24 @@ async function run(model: string, out: string, { dtype, groupSize }: Options): P
       onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
     });
     try {
+      matrices = [...loaded.parameters.values()].filter((p) => 'format' in p);
       await loaded.save(out, { quantized: true });
     } finally {
       loaded.dispose();
     }
     for (const name of TOKENIZER_FILES) {
-      if (await fileExists(join(dir, name))) await copyFile(join(dir, name), join(out, name));
+      if (await fileExists(join(dir, name)))
+        await copyFileAtomically(join(dir, name), join(out, name));
     }
   });
+  const kept = matrices.filter(({ format }) => format !== dtype);
+  if (kept.length > 0) {
+    const [first] = kept;
+    const hint = groupSize === '64' ? '; --group-size 32 may take more' : '';
+    console.error(
+      `${kept.length} of ${matrices.length} matrices stay ${first?.format}: their rows (${first?.shape[1]} numbers ` +
+        `in the first) are not whole groups of ${groupSize}${hint}`,
+    );
+  }
   console.log(out);
 }

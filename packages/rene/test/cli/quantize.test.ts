@@ -15,6 +15,8 @@ describe('rene quantize', () => {
       const what = ['--dtype', dtype, '--group-size', '32'];
       const run = await runRene(['quantize', 'rene-tiny', out, ...what]);
       expect([run.code, run.stdout.trim()]).to.deep.equal([0, out]);
+      // Those of 400 columns; see below.
+      expect(run.stderr.includes('4 of 25 matrices stay f32')).to.equal(dtype !== 'bf16');
       const config: unknown = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
       if (dtype === 'bf16') expect(config).not.to.have.property('quantization');
       else {

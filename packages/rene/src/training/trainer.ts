@@ -28,7 +28,10 @@ import {
 export interface TrainOptions {
   /** Folder of the run: the best model so far, training_state.safetensors, loss.csv, loss.svg. */
   outDir: string;
-  /** Optimiser steps in all, those of an earlier part of the run included. */
+  /**
+   * Optimiser steps in all, those of an earlier part of the run included. A run may go on with another
+   * number: the learning rate is from there on that of the new one.
+   */
   steps: number;
   /** Rows of a step. 16. */
   batchSize?: number;
@@ -358,19 +361,18 @@ function checkIds(argument: string, { ids }: TokenDocuments, { config }: Trainab
   );
 }
 
-/** What decides the weights that a run ends with. */
+/** What decides the weights that a run ends with, beside its number of steps. */
 function fixedSettings(
   settings: Settings,
   training: TokenDocuments,
   variables: ReadonlyMap<string, tf.Variable>,
 ): Record<string, number | string> {
-  const { steps, batchSize, accumulate, rowLength, recomputeBlocks, seed } = settings;
+  const { batchSize, accumulate, rowLength, recomputeBlocks, seed } = settings;
   const { learningRate, minLearningRate, warmupSteps, weightDecay, clipNorm } = settings;
   const { ids, repeats = new Uint8Array() } = training;
   const bytes = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
   const shapes = [...variables].map(([name, { shape }]) => `${name} ${shape.join('x')}`).join();
   return {
-    steps,
     batchSize,
     accumulate,
     rowLength,

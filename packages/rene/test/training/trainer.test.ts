@@ -8,6 +8,7 @@ import { type ForwardOptions, ReneLMHeadModel } from '../../src/index.js';
 import { evaluate } from '../../src/training/evaluate.js';
 import { lossAndGradients, summedLoss } from '../../src/training/gradients.js';
 import { LoraAdapter } from '../../src/training/lora.js';
+import { learningRateAt } from '../../src/training/schedule.js';
 import { TokenRows } from '../../src/training/token_dataset.js';
 import { type TrainOptions, train } from '../../src/training/trainer.js';
 import { TrainingError } from '../../src/training/training_error.js';
@@ -104,14 +105,34 @@ describe('train', function () {
     crash.dispose();
   });
 
+  it('goes on for longer than it was first told, by the schedule of the new number', async () => {
+    const model = await smallModel();
+    const rates: [step: number, rate: number][] = [];
+    const settings = { ...options, outDir: dir, warmupSteps: 1, learningRate: 1e-3 };
+    for (const steps of [4, 8]) {
+      const report = await train(model, training, heldOut, {
+        ...settings,
+        steps,
+        onStep: ({ step, learningRate }) => rates.push([step, learningRate]),
+      });
+      expect([report.step, report.finished]).to.deep.equal([steps, true]);
+    }
+    const expected = [1, 2, 3, 4, 5, 6, 7, 8].map((step) => {
+      const schedule = { ...settings, minLearningRate: 1e-4, steps: step <= 4 ? 4 : 8 };
+      return [step, learningRateAt(step - 1, schedule)];
+    });
+    expect(rates).to.deep.equal(expected);
+    model.dispose();
+  });
+
   it('refuses to go on with other settings, text or sizes', async () => {
     const model = await smallModel();
     await train(model, training, heldOut, { ...options, outDir: dir, steps: 2, warmupSteps: 1 });
-    const other = { ...options, outDir: dir, steps: 3, warmupSteps: 1 };
+    const other = { ...options, outDir: dir, steps: 3, warmupSteps: 2 };
     const error = await rejection(train(model, training, heldOut, other));
     expect(error).to.be.instanceOf(TrainingError);
-    expect(error.message).to.match(/steps 2 there, 3 here/);
-    const text = train(model, smallText(41), heldOut, { ...other, steps: 2 });
+    expect(error.message).to.match(/warmupSteps 1 there, 2 here/);
+    const text = train(model, smallText(41), heldOut, { ...other, warmupSteps: 1 });
     expect((await rejection(text)).message).to.match(/trainingText/);
     model.dispose();
   });

@@ -33,6 +33,7 @@ import { type PrefillOptions, prefill } from './generation/prefill.js';
 import { stream } from './generation/stream.js';
 import { RecurrentState } from './state.js';
 import { summarize } from './summary.js';
+import { checkIds, checkPlaces, lastTokens, type TokenIds, tokensAt } from './token_ids.js';
 
 /** What forward can be told. */
 export interface ForwardOptions {
@@ -165,11 +166,11 @@ export class ReneLMHeadModel implements tf.InferenceModel {
    *   inside the layers leaves the state unusable; an error about an argument does not.
    */
   forward(
-    ids: tf.Tensor | readonly (readonly number[])[],
+    ids: TokenIds,
     { state, logitsToKeep, logitsAt, onHidden, recompute }: ForwardOptions = {},
   ): tf.Tensor3D {
     this.checkBackend();
-    const [batch, length] = this.checkIds(ids);
+    const [batch, length] = checkIds(ids, this.config);
     if (state) this.checkState(state, batch);
     const kept = Math.min(logitsToKeep ?? length, length);
     if (!Number.isInteger(kept) || kept < 1) {
@@ -369,34 +370,6 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     );
   }
 
-  /** The batch size and length of the ids. */
-  private checkIds(
-    ids: tf.Tensor | readonly (readonly number[])[],
-  ): [batch: number, length: number] {
-    const { vocabSize, paddedVocabSize } = this.config;
-    if (ids instanceof tf.Tensor) {
-      const [batch = 0, length = 0] = ids.shape;
-      if (ids.rank !== 2 || ids.size === 0 || ids.dtype !== 'int32') {
-        const found = `${ids.dtype} [${ids.shape.join(', ')}]`;
-        throw new InvalidArgumentError('ids', 'int32 of shape [batch, length >= 1]', found);
-      }
-      return [batch, length];
-    }
-    const length = ids[0]?.length ?? 0;
-    if (length === 0)
-      throw new InvalidArgumentError('ids', 'at least one token', 'an empty prompt');
-    for (const row of ids) {
-      if (row.length !== length) {
-        throw new InvalidArgumentError('ids', `rows of ${length} tokens`, `one of ${row.length}`);
-      }
-      const wrong = row.find((id) => !Number.isInteger(id) || id < 0 || id >= paddedVocabSize);
-      if (wrong !== undefined) {
-        throw new InvalidArgumentError('ids', `token ids below ${vocabSize}`, String(wrong));
-      }
-    }
-    return [ids.length, length];
-  }
-
   private checkState(state: RecurrentState, batch: number): void {
     state.check();
     if (this.stateForm === undefined) {
@@ -440,25 +413,6 @@ function ofBlock(i: number, variables: ReadonlyMap<string, tf.Variable>): tf.Var
 function advance(before: tf.Tensor, after: tf.Tensor): tf.Tensor {
   if (tf.engine().state.gradientDepth === 0) before.dispose();
   return after;
-}
-
-/** The last `kept` tokens of (B, L, D). */
-function lastTokens(hidden: tf.Tensor, kept: number): tf.Tensor {
-  const [batch = 0, length = 0, dModel = 0] = hidden.shape;
-  return kept === length ? hidden : tf.slice(hidden, [0, length - kept, 0], [batch, kept, dModel]);
-}
-
-/** Tokens of (B, L, D) by their places in the flattened (B L, D), as (places, 1, D). */
-function tokensAt(hidden: tf.Tensor, places: readonly number[]): tf.Tensor {
-  const [batch = 0, length = 0, dModel = 0] = hidden.shape;
-  const flat = tf.reshape(hidden, [batch * length, 1, dModel]);
-  return tf.gather(flat, tf.tensor1d([...places], 'int32'));
-}
-
-function checkPlaces(places: readonly number[] | undefined, count: number): void {
-  const wrong = places?.find((place) => !Number.isInteger(place) || place < 0 || place >= count);
-  if (wrong === undefined) return;
-  throw new InvalidArgumentError('logitsAt', `places of ${count} tokens`, String(wrong));
 }
 
 /** The dtype of the largest tensor stands for the file's. */

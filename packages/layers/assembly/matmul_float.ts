@@ -20,6 +20,7 @@ import {
   Y,
   Y_STRIDE,
 } from './matmul';
+import { askForPage, PAGE, pageOf } from './pages';
 
 /** Numbers from a row (or, transposed, a column) of a plain f32 weight to the next; 0 for panels. */
 const WEIGHT_STRIDE: usize = 18;
@@ -38,6 +39,7 @@ export function matMulBf16(args: usize, begin: i32, end: i32, scratch: usize): v
   const block = int(args, BLOCK);
   const columns = ptr(args, COLUMNS);
   const xStride = ptr(args, X_STRIDE) << 2;
+  const panelsEnd = ptr(args, WEIGHT) + <usize>panels * (columns << 6);
   for (let unit = begin; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
@@ -46,7 +48,7 @@ export function matMulBf16(args: usize, begin: i32, end: i32, scratch: usize): v
     const x = ptr(args, X) + <usize>m0 * xStride;
     if (m1 - m0 < 4) {
       for (let m: usize = 0; m < <usize>(m1 - m0); m++) {
-        rowBf16(weight, x + m * xStride, columns, scratch + (m << 7));
+        rowBf16(args, weight, panelsEnd, x + m * xStride, scratch + (m << 7));
       }
     } else {
       const wide = scratch + ((<usize>block) << 7);
@@ -171,7 +173,8 @@ function columnsOf(args: usize, panel: i32, k: usize, count: usize, part: usize)
 }
 
 /** One row of x against a whole bf16 panel. */
-function rowBf16(p: usize, x: usize, columns: usize, sums: usize): void {
+function rowBf16(args: usize, p: usize, panelsEnd: usize, x: usize, sums: usize): void {
+  const panels = ptr(args, WEIGHT);
   const high = i32x4.splat(0xffff0000);
   let s0 = f32x4.splat(0);
   let s1 = f32x4.splat(0);
@@ -181,23 +184,29 @@ function rowBf16(p: usize, x: usize, columns: usize, sums: usize): void {
   let s5 = f32x4.splat(0);
   let s6 = f32x4.splat(0);
   let s7 = f32x4.splat(0);
-  const end = p + (columns << 6);
-  while (p < end) {
-    const t = v128.load32_splat(x);
-    let v = v128.load(p);
-    s0 = madd(i32x4.shl(v, 16), t, s0);
-    s1 = madd(v128.and(v, high), t, s1);
-    v = v128.load(p, 16);
-    s2 = madd(i32x4.shl(v, 16), t, s2);
-    s3 = madd(v128.and(v, high), t, s3);
-    v = v128.load(p, 32);
-    s4 = madd(i32x4.shl(v, 16), t, s4);
-    s5 = madd(v128.and(v, high), t, s5);
-    v = v128.load(p, 48);
-    s6 = madd(i32x4.shl(v, 16), t, s6);
-    s7 = madd(v128.and(v, high), t, s7);
-    p += 64;
-    x += 4;
+  const last = p + (ptr(args, COLUMNS) << 6);
+  let page = pageOf(panels, p);
+  while (p < last) {
+    page += PAGE;
+    askForPage(page, panels, panelsEnd);
+    const end = min(page, last);
+    do {
+      const t = v128.load32_splat(x);
+      let v = v128.load(p);
+      s0 = madd(i32x4.shl(v, 16), t, s0);
+      s1 = madd(v128.and(v, high), t, s1);
+      v = v128.load(p, 16);
+      s2 = madd(i32x4.shl(v, 16), t, s2);
+      s3 = madd(v128.and(v, high), t, s3);
+      v = v128.load(p, 32);
+      s4 = madd(i32x4.shl(v, 16), t, s4);
+      s5 = madd(v128.and(v, high), t, s5);
+      v = v128.load(p, 48);
+      s6 = madd(i32x4.shl(v, 16), t, s6);
+      s7 = madd(v128.and(v, high), t, s7);
+      p += 64;
+      x += 4;
+    } while (p < end);
   }
   v128.store(sums, s0);
   v128.store(sums, s1, 16);

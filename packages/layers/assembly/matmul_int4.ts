@@ -21,6 +21,7 @@ import {
   X_SCALES,
   X_SUMS,
 } from './matmul';
+import { askForPage, PAGE, pageOf } from './pages';
 
 export function matMulInt4(args: usize, begin: i32, end: i32, scratch: usize): void {
   if (int(args, F16_PARAMETERS)) units<i16>(args, begin, end, scratch);
@@ -32,6 +33,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
   const block = int(args, BLOCK);
   const rows = int(args, ROWS);
   const panelBytes = (ptr(args, COLUMNS) / ptr(args, GROUP)) * ((ptr(args, GROUP) << 2) + 32);
+  const panelsEnd = ptr(args, WEIGHT) + <usize>panels * panelBytes;
   for (let unit = begin; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
@@ -39,7 +41,9 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
     const tiled = m1 - ((m1 - m0) & 3);
     if (tiled > m0) tiles<S>(args, weight, m0, tiled, scratch);
-    for (let m = tiled; m < m1; m++) row<S>(args, weight, m, scratch + ((<usize>(m - m0)) << 5));
+    for (let m = tiled; m < m1; m++) {
+      row<S>(args, weight, panelsEnd, m, scratch + ((<usize>(m - m0)) << 5));
+    }
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
 }
@@ -52,7 +56,7 @@ function dot8(t: v128, w: v128): v128 {
 }
 
 /** One row of x against a panel. */
-function row<S>(args: usize, p: usize, m: i32, sums: usize): void {
+function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
@@ -61,11 +65,17 @@ function row<S>(args: usize, p: usize, m: i32, sums: usize): void {
   let x = ptr(args, X) + <usize>m * CODE_STRIDE;
   let xs = ptr(args, X_SCALES) + ((<usize>m) << 2);
   let xb = ptr(args, X_SUMS) + ((<usize>m) << 2);
+  const panels = ptr(args, WEIGHT);
+  let page = pageOf(panels, p);
   const m15 = i8x16.splat(15);
   const one = i16x8.splat(1);
   let f0 = f32x4.splat(0);
   let f1 = f32x4.splat(0);
   for (let g: usize = 0; g < groups; g++) {
+    if (p >= page) {
+      page += PAGE;
+      askForPage(page, panels, panelsEnd);
+    }
     let l0 = i32x4.splat(0);
     let h0 = i32x4.splat(0);
     let l1 = i32x4.splat(0);

@@ -23,6 +23,7 @@ import {
   X_SCALES,
   X_SUMS,
 } from './matmul';
+import { askForPage, PAGE, pageOf } from './pages';
 
 /** From a row's codes of a group to the next row's. */
 const CODE_BYTES: usize = CODE_STRIDE * 2;
@@ -37,6 +38,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
   const block = int(args, BLOCK);
   const rows = int(args, ROWS);
   const panelBytes = (ptr(args, COLUMNS) / ptr(args, GROUP)) * ((ptr(args, GROUP) << 3) + 32);
+  const panelsEnd = ptr(args, WEIGHT) + <usize>panels * panelBytes;
   for (let unit = begin; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
@@ -44,7 +46,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
     if (int(args, CODE_KIND) === CodeKind.U7) byteTiles<S>(args, weight, m0, m1, scratch);
     else if (m1 - m0 >= 2) tiles<S>(args, weight, m0, m1, scratch);
-    else row<S>(args, weight, m0, scratch);
+    else row<S>(args, weight, panelsEnd, m0, scratch);
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
 }
@@ -60,7 +62,7 @@ function pairs(a: v128, b: v128): v128 {
 }
 
 /** One row of x against a panel. */
-function row<S>(args: usize, p: usize, m: i32, sums: usize): void {
+function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
@@ -69,9 +71,15 @@ function row<S>(args: usize, p: usize, m: i32, sums: usize): void {
   let x = ptr(args, X) + <usize>m * CODE_BYTES;
   let xs = ptr(args, X_SCALES) + ((<usize>m) << 2);
   let xb = ptr(args, X_SUMS) + ((<usize>m) << 2);
+  const panels = ptr(args, WEIGHT);
+  let page = pageOf(panels, p);
   let f0 = f32x4.splat(0);
   let f1 = f32x4.splat(0);
   for (let g: usize = 0; g < groups; g++) {
+    if (p >= page) {
+      page += PAGE;
+      askForPage(page, panels, panelsEnd);
+    }
     let a = i32x4.splat(0);
     let b = i32x4.splat(0);
     let c = i32x4.splat(0);

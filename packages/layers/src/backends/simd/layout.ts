@@ -36,9 +36,18 @@ export function panelBytes(format: WeightFormat, columns: number, group: number)
   return columns * 32 * (format === 'f32' ? 4 : 2);
 }
 
-/** Bytes of a packed matrix. */
+/** Bytes of a packed matrix: its panels, and after them a word for each of their pages. */
 export function packedBytes(format: WeightFormat, rows: number, columns: number, group: number) {
-  return Math.ceil(rows / panelRows(format)) * panelBytes(format, columns, group);
+  const panels = Math.ceil(rows / panelRows(format)) * panelBytes(format, columns, group);
+  return { panels, total: panels + 4 * pageCount(format, panels) };
+}
+
+/** Bytes of a page; see assembly/pages.ts. */
+export const PAGE = 4096;
+
+/** Pages whose first words are kept. The products by f32 panels, which a GB or two hold, go without. */
+function pageCount(format: WeightFormat, bytes: number): number {
+  return format === 'f32' ? 0 : Math.ceil(bytes / PAGE);
 }
 
 /** Throws BackendError for a weight that another backend packed. */

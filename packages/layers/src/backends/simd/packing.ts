@@ -16,6 +16,7 @@ import {
   type IntFormat,
   isIntFormat,
   memoryGroup,
+  PAGE,
   PANELS,
   PANELS_F16,
   packedBytes,
@@ -56,7 +57,7 @@ async function pack(
   const [rows, columns] = matrix.shape;
   const isInt = isIntFormat(format);
   const group = isInt ? memoryGroup(groupSize) : 0;
-  const address = runtime.allocate(packedBytes(format, rows, columns, group));
+  const address = runtime.allocate(packedBytes(format, rows, columns, group).total);
   try {
     const rowBytes = columns * (matrix.dtype === 'F32' ? 4 : 2);
     await inPieces(runtime, matrix, rowBytes, panelRows(format), (staged, first, count) => {
@@ -118,8 +119,12 @@ function packed(
   shape: readonly [number, number],
   groupSize: number,
 ): PackedWeight {
-  const words = packedBytes(format, ...shape, groupSize) / 4;
-  const info = backend.adopt(address, [words], 'int32');
+  const bytes = packedBytes(format, ...shape, groupSize);
+  const words = backend.runtime.ints(address, bytes.total / 4);
+  for (let i = bytes.panels / 4, page = 0; i < words.length; i++, page += PAGE / 4) {
+    words[i] = words[page] ?? 0;
+  }
+  const info = backend.adopt(address, [words.length], 'int32');
   // tfjs declares TensorInfo and Tensor apart; the engine makes the one of the other.
   const tensor = tf.engine().makeTensorFromTensorInfo(info, backend);
   return {
@@ -140,7 +145,7 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   if (columns % groupSize !== 0) {
     throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
   }
-  const address = runtime.allocate(packedBytes(format, rows, columns, group));
+  const address = runtime.allocate(packedBytes(format, rows, columns, group).total);
   try {
     const most = piecesOf(format, columns);
     for (let first = 0; first < rows; first += most) {

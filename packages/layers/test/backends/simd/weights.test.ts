@@ -100,6 +100,29 @@ describe('simd: packed weights', () => {
     });
   }
 
+  it('are as they were after a product, which writes the first words of their pages', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          rows: fc.integer({ min: 1, max: 4 }),
+          outFeatures: fc.integer({ min: 1, max: 140 }),
+          columns: fc.integer({ min: 1, max: 400 }),
+          format: formats,
+          groupSize: fc.constantFrom(32, 64),
+        }),
+        async ({ rows, outFeatures, columns, format, groupSize }) => {
+          const { matrix } = stored(outFeatures, columns, 'F32');
+          const weight = await weightPacker().pack(matrix, format, groupSize);
+          const held = () => weight.tensors.map((tensor) => tensor.dataSync().slice());
+          const before = held();
+          valuesOf(() => [packedMatMul(uniform('x', [rows, columns]), weight)]);
+          expect(held()).to.deep.equal(before);
+          disposeWeight(weight);
+        },
+      ),
+      { numRuns: 60 },
+    ));
+
   it('serve as embedding tables', async () => {
     for (const format of ['f32', 'bf16', 'int8', 'int4'] as const) {
       const { matrix } = stored(45, 130, 'F32');

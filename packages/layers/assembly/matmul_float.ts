@@ -8,7 +8,6 @@ import {
   BIAS,
   BLOCK,
   COLUMNS,
-  copy32,
   finish,
   OUT_FEATURES,
   PANELS,
@@ -20,19 +19,9 @@ import {
   Y,
   Y_STRIDE,
 } from './matmul';
+import { blockF32, PANELS_AT_ONCE } from './matmul_f32';
 import { askForPage, PAGE, pageOf } from './pages';
-
-/** Numbers from a row (or, transposed, a column) of a plain f32 weight to the next; 0 for panels. */
-const WEIGHT_STRIDE: usize = 18;
-/** Not 0 where the plain weight is (columns, outFeatures). */
-const TRANSPOSED: usize = 19;
-/** Not 0 where x is (columns, rows), X_STRIDE apart from one column to the next. */
-const X_TRANSPOSED: usize = 20;
-/** Panels of a unit where x is (columns, rows). */
-const PANELS_AT_ONCE: usize = 21;
-
-/** Columns of a panel that are widened at once: 32 KB, as much as the first-level cache. */
-const COLUMN_BLOCK: usize = 192;
+import { COLUMN_BLOCK, columnsOf } from './panels_f32';
 
 export function matMulBf16(args: usize, begin: i32, end: i32, scratch: usize): void {
   const panels = int(args, PANELS);
@@ -70,8 +59,8 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
   const yStride = ptr(args, Y_STRIDE) << 2;
   const plain = ptr(args, BIAS) === 0 && ptr(args, RESIDUAL) === 0 && int(args, ACTIVATION) === 0;
   for (let unit = begin; unit < end; unit++) {
-    if (int(args, X_TRANSPOSED)) {
-      columnBlock(args, unit, scratch);
+    if (int(args, PANELS_AT_ONCE)) {
+      blockF32(args, unit, scratch);
       continue;
     }
     const panel = unit % panels;
@@ -91,85 +80,6 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
     }
     if (!isDone) finish(args, scratch, 32, m0, m1, panel << 5);
   }
-}
-
-/**
- * Panels of a plain matrix. Words: the matrix, numbers from a row (or, transposed, a column) to the next,
- * whether it is (columns, outFeatures), outFeatures, columns, the panels. A unit is a panel.
- */
-export function packPanels(args: usize, begin: i32, end: i32): void {
-  const stride = ptr(args, 1) << 2;
-  const transposed = int(args, 2) !== 0;
-  const columns = ptr(args, 4);
-  for (let panel = begin; panel < end; panel++) {
-    const rows = min(32, int(args, 3) - (panel << 5));
-    const to = ptr(args, 5) + <usize>panel * (columns << 7);
-    if (transposed) {
-      copyColumns(ptr(args, 0) + ((<usize>panel) << 7), stride, to, rows, columns);
-      continue;
-    }
-    for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
-      const count = min(COLUMN_BLOCK, columns - k);
-      const from = ptr(args, 0) + ((<usize>panel) << 5) * stride + (k << 2);
-      transposeRows(from, stride, to + (k << 7), rows, count);
-    }
-  }
-}
-
-/**
- * y = x^T times a plain matrix or panels, for x (columns, rows): the gradient of a weight. A unit is a block
- * of rows and some panels, for which a part of x is gathered once, four rows' numbers side by side: its
- * columns, often a power of two apart, would push each other out of the cache.
- */
-function columnBlock(args: usize, unit: i32, scratch: usize): void {
-  const columns = ptr(args, COLUMNS);
-  const xStride = ptr(args, X_STRIDE) << 2;
-  const block = int(args, BLOCK);
-  const atOnce = int(args, PANELS_AT_ONCE);
-  const parts = (int(args, PANELS) + atOnce - 1) / atOnce;
-  const first = (unit % parts) * atOnce;
-  const last = min(first + atOnce, int(args, PANELS));
-  const m0 = (unit / parts) * block;
-  const m1 = min(m0 + block, int(args, ROWS));
-  const sumBytes = (<usize>block) << 7;
-  const part = scratch + <usize>atOnce * sumBytes;
-  const fours = part + (COLUMN_BLOCK << 7);
-  memory.fill(scratch, 0, <usize>(last - first) * sumBytes);
-  for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
-    const count = min(COLUMN_BLOCK, columns - k);
-    const x = ptr(args, X) + ((<usize>m0) << 2) + k * xStride;
-    gatherFours(x, xStride, fours, m1 - m0, count);
-    for (let panel = first; panel < last; panel++) {
-      const w = columnsOf(args, panel, k, count, part);
-      const sums = scratch + <usize>(panel - first) * sumBytes;
-      let m: i32 = 0;
-      for (; m + 4 <= m1 - m0; m += 4) {
-        const c = sums + ((<usize>m) << 7);
-        const four = fours + (<usize>m >> 2) * (COLUMN_BLOCK << 4);
-        for (let n: usize = 0; n < 128; n += 32) tile4Columns(w + n, four, count, c + n);
-      }
-      for (; m < m1 - m0; m++) {
-        rowF32(w, x + ((<usize>m) << 2), xStride, count, sums + ((<usize>m) << 7));
-      }
-    }
-  }
-  for (let panel = first; panel < last; panel++) {
-    finish(args, scratch + <usize>(panel - first) * sumBytes, 32, m0, m1, panel << 5);
-  }
-}
-
-/** Where columns k ... of a panel stand; those of a plain matrix are written to `part`. */
-function columnsOf(args: usize, panel: i32, k: usize, count: usize, part: usize): usize {
-  const stride = ptr(args, WEIGHT_STRIDE) << 2;
-  const weight = ptr(args, WEIGHT);
-  if (stride === 0) return weight + <usize>panel * (ptr(args, COLUMNS) << 7) + (k << 7);
-  const width = min(32, int(args, OUT_FEATURES) - (panel << 5));
-  if (int(args, TRANSPOSED)) {
-    copyColumns(weight + k * stride + ((<usize>panel) << 7), stride, part, width, count);
-  } else {
-    transposeRows(weight + ((<usize>panel) << 5) * stride + (k << 2), stride, part, width, count);
-  }
-  return part;
 }
 
 /** One row of x against a whole bf16 panel. */
@@ -228,57 +138,6 @@ function widenBf16(p: usize, wide: usize, count: usize): void {
     v128.store(wide, v128.and(v, high), 16);
     p += 16;
     wide += 32;
-  }
-}
-
-/** Rows of a plain matrix as columns of a panel; missing rows are 0. */
-function transposeRows(from: usize, stride: usize, to: usize, rows: i32, count: usize): void {
-  for (let n: i32 = 0; n < 32; n += 4) {
-    const r0 = from + <usize>n * stride;
-    const r1 = r0 + stride;
-    const r2 = r1 + stride;
-    const r3 = r2 + stride;
-    const out = to + ((<usize>n) << 2);
-    let k: usize = 0;
-    if (n + 4 <= rows) {
-      for (; k + 4 <= count; k += 4) {
-        const at = k << 2;
-        const a = v128.load(r0 + at);
-        const b = v128.load(r1 + at);
-        const c = v128.load(r2 + at);
-        const d = v128.load(r3 + at);
-        const ab0 = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
-        const ab1 = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
-        const cd0 = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
-        const cd1 = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-        const o = out + (k << 7);
-        v128.store(o, v128.shuffle<i64>(ab0, cd0, 0, 2));
-        v128.store(o + 128, v128.shuffle<i64>(ab0, cd0, 1, 3));
-        v128.store(o + 256, v128.shuffle<i64>(ab1, cd1, 0, 2));
-        v128.store(o + 384, v128.shuffle<i64>(ab1, cd1, 1, 3));
-      }
-    }
-    for (; k < count; k++) {
-      const o = out + (k << 7);
-      for (let i: i32 = 0; i < 4; i++) {
-        const value = n + i < rows ? load<f32>(r0 + <usize>i * stride + (k << 2)) : <f32>0;
-        store<f32>(o + ((<usize>i) << 2), value);
-      }
-    }
-  }
-}
-
-/** Rows of a plain (columns, outFeatures) matrix as columns of a panel; missing numbers are 0. */
-function copyColumns(from: usize, stride: usize, to: usize, width: i32, count: usize): void {
-  const end = to + (count << 7);
-  for (; to < end; to += 128) {
-    if (width === 32) {
-      copy32(from, to);
-    } else {
-      memory.copy(to, from, (<usize>width) << 2);
-      memory.fill(to + ((<usize>width) << 2), 0, (<usize>(32 - width)) << 2);
-    }
-    from += stride;
   }
 }
 
@@ -369,61 +228,8 @@ function tile2(
   v128.store(c1, b3, 48);
 }
 
-/** x (count, rows) as one (count, 4) after the other; COLUMN_BLOCK columns have room in each. */
-function gatherFours(x: usize, xStride: usize, to: usize, rows: i32, count: usize): void {
-  const end = to + (count << 4);
-  const width = (<usize>(rows & ~3)) << 2;
-  for (; to < end; to += 16) {
-    let four = to;
-    for (let m: usize = 0; m < width; m += 16) {
-      v128.store(four, v128.load(x + m));
-      four += COLUMN_BLOCK << 4;
-    }
-    x += xStride;
-  }
-}
-
-/** 4 rows by 8 columns of sums, the numbers of the four rows side by side. */
-function tile4Columns(w: usize, x: usize, count: usize, c: usize): void {
-  let a0 = v128.load(c);
-  let a1 = v128.load(c, 16);
-  let b0 = v128.load(c, 128);
-  let b1 = v128.load(c, 144);
-  let c0 = v128.load(c, 256);
-  let c1 = v128.load(c, 272);
-  let d0 = v128.load(c, 384);
-  let d1 = v128.load(c, 400);
-  const end = w + (count << 7);
-  while (w < end) {
-    const w0 = v128.load(w);
-    const w1 = v128.load(w, 16);
-    w += 128;
-    let t = v128.load32_splat(x);
-    a0 = madd(w0, t, a0);
-    a1 = madd(w1, t, a1);
-    t = v128.load32_splat(x, 4);
-    b0 = madd(w0, t, b0);
-    b1 = madd(w1, t, b1);
-    t = v128.load32_splat(x, 8);
-    c0 = madd(w0, t, c0);
-    c1 = madd(w1, t, c1);
-    t = v128.load32_splat(x, 12);
-    d0 = madd(w0, t, d0);
-    d1 = madd(w1, t, d1);
-    x += 16;
-  }
-  v128.store(c, a0);
-  v128.store(c, a1, 16);
-  v128.store(c, b0, 128);
-  v128.store(c, b1, 144);
-  v128.store(c, c0, 256);
-  v128.store(c, c1, 272);
-  v128.store(c, d0, 384);
-  v128.store(c, d1, 400);
-}
-
 /** One row by 32 columns of sums; the row's numbers are xStep bytes apart. */
-function rowF32(w: usize, x: usize, xStep: usize, count: usize, c: usize): void {
+export function rowF32(w: usize, x: usize, xStep: usize, count: usize, c: usize): void {
   let s0 = v128.load(c);
   let s1 = v128.load(c, 16);
   let s2 = v128.load(c, 32);

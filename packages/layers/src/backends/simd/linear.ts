@@ -1,6 +1,14 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import type { Activation } from '../../kernel_names.js';
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
+import {
+  balancedBlock,
+  floatBlocks,
+  packPanels,
+  panelByPanel,
+  ROWS_WORTH_GATHERING,
+  ROWS_WORTH_PACKING,
+} from './float_blocks.js';
 import { ActivationId, CodeKind, KernelId } from './kernel_ids.js';
 import { bitsOf, isIntFormat, memoryGroup, PANELS_F16, panelBytes, panelRows } from './layout.js';
 import type { Runtime } from './runtime.js';
@@ -51,7 +59,6 @@ export function linear(runtime: Runtime, temporaries: Temporaries, call: LinearC
 
 /** Rows of x that a thread takes on at a time: their codes should stay in the second-level cache. */
 const INT_BLOCK = 96;
-const FLOAT_BLOCK = 64;
 /** Columns from a row's codes of a group to the next row's; see assembly/matmul.ts. */
 const CODE_STRIDE = 64;
 /** Bytes of weights that a thread should at least read on end. */
@@ -126,13 +133,16 @@ function floatProduct(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   const { format, shape, layout } = call.attrs;
   const [outFeatures = 0, columns = 0] = shape;
   const panels = Math.ceil(outFeatures / 32);
-  const block = balancedBlock(call.rows, FLOAT_BLOCK);
   const isPlain = layout === 'rows';
   const isPacked = isPlain && call.rows >= ROWS_WORTH_PACKING;
   const plain = { matrix: call.weight, transposed: false, outFeatures, columns };
   const weight = isPacked ? packPanels(runtime, temporaries, plain) : call.weight;
+  const cut =
+    format === 'f32' && call.rows >= ROWS_WORTH_GATHERING
+      ? floatBlocks(runtime, call.rows, panels, false)
+      : panelByPanel(call.rows, panels);
   const { args } = runtime;
-  setCommon(args, call, panels, block);
+  setCommon(args, call, panels, cut.block);
   args[0] = weight;
   args[1] = call.x;
   args[5] = columns;
@@ -140,42 +150,13 @@ function floatProduct(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   args[18] = isPlain && !isPacked ? columns : 0;
   args[19] = 0;
   args[20] = 0;
-  const units = panels * Math.ceil(call.rows / block);
+  args[21] = cut.atOnce;
   runtime.run(
     format === 'bf16' ? KernelId.MatMulBf16 : KernelId.MatMulF32,
-    units,
-    chunkOf(runtime, call, block),
-    floatScratch(block),
+    cut.units,
+    chunkOf(runtime, call, cut.block),
+    cut.scratch,
   );
-}
-
-/** Rows of x from which on a plain matrix is made panels once, and not by every block of rows. */
-export const ROWS_WORTH_PACKING = 3 * FLOAT_BLOCK;
-
-/** The address of a plain f32 matrix as panels; transposed, it is (columns, outFeatures). */
-export function packPanels(
-  runtime: Runtime,
-  temporaries: Temporaries,
-  plain: { matrix: number; transposed: boolean; outFeatures: number; columns: number },
-): number {
-  const { matrix, transposed, outFeatures, columns } = plain;
-  const panels = Math.ceil(outFeatures / 32);
-  const packed = temporaries.allocate(panels * 32 * columns * 4);
-  const stride = transposed ? outFeatures : columns;
-  runtime.args.set([matrix, stride, transposed ? 1 : 0, outFeatures, columns, packed]);
-  runtime.run(KernelId.PackPanels, panels, runtime.chunk(8 * columns));
-  return packed;
-}
-
-/** Scratch of the float products: sums of a block, 192 columns of a panel as f32, and of x. */
-export function floatScratch(block: number, panels = 1): number {
-  return panels * block * 128 + 192 * (128 + block * 4);
-}
-
-/** Blocks of at most `most` rows, all about as large, of a multiple of 4. */
-export function balancedBlock(rows: number, most: number): number {
-  const blocks = Math.ceil(rows / most);
-  return Math.ceil(rows / blocks / 4) * 4;
 }
 
 function setCommon(args: Int32Array, call: LinearCall, panels: number, block: number): void {

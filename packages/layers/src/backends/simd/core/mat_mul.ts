@@ -1,15 +1,17 @@
 // tfjs's matMul, plain and fused, on float32: each number one chain of multiply-adds, as PackedMatMul's.
 import * as tf from '@tensorflow/tfjs-core';
 import type { SimdBackend } from '../backend.js';
+import {
+  floatBlocks,
+  packPanels,
+  panelByPanel,
+  ROWS_WORTH_GATHERING,
+  ROWS_WORTH_PACKING,
+} from '../float_blocks.js';
 import { KernelId } from '../kernel_ids.js';
-import { balancedBlock, floatScratch, packPanels, ROWS_WORTH_PACKING } from '../linear.js';
 import type { Runtime } from '../runtime.js';
 import { type Temporaries, withTemporaries } from '../temporaries.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
-
-const BLOCK = 64;
-/** Panels that share a gathered part of a transposed first matrix; see assembly/matmul_float.ts. */
-const PANELS_AT_ONCE = 5;
 
 interface Product {
   a: number;
@@ -31,8 +33,10 @@ function multiply(runtime: Runtime, temporaries: Temporaries, product: Product):
   const plain = { matrix: b, transposed: !transposeB, outFeatures: N, columns: K };
   const weight = isPacked ? packPanels(runtime, temporaries, plain) : b;
   const panels = Math.ceil(N / 32);
-  const block = balancedBlock(M, BLOCK);
-  const atOnce = transposeA ? Math.ceil(panels / Math.ceil(panels / PANELS_AT_ONCE)) : 1;
+  const cut =
+    transposeA || M >= ROWS_WORTH_GATHERING
+      ? floatBlocks(runtime, M, panels, transposeA)
+      : panelByPanel(M, panels);
   const { args } = runtime;
   args[0] = weight;
   args[1] = a;
@@ -44,17 +48,16 @@ function multiply(runtime: Runtime, temporaries: Temporaries, product: Product):
   args[7] = 0;
   args[8] = 0;
   args[12] = panels;
-  args[13] = block;
+  args[13] = cut.block;
   args[14] = N;
   args[15] = N;
   args[16] = transposeA ? M : K;
   args[18] = isPacked ? 0 : transposeB ? K : N;
   args[19] = transposeB ? 0 : 1;
   args[20] = transposeA ? 1 : 0;
-  args[21] = atOnce;
-  const units = Math.ceil(panels / atOnce) * Math.ceil(M / block);
-  const chunk = runtime.chunk(32 * K * block * atOnce);
-  runtime.run(KernelId.MatMulF32, units, chunk, floatScratch(block, atOnce));
+  args[21] = cut.atOnce;
+  const chunk = runtime.chunk(32 * K * cut.block * Math.max(1, cut.atOnce));
+  runtime.run(KernelId.MatMulF32, cut.units, chunk, cut.scratch);
 }
 
 /** x (rows, columns) at an address, transposed into another. */

@@ -60,19 +60,31 @@ export function maxOfRows(args: usize, begin: i32, end: i32): void {
   }
 }
 
-/** y = softmax(x) factor */
+/** y = softmax(x) factor. The exponentials stand in y until their sum is known. */
 function softmaxRow(x: usize, y: usize, columns: i32, factor: f32): void {
-  const top = largest(x, columns);
-  const scale = f32x4.splat(factor / sumOfExponentials(x, columns, top));
-  const t = f32x4.splat(top);
+  const t = f32x4.splat(largest(x, columns));
   const whole = (<usize>(columns & ~3)) << 2;
-  for (let at: usize = 0; at < whole; at += 16) {
-    v128.store(y + at, f32x4.mul(exp4(f32x4.sub(v128.load(x + at), t)), scale));
-  }
   const rest = columns & 3;
-  if (rest !== 0) {
-    store4(y + whole, f32x4.mul(exp4(f32x4.sub(load4(x + whole, rest), t)), scale), rest);
+  let s0 = f32x4.splat(0);
+  let s1 = f32x4.splat(0);
+  let at: usize = 0;
+  for (; at + 32 <= whole; at += 32) {
+    const e0 = exp4(f32x4.sub(v128.load(x + at), t));
+    const e1 = exp4(f32x4.sub(v128.load(x + at, 16), t));
+    v128.store(y + at, e0);
+    v128.store(y + at, e1, 16);
+    s0 = f32x4.add(s0, e0);
+    s1 = f32x4.add(s1, e1);
   }
+  let sum = sumLanes(f32x4.add(s0, s1));
+  for (const end = (<usize>columns) << 2; at < end; at += 4) {
+    const e = f32x4.extract_lane(exp4(f32x4.sub(v128.load32_splat(x + at), t)), 0);
+    store<f32>(y + at, e);
+    sum += e;
+  }
+  const scale = f32x4.splat(factor / sum);
+  for (at = 0; at < whole; at += 16) v128.store(y + at, f32x4.mul(v128.load(y + at), scale));
+  if (rest !== 0) store4(y + whole, f32x4.mul(load4(y + whole, rest), scale), rest);
 }
 
 function largest(x: usize, count: i32): f32 {

@@ -89,6 +89,11 @@ export function sigmoid4(x: v128): v128 {
 
 /** The error function within 3e-7 (Abramowitz and Stegun 7.1.26). */
 export function erf4(x: v128): v128 {
+  return erfBy4(x, exp4(f32x4.mul(f32x4.neg(x), x)));
+}
+
+/** erf4 of x where exp(-x^2) is e. */
+function erfBy4(x: v128, e: v128): v128 {
   const a = f32x4.abs(x);
   const one = v128.load32_splat(C + 48);
   const t = f32x4.div(one, madd(v128.load32_splat(C + 52), a, one));
@@ -98,7 +103,7 @@ export function erf4(x: v128): v128 {
   p = madd(p, t, v128.load32_splat(C + 68));
   p = madd(p, t, v128.load32_splat(C + 72));
   p = f32x4.mul(p, t);
-  const y = f32x4.sub(one, f32x4.mul(p, exp4(f32x4.mul(f32x4.neg(a), a))));
+  const y = f32x4.sub(one, f32x4.mul(p, e));
   const sign = i32x4.splat(0x80000000);
   return v128.or(v128.andnot(y, sign), v128.and(x, sign));
 }
@@ -123,9 +128,11 @@ export function activate4(x: v128, id: i32): v128 {
 export function activateGrad4(x: v128, id: i32): v128 {
   if (id === 1) return siluGrad4(x, sigmoid4(x));
   if (id === 2) {
+    // The exponential in the distribution function is that of the density.
     const e = exp4(f32x4.mul(f32x4.mul(x, x), v128.load32_splat(C + 80)));
-    const pdf = f32x4.mul(e, v128.load32_splat(C + 84));
-    return madd(x, pdf, normalCdf4(x));
+    const half = v128.load32_splat(C + 44);
+    const erf = erfBy4(f32x4.mul(x, v128.load32_splat(C + 76)), e);
+    return madd(x, f32x4.mul(e, v128.load32_splat(C + 84)), madd(erf, half, half));
   }
   return v128.load32_splat(C + 48);
 }

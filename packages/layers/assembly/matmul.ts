@@ -54,6 +54,19 @@ export function finish(args: usize, sums: usize, width: i32, m0: i32, m1: i32, n
     }
     return;
   }
+  if (columns === 32 && bias === 0 && activation === 0) {
+    const n0Bytes = (<usize>n0) << 2;
+    for (let m = m0; m < m1; m++) {
+      const y = ptr(args, Y) + ((<usize>m * yStride) << 2) + n0Bytes;
+      const r = residual + ((<usize>m * residualStride) << 2) + n0Bytes;
+      for (let at: usize = 0; at < 128; at += 32) {
+        v128.store(y + at, f32x4.add(v128.load(sums + at), v128.load(r + at)));
+        v128.store(y + at, f32x4.add(v128.load(sums + at, 16), v128.load(r + at, 16)), 16);
+      }
+      sums += 128;
+    }
+    return;
+  }
   for (let m = m0; m < m1; m++) {
     const y = ptr(args, Y) + ((<usize>m * yStride + <usize>n0) << 2);
     const r = residual + ((<usize>m * residualStride + <usize>n0) << 2);

@@ -3,6 +3,7 @@
 // One token or many, every number is the same sequence of operations: prefill and decode agree to
 // the bit, and there are no chunks to choose.
 import { exp4, int, load4, madd, num, ptr, softplus4, store4, sumLanes, sumLanes4 } from './math';
+import { touch } from './touch';
 
 /** Words of the arguments. */
 const X: usize = 0;
@@ -45,6 +46,12 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
     const head = unit % heads;
     const row = <usize>(unit / heads) * <usize>length;
     const group = head / (heads / int(args, GROUPS));
+    if (length > 1 && (head === 0 || unit === begin)) {
+      const xBytes = ptr(args, X_STRIDE) << 2;
+      const yBytes = ptr(args, Y_STRIDE) << 2;
+      touch(ptr(args, X) + row * xBytes, <usize>length * xBytes);
+      touch(ptr(args, Y) + row * yBytes, <usize>length * yBytes);
+    }
     effectiveDt(args, row, head, dts, decays);
 
     let state = ptr(args, STATE_AFTER);

@@ -11,6 +11,7 @@
 import { int, load4, madd, num, ptr, store4, sumLanes } from './math';
 import { effectiveDt } from './scan';
 import { copied, Part, product, transposed } from './small_matrix';
+import { touch } from './touch';
 
 // Words 0 ... 23 are those of scan.ts (strides included; y is not used).
 const X: usize = 0;
@@ -111,12 +112,23 @@ export function ssdScanGrad(args: usize, begin: i32, end: i32, scratch: usize): 
     const row = unit / (groups * blocks);
     const group = (unit / blocks) % groups;
     const first = (unit % blocks) * perBlock;
+    touchRow(args, row);
     readGroup(args, work, row, group);
     for (let h = first; h < min(first + perBlock, perGroup); h++) {
       headGrad(args, work, row, group * perGroup + h);
     }
     writeGroup(args, work, unit);
   }
+}
+
+/** What all heads of a row read and write, each a part of every token. */
+function touchRow(args: usize, row: i32): void {
+  const length = int(args, LENGTH);
+  const xBytes = (<usize>length * ptr(args, X_STRIDE)) << 2;
+  const bytes = (<usize>(length * int(args, HEADS) * int(args, HEAD_DIM))) << 2;
+  touch(ptr(args, X) + <usize>row * xBytes, xBytes);
+  touch(ptr(args, DY) + <usize>row * bytes, bytes);
+  touch(ptr(args, DX) + <usize>row * bytes, bytes);
 }
 
 /** Fills the table; the memory behind it is given to one thing after the other. */

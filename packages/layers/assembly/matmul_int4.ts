@@ -5,7 +5,6 @@
 import { int, ptr } from './math';
 import {
   addGroup,
-  addToRow,
   BLOCK,
   CODE_STRIDE,
   COLUMNS,
@@ -130,17 +129,10 @@ function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
     widenParameters<S>(p, parameters);
     p += 32;
     const first = g * rows + <usize>m0;
-    let x = ptr(args, X) + first * CODE_STRIDE;
-    let xs = ptr(args, X_SCALES) + (first << 2);
-    let xb = ptr(args, X_SUMS) + (first << 2);
-    let c = sums;
-    for (let left = m1 - m0; left >= 4; left -= 4) {
-      fourRows(x, bytes, group, c, xs, xb, parameters);
-      x += 4 * CODE_STRIDE;
-      xs += 16;
-      xb += 16;
-      c += 128;
-    }
+    const x = ptr(args, X) + first * CODE_STRIDE;
+    const xs = ptr(args, X_SCALES) + (first << 2);
+    const xb = ptr(args, X_SUMS) + (first << 2);
+    foursOfRows(x, bytes, group, sums, xs, xb, parameters, m1 - m0);
   }
 }
 
@@ -160,7 +152,12 @@ function unpack(p: usize, bytes: usize, group: usize): void {
   } while (p < end);
 }
 
-function fourRows(
+/**
+ * Adds a group to the sums of `left` rows, four at a time. The integers fit in 16 bits: see largestCode. The checks
+ * within the loop, which never end it, keep the engine from loading for all four steps at once, more than it
+ * has registers for.
+ */
+function foursOfRows(
   x: usize,
   w: usize,
   group: usize,
@@ -168,42 +165,111 @@ function fourRows(
   xs: usize,
   xb: usize,
   parameters: usize,
+  left: i32,
 ): void {
-  let a0 = i32x4.splat(0);
-  let a1 = i32x4.splat(0);
-  let b0 = i32x4.splat(0);
-  let b1 = i32x4.splat(0);
-  let d0 = i32x4.splat(0);
-  let d1 = i32x4.splat(0);
-  let e0 = i32x4.splat(0);
-  let e1 = i32x4.splat(0);
-  const end = x + group;
   do {
-    const w0 = v128.load(w);
-    const w1 = v128.load(w, 16);
-    let t = v128.load32_splat(x);
-    a0 = i16x8.add(a0, dot8(t, w0));
-    a1 = i16x8.add(a1, dot8(t, w1));
-    t = v128.load32_splat(x, CODE_STRIDE);
-    b0 = i16x8.add(b0, dot8(t, w0));
-    b1 = i16x8.add(b1, dot8(t, w1));
-    t = v128.load32_splat(x, 2 * CODE_STRIDE);
-    d0 = i16x8.add(d0, dot8(t, w0));
-    d1 = i16x8.add(d1, dot8(t, w1));
-    t = v128.load32_splat(x, 3 * CODE_STRIDE);
-    e0 = i16x8.add(e0, dot8(t, w0));
-    e1 = i16x8.add(e1, dot8(t, w1));
-    w += 32;
-    x += 4;
-  } while (x < end);
-  endRow(c, a0, a1, parameters, xs, xb);
-  endRow(c + 32, b0, b1, parameters, xs + 4, xb + 4);
-  endRow(c + 64, d0, d1, parameters, xs + 8, xb + 8);
-  endRow(c + 96, e0, e1, parameters, xs + 12, xb + 12);
-}
-
-function endRow(c: usize, a: v128, b: v128, parameters: usize, xs: usize, xb: usize): void {
-  const one = i16x8.splat(1);
-  addToRow(c, i32x4.dot_i16x8_s(a, one), parameters, xs, xb);
-  addToRow(c + 16, i32x4.dot_i16x8_s(b, one), parameters + 16, xs, xb);
+    let a0 = i32x4.splat(0);
+    let a1 = i32x4.splat(0);
+    let b0 = i32x4.splat(0);
+    let b1 = i32x4.splat(0);
+    let d0 = i32x4.splat(0);
+    let d1 = i32x4.splat(0);
+    let e0 = i32x4.splat(0);
+    let e1 = i32x4.splat(0);
+    const end = x + group;
+    let at = w;
+    while (true) {
+      let w0 = v128.load(at);
+      let w1 = v128.load(at, 16);
+      let t = v128.load32_splat(x);
+      a0 = i16x8.add(a0, dot8(t, w0));
+      a1 = i16x8.add(a1, dot8(t, w1));
+      t = v128.load32_splat(x, CODE_STRIDE);
+      b0 = i16x8.add(b0, dot8(t, w0));
+      b1 = i16x8.add(b1, dot8(t, w1));
+      t = v128.load32_splat(x, 2 * CODE_STRIDE);
+      d0 = i16x8.add(d0, dot8(t, w0));
+      d1 = i16x8.add(d1, dot8(t, w1));
+      t = v128.load32_splat(x, 3 * CODE_STRIDE);
+      e0 = i16x8.add(e0, dot8(t, w0));
+      e1 = i16x8.add(e1, dot8(t, w1));
+      x += 4;
+      if (x >= end) break;
+      w0 = v128.load(at, 32);
+      w1 = v128.load(at, 48);
+      t = v128.load32_splat(x);
+      a0 = i16x8.add(a0, dot8(t, w0));
+      a1 = i16x8.add(a1, dot8(t, w1));
+      t = v128.load32_splat(x, CODE_STRIDE);
+      b0 = i16x8.add(b0, dot8(t, w0));
+      b1 = i16x8.add(b1, dot8(t, w1));
+      t = v128.load32_splat(x, 2 * CODE_STRIDE);
+      d0 = i16x8.add(d0, dot8(t, w0));
+      d1 = i16x8.add(d1, dot8(t, w1));
+      t = v128.load32_splat(x, 3 * CODE_STRIDE);
+      e0 = i16x8.add(e0, dot8(t, w0));
+      e1 = i16x8.add(e1, dot8(t, w1));
+      x += 4;
+      if (x >= end) break;
+      w0 = v128.load(at, 64);
+      w1 = v128.load(at, 80);
+      t = v128.load32_splat(x);
+      a0 = i16x8.add(a0, dot8(t, w0));
+      a1 = i16x8.add(a1, dot8(t, w1));
+      t = v128.load32_splat(x, CODE_STRIDE);
+      b0 = i16x8.add(b0, dot8(t, w0));
+      b1 = i16x8.add(b1, dot8(t, w1));
+      t = v128.load32_splat(x, 2 * CODE_STRIDE);
+      d0 = i16x8.add(d0, dot8(t, w0));
+      d1 = i16x8.add(d1, dot8(t, w1));
+      t = v128.load32_splat(x, 3 * CODE_STRIDE);
+      e0 = i16x8.add(e0, dot8(t, w0));
+      e1 = i16x8.add(e1, dot8(t, w1));
+      x += 4;
+      if (x >= end) break;
+      w0 = v128.load(at, 96);
+      w1 = v128.load(at, 112);
+      t = v128.load32_splat(x);
+      a0 = i16x8.add(a0, dot8(t, w0));
+      a1 = i16x8.add(a1, dot8(t, w1));
+      t = v128.load32_splat(x, CODE_STRIDE);
+      b0 = i16x8.add(b0, dot8(t, w0));
+      b1 = i16x8.add(b1, dot8(t, w1));
+      t = v128.load32_splat(x, 2 * CODE_STRIDE);
+      d0 = i16x8.add(d0, dot8(t, w0));
+      d1 = i16x8.add(d1, dot8(t, w1));
+      t = v128.load32_splat(x, 3 * CODE_STRIDE);
+      e0 = i16x8.add(e0, dot8(t, w0));
+      e1 = i16x8.add(e1, dot8(t, w1));
+      x += 4;
+      at += 128;
+      if (x >= end) break;
+    }
+    const s0 = v128.load(parameters);
+    const s1 = v128.load(parameters, 16);
+    const o0 = v128.load(parameters, 32);
+    const o1 = v128.load(parameters, 48);
+    const one = i16x8.splat(1);
+    let q = v128.load32_splat(xs);
+    let z = v128.load32_splat(xb);
+    v128.store(c, addGroup(v128.load(c), i32x4.dot_i16x8_s(a0, one), s0, o0, q, z));
+    v128.store(c, addGroup(v128.load(c, 16), i32x4.dot_i16x8_s(a1, one), s1, o1, q, z), 16);
+    q = v128.load32_splat(xs, 4);
+    z = v128.load32_splat(xb, 4);
+    v128.store(c, addGroup(v128.load(c, 32), i32x4.dot_i16x8_s(b0, one), s0, o0, q, z), 32);
+    v128.store(c, addGroup(v128.load(c, 48), i32x4.dot_i16x8_s(b1, one), s1, o1, q, z), 48);
+    q = v128.load32_splat(xs, 8);
+    z = v128.load32_splat(xb, 8);
+    v128.store(c, addGroup(v128.load(c, 64), i32x4.dot_i16x8_s(d0, one), s0, o0, q, z), 64);
+    v128.store(c, addGroup(v128.load(c, 80), i32x4.dot_i16x8_s(d1, one), s1, o1, q, z), 80);
+    q = v128.load32_splat(xs, 12);
+    z = v128.load32_splat(xb, 12);
+    v128.store(c, addGroup(v128.load(c, 96), i32x4.dot_i16x8_s(e0, one), s0, o0, q, z), 96);
+    v128.store(c, addGroup(v128.load(c, 112), i32x4.dot_i16x8_s(e1, one), s1, o1, q, z), 112);
+    x += 4 * CODE_STRIDE - group;
+    xs += 16;
+    xb += 16;
+    c += 128;
+    left -= 4;
+  } while (left >= 4);
 }

@@ -257,12 +257,16 @@ function byteTiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): voi
     let xb = ptr(args, X_SUMS) + (first << 2);
     let c = sums;
     let left = m1 - m0;
-    for (; left > 4 || left === 3; left -= 3) {
-      threeByteRows(x, codes, group, c, xs, xb, parameters);
-      x += 3 * CODE_STRIDE;
-      xs += 12;
-      xb += 12;
-      c += 96;
+    // Four that are left are two and two.
+    const threes = left % 3 === 1 ? left / 3 - 1 : left / 3;
+    if (threes > 0) {
+      threesOfByteRows(x, codes, group, c, xs, xb, parameters, threes);
+      const done = <usize>threes * 3;
+      x += done * CODE_STRIDE;
+      xs += done << 2;
+      xb += done << 2;
+      c += done << 5;
+      left -= threes * 3;
     }
     for (; left > 1; left -= 2) {
       twoByteRows(x, codes, group, c, xs, xb, parameters);
@@ -291,7 +295,8 @@ function raisedSums(p: usize, group: usize, to: usize): void {
   v128.store(to, b, 16);
 }
 
-function threeByteRows(
+/** Adds a group to the sums of `times` times three rows. */
+function threesOfByteRows(
   x: usize,
   p: usize,
   group: usize,
@@ -299,33 +304,57 @@ function threeByteRows(
   xs: usize,
   xb: usize,
   parameters: usize,
+  times: i32,
 ): void {
-  const one = i16x8.splat(1);
-  let a0 = i32x4.splat(0);
-  let a1 = i32x4.splat(0);
-  let b0 = i32x4.splat(0);
-  let b1 = i32x4.splat(0);
-  let d0 = i32x4.splat(0);
-  let d1 = i32x4.splat(0);
-  const end = x + group;
   do {
-    const w0 = v128.load(p);
-    const w1 = v128.load(p, 16);
-    let t = v128.load32_splat(x);
-    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
-    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
-    t = v128.load32_splat(x, CODE_STRIDE);
-    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
-    b1 = i32x4.add(b1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
-    t = v128.load32_splat(x, 2 * CODE_STRIDE);
-    d0 = i32x4.add(d0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
-    d1 = i32x4.add(d1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
-    x += 4;
-    p += 32;
-  } while (x < end);
-  endRow(c, a0, a1, parameters, xs, xb);
-  endRow(c + 32, b0, b1, parameters, xs + 4, xb + 4);
-  endRow(c + 64, d0, d1, parameters, xs + 8, xb + 8);
+    let a0 = i32x4.splat(0);
+    let a1 = i32x4.splat(0);
+    let b0 = i32x4.splat(0);
+    let b1 = i32x4.splat(0);
+    let d0 = i32x4.splat(0);
+    let d1 = i32x4.splat(0);
+    const one = i16x8.splat(1);
+    const end = x + group;
+    let at = p;
+    do {
+      const w0 = v128.load(at);
+      const w1 = v128.load(at, 16);
+      let t = v128.load32_splat(x);
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
+      t = v128.load32_splat(x, CODE_STRIDE);
+      b0 = i32x4.add(b0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
+      b1 = i32x4.add(b1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
+      t = v128.load32_splat(x, 2 * CODE_STRIDE);
+      d0 = i32x4.add(d0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
+      d1 = i32x4.add(d1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
+      x += 4;
+      at += 32;
+    } while (x < end);
+    const s0 = v128.load(parameters);
+    const s1 = v128.load(parameters, 16);
+    const o0 = v128.load(parameters, 32);
+    const o1 = v128.load(parameters, 48);
+    const r0 = v128.load(parameters, 64);
+    const r1 = v128.load(parameters, 80);
+    let q = v128.load32_splat(xs);
+    let z = v128.load32_splat(xb);
+    v128.store(c, addGroup(v128.load(c), i32x4.sub(a0, r0), s0, o0, q, z));
+    v128.store(c, addGroup(v128.load(c, 16), i32x4.sub(a1, r1), s1, o1, q, z), 16);
+    q = v128.load32_splat(xs, 4);
+    z = v128.load32_splat(xb, 4);
+    v128.store(c, addGroup(v128.load(c, 32), i32x4.sub(b0, r0), s0, o0, q, z), 32);
+    v128.store(c, addGroup(v128.load(c, 48), i32x4.sub(b1, r1), s1, o1, q, z), 48);
+    q = v128.load32_splat(xs, 8);
+    z = v128.load32_splat(xb, 8);
+    v128.store(c, addGroup(v128.load(c, 64), i32x4.sub(d0, r0), s0, o0, q, z), 64);
+    v128.store(c, addGroup(v128.load(c, 80), i32x4.sub(d1, r1), s1, o1, q, z), 80);
+    x += 3 * CODE_STRIDE - group;
+    xs += 12;
+    xb += 12;
+    c += 96;
+    times--;
+  } while (times > 0);
 }
 
 function twoByteRows(

@@ -68,9 +68,9 @@ describe('a model in each weight format [simd]', () => {
       const reference = new ReneLMHeadModel(config, plain);
       const expected = await continued(reference, prompt, ids);
       reference.dispose();
-      // Activations meet int8 weights in 63 steps each way, int4 weights in 127, a scale a group; keys
+      // Activations meet int8 weights in 63 steps each way, int4 weights in 68, a scale a group; keys
       // and values may be held in 16 bits beside weights that are.
-      const limit = { f32: 1e-5, bf16: 0.01, int8: 0.1, int4: 0.05 }[format];
+      const limit = { f32: 1e-5, bf16: 0.01, int8: 0.1, int4: 0.1 }[format];
       expect(deviation(found, expected)).to.be.below(limit);
     });
 

@@ -73,7 +73,7 @@ export enum UnaryOp {
 
 /** How the codes of activations are stored. */
 export enum CodeKind {
-  /** -127 to 127. */
+  /** -127 to 127 at most. */
   I8,
   /** -63 to 63. */
   I16,

@@ -1,6 +1,6 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import type { Activation } from '../../kernel_names.js';
-import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
+import type { PackedWeightAttrs, WeightFormat } from '../../weights/packed_weight.js';
 import {
   balancedBlock,
   floatBlocks,
@@ -89,12 +89,20 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   args[6] = codes.values;
   args[7] = codes.scales;
   args[8] = codes.sums;
-  // 8-bit weights times 7 bits fit in the products of bytes that relaxed SIMD has.
-  args[9] = format === 'int8' ? 63 : 127;
+  args[9] = largestCode(format, group);
   numbers[10] = layout === PANELS_F16 ? F16_FACTOR : 1;
   args[11] = kind;
   runtime.run(KernelId.QuantizeActivations, call.rows, runtime.chunk(padded));
   return codes;
+}
+
+/**
+ * 8-bit weights times 7 bits fit in the products of bytes that relaxed SIMD has. Those of 4 bits are summed in
+ * 16 bits, two numbers for the columns of a group: 32 x 15 x 68 fits.
+ */
+function largestCode(format: WeightFormat, group: number): number {
+  if (format === 'int8') return 63;
+  return group === 32 ? 127 : 68;
 }
 
 /** The numbers are the same in each kind; one row is read as it can be multiplied soonest. */

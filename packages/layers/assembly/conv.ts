@@ -1,6 +1,7 @@
 // The causal depthwise convolution with its window.
 import { ActivationId } from '../src/backends/simd/kernel_ids';
 import { activate4, int, load4, madd, ptr, silu4, store4 } from './math';
+import { touch } from './touch';
 
 /** Channels of a unit. */
 const SPAN: i32 = 64;
@@ -30,6 +31,11 @@ export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize):
     const before = rowOf(ptr(args, 4), batch, width, rowBytes, at);
     const after = rowOf(ptr(args, 5), batch, width, rowBytes, at);
     transposeTaps(ptr(args, 2) + <usize>(first * width * 4), taps, count, width);
+    if (length > 1 && (first === 0 || unit === begin)) {
+      const yStride = ptr(args, 7) << 2;
+      touch(x - at, <usize>length * xStride);
+      touch(ptr(args, 6) + batch * <usize>length * yStride, <usize>length * yStride);
+    }
     for (let t: i32 = 0; t < length; t++) {
       if (width === 4 && count === SPAN) {
         const y = ptr(args, 6) + (batch * <usize>length + <usize>t) * (ptr(args, 7) << 2) + at;

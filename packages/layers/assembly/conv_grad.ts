@@ -10,11 +10,13 @@ const COMMON_WIDTH: i32 = 4;
 const SPAN: i32 = 64;
 /** Tokens that all channels of a unit go through before the next: their rows stay in the nearest cache. */
 const BLOCK: i32 = 16;
+/** Bytes of a token of dz, which stands in the scratch memory. */
+const DZ_ROW: usize = SPAN * 4;
 
 /**
  * Words: x, weight, bias (0: none), window before (0: zeros), dy, d(window after) (0: none), dx,
  * dweight (B, D, W), dbias (B, D) (0: not wanted), d(window before) (0: not wanted), length, channels,
- * width, activation, dz (B, L, D) to work in. A unit is a row of the batch and 64 channels.
+ * width, activation. A unit is a row of the batch and 64 channels. Scratch: width + 6 + length times as many.
  */
 export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
   const length = int(args, 10);
@@ -33,7 +35,7 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
     const windows = batch * <usize>width * rowBytes + at;
     const x = ptr(args, 0) + inputs;
     const before = ptr(args, 3) === 0 ? <usize>0 : ptr(args, 3) + windows;
-    const dz = ptr(args, 14) + inputs;
+    const dz = zeros + SPAN * 4 * 6;
     transposeTaps(ptr(args, 1) + <usize>(first * width * 4), scratch, count, width);
     const bias = ptr(args, 2) === 0 ? zeros : ptr(args, 2) + at;
     const dAfter = ptr(args, 5) === 0 ? <usize>0 : ptr(args, 5) + windows;
@@ -60,7 +62,7 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
             past,
             bias + o,
             dy + rows,
-            dz + rows,
+            dz + <usize>t * DZ_ROW + o,
             tokens,
             rowBytes,
             scratch + o,
@@ -76,7 +78,7 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
         const at = <usize>t * rowBytes;
         const tokens = min(BLOCK, length - width - t);
         for (let o: usize = 0; o < width4; o += 16) {
-          fourInputGrad(dz + at + o, dx + at + o, tokens, rowBytes, scratch + o);
+          fourInputGrad(dz + <usize>t * DZ_ROW + o, dx + at + o, tokens, rowBytes, scratch + o);
         }
       }
       for (let t = max(0, length - width); t < length; t++) {
@@ -88,7 +90,7 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
         inputGrad(args, t + width, dz, dAfter, dx + <usize>t * rowBytes, count, rowBytes, scratch);
       }
       tapGrad(args, x, before, dz, dTaps, count, rowBytes, zeros);
-      if (dBias !== 0) biasGrad(dz, dBias, length, count, rowBytes);
+      if (dBias !== 0) biasGrad(dz, dBias, length, count);
     }
     if (ptr(args, 9) !== 0) {
       for (let w: i32 = 0; w < width; w++) {
@@ -152,7 +154,7 @@ function fourTapGrad(
     x2 = x3;
     x += rowBytes;
     dy += rowBytes;
-    dz += rowBytes;
+    dz += DZ_ROW;
   }
   v128.store(sums, d0);
   v128.store(sums, d1, 16);
@@ -184,9 +186,9 @@ function fourInputGrad(dz: usize, dx: usize, tokens: i32, rowBytes: usize, taps:
   const tap2 = v128.load(taps, SPAN * 8);
   const tap3 = v128.load(taps, SPAN * 12);
   let z0 = v128.load(dz);
-  let z1 = v128.load(dz + rowBytes);
-  let z2 = v128.load(dz + (rowBytes << 1));
-  dz += rowBytes * 3;
+  let z1 = v128.load(dz + DZ_ROW);
+  let z2 = v128.load(dz + (DZ_ROW << 1));
+  dz += DZ_ROW * 3;
   const end = dx + <usize>tokens * rowBytes;
   for (; dx < end; dx += rowBytes) {
     const z3 = v128.load(dz);
@@ -197,7 +199,7 @@ function fourInputGrad(dz: usize, dx: usize, tokens: i32, rowBytes: usize, taps:
     z0 = z1;
     z1 = z2;
     z2 = z3;
-    dz += rowBytes;
+    dz += DZ_ROW;
   }
 }
 
@@ -240,7 +242,7 @@ function preActivationGrad(
         sum = madd(load4(from + o, lanes), v128.load(taps + <usize>(w * SPAN * 4) + o), sum);
       }
       const d = load4(ptr(args, 4) + inputs + row + o, lanes);
-      store4(dz + row + o, f32x4.mul(d, activateGrad4(sum, int(args, 13))), lanes);
+      store4(dz + <usize>t * DZ_ROW + o, f32x4.mul(d, activateGrad4(sum, int(args, 13))), lanes);
     }
   }
 }
@@ -269,7 +271,7 @@ function inputGrad(
       const t = j - w - 1;
       if (t < 0 || t >= length) continue;
       const tap = v128.load(taps + <usize>(w * SPAN * 4) + o);
-      sum = madd(load4(dz + <usize>t * rowBytes + o, lanes), tap, sum);
+      sum = madd(load4(dz + <usize>t * DZ_ROW + o, lanes), tap, sum);
     }
     store4(to + o, sum, lanes);
   }
@@ -294,7 +296,7 @@ function tapGrad(
       let sum = f32x4.splat(0);
       for (let t: i32 = 0; t < length; t++) {
         const from = inputAt(t + 1 + w, width, x, before, rowBytes, zeros);
-        sum = madd(load4(dz + <usize>t * rowBytes + o, lanes), load4(from + o, lanes), sum);
+        sum = madd(load4(dz + <usize>t * DZ_ROW + o, lanes), load4(from + o, lanes), sum);
       }
       const at = to + <usize>((i * width + w) << 2);
       const step = (<usize>width) << 2;
@@ -306,12 +308,12 @@ function tapGrad(
   }
 }
 
-function biasGrad(dz: usize, to: usize, length: i32, count: i32, rowBytes: usize): void {
+function biasGrad(dz: usize, to: usize, length: i32, count: i32): void {
   for (let i: i32 = 0; i < count; i += 4) {
     const o = (<usize>i) << 2;
     let sum = f32x4.splat(0);
     for (let t: i32 = 0; t < length; t++) {
-      sum = f32x4.add(sum, load4(dz + <usize>t * rowBytes + o, count - i));
+      sum = f32x4.add(sum, load4(dz + <usize>t * DZ_ROW + o, count - i));
     }
     store4(to + o, sum, count - i);
   }

@@ -21,14 +21,13 @@ export const causalConv1dGradKernel = simdKernel(
     withTemporaries(runtime, (temporaries) => {
       const weightParts = temporaries.allocate(batch * weight.size * 4);
       const biasParts = dbias ? temporaries.allocate(batch * channels * 4) : 0;
-      const dz = temporaries.allocate(x.size * 4);
       const given = [x, weight, bias, state, dy, dstateOut].map((t) => optionalAddress(backend, t));
       const made = [dx.address, weightParts, biasParts, dstate?.address ?? 0];
       const sizes = [length, channels, width, activationIds[activation]];
-      runtime.args.set([...given, ...made, ...sizes, dz]);
+      runtime.args.set([...given, ...made, ...sizes]);
       const units = batch * Math.ceil(channels / SPAN);
       const cost = SPAN * length * width * 3;
-      const scratch = (width + 6) * SPAN * 4;
+      const scratch = (width + 6 + length) * SPAN * 4;
       runtime.run(KernelId.CausalConv1dGrad, units, runtime.chunk(cost), scratch);
       sumMiddle(backend, weightParts, dweight.address, 1, batch, weight.size);
       if (dbias) sumMiddle(backend, biasParts, dbias.address, 1, batch, channels);

@@ -20,9 +20,9 @@ export const ROWS_WORTH_GATHERING = 12;
 
 /** Rows of a block whose x is read as it is. */
 const BLOCK = 64;
-/** Rows of a block that is gathered from rows of x, and from its columns, which are read piece by piece. */
-const ROWS_GATHERED = 24;
-const COLUMNS_GATHERED = 240;
+/** Rows of a block that is gathered from rows of x, and from its columns: pieces of those should be long. */
+const ROWS_GATHERED = 12;
+const COLUMNS_GATHERED = 720;
 /** Panels that share a gathered part of x: at most, and where there are too few units for the threads. */
 const PANELS_AT_ONCE = 64;
 const LEAST_PANELS = 5;
@@ -42,7 +42,7 @@ export function floatBlocks(
   const fewest = Math.ceil(panels / PANELS_AT_ONCE);
   const most = Math.ceil(panels / LEAST_PANELS);
   const largest = transposed ? COLUMNS_GATHERED : ROWS_GATHERED;
-  const block = stripsOf(Math.min(largest, Math.max(24, (rows * most) / wanted)), rows);
+  const block = stripsOf(Math.min(largest, Math.max(12, (rows * most) / wanted)), rows);
   const blocks = Math.ceil(rows / block);
   const parts = Math.max(fewest, Math.min(most, Math.ceil(wanted / blocks)));
   const atOnce = Math.ceil(panels / parts);

@@ -8,7 +8,7 @@
 //   dM = dy u^T;  dG = sum of dM L over heads;  dC = up dy S + dG B;  dB = down u dS + dG^T C
 // The states before the chunks are computed again. The logarithm of decay t has as its gradient all that
 // passed from tokens before t to t and later ones, summed without differences.
-import { int, load4, madd, num, ptr, store4, sumLanes } from './math';
+import { int, load4, madd, num, ptr, sigmoid4, softplus4, store4, sumLanes } from './math';
 import { effectiveDt } from './scan';
 import { copied, Part, product, transposed } from './small_matrix';
 import { touch } from './touch';
@@ -376,7 +376,7 @@ function chunkGrad(args: usize, work: usize, row: i32, head: i32, t: i32, count:
   const x = ptr(args, X) + token * xStride + channels;
   transposed(x, xStride, count, dim, ut, CHUNK_ROW, ptr(work, DTS) + at);
   copied(dy, dyStride, count, dim, ownDy, pRow, 0);
-  copied(dy, dyStride, count, dim, upDy, pRow, up);
+  copied(ownDy, pRow, count, pColumns, upDy, pRow, up);
   transposed(ownDy, pRow, count, dim, dyt, CHUNK_ROW, 0);
   decaysBetween(work, t, count);
 
@@ -546,22 +546,53 @@ function tokenGrads(args: usize, work: usize, row: i32, head: i32, t: i32, count
       }
       store4(dx + o, dxi, lanes);
     }
-    const d = load<f32>(ptr(work, D_LOG) + at) * a + sumLanes(dDt);
-    const to = ptr(args, DDT) + ((token * <usize>heads + <usize>head) << 2);
-    store<f32>(to, rawDt(args, <usize>(row * length), t + i, head, d));
+    store<f32>(
+      ptr(work, SUMS) + ((<usize>i) << 2),
+      load<f32>(ptr(work, D_LOG) + at) * a + sumLanes(dDt),
+    );
+  }
+  for (let i: i32 = 0; i < count; i += 4) {
+    const d = v128.load(ptr(work, SUMS) + ((<usize>i) << 2));
+    const to = ((<usize>(row * length + t + i) * <usize>heads + <usize>head) << 2) + ptr(args, DDT);
+    scatter4(
+      to,
+      (<usize>heads) << 2,
+      rawDt4(args, <usize>(row * length + t + i), head, count - i, d),
+      count - i,
+    );
   }
   return sumLanes(dSkip);
 }
 
-/** Back through the limits and softplus. */
-function rawDt(args: usize, row: usize, t: i32, head: i32, dDt: f32): f32 {
+/** Gradients of the effective dt of up to four tokens, back through the limits and softplus. */
+function rawDt4(args: usize, token: usize, head: i32, lanes: i32, dDt: v128): v128 {
+  const stride = ptr(args, DT_STRIDE) << 2;
   const biases = ptr(args, DT_BIAS);
-  const at = ((row + <usize>t) * ptr(args, DT_STRIDE) + <usize>head) << 2;
   const bias = biases === 0 ? <f32>0 : load<f32>(biases + ((<usize>head) << 2));
-  const raw = load<f32>(ptr(args, DT) + at) + bias;
+  const given = gather4(ptr(args, DT) + token * stride + ((<usize>head) << 2), stride, lanes);
+  const raw = f32x4.add(given, f32x4.splat(bias));
   const softplus = int(args, SOFTPLUS) !== 0;
-  const unlimited = softplus ? <f32>(Math.max(raw, 0) + Math.log1p(Math.exp(-Math.abs(raw)))) : raw;
-  if (num(args, DT_MIN) > 0 && unlimited < num(args, DT_MIN)) return 0;
-  if (unlimited > num(args, DT_MAX)) return 0;
-  return softplus ? dDt * <f32>(1 / (1 + Math.exp(-raw))) : dDt;
+  const unlimited = softplus ? softplus4(raw) : raw;
+  let d = v128.andnot(dDt, f32x4.gt(unlimited, f32x4.splat(num(args, DT_MAX))));
+  if (num(args, DT_MIN) > 0)
+    d = v128.andnot(d, f32x4.lt(unlimited, f32x4.splat(num(args, DT_MIN))));
+  return softplus ? f32x4.mul(d, sigmoid4(raw)) : d;
+}
+
+/** Up to four numbers `stride` bytes apart, the other lanes 0. */
+function gather4(from: usize, stride: usize, lanes: i32): v128 {
+  let v = f32x4.splat(0);
+  v = f32x4.replace_lane(v, 0, load<f32>(from));
+  if (lanes > 1) v = f32x4.replace_lane(v, 1, load<f32>(from + stride));
+  if (lanes > 2) v = f32x4.replace_lane(v, 2, load<f32>(from + (stride << 1)));
+  if (lanes > 3) v = f32x4.replace_lane(v, 3, load<f32>(from + stride * 3));
+  return v;
+}
+
+/** Stores up to four lanes `stride` bytes apart. */
+function scatter4(to: usize, stride: usize, v: v128, lanes: i32): void {
+  store<f32>(to, f32x4.extract_lane(v, 0));
+  if (lanes > 1) store<f32>(to + stride, f32x4.extract_lane(v, 1));
+  if (lanes > 2) store<f32>(to + (stride << 1), f32x4.extract_lane(v, 2));
+  if (lanes > 3) store<f32>(to + stride * 3, f32x4.extract_lane(v, 3));
 }

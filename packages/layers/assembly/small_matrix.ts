@@ -203,10 +203,12 @@ export function copied(
   for (let r: i32 = 0; r < rows; r++) {
     let factor = f32x4.splat(1);
     if (factors !== 0) factor = v128.load32_splat(factors + ((<usize>r) << 2));
-    for (let c: i32 = 0; c < columns; c += 4) {
-      const at = (<usize>c) << 2;
-      v128.store(to + at, f32x4.mul(load4(from + at, columns - c), factor));
+    const whole = (<usize>(columns & ~3)) << 2;
+    for (let at: usize = 0; at < whole; at += 16) {
+      v128.store(to + at, f32x4.mul(v128.load(from + at), factor));
     }
+    const rest = columns & 3;
+    if (rest !== 0) v128.store(to + whole, f32x4.mul(load4(from + whole, rest), factor));
     from += fromStride;
     to += toStride;
   }

@@ -47,6 +47,11 @@ export {
   SlidingWindowAttention,
 } from './layers/sliding_window_attention.js';
 export { type AdamWTensors, adamWStep } from './ops/adamw_step.js';
+export {
+  type AttentionMixerSizes,
+  type AttentionMixerWeights,
+  attentionMixer,
+} from './ops/attention_mixer.js';
 export { type CausalConv1dOptions, causalConv1d } from './ops/causal_conv1d.js';
 export { crossEntropy } from './ops/cross_entropy.js';
 export { embeddingLookup } from './ops/embedding_lookup.js';

@@ -169,6 +169,32 @@ export type Mamba2MixerAttrs = {
 };
 
 /**
+ * The whole attention mixer: in_proj to q, k and v, SlidingWindowAttention, out_proj, residual. Factors
+ * of the attention may be rounded to bf16 beside weights that are not f32. Outputs [y] or [y, ringK, ringV].
+ */
+export type AttentionMixerInputs = {
+  x: Tensor;
+  residual?: Tensor;
+  inProj: Tensor;
+  'inProj.scales'?: Tensor;
+  'inProj.offsets'?: Tensor;
+  inProjBias?: Tensor;
+  outProj: Tensor;
+  'outProj.scales'?: Tensor;
+  'outProj.offsets'?: Tensor;
+  outProjBias?: Tensor;
+  ringK?: Tensor;
+  ringV?: Tensor;
+};
+export type AttentionMixerAttrs = Omit<SlidingWindowAttentionAttrs, 'rounds'> & {
+  inProj: PackedWeightAttrs;
+  outProj: PackedWeightAttrs;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+};
+
+/**
  * The whole MLP: activation(inProj x) [* gateProj x] [normed], outProj, residual.
  * Without gateProj it is the plain MLP. Outputs [y].
  */
@@ -218,6 +244,7 @@ export interface Kernels {
   CrossEntropyGrad: [CrossEntropyGradInputs, Record<string, never>];
   AdamWStep: [AdamWStepInputs, AdamWStepAttrs];
   Mamba2Mixer: [Mamba2MixerInputs, Mamba2MixerAttrs];
+  AttentionMixer: [AttentionMixerInputs, AttentionMixerAttrs];
   GatedMLP: [GatedMLPInputs, GatedMLPAttrs];
 }
 

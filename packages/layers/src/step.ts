@@ -3,6 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Activation } from './kernel_names.js';
 import type { LayerState } from './layers/layer.js';
+import type { AttentionMixerSizes, AttentionMixerWeights } from './ops/attention_mixer.js';
 import type { GatedMLPWeights } from './ops/gated_mlp.js';
 import type { Mamba2MixerSizes, Mamba2MixerWeights } from './ops/mamba2_mixer.js';
 import type { PackedWeight } from './weights/packed_weight.js';
@@ -17,20 +18,7 @@ export interface NormParts {
 /** What a mixer is made of. */
 export type MixerParts =
   | { kind: 'mamba2'; weights: Mamba2MixerWeights; sizes: Mamba2MixerSizes }
-  | {
-      kind: 'attention';
-      /** ((heads + 2 kvHeads) headDim, dModel): rows q, k, v. */
-      inProj: PackedWeight;
-      inProjBias?: tf.Tensor | undefined;
-      outProj: PackedWeight;
-      outProjBias?: tf.Tensor | undefined;
-      heads: number;
-      kvHeads: number;
-      headDim: number;
-      /** Infinity for none. */
-      window: number;
-      scale: number;
-    }
+  | ({ kind: 'attention' } & AttentionMixerWeights & AttentionMixerSizes)
   | {
       kind: 'mlp';
       weights: GatedMLPWeights;

@@ -45,6 +45,7 @@ const others = ['PackedMatMul', 'EmbeddingLookup', 'GatedActivation', 'CrossEntr
 const custom = [
   ...[...primitives, ...others].flatMap((name) => [name, `${name}Grad`]),
   'Mamba2Mixer',
+  'AttentionMixer',
   'GatedMLP',
 ];
 

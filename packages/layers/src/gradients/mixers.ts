@@ -2,6 +2,7 @@
 // The ops record the primitives themselves while a tape is open; this serves who runs the kernels
 // directly, and saves nothing but the inputs.
 import * as tf from '@tensorflow/tfjs-core';
+import { decomposeAttentionMixer } from '../backends/composed/attention_mixer.js';
 import { decomposeGatedMLP } from '../backends/composed/gated_mlp.js';
 import { decomposeMamba2Mixer } from '../backends/composed/mamba2_mixer.js';
 import { defineGradient } from '../registry.js';
@@ -31,6 +32,25 @@ defineGradient(
     'ssmState',
   ],
   (dys, inputs, attrs) => recomputed(dys, inputs, () => decomposeMamba2Mixer(inputs, attrs)),
+);
+
+defineGradient(
+  'AttentionMixer',
+  [
+    'x',
+    'residual',
+    'inProj',
+    'inProj.scales',
+    'inProj.offsets',
+    'inProjBias',
+    'outProj',
+    'outProj.scales',
+    'outProj.offsets',
+    'outProjBias',
+    'ringK',
+    'ringV',
+  ],
+  (dys, inputs, attrs) => recomputed(dys, inputs, () => decomposeAttentionMixer(inputs, attrs)),
 );
 
 defineGradient(

@@ -2,7 +2,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import { emptyRing, grownRing, ringFormatBeside, ringShapeOf } from '../kv_ring.js';
-import { slidingWindowAttention } from '../ops/sliding_window_attention.js';
+import {
+  type AttentionMixerSizes,
+  type AttentionMixerWeights,
+  attentionMixer,
+} from '../ops/attention_mixer.js';
 import type { MixerParts } from '../step.js';
 import type { LayerState, Mixer } from './layer.js';
 import { Linear } from './linear.js';
@@ -114,7 +118,7 @@ export class AttentionState implements LayerState {
 }
 
 export class SlidingWindowAttention implements Mixer<AttentionState> {
-  private readonly sizes: ReturnType<typeof sizesOf>;
+  private readonly sizes: AttentionMixerSizes;
   private readonly inProj: Linear;
   private readonly outProj: Linear;
 
@@ -140,45 +144,15 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
   }
 
   forward(x: tf.Tensor, state?: AttentionState, residual?: tf.Tensor): tf.Tensor {
-    const { heads, kvHeads, headDim } = this.sizes;
-    const [batch = 0, length = 0] = x.shape;
     return tf.tidy(() => {
-      const parts = tf.split(
-        this.inProj.forward(x),
-        [heads * headDim, kvHeads * headDim, kvHeads * headDim],
-        -1,
-      );
-      const [q = x, k = x, v = x] = parts.map((part) =>
-        tf.reshape(part, [batch, length, -1, headDim]),
-      );
-      const { window, softmaxScale } = this.config;
-      const { y, ring } = slidingWindowAttention(q, k, v, {
-        window: window ?? null,
-        ...(softmaxScale != null && { scale: softmaxScale }),
-        // As the products around it and the ring of a state do, where the backend has it so.
-        rounds: this.inProj.weight.format !== 'f32',
-        ring: state,
-      });
+      const { y, ring } = attentionMixer(x, this.weights(), this.sizes, state, residual);
       if (state && ring) state.replace(ring.k, ring.v, ring.positions);
-      return this.outProj.forward(tf.reshape(y, [batch, length, heads * headDim]), { residual });
+      return y;
     });
   }
 
   parts(): MixerParts {
-    const { heads, kvHeads, headDim } = this.sizes;
-    const { window, softmaxScale } = this.config;
-    return {
-      kind: 'attention',
-      inProj: this.inProj.weight,
-      inProjBias: this.inProj.bias,
-      outProj: this.outProj.weight,
-      outProjBias: this.outProj.bias,
-      heads,
-      kvHeads,
-      headDim,
-      window: window ?? Number.POSITIVE_INFINITY,
-      scale: softmaxScale ?? 1 / Math.sqrt(headDim),
-    };
+    return { kind: 'attention', ...this.weights(), ...this.sizes };
   }
 
   initialState(batch: number): AttentionState {
@@ -192,12 +166,22 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
 
   /** Frees its tensors. */
   dispose(): void {}
+
+  private weights(): AttentionMixerWeights {
+    return {
+      inProj: this.inProj.weight,
+      inProjBias: this.inProj.bias,
+      outProj: this.outProj.weight,
+      outProjBias: this.outProj.bias,
+    };
+  }
 }
 
 /** Slots of a new ring; it doubles as it fills. */
 const firstCapacity = 32;
 
-function sizesOf({ dModel, numHeads, numHeadsKv, headDim }: AttentionConfig) {
+function sizesOf(config: AttentionConfig): AttentionMixerSizes {
+  const { dModel, numHeads, numHeadsKv, headDim, window, softmaxScale } = config;
   const kvHeads = numHeadsKv ?? numHeads;
   const dim = headDim ?? dModel / numHeads;
   if (!Number.isInteger(numHeads / kvHeads)) {
@@ -214,5 +198,11 @@ function sizesOf({ dModel, numHeads, numHeadsKv, headDim }: AttentionConfig) {
       String(numHeads),
     );
   }
-  return { heads: numHeads, kvHeads, headDim: dim };
+  return {
+    heads: numHeads,
+    kvHeads,
+    headDim: dim,
+    window: window ?? Number.POSITIVE_INFINITY,
+    scale: softmaxScale ?? 1 / Math.sqrt(dim),
+  };
 }

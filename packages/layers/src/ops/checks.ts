@@ -35,6 +35,11 @@ export class ShapeChecker {
     return shape;
   }
 
+  /** Gives a named axis its size. */
+  bind(axis: string, size: number): void {
+    this.sizes.set(axis, size);
+  }
+
   /** The size bound to a named axis. */
   size(axis: string): number {
     const size = this.sizes.get(axis);

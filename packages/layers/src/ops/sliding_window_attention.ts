@@ -63,24 +63,38 @@ export function slidingWindowAttention(
     scale: scale ?? 1 / Math.sqrt(shapes.size('P')),
     ...(rounds && { rounds }),
   };
-  if (!ring) {
-    const outputs = runKernel('SlidingWindowAttention', { q, k, v }, { ...attrs, positions: [] });
-    return { y: output(outputs, 0) };
-  }
-  checkFormat(ring, shapes.size('P'));
+  return runWithRing(
+    { op: 'slidingWindowAttention', shapes, headDim: shapes.size('P'), window: attrs.window },
+    ring,
+    (rings, positions) =>
+      runKernel('SlidingWindowAttention', { q, k, v, ...rings }, { ...attrs, positions }),
+  );
+}
+
+/**
+ * Checks a ring against the axes B, L and Hkv, makes room in it, and runs a kernel that moves it on.
+ *
+ * @param run returns [y], or [y, ringK, ringV] where it is given rings
+ */
+export function runWithRing(
+  { op, shapes, headDim, window }: RingUser,
+  ring: KVRing | undefined,
+  run: (rings: { ringK?: tf.Tensor; ringV?: tf.Tensor }, positions: number[]) => tf.Tensor[],
+): { y: tf.Tensor; ring?: KVRing } {
+  if (!ring) return { y: output(run({}, []), 0) };
+  checkFormat(op, ring, headDim);
   for (const [name, numbers] of [['ring.k', ring.k] as const, ['ring.v', ring.v] as const]) {
-    const axes = isBf16(ring) ? ['B', 'Hkv', 'C', shapes.size('P') / 2] : ['B', 'C', 'Hkv', 'P'];
+    const axes = isBf16(ring) ? ['B', 'Hkv', 'C', headDim / 2] : ['B', 'C', 'Hkv', headDim];
     shapes.check(name, numbers, axes, isBf16(ring) ? 'int32' : 'float32');
   }
-  checkPositions(ring.positions, shapes.size('B'));
-  checkCapacity(shapes.size('C'), attrs.window, Math.max(...ring.positions));
+  checkPositions(op, ring.positions, shapes.size('B'));
+  checkCapacity(op, shapes.size('C'), window, Math.max(...ring.positions));
   const length = shapes.size('L');
   const positions = [...ring.positions];
-  const needed = Math.min(attrs.window, Math.max(...positions) + length);
-  const [ringK, ringV] = ringOfCapacity(ring, needed, attrs.window);
+  const needed = Math.min(window, Math.max(...positions) + length);
+  const [ringK, ringV] = ringOfCapacity(ring, needed, window);
   try {
-    const inputs = { q, k, v, ringK, ringV };
-    const outputs = runKernel('SlidingWindowAttention', inputs, { ...attrs, positions });
+    const outputs = run({ ringK, ringV }, positions);
     return {
       y: output(outputs, 0),
       ring: {
@@ -95,35 +109,43 @@ export function slidingWindowAttention(
   }
 }
 
+/** An op that attends to a ring: its name, and its axes. */
+interface RingUser {
+  op: string;
+  shapes: ShapeChecker;
+  headDim: number;
+  window: number;
+}
+
 function isBf16({ k, v }: Pick<KVRing, 'k' | 'v'>): boolean {
   return ringFormatOf(k) === 'bf16' && ringFormatOf(v) === 'bf16';
 }
 
-function checkFormat({ k, v }: KVRing, headDim: number): void {
+function checkFormat(op: string, { k, v }: KVRing, headDim: number): void {
   if (!isBf16({ k, v }) || takesBf16Rings(headDim)) return;
   throw new BackendError(
-    `slidingWindowAttention: the backend '${tf.getBackend()}' takes rings of f32 numbers for heads of ` +
+    `${op}: the backend '${tf.getBackend()}' takes rings of f32 numbers for heads of ` +
       `${headDim}, not of bf16 ones; a state stays on the backend that it was made on`,
   );
 }
 
-function checkPositions(positions: readonly number[], batch: number): void {
+function checkPositions(op: string, positions: readonly number[], batch: number): void {
   if (positions.length !== batch) {
     throw new InvalidArgumentError(
-      'slidingWindowAttention: ring.positions',
+      `${op}: ring.positions`,
       `one for each of the ${batch} rows`,
       String(positions.length),
     );
   }
-  for (const p of positions) checkInteger('slidingWindowAttention: ring.positions', p, 0);
+  for (const p of positions) checkInteger(`${op}: ring.positions`, p, 0);
 }
 
 /** More slots than the window would be attended to; fewer than it has seen would have lost tokens. */
-function checkCapacity(capacity: number, window: number, seen: number): void {
+function checkCapacity(op: string, capacity: number, window: number, seen: number): void {
   const least = Math.max(1, Math.min(window, seen));
   if (capacity >= least && capacity <= window) return;
   const expected = `from ${least} to ${window} slots (window ${window}, ${seen} tokens seen)`;
-  throw new InvalidArgumentError('slidingWindowAttention: ring.k', expected, String(capacity));
+  throw new InvalidArgumentError(`${op}: ring.k`, expected, String(capacity));
 }
 
 /**

@@ -1,6 +1,7 @@
 // Every argument that does not fit is refused by its name, before anything is made, and an op that
 // throws leaves no tensor behind.
 import {
+  attentionMixer,
   causalConv1d,
   crossEntropy,
   embeddingLookup,
@@ -286,6 +287,61 @@ describeOnBackends('arguments of mamba2Mixer', () => {
       const wrongSsm = { convState, ssmState: longer(ssmState) };
       expect(refused(x, {}, wrongSsm)).to.equal('mamba2Mixer: ssmState');
       expect(refused(x, {}, undefined, two)).to.equal('mamba2Mixer: residual');
+    }));
+});
+
+describeOnBackends('arguments of attentionMixer', () => {
+  const [dModel, heads, kvHeads, headDim] = [8, 4, 2, 3];
+  const sizes = { heads, kvHeads, headDim, window: 5, scale: 1 };
+  const given = () => ({
+    inProj: rowsWeight(tf.ones([(heads + 2 * kvHeads) * headDim, dModel])),
+    outProj: rowsWeight(tf.ones([dModel, heads * headDim])),
+  });
+  const ring = (slots: number) => {
+    const shape = [1, slots, kvHeads, headDim];
+    return { k: tf.zeros(shape), v: tf.zeros(shape), positions: [2] };
+  };
+
+  it('takes what fits', () =>
+    void tf.tidy(() => {
+      const x = tf.ones([1, 2, dModel]);
+      const { y, ring: after } = attentionMixer(x, given(), sizes, ring(5), x);
+      expect(y.shape).to.deep.equal([1, 2, dModel]);
+      expect(after?.positions).to.deep.equal([4]);
+      expect(attentionMixer(x, given(), sizes).ring).to.equal(undefined);
+    }));
+
+  it('refuses wrong weights, sizes, rings, input and residual by name', () =>
+    void tf.tidy(() => {
+      const x = tf.ones([1, 2, dModel]);
+      const two = tf.ones([2, 2, dModel]);
+      const refused = (
+        input: tf.Tensor,
+        changed: object,
+        {
+          ring: kv,
+          residual,
+          ...other
+        }: Partial<typeof sizes> & {
+          ring?: ReturnType<typeof ring>;
+          residual?: tf.Tensor;
+        } = {},
+      ) =>
+        refusedArgument(() =>
+          attentionMixer(input, { ...given(), ...changed }, { ...sizes, ...other }, kv, residual),
+        );
+      const odd = rowsWeight(tf.ones([3, dModel]));
+      expect(refused(x, { inProj: odd })).to.equal('attentionMixer: inProj');
+      expect(refused(x, { outProj: odd })).to.equal('attentionMixer: outProj');
+      expect(refused(x, { inProjBias: tf.ones([3]) })).to.equal('attentionMixer: inProjBias');
+      expect(refused(x, { outProjBias: tf.ones([3]) })).to.equal('attentionMixer: outProjBias');
+      expect(refused(tf.ones([2, dModel]), {})).to.equal('attentionMixer: x');
+      expect(refused(x, {}, { residual: two })).to.equal('attentionMixer: residual');
+      expect(refused(two, {}, { ring: ring(5) })).to.equal('attentionMixer: ring.k');
+      expect(refused(x, {}, { ring: ring(6) })).to.equal('attentionMixer: ring.k');
+      expect(refused(x, {}, { window: 0 })).to.equal('attentionMixer: window');
+      const uneven = { ring: { ...ring(5), positions: [1, 2] } };
+      expect(refused(x, {}, uneven)).to.equal('attentionMixer: ring.positions');
     }));
 });
 

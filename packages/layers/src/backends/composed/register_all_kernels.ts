@@ -1,6 +1,7 @@
 // The composed kernels: tfjs-core ops only, so they run on every tfjs backend.
 import { registerComposed } from '../../registry.js';
 import { adamWStepKernel } from './adamw_step.js';
+import { attentionMixerKernel } from './attention_mixer.js';
 import { causalConv1dGradKernel, causalConv1dKernel } from './causal_conv1d.js';
 import { crossEntropyGradKernel, crossEntropyKernel } from './cross_entropy.js';
 import { embeddingLookupGradKernel, embeddingLookupKernel } from './embedding_lookup.js';
@@ -35,5 +36,6 @@ registerComposed([
   crossEntropyGradKernel,
   adamWStepKernel,
   mamba2MixerKernel,
+  attentionMixerKernel,
   gatedMLPKernel,
 ]);

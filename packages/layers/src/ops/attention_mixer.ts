@@ -1,0 +1,95 @@
+// attentionMixer: projections and attention to a window as one op, so that a backend may fuse them.
+import type * as tf from '@tensorflow/tfjs-core';
+import { decomposeAttentionMixer } from '../backends/composed/attention_mixer.js';
+import type { AttentionMixerAttrs, AttentionMixerInputs } from '../kernel_names.js';
+import { isTapeOpen, runKernel } from '../registry.js';
+import {
+  type PackedWeight,
+  packedWeightAttrs,
+  packedWeightInputs,
+} from '../weights/packed_weight.js';
+import { checkInteger, checkWeight, ShapeChecker } from './checks.js';
+import { type KVRing, runWithRing } from './sliding_window_attention.js';
+
+/** The weights of an attention mixer. */
+export interface AttentionMixerWeights {
+  /** ((H + 2 Hkv) P, dModel): rows q, k, v, head by head. */
+  inProj: PackedWeight;
+  inProjBias?: tf.Tensor | undefined;
+  /** (dModel, H P) */
+  outProj: PackedWeight;
+  outProjBias?: tf.Tensor | undefined;
+}
+
+/** Sizes and options of attentionMixer. */
+export interface AttentionMixerSizes {
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  /** Keys that a token sees, itself included; Infinity for all before it. */
+  window: number;
+  /** Factor on the scores. */
+  scale: number;
+}
+
+/**
+ * The attention mixer: in_proj, attention, out_proj.
+ *
+ * @param x (B, L, dModel)
+ * @param ring the tokens before x; without it x starts the text and no ring is returned
+ * @param residual (B, L, dModel), added to the output
+ * @returns y (B, L, dModel) and, if a ring was given, the ring after x
+ */
+export function attentionMixer(
+  x: tf.Tensor,
+  weights: AttentionMixerWeights,
+  sizes: AttentionMixerSizes,
+  ring?: KVRing,
+  residual?: tf.Tensor,
+): { y: tf.Tensor; ring?: KVRing } {
+  const { inProj, outProj, ...tensors } = weights;
+  const shapes = checkShapes(x, weights, sizes, residual);
+  const inputs: AttentionMixerInputs = {
+    x,
+    ...packedWeightInputs('inProj', inProj),
+    ...packedWeightInputs('outProj', outProj),
+    ...tensors,
+    ...(residual && { residual }),
+  };
+  const { headDim, window } = sizes;
+  const user = { op: 'attentionMixer', shapes, headDim, window };
+  return runWithRing(user, ring, (rings, positions) => {
+    const attrs: AttentionMixerAttrs = {
+      ...sizes,
+      positions,
+      inProj: packedWeightAttrs(inProj),
+      outProj: packedWeightAttrs(outProj),
+    };
+    // On a tape the primitives are recorded themselves, so that nothing is computed twice.
+    return isTapeOpen()
+      ? decomposeAttentionMixer({ ...inputs, ...rings }, attrs)
+      : runKernel('AttentionMixer', { ...inputs, ...rings }, attrs);
+  });
+}
+
+/** All of them: a fused kernel reads memory by these sizes. */
+function checkShapes(
+  x: tf.Tensor,
+  { inProj, inProjBias, outProj, outProjBias }: AttentionMixerWeights,
+  { heads, kvHeads, headDim, window }: AttentionMixerSizes,
+  residual: tf.Tensor | undefined,
+): ShapeChecker {
+  const [projection, inFeatures] = inProj.shape;
+  const [outFeatures] = outProj.shape;
+  const shapes = new ShapeChecker('attentionMixer');
+  shapes.bind('Hkv', kvHeads);
+  shapes.check('x', x, ['B', 'L', inFeatures]);
+  checkWeight('attentionMixer: inProj', inProj, (heads + 2 * kvHeads) * headDim, inFeatures);
+  checkWeight('attentionMixer: outProj', outProj, outFeatures, heads * headDim);
+  if (inProjBias) shapes.check('inProjBias', inProjBias, [projection]);
+  if (outProjBias) shapes.check('outProjBias', outProjBias, [outFeatures]);
+  if (residual) shapes.check('residual', residual, ['B', 'L', outFeatures]);
+  checkInteger('attentionMixer: heads / kvHeads', heads / kvHeads, 1);
+  if (window !== Number.POSITIVE_INFINITY) checkInteger('attentionMixer: window', window, 1);
+  return shapes;
+}

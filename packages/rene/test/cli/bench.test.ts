@@ -30,12 +30,12 @@ describe('rene bench', () => {
     }
     expect(results[0].weightBytes).to.be.below(results[1].weightBytes / 3);
     expect(readFileSync(chart, 'utf8')).to.match(/^<svg [\s\S]*int4[\s\S]*bf16[\s\S]*<\/svg>\n$/);
-  }).timeout(60_000);
+  });
 
   it('prints a table that says how to read it', async () => {
     const run = await runRene([...quick, '--dtype', 'int8', '--batch', '2']);
     expect(run.code).to.equal(0);
     expect(run.stdout).to.match(/backend simd on \d+ threads?.*; prompt 8, .* batch 2, /);
     expect(run.stdout).to.contain('share: weights x decode / read');
-  }).timeout(60_000);
+  });
 });

@@ -106,7 +106,7 @@ describe('examples', () => {
     expect(bits).to.have.length(3);
     expect(bits[2]).to.be.below(bits[0] ?? 0);
     expect(stdout).to.match(/A wolf is .* in the evening\./);
-  }).timeout(60_000);
+  });
 
   it('commonjs: works from a CommonJS file', async () => {
     expect(await output('commonjs.cjs')).to.match(/\w{3}.*\n$/);

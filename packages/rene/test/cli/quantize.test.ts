@@ -44,7 +44,7 @@ describe('rene quantize', () => {
         await logits('rene-tiny', { dtype, wholeGroups: true }),
       );
       expect(await logits(out, { dtype })).to.deep.equal(await logits('rene-tiny', { dtype }));
-    }).timeout(60_000);
+    });
   }
 
   it('refuses what cannot be written', async () => {

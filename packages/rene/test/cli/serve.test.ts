@@ -35,9 +35,7 @@ function serve(args: readonly string[] = []): Promise<Served> {
   });
 }
 
-describe('rene serve', function () {
-  this.timeout(60_000);
-
+describe('rene serve', () => {
   it('says where it is, finishes what is in progress on Ctrl-C, and ends', async () => {
     const { url, stderr, interrupt, exitCode } = await serve();
     expect(stderr()).to.match(

@@ -24,8 +24,7 @@ function distance(a: number[], b: number[]): number {
   return Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
 }
 
-describe('LoraAdapter', function () {
-  this.timeout(60_000);
+describe('LoraAdapter', () => {
   let dir = '';
   let model: ReneLMHeadModel;
   let untouched: number[] = [];

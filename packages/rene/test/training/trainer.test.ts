@@ -29,8 +29,7 @@ const options: Omit<TrainOptions, 'outDir'> = {
   checkpointEvery: 4,
 };
 
-describe('train', function () {
-  this.timeout(60_000);
+describe('train', () => {
   let dir = '';
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'rene-train-'));

@@ -130,7 +130,7 @@ describe('verify on other shapes', () => {
     // Other folders than the usual ones: RENE_TEST_SEED=2.
     const seed = Number(process.env.RENE_TEST_SEED ?? 1);
     await fc.assert(property, { seed, numRuns: 8, endOnFailure: true });
-  }).timeout(60000);
+  });
 
   for (const [title, config] of Object.entries(gradientConfigs())) {
     it(`gradients: ${title}`, async () => {

@@ -30,5 +30,41 @@ const isHere = process.platform === 'linux' && process.arch === 'x64';
       found.reduce((worst, v, i) => Math.max(worst, Math.abs(v - (expected[i] ?? 0))), 0) / largest;
     expect(errorOf(await logits('cuda', 'f32'))).to.be.below(1e-5);
     expect(errorOf(await logits('cuda', 'bf16'))).to.be.within(1e-5, 1e-2);
-  }).timeout(60000);
+  });
+
+  it('goes on from any place: in parts, and token by token, as at once', async () => {
+    registerCudaBackend({ emulated: true });
+    const ids = Array.from({ length: 170 }, (_, i) => (i * 53 + i * i) % 90);
+    // Prompts meet the codes of int8 rounded to bf16, single tokens as they are.
+    for (const [dtype, most] of [['bf16', 1e-2] as const, ['int8', 2e-2] as const]) {
+      const options = { backend: 'cuda', dtype };
+      const model = await ReneLMHeadModel.fromPretrained(goldenPath('tiny-bf16'), options);
+      // The logits after the last token, of calls that end at these places.
+      const after = async (ends: readonly number[]) => {
+        const state = model.initialState(1);
+        let values = new Float32Array();
+        let start = 0;
+        for (const end of ends) {
+          const logits = model.forward([ids.slice(start, end)], { state, logitsToKeep: 1 });
+          values = Float32Array.from(await logits.data());
+          logits.dispose();
+          start = end;
+        }
+        state.dispose();
+        return values;
+      };
+      const expected = await after([170]);
+      const square = (sum: number, v: number) => sum + v * v;
+      for (const ends of [
+        [70, 170],
+        [100, 166, 167, 168, 169, 170],
+        [30, 100, 170],
+      ]) {
+        const differences = (await after(ends)).map((v, i) => v - (expected[i] ?? 0));
+        const error = Math.sqrt(differences.reduce(square, 0) / expected.reduce(square, 0));
+        expect(error, `${dtype}, ${ends}`).to.be.within(1e-6, most);
+      }
+      model.dispose();
+    }
+  });
 });

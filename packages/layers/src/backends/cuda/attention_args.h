@@ -1,48 +1,43 @@
 // What the attention kernels are told, and where they find a token.
 #pragma once
-#include "device.h"
+#include "activations.h"
 
 struct AttentionArgs {
-  const float *q, *k, *v;
+  /** f32 or bf16. */
+  const void *q, *k, *v;
   /** [row][slot][kv head][head_dim], f32 or bf16. */
   const void *ring_k, *ring_v;
   /** Tokens that each row saw before this call; null for none. */
   const int *positions;
-  float *y;
+  /** f32, or 16-bit numbers for the product that follows. */
+  void *y;
   /** With several splits: [split][row][head][head_dim + 2], put together by attend_combine. */
   float *partial;
   /** Where the call's own keys and values go, if it is one token; null if not into the ring. */
   void *write_k, *write_v;
   int q_stride, kv_stride, y_stride, length, heads, kv_heads, head_dim, capacity, window, splits;
-  /** Whether the ring, read and written, is bf16. */
-  int bf16_ring;
+  /** Whether the ring, read and written, is bf16; whether q, k and v are; what y is. */
+  int bf16_ring, bf16, y_format;
   float scale;
 };
 
-/** Where kv head h of a token stands: among the call's own f32 numbers, or in the ring. */
-struct Token {
-  const void *numbers;
-  bool bf16;
-  __device__ __forceinline__ float operator[](int i) const {
-    return bf16 ? from_bf16(static_cast<const uint16_t *>(numbers)[i])
-                : static_cast<const float *>(numbers)[i];
-  }
-};
-
-static __device__ __forceinline__ Token token_at(const AttentionArgs &a, const void *ring,
-                                                 const float *own, size_t b, int position, int j,
-                                                 int h) {
+/** Kv head h of a token: among the call's own numbers, which are bf16 or not, or in the ring. */
+static __device__ __forceinline__ Row token_at(const AttentionArgs &a, const void *ring,
+                                               const void *own, bool bf16, size_t b, int position,
+                                               int j, int h) {
   if (j >= position) {
-    return {own + (b * a.length + j - position) * a.kv_stride + h * a.head_dim, false};
+    size_t at = (b * a.length + j - position) * a.kv_stride + h * a.head_dim;
+    if (bf16) return {static_cast<const uint16_t *>(own) + at, true};
+    return {static_cast<const float *>(own) + at, false};
   }
   size_t at = ((b * a.capacity + j % a.capacity) * a.kv_heads + h) * a.head_dim;
   if (a.bf16_ring) return {static_cast<const uint16_t *>(ring) + at, true};
   return {static_cast<const float *>(ring) + at, false};
 }
 
-/** Number `at` of the ring becomes v. */
-static __device__ __forceinline__ void write_number(const AttentionArgs &a, void *ring, size_t at,
-                                                    float v) {
-  if (a.bf16_ring) static_cast<uint16_t *>(ring)[at] = to_bf16(v);
-  else static_cast<float *>(ring)[at] = v;
+/** Key and value number `from` of the call go to number `to` of the ring. */
+static __device__ __forceinline__ void write_to_ring(const AttentionArgs &a, size_t to, size_t from) {
+  int format = a.bf16_ring ? BF16 : F32;
+  write_number(a.write_k, format, to, Row{a.k, a.bf16 != 0}[from]);
+  write_number(a.write_v, format, to, Row{a.v, a.bf16 != 0}[from]);
 }

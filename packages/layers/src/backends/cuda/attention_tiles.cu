@@ -8,20 +8,16 @@
 /** Keys or values first ... first + 63 as bf16 in shared memory, zeros for those from `end` on. */
 template <int D>
 static __device__ __forceinline__ void stage_tokens(const AttentionArgs &a, uint16_t *to,
-                                                    const void *ring, const float *own, size_t b,
+                                                    const void *ring, const void *own, size_t b,
                                                     int position, int first, int end, int h) {
-  // A row of D / 4 threads takes four numbers each.
-  for (int i = threadIdx.x; i < TILE_TOKENS * (D / 4); i += TILE_THREADS) {
-    int row = i / (D / 4), column = i % (D / 4) * 4;
-    uint2 packed = {0, 0};
+  for (int i = threadIdx.x; i < TILE_TOKENS * (D / 8); i += TILE_THREADS) {
+    int row = i / (D / 8), column = i % (D / 8) * 8;
+    uint4 packed = {};
     if (first + row < end && column < a.head_dim) {
-      Token token = token_at(a, ring, own, b, position, first + row, h);
-      float v[4];
-#pragma unroll
-      for (int n = 0; n < 4; n++) v[n] = column + n < a.head_dim ? token[column + n] : 0.0f;
-      packed = {to_bf16_pair(v[0], v[1]), to_bf16_pair(v[2], v[3])};
+      packed = token_at(a, ring, own, a.bf16 != 0, b, position, first + row, h)
+                   .eight(column, a.head_dim);
     }
-    *reinterpret_cast<uint2 *>(to + row * (D + 8) + column) = packed;
+    *reinterpret_cast<uint4 *>(to + row * (D + 8) + column) = packed;
   }
 }
 
@@ -38,12 +34,10 @@ static __device__ __forceinline__ void attend_tile(const AttentionArgs &a) {
   int start = blockIdx.x * TILE_TOKENS, count = min(TILE_TOKENS, a.length - start);
 
   // The queries pass through the keys' memory into registers.
-  for (int i = threadIdx.x; i < TILE_TOKENS * (D / 2); i += TILE_THREADS) {
-    int t = i / (D / 2), column = i % (D / 2) * 2;
-    const float *q = a.q + (b * a.length + start + t) * a.q_stride + h * a.head_dim + column;
-    float low = t < count && column < a.head_dim ? q[0] : 0.0f;
-    float high = t < count && column + 1 < a.head_dim ? q[1] : 0.0f;
-    *reinterpret_cast<uint32_t *>(ks + t * PITCH + column) = to_bf16_pair(low, high);
+  for (int i = threadIdx.x; i < TILE_TOKENS * (D / 8); i += TILE_THREADS) {
+    int t = i / (D / 8), column = i % (D / 8) * 8;
+    Row q = Row{a.q, a.bf16 != 0}.from((b * a.length + start + t) * a.q_stride + h * a.head_dim);
+    *reinterpret_cast<uint4 *>(ks + t * PITCH + column) = q.eight(column, t < count ? a.head_dim : 0);
   }
   __syncthreads();
   uint32_t q[D / 16][4];
@@ -129,8 +123,8 @@ static __device__ __forceinline__ void attend_tile(const AttentionArgs &a) {
     for (int e = 0; e < 4; e++) {
       int t = row + lane / 4 + 8 * (e / 2), column = n * 8 + (lane % 4) * 2 + e % 2;
       if (t >= count || column >= a.head_dim) continue;
-      a.y[(b * a.length + start + t) * a.y_stride + h * a.head_dim + column] =
-          y[n][e] / total[e / 2];
+      size_t at = (b * a.length + start + t) * a.y_stride + h * a.head_dim + column;
+      write_number(a.y, a.y_format, at, y[n][e] / total[e / 2]);
     }
 }
 

@@ -3,6 +3,7 @@
 // It counts columns first, so that our y (rows, features) is its D (features, rows), with w as A and x
 // as B. How a product of some shape is best computed it is asked once.
 import { BackendError } from '../../errors.js';
+import type { NumberFormat } from './activations.js';
 import { CudaError } from './device.js';
 import {
   type NativeArgument,
@@ -13,8 +14,8 @@ import {
 
 /** y = x w^T (+ residual), on addresses of the device. Strides and pitches count numbers. */
 export interface Product {
-  /** Of x and w; y and the residual are f32, and so are all sums. */
-  format: 'f32' | 'bf16' | 'f16';
+  /** Of x and w; all sums are f32. */
+  format: NumberFormat;
   rows: number;
   features: number;
   depth: number;
@@ -28,7 +29,9 @@ export interface Product {
   wTransposed?: boolean;
   y: number;
   yPitch: number;
-  /** (rows, features), without gaps; 0 or absent for none. */
+  /** f32 unless given; the library can also round to what x and w are. */
+  yFormat?: NumberFormat;
+  /** (rows, features) of f32, like y then, without gaps; 0 or absent for none. */
   residual?: number;
   /** Products of this many matrices each, and from one to the next; one unless given. */
   batch?: { count: number; x: number; w: number; y: number };
@@ -181,10 +184,10 @@ export class CublasLt {
   }
 
   private planOf(product: Product): Plan {
-    const { format, rows, features, depth, xPitch, wPitch, yPitch, batch } = product;
+    const { format, rows, features, depth, xPitch, wPitch, yPitch, yFormat, batch } = product;
     const alignments = alignmentsOf(product);
     const key = [
-      ...[format, rows, features, depth, xPitch, wPitch, yPitch, product.residual ? 1 : 0],
+      ...[format, rows, features, depth, xPitch, wPitch, yPitch, yFormat, product.residual ? 1 : 0],
       ...[product.xTransposed ? 1 : 0, product.wTransposed ? 1 : 0],
       ...[batch?.count, batch?.x, batch?.w, batch?.y, ...alignments],
     ].join();
@@ -297,7 +300,7 @@ function layoutsOf(product: Product): readonly Layout[] {
     batchOffset: offset ?? 0,
   });
   const sums = (pitch: number): Layout => ({
-    type: R_32F,
+    type: dataTypes[product.yFormat ?? 'f32'],
     rows: features,
     columns: rows,
     pitch,

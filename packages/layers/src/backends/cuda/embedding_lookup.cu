@@ -23,25 +23,24 @@ KERNEL(unpack_rows, UnpackArgs, 256) {
   for (int c = threadIdx.x; c < a.out_columns; c += blockDim.x) {
     float v = c < a.columns ? number_at(values, a.format, c, params, a.group, a.f16_params) : 0.0f;
     if (!known) v = NAN;
-    size_t to = at * a.out_columns + c;
-    if (a.out_format == F32) static_cast<float *>(a.out)[to] = v;
-    else static_cast<uint16_t *>(a.out)[to] = a.out_format == F16 ? to_f16(v) : to_bf16(v);
+    write_number(a.out, a.out_format, at * a.out_columns + c, v);
   }
 }
 
 struct NarrowArgs {
-  const float *x;
+  const void *x;
   uint16_t *out;
-  int x_stride, columns, out_columns, f16;
+  int x_stride, columns, out_columns, format, out_format;
 };
 
-/** Rows of f32 as rows of bf16 or f16, filled up with zeros. Grid (rows). */
+/** Rows of f32 (or of 16 bits each) as rows of bf16 or f16, filled up with zeros. Grid (rows). */
 KERNEL(narrow_rows, NarrowArgs, 256) {
-  const float *x = a.x + static_cast<size_t>(blockIdx.x) * a.x_stride;
+  size_t x = static_cast<size_t>(blockIdx.x) * a.x_stride * (a.format == F32 ? 4 : 2);
+  const char *row = static_cast<const char *>(a.x) + x;
   uint16_t *out = a.out + static_cast<size_t>(blockIdx.x) * a.out_columns;
   for (int c = threadIdx.x; c < a.out_columns; c += blockDim.x) {
-    float v = c < a.columns ? x[c] : 0.0f;
-    out[c] = a.f16 ? to_f16(v) : to_bf16(v);
+    float v = c < a.columns ? number_at(row, a.format, c, nullptr, 1, 0) : 0.0f;
+    write_number(out, a.out_format, c, v);
   }
 }
 

@@ -1,6 +1,8 @@
 // GatedActivation, as a kernel and on addresses.
 import type { Activation } from '../../kernel_names.js';
+import type { ActivationFormat, NumberFormat } from './activations.js';
 import { cudaKernel, optionalAddress } from './kernel.js';
+import { formatIds } from './layout.js';
 import { activationIds } from './linear.js';
 import { MOST_GRID_Y, type Runtime } from './runtime.js';
 
@@ -8,10 +10,14 @@ export interface ActivationCall {
   /** Addresses, and numbers from one row to the next; multiplier 0 for none. */
   x: number;
   xStride: number;
+  /** Of x and the multiplier; f32 unless given. */
+  xFormat?: ActivationFormat;
   multiplier: number;
   multiplierStride: number;
   y: number;
   yStride: number;
+  /** f32 unless given. */
+  yFormat?: NumberFormat;
   rows: number;
   columns: number;
   activation: Activation;
@@ -19,12 +25,12 @@ export interface ActivationCall {
 
 export function activateRows(runtime: Runtime, call: ActivationCall): void {
   runtime.launch(
-    'activate_rows',
+    call.xFormat === 'bf16' ? 'activate_rows_bf16' : 'activate_rows',
     { grid: [Math.ceil(call.columns / 256), Math.min(call.rows, MOST_GRID_Y)], block: 256 },
     [call.x, call.multiplier, call.y],
     [
       ...[call.xStride, call.multiplierStride, call.yStride, call.rows, call.columns],
-      activationIds[call.activation],
+      ...[activationIds[call.activation], formatIds[call.yFormat ?? 'f32']],
     ],
   );
 }

@@ -1,5 +1,6 @@
 // GatedMLP as one kernel: its products, activation and norm without tensors in between.
 import type { GatedMLPAttrs, GatedMLPInputs } from '../../kernel_names.js';
+import { activationFormat, numberBytes, productFormat } from './activations.js';
 import { activateRows } from './gated_activation.js';
 import { cudaKernel, isGiven, type KernelTensors, optionalAddress } from './kernel.js';
 import { checkLayout } from './layout.js';
@@ -30,6 +31,8 @@ export interface MLPRun {
   residual: number;
   y: number;
   rows: number;
+  /** Tokens of a text that the call brings, in all its pieces. */
+  length: number;
 }
 
 export const gatedMLPKernel = cudaKernel('GatedMLP', (inputs, attrs, backend) => {
@@ -47,6 +50,7 @@ export const gatedMLPKernel = cudaKernel('GatedMLP', (inputs, attrs, backend) =>
       residual: added === 0 ? 0 : added + first * outFeatures * 4,
       y: y.address + first * outFeatures * 4,
       rows: Math.min(PIECE, rows - first),
+      length: x.shape.at(-2) ?? 1,
     });
   }
   return y.info;
@@ -76,12 +80,18 @@ export function mlpAddresses(
 /** The MLP on addresses. Few rows are two kernels, or four where it is gated. */
 export function mlpRows(runtime: Runtime, weights: MLPAddresses, run: MLPRun): void {
   const { attrs } = weights;
-  const { x, norm, rows } = run;
+  const { x, norm, rows, length } = run;
   const [hidden = 0, dModel = 0] = attrs.inProj.shape;
   const [outFeatures = 0] = attrs.outProj.shape;
+  const { normWeight } = weights;
   const isGated = weights.gateProj !== 0;
+  const before = attrs.gateProj ? [attrs.inProj, attrs.gateProj] : [attrs.inProj];
+  const format = activationFormat(length, [...before, attrs.outProj]);
+  // What the norm reads is an activation; what out_proj reads is its own format.
+  const last = normWeight === 0 ? productFormat(rows, attrs.outProj, before) : format;
+  const yFormat = isGated ? format : last;
   withTemporaries(runtime, (temporaries) => {
-    const h = temporaries.allocate(rows * hidden * 4);
+    let h = temporaries.allocate(rows * hidden * numberBytes[yFormat]);
     linear(runtime, {
       ...{ x, xStride: dModel, rows, norm },
       weight: weights.inProj,
@@ -90,9 +100,10 @@ export function mlpRows(runtime: Runtime, weights: MLPAddresses, run: MLPRun): v
       activation: isGated ? 'linear' : attrs.activation,
       y: h,
       yStride: hidden,
+      yFormat,
     });
     if (attrs.gateProj && isGated) {
-      const gate = temporaries.allocate(rows * hidden * 4);
+      const gate = temporaries.allocate(rows * hidden * numberBytes[format]);
       linear(runtime, {
         ...{ x, xStride: dModel, rows, norm },
         weight: weights.gateProj,
@@ -100,23 +111,29 @@ export function mlpRows(runtime: Runtime, weights: MLPAddresses, run: MLPRun): v
         bias: weights.gateProjBias,
         y: gate,
         yStride: hidden,
+        yFormat,
       });
+      const inPlace = numberBytes[last] === numberBytes[format];
+      const gated = inPlace ? h : temporaries.allocate(rows * hidden * numberBytes[last]);
       activateRows(runtime, {
         x: h,
         xStride: hidden,
+        xFormat: format,
         multiplier: gate,
         multiplierStride: hidden,
-        y: h,
+        y: gated,
         yStride: hidden,
+        yFormat: last,
         rows,
         columns: hidden,
         activation: attrs.activation,
       });
+      h = gated;
     }
-    const { normWeight } = weights;
     linear(runtime, {
       x: h,
       xStride: hidden,
+      xFormat: last,
       rows,
       weight: weights.outProj,
       attrs: attrs.outProj,

@@ -7,6 +7,10 @@
  * await tf.setBackend('cuda');
  * ```
  *
+ * tfjs has no bf16 tensors: every op reads and writes float32, of whatever its weights are. Inside a
+ * mixer (mamba2Mixer, attentionMixer, gatedMLP) of many tokens, and weights of bf16, int8 or int4, the
+ * kernels hand on bf16 to each other. A primitive's kernel in bf16 is reached that way alone.
+ *
  * @module @rene-js/layers/cuda
  */
 import '@tensorflow/tfjs-backend-cpu';

@@ -1,5 +1,6 @@
 // Every custom kernel that there is in CUDA.
 import { adamWStepKernel } from './adamw_step.js';
+import { attentionMixerKernel } from './attention_mixer.js';
 import { causalConv1dKernel } from './causal_conv1d.js';
 import { causalConv1dGradKernel } from './causal_conv1d_grad.js';
 import { crossEntropyGradKernel, crossEntropyKernel } from './cross_entropy.js';
@@ -20,6 +21,7 @@ import { ssdScanGradKernel } from './ssd_scan_grad.js';
 
 export const kernels: readonly CudaKernel[] = [
   adamWStepKernel,
+  attentionMixerKernel,
   causalConv1dGradKernel,
   causalConv1dKernel,
   crossEntropyGradKernel,

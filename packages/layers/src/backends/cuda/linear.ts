@@ -1,23 +1,31 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
+import { BackendError } from '../../errors.js';
 import type { Activation } from '../../kernel_names.js';
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
+import { fitsVector, type NumberFormat, numberBytes } from './activations.js';
 import type { Product } from './cublas_lt.js';
-import { isIntFormat, layoutOf, PACKED_F16 } from './layout.js';
+import { formatIds, isIntFormat, layoutOf, PACKED_F16 } from './layout.js';
 import { multiplyByLibrary } from './library_product.js';
 import { normRows } from './rms_norm.js';
 import { MOST_GRID_Y, type Runtime } from './runtime.js';
-import { withTemporaries } from './temporaries.js';
+import { type Temporaries, withTemporaries } from './temporaries.js';
 
 export interface LinearCall {
   /** Address of x, numbers from one row to the next, rows. */
   x: number;
   xStride: number;
+  /** f32 unless given: as activationFormat or productFormat has it. */
+  xFormat?: NumberFormat;
   rows: number;
   /** Address and attributes of the weight. */
   weight: number;
   attrs: PackedWeightAttrs;
   y: number;
   yStride: number;
+  /** f32 unless given: likewise, and without a residual. */
+  yFormat?: NumberFormat;
+  /** Features from `first` on go to another place, and stay f32. */
+  exact?: { first: number; y: number; yStride: number } | undefined;
   /** Addresses; 0 for none. */
   bias?: number;
   residual?: number;
@@ -34,7 +42,7 @@ export interface NormBefore {
   weight: number;
   groupSize: number;
   eps: number;
-  /** Address and numbers from one row to the next; absent or 0 for no gate. */
+  /** Address and numbers from one row to the next, in x's format; absent or 0 for no gate. */
   z?: number;
   zStride?: number;
   normBeforeGate?: boolean;
@@ -55,8 +63,6 @@ export interface ConvAfter {
 
 export const activationIds: Record<Activation, number> = { linear: 0, silu: 1, gelu: 2 };
 
-/** Up to so many rows a product is bound by reading the weight. */
-const FEW_ROWS = 8;
 /** A block's warps, and the columns that a warp reads at a time. */
 const WARPS = 8;
 const chunkColumns = { f32: 4, bf16: 8, f16: 8, int8: 16, int4: 32 };
@@ -73,12 +79,6 @@ export function linear(runtime: Runtime, call: LinearCall): void {
   else tensorCoreProduct(runtime, call);
 }
 
-/** Whether a product is bound by reading its weight: one kernel then, norm and convolution included. */
-export function fitsVector({ rows, attrs }: Pick<LinearCall, 'rows' | 'attrs'>): boolean {
-  const [, columns = 0] = attrs.shape;
-  return rows <= FEW_ROWS && (attrs.format !== 'f32' || columns % 4 === 0);
-}
-
 /** As packed_matvec.cu numbers them. */
 function prologueOf(norm: NormBefore | undefined): number {
   if (!norm) return 0;
@@ -89,6 +89,7 @@ function prologueOf(norm: NormBefore | undefined): number {
 function vectorProduct(runtime: Runtime, call: LinearCall): void {
   const { attrs, norm, conv } = call;
   const { format, shape, layout } = attrs;
+  checkExact(call);
   const [features = 0, columns = 0] = shape;
   const { pitch, group, groups, paramsAt } = layoutOf(attrs);
   const chunk = chunkColumns[format];
@@ -119,6 +120,18 @@ function vectorProduct(runtime: Runtime, call: LinearCall): void {
   );
 }
 
+/** @throws BackendError where a product is asked to read or write other numbers than f32 */
+function checkExact({ xFormat = 'f32', yFormat = 'f32', exact }: LinearCall): void {
+  if (xFormat === 'f32' && yFormat === 'f32' && !exact) return;
+  throw new BackendError('products of few rows, and by f32 weights, take f32 and give f32');
+}
+
+/** What put() of epilogue.h is told: y_format, exact_from, exact_stride. */
+function outputOf({ attrs, yFormat = 'f32', exact }: LinearCall): readonly number[] {
+  const [features = 0] = attrs.shape;
+  return [formatIds[yFormat], exact?.first ?? features, exact?.yStride ?? 0];
+}
+
 /** Warps that share a feature: so many that all multiprocessors have two blocks, if columns allow. */
 function slicesOf(runtime: Runtime, warps: number, steps: number): number {
   let slices = 1;
@@ -130,6 +143,7 @@ function slicesOf(runtime: Runtime, warps: number, steps: number): number {
 function exactProduct(runtime: Runtime, call: LinearCall): void {
   const { norm } = call;
   const [features = 0, columns = 0] = call.attrs.shape;
+  checkExact(call);
   const row = layoutOf(call.attrs).pitch / 4;
   const grid = [Math.ceil(features / 64), Math.ceil(call.rows / 64)] as const;
   withTemporaries(runtime, (temporaries) => {
@@ -159,11 +173,45 @@ function normInput(
   norm: NormBefore,
   y: number,
   yStride: number,
-  format: 'f32' | 'bf16' | 'f16',
+  yFormat: NumberFormat,
 ): void {
-  const { x, xStride, rows } = call;
+  const { x, xStride, rows, xFormat = 'f32' } = call;
   const [, columns = 0] = call.attrs.shape;
-  normRows(runtime, { ...norm, x, xStride, y, yStride, rows, columns, format });
+  normRows(runtime, { ...norm, x, xStride, xFormat, y, yStride, yFormat, rows, columns });
+}
+
+/** Rows of x as the tensor cores take them: 16 bits, filled up with zeros to `depth` columns. */
+function tensorCoreInput(
+  runtime: Runtime,
+  call: LinearCall,
+  format: 'bf16' | 'f16',
+  depth: number,
+  temporaries: Temporaries,
+): { x: number; xPitch: number } {
+  const { rows, norm, xFormat = 'f32' } = call;
+  const [, columns = 0] = call.attrs.shape;
+  const isFull = columns === depth;
+  const isAligned = call.x % 16 === 0 && call.xStride % 8 === 0;
+  if (!norm && xFormat === format && isFull && isAligned) {
+    return { x: call.x, xPitch: call.xStride };
+  }
+  const x = temporaries.allocate(rows * depth * 2);
+  if (norm && isFull) {
+    normInput(runtime, call, norm, x, depth, format);
+    return { x, xPitch: depth };
+  }
+  let from: Pick<LinearCall, 'x' | 'xStride' | 'xFormat'> = call;
+  if (norm) {
+    from = { x: temporaries.allocate(rows * columns * 4), xStride: columns };
+    normInput(runtime, call, norm, from.x, columns, 'f32');
+  }
+  runtime.launch(
+    'narrow_rows',
+    { grid: [rows], block: 256 },
+    [from.x, x],
+    [from.xStride, columns, depth, formatIds[from.xFormat ?? 'f32'], formatIds[format]],
+  );
+  return { x, xPitch: depth };
 }
 
 function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
@@ -171,40 +219,25 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
   const [features = 0, columns = 0] = shape;
   const { rows } = call;
   const depth = Math.ceil(columns / MMA_DEPTH) * MMA_DEPTH;
-  const isF16 = format === 'f16';
   const small = rows <= 64;
   const tile = small ? 64 : 128;
   const tiles = Math.ceil(features / tile) * Math.ceil(rows / tile);
   const splits = splitsOf(runtime, tiles, depth / MMA_DEPTH);
   withTemporaries(runtime, (temporaries) => {
     const allocate = (bytes: number) => temporaries.allocate(bytes);
-    const x = allocate(rows * depth * 2);
-    if (call.norm && columns === depth) {
-      normInput(runtime, call, call.norm, x, depth, isF16 ? 'f16' : 'bf16');
-    } else {
-      let { x: from, xStride } = call;
-      if (call.norm) {
-        from = allocate(rows * columns * 4);
-        xStride = columns;
-        normInput(runtime, call, call.norm, from, columns, 'f32');
-      }
-      runtime.launch(
-        'narrow_rows',
-        { grid: [rows], block: 256 },
-        [from, x],
-        [xStride, columns, depth, isF16 ? 1 : 0],
-      );
-    }
+    const xFormat = format === 'f16' ? format : 'bf16';
+    const { x, xPitch } = tensorCoreInput(runtime, call, xFormat, depth, temporaries);
     const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
     if (!isIntFormat(format)) {
-      const input = { format, depth, x, xPitch: depth, wPitch: pitch / 2 };
+      const input = { format, depth, x, xPitch, wPitch: pitch / 2 };
       if (linearByLibrary(runtime, call, input)) return;
     }
     const partial = splits > 1 ? allocate(splits * rows * features * 4) : 0;
     const grid = [Math.ceil(features / tile), Math.ceil(rows / tile), splits] as const;
-    const ending = [call.y, call.bias ?? 0, call.residual ?? 0, partial];
-    const last = [call.yStride, depth, splits, activationIds[call.activation ?? 'linear']];
-    const sizes = [rows, features, depth, pitch / 2, ...last];
+    const ending = [call.y, call.bias ?? 0, call.residual ?? 0, partial, call.exact?.y ?? 0];
+    const activation = activationIds[call.activation ?? 'linear'];
+    const last = [call.yStride, depth, splits, activation, ...outputOf(call)];
+    const sizes = [rows, features, xPitch, pitch / 2, ...last];
     const name = `matmul_${format}${small ? '_small' : ''}`;
     const block = small ? 128 : 256;
     if (isIntFormat(format)) {
@@ -215,7 +248,7 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
         { grid, block, sharedBytes },
         [x, call.weight, call.weight + paramsAt, ...ending],
         [
-          ...[rows, features, depth, pitch, group, groups],
+          ...[rows, features, xPitch, pitch, group, groups],
           ...[layout === PACKED_F16 ? 1 : 0, ...last],
         ],
       );
@@ -230,21 +263,49 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
   });
 }
 
-/**
- * A call of linear() whose input is ready: rows at x, in the weight's format. Bias and activation are
- * a kernel of ours: the library's GELU is another one, and it has no SiLU.
- */
+/** A call of linear() whose input is ready: rows at x, in the weight's format. */
 function linearByLibrary(
   runtime: Runtime,
   call: LinearCall,
-  input: Pick<Product, 'format' | 'depth' | 'x' | 'xPitch' | 'wPitch'>,
+  input: Pick<Product, 'depth' | 'x' | 'xPitch' | 'wPitch'> & { format: NumberFormat },
 ): boolean {
   if (!runtime.device.hasProductLibrary) return false;
   const [features = 0] = call.attrs.shape;
-  const { rows, bias = 0, residual = 0, activation = 'linear' } = call;
-  const product = { ...input, rows, features, w: call.weight };
-  if (bias === 0 && activation === 'linear') {
-    return multiplyByLibrary(runtime, { ...product, y: call.y, yPitch: call.yStride, residual });
+  const { exact } = call;
+  if (!exact) return partByLibrary(runtime, call, input, 0, features);
+  // The library writes all features of a product to one place.
+  const { first, y, yStride } = exact;
+  return (
+    partByLibrary(runtime, call, input, 0, first) &&
+    partByLibrary(runtime, { ...call, y, yStride, yFormat: 'f32' }, input, first, features - first)
+  );
+}
+
+/**
+ * Features `first` and following. Bias and activation are a kernel of ours: the library's GELU is
+ * another one, and it has no SiLU.
+ */
+function partByLibrary(
+  runtime: Runtime,
+  call: LinearCall,
+  input: Pick<Product, 'depth' | 'x' | 'xPitch' | 'wPitch'> & { format: NumberFormat },
+  first: number,
+  features: number,
+): boolean {
+  const { rows, residual = 0, activation = 'linear', yFormat = 'f32' } = call;
+  const w = call.weight + first * input.wPitch * numberBytes[input.format];
+  const bias = call.bias ? call.bias + first * 4 : 0;
+  const product = { ...input, rows, features, w };
+  const grid = [Math.ceil(features / 256), Math.min(rows, MOST_GRID_Y)] as const;
+  const isWhole = bias === 0 && activation === 'linear';
+  if (isWhole || yFormat !== 'f32') {
+    const { y, yStride } = call;
+    const output = { y, yPitch: yStride, yFormat, residual };
+    if (!multiplyByLibrary(runtime, { ...product, ...output })) return false;
+    if (isWhole) return true;
+    const sizes = [rows, features, yStride, formatIds[yFormat], activationIds[activation]];
+    runtime.launch('finish_rows', { grid, block: 256 }, [y, bias], sizes);
+    return true;
   }
   return withTemporaries(runtime, (temporaries) => {
     const sums = temporaries.allocate(rows * features * 4);
@@ -252,9 +313,12 @@ function linearByLibrary(
     if (!isDone) return false;
     runtime.launch(
       'sum_splits',
-      { grid: [Math.ceil(features / 256), Math.min(rows, MOST_GRID_Y)], block: 256 },
-      [0, 0, call.y, bias, residual, sums],
-      [rows, features, 0, 0, call.yStride, 0, 1, activationIds[activation]],
+      { grid, block: 256 },
+      [0, 0, call.y, bias, residual, sums, 0],
+      [
+        ...[rows, features, 0, 0, call.yStride, 0, 1, activationIds[activation]],
+        ...[formatIds.f32, features, 0],
+      ],
     );
     return true;
   });

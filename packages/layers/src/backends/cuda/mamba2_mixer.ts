@@ -1,10 +1,17 @@
 // Mamba2Mixer as one kernel: its parts on addresses, without tensors in between.
 import type { Mamba2MixerAttrs, Mamba2MixerInputs } from '../../kernel_names.js';
+import {
+  type ActivationFormat,
+  activationFormat,
+  alignedRow,
+  fitsVector,
+  numberBytes,
+} from './activations.js';
 import { convolve } from './causal_conv1d.js';
 import { activateRows } from './gated_activation.js';
 import { cudaKernel, isGiven, type KernelTensors, optionalAddress, stateOutput } from './kernel.js';
 import { checkLayout } from './layout.js';
-import { fitsVector, linear, type NormBefore } from './linear.js';
+import { linear, type NormBefore } from './linear.js';
 import { normRows } from './rms_norm.js';
 import type { Runtime } from './runtime.js';
 import { scan } from './ssd_scan.js';
@@ -147,10 +154,13 @@ export function mixTokens(runtime: Runtime, weights: Mamba2Addresses, run: Mamba
   const [projection = 0, dModel = 0] = attrs.inProj.shape;
   const [outFeatures = 0] = attrs.outProj.shape;
   const dMlp = dInner - dSsm;
+  const heads = dSsm / attrs.headDim;
   const convDim = dSsm + 2 * nGroups * dState;
   const fusesConv = run.length === 1 && fitsVector({ rows, attrs: attrs.inProj });
+  const format = activationFormat(run.length, [attrs.inProj, attrs.outProj]);
+  const bytes = numberBytes[format];
   withTemporaries(runtime, (temporaries) => {
-    const projected = temporaries.allocate(rows * projection * 4);
+    const projected = projectedOf(weights, rows, format, temporaries);
     linear(runtime, {
       x: run.x,
       xStride: dModel,
@@ -158,8 +168,13 @@ export function mixTokens(runtime: Runtime, weights: Mamba2Addresses, run: Mamba
       weight: weights.inProj,
       attrs: attrs.inProj,
       bias: weights.inProjBias,
-      y: projected,
-      yStride: projection,
+      y: projected.address,
+      yStride: projected.stride,
+      yFormat: format,
+      exact:
+        format === 'f32'
+          ? undefined
+          : { first: projection - heads, y: projected.dt, yStride: projected.dtStride },
       norm: run.norm,
       conv: fusesConv
         ? {
@@ -173,15 +188,15 @@ export function mixTokens(runtime: Runtime, weights: Mamba2Addresses, run: Mamba
           }
         : undefined,
     });
-    const y = temporaries.allocate(rows * dInner * 4);
+    const y = temporaries.allocate(rows * dInner * bytes);
     scanProjected(runtime, weights, run, temporaries, { projected, y, isConvolved: fusesConv });
-    const z = projected + 2 * dMlp * 4;
+    const z = projected.address + 2 * dMlp * bytes;
     const gate: NormBefore = {
       weight: weights.normWeight,
       groupSize: dSsm / nGroups,
       eps: attrs.eps,
       z,
-      zStride: projection,
+      zStride: projected.stride,
       normBeforeGate: attrs.normBeforeGate,
     };
     // With channels that go past the scan the gate is not all of out_proj's input.
@@ -189,6 +204,7 @@ export function mixTokens(runtime: Runtime, weights: Mamba2Addresses, run: Mamba
     linear(runtime, {
       x: y,
       xStride: dInner,
+      xFormat: format,
       rows,
       weight: weights.outProj,
       attrs: attrs.outProj,
@@ -201,35 +217,66 @@ export function mixTokens(runtime: Runtime, weights: Mamba2Addresses, run: Mamba
   });
 }
 
+/** in_proj's output: z0, x0, z and xBC, and dt, which stays f32 behind them or beside them. */
+interface Projected {
+  address: number;
+  /** Numbers from one token to the next. */
+  stride: number;
+  format: ActivationFormat;
+  dt: number;
+  dtStride: number;
+}
+
+function projectedOf(
+  { attrs }: Mamba2Addresses,
+  rows: number,
+  format: ActivationFormat,
+  temporaries: Temporaries,
+): Projected {
+  const [projection = 0] = attrs.inProj.shape;
+  const heads = attrs.dSsm / attrs.headDim;
+  const beforeDt = projection - heads;
+  if (format === 'f32') {
+    const address = temporaries.allocate(rows * projection * 4);
+    const dt = address + beforeDt * 4;
+    return { address, stride: projection, format, dt, dtStride: projection };
+  }
+  const stride = alignedRow(beforeDt);
+  const address = temporaries.allocate(rows * stride * numberBytes[format]);
+  return { address, stride, format, dt: temporaries.allocate(rows * heads * 4), dtStride: heads };
+}
+
 /** Convolution, where in_proj has not done it, and scan: y beyond its first dMlp columns. */
 function scanProjected(
   runtime: Runtime,
   weights: Mamba2Addresses,
   run: Mamba2Run,
   temporaries: Temporaries,
-  { projected, y, isConvolved }: { projected: number; y: number; isConvolved: boolean },
+  { projected, y, isConvolved }: { projected: Projected; y: number; isConvolved: boolean },
 ): void {
   const { attrs } = weights;
   const { dSsm, dInner, headDim, dState, nGroups } = attrs;
   const { batch, length } = run;
   const dMlp = dInner - dSsm;
-  const [projection = 0] = attrs.inProj.shape;
+  const { format } = projected;
+  const bytes = numberBytes[format];
   const convDim = dSsm + 2 * nGroups * dState;
-  let conv = projected + (2 * dMlp + dSsm) * 4;
-  let stride = projection;
+  let conv = projected.address + (2 * dMlp + dSsm) * bytes;
+  let { stride } = projected;
   if (!isConvolved) {
     const xBC = conv;
-    conv = temporaries.allocate(batch * length * convDim * 4);
-    stride = convDim;
+    stride = alignedRow(convDim);
+    conv = temporaries.allocate(batch * length * stride * bytes);
     convolve(runtime, {
       x: xBC,
-      xStride: projection,
+      xStride: projected.stride,
+      format,
       weight: weights.convWeight,
       bias: weights.convBias,
       before: run.convBefore,
       after: run.convAfter,
       y: conv,
-      yStride: convDim,
+      yStride: stride,
       batch,
       length,
       channels: convDim,
@@ -240,17 +287,18 @@ function scanProjected(
   scan(runtime, {
     x: conv,
     xStride: stride,
-    B: conv + dSsm * 4,
+    B: conv + dSsm * bytes,
     bStride: stride,
-    C: conv + (dSsm + nGroups * dState) * 4,
+    C: conv + (dSsm + nGroups * dState) * bytes,
     cStride: stride,
-    dt: projected + (2 * dMlp + dSsm + convDim) * 4,
-    dtStride: projection,
+    format,
+    dt: projected.dt,
+    dtStride: projected.dtStride,
     A: weights.A,
     D: weights.D,
     dPerChannel: weights.dPerChannel,
     dtBias: weights.dtBias,
-    y: y + dMlp * 4,
+    y: y + dMlp * bytes,
     yStride: dInner,
     before: run.ssmBefore,
     after: run.ssmAfter,
@@ -271,18 +319,21 @@ function scanProjected(
 function gateBeside(
   runtime: Runtime,
   { attrs }: Mamba2Addresses,
-  { projected, y, rows, gate }: { projected: number; y: number; rows: number; gate: NormBefore },
+  { projected, y, rows, gate }: { projected: Projected; y: number; rows: number; gate: NormBefore },
 ): void {
   const { dSsm, dInner } = attrs;
-  const [projection = 0] = attrs.inProj.shape;
+  const { address, stride, format } = projected;
   const dMlp = dInner - dSsm;
-  const scanned = { x: y + dMlp * 4, xStride: dInner, y: y + dMlp * 4, yStride: dInner };
-  normRows(runtime, { ...gate, ...scanned, rows, columns: dSsm });
+  const bytes = numberBytes[format];
+  const formats = { xFormat: format, yFormat: format };
+  const scanned = { x: y + dMlp * bytes, xStride: dInner, y: y + dMlp * bytes, yStride: dInner };
+  normRows(runtime, { ...gate, ...scanned, ...formats, rows, columns: dSsm });
   activateRows(runtime, {
-    x: projected,
-    xStride: projection,
-    multiplier: projected + dMlp * 4,
-    multiplierStride: projection,
+    x: address,
+    xStride: stride,
+    multiplier: address + dMlp * bytes,
+    multiplierStride: stride,
+    ...formats,
     y,
     yStride: dInner,
     rows,

@@ -26,20 +26,35 @@ static __device__ __forceinline__ void store_sums(const Args &a, const float (&s
                                                   int row, int feature) {
   int lane = threadIdx.x & 31;
   Epilogue epilogue = {a.bias, a.residual, a.activation};
+  // Two bf16 numbers are stored at once where they share a word.
+  bool pairs = a.y_format == BF16 && a.y_stride % 2 == 0 && (reinterpret_cast<size_t>(a.y) & 3) == 0;
 #pragma unroll
   for (int i = 0; i < MT; i++)
 #pragma unroll
     for (int j = 0; j < NT * 2; j++)
 #pragma unroll
-      for (int e = 0; e < 4; e++) {
-        int m = row + i * 16 + lane / 4 + (e / 2) * 8;
-        int n = feature + j * 8 + (lane % 4) * 2 + e % 2;
-        if (m >= a.rows || n >= a.features) continue;
-        size_t at = static_cast<size_t>(m) * a.features + n;
-        if (a.splits > 1) {
-          a.partial[static_cast<size_t>(blockIdx.z) * a.rows * a.features + at] = sums[i][j][e];
+      for (int half = 0; half < 2; half++) {
+        int m = row + i * 16 + lane / 4 + half * 8, n = feature + j * 8 + (lane % 4) * 2;
+        if (m >= a.rows) continue;
+        float v[2];
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+          v[e] = sums[i][j][2 * half + e];
+          if (n + e >= a.features) continue;
+          size_t at = static_cast<size_t>(m) * a.features + n + e;
+          if (a.splits > 1) {
+            a.partial[static_cast<size_t>(blockIdx.z) * a.rows * a.features + at] = v[e];
+          } else {
+            v[e] = finish(epilogue, v[e], at, n + e);
+          }
+        }
+        if (a.splits > 1) continue;
+        if (pairs && n + 1 < min(a.features, a.exact_from)) {
+          size_t at = static_cast<size_t>(m) * a.y_stride + n;
+          *reinterpret_cast<uint32_t *>(static_cast<uint16_t *>(a.y) + at) = to_bf16_pair(v[0], v[1]);
         } else {
-          a.y[static_cast<size_t>(m) * a.y_stride + n] = finish(epilogue, sums[i][j][e], at, n);
+          if (n < a.features) put(a, m, n, v[0]);
+          if (n + 1 < a.features) put(a, m, n + 1, v[1]);
         }
       }
 }

@@ -67,11 +67,14 @@ KERNEL(matmul_f32, MatMulArgs, 256) {
 struct TensorCoreArgs {
   /** Rows of 16-bit numbers, filled up with zeros to whole steps of the depth. */
   const uint16_t *x, *w;
-  float *y;
+  /** f32, or 16-bit numbers; see put(). */
+  void *y;
   const float *bias, *residual;
   /** With several splits: [split][row][feature], summed by sum_splits. */
   float *partial;
+  float *exact;
   int rows, features, x_pitch, w_pitch, y_stride, depth, splits, activation;
+  int y_format, exact_from, exact_stride;
 };
 
 /** 16-bit numbers from a tile's row to the next in shared memory: 80 bytes, so no bank conflicts. */
@@ -163,6 +166,24 @@ KERNEL(sum_splits, TensorCoreArgs, 256) {
     for (int s = 0; s < a.splits; s++) {
       sum += a.partial[static_cast<size_t>(s) * a.rows * a.features + at];
     }
-    a.y[m * a.y_stride + n] = finish(epilogue, sum, at, n);
+    put(a, m, n, finish(epilogue, sum, at, n));
+  }
+}
+
+struct FinishArgs {
+  void *y;
+  const float *bias;
+  int rows, features, y_stride, format, activation;
+};
+
+/** y = activation(y + bias) in place, of 16-bit numbers. Grid (features / 256, rows). */
+KERNEL(finish_rows, FinishArgs, 256) {
+  int n = blockIdx.x * 256 + threadIdx.x;
+  if (n >= a.features) return;
+  Epilogue epilogue = {a.bias, nullptr, a.activation};
+  for (size_t m = blockIdx.y; m < static_cast<size_t>(a.rows); m += gridDim.y) {
+    uint16_t *row = static_cast<uint16_t *>(a.y) + m * a.y_stride;
+    float sum = a.format == F16 ? from_f16(row[n]) : from_bf16(row[n]);
+    write_number(row, a.format, n, finish(epilogue, sum, 0, n));
   }
 }

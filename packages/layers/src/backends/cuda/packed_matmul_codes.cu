@@ -11,12 +11,15 @@ struct CodeMatMulArgs {
   const uint16_t *x;
   const char *codes;
   const uint32_t *params;
-  float *y;
+  /** f32 or bf16; see put(). */
+  void *y;
   const float *bias, *residual;
   /** With several splits: [split][row][feature], summed by sum_splits. */
   float *partial;
+  float *exact;
   /** pitch: bytes from a row of codes to the next. */
   int rows, features, x_pitch, pitch, group, groups, f16_params, y_stride, depth, splits, activation;
+  int y_format, exact_from, exact_stride;
 };
 
 /** Rows of BYTES each into shared memory, 16 bytes a thread; rows past the end are zeros. */

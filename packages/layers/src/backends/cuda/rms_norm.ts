@@ -1,4 +1,5 @@
 // RmsNorm, and the call that it shares with the gated one.
+import type { NumberFormat } from './activations.js';
 import { cudaKernel, optionalAddress } from './kernel.js';
 import { formatIds } from './layout.js';
 import type { Runtime } from './runtime.js';
@@ -7,6 +8,8 @@ export interface NormCall {
   /** Addresses, and numbers from one row to the next. */
   x: number;
   xStride: number;
+  /** Of x and z; f32 unless given. */
+  xFormat?: NumberFormat;
   /** 0 for no gate. */
   z?: number;
   zStride?: number;
@@ -14,25 +17,25 @@ export interface NormCall {
   weight: number;
   y: number;
   yStride: number;
+  /** f32 unless given. */
+  yFormat?: NumberFormat;
   rows: number;
   columns: number;
   groupSize: number;
   eps: number;
   normBeforeGate?: boolean;
-  /** What y holds; 'f32' unless given. Its strides count its own numbers. */
-  format?: 'f32' | 'bf16' | 'f16';
 }
 
 export function normRows(runtime: Runtime, call: NormCall): void {
   const groups = call.columns / call.groupSize;
   const block = Math.min(512, Math.max(32, Math.ceil(call.groupSize / 128) * 32));
   runtime.launch(
-    'norm_rows',
+    call.xFormat === 'bf16' ? 'norm_rows_bf16' : 'norm_rows',
     { grid: [call.rows, groups], block },
     [call.x, call.z ?? 0, call.weight, call.y],
     [
       ...[call.xStride, call.zStride ?? 0, call.yStride, call.groupSize],
-      ...[call.normBeforeGate ? 1 : 0, formatIds[call.format ?? 'f32']],
+      ...[call.normBeforeGate ? 1 : 0, formatIds[call.yFormat ?? 'f32']],
     ],
     [call.eps],
   );

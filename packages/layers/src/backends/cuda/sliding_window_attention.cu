@@ -7,7 +7,8 @@
  * A block is one head's query and a split of the keys that it sees; its warps take 32 keys at a time,
  * one a lane, then put together what they found. Grid (length x splits, heads, batch).
  */
-KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) {
+template <bool BF16_TOKENS>
+static __device__ __forceinline__ void attend_query(const AttentionArgs &a) {
   SHARED_MEMORY(float, q);  // head_dim, then a warp's [head_dim + 2] each
   int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, dim = a.head_dim;
   int t = blockIdx.x / a.splits, split = blockIdx.x % a.splits, h = blockIdx.y;
@@ -22,9 +23,8 @@ KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) {
 
   size_t token = b * a.length + t;
   float *mine = q + dim + warp * (dim + 2);
-  for (int i = threadIdx.x; i < dim; i += blockDim.x) {
-    q[i] = a.q[token * a.q_stride + h * dim + i] * a.scale;
-  }
+  Row query = Row{a.q, BF16_TOKENS}.from(token * a.q_stride + h * dim);
+  for (int i = threadIdx.x; i < dim; i += blockDim.x) q[i] = query[i] * a.scale;
   for (int i = lane; i < dim; i += 32) mine[i] = 0;
   __syncthreads();
 
@@ -33,7 +33,7 @@ KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) {
     int j = j0 + lane;
     float score = -INFINITY;
     if (j < end) {
-      Token key = token_at(a, a.ring_k, a.k, b, position, j, kv_head);
+      Row key = token_at(a, a.ring_k, a.k, BF16_TOKENS, b, position, j, kv_head);
       score = 0;
       for (int i = 0; i < dim; i++) score += q[i] * key[i];
     }
@@ -48,7 +48,8 @@ KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) {
       float sum = i < dim ? mine[i] * rescale : 0.0f;
       for (int n = 0; n < count; n++) {
         float weight = __shfl_sync(ALL_LANES, p, n);
-        if (i < dim) sum += weight * token_at(a, a.ring_v, a.v, b, position, j0 + n, kv_head)[i];
+        if (i >= dim) continue;
+        sum += weight * token_at(a, a.ring_v, a.v, BF16_TOKENS, b, position, j0 + n, kv_head)[i];
       }
       if (i < dim) mine[i] = sum;
     }
@@ -74,7 +75,8 @@ KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) {
       const float *part = q + dim + w * (dim + 2);
       if (part[dim + 1] > 0.0f) sum += part[i] * expf(part[dim] - block_top);
     }
-    if (a.splits == 1) a.y[token * a.y_stride + h * dim + i] = sum / block_total;
+    size_t at = token * a.y_stride + h * dim + i;
+    if (a.splits == 1) write_number(a.y, a.y_format, at, sum / block_total);
     else partial[i] = sum;
   }
   if (a.splits > 1 && threadIdx.x == 0) {
@@ -85,12 +87,12 @@ KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) {
   if (a.write_k != nullptr && split == 0 && h % (a.heads / a.kv_heads) == 0) {
     size_t from = token * a.kv_stride + kv_head * dim;
     size_t to = ((b * a.capacity + position % a.capacity) * a.kv_heads + kv_head) * dim;
-    for (int i = threadIdx.x; i < dim; i += blockDim.x) {
-      write_number(a, a.write_k, to + i, a.k[from + i]);
-      write_number(a, a.write_v, to + i, a.v[from + i]);
-    }
+    for (int i = threadIdx.x; i < dim; i += blockDim.x) write_to_ring(a, to + i, from + i);
   }
 }
+
+KERNEL(attend, AttentionArgs, ATTEND_WARPS * 32) { attend_query<false>(a); }
+KERNEL(attend_bf16, AttentionArgs, ATTEND_WARPS * 32) { attend_query<true>(a); }
 
 /** Grid (tokens, heads): the splits' sums as one. */
 KERNEL(attend_combine, AttentionArgs, 128) {
@@ -110,7 +112,7 @@ KERNEL(attend_combine, AttentionArgs, 128) {
       const float *part = a.partial + ((s * tokens + token) * a.heads + h) * (dim + 2);
       if (part[dim + 1] > 0.0f) sum += part[i] * expf(part[dim] - top);
     }
-    a.y[token * a.y_stride + h * dim + i] = sum / total;
+    write_number(a.y, a.y_format, token * a.y_stride + h * dim + i, sum / total);
   }
 }
 
@@ -121,8 +123,5 @@ KERNEL(write_ring, AttentionArgs, 256) {
   if (t + a.capacity < a.length) return;
   int slot = (a.positions[b] + t) % a.capacity, size = a.kv_heads * a.head_dim;
   size_t from = (b * a.length + t) * a.kv_stride, to = (b * a.capacity + slot) * size;
-  for (int i = threadIdx.x; i < size; i += blockDim.x) {
-    write_number(a, a.write_k, to + i, a.k[from + i]);
-    write_number(a, a.write_v, to + i, a.v[from + i]);
-  }
+  for (int i = threadIdx.x; i < size; i += blockDim.x) write_to_ring(a, to + i, from + i);
 }

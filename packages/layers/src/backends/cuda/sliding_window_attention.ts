@@ -1,14 +1,14 @@
 // SlidingWindowAttention: attends to the ring and the call's own keys, then writes these to the ring.
 import type * as tf from '@tensorflow/tfjs-core';
+import { type ActivationFormat, MANY_TOKENS, type NumberFormat } from './activations.js';
 import { canOverwrite, cudaKernel, isGiven, type KernelTensors } from './kernel.js';
+import { formatIds } from './layout.js';
 import { type Runtime, UNLIMITED } from './runtime.js';
 import { withTemporaries } from './temporaries.js';
 
 /** Sizes of heads that the tensor cores' kernels take, and a tile's tokens; see attention_tiles.cu. */
 const TILED_DIMS = [64, 128];
 const TILE_TOKENS = 64;
-/** Fewer tokens are as fast one by one, and exact. */
-const LEAST_TILED = 64;
 /** A block's warps; see sliding_window_attention.cu. */
 const WARPS = 4;
 
@@ -28,6 +28,10 @@ export interface AttentionCall {
   qStride: number;
   kvStride: number;
   yStride: number;
+  /** Of q, k and v; f32 unless given. */
+  format?: ActivationFormat;
+  /** f32 unless given. */
+  yFormat?: NumberFormat;
   batch: number;
   length: number;
   heads: number;
@@ -48,7 +52,7 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
   const { batch, length, heads, headDim } = call;
   const tokens = batch * length;
   const columns =
-    call.rounds && length >= LEAST_TILED ? TILED_DIMS.find((n) => n >= headDim) : undefined;
+    call.rounds && length >= MANY_TOKENS ? TILED_DIMS.find((n) => n >= headDim) : undefined;
   const wanted = Math.ceil((4 * runtime.device.multiprocessors) / (tokens * heads));
   const splits = columns ? 1 : Math.max(1, Math.min(wanted, Math.ceil(call.span / (WARPS * 32))));
   withTemporaries(runtime, (temporaries) => {
@@ -63,7 +67,8 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
     const integers = [
       ...[call.qStride, call.kvStride, call.yStride, length, heads, call.kvHeads, headDim],
       ...[Math.max(1, call.capacity), Math.min(call.window, UNLIMITED), splits],
-      call.bf16Ring ? 1 : 0,
+      ...[call.bf16Ring ? 1 : 0, call.format === 'bf16' ? 1 : 0],
+      formatIds[call.yFormat ?? 'f32'],
     ];
     if (columns !== undefined) {
       const grid = [Math.ceil(length / TILE_TOKENS), heads, batch] as const;
@@ -74,7 +79,7 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
       return;
     }
     runtime.launch(
-      'attend',
+      call.format === 'bf16' ? 'attend_bf16' : 'attend',
       {
         grid: [length * splits, heads, batch],
         block: WARPS * 32,
@@ -128,27 +133,52 @@ export const slidingWindowAttentionKernel = cudaKernel(
       attend(backend.runtime, call);
       return [y.info];
     }
-    return withTemporaries(backend.runtime, (temporaries) => {
-      const positionsAt = temporaries.allocate(batch * 4);
-      const { device } = backend.runtime;
-      device.upload(positionsAt, new Uint8Array(Int32Array.from(positions).buffer));
-      const inPlace = canOverwrite(backend, ringK) && canOverwrite(backend, ringV);
-      const newK = inPlace ? counted(backend, ringK) : copied(backend, ringK);
-      const newV = inPlace ? counted(backend, ringV) : copied(backend, ringV);
-      attend(backend.runtime, {
-        ...call,
-        ringK: backend.address(ringK),
-        ringV: backend.address(ringV),
-        positions: positionsAt,
-        writeK: backend.address(newK),
-        writeV: backend.address(newV),
-        capacity: ringK.shape[1] ?? 0,
-        span: Math.min(window, Math.max(...positions) + length),
-      });
-      return [y.info, newK, newV];
+    return movedRing(backend, { ringK, ringV, positions, window, length }, (ring) => {
+      attend(backend.runtime, { ...call, ...ring });
+      return y.info;
     });
   },
 );
+
+/** A ring's addresses, as attend() takes them. */
+type RingAddresses = Pick<
+  AttentionCall,
+  'ringK' | 'ringV' | 'writeK' | 'writeV' | 'positions' | 'capacity' | 'span'
+>;
+
+/** Outputs [y, ringK, ringV] of what attends to a ring and moves it on: in place where that is allowed. */
+export function movedRing(
+  backend: KernelTensors,
+  ring: {
+    ringK: tf.TensorInfo;
+    ringV: tf.TensorInfo;
+    positions: readonly number[];
+    window: number;
+    /** Tokens that the call brings. */
+    length: number;
+  },
+  run: (addresses: RingAddresses) => tf.TensorInfo,
+): tf.TensorInfo[] {
+  const { ringK, ringV, positions, window, length } = ring;
+  return withTemporaries(backend.runtime, (temporaries) => {
+    const positionsAt = temporaries.allocate(positions.length * 4);
+    const { device } = backend.runtime;
+    device.upload(positionsAt, new Uint8Array(Int32Array.from(positions).buffer));
+    const inPlace = canOverwrite(backend, ringK) && canOverwrite(backend, ringV);
+    const newK = inPlace ? counted(backend, ringK) : copied(backend, ringK);
+    const newV = inPlace ? counted(backend, ringV) : copied(backend, ringV);
+    const y = run({
+      ringK: backend.address(ringK),
+      ringV: backend.address(ringV),
+      positions: positionsAt,
+      writeK: backend.address(newK),
+      writeV: backend.address(newV),
+      capacity: ringK.shape[1] ?? 0,
+      span: Math.min(window, Math.max(...positions) + length),
+    });
+    return [y, newK, newV];
+  });
+}
 
 function counted(backend: KernelTensors, { dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo {
   backend.incRef(dataId);

@@ -45,8 +45,47 @@ static __device__ __forceinline__ void stage_bf16(uint16_t *to, const float *fro
   }
 }
 
+/** Whether every row starts at 16 bytes, and `columns` are whole pieces of them. */
+static __device__ __forceinline__ bool in_pieces(const uint16_t *from, int stride, int columns) {
+  return (reinterpret_cast<size_t>(from) & 15) == 0 && stride % 8 == 0 && columns % 8 == 0;
+}
+
+/** Rows of bf16 likewise; in the background where they lie so, until copy_wait(). */
+template <int COLUMNS>
+static __device__ __forceinline__ void stage_bf16(uint16_t *to, const uint16_t *from, int stride,
+                                                  int count, int columns) {
+  constexpr int PITCH = COLUMNS + 8;
+  bool whole = in_pieces(from, stride, columns);
+  for (int i = threadIdx.x; i < CHUNK_TOKENS * COLUMNS / 8; i += CHUNK_THREADS) {
+    int row = i / (COLUMNS / 8), column = i % (COLUMNS / 8) * 8;
+    uint16_t *at = to + row * PITCH + column;
+    bool in = row < count && column < columns;
+    const uint16_t *source = from + (in ? static_cast<size_t>(row) * stride + column : 0);
+    if (whole) {
+      copy_async(at, source, in);
+    } else {
+      for (int n = 0; n < 8; n++) at[n] = in && column + n < columns ? source[n] : 0;
+    }
+  }
+}
+
+/** Two numbers of a row of y; the second may be beyond its channels. */
+static __device__ __forceinline__ void store_two(float *to, const float (&v)[2], bool second, bool) {
+  to[0] = v[0];
+  if (second) to[1] = v[1];
+}
+static __device__ __forceinline__ void store_two(uint16_t *to, const float (&v)[2], bool second,
+                                                 bool share_words) {
+  if (second && share_words) {
+    *reinterpret_cast<uint32_t *>(to) = to_bf16_pair(v[0], v[1]);
+    return;
+  }
+  to[0] = to_bf16(v[0]);
+  if (second) to[1] = to_bf16(v[1]);
+}
+
 /** Grid (head_dim / CHUNK_CHANNELS, heads, batch). The state has at most N columns. */
-template <int N>
+template <int N, typename T>
 static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
   constexpr int PITCH = N + 8, MINE = N / 4;  // a warp has a quarter of the state's columns
   SHARED_MEMORY(uint16_t, memory);
@@ -86,16 +125,17 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
     __syncthreads();  // nobody reads the chunk before any more
     chunk_decays(a, token, count, h, A, dts, sums);
     float total = sums[CHUNK_TOKENS - 1];
-    stage_bf16<N>(Cs, a.C + token * a.c_stride + group * a.state_size, a.c_stride, count,
-                  a.state_size);
-    stage_bf16<N>(Bs, a.B + token * a.b_stride + group * a.state_size, a.b_stride, count,
-                  a.state_size);
-    const float *x = a.x + token * a.x_stride + h * a.head_dim + first_channel;
+    stage_bf16<N>(Cs, static_cast<const T *>(a.C) + token * a.c_stride + group * a.state_size,
+                  a.c_stride, count, a.state_size);
+    stage_bf16<N>(Bs, static_cast<const T *>(a.B) + token * a.b_stride + group * a.state_size,
+                  a.b_stride, count, a.state_size);
+    copy_commit();
+    const T *x = static_cast<const T *>(a.x) + token * a.x_stride + h * a.head_dim + first_channel;
     for (int i = threadIdx.x; i < CHUNK_TOKENS * CHUNK_CHANNELS / 2; i += CHUNK_THREADS) {
       int t = i / (CHUNK_CHANNELS / 2), p = i % (CHUNK_CHANNELS / 2) * 2;
-      const float *at = x + static_cast<size_t>(t) * a.x_stride + p;
-      float low = t < count && p < channels ? at[0] : 0.0f;
-      float high = t < count && p + 1 < channels ? at[1] : 0.0f;
+      const T *at = x + static_cast<size_t>(t) * a.x_stride + p;
+      float low = t < count && p < channels ? to_float(at[0]) : 0.0f;
+      float high = t < count && p + 1 < channels ? to_float(at[1]) : 0.0f;
       float weight = dts[t] * expf(total - sums[t]);
       int to = t * CHANNEL_PITCH + p;
       *reinterpret_cast<uint32_t *>(xs + to) = to_bf16_pair(low, high);
@@ -111,6 +151,7 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
           *reinterpret_cast<uint32_t *>(Ss + p * PITCH + column) =
               to_bf16_pair(S[m][n][2 * half], S[m][n][2 * half + 1]);
         }
+    copy_wait<0>();
     __syncthreads();
 
     // A warp has 16 tokens: what the state gives them, and C . B with the tokens up to them.
@@ -162,16 +203,23 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
         mma<false>(y[p / 8 + 1], w, r[2], r[3]);
       }
     }
+    bool share_words = (reinterpret_cast<size_t>(a.y) & 3) == 0 && a.y_stride % 2 == 0 &&
+                       (h * a.head_dim) % 2 == 0;
 #pragma unroll
     for (int n = 0; n < CHUNK_CHANNELS / 8; n++)
 #pragma unroll
-      for (int e = 0; e < 4; e++) {
-        int i = row + lane / 4 + 8 * (e / 2), p = n * 8 + (lane % 4) * 2 + e % 2;
+      for (int half = 0; half < 2; half++) {
+        int i = row + lane / 4 + 8 * half, p = n * 8 + (lane % 4) * 2;
         if (i >= count || p >= channels) continue;
         int channel = h * a.head_dim + first_channel + p;
-        float D = a.D == nullptr ? 0.0f : a.D[a.d_per_channel ? channel : h];
-        a.y[(token + i) * a.y_stride + channel] =
-            y[n][e] + D * x[static_cast<size_t>(i) * a.x_stride + p];
+        bool second = p + 1 < channels;
+        const T *from = x + static_cast<size_t>(i) * a.x_stride + p;
+        float v[2] = {y[n][2 * half], y[n][2 * half + 1]};
+        if (a.D != nullptr) {
+          v[0] += a.D[a.d_per_channel ? channel : h] * to_float(from[0]);
+          if (second) v[1] += a.D[a.d_per_channel ? channel + 1 : h] * to_float(from[1]);
+        }
+        store_two(static_cast<T *>(a.y) + (token + i) * a.y_stride + channel, v, second, share_words);
       }
 
     float decay = expf(total);
@@ -214,5 +262,7 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
       }
 }
 
-KERNEL(ssd_chunks_64, ScanArgs, CHUNK_THREADS) { scan_chunks<64>(a); }
-KERNEL(ssd_chunks_128, ScanArgs, CHUNK_THREADS) { scan_chunks<128>(a); }
+KERNEL(ssd_chunks_64, ScanArgs, CHUNK_THREADS) { scan_chunks<64, float>(a); }
+KERNEL(ssd_chunks_128, ScanArgs, CHUNK_THREADS) { scan_chunks<128, float>(a); }
+KERNEL(ssd_chunks_64_bf16, ScanArgs, CHUNK_THREADS) { scan_chunks<64, uint16_t>(a); }
+KERNEL(ssd_chunks_128_bf16, ScanArgs, CHUNK_THREADS) { scan_chunks<128, uint16_t>(a); }

@@ -5,7 +5,7 @@
 #define SCAN_WARPS 8
 
 /** Grid (head_dim / SCAN_WARPS, heads, batch). A lane holds V numbers of the row. */
-template <int V>
+template <int V, typename T>
 static __device__ __forceinline__ void scan_rows(const ScanArgs &a) {
   int lane = threadIdx.x & 31;
   int p = blockIdx.x * SCAN_WARPS + (threadIdx.x >> 5);
@@ -26,20 +26,22 @@ static __device__ __forceinline__ void scan_rows(const ScanArgs &a) {
     size_t token = b * a.length + t;
     float dt = effective_dt(a, token, h);
     float decay = expf(dt * A);
-    float x = a.x[token * a.x_stride + h * a.head_dim + p];
+    float x = to_float(static_cast<const T *>(a.x)[token * a.x_stride + h * a.head_dim + p]);
     float dtx = dt * x, sum = 0;
-    const float *B = a.B + token * a.b_stride + group * a.state_size;
-    const float *C = a.C + token * a.c_stride + group * a.state_size;
+    const T *B = static_cast<const T *>(a.B) + token * a.b_stride + group * a.state_size;
+    const T *C = static_cast<const T *>(a.C) + token * a.c_stride + group * a.state_size;
 #pragma unroll
     for (int i = 0; i < V; i++) {
       int n = i * 32 + lane;
       if (n < a.state_size) {
-        state[i] = state[i] * decay + dtx * B[n];
-        sum += state[i] * C[n];
+        state[i] = state[i] * decay + dtx * to_float(B[n]);
+        sum += state[i] * to_float(C[n]);
       }
     }
     sum = warp_sum(sum);
-    if (lane == 0) a.y[token * a.y_stride + h * a.head_dim + p] = sum + D * x;
+    if (lane == 0) {
+      assign(static_cast<T *>(a.y) + token * a.y_stride + h * a.head_dim + p, sum + D * x);
+    }
   }
   if (a.after == nullptr) return;
 #pragma unroll
@@ -49,8 +51,14 @@ static __device__ __forceinline__ void scan_rows(const ScanArgs &a) {
   }
 }
 
-KERNEL(ssd_scan_32, ScanArgs, SCAN_WARPS * 32) { scan_rows<1>(a); }
-KERNEL(ssd_scan_64, ScanArgs, SCAN_WARPS * 32) { scan_rows<2>(a); }
-KERNEL(ssd_scan_128, ScanArgs, SCAN_WARPS * 32) { scan_rows<4>(a); }
-KERNEL(ssd_scan_256, ScanArgs, SCAN_WARPS * 32) { scan_rows<8>(a); }
-KERNEL(ssd_scan_512, ScanArgs, SCAN_WARPS * 32) { scan_rows<16>(a); }
+#define SCAN(columns)                                                                          \
+  KERNEL(ssd_scan_##columns, ScanArgs, SCAN_WARPS * 32) { scan_rows<columns / 32, float>(a); } \
+  KERNEL(ssd_scan_##columns##_bf16, ScanArgs, SCAN_WARPS * 32) {                               \
+    scan_rows<columns / 32, uint16_t>(a);                                                      \
+  }
+
+SCAN(32)
+SCAN(64)
+SCAN(128)
+SCAN(256)
+SCAN(512)

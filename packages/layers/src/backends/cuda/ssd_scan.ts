@@ -1,5 +1,6 @@
 // SsdScan, as a kernel and on addresses; its state is moved on in place where that is allowed.
 import { BackendError } from '../../errors.js';
+import { type ActivationFormat, MANY_TOKENS } from './activations.js';
 import type { Launch } from './device.js';
 import { cudaKernel, optionalAddress, stateOutput } from './kernel.js';
 import type { Runtime } from './runtime.js';
@@ -12,6 +13,8 @@ export interface ScanCall {
   bStride: number;
   C: number;
   cStride: number;
+  /** Of x, B, C and y; f32 unless given. */
+  format?: ActivationFormat;
   dt: number;
   dtStride: number;
   A: number;
@@ -45,15 +48,14 @@ const STATE_SIZES = [32, 64, 128, 256, 512];
 const CHUNKED_SIZES = [64, 128];
 const CHUNK_TOKENS = 64;
 const CHUNK_CHANNELS = 32;
-/** Fewer tokens are as fast one by one, and exact. */
-const LEAST_CHUNKED = 64;
 
 export function scan(runtime: Runtime, call: ScanCall): void {
   const { heads, headDim, dState } = call;
-  const chunked = call.rounds && call.length >= LEAST_CHUNKED;
+  const type = call.format === 'bf16' ? '_bf16' : '';
+  const chunked = call.rounds && call.length >= MANY_TOKENS;
   const columns = chunked ? CHUNKED_SIZES.find((n) => n >= dState) : undefined;
   if (columns !== undefined) {
-    launchScan(runtime, call, `ssd_chunks_${columns}`, {
+    launchScan(runtime, call, `ssd_chunks_${columns}${type}`, {
       grid: [Math.ceil(headDim / CHUNK_CHANNELS), heads, call.batch],
       block: 128,
       sharedBytes:
@@ -67,7 +69,7 @@ export function scan(runtime: Runtime, call: ScanCall): void {
     throw new BackendError(`the scan of 'cuda' holds states of up to 512, not ${dState}`);
   }
   const grid = [Math.ceil(headDim / WARPS), heads, call.batch] as const;
-  launchScan(runtime, call, `ssd_scan_${size}`, { grid, block: WARPS * 32 });
+  launchScan(runtime, call, `ssd_scan_${size}${type}`, { grid, block: WARPS * 32 });
 }
 
 function launchScan(runtime: Runtime, call: ScanCall, kernel: string, launch: Launch): void {

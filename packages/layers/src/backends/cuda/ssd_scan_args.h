@@ -1,10 +1,13 @@
 // What both forms of the scan are told, and how they read dt.
 #pragma once
-#include "device.h"
+#include "activations.h"
 
 struct ScanArgs {
-  const float *x, *B, *C, *dt, *A, *D, *dt_bias, *before;
-  float *y, *after;
+  /** f32 or bf16, and y like them. dt is f32: it is summed over tokens, then exponentiated. */
+  const void *x, *B, *C;
+  const float *dt, *A, *D, *dt_bias, *before;
+  void *y;
+  float *after;
   int x_stride, b_stride, c_stride, dt_stride, y_stride;
   int length, heads, head_dim, state_size, groups, d_per_channel, softplus;
   float dt_min, dt_max;

@@ -2,11 +2,8 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { mamba2Call, mlpCall } from '../../mixer_calls.js';
 import type { MixerParts, NormParts, StepModel } from '../../step.js';
-import {
-  type PackedWeight,
-  type PackedWeightAttrs,
-  packedWeightAttrs,
-} from '../../weights/packed_weight.js';
+import { type PackedWeight, packedWeightAttrs } from '../../weights/packed_weight.js';
+import type { AttentionAddresses, Projection } from './attention_mixer.js';
 import type { CudaBackend } from './backend.js';
 import { type MLPAddresses, mlpAddresses } from './gated_mlp.js';
 import { optionalAddress } from './kernel.js';
@@ -14,28 +11,14 @@ import { checkLayout } from './layout.js';
 import type { NormBefore } from './linear.js';
 import { type Mamba2Addresses, mamba2Addresses } from './mamba2_mixer.js';
 
-/** A packed weight and the bias that goes with it; 0 for none. */
-export interface Projection {
-  weight: number;
-  bias: number;
-  attrs: PackedWeightAttrs;
-}
-
-export interface AttentionAddresses {
-  inProj: Projection;
-  outProj: Projection;
-  heads: number;
-  kvHeads: number;
-  headDim: number;
-  window: number;
-  scale: number;
-  /** Whether its ring holds bf16 numbers: with weights that are not f32. */
-  bf16Ring: boolean;
-}
-
 export type StepBlock = { norm: NormBefore } & (
   | { kind: 'mamba2'; weights: Mamba2Addresses }
-  | { kind: 'attention'; weights: AttentionAddresses }
+  | {
+      kind: 'attention';
+      weights: AttentionAddresses;
+      /** Whether its ring holds bf16 numbers: with weights that are not f32. */
+      bf16Ring: boolean;
+    }
   | { kind: 'mlp'; weights: MLPAddresses }
 );
 
@@ -83,9 +66,9 @@ function mixerPlan(backend: CudaBackend, parts: MixerParts) {
         inProj: projection(backend, parts.inProj, parts.inProjBias),
         outProj: projection(backend, parts.outProj, parts.outProjBias),
         ...{ heads, kvHeads, headDim, window, scale },
-        bf16Ring: parts.inProj.format !== 'f32',
       };
-      return { kind: parts.kind, weights } as const;
+      const bf16Ring = parts.inProj.format !== 'f32';
+      return { kind: parts.kind, weights, bf16Ring } as const;
     }
   }
 }

@@ -4,9 +4,10 @@ import { BackendError } from '../../errors.js';
 import type { LayerState } from '../../layers/layer.js';
 import { Mamba2State } from '../../layers/mamba2_mixer.js';
 import { AttentionState } from '../../layers/sliding_window_attention.js';
+import type { AttentionAddresses } from './attention_mixer.js';
 import type { CudaBackend } from './backend.js';
 import { formatIds } from './layout.js';
-import type { AttentionAddresses, StepPlan } from './step_plan.js';
+import type { StepPlan } from './step_plan.js';
 
 /** Slots of a first ring of attention without a window; it doubles as it fills. */
 const FIRST_CAPACITY = 1024;
@@ -29,6 +30,7 @@ export interface RingBuffers {
   v: Buffer;
   /** Numbers of a token. */
   width: number;
+  bf16Ring: boolean;
   weights: AttentionAddresses;
 }
 
@@ -53,11 +55,12 @@ export class StepStates {
       this.blocks = plan.blocks.map((block) => {
         if (block.kind === 'mlp') return null;
         if (block.kind === 'attention') {
-          const { kvHeads, headDim, bf16Ring } = block.weights;
+          const { bf16Ring, weights } = block;
+          const { kvHeads, headDim } = weights;
           const width = kvHeads * headDim;
-          const rowBytes = this.slots(block.weights) * width * (bf16Ring ? 2 : 4);
+          const rowBytes = this.slots(weights) * width * (bf16Ring ? 2 : 4);
           const ring = { k: buffer(rowBytes), v: buffer(rowBytes) };
-          return { ...ring, width, weights: block.weights };
+          return { ...ring, width, bf16Ring, weights };
         }
         const { attrs, width } = block.weights;
         const { dSsm, dState, headDim, nGroups } = attrs;
@@ -97,7 +100,7 @@ export class StepStates {
       const slots = this.slots(ring.weights);
       if (slots === before[i]) return;
       for (const buffer of [ring.k, ring.v]) {
-        const rowBytes = slots * ring.width * (ring.weights.bf16Ring ? 2 : 4);
+        const rowBytes = slots * ring.width * (ring.bf16Ring ? 2 : 4);
         const address = pool.allocate(this.batch * rowBytes);
         for (let row = 0; row < rows; row++) {
           const from = buffer.address + row * buffer.rowBytes;
@@ -180,7 +183,7 @@ export class StepStates {
 
   /** A state's ring is as long as ours, or shorter and has not wrapped yet. */
   private ringIn(
-    { width, weights }: RingBuffers,
+    { width, bf16Ring, weights }: RingBuffers,
     to: Buffer,
     row: number,
     tensor: tf.Tensor,
@@ -192,18 +195,23 @@ export class StepStates {
     const target = to.address + row * to.rowBytes;
     // One that grew for a text without a window may be longer than what is used of it.
     const used = Math.min(slots, this.slots(weights));
-    if (!weights.bf16Ring) {
+    if (!bf16Ring) {
       runtime.device.copy(target, source, used * width * 4);
       return;
     }
     const launch = { grid: [used], block: 256 } as const;
-    runtime.launch('narrow_rows', launch, [source, target], [width, width, width, 0]);
+    runtime.launch(
+      'narrow_rows',
+      launch,
+      [source, target],
+      [width, width, width, formatIds.f32, formatIds.bf16],
+    );
   }
 
-  private ringOut({ width, weights }: RingBuffers, from: Buffer, row: number): tf.Tensor {
+  private ringOut({ width, bf16Ring, weights }: RingBuffers, from: Buffer, row: number): tf.Tensor {
     const { runtime } = this.backend;
     const slots = this.slots(weights);
-    const { kvHeads, headDim, bf16Ring } = weights;
+    const { kvHeads, headDim } = weights;
     const shape = [1, slots, kvHeads, headDim];
     if (!bf16Ring) return this.copyOut(from, row, shape);
     const { info, address } = this.backend.allocate(shape);

@@ -4,9 +4,7 @@
 // f32, bf16 and f16 numbers; or codes, 8 or 4 bits each, the first in the lowest bits (MLX's order),
 // with a parameter word a row and group: the scale in its lower half, the offset in its upper.
 #pragma once
-#include "device.h"
-
-enum Format { F32 = 0, BF16 = 1, F16 = 2, INT8 = 3, INT4 = 4 };
+#include "activations.h"
 
 /** Columns in 16 bytes. */
 template <int FORMAT>

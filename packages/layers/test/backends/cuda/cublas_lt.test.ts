@@ -7,6 +7,7 @@ import { asCuda } from '../../../src/backends/cuda/backend.js';
 import { CublasLt } from '../../../src/backends/cuda/cublas_lt.js';
 import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
 import { CudaError } from '../../../src/backends/cuda/device.js';
+import { linear } from '../../../src/backends/cuda/linear.js';
 import { type NativeLibrary, openLibrary, viewer } from '../../../src/backends/cuda/native.js';
 import { BackendError } from '../../../src/errors.js';
 import {
@@ -16,8 +17,10 @@ import {
   type WeightFormat,
   weightPacker,
 } from '../../../src/index.js';
+import { packedWeightAttrs } from '../../../src/weights/packed_weight.js';
 import { describeOnEmulated, expectClose, uniform, useCuda, valuesOf } from './both.js';
 import { FakeCublasLt } from './fake_cublas_lt.js';
+import { DeviceNumbers } from './numbers.js';
 
 const formats = fc.constantFrom<WeightFormat>('f32', 'bf16', 'f16');
 const activations = fc.constantFrom<Activation>('linear', 'silu', 'gelu');
@@ -27,10 +30,15 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
 
   /** The values of `run` by our kernels, and by the library. */
   function bothWays(run: () => tf.Tensor[]): [Float32Array[], Float32Array[]] {
-    const own = valuesOf(run);
+    return bothWaysOf(() => valuesOf(run));
+  }
+
+  function bothWaysOf(run: () => Float32Array[]): [Float32Array[], Float32Array[]] {
+    const own = run();
+    fake.calls.length = 0;
     device().productLibrary = CublasLt.start(fake);
     try {
-      return [own, valuesOf(run)];
+      return [own, run()];
     } finally {
       device().productLibrary?.dispose();
       device().productLibrary = undefined;
@@ -71,6 +79,59 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
         },
       ),
       { numRuns: 20 },
+    ));
+
+  it('round what they hand on, and leave a part of the features f32', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          rows: fc.constantFrom(9, 70),
+          columns: fc.constantFrom(32, 64, 77),
+          features: fc.integer({ min: 2, max: 70 }),
+          gap: fc.constantFrom(0, 3),
+          activation: activations,
+          hasBias: fc.boolean(),
+          exactFeatures: fc.integer({ min: 0, max: 5 }),
+          xFormat: fc.constantFrom('f32' as const, 'bf16' as const),
+          yFormat: fc.constantFrom('bf16' as const, 'f16' as const),
+        }),
+        fc.constantFrom<WeightFormat>('bf16', 'f16'),
+        async ({ rows, columns, features, gap, activation, ...options }, format) => {
+          const { hasBias, exactFeatures, xFormat, yFormat } = options;
+          const { runtime } = asCuda(tf.backend());
+          const numbers = new DeviceNumbers(runtime);
+          const weight = await packed(features, columns, format);
+          const [tensor] = weight.tensors;
+          const first = Math.max(1, features - exactFeatures);
+          const stride = features + gap;
+          const y = numbers.space(rows * stride, yFormat);
+          const width = features - first;
+          const exact = numbers.space(rows * width + 1);
+          const call = {
+            ...{ x: numbers.put(numbers.draw(rows * columns), xFormat), xStride: columns, xFormat },
+            ...{ rows, attrs: packedWeightAttrs(weight), activation, y, yStride: stride, yFormat },
+            weight: tensor ? asCuda(tf.backend()).address(tensor) : 0,
+            bias: hasBias ? numbers.put(numbers.draw(features)) : 0,
+            ...(exactFeatures > 0 && { exact: { first, y: exact, yStride: width } }),
+          };
+          const results = bothWaysOf(() => {
+            linear(runtime, call);
+            const count = exactFeatures > 0 ? first : features;
+            const all = numbers.take(y, rows * stride, yFormat);
+            const values = all.filter((_, i) => i % stride < count);
+            return [values, exactFeatures > 0 ? numbers.take(exact, rows * width) : none];
+          });
+          numbers.free();
+          disposeWeight(weight);
+          const [[own = none, ownExact = none], [found = none, foundExact = none]] = results;
+          // One rounding of ours, or two: of the sum, then of what the activation makes of it.
+          expectClose(found, own, yFormat === 'bf16' ? 2 ** -7 : 2 ** -10);
+          expectClose(foundExact, ownExact, 2e-5);
+          const isRefused = format !== yFormat;
+          expect(fake.calls.includes('cublasLtMatmul')).to.equal(!isRefused);
+        },
+      ),
+      { numRuns: 30 },
     ));
 
   it("equal our own for tfjs's matMul, transposed and in batches", () =>

@@ -5,6 +5,7 @@ import type {
   NativeFunction,
   NativeLibrary,
 } from '../../../src/backends/cuda/native.js';
+import { fromBf16, fromF16, toBf16, toF16 } from './numbers.js';
 
 interface Matrix {
   type: number;
@@ -34,6 +35,8 @@ export class FakeCublasLt implements NativeLibrary {
   readonly faults: string[] = [];
   readonly streams = new Set<bigint>();
   readonly workspaces: number[] = [];
+  /** How often it was asked for sums of a type that it has not. */
+  refused = 0;
   /** Whether it finds a way to compute what it is asked; tests change it. */
   hasAlgorithms = true;
   private next = 1n;
@@ -129,9 +132,14 @@ export class FakeCublasLt implements NativeLibrary {
     if (!a || !b || !c || !d) return false;
     const [m, k] = transposesA ? [a.columns, a.rows] : [a.rows, a.columns];
     const [k2, n] = transposesB ? [b.columns, b.rows] : [b.rows, b.columns];
-    const isSum = [c, d].every((s) => s.type === R_32F && s.rows === m && s.columns === n);
+    const isSum = [c, d].every((s) => s.rows === m && s.columns === n);
+    const isType = c.type === d.type && [R_32F, a.type].includes(d.type);
     const isBatch = [a, b, c].every(({ count }) => count === d.count);
-    if (k === k2 && isSum && isBatch && a.type === b.type) return true;
+    if (k === k2 && isSum && isBatch && a.type === b.type) {
+      // No fault: the library says that it has no such product.
+      if (!isType) this.refused++;
+      return isType;
+    }
     this.fault('the shapes do not fit');
     return false;
   }
@@ -159,8 +167,7 @@ export class FakeCublasLt implements NativeLibrary {
     for (let i = 0; i < D.count; i++) {
       const [readA, readB] = [this.reader(aAt, A, i), this.reader(bAt, B, i)];
       const readC = this.reader(cAt, C, i);
-      const to = this.view(BigInt(Number(dAt)), 4 * (D.offset * (D.count - 1) + extent(D)));
-      const sums = new Float32Array(to.buffer, to.byteOffset, to.byteLength / 4);
+      const write = this.writer(dAt, D);
       const depth = transposesA ? A.rows : A.columns;
       for (let n = 0; n < D.columns; n++) {
         for (let m = 0; m < D.rows; m++) {
@@ -170,7 +177,7 @@ export class FakeCublasLt implements NativeLibrary {
             sum += left * (transposesB ? readB(n, k) : readB(k, n));
           }
           const more = beta[0] ? beta[0] * readC(m, n) : 0;
-          sums[i * D.offset + n * D.pitch + m] = (alpha[0] ?? 0) * sum + more;
+          write(i * D.offset + n * D.pitch + m, (alpha[0] ?? 0) * sum + more);
         }
       }
     }
@@ -191,7 +198,21 @@ export class FakeCublasLt implements NativeLibrary {
       const at = bytes * (i * matrix.offset + column * matrix.pitch + row);
       if (matrix.type === R_32F) return view.getFloat32(at, true);
       const bits = view.getUint16(at, true);
-      return matrix.type === R_16BF ? bfloat16(bits) : half(bits);
+      return matrix.type === R_16BF ? fromBf16(bits) : fromF16(bits);
+    };
+  }
+
+  private writer(
+    address: NativeArgument | undefined,
+    matrix: Matrix,
+  ): (at: number, value: number) => void {
+    const bytes = matrix.type === R_32F ? 4 : 2;
+    const size = bytes * (matrix.offset * (matrix.count - 1) + extent(matrix));
+    const memory = this.view(BigInt(Number(address)), size);
+    const view = new DataView(memory.buffer, memory.byteOffset, size);
+    return (at, value) => {
+      if (matrix.type === R_32F) view.setFloat32(4 * at, value, true);
+      else view.setUint16(2 * at, matrix.type === R_16BF ? toBf16(value) : toF16(value), true);
     };
   }
 
@@ -232,17 +253,4 @@ export class FakeCublasLt implements NativeLibrary {
 /** Numbers from the first of a matrix to its last. */
 function extent({ pitch, columns, rows }: Matrix): number {
   return (columns - 1) * pitch + rows;
-}
-
-function bfloat16(bits: number): number {
-  const view = new DataView(new ArrayBuffer(4));
-  view.setUint16(2, bits, true);
-  return view.getFloat32(0, true);
-}
-
-function half(bits: number): number {
-  const exponent = (bits >> 10) & 31;
-  const digits = bits & 1023;
-  const magnitude = exponent === 0 ? digits * 2 ** -24 : (1 + digits / 1024) * 2 ** (exponent - 15);
-  return bits & 0x8000 ? -magnitude : magnitude;
 }

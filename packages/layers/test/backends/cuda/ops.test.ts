@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import {
   type Activation,
+  attentionMixer,
   causalConv1d,
   crossEntropy,
   embeddingLookup,
@@ -248,6 +249,44 @@ describeOnEmulated('cuda: ops as composed on the cpu', () => {
         }),
       ),
       { numRuns: 12 },
+    ));
+
+  it('attentionMixer, with a ring and without', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          positions: fc.array(fc.integer({ min: 0, max: 30 }), { minLength: 1, maxLength: 3 }),
+          length: fc.integer({ min: 1, max: 14 }),
+          kvHeads: fc.integer({ min: 1, max: 3 }),
+          group: fc.integer({ min: 1, max: 2 }),
+          headDim: fc.integer({ min: 1, max: 9 }),
+          window: fc.integer({ min: 1, max: 20 }),
+          hasRing: fc.boolean(),
+          hasBias: fc.boolean(),
+        }),
+        ({ positions, length, kvHeads, group, headDim, window, hasRing, hasBias }) =>
+          expectSame(() => {
+            const [batch, dModel, heads] = [positions.length, 12, kvHeads * group];
+            const projection = (heads + 2 * kvHeads) * headDim;
+            const ringShape = [batch, window, kvHeads, headDim];
+            const { y, ring } = attentionMixer(
+              uniform('x', [batch, length, dModel]),
+              {
+                inProj: rowsWeight(uniform('in', [projection, dModel])),
+                inProjBias: hasBias ? uniform('inb', [projection]) : undefined,
+                outProj: rowsWeight(uniform('out', [dModel, heads * headDim])),
+                outProjBias: hasBias ? uniform('outb', [dModel]) : undefined,
+              },
+              { heads, kvHeads, headDim, window, scale: 0.4 },
+              hasRing
+                ? { k: uniform('rk', ringShape), v: uniform('rv', ringShape), positions }
+                : undefined,
+              hasBias ? uniform('r', [batch, length, dModel]) : undefined,
+            );
+            return ring ? [y, used(ring.k, ring.positions), used(ring.v, ring.positions)] : [y];
+          }, 5e-5),
+      ),
+      runs,
     ));
 
   it('mamba2Mixer, with all its options', () =>

@@ -1,0 +1,65 @@
+// What the numbers are that pass from kernel to kernel; activations.h is their other side.
+//
+// The kernels of a mixer hand on bf16 where a call brings many tokens of a text and the weights are bf16,
+// int8 or int4: there the scan and attention round their factors anyway, and what is handed on is most of
+// the bytes that move. It stays f32
+// - for few tokens, a compiled step's among them: a layer's activations then stay in the L2 cache (68 KB
+//   a row of Rene's), beside megabytes of weights and of states. How many rows are at work does not
+//   count, so that a row does not depend on its company. Products of few rows know f32 alone: bf16
+//   there cost registers and spills, and would save a thousandth of the bytes;
+// - beside f32 weights, where all is exact, and f16 ones: who chose their 11 bits is not given 8, and
+//   raw projections may pass f16's 65,504;
+// - for the residual stream, which all layers add to; for dt, which is summed over tokens and then
+//   exponentiated; for states and norms' statistics, which are sums too.
+// What a product alone reads, though, is written as the product takes it in any call of many rows: it
+// would be rounded before the product in any case.
+// tfjs has no bf16 tensors: ops of their own read and write f32.
+import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
+import type { LinearCall } from './linear.js';
+
+/** What kernels hand on to each other. */
+export type ActivationFormat = 'f32' | 'bf16';
+/** What a kernel may write: those, and f16 for a product by f16 weights. */
+export type NumberFormat = ActivationFormat | 'f16';
+
+export const numberBytes: Record<NumberFormat, number> = { f32: 4, bf16: 2, f16: 2 };
+
+/** From so many tokens of a text on tensor cores scan and attend; fewer are as fast one by one, and exact. */
+export const MANY_TOKENS = 64;
+/** Up to so many rows a product is bound by reading the weight. */
+const FEW_ROWS = 8;
+
+/** Whether a product is bound by reading its weight: one kernel then, norm and convolution included. */
+export function fitsVector({ rows, attrs }: Pick<LinearCall, 'rows' | 'attrs'>): boolean {
+  const [, columns = 0] = attrs.shape;
+  return rows <= FEW_ROWS && (attrs.format !== 'f32' || columns % 4 === 0);
+}
+
+/** What the kernels between a mixer's products hand on, of `length` tokens of a text. */
+export function activationFormat(
+  length: number,
+  weights: readonly PackedWeightAttrs[],
+): ActivationFormat {
+  const rounded = weights.every(({ format }) => format !== 'f32' && format !== 'f16');
+  return rounded && length >= MANY_TOKENS ? 'bf16' : 'f32';
+}
+
+/**
+ * What a product reads without a pass of its own, for the kernel before it to write.
+ *
+ * @param before the weights of the products before: beside f32 ones nothing is rounded
+ */
+export function productFormat(
+  rows: number,
+  weight: PackedWeightAttrs,
+  before: readonly PackedWeightAttrs[],
+): NumberFormat {
+  const isExact = [weight, ...before].some(({ format }) => format === 'f32');
+  if (isExact || rows <= FEW_ROWS) return 'f32';
+  return weight.format === 'f16' ? 'f16' : 'bf16';
+}
+
+/** Numbers of a row such that each starts at 16 bytes, which kernels read at once. */
+export function alignedRow(numbers: number): number {
+  return Math.ceil(numbers / 8) * 8;
+}

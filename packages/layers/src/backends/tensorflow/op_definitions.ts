@@ -59,6 +59,10 @@ export const opDefinitions: Partial<Record<KernelName, OpDefinition>> = {
       'outProj: weight, outProjBias?, convState?, ssmState?',
     { states: ['convState', 'ssmState'] },
   ),
+  AttentionMixer: op(
+    'x, residual?, inProj: weight, inProjBias?, outProj: weight, outProjBias?, ringK?, ringV?',
+    { states: ['ringK', 'ringV'], integers: 'positions' },
+  ),
   GatedMLP: op(
     'x, residual?, inProj: weight, inProjBias?, gateProj?: weight, gateProjBias?, normWeight?, ' +
       'outProj: weight, outProjBias?',

@@ -1,162 +1,196 @@
-// The gradient of attention without a ring: each query's weights are computed again.
-import { exp4, int, load4, madd, num, ptr, store4, sumLanes, sumLanes4 } from './math';
+// The gradient of attention without a ring, in blocks of 32 queries: products of small matrices.
+//
+// The weights P = softmax(scale q k^T) of a block are computed again. With dP = dy v^T:
+//   dS = scale P (dP - sum of P dP along the keys);  dq = dS k;  dk = dS^T q;  dv = P^T dy
+import { exp4, int, madd, num, ptr, store4, sumLanes } from './math';
+import { copied, Part, product, transposed } from './small_matrix';
+import { touch } from './touch';
+
+/** Queries of a block; see also sliding_window_attention_grad.ts. */
+const BLOCK: i32 = 32;
+/** Bytes of as many numbers. */
+const BLOCK_ROW: usize = 128;
+
+const Q: usize = 0;
+const K: usize = 1;
+const V: usize = 2;
+const DY: usize = 3;
+const DQ: usize = 4;
+const DK: usize = 5;
+const DV: usize = 6;
+const LENGTH: usize = 7;
+const HEADS: usize = 8;
+const KEY_HEADS: usize = 9;
+const DIM: usize = 10;
+const WINDOW: usize = 11;
+const SCALE: usize = 12;
+/** Keys that a block of queries sees at most, from a multiple of four to another. */
+const SEEN: usize = 13;
 
 /**
- * Words: q, k, v, dy, dq, dk (zeros), dv (zeros), length, heads, key heads, head dimension, window,
- * scale. All contiguous. A unit is a key head of a row: nobody else adds to its keys. Scratch: 2 length
- * numbers.
+ * Words: as above, all contiguous. A unit is a key head of a row: nobody else adds to its keys. Scratch, with
+ * the length L and the head dimension D filled up to multiples of four: 5 L D + 5 * 32 D + 3 * 32 SEEN numbers.
  */
 export function attentionGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const length = int(args, 7);
-  const heads = int(args, 8);
-  const kvHeads = int(args, 9);
-  const dim = int(args, 10);
-  const window = int(args, 11);
-  const scale = num(args, 12);
-  const group = heads / kvHeads;
-  const weights = scratch;
-  const dWeights = scratch + ((<usize>((length + 3) & ~3)) << 2);
-  const qStep = (<usize>(heads * dim)) << 2;
+  const length = int(args, LENGTH);
+  const kvHeads = int(args, KEY_HEADS);
+  const dim = int(args, DIM);
+  const group = int(args, HEADS) / kvHeads;
   const kStep = (<usize>(kvHeads * dim)) << 2;
+  const dimRow = (<usize>((dim + 3) & ~3)) << 2;
+  const lengthRow = (<usize>((length + 3) & ~3)) << 2;
+  const keyBytes = (lengthRow >> 2) * dimRow;
+  const k = scratch;
+  const kt = k + keyBytes;
+  const vt = kt + keyBytes;
+  const dk = vt + keyBytes;
+  const dv = dk + keyBytes;
+  const work = dv + keyBytes;
   for (let unit = begin; unit < end; unit++) {
-    const row = <usize>(unit / kvHeads) * <usize>length;
+    const row = unit / kvHeads;
     const h = unit % kvHeads;
-    const kv = row * kStep + ((<usize>(h * dim)) << 2);
-    for (let r: i32 = 0; r < group; r++) {
-      const own = row * qStep + ((<usize>((h * group + r) * dim)) << 2);
-      for (let i: i32 = 0; i < length; i++) {
-        const start = max(0, i + 1 - window);
-        const count = i + 1 - start;
-        const at = own + <usize>i * qStep;
-        const keys = kv + <usize>start * kStep;
-        const q = ptr(args, 0) + at;
-        const dy = ptr(args, 3) + at;
-        dots(q, ptr(args, 1) + keys, kStep, count, dim, scale, weights);
-        softmax(weights, count);
-        dots(dy, ptr(args, 2) + keys, kStep, count, dim, 1, dWeights);
-        let mean: f32 = 0;
-        for (let j: i32 = 0; j < count; j++) {
-          const o = (<usize>j) << 2;
-          mean += load<f32>(dWeights + o) * load<f32>(weights + o);
-        }
-        const dq = ptr(args, 4) + at;
-        memory.fill(dq, 0, (<usize>dim) << 2);
-        for (let j: i32 = 0; j < count; j++) {
-          const o = (<usize>j) << 2;
-          const step = keys + <usize>j * kStep;
-          const w = load<f32>(weights + o);
-          const dScore = w * (load<f32>(dWeights + o) - mean) * scale;
-          const k = ptr(args, 1) + step;
-          addKey(w, dScore, q, k, dy, dq, ptr(args, 5) + step, ptr(args, 6) + step, dim);
-        }
+    if (h === 0 || unit === begin) touchRow(args, row);
+    const at = <usize>(row * length) * kStep + ((<usize>(h * dim)) << 2);
+    copied(ptr(args, K) + at, kStep, length, dim, k, dimRow, 0);
+    transposed(ptr(args, K) + at, kStep, length, dim, kt, lengthRow, 0);
+    transposed(ptr(args, V) + at, kStep, length, dim, vt, lengthRow, 0);
+    // What fills the keys up is multiplied by zeros.
+    memory.fill(k + <usize>length * dimRow, 0, keyBytes - <usize>length * dimRow);
+    memory.fill(dk, 0, keyBytes << 1);
+    for (let head = h * group; head < (h + 1) * group; head++) {
+      for (let i: i32 = 0; i < length; i += BLOCK) {
+        blockGrad(args, row, head, i, min(BLOCK, length - i), k, kt, vt, dk, dv, work);
       }
     }
+    write(dk, dimRow, ptr(args, DK) + at, kStep, length, dim);
+    write(dv, dimRow, ptr(args, DV) + at, kStep, length, dim);
   }
 }
 
-/** out[j] = scale q k[j], four keys at a time. */
-function dots(
-  q: usize,
-  k: usize,
-  kStep: usize,
+/** What all heads of a row read, each a part of every token. */
+function touchRow(args: usize, row: i32): void {
+  const tokens = int(args, LENGTH) * int(args, DIM);
+  const queries = (<usize>(tokens * int(args, HEADS))) << 2;
+  const keys = (<usize>(tokens * int(args, KEY_HEADS))) << 2;
+  touch(ptr(args, Q) + <usize>row * queries, queries);
+  touch(ptr(args, K) + <usize>row * keys, keys);
+  touch(ptr(args, V) + <usize>row * keys, keys);
+  touch(ptr(args, DY) + <usize>row * queries, queries);
+}
+
+/** Queries i ... i + count of a head: their dq, and their parts of dk and dv. */
+function blockGrad(
+  args: usize,
+  row: i32,
+  head: i32,
+  i: i32,
   count: i32,
-  dim: i32,
-  scale: f32,
-  out: usize,
-): void {
-  const factor = f32x4.splat(scale);
-  let j: i32 = 0;
-  for (; j + 4 <= count; j += 4) {
-    const sums = fourDots(q, k, kStep, dim);
-    v128.store(out + ((<usize>j) << 2), f32x4.mul(sums, factor));
-    k += kStep << 2;
-  }
-  for (; j < count; j++) {
-    store<f32>(out + ((<usize>j) << 2), dot(q, k, dim) * scale);
-    k += kStep;
-  }
-}
-
-function fourDots(q: usize, k: usize, kStep: usize, dim: i32): v128 {
-  const k1 = k + kStep;
-  const k2 = k1 + kStep;
-  const k3 = k2 + kStep;
-  let s0 = f32x4.splat(0);
-  let s1 = s0;
-  let s2 = s0;
-  let s3 = s0;
-  let p: i32 = 0;
-  for (; p + 4 <= dim; p += 4) {
-    const at = (<usize>p) << 2;
-    const v = v128.load(q + at);
-    s0 = madd(v128.load(k + at), v, s0);
-    s1 = madd(v128.load(k1 + at), v, s1);
-    s2 = madd(v128.load(k2 + at), v, s2);
-    s3 = madd(v128.load(k3 + at), v, s3);
-  }
-  if (p < dim) {
-    const at = (<usize>p) << 2;
-    const v = load4(q + at, dim - p);
-    s0 = madd(load4(k + at, dim - p), v, s0);
-    s1 = madd(load4(k1 + at, dim - p), v, s1);
-    s2 = madd(load4(k2 + at, dim - p), v, s2);
-    s3 = madd(load4(k3 + at, dim - p), v, s3);
-  }
-  return sumLanes4(s0, s1, s2, s3);
-}
-
-function dot(a: usize, b: usize, dim: i32): f32 {
-  let sum = f32x4.splat(0);
-  for (let p: i32 = 0; p < dim; p += 4) {
-    const at = (<usize>p) << 2;
-    sum = madd(load4(a + at, dim - p), load4(b + at, dim - p), sum);
-  }
-  return sumLanes(sum);
-}
-
-/** dv += weight dy, dk += dScore q, dq += dScore k */
-function addKey(
-  weight: f32,
-  dScore: f32,
-  q: usize,
   k: usize,
-  dy: usize,
-  dq: usize,
+  kt: usize,
+  vt: usize,
   dk: usize,
   dv: usize,
-  dim: i32,
+  work: usize,
 ): void {
-  const w = f32x4.splat(weight);
-  const d = f32x4.splat(dScore);
-  let p: i32 = 0;
-  for (; p + 4 <= dim; p += 4) {
-    const at = (<usize>p) << 2;
-    v128.store(dv + at, madd(v128.load(dy + at), w, v128.load(dv + at)));
-    v128.store(dk + at, madd(v128.load(q + at), d, v128.load(dk + at)));
-    v128.store(dq + at, madd(v128.load(k + at), d, v128.load(dq + at)));
+  const length = int(args, LENGTH);
+  const dim = int(args, DIM);
+  const window = int(args, WINDOW);
+  const columns = (dim + 3) & ~3;
+  const dimRow = (<usize>columns) << 2;
+  const lengthRow = (<usize>((length + 3) & ~3)) << 2;
+  const first = max(0, i + 1 - window) & ~3;
+  const keys = ((i + count + 3) & ~3) - first;
+  const keyRow = ptr(args, SEEN) << 2;
+  const padded = (count + 3) & ~3;
+  const q = work;
+  const dy = q + dimRow * BLOCK;
+  const dq = dy + dimRow * BLOCK;
+  const qt = dq + dimRow * BLOCK;
+  const dyt = qt + dimRow * BLOCK;
+  const p = dyt + dimRow * BLOCK;
+  const ds = p + keyRow * BLOCK;
+  const dst = ds + keyRow * BLOCK;
+
+  const step = (<usize>(int(args, HEADS) * dim)) << 2;
+  const at = <usize>(row * length + i) * step + ((<usize>(head * dim)) << 2);
+  copied(ptr(args, Q) + at, step, count, dim, q, dimRow, 0);
+  transposed(ptr(args, Q) + at, step, count, dim, qt, BLOCK_ROW, 0);
+  copied(ptr(args, DY) + at, step, count, dim, dy, dimRow, 0);
+  transposed(ptr(args, DY) + at, step, count, dim, dyt, BLOCK_ROW, 0);
+
+  const from = (<usize>first) << 2;
+  const w = Part.Whole;
+  product(qt, BLOCK_ROW, kt + from, lengthRow, p, keyRow, padded, keys, dim, w, true);
+  product(dyt, BLOCK_ROW, vt + from, lengthRow, ds, keyRow, padded, keys, dim, w, true);
+  for (let r: i32 = 0; r < count; r++) {
+    const start = max(0, i + r + 1 - window) - first;
+    const at = <usize>r * keyRow;
+    scoreGrads(p + at, ds + at, start, i + r - first, keys, num(args, SCALE));
   }
-  if (p < dim) {
-    const at = (<usize>p) << 2;
-    const lanes = dim - p;
-    store4(dv + at, madd(load4(dy + at, lanes), w, load4(dv + at, lanes)), lanes);
-    store4(dk + at, madd(load4(q + at, lanes), d, load4(dk + at, lanes)), lanes);
-    store4(dq + at, madd(load4(k + at, lanes), d, load4(dq + at, lanes)), lanes);
+  transposed(ds, keyRow, count, keys, dst, BLOCK_ROW, 0);
+  const own = <usize>first * dimRow;
+  product(dst, BLOCK_ROW, k + own, dimRow, dq, dimRow, padded, columns, keys, w, true);
+  product(ds, keyRow, q, dimRow, dk + own, dimRow, keys, columns, count, w, false);
+  product(p, keyRow, dy, dimRow, dv + own, dimRow, keys, columns, count, w, false);
+  write(dq, dimRow, ptr(args, DQ) + at, step, count, dim);
+}
+
+/** A query's q k in p to its weights, dP in ds to dS; it sees the keys start ... last of `keys`. */
+function scoreGrads(p: usize, ds: usize, start: i32, last: i32, keys: i32, scale: f32): void {
+  const factor = f32x4.splat(scale);
+  const nothing = f32x4.splat(-Infinity);
+  const low = i32x4.splat(start);
+  const high = i32x4.splat(last);
+  const end = (<usize>keys) << 2;
+  let index = i32x4(0, 1, 2, 3);
+  let top = nothing;
+  for (let at: usize = 0; at < end; at += 16) {
+    const seen = v128.and(i32x4.ge_s(index, low), i32x4.le_s(index, high));
+    const score = v128.bitselect(f32x4.mul(v128.load(p + at), factor), nothing, seen);
+    v128.store(p + at, score);
+    top = f32x4.max(top, score);
+    index = i32x4.add(index, i32x4.splat(4));
+  }
+  const largest = f32x4.splat(
+    max(
+      max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)),
+      max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)),
+    ),
+  );
+  let sum = f32x4.splat(0);
+  let dot = f32x4.splat(0);
+  for (let at: usize = 0; at < end; at += 16) {
+    const score = v128.load(p + at);
+    const e = v128.and(exp4(f32x4.sub(score, largest)), f32x4.ne(score, nothing));
+    v128.store(p + at, e);
+    sum = f32x4.add(sum, e);
+    dot = madd(e, v128.load(ds + at), dot);
+  }
+  const inverse = <f32>1 / sumLanes(sum);
+  const mean = f32x4.splat(sumLanes(dot) * inverse);
+  for (let at: usize = 0; at < end; at += 16) {
+    const weight = f32x4.mul(v128.load(p + at), f32x4.splat(inverse));
+    v128.store(p + at, weight);
+    const d = f32x4.mul(weight, f32x4.sub(v128.load(ds + at), mean));
+    v128.store(ds + at, f32x4.mul(d, factor));
   }
 }
 
-/** Scores to weights, in place. */
-function softmax(out: usize, count: i32): void {
-  let top: f32 = -Infinity;
-  for (let j: i32 = 0; j < count; j++) top = max(top, load<f32>(out + ((<usize>j) << 2)));
-  let sum = f32x4.splat(0);
-  for (let j: i32 = 0; j < count; j += 4) {
-    const at = out + ((<usize>j) << 2);
-    store4(at, exp4(f32x4.sub(load4(at, count - j), f32x4.splat(top))), count - j);
-    sum = f32x4.add(sum, load4(at, count - j));
-  }
-  const inverse = f32x4.splat(<f32>1 / sumLanes(sum));
-  for (let j: i32 = 0; j < count; j += 4) {
-    const at = out + ((<usize>j) << 2);
-    store4(at, f32x4.mul(load4(at, count - j), inverse), count - j);
+/** Rows that were filled up to vectors, without what fills them up. */
+function write(
+  from: usize,
+  fromStride: usize,
+  to: usize,
+  toStride: usize,
+  rows: i32,
+  dim: i32,
+): void {
+  for (let r: i32 = 0; r < rows; r++) {
+    for (let c: i32 = 0; c < dim; c += 4) {
+      const at = (<usize>c) << 2;
+      store4(to + at, v128.load(from + at), dim - c);
+    }
+    from += fromStride;
+    to += toStride;
   }
 }

@@ -44,6 +44,30 @@ describe("simd: tfjs's ops as on the cpu", () => {
     }
   });
 
+  it('matMul of few rows and many, transposed and not', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          rows: fc.oneof(
+            size,
+            fc.integer({ min: 10, max: 80 }),
+            fc.integer({ min: 190, max: 260 }),
+          ),
+          columns: fc.oneof(size, fc.integer({ min: 1, max: 410 })),
+          outFeatures: fc.oneof(size, fc.integer({ min: 1, max: 200 })),
+          transposeA: fc.boolean(),
+          transposeB: fc.boolean(),
+        }),
+        ({ rows, columns, outFeatures, transposeA, transposeB }) =>
+          expectSame(() => {
+            const a = uniform('a', transposeA ? [columns, rows] : [rows, columns]);
+            const b = uniform('b', transposeB ? [outFeatures, columns] : [columns, outFeatures]);
+            return [tf.matMul(a, b, transposeA, transposeB)];
+          }),
+      ),
+      { numRuns: 60 },
+    ));
+
   it('max over the last axis, and others', () =>
     fc.assert(
       fc.asyncProperty(

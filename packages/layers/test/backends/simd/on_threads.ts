@@ -2,7 +2,13 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import { registerSimdBackend, simdInfo } from '../../../src/backends/simd/index.js';
-import { packedMatMul, ssdScan, type WeightFormat, weightPacker } from '../../../src/index.js';
+import {
+  packedMatMul,
+  slidingWindowAttention,
+  ssdScan,
+  type WeightFormat,
+  weightPacker,
+} from '../../../src/index.js';
 import { uniform } from './both.js';
 
 registerSimdBackend({ threads: Number(workerData) });
@@ -24,7 +30,7 @@ for (const format of formats) {
     format,
     64,
   );
-  for (const batch of [1, 37]) {
+  for (const batch of [1, 37, 211]) {
     const y = packedMatMul(uniform('x', [batch, columns]), weight);
     results.push(Float32Array.from(y.dataSync()));
   }
@@ -37,4 +43,12 @@ const { y } = ssdScan(
   uniform('C', [2, 33, 1, 16]),
 );
 results.push(Float32Array.from(y.dataSync()));
+const [tokens, features] = [uniform('tokens', [211, 70]), uniform('features', [211, 333])];
+const gradient = tf.matMul(features, tokens, true, false);
+results.push(Float32Array.from(gradient.dataSync()));
+const attention = tf.grads((q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) =>
+  tf.sum(tf.square(slidingWindowAttention(q, k, v, { window: 20 }).y)),
+);
+const heads = ['q', 'k', 'v'].map((name) => uniform(name, [2, 50, 3, 16]));
+for (const d of attention(heads)) results.push(Float32Array.from(d.dataSync()));
 parentPort?.postMessage(results);

@@ -1,4 +1,5 @@
-// The state space scan as the recurrence itself, two tokens at a time, each head on its own.
+// The state space scan as the recurrence itself, each head on its own: some tokens by four rows of the state,
+// which stay in the first-level cache with B and C of the tokens, then by the next four.
 //
 // One token or many, every number is the same sequence of operations: prefill and decode agree to
 // the bit, and there are no chunks to choose.
@@ -31,6 +32,9 @@ const GROUPS: usize = 20;
 const SOFTPLUS: usize = 21;
 const DT_MIN: usize = 22;
 const DT_MAX: usize = 23;
+
+/** Tokens of which B and C, 1 KB each with 128 states, stay in the cache. */
+const TOKENS: i32 = 16;
 
 /** A unit is a head of a row. Scratch: 2 length + headDim dState numbers. */
 export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void {
@@ -77,79 +81,40 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
     const perChannel = int(args, D_PER_CHANNEL) !== 0;
     if (skip !== 0) skip += (<usize>(perChannel ? head * dim : head)) << 2;
 
-    const paired = length & ~1;
-    const t4 = (<usize>length) << 2;
-    for (let t: usize = 0; t < t4; ) {
-      const dt0 = load<f32>(dts + t);
-      const decay0 = load<f32>(decays + t);
-      if (t < (<usize>paired) << 2) {
-        const dt1 = load<f32>(dts + t, 4);
-        const decay1 = load<f32>(decays + t, 4);
-        let p: i32 = 0;
-        for (; p + 2 <= dim; p += 2) {
+    for (let t: i32 = 0; t < length; t += TOKENS) {
+      const count = min(TOKENS, length - t);
+      const dt = dts + ((<usize>t) << 2);
+      const decay = decays + ((<usize>t) << 2);
+      let p: i32 = 0;
+      if ((states & 3) === 0) {
+        for (; p + 4 <= dim; p += 4) {
           const at = (<usize>p) << 2;
           const s = state + ((<usize>(p * states)) << 2);
-          twoRowsTwoTokens(
-            s,
-            states,
-            x + at,
-            xStride,
-            b,
-            bStride,
-            c,
-            cStride,
-            y + at,
-            yStride,
-            dt0,
-            dt1,
-            decay0,
-            decay1,
-          );
-        }
-        for (; p < dim; p++) {
-          const at = (<usize>p) << 2;
-          const s = state + ((<usize>(p * states)) << 2);
-          store<f32>(y + at, oneRow(s, states, load<f32>(x + at) * dt0, decay0, b, c));
-          store<f32>(
-            y + yStride + at,
-            oneRow(s, states, load<f32>(x + xStride + at) * dt1, decay1, b + bStride, c + cStride),
-          );
-        }
-        if (skip !== 0) {
-          addSkip(x, skip, perChannel, y, dim);
-          addSkip(x + xStride, skip, perChannel, y + yStride, dim);
-        }
-        x += xStride << 1;
-        b += bStride << 1;
-        c += cStride << 1;
-        y += yStride << 1;
-        t += 8;
-      } else {
-        let p: i32 = 0;
-        if ((states & 3) === 0) {
-          for (; p + 4 <= dim; p += 4) {
-            const at = (<usize>p) << 2;
-            const s = state + ((<usize>(p * states)) << 2);
-            fourRows(
-              s,
-              p + 8 <= dim || nextFollows ? s + ((<usize>states) << 4) : s,
-              states,
-              x + at,
-              dt0,
-              decay0,
-              b,
-              c,
-              y + at,
-            );
+          if (count > 1) {
+            fourRowsOfTokens(args, s, x + at, dt, decay, b, c, y + at, count);
+          } else {
+            const follows = p + 8 <= dim || nextFollows;
+            const next = follows ? s + ((<usize>states) << 4) : s;
+            fourRows(s, next, states, x + at, load<f32>(dt), load<f32>(decay), b, c, y + at);
           }
         }
-        for (; p < dim; p++) {
+      }
+      for (; p < dim; p++) {
+        const s = state + ((<usize>(p * states)) << 2);
+        for (let i: usize = 0; i < <usize>count; i++) {
           const at = (<usize>p) << 2;
-          const s = state + ((<usize>(p * states)) << 2);
-          store<f32>(y + at, oneRow(s, states, load<f32>(x + at) * dt0, decay0, b, c));
+          const dtx = load<f32>(x + i * xStride + at) * load<f32>(dt + (i << 2));
+          const d = load<f32>(decay + (i << 2));
+          const sum = oneRow(s, states, dtx, d, b + i * bStride, c + i * cStride);
+          store<f32>(y + i * yStride + at, sum);
         }
+      }
+      for (let i: i32 = 0; i < count; i++) {
         if (skip !== 0) addSkip(x, skip, perChannel, y, dim);
-        t += 4;
+        x += xStride;
+        b += bStride;
+        c += cStride;
+        y += yStride;
       }
     }
   }
@@ -231,10 +196,11 @@ function fourRows(
   const s2 = s1 + rowBytes;
   const s3 = s2 + rowBytes;
   const a = f32x4.splat(decay);
-  const x0 = f32x4.splat(load<f32>(x) * dt);
-  const x1 = f32x4.splat(load<f32>(x, 4) * dt);
-  const x2 = f32x4.splat(load<f32>(x, 8) * dt);
-  const x3 = f32x4.splat(load<f32>(x, 12) * dt);
+  v128.store(y, f32x4.mul(v128.load(x), f32x4.splat(dt)));
+  const x0 = v128.load32_splat(y);
+  const x1 = v128.load32_splat(y, 4);
+  const x2 = v128.load32_splat(y, 8);
+  const x3 = v128.load32_splat(y, 12);
   let y0 = f32x4.splat(0);
   let y1 = f32x4.splat(0);
   let y2 = f32x4.splat(0);
@@ -259,74 +225,61 @@ function fourRows(
   v128.store(y, sumLanes4(y0, y1, y2, y3));
 }
 
-/** oneRow for two rows and two tokens, so that states, B and C are read once for both. */
-function twoRowsTwoTokens(
+/**
+ * oneRow for four rows of a whole number of vectors, and `count` tokens. A row's dt x goes by way of y: numbers that are
+ * read and not computed the engine keeps in registers.
+ */
+function fourRowsOfTokens(
+  args: usize,
   s: usize,
-  states: i32,
   x: usize,
-  xStride: usize,
+  dts: usize,
+  decays: usize,
   b: usize,
-  bStride: usize,
   c: usize,
-  cStride: usize,
   y: usize,
-  yStride: usize,
-  dt0: f32,
-  dt1: f32,
-  decay0: f32,
-  decay1: f32,
+  count: i32,
 ): void {
-  const x00 = f32x4.splat(load<f32>(x) * dt0);
-  const x01 = f32x4.splat(load<f32>(x + xStride) * dt1);
-  const x10 = f32x4.splat(load<f32>(x, 4) * dt0);
-  const x11 = f32x4.splat(load<f32>(x + xStride, 4) * dt1);
-  const a0 = f32x4.splat(decay0);
-  const a1 = f32x4.splat(decay1);
-  let y00 = f32x4.splat(0);
-  let y01 = f32x4.splat(0);
-  let y10 = f32x4.splat(0);
-  let y11 = f32x4.splat(0);
-  const r = s + ((<usize>states) << 2);
-  const b1 = b + bStride;
-  const c1 = c + cStride;
-  let n: i32 = 0;
-  for (; n + 4 <= states; n += 4) {
-    const at = (<usize>n) << 2;
-    let bn = v128.load(b + at);
-    let cn = v128.load(c + at);
-    let v = madd(v128.load(s + at), a0, f32x4.mul(x00, bn));
-    let w = madd(v128.load(r + at), a0, f32x4.mul(x10, bn));
-    y00 = madd(v, cn, y00);
-    y10 = madd(w, cn, y10);
-    bn = v128.load(b1 + at);
-    cn = v128.load(c1 + at);
-    v = madd(v, a1, f32x4.mul(x01, bn));
-    w = madd(w, a1, f32x4.mul(x11, bn));
-    v128.store(s + at, v);
-    v128.store(r + at, w);
-    y01 = madd(v, cn, y01);
-    y11 = madd(w, cn, y11);
+  const rowBytes = ptr(args, D_STATE) << 2;
+  const xStride = ptr(args, X_STRIDE) << 2;
+  const bStride = ptr(args, B_STRIDE) << 2;
+  const cStride = ptr(args, C_STRIDE) << 2;
+  const yStride = ptr(args, Y_STRIDE) << 2;
+  const s1 = s + rowBytes;
+  const s2 = s1 + rowBytes;
+  const s3 = s2 + rowBytes;
+  for (let t: usize = 0; t < (<usize>count) << 2; t += 4) {
+    const dt = load<f32>(dts + t);
+    const a = v128.load32_splat(decays + t);
+    v128.store(y, f32x4.mul(v128.load(x), f32x4.splat(dt)));
+    const x0 = v128.load32_splat(y);
+    const x1 = v128.load32_splat(y, 4);
+    const x2 = v128.load32_splat(y, 8);
+    const x3 = v128.load32_splat(y, 12);
+    let y0 = f32x4.splat(0);
+    let y1 = f32x4.splat(0);
+    let y2 = f32x4.splat(0);
+    let y3 = f32x4.splat(0);
+    for (let at: usize = 0; at < rowBytes; at += 16) {
+      const bn = v128.load(b + at);
+      const cn = v128.load(c + at);
+      let v = madd(v128.load(s + at), a, f32x4.mul(x0, bn));
+      v128.store(s + at, v);
+      y0 = madd(v, cn, y0);
+      v = madd(v128.load(s1 + at), a, f32x4.mul(x1, bn));
+      v128.store(s1 + at, v);
+      y1 = madd(v, cn, y1);
+      v = madd(v128.load(s2 + at), a, f32x4.mul(x2, bn));
+      v128.store(s2 + at, v);
+      y2 = madd(v, cn, y2);
+      v = madd(v128.load(s3 + at), a, f32x4.mul(x3, bn));
+      v128.store(s3 + at, v);
+      y3 = madd(v, cn, y3);
+    }
+    v128.store(y, sumLanes4(y0, y1, y2, y3));
+    x += xStride;
+    b += bStride;
+    c += cStride;
+    y += yStride;
   }
-  if (n < states) {
-    const at = (<usize>n) << 2;
-    const lanes = states - n;
-    let bn = load4(b + at, lanes);
-    let cn = load4(c + at, lanes);
-    let v = madd(load4(s + at, lanes), a0, f32x4.mul(x00, bn));
-    let w = madd(load4(r + at, lanes), a0, f32x4.mul(x10, bn));
-    y00 = madd(v, cn, y00);
-    y10 = madd(w, cn, y10);
-    bn = load4(b1 + at, lanes);
-    cn = load4(c1 + at, lanes);
-    v = madd(v, a1, f32x4.mul(x01, bn));
-    w = madd(w, a1, f32x4.mul(x11, bn));
-    store4(s + at, v, lanes);
-    store4(r + at, w, lanes);
-    y01 = madd(v, cn, y01);
-    y11 = madd(w, cn, y11);
-  }
-  store<f32>(y, sumLanes(y00));
-  store<f32>(y, sumLanes(y10), 4);
-  store<f32>(y + yStride, sumLanes(y01));
-  store<f32>(y + yStride, sumLanes(y11), 4);
 }

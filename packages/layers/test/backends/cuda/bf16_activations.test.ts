@@ -219,13 +219,13 @@ describeOnEmulated('cuda: bf16 activations', () => {
     fc.assert(
       fc.property(
         scans,
-        fc.integer({ min: 64, max: 150 }),
+        fc.integer({ min: 64, max: 130 }),
         fc.constantFrom(3, 8, 16, 33, 40),
         fc.constantFrom(5, 8, 16, 64, 72, 127, 128),
         (options, length, headDim, dState) =>
           expectSameScan({ ...options, length, headDim, dState, rounds: true }),
       ),
-      { numRuns: 25 },
+      { numRuns: 12 },
     ));
 
   it('attention, in tiles and not, split and not, to rings of both formats', () =>
@@ -287,7 +287,7 @@ describeOnEmulated('cuda: bf16 activations', () => {
           device.free();
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 24 },
     ));
 
   it('products of many rows, split and not, a part of their features f32', () =>
@@ -350,7 +350,7 @@ describeOnEmulated('cuda: bf16 activations', () => {
           device.free();
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 24 },
     ));
 
   it('are not for products of few rows, nor for f32 weights', () => {

@@ -54,6 +54,12 @@ function dot8(t: v128, w: v128): v128 {
   return i16x8.add(even, i16x8.mul(i16x8.shr_s(t, 8), i16x8.shr_u(w, 8)));
 }
 
+/** t and u times the low and the high nibbles of v. */
+function nibbleDots(v: v128, t: v128, u: v128): v128 {
+  const m15 = i8x16.splat(15);
+  return i16x8.add(dot8(t, v128.and(v, m15)), dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
+}
+
 /** One row of x against a panel. */
 function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
@@ -66,7 +72,6 @@ function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): v
   let xb = ptr(args, X_SUMS) + ((<usize>m) << 2);
   const panels = ptr(args, WEIGHT);
   let page = pageOf(panels, p);
-  const m15 = i8x16.splat(15);
   const one = i16x8.splat(1);
   let f0 = f32x4.splat(0);
   let f1 = f32x4.splat(0);
@@ -75,35 +80,21 @@ function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): v
       page += PAGE;
       askForPage(page, panels, panelsEnd);
     }
-    let l0 = i32x4.splat(0);
-    let h0 = i32x4.splat(0);
-    let l1 = i32x4.splat(0);
-    let h1 = i32x4.splat(0);
+    let a0 = i32x4.splat(0);
+    let a1 = i32x4.splat(0);
     const codesEnd = p + codeBytes;
     do {
-      let t = v128.load32_splat(x);
-      let u = v128.load32_splat(x, 4);
-      let v = v128.load(p);
-      l0 = i16x8.add(l0, dot8(t, v128.and(v, m15)));
-      h0 = i16x8.add(h0, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
-      v = v128.load(p, 16);
-      l1 = i16x8.add(l1, dot8(t, v128.and(v, m15)));
-      h1 = i16x8.add(h1, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
-      t = v128.load32_splat(x, 8);
-      u = v128.load32_splat(x, 12);
-      v = v128.load(p, 32);
-      l0 = i16x8.add(l0, dot8(t, v128.and(v, m15)));
-      h0 = i16x8.add(h0, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
-      v = v128.load(p, 48);
-      l1 = i16x8.add(l1, dot8(t, v128.and(v, m15)));
-      h1 = i16x8.add(h1, dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
-      p += 64;
-      x += 16;
+      const t = v128.load32_splat(x);
+      const u = v128.load32_splat(x, 4);
+      a0 = i16x8.add(a0, nibbleDots(v128.load(p), t, u));
+      a1 = i16x8.add(a1, nibbleDots(v128.load(p, 16), t, u));
+      p += 32;
+      x += 8;
     } while (p < codesEnd);
     const q = v128.load32_splat(xs);
     const z = v128.load32_splat(xb);
-    const d0 = i32x4.add(i32x4.dot_i16x8_s(l0, one), i32x4.dot_i16x8_s(h0, one));
-    const d1 = i32x4.add(i32x4.dot_i16x8_s(l1, one), i32x4.dot_i16x8_s(h1, one));
+    const d0 = i32x4.dot_i16x8_s(a0, one);
+    const d1 = i32x4.dot_i16x8_s(a1, one);
     f0 = addGroup(f0, d0, parameters4<S>(p), parameters4<S>(p + 16), q, z);
     f1 = addGroup(f1, d1, parameters4<S>(p + 8), parameters4<S>(p + 24), q, z);
     p += 32;

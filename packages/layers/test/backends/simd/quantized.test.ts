@@ -10,7 +10,7 @@ import {
   ssdScan,
   weightPacker,
 } from '../../../src/index.js';
-import { expectClose, uniform, useSimd } from './both.js';
+import { expectClose, uniform, useSimd, valuesOf } from './both.js';
 
 describe('simd: quantised matrices and states', () => {
   before(useSimd);
@@ -64,6 +64,34 @@ describe('simd: quantised matrices and states', () => {
       expect(other.dataSync()).to.deep.equal(before);
       expect(second?.dataSync()).to.deep.equal(first?.dataSync());
     });
+  });
+
+  it('scans a text to the same bits at once, in parts and token by token', () => {
+    const [length, heads, dim, states] = [37, 2, 8, 12];
+    const scan = (sizes: number[]) => {
+      const outputs: tf.Tensor[] = [];
+      let state: tf.Tensor | undefined;
+      let from = 0;
+      for (const size of sizes) {
+        const part = (name: string, shape: [number, number, ...number[]]) =>
+          tf.slice(uniform(name, shape), [0, from], [1, size]);
+        const scanned = ssdScan(
+          part('x', [1, length, heads, dim]),
+          part('dt', [1, length, heads]),
+          tf.neg(tf.abs(uniform('A', [heads]))),
+          part('B', [1, length, 1, states]),
+          part('C', [1, length, 1, states]),
+          { state, returnState: true },
+        );
+        outputs.push(scanned.y);
+        state = scanned.state;
+        from += size;
+      }
+      return [tf.concat(outputs, 1), ...(state ? [state] : [])];
+    };
+    const atOnce = valuesOf(() => scan([length]));
+    expect(valuesOf(() => scan([1, 15, 2, 19]))).to.deep.equal(atOnce);
+    expect(valuesOf(() => scan(Array.from({ length }, () => 1)))).to.deep.equal(atOnce);
   });
 
   it('gives values that later tensors do not overwrite', () => {

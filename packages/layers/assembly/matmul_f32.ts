@@ -19,6 +19,7 @@ import {
 } from './matmul';
 import { rowF32 } from './matmul_float';
 import { COLUMN_BLOCK, columnsOf } from './panels_f32';
+import { touch } from './touch';
 
 /** Not 0 where x is (columns, rows), X_STRIDE apart from one column to the next. */
 const X_TRANSPOSED: usize = 20;
@@ -49,6 +50,7 @@ export function blockF32(args: usize, unit: i32, scratch: usize): void {
   const sumBytes = (<usize>block) << 7;
   const strips = scratch + <usize>atOnce * sumBytes;
   const part = strips + <usize>((block + 5) / 6) * STRIP;
+  if (!isTransposed) touch(ptr(args, X) + <usize>m0 * xStride, <usize>rows * xStride);
   for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
     const count = min(COLUMN_BLOCK, columns - k);
     if (isTransposed) {

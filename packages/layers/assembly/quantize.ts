@@ -38,17 +38,9 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
       const at = <usize>(g * rows + m);
       const from = x + ((<usize>(g * group)) << 2);
       const count = min(group, columns - g * group);
-      // f32x4.max lets NaN through, so a NaN stays one.
-      let top = f32x4.splat(0);
-      for (let i: i32 = 0; i < count; i += 4) {
-        top = f32x4.max(top, f32x4.abs(load4(from + ((<usize>i) << 2), count - i)));
-      }
-      const top1 = max(
-        max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)),
-        max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)),
-      );
-      const inverse = f32x4.splat(top1 > 0 ? largest / top1 : 0);
-      const scale = (top1 / largest) * factor;
+      const top = largestOf(from, count);
+      const inverse = f32x4.splat(top > 0 ? largest / top : 0);
+      const scale = (top / largest) * factor;
       const out = ptr(args, CODES) + at * (wide ? CODE_STRIDE << 1 : CODE_STRIDE);
       const sum = wide
         ? codes16(from, out, group, count, inverse)
@@ -59,9 +51,40 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
   }
 }
 
+/** The largest magnitude. As integers they are in the same order, and a NaN above all. */
+function largestOf(from: usize, count: i32): f32 {
+  const magnitude = i32x4.splat(0x7fffffff);
+  let a = i32x4.splat(0);
+  let b = a;
+  let i: i32 = 0;
+  for (; i + 8 <= count; i += 8) {
+    const p = from + ((<usize>i) << 2);
+    a = i32x4.max_s(a, v128.and(v128.load(p), magnitude));
+    b = i32x4.max_s(b, v128.and(v128.load(p, 16), magnitude));
+  }
+  for (; i < count; i += 4) {
+    const v = load4(from + ((<usize>i) << 2), count - i);
+    a = i32x4.max_s(a, v128.and(v, magnitude));
+  }
+  a = i32x4.max_s(a, b);
+  const top = max(
+    max(i32x4.extract_lane(a, 0), i32x4.extract_lane(a, 1)),
+    max(i32x4.extract_lane(a, 2), i32x4.extract_lane(a, 3)),
+  );
+  return reinterpret<f32>(top);
+}
+
+/** Added to a small number it rounds it, to even, to a whole one, which then stands in the lowest bits. */
+const ROUNDING: f32 = 12582912;
+
+function rounded4(v: v128, inverse: v128): v128 {
+  const shifted = f32x4.add(f32x4.mul(v, inverse), f32x4.splat(ROUNDING));
+  return i32x4.sub(shifted, f32x4.splat(ROUNDING));
+}
+
 function codes4(p: usize, count: i32, inverse: v128): v128 {
   if (count <= 0) return i32x4.splat(0);
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(load4(p, count), inverse)));
+  return rounded4(load4(p, count), inverse);
 }
 
 function sumInts(a: v128): i32 {
@@ -75,7 +98,15 @@ function sumInts(a: v128): i32 {
 
 function codes16(from: usize, out: usize, group: i32, count: i32, inverse: v128): i32 {
   let sum = i32x4.splat(0);
-  for (let i: i32 = 0; i < group; i += 8) {
+  let i: i32 = 0;
+  for (; i + 8 <= count; i += 8) {
+    const p = from + ((<usize>i) << 2);
+    const a = rounded4(v128.load(p), inverse);
+    const b = rounded4(v128.load(p, 16), inverse);
+    sum = i32x4.add(sum, i32x4.add(a, b));
+    v128.store(out + ((<usize>i) << 1), i16x8.narrow_i32x4_s(a, b));
+  }
+  for (; i < group; i += 8) {
     const p = from + ((<usize>i) << 2);
     const a = codes4(p, count - i, inverse);
     const b = codes4(p + 16, count - i - 4, inverse);
@@ -88,7 +119,19 @@ function codes16(from: usize, out: usize, group: i32, count: i32, inverse: v128)
 /** Returns the sum of the codes before `raise` is added to each. */
 function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128, raise: i8): i32 {
   let sum = i32x4.splat(0);
-  for (let i: i32 = 0; i < group; i += 16) {
+  let i: i32 = 0;
+  for (; i + 16 <= count; i += 16) {
+    const p = from + ((<usize>i) << 2);
+    const a = rounded4(v128.load(p), inverse);
+    const b = rounded4(v128.load(p, 16), inverse);
+    const c = rounded4(v128.load(p, 32), inverse);
+    const d = rounded4(v128.load(p, 48), inverse);
+    sum = i32x4.add(sum, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
+    const ab = i16x8.narrow_i32x4_s(a, b);
+    const cd = i16x8.narrow_i32x4_s(c, d);
+    v128.store(out + <usize>i, i8x16.add(i8x16.narrow_i16x8_s(ab, cd), i8x16.splat(raise)));
+  }
+  for (; i < group; i += 16) {
     const p = from + ((<usize>i) << 2);
     const a = codes4(p, count - i, inverse);
     const b = codes4(p + 16, count - i - 4, inverse);

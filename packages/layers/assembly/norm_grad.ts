@@ -14,23 +14,29 @@ import {
 } from './math';
 import { inverseRms } from './norm';
 
+/** Rows of a unit, which share a part of dweight. */
+const ROWS: i32 = 16;
+
 /**
- * Words: x, z (0: none), weight, dy, dx, dz, parts of dweight a row, columns, group size, eps, 1 for the
- * norm before the gate. All contiguous. A unit is a row. Scratch: 2 groups.
+ * Words: x, z (0: none), weight, dy, dx, dz, parts of dweight a unit, columns, group size, eps, 1 for the
+ * norm before the gate, rows. All contiguous. A unit is 16 rows. Scratch: 2 groups.
  */
 export function rmsNormGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
   const z = ptr(args, 1);
   const columns = int(args, 7);
   const group = int(args, 8);
   const gateFirst = z !== 0 && int(args, 10) === 0;
-  for (let row = begin; row < end; row++) {
+  const last = min(end * ROWS, int(args, 11));
+  for (let row = begin * ROWS; row < last; row++) {
+    const parts = ptr(args, 6) + <usize>(row / ROWS) * ((<usize>columns) << 2);
+    if (row % ROWS === 0) memory.fill(parts, 0, (<usize>columns) << 2);
     for (let first: i32 = 0; first < columns; first += group) {
       const at = (<usize>row * <usize>columns + <usize>first) << 2;
       const weight = ptr(args, 2) + ((<usize>first) << 2);
       const x = ptr(args, 0) + at;
       const dy = ptr(args, 3) + at;
       const dx = ptr(args, 4) + at;
-      const part = ptr(args, 6) + at;
+      const part = parts + ((<usize>first) << 2);
       if (z === 0) {
         normGrad(x, weight, dy, dx, part, group, num(args, 9));
       } else if (gateFirst) {
@@ -64,7 +70,7 @@ export function rmsNormGrad(args: usize, begin: i32, end: i32, scratch: usize): 
   }
 }
 
-/** With n = x / rms: dx = (g - n mean(g n)) / rms, g = dy weight; part = dy n. */
+/** With n = x / rms: dx = (g - n mean(g n)) / rms, g = dy weight; part += dy n. */
 function normGrad(
   x: usize,
   weight: usize,
@@ -80,12 +86,12 @@ function normGrad(
   let dots = f32x4.splat(0);
   for (let at: usize = 0; at < whole; at += 16) {
     const p = f32x4.mul(v128.load(dy + at), f32x4.mul(v128.load(x + at), inverse));
-    v128.store(part + at, p);
+    v128.store(part + at, f32x4.add(v128.load(part + at), p));
     dots = madd(p, v128.load(weight + at), dots);
   }
   if (rest !== 0) {
     const p = f32x4.mul(load4(dy + whole, rest), f32x4.mul(load4(x + whole, rest), inverse));
-    store4(part + whole, p, rest);
+    store4(part + whole, f32x4.add(load4(part + whole, rest), p), rest);
     dots = madd(p, load4(weight + whole, rest), dots);
   }
   const mean = f32x4.splat(sumLanes(dots) / <f32>count);

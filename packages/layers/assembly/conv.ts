@@ -37,6 +37,23 @@ export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize):
       touch(ptr(args, 6) + batch * <usize>length * yStride, <usize>length * yStride);
     }
     for (let t: i32 = 0; t < length; t++) {
+      if (width === 4 && count === SPAN && t + 1 < length) {
+        const yStride = ptr(args, 7) << 2;
+        twoTokens(
+          inputAt(t + 1, 4, x, xStride, before, rowBytes, zeros),
+          inputAt(t + 2, 4, x, xStride, before, rowBytes, zeros),
+          inputAt(t + 3, 4, x, xStride, before, rowBytes, zeros),
+          x + <usize>t * xStride,
+          x + <usize>(t + 1) * xStride,
+          taps,
+          bias === 0 ? zeros : bias + at,
+          ptr(args, 6) + (batch * <usize>length + <usize>t) * yStride + at,
+          yStride,
+          int(args, 11),
+        );
+        t++;
+        continue;
+      }
       if (width === 4 && count === SPAN) {
         const y = ptr(args, 6) + (batch * <usize>length + <usize>t) * (ptr(args, 7) << 2) + at;
         fourTaps(
@@ -95,6 +112,48 @@ function fourTaps(
     sum = madd(v128.load(r3 + o), v128.load(taps + o, SPAN * 12), sum);
     sum = f32x4.add(sum, v128.load(bias + o));
     v128.store(y + o, activation === ActivationId.Silu ? silu4(sum) : activate4(sum, activation));
+  }
+}
+
+/** fourTaps for two tokens, whose rows and taps are read once. */
+function twoTokens(
+  r0: usize,
+  r1: usize,
+  r2: usize,
+  r3: usize,
+  r4: usize,
+  taps: usize,
+  bias: usize,
+  y: usize,
+  yStride: usize,
+  activation: i32,
+): void {
+  for (let o: usize = 0; o < <usize>(SPAN * 4); o += 16) {
+    let x = v128.load(r1 + o);
+    let tap = v128.load(taps + o);
+    let a = f32x4.mul(v128.load(r0 + o), tap);
+    let b = f32x4.mul(x, tap);
+    tap = v128.load(taps + o, SPAN * 4);
+    a = madd(x, tap, a);
+    x = v128.load(r2 + o);
+    b = madd(x, tap, b);
+    tap = v128.load(taps + o, SPAN * 8);
+    a = madd(x, tap, a);
+    x = v128.load(r3 + o);
+    b = madd(x, tap, b);
+    tap = v128.load(taps + o, SPAN * 12);
+    a = madd(x, tap, a);
+    b = madd(v128.load(r4 + o), tap, b);
+    tap = v128.load(bias + o);
+    a = f32x4.add(a, tap);
+    b = f32x4.add(b, tap);
+    if (activation === ActivationId.Silu) {
+      v128.store(y + o, silu4(a));
+      v128.store(y + yStride + o, silu4(b));
+    } else {
+      v128.store(y + o, activate4(a, activation));
+      v128.store(y + yStride + o, activate4(b, activation));
+    }
   }
 }
 

@@ -110,7 +110,7 @@ describe('simd: gradients as composed on the cpu', function () {
     fc.assert(
       fc.asyncProperty(
         fc.record({
-          rows: integer(1, 9),
+          rows: integer(1, 40),
           groups: integer(1, 3),
           groupSize: integer(1, 37),
           normBeforeGate: fc.boolean(),

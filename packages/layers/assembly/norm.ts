@@ -30,9 +30,14 @@ export function rmsNorm(args: usize, begin: i32, end: i32): void {
 /** y = x silu(z) */
 function gate(x: usize, z: usize, y: usize, count: i32): void {
   const whole = (<usize>(count & ~3)) << 2;
-  for (let at: usize = 0; at < whole; at += 16) {
-    v128.store(y + at, gated4(v128.load(x + at), v128.load(z + at)));
+  let at: usize = 0;
+  for (; at + 32 <= whole; at += 32) {
+    const a = gated4(v128.load(x + at), v128.load(z + at));
+    const b = gated4(v128.load(x + at, 16), v128.load(z + at, 16));
+    v128.store(y + at, a);
+    v128.store(y + at, b, 16);
   }
+  if (at < whole) v128.store(y + at, gated4(v128.load(x + at), v128.load(z + at)));
   const rest = count & 3;
   if (rest !== 0) store4(y + whole, gated4(load4(x + whole, rest), load4(z + whole, rest)), rest);
 }

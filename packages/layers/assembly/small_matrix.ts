@@ -213,3 +213,11 @@ export function copied(
     to += toStride;
   }
 }
+
+/** to = from times the factor; `bytes` of whole vectors. They may be the same. */
+export function scaled(from: usize, to: usize, bytes: usize, factor: f32): void {
+  const f = f32x4.splat(factor);
+  for (let at: usize = 0; at < bytes; at += 16) {
+    v128.store(to + at, f32x4.mul(v128.load(from + at), f));
+  }
+}

@@ -5,12 +5,12 @@ import { KernelId } from './kernel_ids.js';
 import { setScanArguments } from './ssd_scan.js';
 import { withTemporaries } from './temporaries.js';
 
-/** Tokens of a chunk; see assembly/scan_grad.ts. */
+/** Tokens of a chunk; see assembly/scan_grad_layout.ts. */
 const CHUNK = 32;
 /** Heads of a unit, which share the products of B and C, at most. */
 const HEADS_PER_UNIT = 8;
 
-/** Bytes that a thread needs; see `layOut` in assembly/scan_grad.ts. */
+/** Bytes that a thread needs; see `layOut` in assembly/scan_grad_layout.ts. */
 function scratchBytes(length: number, headDim: number, dState: number): number {
   const chunks = Math.ceil(length / CHUNK);
   const tokens = chunks * CHUNK;

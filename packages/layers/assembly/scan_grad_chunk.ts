@@ -1,0 +1,204 @@
+// A head's chunk in the gradient of the scan, as scan_grad.ts has the formulas.
+import { int, madd, ptr, sumLanes } from './math';
+import {
+  BT,
+  CHUNK,
+  CHUNK_ROW,
+  D_LOG,
+  D_STATE,
+  DECAYS,
+  DG,
+  DM,
+  DOWN,
+  DS,
+  DST,
+  DTS,
+  DU,
+  DY,
+  DYT,
+  G,
+  HEAD_DIM,
+  HEADS,
+  L,
+  LENGTH,
+  M,
+  N_ROW,
+  OWN_B,
+  OWN_C,
+  OWN_DB,
+  OWN_DC,
+  OWN_DY,
+  P_ROW,
+  PART,
+  STATES,
+  SUMS,
+  UP,
+  UP_DY,
+  UT,
+  X,
+  X_STRIDE,
+} from './scan_grad_layout';
+import { copied, Part, product, scaled, transposed } from './small_matrix';
+
+/** du, the decays' gradients, and the head's part of those of B, C and G; dS moves to before the chunk. */
+export function chunkGrad(args: usize, work: usize, row: i32, head: i32, t: i32, count: i32): void {
+  const length = int(args, LENGTH);
+  const dim = int(args, HEAD_DIM);
+  const states = int(args, D_STATE);
+  const pRow = ptr(work, P_ROW);
+  const nRow = ptr(work, N_ROW);
+  const pColumns = <i32>(pRow >> 2);
+  const nColumns = <i32>(nRow >> 2);
+  const padded = (count + 3) & ~3;
+  const at = (<usize>t) << 2;
+  const up = ptr(work, UP) + at;
+  const down = ptr(work, DOWN) + at;
+  const ds = ptr(work, DS);
+  const dst = ptr(work, DST);
+  const dyt = ptr(work, DYT);
+  const ut = ptr(work, UT);
+  const du = ptr(work, DU);
+  const part = ptr(work, PART);
+  const m = ptr(work, M);
+  const dm = ptr(work, DM);
+  const ownDy = ptr(work, OWN_DY);
+  const upDy = ptr(work, UP_DY);
+  const rowsOf = <usize>t * nRow;
+  const state = ptr(work, STATES) + (<usize>t / CHUNK) * <usize>pColumns * nRow;
+
+  const token = <usize>(row * length + t);
+  const channels = (<usize>(head * dim)) << 2;
+  const xStride = ptr(args, X_STRIDE) << 2;
+  const dyStride = (<usize>(int(args, HEADS) * dim)) << 2;
+  const dy = ptr(args, DY) + token * dyStride + channels;
+  const x = ptr(args, X) + token * xStride + channels;
+  transposed(x, xStride, count, dim, ut, CHUNK_ROW, ptr(work, DTS) + at);
+  copied(dy, dyStride, count, dim, ownDy, pRow, 0);
+  copied(ownDy, pRow, count, pColumns, upDy, pRow, up);
+  transposed(ownDy, pRow, count, dim, dyt, CHUNK_ROW, 0);
+  decaysBetween(work, t, count);
+
+  transposed(ds, nRow, pColumns, states, dst, pRow, 0);
+  const bt = ptr(work, BT) + rowsOf;
+  product(bt, CHUNK_ROW, dst, pRow, du, pRow, padded, pColumns, states, Part.Whole, true);
+  for (let i: i32 = 0; i < count; i++) {
+    const r = du + <usize>i * pRow;
+    scaled(r, r, pRow, load<f32>(down + ((<usize>i) << 2)));
+  }
+  product(m, CHUNK_ROW, ownDy, pRow, du, pRow, padded, pColumns, count, Part.FromDiagonal, false);
+
+  product(
+    dyt,
+    CHUNK_ROW,
+    ut,
+    CHUNK_ROW,
+    dm,
+    CHUNK_ROW,
+    padded,
+    padded,
+    dim,
+    Part.LowerColumns,
+    true,
+  );
+  passedWithin(work, t, count);
+  product(dyt, CHUNK_ROW, state, nRow, part, nRow, padded, nColumns, dim, Part.Whole, true);
+  let passed: f32 = 0;
+  for (let i = count - 1; i >= 0; i--) {
+    passed += addScaled(work, OWN_DC, OWN_C, t, i, load<f32>(up + ((<usize>i) << 2)));
+    addTo(ptr(work, D_LOG) + at, i, passed);
+  }
+  product(ut, CHUNK_ROW, ds, nRow, part, nRow, padded, nColumns, dim, Part.Whole, true);
+  const total = load<f32>(up + ((<usize>(count - 1)) << 2));
+  passed = total * dot(ds, state, <usize>pColumns * nRow);
+  for (let i: i32 = 0; i < count; i++) {
+    addTo(ptr(work, D_LOG) + at, i, passed);
+    passed += addScaled(work, OWN_DB, OWN_B, t, i, load<f32>(down + ((<usize>i) << 2)));
+  }
+
+  scaled(ds, ds, <usize>pColumns * nRow, total);
+  const c = ptr(work, OWN_C) + rowsOf;
+  product(upDy, pRow, c, nRow, ds, nRow, pColumns, nColumns, count, Part.Whole, false);
+}
+
+/** L and M of a chunk. A row of L is the one before times a decay. */
+function decaysBetween(work: usize, t: i32, count: i32): void {
+  const l = ptr(work, L);
+  const m = ptr(work, M);
+  const g = ptr(work, G) + <usize>t * CHUNK_ROW;
+  const decays = ptr(work, DECAYS) + ((<usize>t) << 2);
+  memory.fill(l, 0, CHUNK_ROW * <usize>count);
+  memory.fill(m, 0, CHUNK_ROW * <usize>count);
+  for (let i: i32 = 0; i < count; i++) {
+    const row = <usize>i * CHUNK_ROW;
+    const diagonal = (<usize>i) << 2;
+    if (i > 0) {
+      const decay = v128.load32_splat(decays + diagonal);
+      for (let at: usize = 0; at <= diagonal; at += 16) {
+        v128.store(l + row + at, f32x4.mul(v128.load(l + row - CHUNK_ROW + at), decay));
+      }
+    }
+    store<f32>(l + row + diagonal, 1);
+    for (let at: usize = 0; at <= diagonal; at += 16) {
+      const to = row + at;
+      v128.store(m + to, f32x4.mul(v128.load(g + to), v128.load(l + to)));
+    }
+  }
+}
+
+/**
+ * dG += dM L; the gradient of decay t's logarithm: M dM summed over outputs from t on and inputs before t.
+ */
+function passedWithin(work: usize, t: i32, count: i32): void {
+  const l = ptr(work, L);
+  const m = ptr(work, M);
+  const dm = ptr(work, DM);
+  const dg = ptr(work, DG) + <usize>t * CHUNK_ROW;
+  const sums = ptr(work, SUMS);
+  const lanes = i32x4(0, 1, 2, 3);
+  memory.fill(sums, 0, CHUNK_ROW);
+  for (let i = count - 1; i >= 0; i--) {
+    const row = <usize>i * CHUNK_ROW;
+    const diagonal = (<usize>i) << 2;
+    const whole = diagonal & ~15;
+    let passed = f32x4.splat(0);
+    for (let at: usize = 0; at <= diagonal; at += 16) {
+      const to = row + at;
+      const d = v128.load(dm + to);
+      v128.store(dg + to, madd(d, v128.load(l + to), v128.load(dg + to)));
+      const sum = madd(d, v128.load(m + to), v128.load(sums + at));
+      v128.store(sums + at, sum);
+      if (at < whole) passed = f32x4.add(passed, sum);
+      else passed = f32x4.add(passed, v128.and(sum, i32x4.lt_s(lanes, i32x4.splat(i & 3))));
+    }
+    store<f32>(ptr(work, D_LOG) + ((<usize>(t + i)) << 2), sumLanes(passed));
+  }
+}
+
+/** Row t + i of a gradient (L, N) += factor times row i of the part; that product with the row of `values`. */
+function addScaled(work: usize, gradient: usize, values: usize, t: i32, i: i32, factor: f32): f32 {
+  const nRow = ptr(work, N_ROW);
+  const part = ptr(work, PART) + <usize>i * nRow;
+  const to = ptr(work, gradient) + <usize>(t + i) * nRow;
+  const with_ = ptr(work, values) + <usize>(t + i) * nRow;
+  const f = f32x4.splat(factor);
+  let sum = f32x4.splat(0);
+  for (let at: usize = 0; at < nRow; at += 16) {
+    const v = f32x4.mul(v128.load(part + at), f);
+    v128.store(to + at, f32x4.add(v128.load(to + at), v));
+    sum = madd(v, v128.load(with_ + at), sum);
+  }
+  return sumLanes(sum);
+}
+
+function addTo(numbers: usize, i: i32, value: f32): void {
+  const at = numbers + ((<usize>i) << 2);
+  store<f32>(at, load<f32>(at) + value);
+}
+
+function dot(a: usize, b: usize, bytes: usize): f32 {
+  let sum = f32x4.splat(0);
+  for (let at: usize = 0; at < bytes; at += 16) {
+    sum = madd(v128.load(a + at), v128.load(b + at), sum);
+  }
+  return sumLanes(sum);
+}

@@ -10,8 +10,9 @@ import { trainingProgress } from '../training/progress_bar.js';
 import { readLines, tokenize, tokenizerFor } from '../training/text_files.js';
 import { tinyConfig } from '../training/tiny_config.js';
 import { splitTexts } from '../training/token_dataset.js';
-import { type TrainableModel, type TrainOptions, train } from '../training/trainer.js';
+import { type TrainableModel, train } from '../training/trainer.js';
 import { TrainingError } from '../training/training_error.js';
+import type { TrainOptions } from '../training/training_settings.js';
 
 interface Options {
   data: string;

@@ -12,11 +12,6 @@ export {
   splitTexts,
   type TokenDocuments,
 } from './token_dataset.js';
-export {
-  type StepReport,
-  type TrainableModel,
-  type TrainOptions,
-  type TrainReport,
-  train,
-} from './trainer.js';
+export { type TrainableModel, type TrainReport, train } from './trainer.js';
 export { TrainingError } from './training_error.js';
+export type { StepReport, TrainOptions } from './training_settings.js';

@@ -1,6 +1,6 @@
 // Shows a training run on stderr: a bar on a terminal, now and then a line in a log.
 import { SingleBar } from 'cli-progress';
-import type { StepReport, TrainOptions } from './trainer.js';
+import type { StepReport, TrainOptions } from './training_settings.js';
 
 /** Seconds between lines where stderr is not a terminal. */
 const LINE_EVERY = 15;

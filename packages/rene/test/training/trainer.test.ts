@@ -10,8 +10,9 @@ import { lossAndGradients, summedLoss } from '../../src/training/gradients.js';
 import { LoraAdapter } from '../../src/training/lora.js';
 import { learningRateAt } from '../../src/training/schedule.js';
 import { TokenRows } from '../../src/training/token_dataset.js';
-import { type TrainOptions, train } from '../../src/training/trainer.js';
+import { train } from '../../src/training/trainer.js';
 import { TrainingError } from '../../src/training/training_error.js';
+import type { TrainOptions } from '../../src/training/training_settings.js';
 import { stateFile } from '../../src/training/training_state.js';
 import { smallModel, smallText, VOCAB_SIZE } from './small_model.js';
 

@@ -1,4 +1,4 @@
-// The hub: cache layout, resuming, checksums, retries, redirects, tokens, offline; on a local server.
+// The hub: cache layout, what is fetched, redirects, tokens, offline, tokenizers; on a local server.
 import {
   existsSync,
   lstatSync,
@@ -6,70 +6,41 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { hubCacheDir } from '../../src/checkpoint/hub_cache.js';
-import { withLock } from '../../src/checkpoint/lock.js';
 import { resolveModel, resolveTokenizer } from '../../src/checkpoint/resolve.js';
 import { CheckpointError, HubError, TokenizerError } from '../../src/errors.js';
-import { FakeHub } from './fake_hub.js';
+import type { FakeHub } from './fake_hub.js';
 import { errorOf, golden, temporaryFolders } from './fixtures.js';
-
-const REPO = 'some-lab/tiny';
-const VARIABLES = [
-  ...['HF_HOME', 'HF_HUB_CACHE', 'HF_ENDPOINT', 'HF_TOKEN', 'HF_TOKEN_PATH', 'HF_HUB_OFFLINE'],
-  'HF_HUB_DOWNLOAD_TIMEOUT',
-];
+import { config, REPO, weights, withFakeHub } from './hub_suite.js';
 
 describe('hub', () => {
   const folder = temporaryFolders();
-  const config = readFileSync(golden('tiny-options/config.json'));
-  const weights = readFileSync(golden('tiny-options/model.safetensors'));
   let hub: FakeHub;
   let home: string;
   let options: HubOptions;
-  const saved = new Map<string, string | undefined>();
+  let repoDir: string;
 
-  beforeEach(async () => {
-    for (const name of VARIABLES) {
-      saved.set(name, process.env[name]);
-      delete process.env[name];
-    }
-    home = folder();
-    process.env.HF_HOME = home;
-    hub = new FakeHub();
-    await hub.start();
-    hub.add(REPO, { 'config.json': config, 'model.safetensors': weights, 'README.md': 'x' });
-    options = { endpoint: hub.endpoint, retryDelay: 1 };
+  withFakeHub((suite) => {
+    ({ hub, home, options, repoDir } = suite);
   });
-
-  afterEach(async () => {
-    await hub.stop();
-    for (const [name, value] of saved) {
-      if (value === undefined) delete process.env[name];
-      else process.env[name] = value;
-    }
-  });
-
-  const repoDir = () => join(home, 'hub', 'models--some-lab--tiny');
 
   it("downloads a model into Python's cache layout", async () => {
     const dir = await resolveModel(REPO, options);
-    expect(dir).to.equal(join(repoDir(), 'snapshots', hub.commit));
-    expect(readFileSync(join(repoDir(), 'refs', 'main'), 'utf8')).to.equal(hub.commit);
+    expect(dir).to.equal(join(repoDir, 'snapshots', hub.commit));
+    expect(readFileSync(join(repoDir, 'refs', 'main'), 'utf8')).to.equal(hub.commit);
     expect(readdirSync(dir).sort()).to.deep.equal(['config.json', 'model.safetensors']);
     for (const name of readdirSync(dir)) {
       expect(lstatSync(join(dir, name)).isSymbolicLink()).to.equal(true);
       expect(readlinkSync(join(dir, name))).to.match(/^\.\.\/\.\.\/blobs\/[0-9a-f]{40,64}$/);
     }
-    expect(readdirSync(join(repoDir(), 'blobs')).length).to.equal(2);
+    expect(readdirSync(join(repoDir, 'blobs')).length).to.equal(2);
     // Compressed on the way, a file would have neither its size nor its parts.
     expect([...hub.encodings]).to.deep.equal(['identity']);
     const checkpoint = await openCheckpoint(dir);
@@ -103,127 +74,6 @@ describe('hub', () => {
       expect(error.message).to.match(/no such folder.*no id/);
     }
     expect(hub.requests).to.deep.equal([]);
-  });
-
-  it('reports bytes up to the total', async () => {
-    const seen: [string, number, number][] = [];
-    const onProgress: HubOptions['onProgress'] = ({ file, bytes, totalBytes }) =>
-      seen.push([file, bytes, totalBytes]);
-    await resolveModel(REPO, { ...options, onProgress });
-    const total = config.length + weights.length;
-    expect(seen.at(-1)).to.deep.equal(['model.safetensors', total, total]);
-    const bytes = seen.map(([, count]) => count);
-    expect(bytes).to.deep.equal([...bytes].sort((a, b) => a - b));
-  });
-
-  it('resumes a broken download without fetching what it has', async () => {
-    hub.fail(/GET .*some-lab.*model\.safetensors$/, { breakAfter: 0 });
-    hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 100_000 }, { breakAfter: 50_000 });
-    await resolveModel(REPO, options);
-    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
-  });
-
-  it('goes on as long as each try gets further', async () => {
-    const breaks = Array.from({ length: 8 }, () => ({ breakAfter: 20_000 }));
-    hub.fail(/GET \/some-lab%2Ftiny\/model/, ...breaks);
-    await resolveModel(REPO, options);
-    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
-  });
-
-  it('takes a connection without a byte for a broken one', async () => {
-    process.env.HF_HUB_DOWNLOAD_TIMEOUT = '0.5';
-    hub.fail(/GET \/some-lab%2Ftiny\/model/, { stallAfter: 30_000 });
-    await resolveModel(REPO, options);
-    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
-  });
-
-  it('resumes in a later run, also from what Python left', async () => {
-    const breaks = Array.from({ length: 5 }, () => ({ breakAfter: 0 }));
-    hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 70_000 }, ...breaks);
-    await errorOf(HubError, () => resolveModel(REPO, options));
-    const blobs = join(repoDir(), 'blobs');
-    const [partial = ''] = readdirSync(blobs).filter((name) => name.endsWith('.incomplete'));
-    expect(readFileSync(join(blobs, partial)).length).to.equal(70_000);
-    const sent = hub.sent.get('model.safetensors') ?? 0;
-    await resolveModel(REPO, options);
-    expect((hub.sent.get('model.safetensors') ?? 0) - sent).to.equal(weights.length - 70_000);
-    expect(readdirSync(blobs).filter((name) => name.endsWith('.incomplete'))).to.deep.equal([]);
-  });
-
-  it('starts again when the server cannot resume', async () => {
-    for (const wrong of [{ ignoreRange: true }, { wrongRange: true }] as const) {
-      process.env.HF_HOME = folder();
-      hub.sent.clear();
-      hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 1000 }, wrong);
-      const dir = await resolveModel(REPO, options);
-      expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
-      // Once, not again after a wrong checksum.
-      expect(hub.sent.get('model.safetensors')).to.equal(1000 + weights.length);
-    }
-    hub.add('some-lab/other', { 'config.json': config, 'model.safetensors': weights });
-    hub.fail(/GET \/some-lab%2Fother\/model/, { breakAfter: 1000 }, { status: 416 });
-    const other = await resolveModel('some-lab/other', options);
-    expect(readFileSync(join(other, 'model.safetensors'))).to.deep.equal(weights);
-  });
-
-  it('notices a file that ends early', async () => {
-    hub.fail(/GET \/some-lab%2Ftiny\/model/, { truncateTo: 5000 });
-    const dir = await resolveModel(REPO, options);
-    expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
-    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
-  });
-
-  it('fetches a corrupt file once more, then gives up and keeps none of it', async () => {
-    hub.fail(/GET \/some-lab%2Ftiny\/model/, { corrupt: true });
-    const dir = await resolveModel(REPO, options);
-    expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
-    hub.add('some-lab/bad', { 'config.json': config, 'model.safetensors': weights });
-    hub.fail(/GET .*some-lab.*bad.*config\.json/, { corrupt: true }, { corrupt: true });
-    const error = await errorOf(HubError, () => resolveModel('some-lab/bad', options));
-    expect(error.message).to.match(/not what the hub promised.*twice/);
-    const bad = join(home, 'hub', 'models--some-lab--bad');
-    expect(readdirSync(join(bad, 'blobs'))).to.deep.equal([]);
-    expect(existsSync(join(bad, 'snapshots'))).to.equal(false);
-  });
-
-  it('replaces a damaged rest of an older download', async () => {
-    await errorOf(HubError, async () => {
-      hub.fail(
-        /GET \/some-lab%2Ftiny\/model/,
-        ...Array.from({ length: 5 }, () => ({ status: 500 })),
-      );
-      await resolveModel(REPO, options);
-    });
-    const blobs = join(repoDir(), 'blobs');
-    const [partial = ''] = readdirSync(blobs).filter((name) => name.endsWith('.incomplete'));
-    for (const bytes of [3000, weights.length + 10]) {
-      process.env.HF_HUB_CACHE = folder();
-      const blobs = join(process.env.HF_HUB_CACHE, 'models--some-lab--tiny', 'blobs');
-      mkdirSync(blobs, { recursive: true });
-      writeFileSync(join(blobs, partial), Buffer.alloc(bytes, 1));
-      const before = hub.requests.length;
-      const dir = await resolveModel(REPO, options);
-      expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
-      const fetched = hub.requests.slice(before).filter((r) => /^GET .*%2F.*model/.test(r));
-      // The rest and, as its checksum is wrong, the whole; what is too long is not even tried.
-      expect(fetched.length).to.equal(bytes === 3000 ? 2 : 1);
-    }
-  });
-
-  it('tries again after 429 and 500, waiting as long as it is told', async () => {
-    hub.fail(/GET \/api/, { status: 500 }, { status: 429, headers: { 'retry-after': '0' } });
-    hub.fail(/HEAD/, { status: 503 });
-    hub.fail(/GET \/some-lab%2Ftiny\/model/, { status: 502 });
-    await resolveModel(REPO, options);
-    const api = hub.requests.filter((request) => request.startsWith('GET /api'));
-    expect(api.length).to.equal(3);
-    hub.fail(/GET \/api/, { status: 429, headers: { 'retry-after': '0' } });
-    hub.add('some-lab/other', { 'config.json': config, 'model.safetensors': weights });
-    await resolveModel('some-lab/other', { ...options, retryDelay: 1e9 });
-    hub.fail(/GET \/api/, ...Array.from({ length: 5 }, () => ({ status: 429 })));
-    const error = await errorOf(HubError, () => resolveModel('some-lab/none', options));
-    expect(error.status).to.equal(429);
-    expect(error.message).to.match(/slow down.*tried 5 times/);
   });
 
   it('says what 401, 403 and 404 mean, at once', async () => {
@@ -326,64 +176,11 @@ describe('hub', () => {
     expect(error.message).to.match(/http:\/\/127\.0\.0\.1:9 cannot be reached/);
   });
 
-  it('downloads once when asked twice at once', async () => {
-    const dirs = await Promise.all([resolveModel(REPO, options), resolveModel(REPO, options)]);
-    expect(dirs[0]).to.equal(dirs[1]);
-    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
-    const blobs = readdirSync(join(repoDir(), 'blobs'));
-    expect(blobs.filter((name) => name.includes('.'))).to.deep.equal([]);
-  });
-
-  it("takes over a dead process's lock", async () => {
-    hub.fail(/GET \/some-lab%2Ftiny\/model/, ...Array.from({ length: 5 }, () => ({ status: 500 })));
-    await errorOf(HubError, () => resolveModel(REPO, options));
-    const blobs = join(repoDir(), 'blobs');
-    const [partial = ''] = readdirSync(blobs).filter((name) => name.endsWith('.incomplete'));
-    const lock = join(blobs, `${partial}.lock`);
-    writeFileSync(lock, '');
-    utimesSync(lock, new Date(), new Date(Date.now() - 60_000));
-    await resolveModel(REPO, options);
-    expect(existsSync(lock)).to.equal(false);
-  });
-
-  it('waits for a living process that holds the lock for long', async () => {
-    const lock = join(folder(), 'lock');
-    const order: string[] = [];
-    const hold = (name: string, ms: number) =>
-      withLock(
-        lock,
-        undefined,
-        async () => {
-          order.push(`${name} begins`);
-          await sleep(ms);
-          order.push(`${name} ends`);
-        },
-        300,
-      );
-    const first = hold('first', 900);
-    await sleep(50);
-    await Promise.all([first, hold('second', 0)]);
-    expect(order).to.deep.equal(['first begins', 'first ends', 'second begins', 'second ends']);
-  });
-
   it('says that the cache cannot be written', async () => {
     const cacheDir = join(home, 'file');
     writeFileSync(cacheDir, '');
     const error = await errorOf(HubError, () => resolveModel(REPO, { ...options, cacheDir }));
     expect(error.message).to.match(/^the cache .*file.* cannot be written: E/);
-  });
-
-  it('stops when aborted, and resumes later', async () => {
-    const controller = new AbortController();
-    const abort = new Error('enough');
-    const onProgress: HubOptions['onProgress'] = ({ file, bytes }) => {
-      if (file === 'model.safetensors' && bytes > config.length) controller.abort(abort);
-    };
-    const { signal } = controller;
-    const aborted = resolveModel(REPO, { ...options, signal, onProgress });
-    expect(await aborted.catch((error: unknown) => error)).to.equal(abort);
-    const dir = await resolveModel(REPO, options);
-    expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
   });
 
   it('downloads shards, and knows when one is missing', async () => {

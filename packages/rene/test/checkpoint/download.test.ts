@@ -1,0 +1,205 @@
+// Downloads that go wrong: broken and corrupt ones, retries, locks, aborts; from a hub on this machine.
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { HubOptions } from '../../src/checkpoint/hub.js';
+import { withLock } from '../../src/checkpoint/lock.js';
+import { resolveModel } from '../../src/checkpoint/resolve.js';
+import { HubError } from '../../src/errors.js';
+import type { FakeHub } from './fake_hub.js';
+import { errorOf, temporaryFolders } from './fixtures.js';
+import { config, REPO, weights, withFakeHub } from './hub_suite.js';
+
+describe('downloads', () => {
+  const folder = temporaryFolders();
+  let hub: FakeHub;
+  let home: string;
+  let options: HubOptions;
+  let repoDir: string;
+
+  withFakeHub((suite) => {
+    ({ hub, home, options, repoDir } = suite);
+  });
+
+  it('reports bytes up to the total', async () => {
+    const seen: [string, number, number][] = [];
+    const onProgress: HubOptions['onProgress'] = ({ file, bytes, totalBytes }) =>
+      seen.push([file, bytes, totalBytes]);
+    await resolveModel(REPO, { ...options, onProgress });
+    const total = config.length + weights.length;
+    expect(seen.at(-1)).to.deep.equal(['model.safetensors', total, total]);
+    const bytes = seen.map(([, count]) => count);
+    expect(bytes).to.deep.equal([...bytes].sort((a, b) => a - b));
+  });
+
+  it('resumes a broken download without fetching what it has', async () => {
+    hub.fail(/GET .*some-lab.*model\.safetensors$/, { breakAfter: 0 });
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 100_000 }, { breakAfter: 50_000 });
+    await resolveModel(REPO, options);
+    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
+  });
+
+  it('goes on as long as each try gets further', async () => {
+    const breaks = Array.from({ length: 8 }, () => ({ breakAfter: 20_000 }));
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, ...breaks);
+    await resolveModel(REPO, options);
+    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
+  });
+
+  it('takes a connection without a byte for a broken one', async () => {
+    process.env.HF_HUB_DOWNLOAD_TIMEOUT = '0.5';
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, { stallAfter: 30_000 });
+    await resolveModel(REPO, options);
+    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
+  });
+
+  it('resumes in a later run, also from what Python left', async () => {
+    const breaks = Array.from({ length: 5 }, () => ({ breakAfter: 0 }));
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 70_000 }, ...breaks);
+    await errorOf(HubError, () => resolveModel(REPO, options));
+    const blobs = join(repoDir, 'blobs');
+    const [partial = ''] = readdirSync(blobs).filter((name) => name.endsWith('.incomplete'));
+    expect(readFileSync(join(blobs, partial)).length).to.equal(70_000);
+    const sent = hub.sent.get('model.safetensors') ?? 0;
+    await resolveModel(REPO, options);
+    expect((hub.sent.get('model.safetensors') ?? 0) - sent).to.equal(weights.length - 70_000);
+    expect(readdirSync(blobs).filter((name) => name.endsWith('.incomplete'))).to.deep.equal([]);
+  });
+
+  it('starts again when the server cannot resume', async () => {
+    for (const wrong of [{ ignoreRange: true }, { wrongRange: true }] as const) {
+      process.env.HF_HOME = folder();
+      hub.sent.clear();
+      hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 1000 }, wrong);
+      const dir = await resolveModel(REPO, options);
+      expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+      // Once, not again after a wrong checksum.
+      expect(hub.sent.get('model.safetensors')).to.equal(1000 + weights.length);
+    }
+    hub.add('some-lab/other', { 'config.json': config, 'model.safetensors': weights });
+    hub.fail(/GET \/some-lab%2Fother\/model/, { breakAfter: 1000 }, { status: 416 });
+    const other = await resolveModel('some-lab/other', options);
+    expect(readFileSync(join(other, 'model.safetensors'))).to.deep.equal(weights);
+  });
+
+  it('notices a file that ends early', async () => {
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, { truncateTo: 5000 });
+    const dir = await resolveModel(REPO, options);
+    expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
+  });
+
+  it('fetches a corrupt file once more, then gives up and keeps none of it', async () => {
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, { corrupt: true });
+    const dir = await resolveModel(REPO, options);
+    expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+    hub.add('some-lab/bad', { 'config.json': config, 'model.safetensors': weights });
+    hub.fail(/GET .*some-lab.*bad.*config\.json/, { corrupt: true }, { corrupt: true });
+    const error = await errorOf(HubError, () => resolveModel('some-lab/bad', options));
+    expect(error.message).to.match(/not what the hub promised.*twice/);
+    const bad = join(home, 'hub', 'models--some-lab--bad');
+    expect(readdirSync(join(bad, 'blobs'))).to.deep.equal([]);
+    expect(existsSync(join(bad, 'snapshots'))).to.equal(false);
+  });
+
+  it('replaces a damaged rest of an older download', async () => {
+    await errorOf(HubError, async () => {
+      hub.fail(
+        /GET \/some-lab%2Ftiny\/model/,
+        ...Array.from({ length: 5 }, () => ({ status: 500 })),
+      );
+      await resolveModel(REPO, options);
+    });
+    const blobs = join(repoDir, 'blobs');
+    const [partial = ''] = readdirSync(blobs).filter((name) => name.endsWith('.incomplete'));
+    for (const bytes of [3000, weights.length + 10]) {
+      process.env.HF_HUB_CACHE = folder();
+      const blobs = join(process.env.HF_HUB_CACHE, 'models--some-lab--tiny', 'blobs');
+      mkdirSync(blobs, { recursive: true });
+      writeFileSync(join(blobs, partial), Buffer.alloc(bytes, 1));
+      const before = hub.requests.length;
+      const dir = await resolveModel(REPO, options);
+      expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+      const fetched = hub.requests.slice(before).filter((r) => /^GET .*%2F.*model/.test(r));
+      // The rest and, as its checksum is wrong, the whole; what is too long is not even tried.
+      expect(fetched.length).to.equal(bytes === 3000 ? 2 : 1);
+    }
+  });
+
+  it('tries again after 429 and 500, waiting as long as it is told', async () => {
+    hub.fail(/GET \/api/, { status: 500 }, { status: 429, headers: { 'retry-after': '0' } });
+    hub.fail(/HEAD/, { status: 503 });
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, { status: 502 });
+    await resolveModel(REPO, options);
+    const api = hub.requests.filter((request) => request.startsWith('GET /api'));
+    expect(api.length).to.equal(3);
+    hub.fail(/GET \/api/, { status: 429, headers: { 'retry-after': '0' } });
+    hub.add('some-lab/other', { 'config.json': config, 'model.safetensors': weights });
+    await resolveModel('some-lab/other', { ...options, retryDelay: 1e9 });
+    hub.fail(/GET \/api/, ...Array.from({ length: 5 }, () => ({ status: 429 })));
+    const error = await errorOf(HubError, () => resolveModel('some-lab/none', options));
+    expect(error.status).to.equal(429);
+    expect(error.message).to.match(/slow down.*tried 5 times/);
+  });
+
+  it('downloads once when asked twice at once', async () => {
+    const dirs = await Promise.all([resolveModel(REPO, options), resolveModel(REPO, options)]);
+    expect(dirs[0]).to.equal(dirs[1]);
+    expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
+    const blobs = readdirSync(join(repoDir, 'blobs'));
+    expect(blobs.filter((name) => name.includes('.'))).to.deep.equal([]);
+  });
+
+  it("takes over a dead process's lock", async () => {
+    hub.fail(/GET \/some-lab%2Ftiny\/model/, ...Array.from({ length: 5 }, () => ({ status: 500 })));
+    await errorOf(HubError, () => resolveModel(REPO, options));
+    const blobs = join(repoDir, 'blobs');
+    const [partial = ''] = readdirSync(blobs).filter((name) => name.endsWith('.incomplete'));
+    const lock = join(blobs, `${partial}.lock`);
+    writeFileSync(lock, '');
+    utimesSync(lock, new Date(), new Date(Date.now() - 60_000));
+    await resolveModel(REPO, options);
+    expect(existsSync(lock)).to.equal(false);
+  });
+
+  it('waits for a living process that holds the lock for long', async () => {
+    const lock = join(folder(), 'lock');
+    const order: string[] = [];
+    const hold = (name: string, ms: number) =>
+      withLock(
+        lock,
+        undefined,
+        async () => {
+          order.push(`${name} begins`);
+          await sleep(ms);
+          order.push(`${name} ends`);
+        },
+        300,
+      );
+    const first = hold('first', 900);
+    await sleep(50);
+    await Promise.all([first, hold('second', 0)]);
+    expect(order).to.deep.equal(['first begins', 'first ends', 'second begins', 'second ends']);
+  });
+
+  it('stops when aborted, and resumes later', async () => {
+    const controller = new AbortController();
+    const abort = new Error('enough');
+    const onProgress: HubOptions['onProgress'] = ({ file, bytes }) => {
+      if (file === 'model.safetensors' && bytes > config.length) controller.abort(abort);
+    };
+    const { signal } = controller;
+    const aborted = resolveModel(REPO, { ...options, signal, onProgress });
+    expect(await aborted.catch((error: unknown) => error)).to.equal(abort);
+    const dir = await resolveModel(REPO, options);
+    expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
+  });
+});

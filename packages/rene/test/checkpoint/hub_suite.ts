@@ -1,0 +1,54 @@
+// A fake hub with one small model for every test of a suite, and an environment that knows no other hub.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach } from 'mocha';
+import type { HubOptions } from '../../src/checkpoint/hub.js';
+import { FakeHub } from './fake_hub.js';
+import { golden, temporaryFolders } from './fixtures.js';
+
+export const REPO = 'some-lab/tiny';
+export const config = readFileSync(golden('tiny-options/config.json'));
+export const weights = readFileSync(golden('tiny-options/model.safetensors'));
+
+const VARIABLES = [
+  ...['HF_HOME', 'HF_HUB_CACHE', 'HF_ENDPOINT', 'HF_TOKEN', 'HF_TOKEN_PATH', 'HF_HUB_OFFLINE'],
+  'HF_HUB_DOWNLOAD_TIMEOUT',
+];
+
+export interface HubSuite {
+  hub: FakeHub;
+  /** HF_HOME, empty at first. */
+  home: string;
+  options: HubOptions;
+  /** Where the cache has the model. */
+  repoDir: string;
+}
+
+/** Starts a hub before each test, hands it over, and stops it after the test. */
+export function withFakeHub(handOver: (suite: HubSuite) => void): void {
+  const folder = temporaryFolders();
+  const saved = new Map<string, string | undefined>();
+  let hub: FakeHub;
+
+  beforeEach(async () => {
+    for (const name of VARIABLES) {
+      saved.set(name, process.env[name]);
+      delete process.env[name];
+    }
+    const home = folder();
+    process.env.HF_HOME = home;
+    hub = new FakeHub();
+    await hub.start();
+    hub.add(REPO, { 'config.json': config, 'model.safetensors': weights, 'README.md': 'x' });
+    const repoDir = join(home, 'hub', 'models--some-lab--tiny');
+    handOver({ hub, home, repoDir, options: { endpoint: hub.endpoint, retryDelay: 1 } });
+  });
+
+  afterEach(async () => {
+    await hub.stop();
+    for (const [name, value] of saved) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  });
+}

@@ -1,4 +1,4 @@
-// A head's chunk in the gradient of the scan, as scan_grad.ts has the formulas.
+// One chunk of a head in the gradient of the scan; scan_grad.ts has the formulas.
 import { int, madd, ptr, sumLanes } from './math';
 import {
   BT,

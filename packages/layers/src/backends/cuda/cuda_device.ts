@@ -1,87 +1,47 @@
-// A GPU through CUDA's driver API: its primary context, one stream, the kernels' module.
+// The device that this backend computes on: a GPU with its memory, launches, recordings and product library.
 import { BackendError } from '../../errors.js';
-import { emulatedDriver, kernelImage } from './binaries.js';
 import { CublasLt, type Product } from './cublas_lt.js';
 import type { Device, Graph, Launch, SharedBlock } from './device.js';
 import { CudaError } from './device.js';
-import { Driver } from './driver.js';
-import { viewer } from './native.js';
+import type { Driver } from './driver.js';
+import { type CudaOptions, closeGpu, type Gpu, openGpu, synchronize } from './gpu.js';
+import { type AllocateHost, hostAllocator } from './host_memory.js';
+import { KernelLauncher } from './kernel_launcher.js';
+import { Uploads } from './uploads.js';
 
-/** Which device the backend takes. */
-export interface CudaOptions {
-  /** Which of the GPUs that CUDA_VISIBLE_DEVICES leaves; 0 unless given. */
-  device?: number | undefined;
-  /**
-   * true for the emulated device: the same kernels on the host's processor, slowly, for tests. Never
-   * chosen by itself; the environment's RENE_CUDA=emulated asks for it too.
-   */
-  emulated?: boolean | undefined;
-  /**
-   * Lets a kernel start, and ask for its weights, while the one before it still runs (programmatic
-   * dependent launch; Hopper and later). Off unless given or RENE_CUDA_OVERLAP=1: it has not been
-   * tried on a GPU yet.
-   */
-  overlap?: boolean | undefined;
-}
-
-const MULTIPROCESSORS = 16;
-const COMPUTE_MAJOR = 75;
-const COMPUTE_MINOR = 76;
-const SHARED_BYTES_OPT_IN = 97;
-const MAX_DYNAMIC_SHARED_BYTES = 8;
-const NON_BLOCKING_STREAM = 1;
-const MAPPED = 2;
 /** Memory may be allocated during a capture. */
 const RELAXED_CAPTURE = 2;
-const MOST_ARGUMENT_BYTES = 4096;
-/** Of cuLaunchKernelEx, behind the arguments: its CUlaunchConfig, and one CUlaunchAttribute. */
-const LAUNCH_CONFIG_AT = 3840;
-const LAUNCH_ATTRIBUTE_AT = 3968;
-const PROGRAMMATIC_STREAM_SERIALIZATION = 6;
-/** A staging buffer's half. */
-const PINNED_BYTES = 8 << 20;
-/** Uploads of few bytes: each has a slot of the pinned memory behind the staging buffer. */
-const SLOTS_AT = MOST_ARGUMENT_BYTES + 2 * PINNED_BYTES;
-const SLOTS = 256;
-const SLOT_BYTES = 4096;
-const ALL_PINNED_BYTES = SLOTS_AT + SLOTS * SLOT_BYTES;
-
-interface KernelFunction {
-  handle: bigint;
-  /** Bytes of its argument struct; undefined where the driver does not say. */
-  argumentBytes: number | undefined;
-}
 
 export class CudaDevice implements Device {
+  readonly driver: Driver;
+  readonly emulated: boolean;
+  readonly ordinal: number;
+  readonly name: string;
+  readonly totalBytes: number;
+  readonly multiprocessors: number;
+  readonly context: bigint;
+  readonly stream: bigint;
   isCapturing = false;
   /** Who multiplies matrices of many rows; undefined for kernels of our own. Tests set another. */
   productLibrary: CublasLt | undefined;
-  /** The next slot for few bytes. */
-  private slot = 0;
   private isRehearsing = false;
-  private readonly functions = new Map<string, KernelFunction>();
-  private readonly argumentView: DataView;
+  private readonly launcher: KernelLauncher;
+  private readonly uploads: Uploads;
 
   private constructor(
-    readonly driver: Driver,
-    readonly emulated: boolean,
-    readonly ordinal: number,
-    readonly name: string,
-    readonly totalBytes: number,
-    readonly multiprocessors: number,
-    private readonly sharedBytes: number,
-    readonly context: bigint,
-    private readonly module: bigint,
-    readonly stream: bigint,
-    /** Memory outside JavaScript's: the address of the arguments, then they; then staged uploads. */
-    private readonly pinned: bigint,
-    private readonly pinnedBytes: Uint8Array,
-    private readonly view: (address: bigint, bytes: number) => Uint8Array,
-    private readonly overlaps: boolean,
+    private readonly gpu: Gpu,
+    private readonly allocateHost: AllocateHost,
   ) {
-    this.argumentView = new DataView(pinnedBytes.buffer, pinnedBytes.byteOffset);
-    this.argumentView.setBigUint64(0, pinned + 8n, true);
-    if (overlaps) this.describeOverlap();
+    this.driver = gpu.driver;
+    this.emulated = gpu.emulated;
+    this.ordinal = gpu.ordinal;
+    this.name = gpu.name;
+    this.totalBytes = gpu.totalBytes;
+    this.multiprocessors = gpu.multiprocessors;
+    this.context = gpu.context;
+    this.stream = gpu.stream;
+    this.launcher = new KernelLauncher(gpu, allocateHost);
+    this.uploads = new Uploads(gpu, allocateHost);
   }
 
   /**
@@ -90,74 +50,11 @@ export class CudaDevice implements Device {
    * @throws BackendError without a driver or a GPU, or for one before the Ampere generation
    */
   static async open(options: CudaOptions = {}): Promise<CudaDevice> {
-    const emulated = options.emulated ?? process.env.RENE_CUDA === 'emulated';
-    const driver = await Driver.open(emulated ? emulatedDriver() : 'libcuda.so.1');
-    driver.call('cuInit', 'starting', 0);
-    const ordinal = options.device ?? 0;
-    const wantsOverlap = options.overlap ?? process.env.RENE_CUDA_OVERLAP === '1';
-    const integers = new Int32Array(16);
-    const wide = new BigUint64Array(16);
-    driver.call('cuDeviceGetCount', 'counting GPUs', integers);
-    const count = integers[0] ?? 0;
-    if (!Number.isInteger(ordinal) || ordinal < 0 || ordinal >= count) {
-      throw new BackendError(
-        count === 0
-          ? "the backend 'cuda' finds no NVIDIA GPU (CUDA_VISIBLE_DEVICES hides those it does not list)"
-          : `device: expected a GPU's number below ${count}, found ${ordinal}`,
-      );
-    }
-    driver.call('cuDeviceGet', 'choosing a GPU', integers, ordinal);
-    const device = integers[0] ?? 0;
-    const attribute = (which: number) => {
-      driver.call('cuDeviceGetAttribute', 'asking about the GPU', integers, which, device);
-      return integers[0] ?? 0;
-    };
-    const characters = new Uint8Array(256);
-    driver.call('cuDeviceGetName', 'asking about the GPU', characters, 255, device);
-    const name = new TextDecoder().decode(characters.subarray(0, characters.indexOf(0)));
-    const capability = attribute(COMPUTE_MAJOR) * 10 + attribute(COMPUTE_MINOR);
-    if (capability < 80) {
-      throw new BackendError(
-        `the backend 'cuda' needs a GPU of the Ampere generation or later (compute capability 8.0); ` +
-          `'${name}' has ${capability / 10}`,
-      );
-    }
-    driver.call('cuDeviceTotalMem_v2', 'asking about the GPU', wide, device);
-    const totalBytes = Number(wide[0]);
-    const handle = (
-      what: string,
-      call: Parameters<Driver['call']>[0],
-      ...rest: (bigint | number)[]
-    ) => {
-      driver.call(call, what, wide, ...rest);
-      return wide[0] ?? 0n;
-    };
-    const context = handle('making a context', 'cuDevicePrimaryCtxRetain', device);
-    driver.call('cuCtxSetCurrent', 'making a context', context);
-    driver.call('cuModuleLoadData', `loading the kernels on '${name}'`, wide, kernelImage());
-    const module = wide[0] ?? 0n;
-    const stream = handle('making a stream', 'cuStreamCreate', NON_BLOCKING_STREAM);
-    const pinned = handle('allocating', 'cuMemHostAlloc', ALL_PINNED_BYTES, 0);
-    const view = await viewer();
-    const opened = new CudaDevice(
-      driver,
-      emulated,
-      device,
-      name,
-      totalBytes,
-      attribute(MULTIPROCESSORS),
-      attribute(SHARED_BYTES_OPT_IN),
-      context,
-      module,
-      stream,
-      pinned,
-      view(pinned, ALL_PINNED_BYTES),
-      view,
-      wantsOverlap && capability >= 90 && driver.has('cuLaunchKernelEx'),
-    );
+    const gpu = await openGpu(options);
+    const device = new CudaDevice(gpu, await hostAllocator(gpu.driver));
     // The library computes on a GPU alone.
-    if (!emulated) opened.productLibrary = await openProductLibrary();
-    return opened;
+    if (!gpu.emulated) device.productLibrary = await openProductLibrary();
+    return device;
   }
 
   freeBytes(): number {
@@ -186,66 +83,12 @@ export class CudaDevice implements Device {
   }
 
   allocateShared(bytes: number): SharedBlock {
-    const handles = new BigUint64Array(16);
-    this.driver.call('cuMemHostAlloc', 'allocating', handles, bytes, MAPPED);
-    const address = handles[0] ?? 0n;
-    return {
-      address: Number(address),
-      bytes: this.view(address, bytes),
-      free: () => this.driver.call('cuMemFreeHost', 'freeing memory', address),
-    };
+    return this.allocateHost(bytes, true);
   }
 
   upload(to: number, bytes: Uint8Array): void {
     this.refuseCapture('an upload');
-    if (bytes.length <= SLOT_BYTES) {
-      this.uploadFew(to, bytes);
-      return;
-    }
-    for (let done = 0; done < bytes.length; done += PINNED_BYTES) {
-      const part = bytes.subarray(done, done + PINNED_BYTES);
-      if (part.length <= SMALL_UPLOAD) {
-        this.driver.call(
-          'cuMemcpyHtoDAsync_v2',
-          'uploading',
-          to + done,
-          part,
-          part.length,
-          this.stream,
-        );
-        continue;
-      }
-      // Through pinned memory in turns: one half is filled while the other is on its way.
-      const half = (done / PINNED_BYTES) % 2;
-      if (half === 0) this.synchronize();
-      const start = MOST_ARGUMENT_BYTES + half * PINNED_BYTES;
-      const staged = this.pinnedBytes.subarray(start, start + part.length);
-      staged.set(part);
-      this.driver.call(
-        'cuMemcpyHtoDAsync_v2',
-        'uploading',
-        to + done,
-        staged,
-        part.length,
-        this.stream,
-      );
-    }
-    // The caller may reuse his memory.
-    this.synchronize();
-  }
-
-  /** Nobody waits: the slot is used again after the stream was waited for. */
-  private uploadFew(to: number, bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    if (this.slot === SLOTS) {
-      this.synchronize();
-      this.slot = 0;
-    }
-    const start = SLOTS_AT + this.slot++ * SLOT_BYTES;
-    const staged = this.pinnedBytes.subarray(start, start + bytes.length);
-    staged.set(bytes);
-    const { stream } = this;
-    this.driver.call('cuMemcpyHtoDAsync_v2', 'uploading', to, staged, bytes.length, stream);
+    this.uploads.upload(to, bytes);
   }
 
   download(into: Uint8Array, from: number): void {
@@ -261,63 +104,13 @@ export class CudaDevice implements Device {
 
   launch(
     kernel: string,
-    { grid: [x, y = 1, z = 1], block, sharedBytes = 0 }: Launch,
+    launch: Launch,
     pointers: readonly number[],
     integers: readonly number[],
     floats: readonly number[] = [],
   ): void {
-    const { handle, argumentBytes } = this.functions.get(kernel) ?? this.find(kernel);
-    const view = this.argumentView;
-    let at = 8;
-    for (const pointer of pointers) {
-      view.setUint32(at, pointer >>> 0, true);
-      view.setUint32(at + 4, pointer / 2 ** 32, true);
-      at += 8;
-    }
-    for (const integer of integers) {
-      view.setInt32(at, integer, true);
-      at += 4;
-    }
-    for (const float of floats) {
-      view.setFloat32(at, float, true);
-      at += 4;
-    }
-    const bytes = Math.ceil((at - 8) / 8) * 8;
-    if (argumentBytes !== undefined && bytes !== Math.ceil(argumentBytes / 8) * 8) {
-      throw new BackendError(
-        `kernel ${kernel}: takes ${argumentBytes} bytes of arguments, not ${bytes}`,
-      );
-    }
-    if (this.isRehearsing) return;
-    const { stream, pinned } = this;
-    const error = this.overlaps
-      ? this.launchOverlapping(handle, [x, y, z, block, 1, 1, sharedBytes])
-      : this.driver.try(
-          'cuLaunchKernel',
-          ...[handle, x, y, z, block, 1, 1, sharedBytes, stream, pinned, 0],
-        );
-    if (error !== 0) {
-      const size = `grid ${x} x ${y} x ${z}, ${block} threads, ${sharedBytes} bytes shared`;
-      throw this.driver.error(error, `kernel ${kernel} (${size})`, 'cuLaunchKernel');
-    }
-  }
-
-  /** What does not change from launch to launch: the stream, and the permission to overlap. */
-  private describeOverlap(): void {
-    const view = this.argumentView;
-    view.setBigUint64(LAUNCH_CONFIG_AT + 32, this.stream, true);
-    view.setBigUint64(LAUNCH_CONFIG_AT + 40, this.pinned + BigInt(LAUNCH_ATTRIBUTE_AT), true);
-    view.setUint32(LAUNCH_CONFIG_AT + 48, 1, true);
-    view.setUint32(LAUNCH_ATTRIBUTE_AT, PROGRAMMATIC_STREAM_SERIALIZATION, true);
-    view.setInt32(LAUNCH_ATTRIBUTE_AT + 8, 1, true);
-  }
-
-  private launchOverlapping(handle: bigint, sizes: readonly number[]): number {
-    sizes.forEach((size, i) => {
-      this.argumentView.setUint32(LAUNCH_CONFIG_AT + 4 * i, size, true);
-    });
-    const config = this.pinned + BigInt(LAUNCH_CONFIG_AT);
-    return this.driver.try('cuLaunchKernelEx', config, handle, this.pinned, 0);
+    const handle = this.launcher.prepare(kernel, pointers, integers, floats);
+    if (!this.isRehearsing) this.launcher.run(kernel, handle, launch);
   }
 
   get hasProductLibrary(): boolean {
@@ -387,8 +180,7 @@ export class CudaDevice implements Device {
   }
 
   synchronize(): void {
-    // Kernels fail here, after their launch.
-    this.driver.call('cuStreamSynchronize', 'waiting for the GPU', this.stream);
+    synchronize(this.gpu);
   }
 
   time(work: () => void): number {
@@ -417,26 +209,9 @@ export class CudaDevice implements Device {
   dispose(): void {
     this.synchronize();
     this.productLibrary?.dispose();
-    this.driver.call('cuMemFreeHost', 'closing', this.pinned);
-    this.driver.call('cuStreamDestroy_v2', 'closing', this.stream);
-    this.driver.call('cuModuleUnload', 'closing', this.module);
-    this.driver.call('cuDevicePrimaryCtxRelease_v2', 'closing', this.ordinal);
-  }
-
-  private find(kernel: string): KernelFunction {
-    const handles = new BigUint64Array(16);
-    const what = `kernel ${kernel}`;
-    this.driver.call('cuModuleGetFunction', what, handles, this.module, kernel);
-    const handle = handles[0] ?? 0n;
-    const most = this.sharedBytes - STATIC_SHARED_BYTES;
-    this.driver.call('cuFuncSetAttribute', what, handle, MAX_DYNAMIC_SHARED_BYTES, most);
-    const sizes = new BigUint64Array(16);
-    const known =
-      this.driver.has('cuFuncGetParamInfo') &&
-      this.driver.try('cuFuncGetParamInfo', handle, 0, handles, sizes) === 0;
-    const found = { handle, argumentBytes: known ? Number(sizes[0]) : undefined };
-    this.functions.set(kernel, found);
-    return found;
+    this.uploads.dispose();
+    this.launcher.dispose();
+    closeGpu(this.gpu);
   }
 
   private refuseCapture(what: string): void {
@@ -457,11 +232,6 @@ async function openProductLibrary(): Promise<CublasLt | undefined> {
     return undefined;
   }
 }
-
-/** Uploads up to this size the driver takes along with the call. */
-const SMALL_UPLOAD = 64 << 10;
-/** At least what any kernel declares besides its dynamic shared memory. */
-const STATIC_SHARED_BYTES = 10 << 10;
 
 function megabytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 20 ? 3 : 0)} MiB`;

@@ -19,14 +19,15 @@ import { registerStepCompiler } from '../../step.js';
 import { registerWeightPacker } from '../../weights/packing.js';
 import { asCuda, CudaBackend } from './backend.js';
 import { compileCudaStep } from './compile_step.js';
-import { CudaDevice, type CudaOptions } from './cuda_device.js';
+import { CudaDevice } from './cuda_device.js';
+import type { CudaOptions } from './gpu.js';
 import { BACKEND_NAME } from './kernel.js';
 import { cudaPacker } from './packing.js';
 import { registerAllKernels } from './register_all_kernels.js';
 import { CudaRuntime } from './runtime.js';
 
-export type { CudaOptions } from './cuda_device.js';
 export { CudaError } from './device.js';
+export type { CudaOptions } from './gpu.js';
 
 let registered = false;
 

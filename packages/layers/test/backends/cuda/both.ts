@@ -1,66 +1,17 @@
-// Runs the same ops composed on tfjs's CPU backend and by the kernels of 'cuda', and compares.
+// 'cuda' as its tests take it, on the emulated device, and what they compare it by.
 import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-backend-cpu';
-import { expect } from 'chai';
-import seedrandom from 'seedrandom';
 import { registerCudaBackend } from '../../../src/backends/cuda/index.js';
-import { useBackend } from '../../../src/index.js';
+import { expectSameAsCpu } from '../both.js';
+
+export { expectClose, uniform, valuesOf } from '../both.js';
 
 export async function useCuda(): Promise<void> {
   registerCudaBackend({ emulated: true });
   await tf.setBackend('cuda');
 }
 
-export async function useCpu(): Promise<void> {
-  await useBackend('cpu');
-}
-
-/** Numbers in [-scale, scale), the same for the same seed. */
-export function uniform(seed: string, shape: number[], scale = 1): tf.Tensor {
-  const random = seedrandom(seed);
-  const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => {
-    return (2 * random() - 1) * scale;
-  });
-  return tf.tensor(values, shape);
-}
-
-/** The values of what `run` returns, on the backend in use; everything is disposed of. */
-export function valuesOf(run: () => tf.Tensor[]): Float32Array[] {
-  const before = tf.memory().numTensors;
-  const tensors = tf.tidy(run);
-  const values = tensors.map((t) => Float32Array.from(t.dataSync()));
-  tf.dispose(tensors);
-  expect(tf.memory().numTensors, 'tensors left behind').to.equal(before);
-  return values;
-}
-
-/** Both backends give the same, within `tolerance` of the largest number. */
-export async function expectSame(run: () => tf.Tensor[], tolerance = 2e-5): Promise<void> {
-  await useCpu();
-  const expected = valuesOf(run);
-  await useCuda();
-  const found = valuesOf(run);
-  expect(found.length).to.equal(expected.length);
-  expected.forEach((values, i) => {
-    expectClose(found[i] ?? new Float32Array(), values, tolerance, `output ${i}`);
-  });
-}
-
-export function expectClose(
-  found: Float32Array,
-  expected: Float32Array,
-  tolerance: number,
-  what = 'values',
-): void {
-  expect(found.length, what).to.equal(expected.length);
-  const largest = expected.reduce((top, v) => Math.max(top, Math.abs(v)), 1);
-  let worst = 0;
-  expected.forEach((v, j) => {
-    const error = Math.abs(v - (found[j] ?? Number.NaN)) / largest;
-    worst = Math.max(worst, error); // a NaN stays one
-  });
-  expect(worst, `${what}: error against the largest number, ${largest}`).to.be.at.most(tolerance);
-}
+export const expectSame = (run: () => tf.Tensor[], tolerance?: number): Promise<void> =>
+  expectSameAsCpu(useCuda, run, tolerance);
 
 /** A suite on the emulated device; skipped where it has not been compiled for this platform. */
 export function describeOnEmulated(title: string, suite: () => void): void {

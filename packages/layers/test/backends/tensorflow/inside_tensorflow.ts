@@ -24,7 +24,10 @@ export function describeInTensorflow(title: string, suite: () => void): void {
       usual = tensorflowInfo().kernels;
       await useTensorflowKernels('custom');
     });
-    after(() => useTensorflowKernels(usual));
+    after(async () => {
+      await tf.setBackend('tensorflow'); // a test that failed may have left another
+      await useTensorflowKernels(usual);
+    });
     beforeEach(() => {
       tensors = tf.memory().numTensors;
     });

@@ -30,7 +30,7 @@ import {
   weightPacker,
 } from '../../../src/index.js';
 import { tidily } from '../../backends.js';
-import { expectClose, uniform } from '../cuda/both.js';
+import { expectClose, uniform } from '../both.js';
 import { describeInTensorflow } from './inside_tensorflow.js';
 
 const values = (t: tf.Tensor) => Float32Array.from(t.dataSync());

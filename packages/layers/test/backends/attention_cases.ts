@@ -1,0 +1,91 @@
+// Attention, with a ring and without, against the composed one on tfjs's CPU backend.
+import * as tf from '@tensorflow/tfjs-core';
+import fc from 'fast-check';
+import { attentionMixer, rowsWeight, slidingWindowAttention } from '../../src/index.js';
+import { uniform } from './both.js';
+import { fuzzOn, integer, type TestedBackend } from './fuzz.js';
+
+export function attentionCases(backend: TestedBackend): void {
+  const fuzz = fuzzOn(backend);
+
+  fuzz(
+    'slidingWindowAttention without a ring',
+    fc.record({
+      batch: integer(1, 2),
+      length: integer(1, 41),
+      kvHeads: integer(1, 3),
+      group: integer(1, 3),
+      dim: integer(1, 17),
+      window: fc.option(integer(1, 44)),
+    }),
+    ({ batch, length, kvHeads, group, dim, window }) => {
+      const q = uniform('q', [batch, length, kvHeads * group, dim], 2);
+      const k = uniform('k', [batch, length, kvHeads, dim], 2);
+      const v = uniform('v', [batch, length, kvHeads, dim]);
+      return [slidingWindowAttention(q, k, v, { window }).y];
+    },
+  );
+
+  const ringCases = {
+    positions: fc.array(integer(0, 30), { minLength: 1, maxLength: 3 }),
+    length: integer(1, 14),
+    kvHeads: integer(1, 3),
+    group: integer(1, 2),
+    dim: integer(1, 9),
+    window: integer(1, 20),
+  };
+
+  fuzz(
+    'slidingWindowAttention with a ring, rows at their own positions',
+    fc.record(ringCases),
+    ({ positions, length, kvHeads, group, dim, window }) => {
+      const batch = positions.length;
+      const ring = {
+        k: uniform('rk', [batch, window, kvHeads, dim]),
+        v: uniform('rv', [batch, window, kvHeads, dim]),
+        positions,
+      };
+      const q = uniform('q', [batch, length, kvHeads * group, dim], 2);
+      const k = uniform('k', [batch, length, kvHeads, dim], 2);
+      const v = uniform('v', [batch, length, kvHeads, dim]);
+      const { y, ring: after } = slidingWindowAttention(q, k, v, { window, ring });
+      return after ? [y, used(after.k, after.positions), used(after.v, after.positions)] : [y];
+    },
+  );
+
+  fuzz(
+    'attentionMixer, with a ring and without',
+    fc.record({ ...ringCases, hasRing: fc.boolean(), hasBias: fc.boolean() }),
+    ({ positions, length, kvHeads, group, dim: headDim, window, hasRing, hasBias }) => {
+      const [batch, dModel, heads] = [positions.length, 12, kvHeads * group];
+      const projection = (heads + 2 * kvHeads) * headDim;
+      const ringShape = [batch, window, kvHeads, headDim];
+      const { y, ring } = attentionMixer(
+        uniform('x', [batch, length, dModel]),
+        {
+          inProj: rowsWeight(uniform('in', [projection, dModel])),
+          inProjBias: hasBias ? uniform('inb', [projection]) : undefined,
+          outProj: rowsWeight(uniform('out', [dModel, heads * headDim])),
+          outProjBias: hasBias ? uniform('outb', [dModel]) : undefined,
+        },
+        { heads, kvHeads, headDim, window, scale: 0.4 },
+        hasRing
+          ? { k: uniform('rk', ringShape), v: uniform('rv', ringShape), positions }
+          : undefined,
+        hasBias ? uniform('r', [batch, length, dModel]) : undefined,
+      );
+      return ring ? [y, used(ring.k, ring.positions), used(ring.v, ring.positions)] : [y];
+    },
+    { tolerance: 5e-5 },
+  );
+}
+
+/** The slots of a ring that hold a token, the others 0: no token has reached those, they may hold anything. */
+function used(ring: tf.Tensor, positions: readonly number[]): tf.Tensor {
+  const [batch = 0, capacity = 0] = ring.shape;
+  const mask = new Float32Array(batch * capacity);
+  positions.forEach((position, row) => {
+    mask.fill(1, row * capacity, row * capacity + Math.min(position, capacity));
+  });
+  return tf.mul(ring, tf.tensor4d(mask, [batch, capacity, 1, 1]));
+}

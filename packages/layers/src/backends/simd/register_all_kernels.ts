@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { adamWStepKernel } from './adamw_step.js';
 import { causalConv1dKernel } from './causal_conv1d.js';
 import { causalConv1dGradKernel } from './causal_conv1d_grad.js';
+import { castKernel } from './core/cast.js';
 import { elementwiseKernels } from './core/elementwise.js';
 import { matMulKernels } from './core/mat_mul.js';
 import { reductionKernels } from './core/reductions.js';
@@ -25,6 +26,7 @@ import { ssdScanGradKernel } from './ssd_scan_grad.js';
 
 const kernels: tf.KernelConfig[] = [
   adamWStepKernel,
+  castKernel,
   causalConv1dGradKernel,
   causalConv1dKernel,
   crossEntropyGradKernel,

@@ -48,7 +48,13 @@ async function run(folders: string[], options: Options): Promise<void> {
   }
   if (json) console.log(JSON.stringify({ checks: count, failures }));
   else console.log(`\n${count - failures} passed, ${failures} failed`);
-  if (failures > 0) process.exitCode = 1;
+  if (failures === 0) return;
+  process.exitCode = 1;
+  if (dtype === undefined || dtype === 'auto' || dtype === 'f32') return;
+  console.error(
+    `--dtype ${dtype} rounds weights that are not ${dtype} in the file: the references are the unrounded ` +
+      "ones'; leave it out to check this machine's numbers",
+  );
 }
 
 function printJson(check: Check): void {

@@ -56,10 +56,6 @@ export function exp4(x: v128): v128 {
   return f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), one));
 }
 
-export function exp1(x: f32): f32 {
-  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);
-}
-
 /** log(1 + u) for u in [0, 1], by the series of 2 atanh(u / (2 + u)). */
 export function log1p4(u: v128): v128 {
   const z = f32x4.div(u, f32x4.add(u, f32x4.splat(2)));

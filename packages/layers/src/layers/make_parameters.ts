@@ -19,7 +19,10 @@ export interface ParameterOptions {
   groupSize?: number;
   /** Leaves matrices that are stored as codes as they are, where the backend can. Default false. */
   keepCodes?: boolean;
-  /** Holds matrices whose columns are no whole groups in f32, for a file of codes. Default false. */
+  /**
+   * Holds matrices whose columns are no whole groups as bf16 if they are stored so, else as f32: for a
+   * file of codes, which has no place for them. Default false.
+   */
   wholeGroups?: boolean;
   /** Makes tf.variable's, in f32, for training. */
   trainable?: boolean;
@@ -123,7 +126,8 @@ function packMatrix(
   if (keeps && packer.packQuantized) return packer.packQuantized(quantized);
   const isCodes = format === 'int8' || format === 'int4';
   const leaves = wholeGroups && isCodes && shape[1] % groupSize !== 0;
-  return packer.pack(matrix, leaves ? 'f32' : format, groupSize);
+  const kept = matrix.dtype === 'BF16' && packer.formats.includes('bf16') ? 'bf16' : 'f32';
+  return packer.pack(matrix, leaves ? kept : format, groupSize);
 }
 
 /** Frees parameters that were loaded but belong to no model. */

@@ -1,6 +1,7 @@
 // Training speed of rene-tiny's configuration: every tfjs backend that is here, and PyTorch.
 //
 //   npm run build && node benchmarks/dist/training.js [--python PYTHON] [--rounds 3] [--rows 16] [--threads 2]
+//     [--vocab 8192]
 //
 // Besides tokens a second of wall time there are tokens a second of processor time, all threads together:
 // on a machine that does other things too, compare those, with --threads 1 (a thread that waits spins).
@@ -26,6 +27,7 @@ const { values: options } = parseArgs({
     length: { type: 'string', default: '128' },
     seconds: { type: 'string', default: '8' },
     threads: { type: 'string', default: String(availableParallelism()) },
+    vocab: { type: 'string', default: '8192' },
     model: { type: 'string' },
     worker: { type: 'string' },
   },
@@ -117,7 +119,9 @@ function makeBatch(batchRows: number, vocabSize: number) {
 async function compare(): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'rene-training-'));
   try {
-    const model = await ReneLMHeadModel.fromConfig(tinyConfig(2048), { backend: 'cpu' });
+    const model = await ReneLMHeadModel.fromConfig(tinyConfig(Number(options.vocab)), {
+      backend: 'cpu',
+    });
     await model.save(dir);
     model.dispose();
     const engines = options.backends.split(',').map((name) => ({ name, run: tfjs(name, dir) }));

@@ -8,8 +8,9 @@ export const castKernel = coreKernel<Tensors<'x'>, tf.CastAttrs>(
   ({ x }, { dtype }, backend) => {
     if (x.dtype === dtype || (x.dtype !== 'int32' && x.dtype !== 'bool')) return undefined;
     if (dtype !== 'float32' && dtype !== 'int32') return undefined;
-    const values = Array.from<unknown, number>(backend.readSync(x.dataId), Number);
-    const typed = dtype === 'float32' ? Float32Array.from(values) : Int32Array.from(values);
-    return backend.makeTensorInfo(x.shape, dtype, typed);
+    const values: ArrayLike<unknown> = backend.readSync(x.dataId);
+    const cast =
+      dtype === 'float32' ? Float32Array.from(values, Number) : Int32Array.from(values, Number);
+    return backend.makeTensorInfo(x.shape, dtype, cast);
   },
 );

@@ -30,6 +30,7 @@ interface Options {
   loraAlpha?: number;
   merge?: string;
   backend?: string;
+  keep: 'best' | 'last';
   saveDtype: 'f32' | 'bf16' | 'f16';
   seed: string;
   steps: number;
@@ -53,7 +54,7 @@ export function addTrain(program: Command): void {
     .command('train')
     .description('train a model on a text file, or fine-tune one; the same command resumes a run')
     .requiredOption('--data <file>', 'training text, a document a line')
-    .requiredOption('--out <dir>', 'folder of the run: the best model, checkpoint, loss curve')
+    .requiredOption('--out <dir>', 'folder of the run: the model, checkpoint, loss curve')
     .option('--validation <file>', 'held-out text; a part of --data unless given')
     .option('--held-out <share>', 'part of --data that is held out', positive, 0.02)
     .option('--repeat <pattern>', 'training lines that match this regular expression come', pattern)
@@ -78,6 +79,11 @@ export function addTrain(program: Command): void {
     .option('--clip-norm <x>', 'longest gradient', positive, 1)
     .option('--evaluate-every <n>', 'steps between evaluations', whole, 250)
     .option('--checkpoint-every <n>', 'steps between checkpoints', whole, 100)
+    .addOption(
+      new Option('--keep <which>', 'model in --out: the best by held-out loss, or the last')
+        .choices(['best', 'last'])
+        .default('best'),
+    )
     .addOption(
       new Option('--save-dtype <dtype>', 'of the matrices in the saved model')
         .choices(['f32', 'bf16', 'f16'])
@@ -164,7 +170,7 @@ async function runTraining(
   const { learningRate = options.lora ? 1e-3 : options.model ? 1e-4 : 3e-3 } = options;
   const { steps, batchSize, rowLength, accumulate, recomputeBlocks } = options;
   const { weightDecay, clipNorm } = options;
-  const { evaluateEvery, checkpointEvery, seed, minLearningRate, warmupSteps } = options;
+  const { evaluateEvery, checkpointEvery, seed, minLearningRate, warmupSteps, keep } = options;
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.once('SIGINT', interrupt);
@@ -182,6 +188,7 @@ async function runTraining(
     evaluateEvery,
     checkpointEvery,
     seed,
+    keep,
     saveDType: SAVED_DTYPES[options.saveDtype],
     ...(minLearningRate !== undefined && { minLearningRate }),
     ...(warmupSteps !== undefined && { warmupSteps }),
@@ -195,7 +202,7 @@ async function runTraining(
     console.error(
       report.finished
         ? `done: ${report.tokens.toLocaleString('en')} tokens in ${Math.round(report.seconds)} s, ` +
-            `held out ${best} bits a byte; saved in ${options.out}`
+            `held out ${best} bits a byte at best; the ${keep} model is saved in ${options.out}`
         : `stopped after step ${report.step}; the same command goes on from there`,
     );
     if (!report.finished) process.exitCode = 130;
@@ -206,7 +213,7 @@ async function runTraining(
   }
 }
 
-/** The best adapter of the run, merged into the model it corrects. */
+/** The run's adapter as saved, merged into the model it corrects. */
 async function saveMerged(
   model: ReneLMHeadModel,
   { out, saveDtype }: Options,

@@ -52,8 +52,8 @@ export interface TrainableModel extends LanguageModel {
  * Trains a model. If outDir holds an unfinished run, goes on with it:
  * the weights become the same, to the bit, as without the interruption (on one backend and machine).
  *
- * The best model by held-out loss is saved to outDir at each evaluation. Every file is replaced as a
- * whole, so that a run killed at any moment can be resumed.
+ * The model is saved to outDir at each evaluation, unless an earlier one had a lower held-out loss and the
+ * best is to be kept. Every file is replaced as a whole, so that a run killed at any moment can be resumed.
  *
  * @throws TrainingError if the loss diverges, or outDir holds a run with other settings
  */
@@ -113,6 +113,7 @@ class Run {
     await removeTemporaryFiles(outDir);
     await this.resume();
     const curve = await openLossCurve(outDir, this.progress.step);
+    if (this.progress.step >= steps) await this.saveLastOfFinished();
     while (this.progress.step < steps && !signal?.aborted) {
       await this.step(curve);
       const { step } = this.progress;
@@ -221,14 +222,32 @@ class Run {
     const { settings, progress } = this;
     const { step } = progress;
     if (step % settings.evaluateEvery !== 0 && step !== settings.steps) return undefined;
+    return this.evaluate();
+  }
+
+  private async evaluate(): Promise<number> {
+    const { settings, progress } = this;
+    const { step } = progress;
     const evaluation = await evaluate(this.model, this.heldOut, settings);
-    const best = evaluation.bitsPerByte < (progress.bestBitsPerByte ?? Number.POSITIVE_INFINITY);
-    if (best) {
-      progress.bestBitsPerByte = evaluation.bitsPerByte;
+    const { bitsPerByte } = evaluation;
+    const lowest = progress.bestBitsPerByte ?? Number.POSITIVE_INFINITY;
+    // Not always the best: the run may have been told to keep the last before.
+    const kept = progress.saved?.bitsPerByte ?? lowest;
+    if (settings.keep === 'last' || bitsPerByte < kept) {
       await this.model.save(settings.outDir, { dtype: settings.saveDType });
+      progress.saved = { step, bitsPerByte };
     }
-    settings.onEvaluation?.({ ...evaluation, step, best });
-    return evaluation.bitsPerByte;
+    progress.bestBitsPerByte = Math.min(bitsPerByte, lowest);
+    settings.onEvaluation?.({ ...evaluation, step, best: bitsPerByte < lowest });
+    return bitsPerByte;
+  }
+
+  /** A finished run that kept the best model is asked for the last. */
+  private async saveLastOfFinished(): Promise<void> {
+    const { step, saved } = this.progress;
+    if (this.settings.keep !== 'last' || saved?.step === step) return;
+    await this.evaluate();
+    await this.checkpoint();
   }
 
   /** A run that has gone wrong is stopped with its last good checkpoint intact. */

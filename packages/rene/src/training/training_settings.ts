@@ -8,7 +8,7 @@ import { TrainingError } from './training_error.js';
 
 /** What train can be told. */
 export interface TrainOptions {
-  /** Folder of the run: the best model so far, training_state.safetensors, loss.csv, loss.svg. */
+  /** Folder of the run: the model so far, training_state.safetensors, loss.csv, loss.svg. */
   outDir: string;
   /**
    * Optimiser steps in all, those of an earlier part of the run included. A run may go on with another
@@ -33,6 +33,11 @@ export interface TrainOptions {
   weightDecay?: number;
   /** Gradients longer than this together are shortened to it. 1. */
   clipNorm?: number;
+  /**
+   * Which model outDir holds: the one with the lowest held-out loss, or that of the last evaluation (a text
+   * to be known by heart is known best at the end, when other text has become less likely). 'best'.
+   */
+  keep?: 'best' | 'last';
   /** Of the matrices in the saved model; training itself is in f32. 'F32'. */
   saveDType?: StoredDType;
   /** Shuffles the documents of each epoch. 'rene'. */
@@ -79,6 +84,7 @@ export function withDefaults(options: TrainOptions): Settings {
     warmupSteps: Math.min(100, Math.ceil(steps / 10)),
     weightDecay: 0.1,
     clipNorm: 1,
+    keep: 'best',
     saveDType: 'F32',
     seed: 'rene',
     evaluateEvery: 250,

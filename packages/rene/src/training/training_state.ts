@@ -10,7 +10,7 @@ import {
 import { readF32, type TensorFile } from '../checkpoint/tensor_file.js';
 import { CheckpointError } from '../errors.js';
 
-/** Where a run stands. Numbers and strings only: it is kept as JSON, which gives them back exactly. */
+/** Where a run stands. Numbers and strings: it is kept as JSON, which gives them back exactly. */
 export interface Progress {
   /** Steps done. */
   step: number;
@@ -23,6 +23,8 @@ export interface Progress {
   seconds: number;
   /** Best held-out loss so far, in bits per byte; null before the first evaluation. */
   bestBitsPerByte: number | null;
+  /** The model that the folder holds: its step and held-out loss. None before the first evaluation. */
+  saved?: { step: number; bitsPerByte: number };
   /** The smoothed loss and the lowest that it has been; null before the first step. */
   smoothedLoss: number | null;
   lowestLoss: number | null;

@@ -58,6 +58,54 @@ describe('train', () => {
     saved.dispose();
   });
 
+  it('keeps the best model by held-out text, or the last', async () => {
+    const rising = { ...options, steps: 40, warmupSteps: 40, learningRate: 0.5 };
+    for (const keep of ['best', 'last'] as const) {
+      const model = await smallModel();
+      const outDir = `${dir}/${keep}`;
+      const measured: number[] = [];
+      const onEvaluation = ({ bitsPerByte }: { bitsPerByte: number }) => measured.push(bitsPerByte);
+      await train(model, training, heldOut, { ...rising, outDir, keep, onEvaluation });
+      model.dispose();
+      const last = measured.at(-1) ?? 0;
+      const best = Math.min(...measured);
+      expect(last).to.be.above(best * 1.1);
+      const saved = await ReneLMHeadModel.fromPretrained(outDir, { backend: 'cpu' });
+      const { bitsPerByte } = await evaluate(saved, heldOut, { rowLength: 8, batchSize: 4 });
+      expect(bitsPerByte).to.be.closeTo(keep === 'best' ? best : last, 1e-6);
+      saved.dispose();
+    }
+  });
+
+  it('keeps the other model when a finished or a stopped run is asked for it', async () => {
+    const rising = { ...options, steps: 40, warmupSteps: 40, learningRate: 0.5, outDir: dir };
+    const measured: number[] = [];
+    const onEvaluation = ({ bitsPerByte }: { bitsPerByte: number }) => measured.push(bitsPerByte);
+    const run = async (more: Partial<TrainOptions>) => {
+      const model = await smallModel();
+      await train(model, training, heldOut, { ...rising, onEvaluation, ...more });
+      model.dispose();
+    };
+    const savedLoss = async () => {
+      const saved = await ReneLMHeadModel.fromPretrained(dir, { backend: 'cpu' });
+      const { bitsPerByte } = await evaluate(saved, heldOut, { rowLength: 8, batchSize: 4 });
+      saved.dispose();
+      return bitsPerByte;
+    };
+    const stop = new AbortController();
+    const onStep = ({ step }: { step: number }) => step === 30 && stop.abort();
+    await run({ keep: 'last', onStep, signal: stop.signal });
+    const [beforeLast = 0, last = 0] = measured.slice(-2);
+    expect(last).to.be.above(beforeLast);
+    expect(await savedLoss()).to.be.closeTo(last, 1e-6);
+    // What is on disk is not the best so far; the best from here on is that which is better than it.
+    await run({ keep: 'best' });
+    expect(await savedLoss()).to.be.closeTo(Math.min(...measured.slice(-3)), 1e-6);
+    await run({ keep: 'last' });
+    expect(measured).to.have.length(9);
+    expect(await savedLoss()).to.be.closeTo(measured[7] ?? 0, 1e-6);
+  });
+
   it('ends with the same weights when it is stopped and resumed', async () => {
     const whole = await smallModel();
     await train(whole, training, heldOut, { ...options, outDir: `${dir}/whole` });

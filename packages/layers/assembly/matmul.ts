@@ -36,6 +36,8 @@ export const CODE_STRIDE: usize = 64;
 
 /** CodeKind of x. */
 export const CODE_KIND: usize = 18;
+/** What the products of int8 codes of x begin with, [group][row]: see CENTRES in quantize.ts. */
+export const X_CENTRES: usize = 19;
 
 /** Bias, activation and residual on rows [m0, m1) of a panel's sums (m1 - m0, width), into y. */
 export function finish(args: usize, sums: usize, width: i32, m0: i32, m1: i32, n0: i32): void {
@@ -123,6 +125,18 @@ export function widenParameters<S>(p: usize, to: usize): void {
   v128.store(to, parameters4<S>(p + 8), 16);
   v128.store(to, parameters4<S>(p + 16), 32);
   v128.store(to, parameters4<S>(p + 24), 48);
+}
+
+/** The offset of code 128, about which the codes of int8 are multiplied. */
+export function offsetOfCentre(scale: v128, offset: v128): v128 {
+  return madd(scale, f32x4.splat(128), offset);
+}
+
+/** widenParameters with the offsets of code 128. */
+export function widenCentred<S>(p: usize, to: usize): void {
+  widenParameters<S>(p, to);
+  v128.store(to, offsetOfCentre(v128.load(to), v128.load(to, 32)), 32);
+  v128.store(to, offsetOfCentre(v128.load(to, 16), v128.load(to, 48)), 48);
 }
 
 /**

@@ -2,6 +2,7 @@
 //
 // A panel of 8 rows is a stream of groups: 4 bytes a row for each 8 columns (the low nibbles are the
 // first 4 columns, the high ones the next 4), then 8 scales and 8 offsets of 16 bits.
+import { byteDot } from './bytes';
 import { int, ptr } from './math';
 import {
   addGroup,
@@ -49,7 +50,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
 
 /** i8 t times u7 w, summed in pairs: 8 numbers of 16 bits. */
 function dot8(t: v128, w: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(t, w);
+  if (ASC_FEATURE_RELAXED_SIMD) return byteDot(t, w);
   const even = i16x8.mul(i16x8.shr_s(i16x8.shl(t, 8), 8), v128.and(w, i16x8.splat(0xff)));
   return i16x8.add(even, i16x8.mul(i16x8.shr_s(t, 8), i16x8.shr_u(w, 8)));
 }
@@ -84,12 +85,16 @@ function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): v
     let a1 = i32x4.splat(0);
     const codesEnd = p + codeBytes;
     do {
-      const t = v128.load32_splat(x);
-      const u = v128.load32_splat(x, 4);
+      let t = v128.load32_splat(x);
+      let u = v128.load32_splat(x, 4);
       a0 = i16x8.add(a0, nibbleDots(v128.load(p), t, u));
       a1 = i16x8.add(a1, nibbleDots(v128.load(p, 16), t, u));
-      p += 32;
-      x += 8;
+      t = v128.load32_splat(x, 8);
+      u = v128.load32_splat(x, 12);
+      a0 = i16x8.add(a0, nibbleDots(v128.load(p, 32), t, u));
+      a1 = i16x8.add(a1, nibbleDots(v128.load(p, 48), t, u));
+      p += 64;
+      x += 16;
     } while (p < codesEnd);
     const q = v128.load32_splat(xs);
     const z = v128.load32_splat(xb);

@@ -1,9 +1,10 @@
-// Products by int8 weights: codes against 7-bit activations, integers within a group.
+// Products by int8 weights: codes against integer activations, integers within a group.
 //
 // A panel of 8 rows is a stream of groups: 4 bytes a row for each 4 columns, each a code of 0 to 255
-// less 128, then 8 scales and 8 offsets of 16 bits.
+// (see codeFlip), then 8 scales and 8 offsets of 16 bits. Here are the products of numbers of 16 bits, for engines
+// without relaxed SIMD; those of bytes are in matmul_int8_bytes.ts. The integers are the same.
 import { CodeKind } from '../src/backends/simd/kernel_ids';
-import { int, madd, ptr } from './math';
+import { int, ptr } from './math';
 import {
   addGroup,
   addToRow,
@@ -14,15 +15,17 @@ import {
   F16_PARAMETERS,
   finish,
   GROUP,
+  offsetOfCentre,
   PANELS,
   parameters4,
   ROWS,
   WEIGHT,
-  widenParameters,
+  widenCentred,
   X,
   X_SCALES,
   X_SUMS,
 } from './matmul';
+import { byteRow, byteTiles } from './matmul_int8_bytes';
 import { askForPage, PAGE, pageOf } from './pages';
 
 /** From a row's codes of a group to the next row's. */
@@ -44,16 +47,16 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, rows);
     const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
-    if (int(args, CODE_KIND) === CodeKind.U7) byteTiles<S>(args, weight, m0, m1, scratch);
-    else if (m1 - m0 >= 2) tiles<S>(args, weight, m0, m1, scratch);
-    else row<S>(args, weight, panelsEnd, m0, scratch);
+    const several = m1 - m0 >= 2;
+    if (int(args, CODE_KIND) === CodeKind.I8) {
+      if (several) byteTiles<S>(args, weight, m0, m1, scratch);
+      else byteRow<S>(args, weight, panelsEnd, m0, scratch);
+    } else {
+      if (several) tiles<S>(args, weight, m0, m1, scratch);
+      else row<S>(args, weight, panelsEnd, m0, scratch);
+    }
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
-}
-
-/** The offset of code 128, about which the stored codes stand. */
-function offsetOfZero(scale: v128, offset: v128): v128 {
-  return madd(scale, f32x4.splat(128), offset);
 }
 
 /** Sums of pairs of two rows' partial sums: 4 rows of i32. */
@@ -103,8 +106,8 @@ function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): v
     const z = v128.load32_splat(xb);
     const s0 = parameters4<S>(p);
     const s1 = parameters4<S>(p + 8);
-    f0 = addGroup(f0, pairs(a, b), s0, offsetOfZero(s0, parameters4<S>(p + 16)), q, z);
-    f1 = addGroup(f1, pairs(c, d), s1, offsetOfZero(s1, parameters4<S>(p + 24)), q, z);
+    f0 = addGroup(f0, pairs(a, b), s0, offsetOfCentre(s0, parameters4<S>(p + 16)), q, z);
+    f1 = addGroup(f1, pairs(c, d), s1, offsetOfCentre(s1, parameters4<S>(p + 24)), q, z);
     p += 32;
     x += xStep;
     xs += rows << 2;
@@ -129,11 +132,7 @@ function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
       v128.store(wide + (i << 1), v128.load_ext<i8>(p + i, 8), 16);
     }
     p += codeBytes;
-    widenParameters<S>(p, parameters);
-    for (let i: usize = 0; i < 32; i += 16) {
-      const offset = offsetOfZero(v128.load(parameters + i), v128.load(parameters + i, 32));
-      v128.store(parameters + i, offset, 32);
-    }
+    widenCentred<S>(p, parameters);
     p += 32;
     const first = g * rows + <usize>m0;
     let x = ptr(args, X) + first * CODE_BYTES;
@@ -226,194 +225,4 @@ function twoRows(
   } while (x < end);
   addToRow(c, pairs(a0, a1), parameters, xs, xb);
   addToRow(c + 32, pairs(b0, b1), parameters, xs + 4, xb + 4);
-}
-
-/** i8 w times u7 t, summed in pairs, which fit: 2 x 128 x 127. Only where SIMD is relaxed. */
-function byteDot(w: v128, t: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(w, t);
-  return unreachable();
-}
-
-/** Rows [m0, m1) of x as U7 codes against a panel: the same integers as the other products'. */
-function byteTiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
-  const rows = ptr(args, ROWS);
-  const group = ptr(args, GROUP);
-  const groups = ptr(args, COLUMNS) / group;
-  const parameters = sums + ((<usize>int(args, BLOCK)) << 5);
-  memory.fill(sums, 0, (<usize>(m1 - m0)) << 5);
-  for (let g: usize = 0; g < groups; g++) {
-    raisedSums(p, group, parameters + 64);
-    const codes = p;
-    p += group << 3;
-    widenParameters<S>(p, parameters);
-    for (let i: usize = 0; i < 32; i += 16) {
-      const offset = offsetOfZero(v128.load(parameters + i), v128.load(parameters + i, 32));
-      v128.store(parameters + i, offset, 32);
-    }
-    p += 32;
-    const first = g * rows + <usize>m0;
-    let x = ptr(args, X) + first * CODE_STRIDE;
-    let xs = ptr(args, X_SCALES) + (first << 2);
-    let xb = ptr(args, X_SUMS) + (first << 2);
-    let c = sums;
-    let left = m1 - m0;
-    // Four that are left are two and two.
-    const threes = left % 3 === 1 ? left / 3 - 1 : left / 3;
-    if (threes > 0) {
-      threesOfByteRows(x, codes, group, c, xs, xb, parameters, threes);
-      const done = <usize>threes * 3;
-      x += done * CODE_STRIDE;
-      xs += done << 2;
-      xb += done << 2;
-      c += done << 5;
-      left -= threes * 3;
-    }
-    for (; left > 1; left -= 2) {
-      twoByteRows(x, codes, group, c, xs, xb, parameters);
-      x += 2 * CODE_STRIDE;
-      xs += 8;
-      xb += 8;
-      c += 64;
-    }
-    if (left > 0) byteRow(x, codes, group, c, xs, xb, parameters);
-  }
-}
-
-/** What the 64 in each of x's codes adds to the products of a panel's 8 rows in a group. */
-function raisedSums(p: usize, group: usize, to: usize): void {
-  const one = i16x8.splat(1);
-  const raise = i8x16.splat(64);
-  let a = i32x4.splat(0);
-  let b = i32x4.splat(0);
-  const end = p + (group << 3);
-  do {
-    a = i32x4.add(a, i32x4.dot_i16x8_s(byteDot(v128.load(p), raise), one));
-    b = i32x4.add(b, i32x4.dot_i16x8_s(byteDot(v128.load(p, 16), raise), one));
-    p += 32;
-  } while (p < end);
-  v128.store(to, a);
-  v128.store(to, b, 16);
-}
-
-/** Adds a group to the sums of `times` times three rows. */
-function threesOfByteRows(
-  x: usize,
-  p: usize,
-  group: usize,
-  c: usize,
-  xs: usize,
-  xb: usize,
-  parameters: usize,
-  times: i32,
-): void {
-  do {
-    let a0 = i32x4.splat(0);
-    let a1 = i32x4.splat(0);
-    let b0 = i32x4.splat(0);
-    let b1 = i32x4.splat(0);
-    let d0 = i32x4.splat(0);
-    let d1 = i32x4.splat(0);
-    const one = i16x8.splat(1);
-    const end = x + group;
-    let at = p;
-    do {
-      const w0 = v128.load(at);
-      const w1 = v128.load(at, 16);
-      let t = v128.load32_splat(x);
-      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
-      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
-      t = v128.load32_splat(x, CODE_STRIDE);
-      b0 = i32x4.add(b0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
-      b1 = i32x4.add(b1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
-      t = v128.load32_splat(x, 2 * CODE_STRIDE);
-      d0 = i32x4.add(d0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
-      d1 = i32x4.add(d1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
-      x += 4;
-      at += 32;
-    } while (x < end);
-    const s0 = v128.load(parameters);
-    const s1 = v128.load(parameters, 16);
-    const o0 = v128.load(parameters, 32);
-    const o1 = v128.load(parameters, 48);
-    const r0 = v128.load(parameters, 64);
-    const r1 = v128.load(parameters, 80);
-    let q = v128.load32_splat(xs);
-    let z = v128.load32_splat(xb);
-    v128.store(c, addGroup(v128.load(c), i32x4.sub(a0, r0), s0, o0, q, z));
-    v128.store(c, addGroup(v128.load(c, 16), i32x4.sub(a1, r1), s1, o1, q, z), 16);
-    q = v128.load32_splat(xs, 4);
-    z = v128.load32_splat(xb, 4);
-    v128.store(c, addGroup(v128.load(c, 32), i32x4.sub(b0, r0), s0, o0, q, z), 32);
-    v128.store(c, addGroup(v128.load(c, 48), i32x4.sub(b1, r1), s1, o1, q, z), 48);
-    q = v128.load32_splat(xs, 8);
-    z = v128.load32_splat(xb, 8);
-    v128.store(c, addGroup(v128.load(c, 64), i32x4.sub(d0, r0), s0, o0, q, z), 64);
-    v128.store(c, addGroup(v128.load(c, 80), i32x4.sub(d1, r1), s1, o1, q, z), 80);
-    x += 3 * CODE_STRIDE - group;
-    xs += 12;
-    xb += 12;
-    c += 96;
-    times--;
-  } while (times > 0);
-}
-
-function twoByteRows(
-  x: usize,
-  p: usize,
-  group: usize,
-  c: usize,
-  xs: usize,
-  xb: usize,
-  parameters: usize,
-): void {
-  const one = i16x8.splat(1);
-  let a0 = i32x4.splat(0);
-  let a1 = i32x4.splat(0);
-  let b0 = i32x4.splat(0);
-  let b1 = i32x4.splat(0);
-  const end = x + group;
-  do {
-    const w0 = v128.load(p);
-    const w1 = v128.load(p, 16);
-    let t = v128.load32_splat(x);
-    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
-    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
-    t = v128.load32_splat(x, CODE_STRIDE);
-    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
-    b1 = i32x4.add(b1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
-    x += 4;
-    p += 32;
-  } while (x < end);
-  endRow(c, a0, a1, parameters, xs, xb);
-  endRow(c + 32, b0, b1, parameters, xs + 4, xb + 4);
-}
-
-function byteRow(
-  x: usize,
-  p: usize,
-  group: usize,
-  c: usize,
-  xs: usize,
-  xb: usize,
-  parameters: usize,
-): void {
-  const one = i16x8.splat(1);
-  let a0 = i32x4.splat(0);
-  let a1 = i32x4.splat(0);
-  const end = x + group;
-  do {
-    const w0 = v128.load(p);
-    const w1 = v128.load(p, 16);
-    const t = v128.load32_splat(x);
-    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(byteDot(w0, t), one));
-    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(byteDot(w1, t), one));
-    x += 4;
-    p += 32;
-  } while (x < end);
-  endRow(c, a0, a1, parameters, xs, xb);
-}
-
-function endRow(c: usize, a: v128, b: v128, parameters: usize, xs: usize, xb: usize): void {
-  addToRow(c, i32x4.sub(a, v128.load(parameters, 64)), parameters, xs, xb);
-  addToRow(c + 16, i32x4.sub(b, v128.load(parameters, 80)), parameters + 16, xs, xb);
 }

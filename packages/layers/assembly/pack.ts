@@ -1,4 +1,5 @@
 // Weights into panels and back: from rows of numbers, and from MLX's packed codes.
+import { codeFlip } from './bytes';
 import { int, madd, ptr } from './math';
 
 const BF16_STEP: u32 = 0x7fff;
@@ -146,6 +147,7 @@ function packGroup(
   const scale = fromBf16(scaleBits);
   const offset = fromBf16(offsetBits);
   const inverse = scale > 0 ? <f32>1 / scale : <f32>0;
+  const flip = codeFlip();
   // Four columns of a row stand side by side; codes of the gap at the end multiply zeros.
   for (let i: usize = 0; i < padded; i += 4) {
     const v = f32x4.sub(v128.load(values + (i << 2)), f32x4.splat(offset));
@@ -154,7 +156,7 @@ function packGroup(
     const codes = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(clamped), i32x4.splat(0));
     const word = i32x4.extract_lane(i8x16.narrow_i16x8_u(codes, codes), 0);
     if (bits === 8) {
-      store<i32>(out + placeInt8(r, i), word ^ 0x80808080);
+      store<u32>(out + placeInt8(r, i), <u32>word ^ flip);
     } else {
       const at = out + placeInt4(r, i);
       store<i32>(at, load<i32>(at) | (word << (<i32>(i & 4))));
@@ -263,11 +265,11 @@ export function repackInt(args: usize, begin: i32, end: i32): void {
 }
 
 function moveInt8(codes: usize, at: usize, group: usize, r: usize, exporting: bool): void {
+  const flip = codeFlip();
   for (let k: usize = 0; k < group; k += 4) {
     const place = at + placeInt8(r, k);
-    // Flipping the top bit of each byte takes 128 away, or adds it.
-    if (exporting) store<u32>(codes + k, load<u32>(place) ^ 0x80808080);
-    else store<u32>(place, load<u32>(codes + k) ^ 0x80808080);
+    if (exporting) store<u32>(codes + k, load<u32>(place) ^ flip);
+    else store<u32>(place, load<u32>(codes + k) ^ flip);
   }
 }
 
@@ -343,6 +345,7 @@ function unpackInt(
 ): void {
   const groups = (columns + group - 1) / group;
   const r = row & 7;
+  const flip = <u8>codeFlip();
   let p = weight + (row >> 3) * panelBytes(groups, group, bits);
   for (let g: usize = 0; g < groups; g++) {
     const parameters = p + group * <usize>bits + (r << 1);
@@ -354,7 +357,7 @@ function unpackInt(
     for (let i: usize = 0; i < count; i++) {
       const code =
         bits === 8
-          ? <i32>load<i8>(p + placeInt8(r, i)) + 128
+          ? <i32>(load<u8>(p + placeInt8(r, i)) ^ flip)
           : (<i32>load<u8>(p + placeInt4(r, i)) >> <i32>(i & 4)) & 15;
       store<f32>(out + ((g * group + i) << 2), <f32>code * scale + offset);
     }

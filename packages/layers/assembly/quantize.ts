@@ -1,5 +1,6 @@
 // Activations as integers, a scale a group: what the integer products multiply.
 import { CodeKind } from '../src/backends/simd/kernel_ids';
+import { takesUnsigned } from './bytes';
 import { int, load4, num, ptr, sumLanes } from './math';
 import { CODE_STRIDE } from './matmul';
 
@@ -10,17 +11,25 @@ const COLUMNS: usize = 3;
 /** COLUMNS filled up to whole groups; the codes there are 0. */
 const PADDED: usize = 4;
 const GROUP: usize = 5;
-/** [group][row][column] of i8, i16 or u8, CODE_STRIDE columns from a row to the next */
+/** [group][row][column] of i8 or i16, CODE_STRIDE columns from a row to the next */
 const CODES: usize = 6;
 /** [group][row] */
 const SCALES: usize = 7;
 /** [group][row]: the sum of the codes, scaled. */
 const SUMS: usize = 8;
+/** What the largest number becomes; with OF_FOURS what the largest four may sum up to. */
 const LARGEST: usize = 9;
 /** 2^112 where the weight's parameters are f16 (see parameters4), else 1. */
 const FACTOR: usize = 10;
 /** CodeKind. */
 const KIND: usize = 11;
+/**
+ * 0, or where, for each group and row, what makes of its products with int8 codes as they are stored those
+ * with the codes less 128.
+ */
+const CENTRES: usize = 12;
+/** Whether LARGEST is of largestFour, not of the largest number. */
+const OF_FOURS: usize = 13;
 
 /** A unit is a row. */
 export function quantizeActivations(args: usize, begin: i32, end: i32): void {
@@ -28,8 +37,10 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
   const group = int(args, GROUP);
   const groups = int(args, PADDED) / group;
   const rows = int(args, ROWS);
-  const kind = int(args, KIND);
-  const wide = kind === CodeKind.I16;
+  const wide = int(args, KIND) === CodeKind.I16;
+  const centres = ptr(args, CENTRES);
+  const ofFours = int(args, OF_FOURS) !== 0;
+  const middle: i32 = takesUnsigned() ? 128 : 0;
   const largest = <f32>int(args, LARGEST);
   const factor = num(args, FACTOR);
   for (let m = begin; m < end; m++) {
@@ -38,15 +49,16 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
       const at = <usize>(g * rows + m);
       const from = x + ((<usize>(g * group)) << 2);
       const count = min(group, columns - g * group);
-      const top = largestOf(from, count);
+      const top = ofFours ? largestFour(from, count) : largestOf(from, count);
       const inverse = f32x4.splat(top > 0 ? largest / top : 0);
       const scale = (top / largest) * factor;
       const out = ptr(args, CODES) + at * (wide ? CODE_STRIDE << 1 : CODE_STRIDE);
       const sum = wide
         ? codes16(from, out, group, count, inverse)
-        : codes8(from, out, group, count, inverse, kind === CodeKind.U7 ? 64 : 0);
+        : codes8(from, out, group, count, inverse);
       store<f32>(ptr(args, SCALES) + (at << 2), scale);
       store<f32>(ptr(args, SUMS) + (at << 2), scale * <f32>sum);
+      if (centres !== 0) store<i32>(centres + (at << 2), -middle * sum);
     }
   }
 }
@@ -66,12 +78,41 @@ function largestOf(from: usize, count: i32): f32 {
     const v = load4(from + ((<usize>i) << 2), count - i);
     a = i32x4.max_s(a, v128.and(v, magnitude));
   }
-  a = i32x4.max_s(a, b);
+  return largestLane(i32x4.max_s(a, b));
+}
+
+function largestLane(a: v128): f32 {
   const top = max(
     max(i32x4.extract_lane(a, 0), i32x4.extract_lane(a, 1)),
     max(i32x4.extract_lane(a, 2), i32x4.extract_lane(a, 3)),
   );
   return reinterpret<f32>(top);
+}
+
+/**
+ * Of each 8 numbers, those four whose products with a row's codes are summed in 16 bits are 0, 1, 4, 5 and 2, 3, 6, 7.
+ * The largest sum of those of them that are positive, or of the negative ones: codes between whose sums and 128
+ * there is room for their rounding never leave 16 bits, as 128 x 255 does not, and are mostly larger than 128 / 4.
+ */
+function largestFour(from: usize, count: i32): f32 {
+  const magnitude = i32x4.splat(0x7fffffff);
+  let top = i32x4.splat(0);
+  for (let i: i32 = 0; i < count; i += 8) {
+    const p = from + ((<usize>i) << 2);
+    const isWhole = i + 8 <= count;
+    const a = isWhole ? v128.load(p) : some4(p, count - i);
+    const b = isWhole ? v128.load(p, 16) : some4(p + 16, count - i - 4);
+    const above = f32x4.add(v128.andnot(a, i32x4.shr_s(a, 31)), v128.andnot(b, i32x4.shr_s(b, 31)));
+    const positive = f32x4.add(above, v128.shuffle<i32>(above, above, 1, 0, 3, 2));
+    const both = f32x4.add(a, b);
+    const sum = f32x4.add(both, v128.shuffle<i32>(both, both, 1, 0, 3, 2));
+    const negative = f32x4.sub(positive, sum);
+    top = i32x4.max_s(
+      top,
+      i32x4.max_s(v128.and(positive, magnitude), v128.and(negative, magnitude)),
+    );
+  }
+  return largestLane(top);
 }
 
 /** Added to a small number it rounds it, to even, to a whole one, which then stands in the lowest bits. */
@@ -83,8 +124,12 @@ function rounded4(v: v128, inverse: v128): v128 {
 }
 
 function codes4(p: usize, count: i32, inverse: v128): v128 {
-  if (count <= 0) return i32x4.splat(0);
-  return rounded4(load4(p, count), inverse);
+  return rounded4(some4(p, count), inverse);
+}
+
+/** load4, where there may be nothing left. */
+function some4(p: usize, count: i32): v128 {
+  return count <= 0 ? i32x4.splat(0) : load4(p, count);
 }
 
 function sumInts(a: v128): i32 {
@@ -116,8 +161,7 @@ function codes16(from: usize, out: usize, group: i32, count: i32, inverse: v128)
   return sumInts(sum);
 }
 
-/** Returns the sum of the codes before `raise` is added to each. */
-function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128, raise: i8): i32 {
+function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128): i32 {
   let sum = i32x4.splat(0);
   let i: i32 = 0;
   for (; i + 16 <= count; i += 16) {
@@ -129,7 +173,7 @@ function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128, 
     sum = i32x4.add(sum, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
     const ab = i16x8.narrow_i32x4_s(a, b);
     const cd = i16x8.narrow_i32x4_s(c, d);
-    v128.store(out + <usize>i, i8x16.add(i8x16.narrow_i16x8_s(ab, cd), i8x16.splat(raise)));
+    v128.store(out + <usize>i, i8x16.narrow_i16x8_s(ab, cd));
   }
   for (; i < group; i += 16) {
     const p = from + ((<usize>i) << 2);
@@ -140,7 +184,7 @@ function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128, 
     sum = i32x4.add(sum, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
     const ab = i16x8.narrow_i32x4_s(a, b);
     const cd = i16x8.narrow_i32x4_s(c, d);
-    v128.store(out + <usize>i, i8x16.add(i8x16.narrow_i16x8_s(ab, cd), i8x16.splat(raise)));
+    v128.store(out + <usize>i, i8x16.narrow_i16x8_s(ab, cd));
   }
   return sumInts(sum);
 }

@@ -73,10 +73,6 @@ export enum UnaryOp {
 
 /** How the codes of activations are stored. */
 export enum CodeKind {
-  /** -127 to 127 at most. */
   I8,
-  /** -63 to 63. */
   I16,
-  /** The same plus 64: the 7-bit side of a relaxed product. */
-  U7,
 }

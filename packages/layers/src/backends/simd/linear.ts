@@ -36,6 +36,7 @@ interface Codes {
   values: number;
   scales: number;
   sums: number;
+  centres: number;
 }
 
 export const activationIds: Record<Activation, ActivationId> = {
@@ -59,8 +60,8 @@ export function linear(runtime: Runtime, temporaries: Temporaries, call: LinearC
 
 /** Rows of x that a thread takes on at a time: their codes should stay in the second-level cache. */
 const INT_BLOCK = 96;
-/** Columns from a row's codes of a group to the next row's; see assembly/matmul.ts. */
-const CODE_STRIDE = 64;
+/** Bytes from a row's codes of a group to the next row's; see assembly/matmul.ts. */
+const codeStrides: Record<CodeKind, number> = { [CodeKind.I8]: 64, [CodeKind.I16]: 128 };
 /** Bytes of weights that a thread should at least read on end. */
 const STREAM_BYTES = 24 << 10;
 
@@ -69,15 +70,14 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   const [, columns = 0] = shape;
   const group = memoryGroup(groupSize);
   const groups = Math.ceil(columns / group);
-  const kind = codeKind(runtime, call);
+  const kind = codeKind(runtime, format);
   const padded = groups * group;
   const codes = {
     kind,
-    values: temporaries.allocate(
-      call.rows * groups * CODE_STRIDE * (kind === CodeKind.I16 ? 2 : 1),
-    ),
+    values: temporaries.allocate(call.rows * groups * codeStrides[kind]),
     scales: temporaries.allocate(call.rows * groups * 4),
     sums: temporaries.allocate(call.rows * groups * 4),
+    centres: format === 'int8' ? temporaries.allocate(call.rows * groups * 4) : 0,
   };
   const { args, numbers } = runtime;
   args[0] = call.x;
@@ -92,23 +92,25 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   args[9] = largestCode(format, group);
   numbers[10] = layout === PANELS_F16 ? F16_FACTOR : 1;
   args[11] = kind;
+  args[12] = codes.centres;
+  args[13] = format === 'int8' ? 1 : 0;
   runtime.run(KernelId.QuantizeActivations, call.rows, runtime.chunk(padded));
   return codes;
 }
 
 /**
- * 8-bit weights times 7 bits fit in the products of bytes that relaxed SIMD has. Those of 4 bits are summed in
- * 16 bits, two numbers for the columns of a group: 32 x 15 x 68 fits.
+ * What fits in the 16 bits that relaxed SIMD sums products of bytes in. Of 8-bit weights four are summed, whose codes
+ * rounding may have raised by a half: 255 x (124 + 2), where 124 is the largest sum (largestFour in
+ * assembly/quantize.ts). Of 4-bit weights half a group is: 32 x 15 x 68.
  */
 function largestCode(format: WeightFormat, group: number): number {
-  if (format === 'int8') return 63;
+  if (format === 'int8') return 124;
   return group === 32 ? 127 : 68;
 }
 
-/** The numbers are the same in each kind; one row is read as it can be multiplied soonest. */
-function codeKind(runtime: Runtime, { attrs, rows }: LinearCall): CodeKind {
-  if (attrs.format === 'int4') return CodeKind.I8;
-  return rows > 1 && runtime.relaxedSimd ? CodeKind.U7 : CodeKind.I16;
+/** For int8 the numbers are the same in both kinds. */
+function codeKind({ relaxedSimd }: Runtime, format: WeightFormat): CodeKind {
+  return format === 'int4' || relaxedSimd ? CodeKind.I8 : CodeKind.I16;
 }
 
 function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
@@ -128,6 +130,7 @@ function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
   args[11] = group;
   args[17] = layout === PANELS_F16 ? 1 : 0;
   args[18] = codes.kind;
+  args[19] = codes.centres;
   const units = panels * Math.ceil(call.rows / block);
   runtime.run(
     bitsOf(format) === 8 ? KernelId.MatMulInt8 : KernelId.MatMulInt4,

@@ -1,7 +1,11 @@
-// In a worker of its own: some results of a backend with workerData threads, posted back.
+// In a worker of its own: some results of a backend made with workerData as its options, posted back.
 import { parentPort, workerData } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
-import { registerSimdBackend, simdInfo } from '../../../src/backends/simd/index.js';
+import {
+  registerSimdBackend,
+  type SimdOptions,
+  simdInfo,
+} from '../../../src/backends/simd/index.js';
 import {
   packedMatMul,
   slidingWindowAttention,
@@ -11,9 +15,13 @@ import {
 } from '../../../src/index.js';
 import { uniform } from './both.js';
 
-registerSimdBackend({ threads: Number(workerData) });
+const options: SimdOptions = workerData;
+registerSimdBackend(options);
 await tf.setBackend('simd');
-if (simdInfo().threads !== workerData) throw new Error('the backend ignores its threads');
+const { threads, relaxedSimd } = simdInfo();
+if (threads !== options.threads || relaxedSimd !== (options.relaxedSimd ?? true)) {
+  throw new Error('the backend ignores its options');
+}
 const [rows, columns] = [300, 512];
 const matrix = uniform('w', [rows, columns]);
 const bytes = new Uint8Array(Float32Array.from(matrix.dataSync()).buffer);
@@ -31,8 +39,11 @@ for (const format of formats) {
     64,
   );
   for (const batch of [1, 37, 211]) {
-    const y = packedMatMul(uniform('x', [batch, columns]), weight);
-    results.push(Float32Array.from(y.dataSync()));
+    const x = uniform('x', [batch, columns]);
+    const y = packedMatMul(x, weight);
+    // Of one sign and much the same size: the largest sums that integers have to hold.
+    const z = packedMatMul(tf.add(tf.mul(x, 0.05), 1), weight);
+    results.push(Float32Array.from(y.dataSync()), Float32Array.from(z.dataSync()));
   }
 }
 const { y } = ssdScan(

@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
-import { registerSimdBackend } from '../../../src/backends/simd/index.js';
+import { registerSimdBackend, type SimdOptions } from '../../../src/backends/simd/index.js';
 import {
   disposeWeight,
   type PackedWeight,
@@ -104,9 +104,19 @@ describe('simd: quantised matrices and states', () => {
   });
 
   it('gives the same bits on 1, 2 and 4 threads', async () => {
-    const digests = await Promise.all([1, 2, 4].map(productOnThreads));
+    const digests = await Promise.all([1, 2, 4].map((threads) => resultsWith({ threads })));
     expect(digests[1]).to.deep.equal(digests[0]);
     expect(digests[2]).to.deep.equal(digests[0]);
+  }).timeout(60000);
+
+  it('computes the same without relaxed SIMD', async () => {
+    const [relaxed = [], plain = []] = await Promise.all(
+      [true, false].map((relaxedSimd) => resultsWith({ threads: 2, relaxedSimd })),
+    );
+    expect(plain.length).to.equal(relaxed.length);
+    plain.forEach((values, i) => {
+      expectClose(relaxed[i] ?? values, values, 1e-5);
+    });
   }).timeout(60000);
 
   it('is registered once', () => {
@@ -183,11 +193,11 @@ function halfBits(value: number, dtype: 'F16' | 'BF16'): number {
   return ((bits >>> 16) & 0x8000) | (((bits & 0x7fffffff) - (112 << 23)) >>> 13);
 }
 
-/** Products and a scan, computed in a worker whose backend has so many threads. */
-function productOnThreads(threads: number): Promise<Float32Array[]> {
+/** Products, a scan and gradients, computed in a worker whose backend has these options. */
+function resultsWith(options: SimdOptions): Promise<Float32Array[]> {
   const url = new URL('./on_threads.js', import.meta.url);
   return new Promise((resolve, reject) => {
-    const worker = new Worker(url, { workerData: threads });
+    const worker = new Worker(url, { workerData: options });
     worker.once('message', resolve);
     worker.once('error', reject);
   });

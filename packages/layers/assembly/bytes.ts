@@ -1,0 +1,25 @@
+// Products of bytes by relaxed SIMD, and what engines may differ in.
+
+/** Signed bytes t times bytes w, summed in pairs: 8 numbers of 16 bits. Only where SIMD is relaxed. */
+export function byteDot(t: v128, w: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(t, w);
+  return unreachable();
+}
+
+/** 1, and a byte with its top bit set; read from memory, so that no compiler decides for the engine. */
+const TRIAL = memory.data<u8>([1, 0x80]);
+
+/**
+ * Whether w of byteDot goes from 0 to 255 (x86) or from -128 to 127 (ARM): relaxed SIMD leaves this to the
+ * engine, and the fastest instruction of each decides.
+ */
+export function takesUnsigned(): bool {
+  if (!ASC_FEATURE_RELAXED_SIMD) return false;
+  const dot = byteDot(v128.load8_splat(TRIAL), v128.load8_splat(TRIAL + 1));
+  return i16x8.extract_lane_s(dot, 0) > 0;
+}
+
+/** What the bits of four int8 codes, 0 to 255, are flipped by where they are stored: as byteDot takes them. */
+export function codeFlip(): u32 {
+  return takesUnsigned() ? 0 : 0x80808080;
+}

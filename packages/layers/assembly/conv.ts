@@ -86,6 +86,11 @@ export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize):
     for (let w: i32 = 0; w < width; w++) {
       const row = inputAt(length + w, width, x, xStride, before, rowBytes, zeros);
       const to = after + <usize>w * rowBytes;
+      if (count === SPAN) {
+        for (let o: usize = 0; o < <usize>(SPAN * 4); o += 16)
+          v128.store(to + o, v128.load(row + o));
+        continue;
+      }
       for (let i: i32 = 0; i < count; i += 4) {
         const o = (<usize>i) << 2;
         store4(to + o, load4(row + o, count - i), count - i);

@@ -130,11 +130,13 @@ export class Runtime {
     return { address, count, scratch };
   }
 
-  /** Runs recorded jobs, one after the other. */
+  /**
+   * Runs recorded jobs, one after the other. Their threads take whole shares of what is left: a step's units are alike,
+   * and each new stretch of memory is read slowly at first.
+   */
   replay({ address, count, scratch }: RecordedJobs): void {
     if (scratch > this.scratchSize) this.growScratch(scratch);
-    const parts = this.threads * PARTS;
-    this.kernels.replay(CONTROL, address, count, parts, this.scratch, this.scratchSize);
+    this.kernels.replay(CONTROL, address, count, this.threads, this.scratch, this.scratchSize);
   }
 
   private withRecorder(recorder: JobRecorder, work: () => void): JobRecorder {

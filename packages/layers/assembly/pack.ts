@@ -1,30 +1,8 @@
 // Weights into panels and back: from rows of numbers, and from MLX's packed codes.
 import { codeFlip } from './bytes';
-import { int, madd, ptr } from './math';
-
-const BF16_STEP: u32 = 0x7fff;
-
-/** A f32 rounded to bf16, to nearest even. */
-function toBf16(value: f32): u16 {
-  const bits = reinterpret<u32>(value);
-  if ((bits & 0x7fffffff) > 0x7f800000) return <u16>((bits >> 16) | 0x40);
-  return <u16>((bits + BF16_STEP + ((bits >> 16) & 1)) >> 16);
-}
-
-export function fromBf16(bits: u16): f32 {
-  return reinterpret<f32>((<u32>bits) << 16);
-}
-
-export function fromF16(half: u16): f32 {
-  const sign = (<u32>(half & 0x8000)) << 16;
-  const magnitude = <u32>(half & 0x7fff);
-  if (magnitude >= 0x7c00) {
-    return reinterpret<f32>(sign | 0x7f800000 | ((magnitude & 0x3ff) << 13));
-  }
-  // The multiplication makes up for the exponent's bias, of subnormal numbers too.
-  const scaled = reinterpret<f32>(magnitude << 13) * reinterpret<f32>(<u32>0x77800000);
-  return reinterpret<f32>(sign | reinterpret<u32>(scaled));
-}
+import { fromBf16, fromF16, toBf16 } from './halves';
+import { int, ptr } from './math';
+import { packGroup, placeInt4, placeInt8 } from './pack_group';
 
 /** Number i of an array of NumberKind `kind`. */
 function numberAt(p: usize, i: usize, kind: i32): f32 {
@@ -35,14 +13,6 @@ function numberAt(p: usize, i: usize, kind: i32): f32 {
 
 function bytesOf(kind: i32): usize {
   return kind === 0 ? 4 : 2;
-}
-
-/** Where row r, column k of a group stands: bytes of int8, and of int4 the byte of its nibble. */
-function placeInt8(r: usize, k: usize): usize {
-  return ((k >> 2) << 5) + (r << 2) + (k & 3);
-}
-function placeInt4(r: usize, k: usize): usize {
-  return ((k >> 3) << 5) + (r << 2) + (k & 3);
 }
 
 /** Where row r (of 32) stands within a column of a bf16 panel. */
@@ -94,97 +64,6 @@ function widen(p: usize, first: usize, count: usize, kind: i32, to: usize): void
     }
   }
   for (; i < count; i++) store<f32>(to + (i << 2), numberAt(p, first + i, kind));
-}
-
-/** Finds the scale and the offset of a group of one row and writes its codes. */
-function packGroup(
-  values: usize,
-  count: usize,
-  group: usize,
-  bits: i32,
-  out: usize,
-  r: usize,
-): void {
-  const last = <f32>((1 << bits) - 1);
-  const padded = (count + 3) & ~3;
-  // The gap at the end repeats the last number, which moves neither end of the range.
-  for (let i = count; i < padded; i++) {
-    store<f32>(values + (i << 2), load<f32>(values + ((count - 1) << 2)));
-  }
-  let low4 = v128.load(values);
-  let high4 = low4;
-  for (let i: usize = 4; i < padded; i += 4) {
-    const v = v128.load(values + (i << 2));
-    low4 = f32x4.min(low4, v);
-    high4 = f32x4.max(high4, v);
-  }
-  let low = f32x4.extract_lane(low4, 0);
-  let high = f32x4.extract_lane(high4, 0);
-  low = min(low, f32x4.extract_lane(low4, 1));
-  low = min(low, f32x4.extract_lane(low4, 2));
-  low = min(low, f32x4.extract_lane(low4, 3));
-  high = max(high, f32x4.extract_lane(high4, 1));
-  high = max(high, f32x4.extract_lane(high4, 2));
-  high = max(high, f32x4.extract_lane(high4, 3));
-
-  let offsetBits = toBf16(low);
-  let scaleBits = toBf16((high - fromBf16(offsetBits)) / last);
-  if (bits === 4) {
-    // Clipping the ends a little often costs less than the finer grid gains.
-    let least = squaredError(values, padded, scaleBits, offsetBits, last);
-    for (let i: i32 = 1; i < 6; i++) {
-      const shrink = <f32>1 - <f32>0.045 * <f32>i;
-      const o = toBf16(low * shrink);
-      const s = toBf16((high * shrink - fromBf16(o)) / last);
-      const error = squaredError(values, padded, s, o, last);
-      if (error < least) {
-        least = error;
-        offsetBits = o;
-        scaleBits = s;
-      }
-    }
-  }
-  const scale = fromBf16(scaleBits);
-  const offset = fromBf16(offsetBits);
-  const inverse = scale > 0 ? <f32>1 / scale : <f32>0;
-  const flip = codeFlip();
-  // Four columns of a row stand side by side; codes of the gap at the end multiply zeros.
-  for (let i: usize = 0; i < padded; i += 4) {
-    const v = f32x4.sub(v128.load(values + (i << 2)), f32x4.splat(offset));
-    const position = f32x4.nearest(f32x4.mul(v, f32x4.splat(inverse)));
-    const clamped = f32x4.pmax(f32x4.pmin(position, f32x4.splat(last)), f32x4.splat(0));
-    const codes = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(clamped), i32x4.splat(0));
-    const word = i32x4.extract_lane(i8x16.narrow_i16x8_u(codes, codes), 0);
-    if (bits === 8) {
-      store<u32>(out + placeInt8(r, i), <u32>word ^ flip);
-    } else {
-      const at = out + placeInt4(r, i);
-      store<i32>(at, load<i32>(at) | (word << (<i32>(i & 4))));
-    }
-  }
-  const parameters = out + group * <usize>bits + (r << 1);
-  store<u16>(parameters, scaleBits);
-  store<u16>(parameters, offsetBits, 16);
-}
-
-function squaredError(values: usize, count: usize, s: u16, o: u16, last: f32): f32 {
-  const scale = f32x4.splat(fromBf16(s));
-  const offset = f32x4.splat(fromBf16(o));
-  const inverse = f32x4.splat(fromBf16(s) > 0 ? <f32>1 / fromBf16(s) : <f32>0);
-  let sum = f32x4.splat(0);
-  for (let i: usize = 0; i < count; i += 4) {
-    const v = v128.load(values + (i << 2));
-    let code = f32x4.nearest(f32x4.mul(f32x4.sub(v, offset), inverse));
-    code = f32x4.pmax(f32x4.pmin(code, f32x4.splat(last)), f32x4.splat(0));
-    const error = f32x4.sub(madd(code, scale, offset), v);
-    sum = madd(error, error, sum);
-  }
-  return (
-    f32x4.extract_lane(sum, 0) +
-    f32x4.extract_lane(sum, 1) +
-    f32x4.extract_lane(sum, 2) +
-    f32x4.extract_lane(sum, 3)
-  );
 }
 
 /** Words: source, kind, rows, columns, destination, kind of the panel. A unit is 32 rows. */

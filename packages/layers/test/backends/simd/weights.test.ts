@@ -44,6 +44,30 @@ describe('simd: packed weights', () => {
       { numRuns: 60 },
     ));
 
+  it('int4: lie nearer to normal numbers than a grid between the ends of each group does', async () => {
+    const shape: [number, number] = [64, 512];
+    const normal = tf.randomNormal(shape, 0, 1, 'float32', 5);
+    const values = Float32Array.from(normal.dataSync());
+    normal.dispose();
+    const bytes = new Uint8Array(values.buffer);
+    const readRows = (first: number, count: number) =>
+      bytes.subarray(first * 2048, (first + count) * 2048);
+    const weight = await weightPacker().pack({ shape, dtype: 'F32', readRows }, 'int4', 64);
+    const unpacked = await weightPacker().unpack(weight);
+    disposeWeight(weight);
+    let [error, plain] = [0, 0];
+    for (let first = 0; first < values.length; first += 64) {
+      const group = values.subarray(first, first + 64);
+      const low = Math.min(...group);
+      const step = (Math.max(...group) - low) / 15;
+      group.forEach((value, i) => {
+        error += ((unpacked[first + i] ?? 0) - value) ** 2;
+        plain += (low + Math.round((value - low) / step) * step - value) ** 2;
+      });
+    }
+    expect(error / plain).to.be.below(0.9);
+  });
+
   it('multiply as the matrix that they unpack to, bias, activation and residual included', () =>
     fc.assert(
       fc.asyncProperty(

@@ -28,7 +28,7 @@ export function rmsNorm(args: usize, begin: i32, end: i32): void {
 }
 
 /** y = x silu(z) */
-function gate(x: usize, z: usize, y: usize, count: i32): void {
+export function gate(x: usize, z: usize, y: usize, count: i32): void {
   const whole = (<usize>(count & ~3)) << 2;
   let at: usize = 0;
   for (; at + 32 <= whole; at += 32) {

@@ -4,6 +4,7 @@
 // One token or many, every number is the same sequence of operations: prefill and decode agree to
 // the bit, and there are no chunks to choose.
 import { exp4, int, load4, madd, num, ptr, softplus4, store4, sumLanes, sumLanes4 } from './math';
+import { gate } from './norm';
 import { touch } from './touch';
 
 /** Words of the arguments. */
@@ -32,6 +33,9 @@ const GROUPS: usize = 20;
 const SOFTPLUS: usize = 21;
 const DT_MIN: usize = 22;
 const DT_MAX: usize = 23;
+/** Of ssdScan alone: y is multiplied by silu of these numbers; 0 for none. */
+const GATE: usize = 24;
+const GATE_STRIDE: usize = 25;
 
 /** Tokens of which B and C, 1 KB each with 128 states, stay in the cache. */
 const TOKENS: i32 = 16;
@@ -80,6 +84,9 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
     let skip = ptr(args, D);
     const perChannel = int(args, D_PER_CHANNEL) !== 0;
     if (skip !== 0) skip += (<usize>(perChannel ? head * dim : head)) << 2;
+    const gates = ptr(args, GATE);
+    const gateStride = ptr(args, GATE_STRIDE) << 2;
+    let z = gates + row * gateStride + ((<usize>(head * dim)) << 2);
 
     for (let t: i32 = 0; t < length; t += TOKENS) {
       const count = min(TOKENS, length - t);
@@ -111,6 +118,8 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
       }
       for (let i: i32 = 0; i < count; i++) {
         if (skip !== 0) addSkip(x, skip, perChannel, y, dim);
+        if (gates !== 0) gate(y, z, y, dim);
+        z += gateStride;
         x += xStride;
         b += bStride;
         c += cStride;

@@ -157,6 +157,8 @@ function scanProjected(
   const [convDim = 0, width = 0] = inputs.convWeight.shape;
   const at = (column: number) => projected + column * 4;
   const z = at(2 * dMlp);
+  const normWeight = optionalAddress(backend, inputs.normWeight);
+  const normFirst = normWeight !== 0 && attrs.normBeforeGate;
   const yScan = y + dMlp * 4;
 
   const conv = temporaries.allocate(rows * convDim * 4);
@@ -201,15 +203,14 @@ function scanProjected(
     dtSoftplus: true,
     dtMin: attrs.dtMin,
     dtMax: attrs.dtMax,
+    gate: normFirst ? 0 : z,
+    gateStride: projection,
   });
-  const normWeight = optionalAddress(backend, inputs.normWeight);
-  if (normWeight === 0) {
-    gate(z, yScan, yScan, dSsm);
-  } else {
+  if (normWeight !== 0) {
     normRows(runtime, {
       x: yScan,
       xStride: dInner,
-      z,
+      z: normFirst ? z : 0,
       zStride: projection,
       weight: normWeight,
       y: yScan,
@@ -218,23 +219,19 @@ function scanProjected(
       columns: dSsm,
       groupSize: dSsm / nGroups,
       eps: attrs.eps,
-      normBeforeGate: attrs.normBeforeGate,
+      normBeforeGate: normFirst,
     });
   }
-  if (dMlp > 0) gate(projected, at(dMlp), y, dMlp);
-
-  /** to = silu(of) * multiplier; the multiplier is x0 of the projection, or the scan's output. */
-  function gate(of: number, multiplier: number, to: number, columns: number): void {
-    activateRows(runtime, {
-      x: of,
-      xStride: projection,
-      multiplier,
-      multiplierStride: multiplier === yScan ? dInner : projection,
-      y: to,
-      yStride: dInner,
-      rows,
-      columns,
-      activation: 'silu',
-    });
-  }
+  if (dMlp === 0) return;
+  activateRows(runtime, {
+    x: projected,
+    xStride: projection,
+    multiplier: at(dMlp),
+    multiplierStride: projection,
+    y,
+    yStride: dInner,
+    rows,
+    columns: dMlp,
+    activation: 'silu',
+  });
 }

@@ -32,6 +32,9 @@ export interface ScanCall {
   dtSoftplus: boolean;
   dtMin: number;
   dtMax: number;
+  /** y is multiplied by silu of this; none unless given. */
+  gate?: number;
+  gateStride?: number;
 }
 
 export function setScanArguments({ args, numbers }: Runtime, call: ScanCall): void {
@@ -63,6 +66,8 @@ export function setScanArguments({ args, numbers }: Runtime, call: ScanCall): vo
 
 export function scan(runtime: Runtime, call: ScanCall): void {
   setScanArguments(runtime, call);
+  runtime.args[24] = call.gate ?? 0;
+  runtime.args[25] = call.gateStride ?? 0;
   const units = call.batch * call.heads;
   const stateSize = call.headDim * call.dState;
   const padded = Math.ceil(call.length / 4) * 4;

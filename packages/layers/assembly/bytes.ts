@@ -10,7 +10,7 @@ export function byteDot(t: v128, w: v128): v128 {
 const TRIAL = memory.data<u8>([1, 0x80]);
 
 /**
- * Whether w of byteDot goes from 0 to 255 (x86) or from -128 to 127 (ARM): relaxed SIMD leaves this to the
+ * True where byteDot reads w as 0 to 255 (x86), false where as -128 to 127 (ARM): relaxed SIMD leaves this to the
  * engine, and the fastest instruction of each decides.
  */
 export function takesUnsigned(): bool {
@@ -19,7 +19,7 @@ export function takesUnsigned(): bool {
   return i16x8.extract_lane_s(dot, 0) > 0;
 }
 
-/** What the bits of four int8 codes, 0 to 255, are flipped by where they are stored: as byteDot takes them. */
+/** XORed into four int8 codes, 0 to 255, to store them as byteDot reads them. */
 export function codeFlip(): u32 {
   return takesUnsigned() ? 0 : 0x80808080;
 }

@@ -1,8 +1,9 @@
 // Products by int8 weights: codes against integer activations, integers within a group.
 //
-// A panel of 8 rows is a stream of groups: 4 bytes a row for each 4 columns, each a code of 0 to 255
-// (see codeFlip), then 8 scales and 8 offsets of 16 bits. Here are the products of numbers of 16 bits, for engines
-// without relaxed SIMD; those of bytes are in matmul_int8_bytes.ts. The integers are the same.
+// A panel of 8 rows is a stream of groups: 4 bytes a row for each 4 columns, each a code of 0 to 255 or
+// one less 128 (see codeFlip), then 8 scales and 8 offsets of 16 bits. Here are the products of numbers of 16 bits, for
+// engines without relaxed SIMD, where codes are stored less 128; those of bytes are in matmul_int8_bytes.ts.
+// The integers are the same.
 import { CodeKind } from '../src/backends/simd/kernel_ids';
 import { int, ptr } from './math';
 import {

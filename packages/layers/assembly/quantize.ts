@@ -24,8 +24,8 @@ const FACTOR: usize = 10;
 /** CodeKind. */
 const KIND: usize = 11;
 /**
- * 0, or where, for each group and row, what makes of its products with int8 codes as they are stored those
- * with the codes less 128.
+ * 0, or [group][row] of i32: what, added to the products with int8 codes as they are stored, makes them those with the
+ * codes less 128. -128 times the sum of x's codes where the stored ones go from 0 to 255, else 0.
  */
 const CENTRES: usize = 12;
 /** Whether LARGEST is of largestFour, not of the largest number. */
@@ -91,8 +91,9 @@ function largestLane(a: v128): f32 {
 
 /**
  * Of each 8 numbers, those four whose products with a row's codes are summed in 16 bits are 0, 1, 4, 5 and 2, 3, 6, 7.
- * The largest sum of those of them that are positive, or of the negative ones: codes between whose sums and 128
- * there is room for their rounding never leave 16 bits, as 128 x 255 does not, and are mostly larger than 128 / 4.
+ * This is the largest sum of those of them that are positive, or of the negative ones. Where it becomes 124, codes of
+ * one sign add up to 126 with what rounding adds, and 126 x 255 fits in 16 bits, as does 2 x 126 x 128. Most
+ * codes are then larger than if each had to stay below 124 / 4.
  */
 function largestFour(from: usize, count: i32): f32 {
   const magnitude = i32x4.splat(0x7fffffff);

@@ -96,7 +96,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       for (const row of [0, 1]) {
         step.join(state.layers, row, 0);
         // cuda: norms within products; embedding, head and choice at the ends.
-        // simd: a norm a block; conv, scan and gated norm, or ring and attention, between two products.
+        // simd: a norm a block; conv, gated scan and norm, or ring and attention, between two products.
         const expected = {
           cuda: 3 * mamba2 + 3 * attention + 2 * mlp + 3,
           simd: 6 * mamba2 + 5 * attention + 3 * mlp + 3,

@@ -72,12 +72,13 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   const groups = Math.ceil(columns / group);
   const kind = codeKind(runtime, format);
   const padded = groups * group;
+  const isCentred = format === 'int8' && kind === CodeKind.I8;
   const codes = {
     kind,
     values: temporaries.allocate(call.rows * groups * codeStrides[kind]),
     scales: temporaries.allocate(call.rows * groups * 4),
     sums: temporaries.allocate(call.rows * groups * 4),
-    centres: format === 'int8' ? temporaries.allocate(call.rows * groups * 4) : 0,
+    centres: isCentred ? temporaries.allocate(call.rows * groups * 4) : 0,
   };
   const { args, numbers } = runtime;
   args[0] = call.x;
@@ -99,9 +100,8 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
 }
 
 /**
- * What fits in the 16 bits that relaxed SIMD sums products of bytes in. Of 8-bit weights four are summed, whose codes
- * rounding may have raised by a half: 255 x (124 + 2), where 124 is the largest sum (largestFour in
- * assembly/quantize.ts). Of 4-bit weights half a group is: 32 x 15 x 68.
+ * What fits in the 16 bits that relaxed SIMD sums products of bytes in. Of 8-bit weights four are summed, and 124 is for
+ * the largest sum of four (see largestFour in assembly/quantize.ts). Of 4-bit weights half a group is: 32 x 15 x 68.
  */
 function largestCode(format: WeightFormat, group: number): number {
   if (format === 'int8') return 124;
@@ -136,7 +136,7 @@ function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
     bitsOf(format) === 8 ? KernelId.MatMulInt8 : KernelId.MatMulInt4,
     units,
     chunkOf(runtime, call, block),
-    block * 32 + 96 + group * 16,
+    block * 32 + 64 + group * 16,
   );
 }
 

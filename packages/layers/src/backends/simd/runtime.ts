@@ -210,7 +210,7 @@ export class Runtime {
 
 /** Multiply-adds below which a second thread costs more than it saves. */
 const MINIMAL_WORK = 16384;
-/** A thread takes this part of its share of what is left, so that the last pieces are small. */
+/** A thread takes this part of its share of what is left, so that the last pieces are small. Not in replay(). */
 const PARTS = 2;
 
 async function threadCount(asked: number | undefined): Promise<number> {

@@ -41,7 +41,7 @@ for (const format of formats) {
   for (const batch of [1, 37, 211]) {
     const x = uniform('x', [batch, columns]);
     const y = packedMatMul(x, weight);
-    // Of one sign and much the same size: the largest sums that integers have to hold.
+    // Of one sign and much the same size: large sums, though not the largest (see weights.test.ts).
     const z = packedMatMul(tf.add(tf.mul(x, 0.05), 1), weight);
     results.push(Float32Array.from(y.dataSync()), Float32Array.from(z.dataSync()));
   }

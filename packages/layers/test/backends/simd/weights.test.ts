@@ -93,12 +93,12 @@ describe('simd: packed weights', () => {
             product(rowsWeight(tf.tensor2d(dense, [outFeatures, columns]))),
           ]);
           disposeWeight(weight);
-          // Activations are rounded to 63 steps each way, or 68, or 127: six deviations of a sum of such errors,
-          // each times a weight of [-1, 1).
+          // Activations of [-1, 1) are rounded to 40 steps each way or some more, or 68, or 127: six deviations of a
+          // sum of such errors, each times a weight of [-1, 1).
           const halfStep = {
             f32: 0,
             bf16: 0,
-            int8: 0.5 / 63,
+            int8: 0.5 / 40,
             int4: 0.5 / (groupSize === 32 ? 127 : 68),
           }[format];
           const tolerance = 6 * (halfStep / Math.sqrt(3)) * Math.sqrt(columns / 3);
@@ -153,25 +153,56 @@ describe('simd: packed weights', () => {
     ));
 
   for (const format of ['int8', 'int4'] as const) {
-    it(`${format}: the largest activations times the largest codes stay within the integers`, async () => {
-      // All columns but one of a group have the highest code; all activations are as large, and of one sign.
-      const values = Float32Array.from({ length: 8 * 128 }, (_, i) => (i % 64 === 5 ? -1 : 1));
-      const bytes = new Uint8Array(values.buffer);
-      const readRows = (first: number, count: number) =>
-        bytes.subarray(first * 512, (first + count) * 512);
-      const weight = await weightPacker().pack(
-        { shape: [8, 128], dtype: 'F32', readRows },
-        format,
-        64,
-      );
-      const dense = await weightPacker().unpack(weight);
-      for (const sign of [1, -1]) {
-        for (const rows of [1, 3, 4, 9]) {
-          const [found = dense, expected = dense] = valuesOf(() => [
-            packedMatMul(tf.fill([rows, 128], sign), weight),
-            packedMatMul(tf.fill([rows, 128], sign), rowsWeight(tf.tensor2d(dense, [8, 128]))),
-          ]);
-          expectClose(found, expected, 1e-4);
+    for (const group of [32, 64]) {
+      it(`${format}: the largest activations times the largest codes stay within the integers, groups of ${group}`, async () => {
+        // All columns but one of a group have the highest code.
+        const values = Float32Array.from({ length: 8 * 128 }, (_, i) => (i % group === 5 ? -1 : 1));
+        const bytes = new Uint8Array(values.buffer);
+        const readRows = (first: number, count: number) =>
+          bytes.subarray(first * 512, (first + count) * 512);
+        const shape: [number, number] = [8, 128];
+        const weight = await weightPacker().pack({ shape, dtype: 'F32', readRows }, format, group);
+        const dense = await weightPacker().unpack(weight);
+        const plain = rowsWeight(tf.tensor2d(dense, shape));
+        const compare = (x: readonly number[], rounded: readonly number[]) => {
+          for (const rows of [1, 3, 4, 9]) {
+            const product = (row: readonly number[], w: PackedWeight) =>
+              packedMatMul(tf.tile(tf.tensor2d([...row], [1, 128]), [rows, 1]), w);
+            const [found = dense, expected = dense] = valuesOf(() => [
+              product(x, weight),
+              product(rounded, plain),
+            ]);
+            expectClose(found, expected, 1e-4);
+          }
+        };
+        const repeated = (of: readonly number[], sign: (i: number) => number) =>
+          Array.from({ length: 128 }, (_, i) => (of[i % of.length] ?? 0) * sign(i));
+        const signs = [() => 1, () => -1, (i: number) => (i & 8 ? 1 : -1)];
+        for (const sign of signs) compare(repeated([1], sign), repeated([1], sign));
+        if (format === 'int4') return;
+        // Of columns 0, 1, 4, 5 and of 2, 3, 6, 7: as much as a sum may be, with codes that are all rounded up.
+        const four = [30.51, 30.51, 30.51, 30.51, 30.51, 32.47, 30.51, 32.47];
+        const codes = [31, 31, 31, 31, 31, 32, 31, 32];
+        for (const sign of signs) compare(repeated(four, sign), repeated(codes, sign));
+      });
+    }
+
+    it(`${format}: NaN and infinite numbers stay in their row`, async () => {
+      const { matrix } = stored(19, 130, 'F32');
+      const weight = await weightPacker().pack(matrix, format, 64);
+      const product = (of: (x: tf.TensorBuffer<tf.Rank>) => void) => {
+        const x = uniform('x', [5, 130]);
+        const buffer = tf.buffer([5, 130], 'float32', Float32Array.from(x.dataSync()));
+        of(buffer);
+        return valuesOf(() => [packedMatMul(buffer.toTensor(), weight)])[0] ?? new Float32Array();
+      };
+      const clean = product(() => {});
+      for (const wrong of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+        const found = product((x) => x.set(wrong, 2, 129));
+        for (let row = 0; row < 5; row++) {
+          const part = found.slice(row * 19, row * 19 + 19);
+          if (row !== 2) expect(part).to.deep.equal(clean.slice(row * 19, row * 19 + 19));
+          else expect(part.some(Number.isFinite)).to.equal(false);
         }
       }
       disposeWeight(weight);

@@ -25,7 +25,7 @@ await train(adapter, training, heldOut, {
   steps: 24,
   batchSize: 2,
   rowLength: 32,
-  learningRate: 3e-3,
+  learningRate: 1e-3,
   evaluateEvery: 8,
   onEvaluation: ({ step, bitsPerByte }) =>
     console.log(`step ${step}: ${bitsPerByte.toFixed(2)} bits a byte`),

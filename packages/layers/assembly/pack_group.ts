@@ -83,6 +83,7 @@ function ends(low: f32, high: f32, last: f32): u32 {
 function fittest(values: usize, count: usize, low: f32, high: f32, last: f32): u32 {
   best = ends(low, high, last);
   least = Infinity;
+  valueSum = sumOf(values, count);
   regress(values, count, best, last);
   const grid = best;
   for (let side: f32 = -1; side <= 1; side += 2) {
@@ -107,8 +108,8 @@ function keepBetter(parameters: u32, error: f32): void {
 /** From a scale and an offset to those that fit the codes best which they give, while that gets better. */
 function regress(values: usize, count: usize, parameters: u32, last: f32): void {
   let error = tryParameters(values, count, parameters, last);
+  keepBetter(parameters, error);
   for (let i: i32 = 0; i < REGRESSIONS; i++) {
-    keepBetter(parameters, error);
     const n = <f32>count;
     const spread = n * codeSquares - codeSum * codeSum;
     if (spread === 0) return;
@@ -117,15 +118,22 @@ function regress(values: usize, count: usize, parameters: u32, last: f32): void 
     const next = tryParameters(values, count, parameters, last);
     if (!(next < error)) return;
     error = next;
+    keepBetter(parameters, error);
   }
-  keepBetter(parameters, error);
 }
 
-// Of the last tryParameters: the sums of the codes, of their squares, of codes times values, of values.
+/** The sum of the group's numbers. */
+let valueSum: f32 = 0;
+// Of the last tryParameters: the sums of the codes, of their squares, of codes times numbers.
 let codeSum: f32 = 0;
 let codeSquares: f32 = 0;
 let codeProducts: f32 = 0;
-let valueSum: f32 = 0;
+
+function sumOf(values: usize, count: usize): f32 {
+  let sum = f32x4.splat(0);
+  for (let i: usize = 0; i < count; i += 4) sum = f32x4.add(sum, v128.load(values + (i << 2)));
+  return sumLanes(sum);
+}
 
 /** The squared error of a group with this scale and offset. */
 function tryParameters(values: usize, count: usize, parameters: u32, last: f32): f32 {
@@ -137,7 +145,6 @@ function tryParameters(values: usize, count: usize, parameters: u32, last: f32):
   let codes = errors;
   let squares = errors;
   let products = errors;
-  let sum = errors;
   for (let i: usize = 0; i < count; i += 4) {
     const v = v128.load(values + (i << 2));
     let code = f32x4.nearest(f32x4.mul(f32x4.sub(v, offset), inverse));
@@ -147,11 +154,9 @@ function tryParameters(values: usize, count: usize, parameters: u32, last: f32):
     codes = f32x4.add(codes, code);
     squares = madd(code, code, squares);
     products = madd(code, v, products);
-    sum = f32x4.add(sum, v);
   }
   codeSum = sumLanes(codes);
   codeSquares = sumLanes(squares);
   codeProducts = sumLanes(products);
-  valueSum = sumLanes(sum);
   return sumLanes(errors);
 }

@@ -36,6 +36,7 @@ interface Codes {
   values: number;
   scales: number;
   sums: number;
+  /** 0 where the products need none. */
   centres: number;
 }
 

@@ -231,14 +231,15 @@ class Run {
     const evaluation = await evaluate(this.model, this.heldOut, settings);
     const { bitsPerByte } = evaluation;
     const lowest = progress.bestBitsPerByte ?? Number.POSITIVE_INFINITY;
+    const best = bitsPerByte < lowest;
     // Not always the best: the run may have been told to keep the last before.
     const kept = progress.saved?.bitsPerByte ?? lowest;
     if (settings.keep === 'last' || bitsPerByte < kept) {
       await this.model.save(settings.outDir, { dtype: settings.saveDType });
       progress.saved = { step, bitsPerByte };
     }
-    progress.bestBitsPerByte = Math.min(bitsPerByte, lowest);
-    settings.onEvaluation?.({ ...evaluation, step, best: bitsPerByte < lowest });
+    if (best) progress.bestBitsPerByte = bitsPerByte;
+    settings.onEvaluation?.({ ...evaluation, step, best });
     return bitsPerByte;
   }
 

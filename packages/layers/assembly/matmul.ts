@@ -3,6 +3,7 @@
 // y = activation(x w^T + bias) + residual. The weight lies in panels of 8 or 32 rows, the last one
 // filled up; a unit of work is one panel against one block of rows of x. However a product is cut,
 // each number of y is the same sequence of operations, so rows do not depend on the batch.
+import { Reading } from '../src/backends/simd/kernel_ids';
 import { activate4, int, load4, madd, ptr, store4 } from './math';
 
 /** Words of the arguments of every packed product. */
@@ -38,6 +39,20 @@ export const CODE_STRIDE: usize = 64;
 export const CODE_KIND: usize = 18;
 /** What the products of int8 codes of x begin with, [group][row]: see CENTRES in quantize.ts. */
 export const X_CENTRES: usize = 19;
+
+/** Flags of Reading: how a product of one row reads the weight. */
+const READING: usize = 22;
+
+/** Whether units [begin, end) are of one row and to be read from two places. */
+export function readsTwoPlaces(args: usize, begin: i32, end: i32): bool {
+  const isOneRow = int(args, ROWS) === 1;
+  return isOneRow && end - begin > 1 && (int(args, READING) & Reading.TwoPlaces) !== 0;
+}
+
+/** The address up to which pages of a weight that ends at panelsEnd are asked for; 0 for none of them. */
+export function askedUntil(args: usize, panelsEnd: usize): usize {
+  return (int(args, READING) & Reading.AsksForPages) !== 0 ? panelsEnd : 0;
+}
 
 /** Bias, activation and residual on rows [m0, m1) of a panel's sums (m1 - m0, width), into y. */
 export function finish(args: usize, sums: usize, width: i32, m0: i32, m1: i32, n0: i32): void {

@@ -5,6 +5,7 @@
 import { int, madd, ptr } from './math';
 import {
   ACTIVATION,
+  askedUntil,
   BIAS,
   BLOCK,
   COLUMNS,
@@ -13,6 +14,7 @@ import {
   PANELS,
   RESIDUAL,
   ROWS,
+  readsTwoPlaces,
   WEIGHT,
   X,
   X_STRIDE,
@@ -28,16 +30,28 @@ export function matMulBf16(args: usize, begin: i32, end: i32, scratch: usize): v
   const block = int(args, BLOCK);
   const columns = ptr(args, COLUMNS);
   const xStride = ptr(args, X_STRIDE) << 2;
-  const panelsEnd = ptr(args, WEIGHT) + <usize>panels * (columns << 6);
-  for (let unit = begin; unit < end; unit++) {
+  const panelBytes = columns << 6;
+  const asked = askedUntil(args, ptr(args, WEIGHT) + <usize>panels * panelBytes);
+  let unit = begin;
+  if (readsTwoPlaces(args, begin, end)) {
+    const half = (end - begin) >> 1;
+    for (; unit < begin + half; unit++) {
+      const weight = ptr(args, WEIGHT) + <usize>unit * panelBytes;
+      twoPanelsBf16(args, weight, <usize>half * panelBytes, asked, scratch);
+      finish(args, scratch, 32, 0, 1, unit << 5);
+      finish(args, scratch + 128, 32, 0, 1, (unit + half) << 5);
+    }
+    unit += half;
+  }
+  for (; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, int(args, ROWS));
-    const weight = ptr(args, WEIGHT) + <usize>panel * (columns << 6);
+    const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
     const x = ptr(args, X) + <usize>m0 * xStride;
     if (m1 - m0 < 4) {
       for (let m: usize = 0; m < <usize>(m1 - m0); m++) {
-        rowBf16(args, weight, panelsEnd, x + m * xStride, scratch + (m << 7));
+        rowBf16(args, weight, asked, x + m * xStride, scratch + (m << 7));
       }
     } else {
       const wide = scratch + ((<usize>block) << 7);
@@ -83,41 +97,77 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
 }
 
 /** One row of x against a whole bf16 panel. */
-function rowBf16(args: usize, p: usize, panelsEnd: usize, x: usize, sums: usize): void {
+function rowBf16(args: usize, p: usize, asked: usize, x: usize, sums: usize): void {
   const panels = ptr(args, WEIGHT);
-  const high = i32x4.splat(0xffff0000);
-  let s0 = f32x4.splat(0);
-  let s1 = f32x4.splat(0);
-  let s2 = f32x4.splat(0);
-  let s3 = f32x4.splat(0);
-  let s4 = f32x4.splat(0);
-  let s5 = f32x4.splat(0);
-  let s6 = f32x4.splat(0);
-  let s7 = f32x4.splat(0);
   const last = p + (ptr(args, COLUMNS) << 6);
   let page = pageOf(panels, p);
+  memory.fill(sums, 0, 128);
   while (p < last) {
     page += PAGE;
-    askForPage(page, panels, panelsEnd);
+    askForPage(page, panels, asked);
     const end = min(page, last);
-    do {
-      const t = v128.load32_splat(x);
-      let v = v128.load(p);
-      s0 = madd(i32x4.shl(v, 16), t, s0);
-      s1 = madd(v128.and(v, high), t, s1);
-      v = v128.load(p, 16);
-      s2 = madd(i32x4.shl(v, 16), t, s2);
-      s3 = madd(v128.and(v, high), t, s3);
-      v = v128.load(p, 32);
-      s4 = madd(i32x4.shl(v, 16), t, s4);
-      s5 = madd(v128.and(v, high), t, s5);
-      v = v128.load(p, 48);
-      s6 = madd(i32x4.shl(v, 16), t, s6);
-      s7 = madd(v128.and(v, high), t, s7);
-      p += 64;
-      x += 4;
-    } while (p < end);
+    columnsBf16(p, end, x, sums);
+    x += (end - p) >> 4;
+    p = end;
   }
+}
+
+/** Columns of a panel that are read before as many of the other, in bytes. */
+const TURN: usize = 2048;
+
+/** The only row of x against two whole panels, `apart` bytes apart, read in turns: the same numbers as rowBf16's. */
+function twoPanelsBf16(args: usize, p: usize, apart: usize, asked: usize, sums: usize): void {
+  const panels = ptr(args, WEIGHT);
+  const last = p + (ptr(args, COLUMNS) << 6);
+  let x = ptr(args, X);
+  let page = pageOf(panels, p);
+  let otherPage = pageOf(panels, p + apart);
+  memory.fill(sums, 0, 256);
+  while (p < last) {
+    if (p >= page) {
+      page += PAGE;
+      askForPage(page, panels, asked);
+    }
+    if (p + apart >= otherPage) {
+      otherPage += PAGE;
+      askForPage(otherPage, panels, asked);
+    }
+    const end = min(p + TURN, last);
+    columnsBf16(p, end, x, sums);
+    columnsBf16(p + apart, end + apart, x, sums + 128);
+    x += (end - p) >> 4;
+    p = end;
+  }
+}
+
+/** 32 sums += one row of x by the columns of a bf16 panel from p to end, of which there are some. */
+function columnsBf16(p: usize, end: usize, x: usize, sums: usize): void {
+  const high = i32x4.splat(0xffff0000);
+  let s0 = v128.load(sums);
+  let s1 = v128.load(sums, 16);
+  let s2 = v128.load(sums, 32);
+  let s3 = v128.load(sums, 48);
+  let s4 = v128.load(sums, 64);
+  let s5 = v128.load(sums, 80);
+  let s6 = v128.load(sums, 96);
+  let s7 = v128.load(sums, 112);
+  do {
+    const t = v128.load32_splat(x);
+    let v = v128.load(p);
+    s0 = madd(i32x4.shl(v, 16), t, s0);
+    s1 = madd(v128.and(v, high), t, s1);
+    v = v128.load(p, 16);
+    s2 = madd(i32x4.shl(v, 16), t, s2);
+    s3 = madd(v128.and(v, high), t, s3);
+    v = v128.load(p, 32);
+    s4 = madd(i32x4.shl(v, 16), t, s4);
+    s5 = madd(v128.and(v, high), t, s5);
+    v = v128.load(p, 48);
+    s6 = madd(i32x4.shl(v, 16), t, s6);
+    s7 = madd(v128.and(v, high), t, s7);
+    p += 64;
+    x += 4;
+  } while (p < end);
   v128.store(sums, s0);
   v128.store(sums, s1, 16);
   v128.store(sums, s2, 32);

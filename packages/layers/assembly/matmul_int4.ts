@@ -6,6 +6,7 @@ import { byteDot } from './bytes';
 import { int, ptr } from './math';
 import {
   addGroup,
+  askedUntil,
   BLOCK,
   CODE_STRIDE,
   COLUMNS,
@@ -15,6 +16,7 @@ import {
   PANELS,
   parameters4,
   ROWS,
+  readsTwoPlaces,
   WEIGHT,
   widenParameters,
   X,
@@ -33,8 +35,20 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
   const block = int(args, BLOCK);
   const rows = int(args, ROWS);
   const panelBytes = (ptr(args, COLUMNS) / ptr(args, GROUP)) * ((ptr(args, GROUP) << 2) + 32);
-  const panelsEnd = ptr(args, WEIGHT) + <usize>panels * panelBytes;
-  for (let unit = begin; unit < end; unit++) {
+  const asked = askedUntil(args, ptr(args, WEIGHT) + <usize>panels * panelBytes);
+  let unit = begin;
+  if (readsTwoPlaces(args, begin, end)) {
+    const half = (end - begin) >> 1;
+    const apart = <usize>half * panelBytes;
+    for (; unit < begin + half; unit++) {
+      const weight = ptr(args, WEIGHT) + <usize>unit * panelBytes;
+      twoPanels<S>(args, weight, apart, asked, scratch);
+      finish(args, scratch, 8, 0, 1, unit << 3);
+      finish(args, scratch + 32, 8, 0, 1, (unit + half) << 3);
+    }
+    unit += half;
+  }
+  for (; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, rows);
@@ -42,7 +56,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const tiled = m1 - ((m1 - m0) & 3);
     if (tiled > m0) tiles<S>(args, weight, m0, tiled, scratch);
     for (let m = tiled; m < m1; m++) {
-      row<S>(args, weight, panelsEnd, m, scratch + ((<usize>(m - m0)) << 5));
+      row<S>(args, weight, asked, m, scratch + ((<usize>(m - m0)) << 5));
     }
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
@@ -62,7 +76,7 @@ function nibbleDots(v: v128, t: v128, u: v128): v128 {
 }
 
 /** One row of x against a panel. */
-function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): void {
+function row<S>(args: usize, p: usize, asked: usize, m: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
@@ -79,7 +93,7 @@ function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): v
   for (let g: usize = 0; g < groups; g++) {
     if (p >= page) {
       page += PAGE;
-      askForPage(page, panels, panelsEnd);
+      askForPage(page, panels, asked);
     }
     let a0 = i32x4.splat(0);
     let a1 = i32x4.splat(0);
@@ -109,6 +123,71 @@ function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): v
   }
   v128.store(sums, f0);
   v128.store(sums, f1, 16);
+}
+
+/** The only row of x against two panels, `apart` bytes apart, read in turns: the same numbers as row's. */
+function twoPanels<S>(args: usize, p: usize, apart: usize, asked: usize, sums: usize): void {
+  const group = ptr(args, GROUP);
+  const groups = ptr(args, COLUMNS) / group;
+  const xStep = CODE_STRIDE - group;
+  const codeBytes = group << 2;
+  let x = ptr(args, X);
+  let xs = ptr(args, X_SCALES);
+  let xb = ptr(args, X_SUMS);
+  const panels = ptr(args, WEIGHT);
+  let r = p + apart;
+  let page = pageOf(panels, p);
+  let rPage = pageOf(panels, r);
+  const one = i16x8.splat(1);
+  let f0 = f32x4.splat(0);
+  let f1 = f32x4.splat(0);
+  let f2 = f32x4.splat(0);
+  let f3 = f32x4.splat(0);
+  for (let g: usize = 0; g < groups; g++) {
+    if (p >= page) {
+      page += PAGE;
+      askForPage(page, panels, asked);
+    }
+    if (r >= rPage) {
+      rPage += PAGE;
+      askForPage(rPage, panels, asked);
+    }
+    let a0 = i32x4.splat(0);
+    let a1 = i32x4.splat(0);
+    let b0 = i32x4.splat(0);
+    let b1 = i32x4.splat(0);
+    const codesEnd = p + codeBytes;
+    do {
+      const t = v128.load32_splat(x);
+      const u = v128.load32_splat(x, 4);
+      a0 = i16x8.add(a0, nibbleDots(v128.load(p), t, u));
+      a1 = i16x8.add(a1, nibbleDots(v128.load(p, 16), t, u));
+      b0 = i16x8.add(b0, nibbleDots(v128.load(r), t, u));
+      b1 = i16x8.add(b1, nibbleDots(v128.load(r, 16), t, u));
+      p += 32;
+      r += 32;
+      x += 8;
+    } while (p < codesEnd);
+    const q = v128.load32_splat(xs);
+    const z = v128.load32_splat(xb);
+    let d0 = i32x4.dot_i16x8_s(a0, one);
+    let d1 = i32x4.dot_i16x8_s(a1, one);
+    f0 = addGroup(f0, d0, parameters4<S>(p), parameters4<S>(p + 16), q, z);
+    f1 = addGroup(f1, d1, parameters4<S>(p + 8), parameters4<S>(p + 24), q, z);
+    d0 = i32x4.dot_i16x8_s(b0, one);
+    d1 = i32x4.dot_i16x8_s(b1, one);
+    f2 = addGroup(f2, d0, parameters4<S>(r), parameters4<S>(r + 16), q, z);
+    f3 = addGroup(f3, d1, parameters4<S>(r + 8), parameters4<S>(r + 24), q, z);
+    p += 32;
+    r += 32;
+    x += xStep;
+    xs += 4;
+    xb += 4;
+  }
+  v128.store(sums, f0);
+  v128.store(sums, f1, 16);
+  v128.store(sums, f2, 32);
+  v128.store(sums, f3, 48);
 }
 
 /** Rows [m0, m1) of x, a multiple of 4, against a panel: group by group, its nibbles unpacked once. */

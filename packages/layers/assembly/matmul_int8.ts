@@ -9,6 +9,7 @@ import { int, ptr } from './math';
 import {
   addGroup,
   addToRow,
+  askedUntil,
   BLOCK,
   CODE_KIND,
   CODE_STRIDE,
@@ -20,6 +21,7 @@ import {
   PANELS,
   parameters4,
   ROWS,
+  readsTwoPlaces,
   WEIGHT,
   widenCentred,
   X,
@@ -42,8 +44,20 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
   const block = int(args, BLOCK);
   const rows = int(args, ROWS);
   const panelBytes = (ptr(args, COLUMNS) / ptr(args, GROUP)) * ((ptr(args, GROUP) << 3) + 32);
-  const panelsEnd = ptr(args, WEIGHT) + <usize>panels * panelBytes;
-  for (let unit = begin; unit < end; unit++) {
+  const asked = askedUntil(args, ptr(args, WEIGHT) + <usize>panels * panelBytes);
+  let unit = begin;
+  if (int(args, CODE_KIND) === CodeKind.I8 && readsTwoPlaces(args, begin, end)) {
+    const half = (end - begin) >> 1;
+    const apart = <usize>half * panelBytes;
+    for (; unit < begin + half; unit++) {
+      const weight = ptr(args, WEIGHT) + <usize>unit * panelBytes;
+      byteRow<S, u16>(args, weight, apart, asked, 0, scratch);
+      finish(args, scratch, 8, 0, 1, unit << 3);
+      finish(args, scratch + 32, 8, 0, 1, (unit + half) << 3);
+    }
+    unit += half;
+  }
+  for (; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, rows);
@@ -51,10 +65,10 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const several = m1 - m0 >= 2;
     if (int(args, CODE_KIND) === CodeKind.I8) {
       if (several) byteTiles<S>(args, weight, m0, m1, scratch);
-      else byteRow<S>(args, weight, panelsEnd, m0, scratch);
+      else byteRow<S, u8>(args, weight, 0, asked, m0, scratch);
     } else {
       if (several) tiles<S>(args, weight, m0, m1, scratch);
-      else row<S>(args, weight, panelsEnd, m0, scratch);
+      else row<S>(args, weight, asked, m0, scratch);
     }
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
@@ -66,7 +80,7 @@ function pairs(a: v128, b: v128): v128 {
 }
 
 /** One row of x against a panel. */
-function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): void {
+function row<S>(args: usize, p: usize, asked: usize, m: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
@@ -82,7 +96,7 @@ function row<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): v
   for (let g: usize = 0; g < groups; g++) {
     if (p >= page) {
       page += PAGE;
-      askForPage(page, panels, panelsEnd);
+      askForPage(page, panels, asked);
     }
     let a = i32x4.splat(0);
     let b = i32x4.splat(0);

@@ -29,8 +29,18 @@ function addDots(sums: v128, t: v128, w0: v128, u: v128, w1: v128): v128 {
   return i32x4.add(sums, i32x4.dot_i16x8_s(dots, i16x8.splat(1)));
 }
 
-/** One row of x against a panel. */
-export function byteRow<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums: usize): void {
+/**
+ * One row of x against as many panels as N has bytes, 1 or 2, which are `apart` bytes apart and read in turns. Their
+ * pages are asked for up to `asked`.
+ */
+export function byteRow<S, N>(
+  args: usize,
+  p: usize,
+  apart: usize,
+  asked: usize,
+  m: i32,
+  sums: usize,
+): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
@@ -41,16 +51,26 @@ export function byteRow<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums
   let xb = ptr(args, X_SUMS) + ((<usize>m) << 2);
   let xc = ptr(args, X_CENTRES) + ((<usize>m) << 2);
   const panels = ptr(args, WEIGHT);
+  let r = p + apart;
   let page = pageOf(panels, p);
+  let rPage = pageOf(panels, r);
   let f0 = f32x4.splat(0);
   let f1 = f32x4.splat(0);
+  let f2 = f32x4.splat(0);
+  let f3 = f32x4.splat(0);
   for (let g: usize = 0; g < groups; g++) {
     if (p >= page) {
       page += PAGE;
-      askForPage(page, panels, panelsEnd);
+      askForPage(page, panels, asked);
+    }
+    if (sizeof<N>() === 2 && r >= rPage) {
+      rPage += PAGE;
+      askForPage(rPage, panels, asked);
     }
     let a = v128.load32_splat(xc);
     let b = a;
+    let c = a;
+    let d = a;
     const codesEnd = p + codeBytes;
     do {
       const t = v128.load32_splat(x);
@@ -58,15 +78,27 @@ export function byteRow<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums
       a = addDots(a, t, v128.load(p), u, v128.load(p, 32));
       b = addDots(b, t, v128.load(p, 16), u, v128.load(p, 48));
       p += 64;
+      if (sizeof<N>() === 2) {
+        c = addDots(c, t, v128.load(r), u, v128.load(r, 32));
+        d = addDots(d, t, v128.load(r, 16), u, v128.load(r, 48));
+        r += 64;
+      }
       x += 8;
     } while (p < codesEnd);
     const q = v128.load32_splat(xs);
     const z = v128.load32_splat(xb);
-    const s0 = parameters4<S>(p);
-    const s1 = parameters4<S>(p + 8);
+    let s0 = parameters4<S>(p);
+    let s1 = parameters4<S>(p + 8);
     f0 = addGroup(f0, a, s0, offsetOfCentre(s0, parameters4<S>(p + 16)), q, z);
     f1 = addGroup(f1, b, s1, offsetOfCentre(s1, parameters4<S>(p + 24)), q, z);
     p += 32;
+    if (sizeof<N>() === 2) {
+      s0 = parameters4<S>(r);
+      s1 = parameters4<S>(r + 8);
+      f2 = addGroup(f2, c, s0, offsetOfCentre(s0, parameters4<S>(r + 16)), q, z);
+      f3 = addGroup(f3, d, s1, offsetOfCentre(s1, parameters4<S>(r + 24)), q, z);
+      r += 32;
+    }
     x += xStep;
     xs += rows << 2;
     xb += rows << 2;
@@ -74,6 +106,10 @@ export function byteRow<S>(args: usize, p: usize, panelsEnd: usize, m: i32, sums
   }
   v128.store(sums, f0);
   v128.store(sums, f1, 16);
+  if (sizeof<N>() === 2) {
+    v128.store(sums, f2, 32);
+    v128.store(sums, f3, 48);
+  }
 }
 
 /** Rows [m0, m1) of x, 2 or more, against a panel, group by group. */

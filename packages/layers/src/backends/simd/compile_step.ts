@@ -5,6 +5,7 @@ import { BackendError } from '../../errors.js';
 import type { LayerState } from '../../layers/layer.js';
 import type { DecodeStep, StepModel } from '../../step.js';
 import { asSimd, type SimdBackend } from './backend.js';
+import { chooseReading } from './reading.js';
 import type { RecordedJobs } from './recorded_jobs.js';
 import { launchStep, type StepBuffers } from './step_launches.js';
 import { type StepPlan, stepPlan } from './step_plan.js';
@@ -23,6 +24,8 @@ class SimdDecodeStep implements DecodeStep {
   private readonly allocated: number[] = [];
   /** By rows. */
   private readonly recordings = new Map<number, RecordedJobs>();
+  /** A recording of one row, until it has run and told how weights are best read. */
+  private untimed: RecordedJobs | undefined;
   private positions: number[] = [];
 
   constructor(
@@ -89,7 +92,12 @@ class SimdDecodeStep implements DecodeStep {
     const { runtime } = this.backend;
     runtime.ints(buffers.tokens, rows).set(tokens);
     runtime.ints(buffers.positions, rows).set(this.positions);
-    runtime.replay(this.recording(rows));
+    const recording = this.recording(rows);
+    runtime.replay(recording);
+    if (recording === this.untimed) {
+      this.untimed = undefined;
+      chooseReading(runtime, recording);
+    }
     this.positions = this.positions.map((position) => position + 1);
     const { vocabulary } = this.plan;
     return this.positions.map((_, row) =>
@@ -112,6 +120,7 @@ class SimdDecodeStep implements DecodeStep {
     if (known) return known;
     const recorded = this.backend.runtime.record(() => this.launch(rows), this.temporaries);
     this.recordings.set(rows, recorded);
+    if (rows === 1 && this.backend.runtime.reading === undefined) this.untimed = recorded;
     return recorded;
   }
 

@@ -76,3 +76,11 @@ export enum CodeKind {
   I8,
   I16,
 }
+
+/** How a product of one row reads its weight from memory, as flags: see reading.ts. */
+export enum Reading {
+  /** Each page is asked for while the one before is read; see assembly/pages.ts. */
+  AsksForPages = 1,
+  /** Two panels, half a thread's piece apart, are read in turns. */
+  TwoPlaces = 2,
+}

@@ -11,6 +11,7 @@ import {
 } from './float_blocks.js';
 import { ActivationId, CodeKind, KernelId } from './kernel_ids.js';
 import { bitsOf, isIntFormat, memoryGroup, PANELS_F16, panelBytes, panelRows } from './layout.js';
+import { FIRST_READING } from './reading.js';
 import type { Runtime } from './runtime.js';
 import type { Temporaries } from './temporaries.js';
 
@@ -123,7 +124,7 @@ function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
   const padded = Math.ceil(columns / group) * group;
   const block = balancedBlock(call.rows, INT_BLOCK);
   const { args } = runtime;
-  setCommon(args, call, panels, block);
+  setCommon(runtime, call, panels, block);
   args[1] = codes.values;
   args[5] = padded;
   args[9] = codes.scales;
@@ -154,7 +155,7 @@ function floatProduct(runtime: Runtime, temporaries: Temporaries, call: LinearCa
       ? floatBlocks(runtime, call.rows, panels, false)
       : panelByPanel(call.rows, panels);
   const { args } = runtime;
-  setCommon(args, call, panels, cut.block);
+  setCommon(runtime, call, panels, cut.block);
   args[0] = weight;
   args[1] = call.x;
   args[5] = columns;
@@ -171,7 +172,12 @@ function floatProduct(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   );
 }
 
-function setCommon(args: Int32Array, call: LinearCall, panels: number, block: number): void {
+function setCommon(
+  { args, reading = FIRST_READING }: Runtime,
+  call: LinearCall,
+  panels: number,
+  block: number,
+): void {
   args[0] = call.weight;
   args[2] = call.y;
   args[3] = call.rows;
@@ -183,6 +189,7 @@ function setCommon(args: Int32Array, call: LinearCall, panels: number, block: nu
   args[13] = block;
   args[14] = call.yStride;
   args[15] = call.attrs.shape[0] ?? 0;
+  args[22] = reading;
 }
 
 /** The least panels that a thread takes at a time: enough to stream. */

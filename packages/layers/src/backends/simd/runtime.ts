@@ -2,7 +2,7 @@
 import { BackendError } from '../../errors.js';
 import { Allocator, MAXIMUM_PAGES } from './allocator.js';
 import { ARGUMENT_COUNT, ARGUMENTS_WORD, CONTROL } from './control.js';
-import { KernelId } from './kernel_ids.js';
+import { KernelId, type Reading } from './kernel_ids.js';
 import {
   allowRelaxedSimd,
   availableCores,
@@ -40,6 +40,8 @@ export class Runtime {
   /** Words of the next job's arguments, as integers and as numbers. */
   readonly args: Int32Array;
   readonly numbers: Float32Array;
+  /** How products of one row read their weights; undefined until a large step has found out what is fastest. */
+  reading: Reading | undefined;
   private readonly allocator: Allocator;
   private workers: WorkerHandle[] = [];
   private scratch = 0;

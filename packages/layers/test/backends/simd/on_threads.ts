@@ -1,11 +1,13 @@
 // In a worker of its own: some results of a backend made with workerData as its options, posted back.
 import { parentPort, workerData } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
+import { asSimd } from '../../../src/backends/simd/backend.js';
 import {
   registerSimdBackend,
   type SimdOptions,
   simdInfo,
 } from '../../../src/backends/simd/index.js';
+import { Reading } from '../../../src/backends/simd/kernel_ids.js';
 import {
   packedMatMul,
   slidingWindowAttention,
@@ -19,6 +21,7 @@ const options: SimdOptions = workerData;
 registerSimdBackend(options);
 await tf.setBackend('simd');
 const { threads, relaxedSimd } = simdInfo();
+const { runtime } = asSimd(tf.backend());
 if (threads !== options.threads || relaxedSimd !== (options.relaxedSimd ?? true)) {
   throw new Error('the backend ignores its options');
 }
@@ -38,7 +41,13 @@ for (const format of formats) {
     format,
     64,
   );
-  for (const batch of [1, 37, 211]) {
+  for (const [batch, reading] of [
+    [1, Reading.AsksForPages],
+    [1, Reading.TwoPlaces],
+    [37, Reading.AsksForPages],
+    [211, Reading.AsksForPages],
+  ] as const) {
+    runtime.reading = reading;
     const x = uniform('x', [batch, columns]);
     const y = packedMatMul(x, weight);
     // Of one sign and much the same size: large sums, though not the largest (see weights.test.ts).

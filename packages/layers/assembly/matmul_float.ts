@@ -151,8 +151,9 @@ function columnsBf16(p: usize, end: usize, x: usize, sums: usize): void {
   let s5 = v128.load(sums, 80);
   let s6 = v128.load(sums, 96);
   let s7 = v128.load(sums, 112);
-  do {
-    const t = v128.load32_splat(x);
+  // Two columns, as the engine looks each time round whether to stop. Were their loads in one block, it would run out of registers.
+  while (true) {
+    let t = v128.load32_splat(x);
     let v = v128.load(p);
     s0 = madd(i32x4.shl(v, 16), t, s0);
     s1 = madd(v128.and(v, high), t, s1);
@@ -167,7 +168,24 @@ function columnsBf16(p: usize, end: usize, x: usize, sums: usize): void {
     s7 = madd(v128.and(v, high), t, s7);
     p += 64;
     x += 4;
-  } while (p < end);
+    if (p >= end) break;
+    t = v128.load32_splat(x);
+    v = v128.load(p);
+    s0 = madd(i32x4.shl(v, 16), t, s0);
+    s1 = madd(v128.and(v, high), t, s1);
+    v = v128.load(p, 16);
+    s2 = madd(i32x4.shl(v, 16), t, s2);
+    s3 = madd(v128.and(v, high), t, s3);
+    v = v128.load(p, 32);
+    s4 = madd(i32x4.shl(v, 16), t, s4);
+    s5 = madd(v128.and(v, high), t, s5);
+    v = v128.load(p, 48);
+    s6 = madd(i32x4.shl(v, 16), t, s6);
+    s7 = madd(v128.and(v, high), t, s7);
+    p += 64;
+    x += 4;
+    if (p >= end) break;
+  }
   v128.store(sums, s0);
   v128.store(sums, s1, 16);
   v128.store(sums, s2, 32);

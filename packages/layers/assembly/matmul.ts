@@ -35,6 +35,9 @@ export const F16_PARAMETERS: usize = 17;
 /** From a row's codes of a group to the next row's, in columns: the same for all groups, so that it folds into loads. */
 export const CODE_STRIDE: usize = 64;
 
+/** Bytes of a column of half a bf16 panel: 16 rows. */
+export const BF16_COLUMN: usize = 32;
+
 /** CodeKind of x. */
 export const CODE_KIND: usize = 18;
 /** What the products of int8 codes of x begin with, [group][row]: see CENTRES in quantize.ts. */
@@ -43,10 +46,8 @@ export const X_CENTRES: usize = 19;
 /** Flags of Reading: how a product of one row reads the weight. */
 const READING: usize = 22;
 
-/** Whether units [begin, end) are of one row and to be read from two places. */
-export function readsTwoPlaces(args: usize, begin: i32, end: i32): bool {
-  const isOneRow = int(args, ROWS) === 1;
-  return isOneRow && end - begin > 1 && (int(args, READING) & Reading.TwoPlaces) !== 0;
+export function readsTwoPlaces(args: usize): bool {
+  return (int(args, READING) & Reading.TwoPlaces) !== 0;
 }
 
 /** The address up to which pages of a weight that ends at panelsEnd are asked for; 0 for none of them. */

@@ -1,11 +1,13 @@
 // Products by f32 and bf16 weights: each number of y is one chain of multiply-adds along the columns.
 //
-// A panel of 32 rows holds column after column. bf16: within 8 rows the order is 0 4 1 5 2 6 3 7, so
-// that one shift and one mask widen them. f32 weights may also be plain rows (WEIGHT_STRIDE not 0).
+// A panel of 32 rows holds column after column. bf16: first those of 16 rows, then those of the other 16, which may be
+// read in turns; within 8 rows the order is 0 4 1 5 2 6 3 7, so that one shift and one mask widen them. f32 weights
+// may also be plain rows (WEIGHT_STRIDE not 0).
 import { int, madd, ptr } from './math';
 import {
   ACTIVATION,
   askedUntil,
+  BF16_COLUMN,
   BIAS,
   BLOCK,
   COLUMNS,
@@ -30,20 +32,9 @@ export function matMulBf16(args: usize, begin: i32, end: i32, scratch: usize): v
   const block = int(args, BLOCK);
   const columns = ptr(args, COLUMNS);
   const xStride = ptr(args, X_STRIDE) << 2;
-  const panelBytes = columns << 6;
+  const panelBytes = columns * (2 * BF16_COLUMN);
   const asked = askedUntil(args, ptr(args, WEIGHT) + <usize>panels * panelBytes);
-  let unit = begin;
-  if (readsTwoPlaces(args, begin, end)) {
-    const half = (end - begin) >> 1;
-    for (; unit < begin + half; unit++) {
-      const weight = ptr(args, WEIGHT) + <usize>unit * panelBytes;
-      twoPanelsBf16(args, weight, <usize>half * panelBytes, asked, scratch);
-      finish(args, scratch, 32, 0, 1, unit << 5);
-      finish(args, scratch + 128, 32, 0, 1, (unit + half) << 5);
-    }
-    unit += half;
-  }
-  for (; unit < end; unit++) {
+  for (let unit = begin; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, int(args, ROWS));
@@ -57,7 +48,9 @@ export function matMulBf16(args: usize, begin: i32, end: i32, scratch: usize): v
       const wide = scratch + ((<usize>block) << 7);
       for (let k: usize = 0; k < columns; k += COLUMN_BLOCK) {
         const count = min(COLUMN_BLOCK, columns - k);
-        widenBf16(weight + (k << 6), wide, count);
+        const columnAt = weight + k * BF16_COLUMN;
+        widenBf16(columnAt, wide, count);
+        widenBf16(columnAt + (panelBytes >> 1), wide + 64, count);
         tiles(wide, x + (k << 2), xStride, count, scratch, 128, m1 - m0, k === 0);
       }
     }
@@ -96,52 +89,62 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
   }
 }
 
-/** One row of x against a whole bf16 panel. */
+/** Bytes of a half that are read on end, which are its pages where the weight's begin with them. */
+const RUN: usize = PAGE;
+
+/** One row of x against a whole bf16 panel, both halves in turns or one after the other. */
 function rowBf16(args: usize, p: usize, asked: usize, x: usize, sums: usize): void {
-  const panels = ptr(args, WEIGHT);
-  const last = p + (ptr(args, COLUMNS) << 6);
-  let page = pageOf(panels, p);
+  const half = ptr(args, COLUMNS) * BF16_COLUMN;
   memory.fill(sums, 0, 128);
-  while (p < last) {
-    page += PAGE;
-    askForPage(page, panels, asked);
-    const end = min(page, last);
-    columnsBf16(p, end, x, sums);
-    x += (end - p) >> 4;
-    p = end;
+  if (!readsTwoPlaces(args)) {
+    halfBf16(args, p, half, asked, x, sums);
+    halfBf16(args, p + half, half, asked, x, sums + 64);
+    return;
   }
-}
-
-/** Columns of a panel that are read before as many of the other, in bytes. */
-const TURN: usize = 2048;
-
-/** The only row of x against two whole panels, `apart` bytes apart, read in turns: the same numbers as rowBf16's. */
-function twoPanelsBf16(args: usize, p: usize, apart: usize, asked: usize, sums: usize): void {
   const panels = ptr(args, WEIGHT);
-  const last = p + (ptr(args, COLUMNS) << 6);
-  let x = ptr(args, X);
+  const last = p + half;
   let page = pageOf(panels, p);
-  let otherPage = pageOf(panels, p + apart);
-  memory.fill(sums, 0, 256);
+  let otherPage = pageOf(panels, last);
   while (p < last) {
     if (p >= page) {
       page += PAGE;
       askForPage(page, panels, asked);
     }
-    if (p + apart >= otherPage) {
+    if (p + half >= otherPage) {
       otherPage += PAGE;
       askForPage(otherPage, panels, asked);
     }
-    const end = min(p + TURN, last);
-    columnsBf16(p, end, x, sums);
-    columnsBf16(p + apart, end + apart, x, sums + 128);
-    x += (end - p) >> 4;
-    p = end;
+    const bytes = min(RUN, last - p);
+    const xEnd = x + (bytes >> 3);
+    columnsOfHalves(p, p + half, x, xEnd, sums);
+    p += bytes;
+    x = xEnd;
   }
 }
 
-/** 32 sums += one row of x by the columns of a bf16 panel from p to end, of which there are some. */
-function columnsBf16(p: usize, end: usize, x: usize, sums: usize): void {
+/** One row of x against half a bf16 panel: 16 sums. */
+function halfBf16(args: usize, p: usize, bytes: usize, asked: usize, x: usize, sums: usize): void {
+  const panels = ptr(args, WEIGHT);
+  const last = p + bytes;
+  let page = pageOf(panels, p);
+  while (p < last) {
+    if (p >= page) {
+      page += PAGE;
+      askForPage(page, panels, asked);
+    }
+    const run = min(RUN, last - p);
+    const xEnd = x + (run >> 3);
+    columnsOfHalf(p, x, xEnd, sums);
+    p += run;
+    x = xEnd;
+  }
+}
+
+/**
+ * 32 sums += x up to xEnd, some numbers, by columns of a panel's halves at p and r. Two columns a round, as the engine
+ * looks each time whether to stop; were their loads in one block, it would run out of registers.
+ */
+function columnsOfHalves(p: usize, r: usize, x: usize, xEnd: usize, sums: usize): void {
   const high = i32x4.splat(0xffff0000);
   let s0 = v128.load(sums);
   let s1 = v128.load(sums, 16);
@@ -151,40 +154,40 @@ function columnsBf16(p: usize, end: usize, x: usize, sums: usize): void {
   let s5 = v128.load(sums, 80);
   let s6 = v128.load(sums, 96);
   let s7 = v128.load(sums, 112);
-  // Two columns, as the engine looks each time round whether to stop. Were their loads in one block, it would run out of registers.
+  let v: v128;
   while (true) {
     let t = v128.load32_splat(x);
-    let v = v128.load(p);
-    s0 = madd(i32x4.shl(v, 16), t, s0);
-    s1 = madd(v128.and(v, high), t, s1);
-    v = v128.load(p, 16);
-    s2 = madd(i32x4.shl(v, 16), t, s2);
-    s3 = madd(v128.and(v, high), t, s3);
-    v = v128.load(p, 32);
-    s4 = madd(i32x4.shl(v, 16), t, s4);
-    s5 = madd(v128.and(v, high), t, s5);
-    v = v128.load(p, 48);
-    s6 = madd(i32x4.shl(v, 16), t, s6);
-    s7 = madd(v128.and(v, high), t, s7);
-    p += 64;
-    x += 4;
-    if (p >= end) break;
-    t = v128.load32_splat(x);
     v = v128.load(p);
     s0 = madd(i32x4.shl(v, 16), t, s0);
     s1 = madd(v128.and(v, high), t, s1);
     v = v128.load(p, 16);
     s2 = madd(i32x4.shl(v, 16), t, s2);
     s3 = madd(v128.and(v, high), t, s3);
-    v = v128.load(p, 32);
+    v = v128.load(r);
     s4 = madd(i32x4.shl(v, 16), t, s4);
     s5 = madd(v128.and(v, high), t, s5);
-    v = v128.load(p, 48);
+    v = v128.load(r, 16);
     s6 = madd(i32x4.shl(v, 16), t, s6);
     s7 = madd(v128.and(v, high), t, s7);
-    p += 64;
     x += 4;
-    if (p >= end) break;
+    if (x >= xEnd) break;
+    t = v128.load32_splat(x);
+    v = v128.load(p, 32);
+    s0 = madd(i32x4.shl(v, 16), t, s0);
+    s1 = madd(v128.and(v, high), t, s1);
+    v = v128.load(p, 48);
+    s2 = madd(i32x4.shl(v, 16), t, s2);
+    s3 = madd(v128.and(v, high), t, s3);
+    v = v128.load(r, 32);
+    s4 = madd(i32x4.shl(v, 16), t, s4);
+    s5 = madd(v128.and(v, high), t, s5);
+    v = v128.load(r, 48);
+    s6 = madd(i32x4.shl(v, 16), t, s6);
+    s7 = madd(v128.and(v, high), t, s7);
+    x += 4;
+    p += 2 * BF16_COLUMN;
+    r += 2 * BF16_COLUMN;
+    if (x >= xEnd) break;
   }
   v128.store(sums, s0);
   v128.store(sums, s1, 16);
@@ -196,16 +199,54 @@ function columnsBf16(p: usize, end: usize, x: usize, sums: usize): void {
   v128.store(sums, s7, 112);
 }
 
-/** bf16 columns of a panel as f32. */
+/** 16 sums += x up to xEnd, some numbers, by columns of half a panel. */
+function columnsOfHalf(p: usize, x: usize, xEnd: usize, sums: usize): void {
+  const high = i32x4.splat(0xffff0000);
+  let s0 = v128.load(sums);
+  let s1 = v128.load(sums, 16);
+  let s2 = v128.load(sums, 32);
+  let s3 = v128.load(sums, 48);
+  let v: v128;
+  while (true) {
+    let t = v128.load32_splat(x);
+    v = v128.load(p);
+    s0 = madd(i32x4.shl(v, 16), t, s0);
+    s1 = madd(v128.and(v, high), t, s1);
+    v = v128.load(p, 16);
+    s2 = madd(i32x4.shl(v, 16), t, s2);
+    s3 = madd(v128.and(v, high), t, s3);
+    x += 4;
+    if (x >= xEnd) break;
+    t = v128.load32_splat(x);
+    v = v128.load(p, 32);
+    s0 = madd(i32x4.shl(v, 16), t, s0);
+    s1 = madd(v128.and(v, high), t, s1);
+    v = v128.load(p, 48);
+    s2 = madd(i32x4.shl(v, 16), t, s2);
+    s3 = madd(v128.and(v, high), t, s3);
+    x += 4;
+    p += 2 * BF16_COLUMN;
+    if (x >= xEnd) break;
+  }
+  v128.store(sums, s0);
+  v128.store(sums, s1, 16);
+  v128.store(sums, s2, 32);
+  v128.store(sums, s3, 48);
+}
+
+/** bf16 columns of half a panel as f32, in columns of 32. */
 function widenBf16(p: usize, wide: usize, count: usize): void {
   const high = i32x4.splat(0xffff0000);
-  const end = p + (count << 6);
+  const end = p + count * BF16_COLUMN;
   while (p < end) {
-    const v = v128.load(p);
+    let v = v128.load(p);
     v128.store(wide, i32x4.shl(v, 16));
     v128.store(wide, v128.and(v, high), 16);
-    p += 16;
-    wide += 32;
+    v = v128.load(p, 16);
+    v128.store(wide, i32x4.shl(v, 16), 32);
+    v128.store(wide, v128.and(v, high), 48);
+    p += BF16_COLUMN;
+    wide += 128;
   }
 }
 

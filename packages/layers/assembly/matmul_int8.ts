@@ -46,7 +46,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
   const panelBytes = (ptr(args, COLUMNS) / ptr(args, GROUP)) * ((ptr(args, GROUP) << 3) + 32);
   const asked = askedUntil(args, ptr(args, WEIGHT) + <usize>panels * panelBytes);
   let unit = begin;
-  if (int(args, CODE_KIND) === CodeKind.I8 && readsTwoPlaces(args, begin, end)) {
+  if (rows === 1 && int(args, CODE_KIND) === CodeKind.I8 && readsTwoPlaces(args)) {
     const half = (end - begin) >> 1;
     const apart = <usize>half * panelBytes;
     for (; unit < begin + half; unit++) {

@@ -2,6 +2,7 @@
 import { codeFlip } from './bytes';
 import { fromBf16, fromF16, toBf16 } from './halves';
 import { int, ptr } from './math';
+import { BF16_COLUMN } from './matmul';
 import { packGroup, placeInt4, placeInt8 } from './pack_group';
 
 /** Number i of an array of NumberKind `kind`. */
@@ -15,9 +16,10 @@ function bytesOf(kind: i32): usize {
   return kind === 0 ? 4 : 2;
 }
 
-/** Where row r (of 32) stands within a column of a bf16 panel. */
-function placeBf16(r: usize): usize {
-  return (r & 24) + ((r & 3) << 1) + ((r >> 2) & 1);
+/** Where row r (of 32) of a bf16 panel begins, in bytes; from column to column are BF16_COLUMN. */
+function placeBf16(r: usize, columns: usize): usize {
+  const half = (r >> 4) * columns * BF16_COLUMN;
+  return half + (((r & 8) + ((r & 3) << 1) + ((r >> 2) & 1)) << 1);
 }
 
 function panelBytes(groups: usize, group: usize, bits: i32): usize {
@@ -72,9 +74,10 @@ export function packFloat(args: usize, begin: i32, end: i32): void {
   const rows = int(args, 2);
   const columns = ptr(args, 3);
   const toF32 = int(args, 5) === 0;
-  const shift: usize = toF32 ? 7 : 6;
+  const panelColumn: usize = toF32 ? 128 : 2 * BF16_COLUMN;
+  const step: usize = toF32 ? 128 : BF16_COLUMN;
   for (let panel = begin; panel < end; panel++) {
-    const out = ptr(args, 4) + ((<usize>panel * columns) << shift);
+    const out = ptr(args, 4) + <usize>panel * columns * panelColumn;
     // A few columns of all rows at a time, so that what is written stays in the cache.
     for (let k0: usize = 0; k0 < columns; k0 += 64) {
       const k1 = min(k0 + 64, columns);
@@ -82,9 +85,9 @@ export function packFloat(args: usize, begin: i32, end: i32): void {
         const row = ((<usize>panel) << 5) + r;
         const missing = <i32>row >= rows;
         const from = ptr(args, 0) + row * columns * bytesOf(kind);
-        const at = toF32 ? r << 2 : placeBf16(r) << 1;
+        const at = toF32 ? r << 2 : placeBf16(r, columns);
         for (let k = k0; k < k1; k++) {
-          const to = out + (k << shift) + at;
+          const to = out + k * step + at;
           if (missing) {
             if (toF32) store<f32>(to, 0);
             else store<u16>(to, 0);
@@ -202,10 +205,11 @@ export function unpackRows(args: usize, begin: i32, end: i32): void {
       for (let k: usize = 0; k < columns; k++)
         store<f32>(out + (k << 2), load<f32>(panel + (k << 7)));
     } else if (format === 2) {
-      const r = placeBf16(<usize>row & 31);
-      const panel = weight + (((<usize>row >> 5) * columns) << 6) + (r << 1);
+      const panel = weight + (<usize>row >> 5) * columns * (2 * BF16_COLUMN);
+      let from = panel + placeBf16(<usize>row & 31, columns);
       for (let k: usize = 0; k < columns; k++) {
-        store<f32>(out + (k << 2), fromBf16(load<u16>(panel + (k << 6))));
+        store<f32>(out + (k << 2), fromBf16(load<u16>(from)));
+        from += BF16_COLUMN;
       }
     } else {
       unpackInt(weight, <usize>row, columns, group, format === 3 ? 8 : 4, int(args, 7) !== 0, out);

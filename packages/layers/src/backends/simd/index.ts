@@ -63,7 +63,8 @@ export function simdInfo(): SimdInfo {
 }
 
 /**
- * Reads memory on all threads as fast as it can be read: the limit of what a decoded token can reach.
+ * Reads memory on all threads, each from one place on: about the limit of what a decoded token can reach. Some
+ * processors read two places in turns faster, by a tenth or two, as the products do there (see reading.ts).
  *
  * @param bytes to read, well beyond the caches; 1 GiB unless given
  * @returns bytes a second, the median of `repeats` readings (5 unless given)

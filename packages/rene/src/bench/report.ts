@@ -47,7 +47,7 @@ export function benchTable(results: readonly BenchResult[]): string[] {
 export const BENCH_LEGEND = [
   'first token: the whole prompt is read, and the next token is known',
   'read GB/s: what this process reads memory with, on the same threads, looked at in between',
-  'share: weights x decode / read; a token reads every weight once, so 1.00 is the limit here',
+  'share: weights x decode / read; a token reads every weight once, so about 1.00 is the limit',
 ];
 
 function size(bytes: number): string {

@@ -3,6 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { asSimd } from '../../../src/backends/simd/backend.js';
+import { ARGUMENT_COUNT, JOB_WORDS } from '../../../src/backends/simd/control.js';
+import { KernelId } from '../../../src/backends/simd/kernel_ids.js';
 import { chooseReading, FIRST_READING } from '../../../src/backends/simd/reading.js';
 import type { RecordedJobs } from '../../../src/backends/simd/recorded_jobs.js';
 import type { Runtime } from '../../../src/backends/simd/runtime.js';
@@ -17,6 +19,13 @@ import { uniform, useSimd } from './both.js';
 
 /** All flags. */
 const ways: readonly number[] = [0, 1, 2, 3];
+const products: readonly KernelId[] = [
+  KernelId.MatMulBf16,
+  KernelId.MatMulInt8,
+  KernelId.MatMulInt4,
+];
+/** The word of a job that says how it reads. */
+const READING = JOB_WORDS - ARGUMENT_COUNT + 22;
 const formats: readonly WeightFormat[] = ['bf16', 'int8', 'int4'];
 
 describe('simd: ways of reading a weight', () => {
@@ -91,11 +100,13 @@ describe('simd: ways of reading a weight', () => {
 
 /** The ways that a recording's products read in. */
 function readings(runtime: Runtime, { address, count }: RecordedJobs): number[] {
-  const words = runtime.ints(address, count * 68);
-  const products = Array.from({ length: count }, (_, i) => words.subarray(i * 68, (i + 1) * 68));
-  // Kernels 2 to 4 multiply by int8, int4 and bf16.
-  const ways = products.filter(([kernel = 0]) => kernel >= 2 && kernel <= 4).map((job) => job[26]);
-  return [...new Set(ways)].filter((way) => way !== undefined);
+  const words = runtime.ints(address, count * JOB_WORDS);
+  const ways = new Set<number>();
+  for (let at = 0; at < words.length; at += JOB_WORDS) {
+    const [kernel = -1] = words.subarray(at);
+    if (products.includes(kernel)) ways.add(words[at + READING] ?? -1);
+  }
+  return [...ways];
 }
 
 function packed(rows: number, columns: number, format: WeightFormat): Promise<PackedWeight> {

@@ -16,9 +16,9 @@ export const FIRST_READING: Reading = Reading.TwoPlaces | Reading.AsksForPages;
 const OTHER_READINGS: readonly Reading[] = [Reading.TwoPlaces, Reading.AsksForPages];
 /** Weights beyond the caches. */
 const ENOUGH_BYTES = 128 << 20;
-const ROUNDS = 7;
+const ROUNDS = 11;
 /** Another way than the first must take at most this much of its time. */
-const WORTH_CHANGING = 0.98;
+const WORTH_CHANGING = 0.99;
 
 /** A job's words: after the four that say what runs, the arguments, see assembly/matmul.ts. */
 const ROWS = 4 + 3;

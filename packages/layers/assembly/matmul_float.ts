@@ -96,11 +96,16 @@ const RUN: usize = PAGE;
 function rowBf16(args: usize, p: usize, asked: usize, x: usize, sums: usize): void {
   const half = ptr(args, COLUMNS) * BF16_COLUMN;
   memory.fill(sums, 0, 128);
-  if (!readsTwoPlaces(args)) {
-    halfBf16(args, p, half, asked, x, sums);
-    halfBf16(args, p + half, half, asked, x, sums + 64);
-    return;
+  if (readsTwoPlaces(args)) {
+    halves<u16>(args, p, half, asked, x, sums);
+  } else {
+    halves<u8>(args, p, half, asked, x, sums);
+    halves<u8>(args, p + half, half, asked, x, sums + 64);
   }
+}
+
+/** 16 sums a half += one row of x by as many halves of a panel as N has bytes, the first `half` bytes at p. */
+function halves<N>(args: usize, p: usize, half: usize, asked: usize, x: usize, sums: usize): void {
   const panels = ptr(args, WEIGHT);
   const last = p + half;
   let page = pageOf(panels, p);
@@ -110,50 +115,38 @@ function rowBf16(args: usize, p: usize, asked: usize, x: usize, sums: usize): vo
       page += PAGE;
       askForPage(page, panels, asked);
     }
-    if (p + half >= otherPage) {
+    if (sizeof<N>() === 2 && p + half >= otherPage) {
       otherPage += PAGE;
       askForPage(otherPage, panels, asked);
     }
     const bytes = min(RUN, last - p);
     const xEnd = x + (bytes >> 3);
-    columnsOfHalves(p, p + half, x, xEnd, sums);
+    columnsOfHalves<N>(p, p + half, x, xEnd, sums);
     p += bytes;
     x = xEnd;
   }
 }
 
-/** One row of x against half a bf16 panel: 16 sums. */
-function halfBf16(args: usize, p: usize, bytes: usize, asked: usize, x: usize, sums: usize): void {
-  const panels = ptr(args, WEIGHT);
-  const last = p + bytes;
-  let page = pageOf(panels, p);
-  while (p < last) {
-    if (p >= page) {
-      page += PAGE;
-      askForPage(page, panels, asked);
-    }
-    const run = min(RUN, last - p);
-    const xEnd = x + (run >> 3);
-    columnsOfHalf(p, x, xEnd, sums);
-    p += run;
-    x = xEnd;
-  }
-}
-
 /**
- * 32 sums += x up to xEnd, some numbers, by columns of a panel's halves at p and r. Two columns a round, as the engine
- * looks each time whether to stop; were their loads in one block, it would run out of registers.
+ * 16 sums a half += x up to xEnd, some numbers, by columns of as many halves as N has bytes, at p and r. Two columns a
+ * round, as the engine looks each time whether to stop; were their loads in one block, it would run out of registers.
  */
-function columnsOfHalves(p: usize, r: usize, x: usize, xEnd: usize, sums: usize): void {
+function columnsOfHalves<N>(p: usize, r: usize, x: usize, xEnd: usize, sums: usize): void {
   const high = i32x4.splat(0xffff0000);
   let s0 = v128.load(sums);
   let s1 = v128.load(sums, 16);
   let s2 = v128.load(sums, 32);
   let s3 = v128.load(sums, 48);
-  let s4 = v128.load(sums, 64);
-  let s5 = v128.load(sums, 80);
-  let s6 = v128.load(sums, 96);
-  let s7 = v128.load(sums, 112);
+  let s4 = f32x4.splat(0);
+  let s5 = f32x4.splat(0);
+  let s6 = f32x4.splat(0);
+  let s7 = f32x4.splat(0);
+  if (sizeof<N>() === 2) {
+    s4 = v128.load(sums, 64);
+    s5 = v128.load(sums, 80);
+    s6 = v128.load(sums, 96);
+    s7 = v128.load(sums, 112);
+  }
   let v: v128;
   while (true) {
     let t = v128.load32_splat(x);
@@ -163,12 +156,14 @@ function columnsOfHalves(p: usize, r: usize, x: usize, xEnd: usize, sums: usize)
     v = v128.load(p, 16);
     s2 = madd(i32x4.shl(v, 16), t, s2);
     s3 = madd(v128.and(v, high), t, s3);
-    v = v128.load(r);
-    s4 = madd(i32x4.shl(v, 16), t, s4);
-    s5 = madd(v128.and(v, high), t, s5);
-    v = v128.load(r, 16);
-    s6 = madd(i32x4.shl(v, 16), t, s6);
-    s7 = madd(v128.and(v, high), t, s7);
+    if (sizeof<N>() === 2) {
+      v = v128.load(r);
+      s4 = madd(i32x4.shl(v, 16), t, s4);
+      s5 = madd(v128.and(v, high), t, s5);
+      v = v128.load(r, 16);
+      s6 = madd(i32x4.shl(v, 16), t, s6);
+      s7 = madd(v128.and(v, high), t, s7);
+    }
     x += 4;
     if (x >= xEnd) break;
     t = v128.load32_splat(x);
@@ -178,12 +173,14 @@ function columnsOfHalves(p: usize, r: usize, x: usize, xEnd: usize, sums: usize)
     v = v128.load(p, 48);
     s2 = madd(i32x4.shl(v, 16), t, s2);
     s3 = madd(v128.and(v, high), t, s3);
-    v = v128.load(r, 32);
-    s4 = madd(i32x4.shl(v, 16), t, s4);
-    s5 = madd(v128.and(v, high), t, s5);
-    v = v128.load(r, 48);
-    s6 = madd(i32x4.shl(v, 16), t, s6);
-    s7 = madd(v128.and(v, high), t, s7);
+    if (sizeof<N>() === 2) {
+      v = v128.load(r, 32);
+      s4 = madd(i32x4.shl(v, 16), t, s4);
+      s5 = madd(v128.and(v, high), t, s5);
+      v = v128.load(r, 48);
+      s6 = madd(i32x4.shl(v, 16), t, s6);
+      s7 = madd(v128.and(v, high), t, s7);
+    }
     x += 4;
     p += 2 * BF16_COLUMN;
     r += 2 * BF16_COLUMN;
@@ -193,45 +190,12 @@ function columnsOfHalves(p: usize, r: usize, x: usize, xEnd: usize, sums: usize)
   v128.store(sums, s1, 16);
   v128.store(sums, s2, 32);
   v128.store(sums, s3, 48);
-  v128.store(sums, s4, 64);
-  v128.store(sums, s5, 80);
-  v128.store(sums, s6, 96);
-  v128.store(sums, s7, 112);
-}
-
-/** 16 sums += x up to xEnd, some numbers, by columns of half a panel. */
-function columnsOfHalf(p: usize, x: usize, xEnd: usize, sums: usize): void {
-  const high = i32x4.splat(0xffff0000);
-  let s0 = v128.load(sums);
-  let s1 = v128.load(sums, 16);
-  let s2 = v128.load(sums, 32);
-  let s3 = v128.load(sums, 48);
-  let v: v128;
-  while (true) {
-    let t = v128.load32_splat(x);
-    v = v128.load(p);
-    s0 = madd(i32x4.shl(v, 16), t, s0);
-    s1 = madd(v128.and(v, high), t, s1);
-    v = v128.load(p, 16);
-    s2 = madd(i32x4.shl(v, 16), t, s2);
-    s3 = madd(v128.and(v, high), t, s3);
-    x += 4;
-    if (x >= xEnd) break;
-    t = v128.load32_splat(x);
-    v = v128.load(p, 32);
-    s0 = madd(i32x4.shl(v, 16), t, s0);
-    s1 = madd(v128.and(v, high), t, s1);
-    v = v128.load(p, 48);
-    s2 = madd(i32x4.shl(v, 16), t, s2);
-    s3 = madd(v128.and(v, high), t, s3);
-    x += 4;
-    p += 2 * BF16_COLUMN;
-    if (x >= xEnd) break;
+  if (sizeof<N>() === 2) {
+    v128.store(sums, s4, 64);
+    v128.store(sums, s5, 80);
+    v128.store(sums, s6, 96);
+    v128.store(sums, s7, 112);
   }
-  v128.store(sums, s0);
-  v128.store(sums, s1, 16);
-  v128.store(sums, s2, 32);
-  v128.store(sums, s3, 48);
 }
 
 /** bf16 columns of half a panel as f32, in columns of 32. */

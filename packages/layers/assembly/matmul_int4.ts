@@ -42,7 +42,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const apart = <usize>half * panelBytes;
     for (; unit < begin + half; unit++) {
       const weight = ptr(args, WEIGHT) + <usize>unit * panelBytes;
-      twoPanels<S>(args, weight, apart, asked, scratch);
+      row<S, u16>(args, weight, apart, asked, 0, scratch);
       finish(args, scratch, 8, 0, 1, unit << 3);
       finish(args, scratch + 32, 8, 0, 1, (unit + half) << 3);
     }
@@ -56,7 +56,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const tiled = m1 - ((m1 - m0) & 3);
     if (tiled > m0) tiles<S>(args, weight, m0, tiled, scratch);
     for (let m = tiled; m < m1; m++) {
-      row<S>(args, weight, asked, m, scratch + ((<usize>(m - m0)) << 5));
+      row<S, u8>(args, weight, 0, asked, m, scratch + ((<usize>(m - m0)) << 5));
     }
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
@@ -75,8 +75,11 @@ function nibbleDots(v: v128, t: v128, u: v128): v128 {
   return i16x8.add(dot8(t, v128.and(v, m15)), dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
 }
 
-/** One row of x against a panel. */
-function row<S>(args: usize, p: usize, asked: usize, m: i32, sums: usize): void {
+/**
+ * One row of x against as many panels as N has bytes, 1 or 2, which are `apart` bytes apart and read in turns. Their
+ * pages are asked for up to `asked`.
+ */
+function row<S, N>(args: usize, p: usize, apart: usize, asked: usize, m: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
@@ -85,55 +88,6 @@ function row<S>(args: usize, p: usize, asked: usize, m: i32, sums: usize): void 
   let x = ptr(args, X) + <usize>m * CODE_STRIDE;
   let xs = ptr(args, X_SCALES) + ((<usize>m) << 2);
   let xb = ptr(args, X_SUMS) + ((<usize>m) << 2);
-  const panels = ptr(args, WEIGHT);
-  let page = pageOf(panels, p);
-  const one = i16x8.splat(1);
-  let f0 = f32x4.splat(0);
-  let f1 = f32x4.splat(0);
-  for (let g: usize = 0; g < groups; g++) {
-    if (p >= page) {
-      page += PAGE;
-      askForPage(page, panels, asked);
-    }
-    let a0 = i32x4.splat(0);
-    let a1 = i32x4.splat(0);
-    const codesEnd = p + codeBytes;
-    do {
-      let t = v128.load32_splat(x);
-      let u = v128.load32_splat(x, 4);
-      a0 = i16x8.add(a0, nibbleDots(v128.load(p), t, u));
-      a1 = i16x8.add(a1, nibbleDots(v128.load(p, 16), t, u));
-      t = v128.load32_splat(x, 8);
-      u = v128.load32_splat(x, 12);
-      a0 = i16x8.add(a0, nibbleDots(v128.load(p, 32), t, u));
-      a1 = i16x8.add(a1, nibbleDots(v128.load(p, 48), t, u));
-      p += 64;
-      x += 16;
-    } while (p < codesEnd);
-    const q = v128.load32_splat(xs);
-    const z = v128.load32_splat(xb);
-    const d0 = i32x4.dot_i16x8_s(a0, one);
-    const d1 = i32x4.dot_i16x8_s(a1, one);
-    f0 = addGroup(f0, d0, parameters4<S>(p), parameters4<S>(p + 16), q, z);
-    f1 = addGroup(f1, d1, parameters4<S>(p + 8), parameters4<S>(p + 24), q, z);
-    p += 32;
-    x += xStep;
-    xs += rows << 2;
-    xb += rows << 2;
-  }
-  v128.store(sums, f0);
-  v128.store(sums, f1, 16);
-}
-
-/** The only row of x against two panels, `apart` bytes apart, read in turns: the same numbers as row's. */
-function twoPanels<S>(args: usize, p: usize, apart: usize, asked: usize, sums: usize): void {
-  const group = ptr(args, GROUP);
-  const groups = ptr(args, COLUMNS) / group;
-  const xStep = CODE_STRIDE - group;
-  const codeBytes = group << 2;
-  let x = ptr(args, X);
-  let xs = ptr(args, X_SCALES);
-  let xb = ptr(args, X_SUMS);
   const panels = ptr(args, WEIGHT);
   let r = p + apart;
   let page = pageOf(panels, p);
@@ -148,7 +102,7 @@ function twoPanels<S>(args: usize, p: usize, apart: usize, asked: usize, sums: u
       page += PAGE;
       askForPage(page, panels, asked);
     }
-    if (r >= rPage) {
+    if (sizeof<N>() === 2 && r >= rPage) {
       rPage += PAGE;
       askForPage(rPage, panels, asked);
     }
@@ -162,10 +116,12 @@ function twoPanels<S>(args: usize, p: usize, apart: usize, asked: usize, sums: u
       const u = v128.load32_splat(x, 4);
       a0 = i16x8.add(a0, nibbleDots(v128.load(p), t, u));
       a1 = i16x8.add(a1, nibbleDots(v128.load(p, 16), t, u));
-      b0 = i16x8.add(b0, nibbleDots(v128.load(r), t, u));
-      b1 = i16x8.add(b1, nibbleDots(v128.load(r, 16), t, u));
       p += 32;
-      r += 32;
+      if (sizeof<N>() === 2) {
+        b0 = i16x8.add(b0, nibbleDots(v128.load(r), t, u));
+        b1 = i16x8.add(b1, nibbleDots(v128.load(r, 16), t, u));
+        r += 32;
+      }
       x += 8;
     } while (p < codesEnd);
     const q = v128.load32_splat(xs);
@@ -174,20 +130,24 @@ function twoPanels<S>(args: usize, p: usize, apart: usize, asked: usize, sums: u
     let d1 = i32x4.dot_i16x8_s(a1, one);
     f0 = addGroup(f0, d0, parameters4<S>(p), parameters4<S>(p + 16), q, z);
     f1 = addGroup(f1, d1, parameters4<S>(p + 8), parameters4<S>(p + 24), q, z);
-    d0 = i32x4.dot_i16x8_s(b0, one);
-    d1 = i32x4.dot_i16x8_s(b1, one);
-    f2 = addGroup(f2, d0, parameters4<S>(r), parameters4<S>(r + 16), q, z);
-    f3 = addGroup(f3, d1, parameters4<S>(r + 8), parameters4<S>(r + 24), q, z);
     p += 32;
-    r += 32;
+    if (sizeof<N>() === 2) {
+      d0 = i32x4.dot_i16x8_s(b0, one);
+      d1 = i32x4.dot_i16x8_s(b1, one);
+      f2 = addGroup(f2, d0, parameters4<S>(r), parameters4<S>(r + 16), q, z);
+      f3 = addGroup(f3, d1, parameters4<S>(r + 8), parameters4<S>(r + 24), q, z);
+      r += 32;
+    }
     x += xStep;
-    xs += 4;
-    xb += 4;
+    xs += rows << 2;
+    xb += rows << 2;
   }
   v128.store(sums, f0);
   v128.store(sums, f1, 16);
-  v128.store(sums, f2, 32);
-  v128.store(sums, f3, 48);
+  if (sizeof<N>() === 2) {
+    v128.store(sums, f2, 32);
+    v128.store(sums, f3, 48);
+  }
 }
 
 /** Rows [m0, m1) of x, a multiple of 4, against a panel: group by group, its nibbles unpacked once. */

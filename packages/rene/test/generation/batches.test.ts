@@ -10,7 +10,7 @@ import { goldenPath, leavesNothing } from './models.js';
 
 const tiny = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
 
-/** RENE_TEST_BATCHES=200 runs so many of rene-tiny on each backend; on cpu that takes an hour or two. */
+/** RENE_TEST_BATCHES=200 runs so many of rene-tiny on each backend; on cpu that takes hours. */
 const asked = process.env.RENE_TEST_BATCHES;
 
 interface RandomBatch {

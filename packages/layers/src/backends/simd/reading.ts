@@ -2,7 +2,7 @@
 // the caller cannot know which one it is, so the first large step that is decoded finds out.
 //
 // On an AMD Zen 4 a processor waits at the start of each page unless somebody asked for it before (1.15 to 1.25
-// times as fast with it); on a Zen 3, which reads on beyond the page, asking breaks that off (0.75 times as fast), and
+// times as fast with it); on a Zen 3, which reads on beyond the page, asking breaks that off (0.75 to 0.9 times as fast), and
 // two places read in turns bring more than one (1.05 to 1.3 times).
 import { JOB_WORDS } from './control.js';
 import { KernelId, Reading } from './kernel_ids.js';
@@ -53,7 +53,7 @@ export function chooseReading(
     timed.push(job);
     bytes += weightBytes(job);
   }
-  if (bytes < enough || bytes === 0) return undefined;
+  if (bytes < enough) return undefined;
   const fastest = timeWays(runtime, timed, step.scratch);
   for (const job of products) job[READING] = fastest;
   runtime.reading = fastest;

@@ -1,8 +1,8 @@
 // Products by f32 and bf16 weights: each number of y is one chain of multiply-adds along the columns.
 //
-// A panel of 32 rows holds column after column. bf16: first those of 16 rows, then those of the other 16, which may be
-// read in turns; within 8 rows the order is 0 4 1 5 2 6 3 7, so that one shift and one mask widen them. f32 weights
-// may also be plain rows (WEIGHT_STRIDE not 0).
+// A panel of 32 rows holds column after column. bf16: first those of 16 rows, then those of the other 16, so that the
+// sums of two panels' halves, which are read in turns, stay in registers; within 8 rows the order is 0 4 1 5 2 6 3 7, so
+// that one shift and one mask widen them. f32 weights may also be plain rows (WEIGHT_STRIDE not 0).
 import { int, madd, ptr } from './math';
 import {
   ACTIVATION,
@@ -34,7 +34,19 @@ export function matMulBf16(args: usize, begin: i32, end: i32, scratch: usize): v
   const xStride = ptr(args, X_STRIDE) << 2;
   const panelBytes = columns * (2 * BF16_COLUMN);
   const asked = askedUntil(args, ptr(args, WEIGHT) + <usize>panels * panelBytes);
-  for (let unit = begin; unit < end; unit++) {
+  let unit = begin;
+  if (int(args, ROWS) === 1 && readsTwoPlaces(args)) {
+    const half = (end - begin) >> 1;
+    const apart = <usize>half * panelBytes;
+    for (; unit < begin + half; unit++) {
+      const weight = ptr(args, WEIGHT) + <usize>unit * panelBytes;
+      rowByTwoPanels(args, weight, apart, asked, ptr(args, X), scratch);
+      finish(args, scratch, 32, 0, 1, unit << 5);
+      finish(args, scratch + 128, 32, 0, 1, (unit + half) << 5);
+    }
+    unit += half;
+  }
+  for (; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, int(args, ROWS));
@@ -92,46 +104,76 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
 /** Bytes of a half that are read on end, which are its pages where the weight's begin with them. */
 const RUN: usize = PAGE;
 
-/** One row of x against a whole bf16 panel, both halves in turns or one after the other. */
+/** One row of x against two panels, `apart` bytes apart, which are read in turns; their pages are asked for up to `asked`. */
+function rowByTwoPanels(
+  args: usize,
+  p: usize,
+  apart: usize,
+  asked: usize,
+  x: usize,
+  sums: usize,
+): void {
+  const half = ptr(args, COLUMNS) * BF16_COLUMN;
+  memory.fill(sums, 0, 256);
+  halves<u16>(args, p, apart, asked, x, sums, sums + 128);
+  halves<u16>(args, p + half, apart, asked, x, sums + 64, sums + 192);
+}
+
+/** One row of x against a panel: from caches, where several rows have it, both halves in turns take fewer instructions. */
 function rowBf16(args: usize, p: usize, asked: usize, x: usize, sums: usize): void {
   const half = ptr(args, COLUMNS) * BF16_COLUMN;
   memory.fill(sums, 0, 128);
-  if (readsTwoPlaces(args)) {
-    halves<u16>(args, p, half, asked, x, sums);
+  if (int(args, ROWS) > 1) {
+    halves<u16>(args, p, half, asked, x, sums, sums + 64);
   } else {
-    halves<u8>(args, p, half, asked, x, sums);
-    halves<u8>(args, p + half, half, asked, x, sums + 64);
+    halves<u8>(args, p, 0, asked, x, sums, 0);
+    halves<u8>(args, p + half, 0, asked, x, sums + 64, 0);
   }
 }
 
-/** 16 sums a half += one row of x by as many halves of a panel as N has bytes, the first `half` bytes at p. */
-function halves<N>(args: usize, p: usize, half: usize, asked: usize, x: usize, sums: usize): void {
+/** 16 sums += one row of x by the half of a panel at p; with an N of 2 bytes others += it by the half `apart` bytes on. */
+function halves<N>(
+  args: usize,
+  p: usize,
+  apart: usize,
+  asked: usize,
+  x: usize,
+  sums: usize,
+  others: usize,
+): void {
   const panels = ptr(args, WEIGHT);
-  const last = p + half;
+  const last = p + ptr(args, COLUMNS) * BF16_COLUMN;
   let page = pageOf(panels, p);
-  let otherPage = pageOf(panels, last);
+  let otherPage = pageOf(panels, p + apart);
   while (p < last) {
     if (p >= page) {
       page += PAGE;
       askForPage(page, panels, asked);
     }
-    if (sizeof<N>() === 2 && p + half >= otherPage) {
+    if (sizeof<N>() === 2 && p + apart >= otherPage) {
       otherPage += PAGE;
       askForPage(otherPage, panels, asked);
     }
     const bytes = min(RUN, last - p);
     const xEnd = x + (bytes >> 3);
-    columnsOfHalves<N>(p, p + half, x, xEnd, sums);
+    columnsOfHalves<N>(p, p + apart, x, xEnd, sums, others);
     p += bytes;
     x = xEnd;
   }
 }
 
 /**
- * 16 sums a half += x up to xEnd, some numbers, by columns of as many halves as N has bytes, at p and r. Two columns a
+ * 16 sums += x up to xEnd, some numbers, by columns at p; with an N of 2 bytes others += them by those at r. Two columns a
  * round, as the engine looks each time whether to stop; were their loads in one block, it would run out of registers.
  */
-function columnsOfHalves<N>(p: usize, r: usize, x: usize, xEnd: usize, sums: usize): void {
+function columnsOfHalves<N>(
+  p: usize,
+  r: usize,
+  x: usize,
+  xEnd: usize,
+  sums: usize,
+  others: usize,
+): void {
   const high = i32x4.splat(0xffff0000);
   let s0 = v128.load(sums);
   let s1 = v128.load(sums, 16);
@@ -142,10 +184,10 @@ function columnsOfHalves<N>(p: usize, r: usize, x: usize, xEnd: usize, sums: usi
   let s6 = f32x4.splat(0);
   let s7 = f32x4.splat(0);
   if (sizeof<N>() === 2) {
-    s4 = v128.load(sums, 64);
-    s5 = v128.load(sums, 80);
-    s6 = v128.load(sums, 96);
-    s7 = v128.load(sums, 112);
+    s4 = v128.load(others);
+    s5 = v128.load(others, 16);
+    s6 = v128.load(others, 32);
+    s7 = v128.load(others, 48);
   }
   let v: v128;
   while (true) {
@@ -191,10 +233,10 @@ function columnsOfHalves<N>(p: usize, r: usize, x: usize, xEnd: usize, sums: usi
   v128.store(sums, s2, 32);
   v128.store(sums, s3, 48);
   if (sizeof<N>() === 2) {
-    v128.store(sums, s4, 64);
-    v128.store(sums, s5, 80);
-    v128.store(sums, s6, 96);
-    v128.store(sums, s7, 112);
+    v128.store(others, s4);
+    v128.store(others, s5, 16);
+    v128.store(others, s6, 32);
+    v128.store(others, s7, 48);
   }
 }
 

@@ -81,6 +81,6 @@ export enum CodeKind {
 export enum Reading {
   /** Each page is asked for while the one before is read; see assembly/pages.ts. */
   AsksForPages = 1,
-  /** Two panels, half a thread's piece apart, or the halves of one are read in turns. */
+  /** Two panels, half a thread's piece apart, are read in turns. */
   TwoPlaces = 2,
 }

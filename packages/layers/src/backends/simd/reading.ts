@@ -1,9 +1,9 @@
 // How the products of one row read their weights from memory: what is fastest differs from processor to processor, and
 // the caller cannot know which one it is, so the first large step that is decoded finds out.
 //
-// On an AMD Zen 4 a processor waits at the start of each page unless somebody asked for it before (1.15 to 1.25
-// times as fast with it); on a Zen 3, which reads on beyond the page, asking breaks that off (0.75 to 0.9 times as fast), and
-// two places read in turns bring more than one (1.05 to 1.3 times).
+// On AMD's Zen 3 and Zen 5, which read on beyond a page, two places read in turns bring more than one (1.05 to
+// 1.3 times), and asking for the next page breaks the reading ahead off (0.75 to 0.95 times as fast); a Zen 4 waits at the
+// start of each page unless somebody asked for it before (1.15 to 1.25 times as fast with it).
 import { JOB_WORDS } from './control.js';
 import { KernelId, Reading } from './kernel_ids.js';
 import { panelBytes } from './layout.js';
@@ -11,9 +11,12 @@ import type { RecordedJobs } from './recorded_jobs.js';
 import type { Runtime } from './runtime.js';
 
 /** How weights are read until a way is chosen: from caches two panels take fewer instructions than one and one. */
-export const FIRST_READING: Reading = Reading.TwoPlaces | Reading.AsksForPages;
+export const FIRST_READING: Reading = Reading.TwoPlaces;
 /** The others. One place without asking was the fastest on no processor. */
-const OTHER_READINGS: readonly Reading[] = [Reading.TwoPlaces, Reading.AsksForPages];
+const OTHER_READINGS: readonly Reading[] = [
+  Reading.TwoPlaces | Reading.AsksForPages,
+  Reading.AsksForPages,
+];
 /** Weights beyond the caches. */
 const ENOUGH_BYTES = 128 << 20;
 const ROUNDS = 11;

@@ -1,7 +1,8 @@
-// The WebAssembly module: its three entries. Kernels are exported too, so that none is inlined into the
+// The WebAssembly module: its entries. Kernels are exported too, so that none is inlined into the
 // switch that calls it, where it would share registers with the rest.
 export { attention } from './attention';
 export { attentionGrad } from './attention_grad';
+export { dotsAreWhole } from './bytes';
 export { causalConv1d } from './conv';
 export { causalConv1dGrad } from './conv_grad';
 export { copy2d } from './copy';

@@ -43,6 +43,9 @@ export const CODE_KIND: usize = 18;
 /** What the products of int8 codes of x begin with, [group][row]: see CENTRES in quantize.ts. */
 export const X_CENTRES: usize = 19;
 
+/** 1 where four products of bytes are summed at once, see byteDot4; the sums are the same. */
+export const WHOLE_DOTS: usize = 23;
+
 /** Flags of Reading: how a product of one row reads the weight. */
 const READING: usize = 22;
 

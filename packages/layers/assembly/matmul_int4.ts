@@ -2,7 +2,7 @@
 //
 // A panel of 8 rows is a stream of groups: 4 bytes a row for each 8 columns (the low nibbles are the
 // first 4 columns, the high ones the next 4), then 8 scales and 8 offsets of 16 bits.
-import { byteDot } from './bytes';
+import { byteDot, byteDot4 } from './bytes';
 import { int, ptr } from './math';
 import {
   addGroup,
@@ -18,19 +18,29 @@ import {
   ROWS,
   readsTwoPlaces,
   WEIGHT,
+  WHOLE_DOTS,
   widenParameters,
   X,
+  X_CENTRES,
   X_SCALES,
   X_SUMS,
 } from './matmul';
+import { addTiles } from './matmul_byte_tiles';
 import { askForPage, PAGE, pageOf } from './pages';
 
 export function matMulInt4(args: usize, begin: i32, end: i32, scratch: usize): void {
-  if (int(args, F16_PARAMETERS)) units<i16>(args, begin, end, scratch);
-  else units<u16>(args, begin, end, scratch);
+  const whole = int(args, WHOLE_DOTS) !== 0;
+  if (int(args, F16_PARAMETERS)) {
+    if (whole) units<i16, u16>(args, begin, end, scratch);
+    else units<i16, u8>(args, begin, end, scratch);
+  } else {
+    if (whole) units<u16, u16>(args, begin, end, scratch);
+    else units<u16, u8>(args, begin, end, scratch);
+  }
 }
 
-function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
+/** With a Q of 2 bytes four products are summed at once, see byteDot4; else within a group in 16 bits. */
+function units<S, Q>(args: usize, begin: i32, end: i32, scratch: usize): void {
   const panels = int(args, PANELS);
   const block = int(args, BLOCK);
   const rows = int(args, ROWS);
@@ -42,7 +52,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const apart = <usize>half * panelBytes;
     for (; unit < begin + half; unit++) {
       const weight = ptr(args, WEIGHT) + <usize>unit * panelBytes;
-      row<S, u16>(args, weight, apart, asked, 0, scratch);
+      row<S, u16, Q>(args, weight, apart, asked, 0, scratch);
       finish(args, scratch, 8, 0, 1, unit << 3);
       finish(args, scratch + 32, 8, 0, 1, (unit + half) << 3);
     }
@@ -53,13 +63,19 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, rows);
     const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
-    const tiled = m1 - ((m1 - m0) & 3);
-    if (tiled > m0) tiles<S>(args, weight, m0, tiled, scratch);
+    const tiled = m1 - leftOver<Q>(m1 - m0);
+    if (tiled > m0) tiles<S, Q>(args, weight, m0, tiled, scratch);
     for (let m = tiled; m < m1; m++) {
-      row<S, u8>(args, weight, 0, asked, m, scratch + ((<usize>(m - m0)) << 5));
+      row<S, u8, Q>(args, weight, 0, asked, m, scratch + ((<usize>(m - m0)) << 5));
     }
     finish(args, scratch, 8, m0, m1, panel << 3);
   }
+}
+
+/** How many of `rows` rows no tile is for. */
+function leftOver<Q>(rows: i32): i32 {
+  if (sizeof<Q>() === 2) return rows === 1 ? 1 : 0;
+  return rows & 3;
 }
 
 /** i8 t times u7 w, summed in pairs: 8 numbers of 16 bits. */
@@ -69,17 +85,32 @@ function dot8(t: v128, w: v128): v128 {
   return i16x8.add(even, i16x8.mul(i16x8.shr_s(t, 8), i16x8.shr_u(w, 8)));
 }
 
-/** t and u times the low and the high nibbles of v. */
-function nibbleDots(v: v128, t: v128, u: v128): v128 {
+/** sums + t and u times the low and the high nibbles of v. */
+function addNibbles<Q>(sums: v128, v: v128, t: v128, u: v128): v128 {
   const m15 = i8x16.splat(15);
-  return i16x8.add(dot8(t, v128.and(v, m15)), dot8(u, v128.and(i16x8.shr_u(v, 4), m15)));
+  const low = v128.and(v, m15);
+  const high = v128.and(i16x8.shr_u(v, 4), m15);
+  if (sizeof<Q>() === 2) return byteDot4(u, high, byteDot4(t, low, sums));
+  return i16x8.add(sums, i16x8.add(dot8(t, low), dot8(u, high)));
+}
+
+/** The sums of a group in 32 bits. */
+function widened<Q>(sums: v128): v128 {
+  return sizeof<Q>() === 2 ? sums : i32x4.dot_i16x8_s(sums, i16x8.splat(1));
 }
 
 /**
  * One row of x against as many panels as N has bytes, 1 or 2, which are `apart` bytes apart and read in turns. Their
  * pages are asked for up to `asked`.
  */
-function row<S, N>(args: usize, p: usize, apart: usize, asked: usize, m: i32, sums: usize): void {
+function row<S, N, Q>(
+  args: usize,
+  p: usize,
+  apart: usize,
+  asked: usize,
+  m: i32,
+  sums: usize,
+): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
@@ -92,7 +123,6 @@ function row<S, N>(args: usize, p: usize, apart: usize, asked: usize, m: i32, su
   let r = p + apart;
   let page = pageOf(panels, p);
   let rPage = pageOf(panels, r);
-  const one = i16x8.splat(1);
   let f0 = f32x4.splat(0);
   let f1 = f32x4.splat(0);
   let f2 = f32x4.splat(0);
@@ -114,26 +144,26 @@ function row<S, N>(args: usize, p: usize, apart: usize, asked: usize, m: i32, su
     do {
       const t = v128.load32_splat(x);
       const u = v128.load32_splat(x, 4);
-      a0 = i16x8.add(a0, nibbleDots(v128.load(p), t, u));
-      a1 = i16x8.add(a1, nibbleDots(v128.load(p, 16), t, u));
+      a0 = addNibbles<Q>(a0, v128.load(p), t, u);
+      a1 = addNibbles<Q>(a1, v128.load(p, 16), t, u);
       p += 32;
       if (sizeof<N>() === 2) {
-        b0 = i16x8.add(b0, nibbleDots(v128.load(r), t, u));
-        b1 = i16x8.add(b1, nibbleDots(v128.load(r, 16), t, u));
+        b0 = addNibbles<Q>(b0, v128.load(r), t, u);
+        b1 = addNibbles<Q>(b1, v128.load(r, 16), t, u);
         r += 32;
       }
       x += 8;
     } while (p < codesEnd);
     const q = v128.load32_splat(xs);
     const z = v128.load32_splat(xb);
-    let d0 = i32x4.dot_i16x8_s(a0, one);
-    let d1 = i32x4.dot_i16x8_s(a1, one);
+    let d0 = widened<Q>(a0);
+    let d1 = widened<Q>(a1);
     f0 = addGroup(f0, d0, parameters4<S>(p), parameters4<S>(p + 16), q, z);
     f1 = addGroup(f1, d1, parameters4<S>(p + 8), parameters4<S>(p + 24), q, z);
     p += 32;
     if (sizeof<N>() === 2) {
-      d0 = i32x4.dot_i16x8_s(b0, one);
-      d1 = i32x4.dot_i16x8_s(b1, one);
+      d0 = widened<Q>(b0);
+      d1 = widened<Q>(b1);
       f2 = addGroup(f2, d0, parameters4<S>(r), parameters4<S>(r + 16), q, z);
       f3 = addGroup(f3, d1, parameters4<S>(r + 8), parameters4<S>(r + 24), q, z);
       r += 32;
@@ -150,8 +180,8 @@ function row<S, N>(args: usize, p: usize, apart: usize, asked: usize, m: i32, su
   }
 }
 
-/** Rows [m0, m1) of x, a multiple of 4, against a panel: group by group, its nibbles unpacked once. */
-function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
+/** Rows [m0, m1) of x against a panel: group by group, its nibbles unpacked once. */
+function tiles<S, Q>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
   const rows = ptr(args, ROWS);
   const group = ptr(args, GROUP);
   const groups = ptr(args, COLUMNS) / group;
@@ -167,7 +197,12 @@ function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
     const x = ptr(args, X) + first * CODE_STRIDE;
     const xs = ptr(args, X_SCALES) + (first << 2);
     const xb = ptr(args, X_SUMS) + (first << 2);
-    foursOfRows(x, bytes, group, sums, xs, xb, parameters, m1 - m0);
+    if (sizeof<Q>() === 2) {
+      const xc = ptr(args, X_CENTRES) + (first << 2);
+      addTiles<Q>(x, bytes, group, sums, xs, xb, xc, parameters, <usize>(m1 - m0));
+    } else {
+      foursOfRows(x, bytes, group, sums, xs, xb, parameters, m1 - m0);
+    }
   }
 }
 

@@ -23,6 +23,7 @@ import {
   ROWS,
   readsTwoPlaces,
   WEIGHT,
+  WHOLE_DOTS,
   widenCentred,
   X,
   X_SCALES,
@@ -35,11 +36,17 @@ import { askForPage, PAGE, pageOf } from './pages';
 const CODE_BYTES: usize = CODE_STRIDE * 2;
 
 export function matMulInt8(args: usize, begin: i32, end: i32, scratch: usize): void {
-  if (int(args, F16_PARAMETERS)) units<i16>(args, begin, end, scratch);
-  else units<u16>(args, begin, end, scratch);
+  const whole = int(args, WHOLE_DOTS) !== 0;
+  if (int(args, F16_PARAMETERS)) {
+    if (whole) units<i16, u16>(args, begin, end, scratch);
+    else units<i16, u8>(args, begin, end, scratch);
+  } else {
+    if (whole) units<u16, u16>(args, begin, end, scratch);
+    else units<u16, u8>(args, begin, end, scratch);
+  }
 }
 
-function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
+function units<S, Q>(args: usize, begin: i32, end: i32, scratch: usize): void {
   const panels = int(args, PANELS);
   const block = int(args, BLOCK);
   const rows = int(args, ROWS);
@@ -51,7 +58,7 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const apart = <usize>half * panelBytes;
     for (; unit < begin + half; unit++) {
       const weight = ptr(args, WEIGHT) + <usize>unit * panelBytes;
-      byteRow<S, u16>(args, weight, apart, asked, 0, scratch);
+      byteRow<S, u16, Q>(args, weight, apart, asked, 0, scratch);
       finish(args, scratch, 8, 0, 1, unit << 3);
       finish(args, scratch + 32, 8, 0, 1, (unit + half) << 3);
     }
@@ -64,8 +71,8 @@ function units<S>(args: usize, begin: i32, end: i32, scratch: usize): void {
     const weight = ptr(args, WEIGHT) + <usize>panel * panelBytes;
     const several = m1 - m0 >= 2;
     if (int(args, CODE_KIND) === CodeKind.I8) {
-      if (several) byteTiles<S>(args, weight, m0, m1, scratch);
-      else byteRow<S, u8>(args, weight, 0, asked, m0, scratch);
+      if (several) byteTiles<S, Q>(args, weight, m0, m1, scratch);
+      else byteRow<S, u8, Q>(args, weight, 0, asked, m0, scratch);
     } else {
       if (several) tiles<S>(args, weight, m0, m1, scratch);
       else row<S>(args, weight, asked, m0, scratch);

@@ -25,7 +25,7 @@ const FACTOR: usize = 10;
 const KIND: usize = 11;
 /**
  * 0, or [group][row] of i32: what, added to the products with int8 codes as they are stored, makes them those with the
- * codes less 128. -128 times the sum of x's codes where the stored ones go from 0 to 255, else 0.
+ * codes less 128. -128 times the sum of x's codes where the stored ones go from 0 to 255, else, and for int4, 0.
  */
 const CENTRES: usize = 12;
 /** Whether LARGEST is of largestFour, not of the largest number. */
@@ -40,7 +40,7 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
   const wide = int(args, KIND) === CodeKind.I16;
   const centres = ptr(args, CENTRES);
   const ofFours = int(args, OF_FOURS) !== 0;
-  const middle: i32 = takesUnsigned() ? 128 : 0;
+  const middle: i32 = ofFours && takesUnsigned() ? 128 : 0;
   const largest = <f32>int(args, LARGEST);
   const factor = num(args, FACTOR);
   for (let m = begin; m < end; m++) {

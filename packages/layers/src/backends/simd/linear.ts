@@ -74,7 +74,7 @@ function quantizeRows(runtime: Runtime, temporaries: Temporaries, call: LinearCa
   const groups = Math.ceil(columns / group);
   const kind = codeKind(runtime, format);
   const padded = groups * group;
-  const isCentred = format === 'int8' && kind === CodeKind.I8;
+  const isCentred = kind === CodeKind.I8 && (format === 'int8' || runtime.wholeDots);
   const codes = {
     kind,
     values: temporaries.allocate(call.rows * groups * codeStrides[kind]),
@@ -133,6 +133,7 @@ function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
   args[17] = layout === PANELS_F16 ? 1 : 0;
   args[18] = codes.kind;
   args[19] = codes.centres;
+  args[23] = runtime.wholeDots ? 1 : 0;
   const units = panels * Math.ceil(call.rows / block);
   runtime.run(
     bitsOf(format) === 8 ? KernelId.MatMulInt8 : KernelId.MatMulInt4,

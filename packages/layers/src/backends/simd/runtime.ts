@@ -42,6 +42,8 @@ export class Runtime {
   readonly numbers: Float32Array;
   /** How products of one row read their weights; undefined until a large step has found out what is fastest. */
   reading: Reading | undefined;
+  /** Whether integer products sum four at once: where the engine does so by one instruction. The sums are the same. */
+  wholeDots: boolean;
   private readonly allocator: Allocator;
   private workers: WorkerHandle[] = [];
   private scratch = 0;
@@ -57,6 +59,7 @@ export class Runtime {
     readonly relaxedSimd: boolean,
   ) {
     this.allocator = new Allocator(memory);
+    this.wholeDots = kernels.dotsAreWhole() !== 0;
     this.args = new Int32Array(memory.buffer, ARGUMENTS, ARGUMENT_COUNT);
     this.numbers = new Float32Array(memory.buffer, ARGUMENTS, ARGUMENT_COUNT);
   }

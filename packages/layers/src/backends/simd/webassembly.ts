@@ -30,6 +30,8 @@ export interface KernelExports {
     scratchSize: number,
   ): void;
   serve(control: number, thread: number): void;
+  /** 1 where the engine sums four products of bytes by one instruction, else 0; see assembly/bytes.ts. */
+  dotsAreWhole(): number;
 }
 
 interface WebAssemblyApi {

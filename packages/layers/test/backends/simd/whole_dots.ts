@@ -1,0 +1,53 @@
+// In a process of its own, without the engine's baseline compiler, which in Node 20 drops what such a product is added to:
+// random integer products, four products of bytes summed at once and two by two. Prints how many were compared.
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { asSimd } from '../../../src/backends/simd/backend.js';
+import type { Runtime } from '../../../src/backends/simd/runtime.js';
+import {
+  disposeWeight,
+  packedMatMul,
+  type WeightFormat,
+  weightPacker,
+} from '../../../src/index.js';
+import { uniform, useSimd } from './both.js';
+
+await useSimd();
+const runtime: Runtime = asSimd(tf.backend()).runtime;
+let compared = 0;
+await fc.assert(
+  fc.asyncProperty(
+    fc.record({
+      rows: fc.integer({ min: 1, max: 14 }),
+      outFeatures: fc.integer({ min: 1, max: 90 }),
+      columns: fc.integer({ min: 1, max: 300 }),
+      format: fc.constantFrom<WeightFormat>('int8', 'int4'),
+      group: fc.constantFrom(32, 64),
+      // Of one sign the sums are large, up to what 16 bits hold.
+      offset: fc.constantFrom(0, 1),
+    }),
+    async ({ rows, outFeatures, columns, format, group, offset }) => {
+      const values = tf.tidy(() => tf.add(uniform('w', [outFeatures, columns]), offset));
+      const bytes = new Uint8Array(Float32Array.from(values.dataSync()).buffer);
+      const readRows = (first: number, count: number) =>
+        bytes.subarray(first * columns * 4, (first + count) * columns * 4);
+      const weight = await weightPacker().pack(
+        { shape: [outFeatures, columns], dtype: 'F32', readRows },
+        format,
+        group,
+      );
+      const x = tf.tidy(() => tf.add(uniform('x', [rows, columns]), offset));
+      const [whole, halves] = [true, false].map((wholeDots) => {
+        runtime.wholeDots = wholeDots;
+        return tf.tidy(() => packedMatMul(x, weight).dataSync());
+      });
+      expect(whole).to.deep.equal(halves);
+      compared++;
+      tf.dispose([values, x]);
+      disposeWeight(weight);
+    },
+  ),
+  { numRuns: 80 },
+);
+process.stdout.write(String(compared));

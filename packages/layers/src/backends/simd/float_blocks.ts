@@ -31,7 +31,7 @@ const UNITS_PER_THREAD = 8;
 /** Columns that are multiplied by at once; see assembly/panels_f32.ts. */
 const COLUMN_BLOCK = 192;
 
-/** For assembly/matmul_f32.ts; transposed, x is (columns, rows). */
+/** For assembly/matmul_f32_block.ts; transposed, x is (columns, rows). */
 export function floatBlocks(
   { threads }: Runtime,
   rows: number,
@@ -55,7 +55,7 @@ function stripsOf(most: number, rows: number): number {
   return Math.ceil(rows / Math.ceil(rows / most) / 6) * 6;
 }
 
-/** For assembly/matmul_float.ts. */
+/** For assembly/matmul_bf16.ts and matmul_f32.ts. */
 export function panelByPanel(rows: number, panels: number): FloatBlocks {
   const block = balancedBlock(rows, BLOCK);
   const units = panels * Math.ceil(rows / block);

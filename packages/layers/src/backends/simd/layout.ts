@@ -1,5 +1,5 @@
 // How packed weights lie in memory: sizes that the packers, the products and the look-up agree on.
-// The panels themselves are described in assembly/matmul_int4.ts, matmul_int8.ts, matmul_float.ts.
+// The panels themselves are described in assembly/matmul_int4.ts, matmul_int8.ts, matmul_bf16.ts, matmul_f32.ts.
 import { BackendError } from '../../errors.js';
 import type { PackedWeightAttrs, WeightFormat } from '../../weights/packed_weight.js';
 

@@ -26,6 +26,8 @@ const X_TRANSPOSED: usize = 20;
 /** Panels of a unit. */
 export const PANELS_AT_ONCE: usize = 21;
 
+/** Bytes of a weight that caches hold. */
+const CACHED: usize = 16 << 20;
 /** Bytes of six numbers, and of a strip of COLUMN_BLOCK columns. */
 const SIX: usize = 24;
 const STRIP: usize = COLUMN_BLOCK * SIX;
@@ -47,6 +49,8 @@ export function blockF32(args: usize, unit: i32, scratch: usize): void {
   const rows = min(block, int(args, ROWS) - m0);
   const isTransposed = int(args, X_TRANSPOSED) !== 0;
   const plain = ptr(args, BIAS) === 0 && ptr(args, RESIDUAL) === 0 && int(args, ACTIVATION) === 0;
+  // From memory eight columns of sums, a part of each line, would be read slowly.
+  const isFar = (columns << 7) * ptr(args, PANELS) > CACHED;
   const sumBytes = (<usize>block) << 7;
   const strips = scratch + <usize>atOnce * sumBytes;
   const part = strips + <usize>((block + 5) / 6) * STRIP;
@@ -60,6 +64,7 @@ export function blockF32(args: usize, unit: i32, scratch: usize): void {
     }
     for (let panel = first; panel < last; panel++) {
       const w = columnsOf(args, panel, k, count, part);
+      if (isFar) touch(w, count << 7);
       const width = min(32, int(args, OUT_FEATURES) - (panel << 5));
       // Where nothing follows the product, its sums are y.
       if (plain && width === 32) {

@@ -30,6 +30,7 @@ import {
   X_SUMS,
 } from './matmul';
 import { byteRow, byteTiles } from './matmul_int8_bytes';
+import { areFew, fewRows } from './matmul_int8_few';
 import { askForPage, PAGE, pageOf } from './pages';
 
 /** From a row's codes of a group to the next row's. */
@@ -63,6 +64,17 @@ function units<S, Q>(args: usize, begin: i32, end: i32, scratch: usize): void {
       finish(args, scratch + 32, 8, 0, 1, (unit + half) << 3);
     }
     unit += half;
+  }
+  if (int(args, CODE_KIND) === CodeKind.I8 && areFew(rows)) {
+    fewRows<S, Q>(
+      args,
+      ptr(args, WEIGHT) + <usize>unit * panelBytes,
+      panelBytes,
+      unit,
+      end,
+      scratch,
+    );
+    return;
   }
   for (; unit < end; unit++) {
     const panel = unit % panels;

@@ -26,6 +26,7 @@ import {
   X_SUMS,
 } from './matmul';
 import { addTiles } from './matmul_byte_tiles';
+import { areFewOfInt4, fewRowsOfInt4 } from './matmul_int4_few';
 import { askForPage, PAGE, pageOf } from './pages';
 
 export function matMulInt4(args: usize, begin: i32, end: i32, scratch: usize): void {
@@ -58,6 +59,11 @@ function units<S, Q>(args: usize, begin: i32, end: i32, scratch: usize): void {
     }
     unit += half;
   }
+  if (areFewOfInt4(rows)) {
+    const weight = ptr(args, WEIGHT) + <usize>unit * panelBytes;
+    fewRowsOfInt4<S, Q>(args, weight, panelBytes, unit, end, scratch);
+    return;
+  }
   for (; unit < end; unit++) {
     const panel = unit % panels;
     const m0 = (unit / panels) * block;
@@ -86,7 +92,7 @@ function dot8(t: v128, w: v128): v128 {
 }
 
 /** sums + t and u times the low and the high nibbles of v. */
-function addNibbles<Q>(sums: v128, v: v128, t: v128, u: v128): v128 {
+export function addNibbles<Q>(sums: v128, v: v128, t: v128, u: v128): v128 {
   const m15 = i8x16.splat(15);
   const low = v128.and(v, m15);
   const high = v128.and(i16x8.shr_u(v, 4), m15);
@@ -95,7 +101,7 @@ function addNibbles<Q>(sums: v128, v: v128, t: v128, u: v128): v128 {
 }
 
 /** The sums of a group in 32 bits. */
-function widened<Q>(sums: v128): v128 {
+export function widened<Q>(sums: v128): v128 {
   return sizeof<Q>() === 2 ? sums : i32x4.dot_i16x8_s(sums, i16x8.splat(1));
 }
 
@@ -103,7 +109,7 @@ function widened<Q>(sums: v128): v128 {
  * One row of x against as many panels as N has bytes, 1 or 2, which are `apart` bytes apart and read in turns. Their
  * pages are asked for up to `asked`.
  */
-function row<S, N, Q>(
+export function row<S, N, Q>(
   args: usize,
   p: usize,
   apart: usize,

@@ -22,14 +22,14 @@ import { addDots } from './matmul_byte_tiles';
 /** With more of them what is read from memory counts less than codes of x that lie together. */
 const FEW: i32 = 15;
 /** Panels that are read on end: at most, for whose sums there is scratch memory, and their bytes. */
-const MOST_PANELS: usize = 8;
-const MOST_BYTES: usize = 192 << 10;
+const MOST_PANELS: usize = 16;
+const MOST_BYTES: usize = 272 << 10;
 
 export function areFew(rows: i32): bool {
   return rows > 1 && rows <= FEW;
 }
 
-/** All rows of x by panels [begin, end), the first of which is at p. Q is addDots'. Scratch: 8 panels' sums. */
+/** All rows of x by panels [begin, end), the first of which is at p. Q is addDots'. Scratch: 16 panels' sums. */
 export function fewRows<S, Q>(
   args: usize,
   p: usize,

@@ -66,7 +66,7 @@ const INT_BLOCK = 96;
 const codeStrides: Record<CodeKind, number> = { [CodeKind.I8]: 64, [CodeKind.I16]: 128 };
 /** What few rows need scratch memory for; see assembly/matmul_int8_few.ts. */
 const FEW_ROWS = 15;
-const PANELS_OF_FEW = 8;
+const PANELS_OF_FEW = 16;
 /** Bytes of weights that a thread should at least read on end. */
 const STREAM_BYTES = 24 << 10;
 

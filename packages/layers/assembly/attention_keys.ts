@@ -4,6 +4,7 @@
 // call's own. f32 numbers stand token by token; bf16 ones head by head, so that a head's are read
 // straight through, 8 at a time: the even ones are the low halves of a vector's words, the odd ones the
 // high halves.
+import { upperHalves } from './constants';
 import { int, ptr } from './math';
 
 export const Q: usize = 0;
@@ -101,7 +102,7 @@ export function evens(v: v128): v128 {
 
 /** The odd ones. */
 export function odds(v: v128): v128 {
-  return v128.and(v, i32x4.splat(0xffff0000));
+  return v128.and(v, upperHalves());
 }
 
 /** Every 8 numbers, the even ones first: as products with bf16 numbers want them. */

@@ -1,5 +1,7 @@
 // Writes keys and values where later tokens read them: into the ring, f32 numbers or bf16 ones.
+
 import { slotAt } from './attention_keys';
+import { upperHalves } from './constants';
 import { int, ptr } from './math';
 
 /**
@@ -36,7 +38,7 @@ function put(isBf16: bool, from: usize, to: usize, count: usize): void {
 
 /** f32 numbers, a multiple of 8, as bf16 ones. */
 function roundAll(from: usize, to: usize, count: usize): void {
-  const high = i32x4.splat(0xffff0000);
+  const high = upperHalves();
   const end = from + (count << 2);
   for (; from < end; from += 32) {
     const a = v128.load(from);

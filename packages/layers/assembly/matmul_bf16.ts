@@ -3,6 +3,7 @@
 // A panel of 32 rows holds, column after column, those of 16 rows, then those of the other 16, so that the sums of two
 // panels' halves or two rows' with one stay in registers; within 8 rows the order is 0 4 1 5 2 6 3 7, so that one shift
 // and one mask widen them.
+import { upperHalves } from './constants';
 import { int, madd, ptr } from './math';
 import {
   askedUntil,
@@ -126,7 +127,7 @@ function columnsOfHalves<N>(
   sums: usize,
   others: usize,
 ): void {
-  const high = i32x4.splat(0xffff0000);
+  const high = upperHalves();
   let s0 = v128.load(sums);
   let s1 = v128.load(sums, 16);
   let s2 = v128.load(sums, 32);
@@ -210,7 +211,7 @@ function pairs(p: usize, columns: usize, x: usize, xStride: usize, rows: i32, su
 
 /** 16 sums each of two rows, x and y, by half a panel. Two columns a round, as in columnsOfHalves. */
 function pair(p: usize, columns: usize, x: usize, y: usize, c: usize, d: usize): void {
-  const high = i32x4.splat(0xffff0000);
+  const high = upperHalves();
   let a0 = f32x4.splat(0);
   let a1 = a0;
   let a2 = a0;

@@ -1,15 +1,17 @@
 // A group of columns of several rows of x, by 8 rows of codes of a byte: tiles of two, three or four rows of sums.
+
 import { byteDot, byteDot4 } from './bytes';
+import { ones } from './constants';
 import { addGroup, addToRow, CODE_STRIDE } from './matmul';
 
 /**
  * sums + 8 columns of x, t and u, by 4 rows of the weight; with a Q of 2 bytes each four products are summed at once, see
- * byteDot4.
+ * byteDot4. `one` is ones().
  */
-export function addDots<Q>(sums: v128, t: v128, w0: v128, u: v128, w1: v128): v128 {
+export function addDots<Q>(sums: v128, t: v128, w0: v128, u: v128, w1: v128, one: v128): v128 {
   if (sizeof<Q>() === 2) return byteDot4(u, w1, byteDot4(t, w0, sums));
   const dots = i16x8.add(byteDot(t, w0), byteDot(u, w1));
-  return i32x4.add(sums, i32x4.dot_i16x8_s(dots, i16x8.splat(1)));
+  return i32x4.add(sums, i32x4.dot_i16x8_s(dots, one));
 }
 
 /**
@@ -135,6 +137,7 @@ function threesOfRows<Q>(
   parameters: usize,
   times: usize,
 ): void {
+  const one = ones();
   do {
     let a0 = v128.load32_splat(xc);
     let a1 = a0;
@@ -153,20 +156,20 @@ function threesOfRows<Q>(
       const w3 = v128.load(at, 48);
       let t = v128.load32_splat(x);
       let u = v128.load32_splat(x, 4);
-      a0 = addDots<Q>(a0, t, w0, u, w2);
-      a1 = addDots<Q>(a1, t, w1, u, w3);
+      a0 = addDots<Q>(a0, t, w0, u, w2, one);
+      a1 = addDots<Q>(a1, t, w1, u, w3, one);
       x += 8;
       if (y < x) break;
       t = v128.load32_splat(y);
       u = v128.load32_splat(y, 4);
-      b0 = addDots<Q>(b0, t, w0, u, w2);
-      b1 = addDots<Q>(b1, t, w1, u, w3);
+      b0 = addDots<Q>(b0, t, w0, u, w2, one);
+      b1 = addDots<Q>(b1, t, w1, u, w3, one);
       y += 8;
       if (r < y) break;
       t = v128.load32_splat(r);
       u = v128.load32_splat(r, 4);
-      d0 = addDots<Q>(d0, t, w0, u, w2);
-      d1 = addDots<Q>(d1, t, w1, u, w3);
+      d0 = addDots<Q>(d0, t, w0, u, w2, one);
+      d1 = addDots<Q>(d1, t, w1, u, w3, one);
       r += 8;
       at += 64;
       if (x >= end) break;
@@ -206,6 +209,7 @@ function twoRows<Q>(
   xc: usize,
   parameters: usize,
 ): void {
+  const one = ones();
   let a0 = v128.load32_splat(xc);
   let a1 = a0;
   let b0 = v128.load32_splat(xc, 4);
@@ -219,12 +223,12 @@ function twoRows<Q>(
     const w3 = v128.load(p, 48);
     let t = v128.load32_splat(x);
     let u = v128.load32_splat(x, 4);
-    a0 = addDots<Q>(a0, t, w0, u, w2);
-    a1 = addDots<Q>(a1, t, w1, u, w3);
+    a0 = addDots<Q>(a0, t, w0, u, w2, one);
+    a1 = addDots<Q>(a1, t, w1, u, w3, one);
     t = v128.load32_splat(y);
     u = v128.load32_splat(y, 4);
-    b0 = addDots<Q>(b0, t, w0, u, w2);
-    b1 = addDots<Q>(b1, t, w1, u, w3);
+    b0 = addDots<Q>(b0, t, w0, u, w2, one);
+    b1 = addDots<Q>(b1, t, w1, u, w3, one);
     x += 8;
     y += 8;
     p += 64;

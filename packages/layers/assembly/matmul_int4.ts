@@ -2,7 +2,9 @@
 //
 // A panel of 8 rows is a stream of groups: 4 bytes a row for each 8 columns (the low nibbles are the
 // first 4 columns, the high ones the next 4), then 8 scales and 8 offsets of 16 bits.
+
 import { byteDot, byteDot4 } from './bytes';
+import { lowNibbles, ones } from './constants';
 import { int, ptr } from './math';
 import {
   addGroup,
@@ -91,9 +93,8 @@ function dot8(t: v128, w: v128): v128 {
   return i16x8.add(even, i16x8.mul(i16x8.shr_s(t, 8), i16x8.shr_u(w, 8)));
 }
 
-/** sums + t and u times the low and the high nibbles of v. */
-export function addNibbles<Q>(sums: v128, v: v128, t: v128, u: v128): v128 {
-  const m15 = i8x16.splat(15);
+/** sums + t and u times the low and the high nibbles of v; m15 is lowNibbles(). */
+export function addNibbles<Q>(sums: v128, v: v128, t: v128, u: v128, m15: v128): v128 {
   const low = v128.and(v, m15);
   const high = v128.and(i16x8.shr_u(v, 4), m15);
   if (sizeof<Q>() === 2) return byteDot4(u, high, byteDot4(t, low, sums));
@@ -102,7 +103,7 @@ export function addNibbles<Q>(sums: v128, v: v128, t: v128, u: v128): v128 {
 
 /** The sums of a group in 32 bits. */
 export function widened<Q>(sums: v128): v128 {
-  return sizeof<Q>() === 2 ? sums : i32x4.dot_i16x8_s(sums, i16x8.splat(1));
+  return sizeof<Q>() === 2 ? sums : i32x4.dot_i16x8_s(sums, ones());
 }
 
 /**
@@ -129,6 +130,7 @@ export function row<S, N, Q>(
   let r = p + apart;
   let page = pageOf(panels, p);
   let rPage = pageOf(panels, r);
+  const m15 = lowNibbles();
   let f0 = f32x4.splat(0);
   let f1 = f32x4.splat(0);
   let f2 = f32x4.splat(0);
@@ -150,12 +152,12 @@ export function row<S, N, Q>(
     do {
       const t = v128.load32_splat(x);
       const u = v128.load32_splat(x, 4);
-      a0 = addNibbles<Q>(a0, v128.load(p), t, u);
-      a1 = addNibbles<Q>(a1, v128.load(p, 16), t, u);
+      a0 = addNibbles<Q>(a0, v128.load(p), t, u, m15);
+      a1 = addNibbles<Q>(a1, v128.load(p, 16), t, u, m15);
       p += 32;
       if (sizeof<N>() === 2) {
-        b0 = addNibbles<Q>(b0, v128.load(r), t, u);
-        b1 = addNibbles<Q>(b1, v128.load(r, 16), t, u);
+        b0 = addNibbles<Q>(b0, v128.load(r), t, u, m15);
+        b1 = addNibbles<Q>(b1, v128.load(r, 16), t, u, m15);
         r += 32;
       }
       x += 8;
@@ -214,7 +216,7 @@ function tiles<S, Q>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void
 
 /** The nibbles of a group as bytes, 4 columns of the 8 rows after another. */
 function unpack(p: usize, bytes: usize, group: usize): void {
-  const m15 = i8x16.splat(15);
+  const m15 = lowNibbles();
   const end = p + (group << 2);
   do {
     const a = v128.load(p);
@@ -325,7 +327,7 @@ function foursOfRows(
     const s1 = v128.load(parameters, 16);
     const o0 = v128.load(parameters, 32);
     const o1 = v128.load(parameters, 48);
-    const one = i16x8.splat(1);
+    const one = ones();
     let q = v128.load32_splat(xs);
     let z = v128.load32_splat(xb);
     v128.store(c, addGroup(v128.load(c), i32x4.dot_i16x8_s(a0, one), s0, o0, q, z));

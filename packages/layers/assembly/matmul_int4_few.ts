@@ -1,5 +1,6 @@
 // Few rows of bytes of x, 2 or more, by int4 weights: each pair of rows reads some panels on end, the first one from
 // memory and the others from the second-level cache. More rows share what is unpacked once, see matmul_int4.ts.
+import { lowNibbles } from './constants';
 import { int, ptr } from './math';
 import {
   addGroup,
@@ -65,6 +66,7 @@ function twoRows<S, Q>(args: usize, p: usize, m: i32, sums: usize): void {
   let x = ptr(args, X) + <usize>m * CODE_STRIDE;
   let xs = ptr(args, X_SCALES) + ((<usize>m) << 2);
   let xb = ptr(args, X_SUMS) + ((<usize>m) << 2);
+  const m15 = lowNibbles();
   let f0 = f32x4.splat(0);
   let f1 = f32x4.splat(0);
   let f2 = f32x4.splat(0);
@@ -81,11 +83,11 @@ function twoRows<S, Q>(args: usize, p: usize, m: i32, sums: usize): void {
       const r = v128.load32_splat(x, CODE_STRIDE);
       const s = v128.load32_splat(x, CODE_STRIDE + 4);
       let v = v128.load(p);
-      a0 = addNibbles<Q>(a0, v, t, u);
-      b0 = addNibbles<Q>(b0, v, r, s);
+      a0 = addNibbles<Q>(a0, v, t, u, m15);
+      b0 = addNibbles<Q>(b0, v, r, s, m15);
       v = v128.load(p, 16);
-      a1 = addNibbles<Q>(a1, v, t, u);
-      b1 = addNibbles<Q>(b1, v, r, s);
+      a1 = addNibbles<Q>(a1, v, t, u, m15);
+      b1 = addNibbles<Q>(b1, v, r, s, m15);
       p += 32;
       x += 8;
     } while (p < codesEnd);

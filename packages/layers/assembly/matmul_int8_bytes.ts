@@ -2,6 +2,7 @@
 //
 // The products of 8 columns are summed in 16 bits before they are widened, two numbers a row: that fits, as x's codes
 // are chosen for it (see largestFour in quantize.ts). Where the engine sums four at once, in 32 bits, they are not.
+import { ones } from './constants';
 import { int, ptr } from './math';
 import {
   addGroup,
@@ -47,6 +48,7 @@ export function byteRow<S, N, Q>(
   let r = p + apart;
   let page = pageOf(panels, p);
   let rPage = pageOf(panels, r);
+  const one = ones();
   let f0 = f32x4.splat(0);
   let f1 = f32x4.splat(0);
   let f2 = f32x4.splat(0);
@@ -68,12 +70,12 @@ export function byteRow<S, N, Q>(
     do {
       const t = v128.load32_splat(x);
       const u = v128.load32_splat(x, 4);
-      a = addDots<Q>(a, t, v128.load(p), u, v128.load(p, 32));
-      b = addDots<Q>(b, t, v128.load(p, 16), u, v128.load(p, 48));
+      a = addDots<Q>(a, t, v128.load(p), u, v128.load(p, 32), one);
+      b = addDots<Q>(b, t, v128.load(p, 16), u, v128.load(p, 48), one);
       p += 64;
       if (sizeof<N>() === 2) {
-        c = addDots<Q>(c, t, v128.load(r), u, v128.load(r, 32));
-        d = addDots<Q>(d, t, v128.load(r, 16), u, v128.load(r, 48));
+        c = addDots<Q>(c, t, v128.load(r), u, v128.load(r, 32), one);
+        d = addDots<Q>(d, t, v128.load(r, 16), u, v128.load(r, 48), one);
         r += 64;
       }
       x += 8;

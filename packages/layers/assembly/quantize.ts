@@ -1,6 +1,8 @@
 // Activations as integers, a scale a group: what the integer products multiply.
+
 import { CodeKind } from '../src/backends/simd/kernel_ids';
 import { takesUnsigned } from './bytes';
+import { magnitudes, rounding } from './constants';
 import { int, load4, num, ptr, sumLanes } from './math';
 import { CODE_STRIDE } from './matmul';
 
@@ -65,7 +67,7 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
 
 /** The largest magnitude. As integers they are in the same order, and a NaN above all. */
 function largestOf(from: usize, count: i32): f32 {
-  const magnitude = i32x4.splat(0x7fffffff);
+  const magnitude = magnitudes();
   let a = i32x4.splat(0);
   let b = a;
   let i: i32 = 0;
@@ -96,7 +98,7 @@ function largestLane(a: v128): f32 {
  * codes are then larger than if each had to stay below 124 / 4.
  */
 function largestFour(from: usize, count: i32): f32 {
-  const magnitude = i32x4.splat(0x7fffffff);
+  const magnitude = magnitudes();
   let top = i32x4.splat(0);
   for (let i: i32 = 0; i < count; i += 8) {
     const p = from + ((<usize>i) << 2);
@@ -116,12 +118,8 @@ function largestFour(from: usize, count: i32): f32 {
   return largestLane(top);
 }
 
-/** Added to a small number it rounds it, to even, to a whole one, which then stands in the lowest bits. */
-const ROUNDING: f32 = 12582912;
-
 function rounded4(v: v128, inverse: v128): v128 {
-  const shifted = f32x4.add(f32x4.mul(v, inverse), f32x4.splat(ROUNDING));
-  return i32x4.sub(shifted, f32x4.splat(ROUNDING));
+  return i32x4.sub(f32x4.add(f32x4.mul(v, inverse), rounding()), rounding());
 }
 
 function codes4(p: usize, count: i32, inverse: v128): v128 {

@@ -1,5 +1,6 @@
 // In a process of its own, without the engine's baseline compiler, which in Node 20 drops what such a product is added to:
-// random integer products, four products of bytes summed at once and two by two. Prints how many were compared.
+// random integer products, four products of bytes summed at once and two by two. Prints how many were compared: none where
+// the engine has no relaxed SIMD.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -16,6 +17,7 @@ import { uniform, useSimd } from './both.js';
 await useSimd();
 const runtime: Runtime = asSimd(tf.backend()).runtime;
 let compared = 0;
+const numRuns = runtime.relaxedSimd ? 80 : 0;
 await fc.assert(
   fc.asyncProperty(
     fc.record({
@@ -48,6 +50,6 @@ await fc.assert(
       disposeWeight(weight);
     },
   ),
-  { numRuns: 80 },
+  { numRuns },
 );
 process.stdout.write(String(compared));

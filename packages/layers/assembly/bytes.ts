@@ -30,7 +30,8 @@ const LARGE = memory.data<u8>([0x80, 0xff]);
 
 /**
  * True where byteDot4 is one instruction (VNNI on x86, the dot product on ARM): it sums four products in 32 bits then, and
- * in 16 bits two by two where it is made of others.
+ * in 16 bits two by two where it is made of others. Also false where it reads w otherwise than byteDot, as newer engines do on
+ * processors with AVX-VNNI-INT8.
  */
 export function dotsAreWhole(): bool {
   if (!ASC_FEATURE_RELAXED_SIMD) return false;

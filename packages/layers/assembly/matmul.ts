@@ -4,6 +4,7 @@
 // filled up; a unit of work is one panel against one block of rows of x. However a product is cut,
 // each number of y is the same sequence of operations, so rows do not depend on the batch.
 import { Reading } from '../src/backends/simd/kernel_ids';
+import { centre, halfBits } from './constants';
 import { activate4, int, load4, madd, ptr, store4 } from './math';
 
 /** Words of the arguments of every packed product. */
@@ -43,11 +44,11 @@ export const CODE_KIND: usize = 18;
 /** What the products of int8 codes of x begin with, [group][row]: see CENTRES in quantize.ts. */
 export const X_CENTRES: usize = 19;
 
-/** 1 where four products of bytes are summed at once, see byteDot4; the sums are the same. */
-export const WHOLE_DOTS: usize = 23;
-
 /** Flags of Reading: how a product of one row reads the weight. */
 const READING: usize = 22;
+
+/** 1 where four products of bytes are summed at once, see byteDot4; the sums are the same. */
+export const WHOLE_DOTS: usize = 23;
 
 export function readsTwoPlaces(args: usize): bool {
   return (int(args, READING) & Reading.TwoPlaces) !== 0;
@@ -121,7 +122,7 @@ export function parameters4<S>(p: usize): v128 {
   if (isSigned<S>()) {
     // The sign, the exponent and the mantissa at their f32 places; the exponent's bias is made up
     // for by the activations' scales.
-    return v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), i32x4.splat(0x8fffe000));
+    return v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), halfBits());
   }
   return i32x4.shl(v128.load_ext<u16>(p), 16);
 }
@@ -148,7 +149,7 @@ export function widenParameters<S>(p: usize, to: usize): void {
 
 /** The offset of code 128, about which the codes of int8 are multiplied. */
 export function offsetOfCentre(scale: v128, offset: v128): v128 {
-  return madd(scale, f32x4.splat(128), offset);
+  return madd(scale, centre(), offset);
 }
 
 /** widenParameters with the offsets of code 128. */

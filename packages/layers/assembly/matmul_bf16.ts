@@ -77,7 +77,7 @@ function rowBf16(args: usize, p: usize, asked: usize, x: usize, sums: usize): vo
   const half = ptr(args, COLUMNS) * BF16_COLUMN;
   memory.fill(sums, 0, 128);
   if (int(args, ROWS) > 1) {
-    halves<u16>(args, p, half, asked, x, sums, sums + 64);
+    halves<u16>(args, p, half, 0, x, sums, sums + 64);
   } else {
     halves<u8>(args, p, 0, asked, x, sums, 0);
     halves<u8>(args, p + half, 0, asked, x, sums + 64, 0);

@@ -64,7 +64,7 @@ export function blockF32(args: usize, unit: i32, scratch: usize): void {
     }
     for (let panel = first; panel < last; panel++) {
       const w = columnsOf(args, panel, k, count, part);
-      if (isFar) touch(w, count << 7);
+      if (isFar && w !== part) touch(w, count << 7);
       const width = min(32, int(args, OUT_FEATURES) - (panel << 5));
       // Where nothing follows the product, its sums are y.
       if (plain && width === 32) {

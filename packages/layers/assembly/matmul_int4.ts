@@ -32,7 +32,7 @@ import { areFewOfInt4, fewRowsOfInt4 } from './matmul_int4_few';
 import { askForPage, PAGE, pageOf } from './pages';
 
 export function matMulInt4(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const whole = int(args, WHOLE_DOTS) !== 0;
+  const whole = ASC_FEATURE_RELAXED_SIMD && int(args, WHOLE_DOTS) !== 0;
   if (int(args, F16_PARAMETERS)) {
     if (whole) units<i16, u16>(args, begin, end, scratch);
     else units<i16, u8>(args, begin, end, scratch);

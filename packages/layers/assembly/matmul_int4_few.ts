@@ -1,5 +1,6 @@
 // Few rows of bytes of x, 2 or more, by int4 weights: each pair of rows reads some panels on end, the first one from
 // memory and the others from the second-level cache. More rows share what is unpacked once, see matmul_int4.ts.
+import { FEW_ROWS_OF_INT4, MOST_PANELS } from '../src/backends/simd/kernel_ids';
 import { lowNibbles } from './constants';
 import { int, ptr } from './math';
 import {
@@ -15,18 +16,14 @@ import {
   X_SUMS,
 } from './matmul';
 import { addNibbles, row, widened } from './matmul_int4';
+import { MOST_BYTES } from './matmul_int8_few';
 
 /** With more of them to unpack a panel once is faster. */
-const FEW: i32 = 7;
-/** Panels that are read on end: at most, for whose sums there is scratch memory, and their bytes. */
-const MOST_PANELS: usize = 16;
-const MOST_BYTES: usize = 272 << 10;
-
 export function areFewOfInt4(rows: i32): bool {
-  return rows > 1 && rows <= FEW;
+  return rows > 1 && rows <= FEW_ROWS_OF_INT4;
 }
 
-/** All rows of x by panels [begin, end), the first of which is at p. Scratch: 16 panels' sums. */
+/** All rows of x by panels [begin, end), the first of which is at p. Scratch: MOST_PANELS panels' sums. */
 export function fewRowsOfInt4<S, Q>(
   args: usize,
   p: usize,
@@ -37,7 +34,7 @@ export function fewRowsOfInt4<S, Q>(
 ): void {
   const rows = int(args, ROWS);
   const sumBytes = (<usize>rows) << 5;
-  const most = <i32>max(1, min(MOST_PANELS, MOST_BYTES / panelBytes));
+  const most = min(MOST_PANELS, max(1, <i32>(MOST_BYTES / panelBytes)));
   while (begin < end) {
     const count = min(most, end - begin);
     for (let m: i32 = 0; m < rows; m += 2) {

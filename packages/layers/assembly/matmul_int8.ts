@@ -2,7 +2,8 @@
 //
 // A panel of 8 rows is a stream of groups: 4 bytes a row for each 4 columns, each a code of 0 to 255 or
 // one less 128 (see codeFlip), then 8 scales and 8 offsets of 16 bits. Here are the products of numbers of 16 bits, for
-// engines without relaxed SIMD, where codes are stored less 128; those of bytes are in matmul_int8_bytes.ts.
+// engines without relaxed SIMD, where codes are stored less 128; those of bytes are in matmul_int8_bytes.ts, of few rows in
+// matmul_int8_few.ts.
 // The integers are the same.
 import { CodeKind } from '../src/backends/simd/kernel_ids';
 import { int, ptr } from './math';
@@ -30,14 +31,14 @@ import {
   X_SUMS,
 } from './matmul';
 import { byteRow, byteTiles } from './matmul_int8_bytes';
-import { areFew, fewRows } from './matmul_int8_few';
+import { areFewOfInt8, fewRowsOfInt8 } from './matmul_int8_few';
 import { askForPage, PAGE, pageOf } from './pages';
 
 /** From a row's codes of a group to the next row's. */
 const CODE_BYTES: usize = CODE_STRIDE * 2;
 
 export function matMulInt8(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const whole = int(args, WHOLE_DOTS) !== 0;
+  const whole = ASC_FEATURE_RELAXED_SIMD && int(args, WHOLE_DOTS) !== 0;
   if (int(args, F16_PARAMETERS)) {
     if (whole) units<i16, u16>(args, begin, end, scratch);
     else units<i16, u8>(args, begin, end, scratch);
@@ -65,8 +66,8 @@ function units<S, Q>(args: usize, begin: i32, end: i32, scratch: usize): void {
     }
     unit += half;
   }
-  if (int(args, CODE_KIND) === CodeKind.I8 && areFew(rows)) {
-    fewRows<S, Q>(
+  if (int(args, CODE_KIND) === CodeKind.I8 && areFewOfInt8(rows)) {
+    fewRowsOfInt8<S, Q>(
       args,
       ptr(args, WEIGHT) + <usize>unit * panelBytes,
       panelBytes,

@@ -1,7 +1,8 @@
 // Few rows of bytes of x, 2 or more, by int8 weights: each tile of two, three or four rows reads some panels on end, the
 // first one from memory and the others from the second-level cache. Group by group, as many rows take them (see
-// matmul_byte_tiles.ts), memory would be read in bursts: 1.05 to 1.25 times as slowly on a Zen 5.
+// matmul_byte_tiles.ts), memory would be read in bursts: 1.1 to 1.3 times as slowly on a Zen 5.
 
+import { FEW_ROWS_OF_INT8, MOST_PANELS } from '../src/backends/simd/kernel_ids';
 import { byteDot4 } from './bytes';
 import { ones } from './constants';
 import { ptr } from './math';
@@ -21,18 +22,16 @@ import {
 } from './matmul';
 import { addDots } from './matmul_byte_tiles';
 
-/** With more of them what is read from memory counts less than codes of x that lie together. */
-const FEW: i32 = 15;
-/** Panels that are read on end: at most, for whose sums there is scratch memory, and their bytes. */
-const MOST_PANELS: usize = 16;
-const MOST_BYTES: usize = 272 << 10;
+/** Bytes of panels that are read on end, at most: for the second-level cache. */
+export const MOST_BYTES: usize = 272 << 10;
 
-export function areFew(rows: i32): bool {
-  return rows > 1 && rows <= FEW;
+/** With more of them what is read from memory counts less than codes of x that lie together. */
+export function areFewOfInt8(rows: i32): bool {
+  return rows > 1 && rows <= FEW_ROWS_OF_INT8;
 }
 
-/** All rows of x by panels [begin, end), the first of which is at p. Q is addDots'. Scratch: 16 panels' sums. */
-export function fewRows<S, Q>(
+/** All rows of x by panels [begin, end), the first of which is at p. Q is addDots'. Scratch: MOST_PANELS panels' sums. */
+export function fewRowsOfInt8<S, Q>(
   args: usize,
   p: usize,
   panelBytes: usize,
@@ -42,7 +41,7 @@ export function fewRows<S, Q>(
 ): void {
   const rows = ptr(args, ROWS);
   const sumBytes = rows << 5;
-  const most = <i32>max(1, min(MOST_PANELS, MOST_BYTES / panelBytes));
+  const most = min(MOST_PANELS, max(1, <i32>(MOST_BYTES / panelBytes)));
   while (begin < end) {
     const count = min(most, end - begin);
     memory.fill(scratch, 0, <usize>count * sumBytes);
@@ -67,7 +66,7 @@ export function fewRows<S, Q>(
 }
 
 /** Rows of the next tile where `left` are left, 2 or more: as many as stay in registers, but never so that one is left. */
-export function tileHeight<Q>(left: usize): usize {
+function tileHeight<Q>(left: usize): usize {
   const most: usize = sizeof<Q>() === 2 ? 4 : 3;
   if (left <= most) return left;
   return left === most + 1 ? left - 2 : most;

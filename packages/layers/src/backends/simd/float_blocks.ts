@@ -62,7 +62,7 @@ export function panelByPanel(rows: number, panels: number): FloatBlocks {
   return { block, atOnce: 0, units, scratch: scratchOf(block, 1) };
 }
 
-/** Sums of a block, some columns of a panel as f32, and of x. */
+/** Sums of a block, and for f32 weights some columns of a panel and of x. */
 function scratchOf(block: number, panels: number): number {
   return panels * block * 128 + COLUMN_BLOCK * (128 + block * 4);
 }

@@ -77,6 +77,11 @@ export enum CodeKind {
   I16,
 }
 
+/** Rows of x that are few: they read panels of a weight on end, so many at a time at most. */
+export const FEW_ROWS_OF_INT8 = 15;
+export const FEW_ROWS_OF_INT4 = 7;
+export const MOST_PANELS = 16;
+
 /** How a product of one row reads its weight from memory, as flags: see reading.ts. */
 export enum Reading {
   /** Each page is asked for while the one before is read; see assembly/pages.ts. */

@@ -9,7 +9,7 @@ import {
   ROWS_WORTH_GATHERING,
   ROWS_WORTH_PACKING,
 } from './float_blocks.js';
-import { ActivationId, CodeKind, KernelId } from './kernel_ids.js';
+import { ActivationId, CodeKind, FEW_ROWS_OF_INT8, KernelId, MOST_PANELS } from './kernel_ids.js';
 import { bitsOf, isIntFormat, memoryGroup, PANELS_F16, panelBytes, panelRows } from './layout.js';
 import { FIRST_READING } from './reading.js';
 import type { Runtime } from './runtime.js';
@@ -64,9 +64,6 @@ export function linear(runtime: Runtime, temporaries: Temporaries, call: LinearC
 const INT_BLOCK = 96;
 /** Bytes from a row's codes of a group to the next row's; see assembly/matmul.ts. */
 const codeStrides: Record<CodeKind, number> = { [CodeKind.I8]: 64, [CodeKind.I16]: 128 };
-/** What few rows need scratch memory for; see assembly/matmul_int8_few.ts. */
-const FEW_ROWS = 15;
-const PANELS_OF_FEW = 16;
 /** Bytes of weights that a thread should at least read on end. */
 const STREAM_BYTES = 24 << 10;
 
@@ -142,7 +139,7 @@ function intProduct(runtime: Runtime, call: LinearCall, codes: Codes): void {
     bitsOf(format) === 8 ? KernelId.MatMulInt8 : KernelId.MatMulInt4,
     units,
     chunkOf(runtime, call, block),
-    Math.max(block * 32 + 64 + group * 16, PANELS_OF_FEW * FEW_ROWS * 32),
+    Math.max(block * 32 + 64 + group * 16, MOST_PANELS * FEW_ROWS_OF_INT8 * 32),
   );
 }
 

@@ -2,7 +2,7 @@
 // the caller cannot know which one it is, so the first large step that is decoded finds out.
 //
 // On AMD's Zen 3 and Zen 5, which read on beyond a page, two places read in turns bring more than one (1.05 to
-// 1.3 times), and asking for the next page breaks the reading ahead off (0.75 to 0.95 times as fast); a Zen 4 waits at the
+// 1.5 times), and asking for the next page breaks the reading ahead off (0.75 to 0.95 times as fast); a Zen 4 waits at the
 // start of each page unless somebody asked for it before (1.15 to 1.25 times as fast with it).
 import { JOB_WORDS } from './control.js';
 import { KernelId, Reading } from './kernel_ids.js';

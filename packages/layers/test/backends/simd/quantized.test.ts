@@ -6,6 +6,7 @@ import { registerSimdBackend, type SimdOptions } from '../../../src/backends/sim
 import {
   disposeWeight,
   type PackedWeight,
+  packedMatMul,
   type QuantizedMatrix,
   ssdScan,
   weightPacker,
@@ -30,6 +31,20 @@ describe('simd: quantised matrices and states', () => {
       const weight = await pack(matrix);
       expectClose(await weightPacker().unpack(weight), values, 1e-6);
       disposeWeight(weight);
+    });
+
+    it(`${format} is multiplied by with f16 parameters as with the same ones in bf16`, async () => {
+      const [f16, bf16] = [
+        await pack(mlxMatrix(format, 64, 'F16').matrix),
+        await pack(mlxMatrix(format, 64, 'BF16').matrix),
+      ];
+      for (const rows of [1, 2, 3, 4, 5, 9, 40]) {
+        const [found, expected] = valuesOf(() =>
+          [f16, bf16].map((weight) => packedMatMul(uniform('x', [rows, 256]), weight)),
+        );
+        expect(found, `${rows} rows`).to.deep.equal(expected);
+      }
+      for (const weight of [f16, bf16]) disposeWeight(weight);
     });
 
     it(`${format} is exported as it was packed`, async () => {

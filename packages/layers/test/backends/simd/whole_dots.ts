@@ -21,7 +21,7 @@ const numRuns = runtime.relaxedSimd ? 80 : 0;
 await fc.assert(
   fc.asyncProperty(
     fc.record({
-      rows: fc.integer({ min: 1, max: 14 }),
+      rows: fc.integer({ min: 1, max: 40 }),
       outFeatures: fc.integer({ min: 1, max: 90 }),
       columns: fc.integer({ min: 1, max: 300 }),
       format: fc.constantFrom<WeightFormat>('int8', 'int4'),

@@ -1,5 +1,4 @@
 // Writes keys and values where later tokens read them: into the ring, f32 numbers or bf16 ones.
-
 import { slotAt } from './attention_keys';
 import { upperHalves } from './constants';
 import { int, ptr } from './math';

@@ -1,5 +1,4 @@
 // A group of columns of several rows of x, by 8 rows of codes of a byte: tiles of two, three or four rows of sums.
-
 import { byteDot, byteDot4 } from './bytes';
 import { ones } from './constants';
 import { addGroup, addToRow, CODE_STRIDE } from './matmul';

@@ -2,7 +2,6 @@
 //
 // A panel of 8 rows is a stream of groups: 4 bytes a row for each 8 columns (the low nibbles are the
 // first 4 columns, the high ones the next 4), then 8 scales and 8 offsets of 16 bits.
-
 import { byteDot, byteDot4 } from './bytes';
 import { lowNibbles, ones } from './constants';
 import { int, ptr } from './math';

@@ -2,7 +2,6 @@
 // first one from memory and the others from the second-level cache. Group by group, as many rows take them (see
 // matmul_byte_tiles.ts), memory would be read in bursts: 1.1 to 1.3 times as slowly on a Zen 5. The tiles are written out
 // once more, as calling those a group at a time takes all of that again.
-
 import { FEW_ROWS_OF_INT8, MOST_PANELS } from '../src/backends/simd/kernel_ids';
 import { byteDot4 } from './bytes';
 import { ones } from './constants';

@@ -1,5 +1,4 @@
 // Activations as integers, a scale a group: what the integer products multiply.
-
 import { CodeKind } from '../src/backends/simd/kernel_ids';
 import { takesUnsigned } from './bytes';
 import { magnitudes, rounding } from './constants';

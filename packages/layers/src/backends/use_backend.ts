@@ -1,6 +1,6 @@
 // Chooses the tfjs backend by name and loads what it needs.
 import * as tf from '@tensorflow/tfjs-core';
-import { BackendError, ReneError } from '../errors.js';
+import { BackendError, InvalidArgumentError, ReneError } from '../errors.js';
 import { quietly } from './quietly.js';
 
 /** Backends that this project loads by itself. Any other must have been registered by its package. */
@@ -21,13 +21,15 @@ const loaders: Record<string, () => Promise<unknown>> = {
  *   'auto' where none is in use yet
  * @returns the name of the backend chosen
  * @throws BackendError if it is unknown, not installed or does not start
+ * @throws InvalidArgumentError if the environment's RENE_THREADS is no count
  */
 export async function useBackend(name?: string): Promise<string> {
   const wanted = name ?? (tf.getBackend() || 'auto');
   if (wanted !== 'auto') return start(wanted);
   for (const candidate of await bestFirst()) {
     const started = await start(candidate).catch((error: unknown) => {
-      if (error instanceof ReneError) return undefined;
+      // A backend that does not start here is passed over; what the user got wrong is not.
+      if (error instanceof ReneError && !(error instanceof InvalidArgumentError)) return undefined;
       throw error;
     });
     if (started) return started;

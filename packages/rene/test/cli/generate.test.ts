@@ -45,6 +45,14 @@ describe('rene generate', () => {
     expect(stdout).to.match(/^Rene Descartes was a French philosopher and mathematician\b/);
   });
 
+  it('says what is wrong with RENE_THREADS, and takes no slower backend instead', async () => {
+    const run = await runRene(['generate', 'A lighthouse is'], { env: { RENE_THREADS: 'zero' } });
+    expect(run.stderr).to.equal(
+      'error: RENE_THREADS: expected a whole number from 1 to 1024, found zero\n',
+    );
+    expect([run.code, run.stdout]).to.deep.equal([1, '']);
+  });
+
   it('reads text by the tokenizer that is named, as a file or a folder', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'rene-cli-'));
     for (const name of ['config.json', 'model.safetensors']) {

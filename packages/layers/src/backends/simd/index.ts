@@ -18,7 +18,7 @@ import { compileSimdStep } from './compile_step.js';
 import { BACKEND_NAME } from './kernel.js';
 import { simdPacker } from './packing.js';
 import { registerAllKernels } from './register_all_kernels.js';
-import { Runtime, type SimdOptions } from './runtime.js';
+import { askedThreads, Runtime, type SimdOptions } from './runtime.js';
 
 export type { SimdOptions } from './runtime.js';
 
@@ -29,9 +29,12 @@ let registered = false;
  * useBackend('simd') asks for it. Starts nothing yet.
  *
  * @returns false if it was registered before; then the options of the first time hold
+ * @throws InvalidArgumentError if the threads, RENE_THREADS unless given, are no whole number from 1 to 1024
  */
 export function registerSimdBackend(options: SimdOptions = {}): boolean {
   if (registered) return false;
+  // Where it starts, tfjs would catch the error and take another backend.
+  askedThreads(options.threads);
   registered = true;
   registerAllKernels();
   registerWeightPacker(BACKEND_NAME, simdPacker);

@@ -1,5 +1,5 @@
 // The kernels' module, its memory and its threads: everything below the tensors.
-import { BackendError } from '../../errors.js';
+import { BackendError, InvalidArgumentError } from '../../errors.js';
 import { Allocator, MAXIMUM_PAGES } from './allocator.js';
 import { ARGUMENT_COUNT, ARGUMENTS_WORD, CONTROL } from './control.js';
 import { KernelId, type Reading } from './kernel_ids.js';
@@ -68,10 +68,12 @@ export class Runtime {
    * Compiles the kernels and starts the workers. They need not be there for the first job: whoever
    * is awake computes it.
    *
-   * @throws BackendError where WebAssembly SIMD or its memory is missing, or threads is no count
+   * @throws BackendError where WebAssembly SIMD or its memory is missing
+   * @throws InvalidArgumentError if threads is no count
    */
   static async create(options: SimdOptions = {}): Promise<Runtime> {
-    const threads = canShareMemory() ? await threadCount(options.threads) : 1;
+    const asked = askedThreads(options.threads);
+    const threads = canShareMemory() ? (asked ?? (await availableCores())) : 1;
     const { module, relaxed } = await compile(options.relaxedSimd ?? true);
     const memory = createMemory();
     const runtime = new Runtime(instantiate(module, memory), memory, threads, relaxed);
@@ -218,16 +220,19 @@ const MINIMAL_WORK = 16384;
 /** A thread takes this part of its share of what is left, so that the last pieces are small. Not in replay(). */
 const PARTS = 2;
 
-async function threadCount(asked: number | undefined): Promise<number> {
+/**
+ * The threads that were asked for, by the caller or else by RENE_THREADS.
+ *
+ * @throws InvalidArgumentError if they are no count
+ */
+export function askedThreads(asked: number | undefined): number | undefined {
   const text = environment('RENE_THREADS');
-  const threads = asked ?? (text ? Number(text) : await availableCores());
-  if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
-    const name = asked === undefined ? 'RENE_THREADS' : 'threads';
-    throw new BackendError(
-      `${name}: expected a whole number from 1 to 1024, found ${asked ?? text}`,
-    );
+  const threads = asked ?? (text ? Number(text) : undefined);
+  if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
+    return threads;
   }
-  return threads;
+  const name = asked === undefined ? 'RENE_THREADS' : 'threads';
+  throw new InvalidArgumentError(name, 'a whole number from 1 to 1024', `${asked ?? text}`);
 }
 
 async function compile(tryRelaxed: boolean): Promise<{ module: WasmModule; relaxed: boolean }> {

@@ -48,3 +48,21 @@ export class HubError extends ReneError {
     this.status = options?.status;
   }
 }
+
+/** A file or folder cannot be read or written: the disk is full, it is another user's, ... */
+export class FileError extends ReneError {
+  override readonly name = 'FileError';
+
+  /**
+   * @param path the file or folder
+   * @param code of the operating system, such as 'ENOSPC'
+   */
+  constructor(
+    message: string,
+    readonly path: string,
+    readonly code: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}

@@ -2,6 +2,7 @@
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { CheckpointError } from '../errors.js';
+import { fileError, systemCode, systemReason } from '../file_errors.js';
 import { parseJson } from '../json.js';
 import { type ByteSource, checkRange } from './byte_source.js';
 
@@ -20,7 +21,9 @@ export async function openFile(path: string): Promise<ByteSource> {
     size: info.size,
     async read(start, length) {
       checkRange(path, info.size, start, length);
-      return readFully(handle, path, start, length);
+      return readFully(handle, path, start, length).catch((error: unknown) => {
+        throw systemCode(error) === undefined ? error : unreadable(path, error);
+      });
     },
     close: () => handle.close(),
   };
@@ -78,12 +81,25 @@ export async function folderExists(path: string): Promise<boolean> {
 /**
  * Writes a file piece by piece under a temporary name and renames it when all is there, so that a
  * failure half-way leaves an older file of that name as it was.
+ *
+ * @throws FileError that names the file when the file system refuses it
  */
 export async function writeFileAtomically(
   path: string,
   write: (put: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeAndRename(path, write);
+  } catch (error) {
+    throw fileError(path, 'written', error);
+  }
+}
+
+async function writeAndRename(
+  path: string,
+  write: (put: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
   const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
   const handle = await open(temporary, 'wx');
   try {
@@ -108,12 +124,14 @@ export async function writeFileAtomically(
 /** Copies a file, whole or not at all; nothing happens where it is the same file already. */
 export async function copyFileAtomically(from: string, to: string): Promise<void> {
   if (resolve(from) === resolve(to)) return;
-  const bytes = await readFile(from);
+  const bytes = await readFile(from).catch((error: unknown) => {
+    throw fileError(from, 'read', error);
+  });
   await writeFileAtomically(to, (put) => put(bytes));
 }
 
 function unreadable(path: string, error: unknown): CheckpointError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  const why = code === 'ENOENT' ? 'no such file' : `cannot be read (${code ?? error})`;
+  const isMissing = systemCode(error) === 'ENOENT';
+  const why = isMissing ? 'no such file' : `cannot be read: ${systemReason(error)}`;
   return new CheckpointError(`${path}: ${why}`, undefined, { cause: error });
 }

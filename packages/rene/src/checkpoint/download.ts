@@ -8,9 +8,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HubError } from '../errors.js';
 import { withLock } from './lock.js';
 import { fileExists } from './node_files.js';
+import {
+  type Answer,
+  type Authorization,
+  followRedirects,
+  type RedirectOptions,
+} from './redirects.js';
 
 export interface RequestOptions {
+  /** Headers for every server, also those behind redirects: no secrets. */
   headers: Readonly<Record<string, string>>;
+  authorization?: Authorization | undefined;
   signal?: AbortSignal | undefined;
   /** Milliseconds before the first new try; doubled each time. Default 1000. */
   retryDelay?: number | undefined;
@@ -74,38 +82,43 @@ async function withRetries<T>(
   }
 }
 
-type RetryOptions = RequestOptions & { maxTries?: number | undefined };
+type RetryOptions = RequestOptions & RedirectOptions & { maxTries?: number | undefined };
 
-/** A GET or HEAD with retries; the redirects of a HEAD are not followed. @throws HubError */
+/** A GET or HEAD with retries, behind its redirects. @throws HubError */
 export function request(
   url: string,
   method: 'GET' | 'HEAD',
   options: RetryOptions,
-): Promise<Response> {
+): Promise<Answer> {
   return withRetries(options, () => send(url, method, options), undefined, options.maxTries);
 }
 
 /** The JSON at a URL, undefined where it is none; with retries. @throws HubError */
 export function requestJson(url: string, options: RetryOptions): Promise<unknown> {
-  const run = async () => jsonOf(await send(url, 'GET', options));
+  const run = async () => jsonOf(url, (await send(url, 'GET', options)).response);
   return withRetries(options, run, undefined, options.maxTries);
 }
 
-async function send(url: string, method: 'GET' | 'HEAD', options: RequestOptions) {
-  const redirect = method === 'HEAD' ? 'manual' : 'follow';
+async function send(
+  url: string,
+  method: 'GET' | 'HEAD',
+  options: RequestOptions & RedirectOptions,
+): Promise<Answer> {
   const signal = AbortSignal.any([
     AbortSignal.timeout(options.timeout ?? STALL_MS),
     ...signalsOf(options),
   ]);
-  const response = await tryFetch(url, { method, redirect, signal, headers: options.headers });
-  if (response.status < 400) return response;
-  await response.body?.cancel();
-  throw statusError(url, response);
+  const answer = await followRedirects(url, options.headers, options, (at, headers) =>
+    tryFetch(at, { method, redirect: 'manual', signal, headers }),
+  );
+  if (answer.response.status < 400) return answer;
+  await answer.response.body?.cancel();
+  throw statusError(url, answer.response);
 }
 
-async function jsonOf(response: Response): Promise<unknown> {
+async function jsonOf(url: string, response: Response): Promise<unknown> {
   const parts: Uint8Array[] = [];
-  for await (const part of bodyOf(response.url, response)) parts.push(part);
+  for await (const part of bodyOf(url, response)) parts.push(part);
   try {
     return JSON.parse(Buffer.concat(parts).toString());
   } catch {
@@ -175,7 +188,9 @@ async function fetchRest(
   try {
     const headers = { ...options.headers, ...(have > 0 && { range: `bytes=${have}-` }) };
     const signal = AbortSignal.any([stall.signal, ...signalsOf(options)]);
-    const response = await tryFetch(url, { headers, signal });
+    const { response } = await followRedirects(url, headers, options, (at, own) =>
+      tryFetch(at, { redirect: 'manual', headers: own, signal }),
+    );
     if (response.status === 416) {
       await handle.truncate(0);
       throw new TransientError(`${url}: the server cannot resume it`, 0);

@@ -45,17 +45,18 @@ export async function hubClient(
   repo: string,
   options: HubClientOptions,
 ): Promise<HubClient> {
-  const given = options.endpoint ?? (process.env.HF_ENDPOINT || 'https://huggingface.co');
-  const endpoint = given.replace(/\/+$/, '');
+  const endpoint = endpointOf(options);
   const token = options.token ?? (await savedToken());
   const headers: Record<string, string> = {
     // Sizes and ranges are those of the file itself.
     'accept-encoding': 'identity',
     'user-agent': 'rene-js',
-    ...(token && { authorization: `Bearer ${token}` }),
   };
+  const authorization = token
+    ? { origin: new URL(endpoint).origin, value: `Bearer ${token}` }
+    : undefined;
   const { signal, retryDelay, timeout = timeoutFromEnvironment() } = options;
-  const shared = { headers, signal, retryDelay, timeout };
+  const shared = { headers, authorization, signal, retryDelay, timeout };
   const files = `${endpoint}/${kind === 'models' ? '' : `${kind}/`}${repo}/resolve`;
   return {
     ...shared,
@@ -68,6 +69,15 @@ export async function hubClient(
       return headOf(`${files}/${commit}/${path}`, shared);
     },
   };
+}
+
+function endpointOf(options: HubClientOptions): string {
+  const given = options.endpoint ?? (process.env.HF_ENDPOINT || 'https://huggingface.co');
+  const endpoint = given.trim().replace(/\/+$/, '');
+  if (/^https?:\/\//i.test(endpoint) && URL.canParse(endpoint)) return endpoint;
+  throw new HubError(
+    `HF_ENDPOINT: expected the http(s) URL of a hub, such as https://huggingface.co; found '${endpoint}'`,
+  );
 }
 
 /** Whether only the cache may be used. */
@@ -97,22 +107,19 @@ function readListing(json: unknown, url: string): Listing {
 
 /** Asks for a file's size and checksum, which the hub gives in headers before it redirects. */
 async function headOf(url: string, options: RequestOptions): Promise<ExpectedFile> {
-  let current = url;
-  for (let hops = 0; hops < 5; hops++) {
-    const { headers, status } = await request(current, 'HEAD', options);
-    const location = headers.get('location');
-    const linked = headers.get('x-linked-etag');
-    // A renamed repository redirects within the hub; a large file to a storage server.
-    if (status >= 300 && location && !linked && location.startsWith('/')) {
-      current = new URL(location, current).href;
-      continue;
-    }
-    const etag = (linked ?? headers.get('etag') ?? '').replace(/^W\//, '').replaceAll('"', '');
-    if (!/^[\w-]{1,128}$/.test(etag)) throw new HubError(`${url}: the hub gave no usable ETag`);
-    const size = Number(
-      headers.get('x-linked-size') ?? headers.get('content-length') ?? Number.NaN,
-    );
-    return { url: current, etag, size: Number.isSafeInteger(size) ? size : undefined };
-  }
-  throw new HubError(`${url}: redirected too often`);
+  // A renamed repository redirects within the hub; a large file to a storage server.
+  const isFinal = ({ headers }: Response) => headers.has('x-linked-etag');
+  const answer = await request(url, 'HEAD', { ...options, isFinal });
+  const { headers } = answer.response;
+  const given = headers.get('x-linked-etag') ?? headers.get('etag') ?? '';
+  const etag = given.replace(/^W\//, '').replaceAll('"', '');
+  if (!/^[\w-]{1,128}$/.test(etag)) throw new HubError(`${url}: the hub gave no usable ETag`);
+  const size = Number(headers.get('x-linked-size') ?? headers.get('content-length') ?? Number.NaN);
+  const isOnHub = new URL(answer.url).origin === new URL(url).origin;
+  return {
+    // The address of a storage server may expire: each download asks the hub again.
+    url: isOnHub ? answer.url : url,
+    etag,
+    size: Number.isSafeInteger(size) ? size : undefined,
+  };
 }

@@ -32,6 +32,10 @@ export class FakeHub {
   readonly repos = new Map<string, FakeRepo>();
   /** `METHOD path`, in order. */
   readonly requests: string[] = [];
+  /** The Host header (it tells the origin) and the token of each request to the hub. */
+  readonly seen: { host: string; path: string; token: string | undefined }[] = [];
+  /** The Location to which a request is redirected, undefined for an answer. */
+  redirect: (method: string, path: string) => string | undefined = () => undefined;
   /** Authorization headers by the server that got them. */
   readonly tokens = { hub: new Set<string>(), storage: new Set<string>() };
   /** Bytes of file content that were sent, by file name. */
@@ -61,6 +65,10 @@ export class FakeHub {
     return originOf(this.hub);
   }
 
+  get storageEndpoint(): string {
+    return originOf(this.storage);
+  }
+
   add(repo: string, files: Readonly<Record<string, Uint8Array | string>>, largeFrom = 1000): void {
     const bytes = Object.entries(files).map(([name, content]): [string, Uint8Array] => [
       name,
@@ -80,8 +88,12 @@ export class FakeHub {
   }
 
   private answer(req: IncomingMessage, res: ServerResponse): ServerResponse {
-    const path = decodeURIComponent(req.url ?? '');
+    const { method = '', url = '', headers } = req;
+    const [path = ''] = decodeURIComponent(url).split('?');
     this.note('hub', req);
+    this.seen.push({ host: headers.host ?? '', path: url, token: headers.authorization });
+    const location = this.redirect(method, url);
+    if (location !== undefined) return reply(res, 302, '', { location });
     const fault = this.takeFault(req);
     if (fault && 'status' in fault) return reply(res, fault.status, '', fault.headers);
     if (this.requiredToken && req.headers.authorization !== `Bearer ${this.requiredToken}`) {

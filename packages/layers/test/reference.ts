@@ -68,6 +68,83 @@ export function ssdScan(
   return { y, state };
 }
 
+export interface SsdGradients {
+  x: Numbers;
+  dt: Numbers;
+  A: Numbers;
+  B: Numbers;
+  C: Numbers;
+  D?: Numbers | undefined;
+  dtBias?: Numbers | undefined;
+  state?: Numbers | undefined;
+}
+
+/** The gradients of sum(y dy) + sum(state dstate): the recurrence backwards over its kept states. */
+export function ssdScanGrad(
+  inputs: SsdInputs,
+  dy: Numbers,
+  dstate: Numbers | undefined,
+  [dtMin, dtMax]: readonly [number, number] = [0, Number.POSITIVE_INFINITY],
+  dtSoftplus = true,
+): SsdGradients {
+  const { x, dt, A, B, C, D, dtBias, state: initial } = inputs;
+  const [batch = 0, length = 0, heads = 0, dim = 0] = x.shape;
+  const [, , groups = 0, n = 0] = B.shape;
+  const zeros = (numbers: Numbers) => new Numbers(numbers.shape);
+  const made = {
+    ...{ x: zeros(x), dt: zeros(dt), A: zeros(A), B: zeros(B), C: zeros(C) },
+    ...{ D: D && zeros(D), dtBias: dtBias && zeros(dtBias), state: initial && zeros(initial) },
+  };
+  for (const b of range(batch)) {
+    for (const h of range(heads)) {
+      const g = Math.floor(h / (heads / groups));
+      const raw = range(length).map((t) => dt.at(b, t, h) + (dtBias?.at(h) ?? 0));
+      const free = raw.map((value) => (dtSoftplus ? softplus(value) : value));
+      const steps = free.map((value) => Math.min(Math.max(value, dtMin), dtMax));
+      const decays = steps.map((step) => Math.exp(step * A.at(h)));
+      const dsteps = new Float64Array(length);
+      for (const p of range(dim)) {
+        for (const i of range(n)) {
+          // states[t] is the state before token t.
+          const states = [initial?.at(b, h, p, i) ?? 0];
+          steps.forEach((step, t) => {
+            const added = step * x.at(b, t, h, p) * B.at(b, t, g, i);
+            states.push((decays[t] ?? 0) * (states[t] ?? 0) + added);
+          });
+          let d = dstate?.at(b, h, p, i) ?? 0;
+          for (let t = length - 1; t >= 0; t--) {
+            const [step = 0, decay = 0, before = 0, after = 0] = [
+              ...[steps[t], decays[t], states[t], states[t + 1]],
+            ];
+            made.C.add(dy.at(b, t, h, p) * after, b, t, g, i);
+            d += dy.at(b, t, h, p) * C.at(b, t, g, i);
+            made.x.add(d * step * B.at(b, t, g, i), b, t, h, p);
+            made.B.add(d * step * x.at(b, t, h, p), b, t, g, i);
+            const dstep = d * (x.at(b, t, h, p) * B.at(b, t, g, i) + decay * before * A.at(h));
+            dsteps[t] = (dsteps[t] ?? 0) + dstep;
+            made.A.add(d * decay * before * step, h);
+            d *= decay;
+          }
+          made.state?.add(d, b, h, p, i);
+        }
+        for (const t of range(length)) {
+          const index = D?.shape.length === 1 ? [h] : [h, p];
+          made.x.add(dy.at(b, t, h, p) * (D?.at(...index) ?? 0), b, t, h, p);
+          made.D?.add(dy.at(b, t, h, p) * x.at(b, t, h, p), ...index);
+        }
+      }
+      dsteps.forEach((dstep, t) => {
+        const [value = 0, step = 0] = [raw[t], free[t]];
+        const slope = dtSoftplus ? 1 / (1 + Math.exp(-value)) : 1;
+        const passes = step >= dtMin && step <= dtMax;
+        made.dt.add(passes ? dstep * slope : 0, b, t, h);
+        made.dtBias?.add(passes ? dstep * slope : 0, h);
+      });
+    }
+  }
+  return made;
+}
+
 /** Token i sees tokens i - window + 1 ... i. */
 export function attention(
   q: Numbers,

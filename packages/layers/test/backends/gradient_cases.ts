@@ -153,8 +153,6 @@ export function gradientCases(backend: TestedBackend): void {
         return after ? [y, after] : [y];
       });
     },
-    // Where states decay fast it is the composed op that is rough: the kernels are within 1e-6 of float64.
-    { tolerance: ({ decay }) => (decay > 1 ? 1e-3 : 1e-4) },
   );
 
   fuzz(

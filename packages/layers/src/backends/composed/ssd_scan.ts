@@ -89,19 +89,19 @@ export function chunkTensors(inputs: SsdScanInputs, dt: tf.Tensor, sizes: SsdSiz
   const dtx = tf.mul(inputs.x, tf.expandDims(dt, -1));
   const a = inChunks(tf.mul(dt, inputs.A), sizes);
   const steps = tf.transpose(tf.reshape(a, [M, T, G, R]), [0, 2, 3, 1]);
-  const s = tf.cumsum(steps, 3);
+  const s = runningSum(steps);
   const B = tf.transpose(inChunks(inputs.B, sizes), [0, 2, 1, 3]);
   const C = tf.transpose(inChunks(inputs.C, sizes), [0, 2, 1, 3]);
   // s[i] - s[j] as a sum of its own, of a[k] where j < k <= i: a difference of two large sums would
   // lose the digits of a small one.
   const lower = causalMask(T);
   const upTo = tf.mul(tf.expandDims(steps, 3), lower);
-  const differences = tf.cumsum(upTo, 4, true, true);
+  const differences = runningSum(upTo, { exclusive: true, reverse: true });
   return {
     dtx: tf.transpose(tf.reshape(inChunks(dtx, sizes), [M, T, G, R, P]), [0, 2, 3, 1, 4]),
     s,
     total: tf.slice(s, [0, 0, 0, T - 1], [M, G, R, 1]),
-    toEnd: tf.cumsum(steps, 3, true, true),
+    toEnd: runningSum(steps, { exclusive: true, reverse: true }),
     // Above the diagonal the sums are empty, so that nothing overflows before it is masked.
     decay: tf.mul(tf.exp(differences), lower),
     B,
@@ -110,8 +110,14 @@ export function chunkTensors(inputs: SsdScanInputs, dt: tf.Tensor, sizes: SsdSiz
   };
 }
 
+/** The running sum along the last axis. As a matrix: tfjs's WebGPU backend sums tensors of rank 4 at most. */
+export function runningSum(t: tf.Tensor, { exclusive = false, reverse = false } = {}): tf.Tensor {
+  const rows = tf.reshape(t, [-1, t.shape.at(-1) ?? 0]);
+  return tf.reshape(tf.cumsum(rows, 1, exclusive, reverse), t.shape);
+}
+
 /** (T, T): 1 where j <= i, 0 above the diagonal. */
-function causalMask(T: number): tf.Tensor {
+export function causalMask(T: number): tf.Tensor {
   const mask = new Float32Array(T * T);
   for (let i = 0; i < T; i++) mask.fill(1, i * T, i * T + i + 1);
   return tf.tensor2d(mask, [T, T]);

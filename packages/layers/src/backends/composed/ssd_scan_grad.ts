@@ -2,16 +2,18 @@
 //
 // With dS the gradient of a chunk's final state and W[i,j] = decay[i,j] (C[i].B[j]) (dy[i].dtx[j]):
 //   d dtx[j] = sum over i of decay[i,j] (C[i].B[j]) dy[i]  +  exp(total - s[j]) dS B[j]
-//   ds[i]    = rowsum(W)[i] - colsum(W)[i] + ..., and da is its sum over the tokens from there on.
+//   da[k]    = sum over j < k <= i of W[i,j]  +  what is carried in, out and through (decayGradient)
 import * as tf from '@tensorflow/tfjs-core';
 import type { SsdScanAttrs, SsdScanGradInputs } from '../../kernel_names.js';
 import { defineKernel } from '../../registry.js';
 import {
   type ChunkTensors,
+  causalMask,
   chunkTensors,
   effectiveDt,
   fromChunks,
   inChunks,
+  runningSum,
   type SsdSizes,
   skipOf,
   ssdSizes,
@@ -23,19 +25,11 @@ export const ssdScanGradKernel = defineKernel('SsdScanGrad', (inputs, attrs) => 
   const sizes = ssdSizes(inputs, attrs);
   const dt = effectiveDt(inputs, attrs);
   const tensors = chunkTensors(inputs, dt, sizes);
-  const { before, last } = statesOfChunks(tensors, state, sizes);
+  const { before } = statesOfChunks(tensors, state, sizes);
   const dyHeads = headMajor(inChunks(dy, sizes), sizes);
   const dStates = stateGradients(tensors, dyHeads, inputs.dstateOut, sizes);
-  const after = statesAfter(before, last, sizes);
 
-  const { ddtx, dB, dC, da } = chunkGradients(
-    tensors,
-    dyHeads,
-    before,
-    after,
-    dStates.after,
-    sizes,
-  );
+  const { ddtx, dB, dC, da } = chunkGradients(tensors, dyHeads, before, dStates.after, sizes);
   const ddtxTokens = tokenMajor(ddtx, sizes);
   const daTokens = fromChunks(
     tf.reshape(tf.transpose(da, [0, 3, 1, 2]), [sizes.M, sizes.T, sizes.H]),
@@ -68,15 +62,6 @@ function tokenMajor(t: tf.Tensor, sizes: SsdSizes): tf.Tensor {
   return fromChunks(tf.reshape(tf.transpose(t, [0, 3, 1, 2, 4]), [M, T, H, P]), sizes);
 }
 
-/** The states after each chunk: those before it, shifted by one. */
-function statesAfter(before: tf.Tensor, last: tf.Tensor, sizes: SsdSizes): tf.Tensor {
-  const { batch, chunks, G, R, P, N, M } = sizes;
-  const states = tf.reshape(before, [batch, chunks, G * R, P, N]);
-  const tail = tf.slice(states, [0, 1, 0, 0, 0], [batch, chunks - 1, G * R, P, N]);
-  const lastState = tf.reshape(last, [batch, 1, G * R, P, N]);
-  return tf.reshape(chunks > 1 ? tf.concat([tail, lastState], 1) : lastState, [M, G, R, P, N]);
-}
-
 /** The gradients of the states after each chunk (M, G, R, P, N) and before the first (B, H, P, N). */
 function stateGradients(
   { s, total, C }: ChunkTensors,
@@ -100,10 +85,9 @@ function stateGradients(
 }
 
 function chunkGradients(
-  { dtx, s, toEnd, decay, B, C, CB }: ChunkTensors,
+  { dtx, s, total, toEnd, decay, B, C, CB }: ChunkTensors,
   dy: tf.Tensor,
   before: tf.Tensor,
-  after: tf.Tensor,
   dAfter: tf.Tensor,
   { M, T, G, R, P, N }: SsdSizes,
 ): { ddtx: tf.Tensor; dB: tf.Tensor; dC: tf.Tensor; da: tf.Tensor } {
@@ -128,14 +112,46 @@ function chunkGradients(
   const dB = tf.add(tf.matMul(dCB, C, true, false), tf.sum(dBCarried, 2));
   const dC = tf.add(tf.matMul(dCB, B), tf.sum(dCCarried, 2));
 
-  // The gradient of s[i], and of the chunk's total, which reaches every token's a.
-  const W = tf.mul(scores, pairs);
-  const carriedOut = tf.sum(tf.mul(dCCarried, tf.expandDims(C, 2)), -1);
-  const carriedIn = tf.sum(tf.mul(ddtxCarried, dtx), -1);
-  const ds = tf.sub(tf.add(tf.sum(W, -1), carriedOut), tf.add(tf.sum(W, -2), carriedIn));
-  const dtotal = tf.expandDims(tf.sum(tf.mul(dAfter, after), [3, 4]), -1);
-  const da = tf.add(tf.cumsum(ds, 3, false, true), dtotal);
+  const da = decayGradient(
+    {
+      pairs: tf.mul(scores, pairs),
+      carriedOut: tf.sum(tf.mul(dCCarried, tf.expandDims(C, 2)), -1),
+      carriedIn: tf.sum(tf.mul(ddtxCarried, dtx), -1),
+      through: tf.mul(tf.sum(tf.mul(dAfter, before), [3, 4]), tf.squeeze(tf.exp(total), [-1])),
+    },
+    T,
+  );
   return { ddtx, dB, dC, da };
+}
+
+/** The terms of the loss's gradient by a chunk's decays, each times the decay that it passed. */
+interface DecayTerms {
+  /** (M, G, R, T, T): of token j in output i, through the decays of the tokens j < k <= i */
+  pairs: tf.Tensor;
+  /** (M, G, R, T): of the state before the chunk in output i, through those up to i */
+  carriedOut: tf.Tensor;
+  /** (M, G, R, T): of token j in the state after the chunk, through those after j */
+  carriedIn: tf.Tensor;
+  /** (M, G, R): of the state before the chunk in the state after it, through all */
+  through: tf.Tensor;
+}
+
+/**
+ * The gradient of a = dt A, (M, G, R, T). Each a[k] sums only the terms that pass token k. The shorter form, a
+ * running sum of row sums minus column sums, would subtract the diagonal of `pairs`, which passes no decay and is
+ * far larger than the other terms where decay is strong.
+ */
+function decayGradient(
+  { pairs, carriedOut, carriedIn, through }: DecayTerms,
+  T: number,
+): tf.Tensor {
+  const before = runningSum(pairs, { exclusive: true });
+  const within = tf.sum(tf.mul(before, causalMask(T)), -2);
+  const carried = tf.add(
+    runningSum(carriedOut, { reverse: true }),
+    runningSum(carriedIn, { exclusive: true }),
+  );
+  return tf.add(tf.add(within, carried), tf.expandDims(through, -1));
 }
 
 /** Back through the limits and softplus. */

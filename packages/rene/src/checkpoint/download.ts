@@ -139,7 +139,7 @@ export async function downloadFile(
   onBytes: (bytes: number) => void = () => {},
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  await withLock(`${path}.incomplete.lock`, options.signal, async () => {
+  await withLock(`${path}.incomplete.lock`, { signal: options.signal }, async () => {
     // Another process may have been faster.
     if (!(await fileExists(path))) await downloadLocked(expected, path, options, onBytes);
   });

@@ -8,10 +8,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
-import { withLock } from '../../src/checkpoint/lock.js';
 import { resolveModel } from '../../src/checkpoint/resolve.js';
 import { HubError } from '../../src/errors.js';
 import type { FakeHub } from './fake_hub.js';
@@ -168,26 +166,6 @@ describe('downloads', () => {
     utimesSync(lock, new Date(), new Date(Date.now() - 60_000));
     await resolveModel(REPO, options);
     expect(existsSync(lock)).to.equal(false);
-  });
-
-  it('waits for a living process that holds the lock for long', async () => {
-    const lock = join(folder(), 'lock');
-    const order: string[] = [];
-    const hold = (name: string, ms: number) =>
-      withLock(
-        lock,
-        undefined,
-        async () => {
-          order.push(`${name} begins`);
-          await sleep(ms);
-          order.push(`${name} ends`);
-        },
-        300,
-      );
-    const first = hold('first', 900);
-    await sleep(50);
-    await Promise.all([first, hold('second', 0)]);
-    expect(order).to.deep.equal(['first begins', 'first ends', 'second begins', 'second ends']);
   });
 
   it('stops when aborted, and resumes later', async () => {

@@ -1,0 +1,9 @@
+// A process that takes a lock, says so, and holds it until it is killed.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { withLock } from '../../src/checkpoint/lock.js';
+
+const [, , path = ''] = process.argv;
+await withLock(path, {}, async () => {
+  process.stdout.write('held\n');
+  await sleep(600_000);
+});

@@ -10,6 +10,7 @@ export {
   reneConfig1_3B,
   type SsmConfig,
 } from './config.js';
+export type { DTypeName } from './dtype_names.js';
 export * from './errors.js';
 export { GenerationAbortedError } from './generation/abort.js';
 export type { TokenLogProb } from './generation/choose.js';
@@ -25,7 +26,8 @@ export type {
 export type { PrefillOptions } from './generation/prefill.js';
 export type { GenerationProgress, ProgressOptions } from './generation/progress.js';
 export { streamText, type TextTokenizer } from './generation/stream_text.js';
-export { type ForwardOptions, type ModelOptions, ReneLMHeadModel } from './model.js';
+export type { ModelOptions, PretrainedOptions, RandomModelOptions } from './load_options.js';
+export { type ForwardOptions, ReneLMHeadModel } from './model.js';
 export { RecurrentState } from './state.js';
 export {
   type DecodeOptions,

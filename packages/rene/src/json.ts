@@ -30,3 +30,21 @@ export function asRecord(value: unknown): Record<string, unknown> | undefined {
   // Any object that JSON.parse made is one of string keys.
   return value as Record<string, unknown>;
 }
+
+/** A value as an error message shows it: one line of at most 60 characters. */
+export function shortJson(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (typeof value === 'number') return `${value}`;
+  const text = jsonOrType(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** JSON.stringify calls itself, so that values nested some thousand deep overflow the stack. */
+function jsonOrType(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? typeof value;
+  } catch (error) {
+    if (!(error instanceof RangeError)) return typeof value;
+    return Array.isArray(value) ? 'deeply nested lists' : 'a deeply nested object';
+  }
+}

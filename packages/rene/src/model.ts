@@ -7,7 +7,6 @@ import {
   InvalidArgumentError,
   initParameters,
   type Parameter,
-  type ParameterOptions,
   type ParameterSpec,
   Parameters,
   packedMatMul,
@@ -25,12 +24,19 @@ import { loadParameters } from './checkpoint/load_parameters.js';
 import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
 import { isUrl, type OpenModel, openUrlModel } from './checkpoint/url_model.js';
 import { type ReneConfig, readConfig } from './config.js';
+import { weightFormatOrAuto } from './dtype_names.js';
 import { ReneError } from './errors.js';
 import { fingerprint } from './generation/fingerprint.js';
 import { type GenerateResult, generate } from './generation/generate.js';
 import type { GenerateOptions, StreamOptions } from './generation/options.js';
 import { type PrefillOptions, prefill } from './generation/prefill.js';
 import { stream } from './generation/stream.js';
+import {
+  checkPretrainedOptions,
+  checkRandomModelOptions,
+  type PretrainedOptions,
+  type RandomModelOptions,
+} from './load_options.js';
 import { RecurrentState } from './state.js';
 import { summarize } from './summary.js';
 import { checkIds, checkPlaces, lastTokens, type TokenIds, tokensAt } from './token_ids.js';
@@ -57,23 +63,6 @@ export interface ForwardOptions {
    * time. Not with a state.
    */
   recompute?: ReadonlyMap<string, tf.Variable> | undefined;
-}
-
-/** How a model is held in memory, and where. */
-export interface ModelOptions extends Omit<ParameterOptions, 'format'> {
-  /**
-   * How matrices are held: 'f32', or what else the backend holds. 'auto' (the default) is the file's
-   * own where the backend has it, else f32 (bf16 for f16), and the next smaller one where that does
-   * not fit in memory.
-   */
-  dtype?: 'auto' | WeightFormat | undefined;
-  /** Told what a user should know, such as that 'auto' rounds. console.warn unless given. */
-  onNotice?: ((notice: string) => void) | undefined;
-  /**
-   * tfjs backend, see useBackend of @rene-js/layers. The one in use unless given; 'auto' where none
-   * is in use yet.
-   */
-  backend?: string | undefined;
 }
 
 /**
@@ -106,47 +95,48 @@ export class ReneLMHeadModel implements tf.InferenceModel {
    * @param idOrDir a folder, a hub id (downloaded once, into the cache shared with Python),
    *   'rene-tiny' (the small model that is included), or the http(s) URL of a folder with
    *   config.json and model.safetensors: the way in for a browser
-   * @throws ConfigError, CheckpointError, HubError, BackendError
+   * @throws InvalidArgumentError for options that there are not; ConfigError, CheckpointError, HubError,
+   *   BackendError
    */
   static async fromPretrained(
     idOrDir: string,
-    {
-      hub,
-      dtype = 'auto',
-      onNotice = console.warn,
-      ...options
-    }: ModelOptions & {
-      hub?: HubOptions;
-    } = {},
+    options: PretrainedOptions = {},
   ): Promise<ReneLMHeadModel> {
-    const { config, checkpoint } = await openModel(idOrDir, { onNotice, ...hub });
+    checkPretrainedOptions(options);
+    const { hub, lora, dtype: name = 'auto', onNotice = console.warn, ...others } = options;
+    const dtype = weightFormatOrAuto(name);
+    const { config, checkpoint } = await openModel(idOrDir, lora, { onNotice, ...hub });
     try {
-      await useBackend(options.backend);
+      await useBackend(others.backend);
       const specs = modelParameters(config);
-      if (options.backend === undefined) warnOfSlowBackend(specs, onNotice);
+      if (others.backend === undefined) warnOfSlowBackend(specs, onNotice);
       const keepCodes = dtype === 'auto';
       let format: WeightFormat = 'f32';
       if (dtype !== 'auto') format = dtype;
-      else if (!options.trainable) format = chooseFormat(storedDType(checkpoint), specs, onNotice);
-      const parameters = await loadParameters(checkpoint, specs, { ...options, format, keepCodes });
+      else if (!others.trainable) {
+        const stored = storedDType(checkpoint);
+        // An adapter's corrections would be rounded away by the base's few bits.
+        const isCorrectedCodes = lora !== undefined && stored.startsWith('int');
+        format = chooseFormat(isCorrectedCodes ? 'BF16' : stored, specs, onNotice);
+      }
+      const parameters = await loadParameters(checkpoint, specs, { ...others, format, keepCodes });
       return new ReneLMHeadModel(config, parameters);
     } finally {
       await checkpoint.close();
     }
   }
 
-  /**
-   * A model with random weights, distributed as the original's before its training.
-   *
-   * @param seed the same seed gives the same weights, on every backend; 'rene' unless given
-   */
+  /** A model with random weights, distributed as the original's before its training. */
   static async fromConfig(
     config: ReneConfig,
-    { seed = 'rene', dtype, ...options }: ModelOptions & { seed?: string | number } = {},
+    options: RandomModelOptions = {},
   ): Promise<ReneLMHeadModel> {
-    await useBackend(options.backend);
-    const format = dtype === undefined || dtype === 'auto' ? 'f32' : dtype;
-    const parameters = await initParameters(modelParameters(config), seed, { ...options, format });
+    checkRandomModelOptions(options);
+    const { seed = 'rene', dtype = 'auto', ...others } = options;
+    const chosen = weightFormatOrAuto(dtype);
+    const format = chosen === 'auto' ? 'f32' : chosen;
+    await useBackend(others.backend);
+    const parameters = await initParameters(modelParameters(config), seed, { ...others, format });
     return new ReneLMHeadModel(config, parameters);
   }
 
@@ -384,8 +374,25 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 }
 
-/** The model that a name stands for. What finds files is loaded only where there are files. */
-async function openModel(idOrDir: string, hub: HubOptions): Promise<OpenModel> {
+/** The model that a name stands for, corrected by an adapter if one is named. */
+async function openModel(
+  idOrDir: string,
+  lora: string | undefined,
+  hub: HubOptions,
+): Promise<OpenModel> {
+  const base = await openBase(idOrDir, hub);
+  if (lora === undefined) return base;
+  try {
+    const { withAdapter } = await import('./lora/load_adapter.js');
+    return await withAdapter(base, lora, hub);
+  } catch (error) {
+    await base.checkpoint.close();
+    throw error;
+  }
+}
+
+/** What finds files is loaded only where there are files. */
+async function openBase(idOrDir: string, hub: HubOptions): Promise<OpenModel> {
   if (isUrl(idOrDir)) return openUrlModel(idOrDir);
   const { resolveModel } = await import('./checkpoint/resolve.js');
   const dir = await resolveModel(idOrDir, hub);

@@ -1,6 +1,7 @@
 // What generate and stream can be told, its defaults, and the refusal of what makes no sense.
 import { InvalidArgumentError } from '@rene-js/layers';
 import type { ReneConfig } from '../config.js';
+import { refuseUnknownOptions } from '../known_options.js';
 import type { RecurrentState } from '../state.js';
 import type { Tokenizer } from '../tokenizer.js';
 import type { ProgressOptions } from './progress.js';
@@ -145,7 +146,7 @@ const KNOWN: Readonly<Record<keyof GenerateOptions, true>> = {
 
 /** @throws InvalidArgumentError naming the option. */
 export function resolveOptions(options: GenerateOptions, config: ReneConfig): Settings {
-  refuseUnknown(options);
+  refuseUnknownOptions(options, KNOWN);
   const { vocabSize } = config;
   const { maxLength, maxNewTokens, stopStrings = [], tokenizer, logitsProcessor = [] } = options;
   const filters = resolveFilters(options);
@@ -196,15 +197,6 @@ export function resolveOptions(options: GenerateOptions, config: ReneConfig): Se
     vocabSize,
     stopTogether: false,
   };
-}
-
-function refuseUnknown(options: object): void {
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(KNOWN, name)) continue;
-    const camel = name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-    const hint = Object.hasOwn(KNOWN, camel) ? camel : `one of ${Object.keys(KNOWN).join(', ')}`;
-    throw new InvalidArgumentError('options', hint, name);
-  }
 }
 
 function checkBeams(options: GenerateOptions, numBeams: number, returned: number): void {

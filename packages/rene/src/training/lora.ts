@@ -1,40 +1,51 @@
 // LoRA: fine-tuning by low-rank corrections of frozen matrices (arXiv 2106.09685).
 //
-// An adapted matrix is W + alpha / rank * B A, computed where a layer uses it, so that any layer on
-// any backend can be adapted. Files are those of the Python library PEFT.
+// An adapted matrix is W + scale * B A, computed where a layer uses it, so that any layer on any backend
+// can be adapted. Files are those of the Python library PEFT.
 import { InvalidArgumentError, initializers, type Parameter, rowsWeight } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import seedrandom from 'seedrandom';
-import { openFile, readJsonFile, writeFileAtomically } from '../checkpoint/node_files.js';
-import { openSafetensors, writeSafetensors } from '../checkpoint/safetensors.js';
-import { readF32 } from '../checkpoint/tensor_file.js';
+import { writeFileAtomically } from '../checkpoint/node_files.js';
+import { writeSafetensors } from '../checkpoint/safetensors.js';
 import type { ReneConfig } from '../config.js';
-import { CheckpointError } from '../errors.js';
-import { stringifyJson } from '../json.js';
+import { CheckpointError, ReneError } from '../errors.js';
+import { asRecord, stringifyJson } from '../json.js';
+import { parseAdapterConfig } from '../lora/adapter_config.js';
+import { correctionTensors, PEFT_PREFIX } from '../lora/adapter_file.js';
+import { separateHead } from '../lora/corrected_checkpoint.js';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openAdapter } from '../lora/open_adapter.js';
+import { type Correction, planAdapter } from '../lora/target_modules.js';
 import { type ForwardOptions, ReneLMHeadModel } from '../model.js';
 
 /** Which matrices are adapted, and how strongly. */
 export interface LoraOptions {
-  /** Rank of the corrections. 8. */
+  /** Rank of the corrections. Default: 8. */
   rank?: number;
-  /** The correction is scaled by alpha / rank. Twice the rank. */
+  /** The correction is scaled by alpha / rank. Default: twice the rank. */
   alpha?: number;
-  /** Last parts of the adapted matrices' names. ['in_proj', 'out_proj'], every Linear of the blocks. */
-  targets?: readonly string[];
-  /** Of the random start of A; B starts at zero, so the model starts unchanged. 'rene'. */
+  /**
+   * The adapted modules, as PEFT's target_modules: last parts of their names or full names; or one text, a
+   * regular expression of full names or 'all-linear'. Default: ['in_proj', 'out_proj'].
+   */
+  targets?: string | readonly string[];
+  /** Scales by alpha / sqrt(rank), which keeps large ranks stable. Default: false. */
+  useRslora?: boolean;
+  /** DoRA: trains the lengths of the rows apart from their directions. Default: false. */
+  useDora?: boolean;
+  /** Seed of the random factor; the other starts at zero, so the model starts unchanged. Default: 'rene'. */
   seed?: string;
 }
 
-interface Correction {
+/** A correction's variables, in the shapes of the file. */
+interface TrainedCorrection extends Correction {
   readonly base: tf.Variable;
   readonly a: tf.Variable;
   readonly b: tf.Variable;
+  readonly magnitude: tf.Variable | undefined;
 }
 
-const CONFIG = 'adapter_config.json';
-const WEIGHTS = 'adapter_model.safetensors';
-/** What PEFT puts before the names of the model's parameters. */
-const PREFIX = 'base_model.model.';
+const HEAD = 'lm_head.weight';
+const EMBEDDING = 'backbone.embedding.weight';
 
 /**
  * A model with corrections, to be trained with train() in the model's place. The model keeps its
@@ -43,94 +54,125 @@ const PREFIX = 'base_model.model.';
 export class LoraAdapter {
   readonly config: ReneConfig;
   private readonly adapted: ReneLMHeadModel;
+  /** A, B and DoRA's magnitudes of every corrected matrix, and parameters that are replaced. */
+  readonly trainableVariables: Map<string, tf.Variable>;
 
   private constructor(
-    private readonly corrections: ReadonlyMap<string, Correction>,
-    private readonly options: Required<LoraOptions>,
-    model: ReneLMHeadModel,
+    private readonly model: ReneLMHeadModel,
+    /** By the names of the corrected parameters. */
+    private readonly corrections: ReadonlyMap<string, TrainedCorrection>,
+    /** Parameters that are trained whole: modules_to_save, biases. */
+    private readonly replaced: ReadonlyMap<string, tf.Variable>,
+    /** The content of adapter_config.json. */
+    private readonly json: Record<string, unknown>,
   ) {
     this.config = model.config;
+    this.trainableVariables = new Map([...corrections.values()].flatMap(namedVariables));
+    for (const [name, variable] of replaced) this.trainableVariables.set(name, variable);
     const parameters = new Map(model.parameters);
-    const scale = options.alpha / options.rank;
-    for (const [name, correction] of corrections) {
-      parameters.set(name, correctedWeight(correction, scale));
+    const config = separateHead(model.config, [...corrections.keys(), ...replaced.keys()]);
+    const embedding = parameters.get(EMBEDDING);
+    if (config !== model.config && embedding) parameters.set(HEAD, embedding);
+    for (const [name, variable] of replaced) {
+      parameters.set(name, variable.rank === 2 ? rowsWeight(variable) : variable);
     }
-    this.adapted = new ReneLMHeadModel(model.config, parameters);
+    for (const [name, correction] of corrections) {
+      parameters.set(name, correctedWeight(correction));
+    }
+    this.adapted = new ReneLMHeadModel(config, parameters);
   }
 
   /**
    * New corrections for a model.
    *
    * @param model made with `trainable: true`, which keeps its weights as plain f32 matrices
-   * @throws InvalidArgumentError if no matrix has one of the targets' names
+   * @throws InvalidArgumentError for wrong options, or if there is no such module
    */
   static create(model: ReneLMHeadModel, options: LoraOptions = {}): LoraAdapter {
     const { rank = 8, targets = ['in_proj', 'out_proj'], seed = 'rene' } = options;
-    const { alpha = 2 * rank } = options;
+    const { alpha = 2 * rank, useRslora = false, useDora = false } = options;
     if (!Number.isInteger(rank) || rank < 1) {
       throw new InvalidArgumentError('rank', 'an integer of at least 1', String(rank));
     }
     if (!(alpha > 0 && Number.isFinite(alpha))) {
       throw new InvalidArgumentError('alpha', 'a number above 0', String(alpha));
     }
-    const corrections = new Map<string, Correction>();
-    for (const [name, parameter] of model.parameters) {
-      if (!targets.includes(name.split('.').at(-2) ?? '')) continue;
-      const base = plainMatrix(name, parameter);
-      if (base) corrections.set(name, newCorrection(base, rank, `${seed}:${name}`));
+    const json = {
+      peft_type: 'LORA',
+      task_type: 'CAUSAL_LM',
+      r: rank,
+      lora_alpha: alpha,
+      target_modules: typeof targets === 'string' ? targets : [...targets],
+      use_rslora: useRslora,
+      use_dora: useDora,
+      lora_dropout: 0,
+      bias: 'none',
+      fan_in_fan_out: false,
+      inference_mode: true,
+    };
+    const { corrections } = planOf(model.config, json);
+    const trained = new Map<string, TrainedCorrection>();
+    try {
+      for (const correction of corrections) {
+        const name = `${correction.module}.weight`;
+        const base = baseMatrix(model, name);
+        trained.set(name, newCorrection(correction, base, useDora, `${seed}:${name}`));
+      }
+    } catch (error) {
+      for (const each of trained.values()) disposeCorrection(each);
+      throw error;
     }
-    if (corrections.size === 0) {
-      const found = `'${targets.join("', '")}'`;
-      throw new InvalidArgumentError('targets', 'names of matrices such as in_proj', found);
-    }
-    return new LoraAdapter(corrections, { rank, alpha, targets, seed }, model);
+    return new LoraAdapter(model, trained, new Map(), json);
   }
 
   /**
-   * Loads an adapter's folder for the model that it was trained on.
+   * Loads an adapter for the model that it was trained on, to train it further or to merge it. To generate
+   * with an adapter, give it to `ReneLMHeadModel.fromPretrained(dir, { lora })` instead.
    *
-   * @throws CheckpointError for files that are missing, or do not fit the model
+   * @param model made with `trainable: true`
+   * @param dir a folder as PEFT and save() write it, a hub id, or a URL
+   * @throws CheckpointError for files that are missing, not supported, or do not fit the model
    */
   static async load(model: ReneLMHeadModel, dir: string): Promise<LoraAdapter> {
-    const options = adapterOptions(await readJsonFile(`${dir}/${CONFIG}`), `${dir}/${CONFIG}`);
-    const file = await openSafetensors(await openFile(`${dir}/${WEIGHTS}`));
-    const adapter = LoraAdapter.create(model, options);
+    const adapter = await openAdapter(dir, model.config);
+    const trained = new Map<string, TrainedCorrection>();
+    const replaced = new Map<string, tf.Variable>();
+    const variableOf = async (name: string, shape: readonly number[]) => {
+      const values = await adapter.read(name);
+      return tf.tidy(() => tf.variable(tf.tensor(values, [...shape])));
+    };
     try {
-      const variables = adapter.trainableVariables;
-      for (const name of file.tensors.keys()) {
-        if (!variables.has(withoutPrefix(name))) {
-          throw new CheckpointError(`${file.name}: ${name} corrects no matrix of this model`);
-        }
+      if (adapter.config.loraBias) {
+        throw new CheckpointError(
+          `${dir}/${ADAPTER_CONFIG}: lora_bias: expected false for an adapter that is trained further, ` +
+            'found true (fromPretrained with { lora } takes it)',
+        );
       }
-      for (const [name, variable] of variables) {
-        const shape = file.tensors.get(PREFIX + name)?.shape;
-        if (shape?.join() !== variable.shape.join()) {
-          throw new CheckpointError(
-            `${file.name}: ${PREFIX}${name}: expected shape [${variable.shape.join(', ')}], found ` +
-              `${shape ? `[${shape.join(', ')}]` : 'no such tensor'}`,
-          );
-        }
-        const values = tf.tensor(await readF32(file, PREFIX + name), variable.shape);
-        variable.assign(values);
-        values.dispose();
+      for (const [name, correction] of adapter.corrections) {
+        const base = baseMatrix(model, name);
+        const { a, b, magnitude } = correctionTensors(correction, adapter.config);
+        trained.set(name, {
+          ...correction,
+          base,
+          a: await variableOf(a.name, a.shape),
+          b: await variableOf(b.name, b.shape),
+          magnitude: magnitude && (await variableOf(magnitude.name, magnitude.shape)),
+        });
       }
-      return adapter;
+      for (const name of adapter.replaced) {
+        const own = model.parameters.get(name === HEAD ? EMBEDDING : name);
+        const { shape = [] } = model.parameters.get(name) ?? own ?? {};
+        const variable = await variableOf(name, shape);
+        replaced.set(name, variable);
+      }
+      return new LoraAdapter(model, trained, replaced, { ...asRecord(adapter.json) });
     } catch (error) {
-      adapter.dispose();
+      for (const each of trained.values()) disposeCorrection(each);
+      tf.dispose([...replaced.values()]);
       throw error;
     } finally {
-      await file.close();
+      await adapter.close();
     }
-  }
-
-  /** A and B of every corrected matrix, named as in PEFT but without its prefix. */
-  get trainableVariables(): Map<string, tf.Variable> {
-    const variables = new Map<string, tf.Variable>();
-    for (const [name, { a, b }] of this.corrections) {
-      variables.set(name.replace(/weight$/, 'lora_A.weight'), a);
-      variables.set(name.replace(/weight$/, 'lora_B.weight'), b);
-    }
-    return variables;
   }
 
   /** As model.forward, with the corrections. To generate, merge first: it is faster. */
@@ -143,9 +185,8 @@ export class LoraAdapter {
 
   /** Writes adapter_config.json and adapter_model.safetensors into a folder. */
   async save(dir: string): Promise<void> {
-    const { rank, alpha, targets } = this.options;
     const tensors = [...this.trainableVariables].map(([name, variable]) => ({
-      name: PREFIX + name,
+      name: PEFT_PREFIX + name,
       dtype: 'F32',
       shape: variable.shape,
       bytes: async () => {
@@ -153,90 +194,135 @@ export class LoraAdapter {
         return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
       },
     }));
-    await writeFileAtomically(`${dir}/${WEIGHTS}`, (put) =>
+    await writeFileAtomically(`${dir}/${ADAPTER_WEIGHTS}`, (put) =>
       writeSafetensors(tensors, { format: 'pt' }, put),
     );
-    const json = stringifyJson({
-      peft_type: 'LORA',
-      task_type: 'CAUSAL_LM',
-      r: rank,
-      lora_alpha: alpha,
-      target_modules: [...targets],
-      lora_dropout: 0,
-      bias: 'none',
-      fan_in_fan_out: false,
-      inference_mode: true,
-    });
-    await writeFileAtomically(`${dir}/${CONFIG}`, (put) => put(new TextEncoder().encode(json)));
+    const json = new TextEncoder().encode(stringifyJson(this.json));
+    await writeFileAtomically(`${dir}/${ADAPTER_CONFIG}`, (put) => put(json));
   }
 
-  /** Adds the corrections to the model's own weights and frees the adapter. */
+  /**
+   * Adds the corrections to the model's own weights and frees the adapter.
+   *
+   * @throws ReneError where the model's embedding and head share a matrix that the adapter corrects in one
+   *   of them only: load the model with `fromPretrained(dir, { lora })`, which keeps them apart
+   */
   merge(): void {
-    const scale = this.options.alpha / this.options.rank;
-    for (const correction of this.corrections.values()) {
-      tf.tidy(() => correction.base.assign(corrected(correction, scale)));
+    if (this.adapted.config !== this.model.config) {
+      throw new ReneError(
+        'the adapter changes one of embedding and head, which share a matrix in this model: load both with ' +
+          'fromPretrained(dir, { lora }) and save that model',
+      );
     }
+    for (const correction of this.corrections.values()) {
+      tf.tidy(() => correction.base.assign(corrected(correction)));
+    }
+    const own = this.model.trainableVariables;
+    for (const [name, variable] of this.replaced) own.get(name)?.assign(variable);
     this.dispose();
   }
 
   /** Frees the corrections; the model stays as it is. */
   dispose(): void {
-    for (const { a, b } of this.corrections.values()) tf.dispose([a, b]);
+    tf.dispose([...this.trainableVariables.values()]);
   }
 }
 
-function newCorrection(base: tf.Variable, rank: number, seed: string): Correction {
-  const [outFeatures = 0, inFeatures = 0] = base.shape;
-  const values = new Float32Array(rank * inFeatures);
-  initializers.kaimingUniform(inFeatures)(values, seedrandom.alea(seed));
-  return tf.tidy(() => ({
-    base,
-    a: tf.variable(tf.tensor2d(values, [rank, inFeatures])),
-    b: tf.variable(tf.zeros([outFeatures, rank])),
-  }));
+function planOf(config: ReneConfig, json: Record<string, unknown>) {
+  try {
+    return planAdapter(config, parseAdapterConfig(json, 'options'), 'options');
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    const found = JSON.stringify(json.target_modules);
+    throw new InvalidArgumentError('targets', 'names of linear layers such as in_proj', found);
+  }
 }
 
-function corrected({ base, a, b }: Correction, scale: number): tf.Tensor {
-  return tf.add(base, tf.mul(tf.matMul(b, a), scale));
+/** What trainableVariables holds of a correction, named as in PEFT but without its prefix. */
+function namedVariables(correction: TrainedCorrection): [string, tf.Variable][] {
+  const { a, b, magnitude } = correctionTensors(correction, {
+    useDora: correction.magnitude !== undefined,
+    loraBias: false,
+  });
+  const named: [string, tf.Variable][] = [
+    [a.name, correction.a],
+    [b.name, correction.b],
+  ];
+  if (magnitude && correction.magnitude) named.push([magnitude.name, correction.magnitude]);
+  return named;
+}
+
+function newCorrection(
+  correction: Correction,
+  base: tf.Variable,
+  useDora: boolean,
+  seed: string,
+): TrainedCorrection {
+  const { a, b } = correctionTensors(correction, { useDora, loraBias: false });
+  const isEmbedding = correction.kind === 'embedding';
+  const random = (shape: readonly number[]) => {
+    const [rows = 0, columns = 0] = shape;
+    const values = new Float32Array(rows * columns);
+    const init = isEmbedding ? initializers.normal(1) : initializers.kaimingUniform(columns);
+    init(values, seedrandom.alea(seed));
+    return tf.tensor2d(values, [rows, columns]);
+  };
+  // The random factor of an embedding is B, as in PEFT.
+  const variable = (make: () => tf.Tensor) => tf.tidy(() => tf.variable(make()));
+  const zeros = (shape: readonly number[]) => tf.zeros([...shape]);
+  const axis = isEmbedding ? 0 : 1;
+  return {
+    ...correction,
+    base,
+    a: variable(() => (isEmbedding ? zeros(a.shape) : random(a.shape))),
+    b: variable(() => (isEmbedding ? random(b.shape) : zeros(b.shape))),
+    magnitude: useDora ? variable(() => tf.norm(base, 'euclidean', axis)) : undefined,
+  };
+}
+
+function disposeCorrection({ a, b, magnitude }: TrainedCorrection): void {
+  tf.dispose([a, b, ...(magnitude ? [magnitude] : [])]);
+}
+
+function corrected({ kind, base, a, b, magnitude, scale }: TrainedCorrection): tf.Tensor {
+  const isEmbedding = kind === 'embedding';
+  const delta = isEmbedding ? tf.matMul<tf.Tensor>(a, b, true, true) : tf.matMul(b, a);
+  const sum = tf.add(base, tf.mul(delta, scale));
+  if (!magnitude) return sum;
+  const axis = isEmbedding ? 0 : 1;
+  const factor = tf.mul(tf.expandDims(magnitude, axis), inverseNorm(sum, axis));
+  return tf.mul(sum, factor);
+}
+
+/** 1 / the norm, through which no gradient flows (section 4.3 of DoRA, arXiv 2402.09353). */
+function inverseNorm(matrix: tf.Tensor, axis: number): tf.Tensor {
+  return tf.customGrad(() => {
+    const value = tf.reciprocal(tf.norm(matrix, 'euclidean', axis, true));
+    return { value, gradFunc: () => tf.zerosLike(matrix) };
+  })(matrix);
 }
 
 /** A weight whose tensor is computed whenever a layer takes it: under its tidy and on its tape. */
-function correctedWeight(correction: Correction, scale: number): Parameter {
+function correctedWeight(correction: TrainedCorrection): Parameter {
   return {
     ...rowsWeight(correction.base),
     get tensors() {
-      return [corrected(correction, scale)];
+      return [corrected(correction)];
     },
   };
 }
 
-function plainMatrix(name: string, parameter: Parameter): tf.Variable | undefined {
-  if (parameter instanceof tf.Tensor) return undefined;
-  const [matrix] = parameter.tensors;
-  if (parameter.layout === 'rows' && matrix instanceof tf.Variable) return matrix;
-  throw new InvalidArgumentError(
-    'model',
-    'a model made with { trainable: true }',
-    `${name} as ${parameter.format} packed as '${parameter.layout}'`,
-  );
-}
-
-function withoutPrefix(name: string): string {
-  return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
-}
-
-function adapterOptions(json: unknown, path: string): LoraOptions {
-  const entries = new Map<string, unknown>(
-    Object.entries(typeof json === 'object' && json !== null ? json : {}),
-  );
-  const rank = entries.get('r');
-  const alpha = entries.get('lora_alpha');
-  const targets = entries.get('target_modules');
-  const isNames = Array.isArray(targets) && targets.every((name) => typeof name === 'string');
-  if (typeof rank !== 'number' || typeof alpha !== 'number' || !isNames) {
-    throw new CheckpointError(
-      `${path}: expected r, lora_alpha and a list target_modules, as PEFT writes them for LoRA`,
+/** The plain matrix of a parameter; of a tied head, the embedding's. */
+function baseMatrix({ parameters }: ReneLMHeadModel, name: string): tf.Variable {
+  const parameter = parameters.get(name) ?? parameters.get(EMBEDDING);
+  if (parameter && !(parameter instanceof tf.Tensor)) {
+    const [matrix] = parameter.tensors;
+    if (parameter.layout === 'rows' && matrix instanceof tf.Variable) return matrix;
+    throw new InvalidArgumentError(
+      'model',
+      'a model made with { trainable: true }',
+      `${name} as ${parameter.format} packed as '${parameter.layout}'`,
     );
   }
-  return { rank, alpha, targets };
+  throw new ReneError(`${name} is no matrix of this model`);
 }

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { useBackend } from '@rene-js/layers';
 import { fileExists, folderExists } from '../checkpoint/node_files.js';
 import { CheckpointError } from '../errors.js';
-import type { ModelOptions } from '../model.js';
+import type { ModelOptions } from '../load_options.js';
 import type { Check, VerifyOptions } from './check.js';
 import { verifyModel } from './verify_model.js';
 import { verifyOps } from './verify_ops.js';

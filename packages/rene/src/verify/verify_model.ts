@@ -10,8 +10,9 @@ import {
 } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { fileExists } from '../checkpoint/node_files.js';
+import type { ModelOptions } from '../load_options.js';
 import { nextTokenLoss } from '../loss.js';
-import { type ModelOptions, ReneLMHeadModel } from '../model.js';
+import { ReneLMHeadModel } from '../model.js';
 import type { RecurrentState } from '../state.js';
 import {
   type Check,

@@ -2,7 +2,8 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { type ModelOptions, ReneLMHeadModel } from '../../src/model.js';
+import type { ModelOptions } from '../../src/load_options.js';
+import { ReneLMHeadModel } from '../../src/model.js';
 import { temporaryFolders } from '../checkpoint/fixtures.js';
 import { runRene } from './run_rene.js';
 

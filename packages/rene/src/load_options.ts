@@ -1,0 +1,108 @@
+// Options of loading a model: their types, and the refusal of what is not one of them.
+import { InvalidArgumentError, type ParameterOptions } from '@rene-js/layers';
+import type { HubOptions } from './checkpoint/hub.js';
+import type { DTypeName } from './dtype_names.js';
+import { refuseUnknownOptions } from './known_options.js';
+
+/** How a model is held in memory, and where. */
+export interface ModelOptions extends Omit<ParameterOptions, 'format' | 'keepCodes'> {
+  /**
+   * How matrices are held: 'f32', 'bf16', 'f16', 'int8' or 'int4', if the backend holds it, or what other
+   * libraries call these ('float16', 'q4'). Default: 'auto', the file's own where the backend has it, else
+   * f32 (bf16 for f16), and the next smaller one where that does not fit in memory.
+   */
+  dtype?: 'auto' | DTypeName | undefined;
+  /** Called with what a user should know, such as that 'auto' rounds. Default: console.warn. */
+  onNotice?: ((notice: string) => void) | undefined;
+  /**
+   * tfjs backend, see useBackend of @rene-js/layers. Default: the one in use; 'auto' where none is in use
+   * yet.
+   */
+  backend?: string | undefined;
+}
+
+/** Options of ReneLMHeadModel.fromPretrained. */
+export interface PretrainedOptions extends ModelOptions {
+  /** How models are downloaded from the Hugging Face hub. */
+  hub?: HubOptions | undefined;
+  /**
+   * A LoRA adapter as the Python library PEFT saves it: a folder, a hub id or a URL. The weights are corrected
+   * while they are loaded; no file changes.
+   */
+  lora?: string | undefined;
+}
+
+/** Options of ReneLMHeadModel.fromConfig. */
+export interface RandomModelOptions extends ModelOptions {
+  /** The same seed gives the same weights, on every backend. Default: 'rene'. */
+  seed?: string | number | undefined;
+}
+
+const MODEL: Readonly<Record<keyof ModelOptions, true>> = {
+  dtype: true,
+  backend: true,
+  groupSize: true,
+  wholeGroups: true,
+  trainable: true,
+  onProgress: true,
+  onNotice: true,
+};
+const PRETRAINED: Readonly<Record<keyof PretrainedOptions, true>> = {
+  ...MODEL,
+  hub: true,
+  lora: true,
+};
+const RANDOM: Readonly<Record<keyof RandomModelOptions, true>> = { ...MODEL, seed: true };
+const HUB: Readonly<Record<keyof HubOptions, true>> = {
+  token: true,
+  endpoint: true,
+  cacheDir: true,
+  offline: true,
+  signal: true,
+  retryDelay: true,
+  timeout: true,
+  revision: true,
+  onProgress: true,
+  onNotice: true,
+};
+
+/** What neighbouring libraries call our options. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  torch_dtype: "dtype, for example 'bf16'",
+  quantized: "dtype, for example 'int8'",
+  load_in_8bit: "dtype: 'int8'",
+  load_in_4bit: "dtype: 'int4'",
+  device: "backend, for example 'simd' or 'cuda'",
+  device_map: "backend, for example 'simd' or 'cuda'",
+  progress_callback: 'onProgress',
+  peft: 'lora',
+  adapter: 'lora',
+  ...Object.fromEntries(
+    ['revision', 'token', 'cacheDir', 'offline', 'endpoint', 'timeout', 'signal'].map((name) => [
+      name,
+      `${name} inside hub: { hub: { ${name}: ... } }`,
+    ]),
+  ),
+  cache_dir: 'cacheDir inside hub: { hub: { cacheDir: ... } }',
+  local_files_only: 'offline inside hub: { hub: { offline: true } }',
+};
+
+/** @throws InvalidArgumentError for an option of fromPretrained that there is not. */
+export function checkPretrainedOptions(options: PretrainedOptions): void {
+  refuseUnknownOptions(options, PRETRAINED, 'options', ELSEWHERE);
+  const { hub, lora } = options;
+  if (hub !== undefined) checkHubOptions(hub, 'hub');
+  if (lora !== undefined && typeof lora !== 'string') {
+    throw new InvalidArgumentError('lora', "an adapter's folder, hub id or URL", String(lora));
+  }
+}
+
+/** @throws InvalidArgumentError for an option of fromConfig that there is not. */
+export function checkRandomModelOptions(options: RandomModelOptions): void {
+  refuseUnknownOptions(options, RANDOM, 'options', ELSEWHERE);
+}
+
+/** @throws InvalidArgumentError for an option of a download that there is not. */
+export function checkHubOptions(options: HubOptions, argument = 'options'): void {
+  refuseUnknownOptions(options, HUB, argument);
+}

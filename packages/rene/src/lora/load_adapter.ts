@@ -1,0 +1,31 @@
+// A base model and an adapter as one model that can be loaded.
+import type { HubOptions } from '../checkpoint/hub.js';
+import type { OpenModel } from '../checkpoint/url_model.js';
+import { adaptedConfig, correctedCheckpoint } from './corrected_checkpoint.js';
+import { openAdapter } from './open_adapter.js';
+
+/**
+ * Opens an adapter over an open model. Closing the checkpoint closes both.
+ *
+ * @param lora a folder, a hub id, or a URL
+ * @throws CheckpointError, HubError; the model stays open
+ */
+export async function withAdapter(
+  { config, checkpoint }: OpenModel,
+  lora: string,
+  hub: HubOptions,
+): Promise<OpenModel> {
+  // The revision is the model's.
+  const adapter = await openAdapter(lora, config, { ...hub, revision: undefined });
+  const corrected = correctedCheckpoint(checkpoint, adapter, config);
+  return {
+    config: adaptedConfig(config, adapter),
+    checkpoint: {
+      ...corrected,
+      async close() {
+        await adapter.close();
+        await checkpoint.close();
+      },
+    },
+  };
+}

@@ -1,0 +1,195 @@
+// Which modules of a model an adapter corrects and which it replaces, by PEFT's rules.
+import type { ParameterSpec } from '@rene-js/layers';
+import { modelParameters } from '../architecture.js';
+import type { ReneConfig } from '../config.js';
+import { CheckpointError } from '../errors.js';
+import type { AdapterConfig } from './adapter_config.js';
+import { peftPatternMatch, pythonFullMatch, translate } from './python_regex.js';
+
+/** A low-rank correction of a matrix. */
+export interface Correction {
+  /** The module's name, as in the original: `backbone.layers.0.mixer.in_proj`. */
+  readonly module: string;
+  readonly kind: 'linear' | 'embedding';
+  /** Of the module's weight: (outFeatures, inFeatures), or (vocabulary, dModel). */
+  readonly shape: readonly [rows: number, columns: number];
+  readonly rank: number;
+  readonly scale: number;
+}
+
+/** What an adapter does to a model. */
+export interface AdapterPlan {
+  readonly corrections: readonly Correction[];
+  /** Parameters of modules_to_save, which the adapter's file must hold. */
+  readonly saved: readonly string[];
+  /**
+   * Every parameter of the model by name, with its shape; of a tied model too `lm_head.weight`, which an
+   * adapter can correct or replace without the embedding.
+   */
+  readonly parameters: ReadonlyMap<string, ParameterSpec>;
+}
+
+const HEAD = 'lm_head';
+const EMBEDDING = 'backbone.embedding';
+
+/**
+ * Matches an adapter's options with a model's modules.
+ *
+ * @param where the path of the options, for errors
+ * @throws CheckpointError when no module is targeted, or one that cannot be corrected
+ */
+export function planAdapter(
+  config: ReneConfig,
+  adapter: AdapterConfig,
+  where: string,
+): AdapterPlan {
+  const parameters = new Map(modelParameters(config).map((spec) => [spec.name, spec]));
+  const embedding = parameters.get(`${EMBEDDING}.weight`);
+  if (config.tieWordEmbeddings && embedding) {
+    parameters.set(`${HEAD}.weight`, { ...embedding, name: `${HEAD}.weight` });
+  }
+  const modules = moduleNames(parameters);
+  const linear = modules.filter((module) => kindOf(module, parameters) === 'linear');
+  const isTarget = targetMatcher(adapter, linear, where);
+  const targets = modules.filter(isTarget);
+  const saved = [...parameters.keys()].filter((name) => isSaved(name, adapter.modulesToSave));
+  checkFound(targets, saved, adapter, where);
+  const rankOf = patternLookup(adapter.rankPattern, adapter.rank, `${where}: rank_pattern`);
+  const alphaOf = patternLookup(adapter.alphaPattern, adapter.alpha, `${where}: alpha_pattern`);
+  const corrections = targets.map((module): Correction => {
+    const kind = kindOf(module, parameters);
+    if (kind === undefined) {
+      throw new CheckpointError(
+        `${where}: target_modules: expected linear layers and the embedding (others are not ` +
+          `supported), found ${module}`,
+      );
+    }
+    const [rows = 0, columns = 0] = parameters.get(`${module}.weight`)?.shape ?? [];
+    const rank = rankOf(module);
+    const scale = alphaOf(module) / (adapter.useRslora ? Math.sqrt(rank) : rank);
+    return { module, kind, shape: [rows, columns], rank, scale };
+  });
+  return { corrections, saved, parameters };
+}
+
+/** Every module on the way to a parameter, parents first. */
+function moduleNames(parameters: ReadonlyMap<string, ParameterSpec>): string[] {
+  const names = new Set<string>();
+  for (const name of parameters.keys()) {
+    const parts = name.split('.');
+    for (let i = 1; i < parts.length; i++) names.add(parts.slice(0, i).join('.'));
+  }
+  return [...names];
+}
+
+function kindOf(
+  module: string,
+  parameters: ReadonlyMap<string, ParameterSpec>,
+): 'linear' | 'embedding' | undefined {
+  if (parameters.get(`${module}.weight`)?.kind !== 'matrix') return undefined;
+  return module === EMBEDDING ? 'embedding' : 'linear';
+}
+
+function targetMatcher(
+  adapter: AdapterConfig,
+  linear: readonly string[],
+  where: string,
+): (module: string) => boolean {
+  const { targets, layersToTransform, layersPattern } = adapter;
+  const isExcluded = exclusion(adapter, where);
+  if (typeof targets === 'string') {
+    // The head is left out, as in PEFT, where it belongs to the output and not to the model.
+    const named = new Set(linear.filter((module) => module !== HEAD));
+    if (targets.toLowerCase() === 'all-linear') return (m) => named.has(m) && !isExcluded(m);
+    const pattern = compile(pythonFullMatch, targets, `${where}: target_modules`);
+    return (module) => pattern.test(module) && !isExcluded(module);
+  }
+  const patterns = (layersPattern.length > 0 ? layersPattern : ['[^.]*']).map((pattern) =>
+    compile(
+      (source) => new RegExp(`^.*?\\.${translate(source).pattern}\\.(\\d+)\\.`),
+      pattern,
+      `${where}: layers_pattern`,
+    ),
+  );
+  const isInLayer = (module: string): boolean => {
+    if (layersToTransform.length === 0) return true;
+    const found = patterns.map((pattern) => pattern.exec(module)).find((match) => match !== null);
+    return found != null && layersToTransform.includes(Number(found.at(-1)));
+  };
+  return (module) => {
+    if (isExcluded(module)) return false;
+    // A full name counts in any layer.
+    if (targets.includes(module)) return true;
+    return targets.some((target) => module.endsWith(`.${target}`)) && isInLayer(module);
+  };
+}
+
+function exclusion(
+  { excluded, modulesToSave }: AdapterConfig,
+  where: string,
+): (module: string) => boolean {
+  const text = typeof excluded === 'string' ? excluded : '';
+  const pattern =
+    text === '' ? undefined : compile(pythonFullMatch, text, `${where}: exclude_modules`);
+  const saved = modulesToSave.map((name) =>
+    compile(
+      (source) => new RegExp(`^(^|.*\\.)${translate(source).pattern}($|\\..*)`),
+      name,
+      `${where}: modules_to_save`,
+    ),
+  );
+  return (module) => {
+    if (pattern?.test(module) || saved.some((regex) => regex.test(module))) return true;
+    if (typeof excluded === 'string') return false;
+    return excluded.some((name) => module === name || module.endsWith(`.${name}`));
+  };
+}
+
+/** Whether a module that a parameter belongs to is one of modules_to_save, which are endings of names. */
+function isSaved(parameter: string, modulesToSave: readonly string[]): boolean {
+  const parts = parameter.split('.');
+  return parts.some((_, i) => {
+    const module = parts.slice(0, i).join('.');
+    return i > 0 && modulesToSave.some((name) => module.endsWith(name));
+  });
+}
+
+function checkFound(
+  targets: readonly string[],
+  saved: readonly string[],
+  { targets: wanted, modulesToSave }: AdapterConfig,
+  where: string,
+): void {
+  if (targets.length === 0) {
+    const found = typeof wanted === 'string' ? `'${wanted}'` : `[${wanted.join(', ')}]`;
+    throw new CheckpointError(
+      `${where}: target_modules: expected modules of this model, such as in_proj, found ${found}`,
+    );
+  }
+  if (modulesToSave.length > 0 && saved.length === 0) {
+    throw new CheckpointError(
+      `${where}: modules_to_save: expected modules of this model, found [${modulesToSave.join(', ')}]`,
+    );
+  }
+}
+
+/** The number of the first pattern that matches a module's name, else the general one. */
+function patternLookup(
+  patterns: ReadonlyMap<string, number>,
+  general: number,
+  where: string,
+): (module: string) => number {
+  const compiled = [...patterns].map(
+    ([source, value]) => [compile(peftPatternMatch, source, where), value] as const,
+  );
+  return (module) => compiled.find(([pattern]) => pattern.test(module))?.[1] ?? general;
+}
+
+function compile(make: (source: string) => RegExp, source: string, where: string): RegExp {
+  try {
+    return make(source);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new CheckpointError(`${where}: '${source}' is no regular expression: ${error.message}`);
+  }
+}

@@ -1,0 +1,9 @@
+// Mocha adds a config's spec to the files named on the command line: give it only where none is.
+const names = process.argv.slice(2).some((argument) => /\.test\.js$/.test(argument));
+
+module.exports = {
+  ...(names ? {} : { spec: ['packages/*/dist/test/**/*.test.js'] }),
+  timeout: 60000,
+  reporter: 'dot',
+  'node-option': ['enable-source-maps'],
+};

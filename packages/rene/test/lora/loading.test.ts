@@ -197,8 +197,8 @@ describe('a model with an adapter', () => {
     const before = await evaluate(adapter, text, small);
     const outDir = folder();
     mkdirSync(outDir, { recursive: true });
-    await train(adapter, text, text, { ...small, outDir, steps: 30, learningRate: 1e-1 });
-    expect((await evaluate(adapter, text, small)).loss).to.be.below(before.loss * 0.9);
+    await train(adapter, text, text, { ...small, outDir, steps: 30, learningRate: 3e-2 });
+    expect((await evaluate(adapter, text, small)).loss).to.be.below(before.loss - 0.1);
     adapter.dispose();
     model.dispose();
   });

@@ -15,8 +15,7 @@ export * from './errors.js';
 export { GenerationAbortedError } from './generation/abort.js';
 export type { TokenLogProb } from './generation/choose.js';
 export type { GenerateResult } from './generation/generate.js';
-export type { FinishReason } from './generation/loop.js';
-export type { GenerationModel } from './generation/model_calls.js';
+export type { GenerationModel } from './generation/generation_model.js';
 export type {
   GenerateOptions,
   LogitsProcessor,
@@ -25,6 +24,7 @@ export type {
 } from './generation/options.js';
 export type { PrefillOptions } from './generation/prefill.js';
 export type { GenerationProgress, ProgressOptions } from './generation/progress.js';
+export type { FinishReason } from './generation/sequence.js';
 export { streamText, type TextTokenizer } from './generation/stream_text.js';
 export type { ModelOptions, PretrainedOptions, RandomModelOptions } from './load_options.js';
 export { type ForwardOptions, ReneLMHeadModel } from './model.js';

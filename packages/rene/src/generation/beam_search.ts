@@ -1,8 +1,10 @@
-// Beam search as transformers does it: of all beams' continuations the likeliest go on.
+// Beam search as in transformers: of all beams' continuations the most probable ones are kept.
 import type { RecurrentState } from '../state.js';
+import { Batch } from './batch.js';
 import { logSumExp, noToken, TokenChooser } from './choose.js';
-import { type GenerationModel, prefillPrompts, selectRows, step } from './model_calls.js';
+import type { GenerationModel } from './generation_model.js';
 import type { Settings } from './options.js';
+import { type PrefilledPrompt, prefillPrompts } from './prefill.js';
 import type { Progress } from './progress.js';
 import { TokenDistribution } from './token_distribution.js';
 
@@ -14,9 +16,10 @@ export interface Hypothesis {
   readonly finishReason: 'eos' | 'length';
 }
 
-/** A sequence that goes on. */
+/** A sequence that is continued. */
 interface Beam {
-  readonly sequence: number[];
+  /** Prompt and new tokens. */
+  readonly ids: readonly number[];
   /** Its log-probability. */
   readonly logProb: number;
 }
@@ -48,38 +51,45 @@ export async function beamSearch(
   const longest = Math.min(maxLength, prompt.length + maxNewTokens);
   const hypotheses = new Hypotheses(prompt.length, longest, settings);
   const expand = expander(prompt.length, settings);
-  let beams: Beam[] = [{ sequence: [...prompt], logProb: 0 }];
-  let state: RecurrentState | undefined;
+  let beams: readonly Beam[] = [{ ids: prompt, logProb: 0 }];
+  const batch = new Batch<Beam>(model, settings.numBeams, settings.vocabSize);
+  let prefilled: PrefilledPrompt | undefined;
   try {
-    const first = await prefillPrompts(model, [prompt], from, (n) => progress.prompt(n));
-    state = first.state;
-    let { logits } = first;
+    [prefilled] = await prefillPrompts(model, [prompt], from, (n) => progress.prompt(n));
+    let logits: readonly Float32Array[] = prefilled ? [prefilled.logits] : [];
     for (;;) {
       const candidates = expand(beams, logits);
       const best = candidates[0]?.logProb ?? Number.NaN;
       if (Number.isNaN(best)) throw noToken(logits[0] ?? new Float32Array(0), prompt.length);
-      const length = (beams[0]?.sequence.length ?? 0) + 1;
+      const length = (beams[0]?.ids.length ?? 0) + 1;
       const going = hypotheses.sort(beams, candidates);
+      const parents = going.flatMap(({ beam }) => beams[beam] ?? []);
       beams = going.map(({ beam, id, logProb }) => ({
-        sequence: [...(beams[beam]?.sequence ?? []), id],
+        ids: [...(beams[beam]?.ids ?? []), id],
         logProb,
       }));
-      onStep(beams[0]?.sequence ?? []);
+      onStep([...(beams[0]?.ids ?? [])]);
       progress.token();
       if (hypotheses.isDone(best, length)) break;
       if (length >= longest || beams.length === 0) {
-        for (const { sequence, logProb } of beams) hypotheses.add(sequence, logProb, 'length');
+        for (const { ids, logProb } of beams) hypotheses.add([...ids], logProb, 'length');
         break;
       }
       await progress.turn();
-      const parents = going.map(({ beam }) => beam);
-      state = selectRows(state, parents);
-      const last = going.map(({ id }) => id);
-      logits = await step(model, state, last);
+      if (prefilled) {
+        batch.join(prefilled.state, beams);
+        prefilled.state.dispose();
+        prefilled = undefined;
+      } else {
+        batch.branch(parents, beams);
+      }
+      const rows = await batch.logits();
+      logits = beams.map((beam) => rows[batch.members.indexOf(beam)] ?? new Float32Array(0));
     }
     return hypotheses.best(numReturnSequences);
   } finally {
-    state?.dispose();
+    prefilled?.state.dispose();
+    batch.dispose();
   }
 }
 
@@ -92,11 +102,11 @@ function expander(promptLength: number, settings: Settings) {
   // Enough that numBeams of them are no ends of text, as long as there are so many.
   const kept = Math.max(2, 1 + eosTokenIds.size) * numBeams;
   return (beams: readonly Beam[], logits: readonly Float32Array[]): Candidate[] => {
-    const all = beams.flatMap(({ sequence, logProb }, beam): Candidate[] => {
+    const all = beams.flatMap(({ ids, logProb }, beam): Candidate[] => {
       const own = logits[beam]?.subarray(0, vocabSize) ?? new Float32Array(0);
       const logSum = logSumExp(own);
       for (let id = 0; id < vocabSize; id++) scores[id] = (own[id] ?? 0) - logSum;
-      chooser.process(scores, { sequence, promptLength, seen: new Set(sequence) });
+      chooser.process(scores, { ids, promptLength, seen: new Set(ids) });
       distribution.setLogits(scores).keepTopK(kept);
       return Array.from({ length: distribution.size }, (_, i) => ({
         beam,
@@ -129,7 +139,7 @@ class Hypotheses {
       const { beam, id, logProb } = candidate;
       if (!eosTokenIds.has(id)) going.push(candidate);
       else if (rank < numBeams) {
-        this.add([...(beams[beam]?.sequence ?? []), id], logProb, 'eos');
+        this.add([...(beams[beam]?.ids ?? []), id], logProb, 'eos');
       }
     }
     return going;

@@ -17,8 +17,8 @@ export interface TokenLogProb {
 export interface ChoosingRow {
   readonly promptLength: number;
   /** Prompt and new tokens. */
-  readonly sequence: readonly number[];
-  /** The tokens of `sequence`, once each. */
+  readonly ids: readonly number[];
+  /** The tokens of `ids`, once each. */
   readonly seen: ReadonlySet<number>;
   /** The next random number in [0, 1). */
   readonly random: () => number;
@@ -75,7 +75,7 @@ export class TokenChooser {
       : argmax(scores, vocabSize);
     // NaN among logits makes every probability NaN.
     if (id >= 0 && !(filters && Number.isNaN(this.distribution.values[0]))) return id;
-    throw noToken(logits, row.sequence.length);
+    throw noToken(logits, row.ids.length);
   }
 
   /**
@@ -92,7 +92,7 @@ export class TokenChooser {
   /** Applies what the options say to the scores, in place and in the order of transformers. */
   process(scores: Float64Array, row: Omit<ChoosingRow, 'random'>): Float64Array {
     const { settings } = this;
-    const { sequence, promptLength } = row;
+    const { ids: sequence, promptLength } = row;
     for (const [id, bias] of settings.logitBias) scores[id] = (scores[id] ?? 0) + bias;
     if (settings.repetitionPenalty !== 1) {
       penalizeRepetition(scores, row.seen, settings.repetitionPenalty);

@@ -2,10 +2,12 @@
 import { RecurrentState } from '../state.js';
 import { beamSearch, type Hypothesis } from './beam_search.js';
 import type { TokenLogProb } from './choose.js';
-import { type FinishReason, generationLoop, makeRows, type Row } from './loop.js';
-import type { GenerationModel } from './model_calls.js';
+import type { GenerationModel } from './generation_model.js';
+import { generationLoop, makeSequences } from './loop.js';
 import { type GenerateOptions, resolveOptions, type Settings } from './options.js';
+import { toPrompts } from './prefill.js';
 import { Progress } from './progress.js';
+import type { FinishReason, Sequence } from './sequence.js';
 
 /** What generate has made, an entry a sequence. */
 export interface GenerateResult {
@@ -41,13 +43,13 @@ export async function generate(
 ): Promise<GenerateResult> {
   const settings = resolveOptions(options, model.config);
   const prompts = toPrompts(ids);
-  const rows = makeRows(prompts, settings);
+  const sequences = makeSequences(prompts, settings);
   if (settings.numBeams > 1) return generateByBeams(model, prompts, settings, options.padTokenId);
   try {
-    for await (const _ of generationLoop(model, rows, settings));
-    return collect(rows, settings, options.padTokenId);
+    for await (const _ of generationLoop(model, sequences, settings));
+    return collect(sequences, settings, options.padTokenId);
   } finally {
-    for (const row of rows) row.state?.dispose();
+    for (const { state } of sequences) state?.dispose();
   }
 }
 
@@ -103,34 +105,24 @@ function padded(sequences: number[][], padTokenId: number | undefined): number[]
   ]);
 }
 
-/** One prompt or several, as several. */
-export function toPrompts(ids: readonly number[] | readonly (readonly number[])[]): number[][] {
-  const prompts: number[][] = [];
-  const single: number[] = [];
-  for (const entry of ids) {
-    if (typeof entry === 'number') single.push(entry);
-    else prompts.push([...entry]);
-  }
-  return prompts.length > 0 && single.length === 0 ? prompts : [single];
-}
-
-/** What rows that have ended come to. */
+/** The result of sequences that have ended. */
 export function collect(
-  rows: readonly Row[],
+  sequences: readonly Sequence[],
   settings: Settings,
   padTokenId?: number,
 ): GenerateResult {
-  const states = rows.flatMap(({ state }) => state ?? []);
+  const states = sequences.flatMap(({ state }) => state ?? []);
   return {
     sequences: padded(
-      rows.map(({ sequence }) => sequence),
+      sequences.map(({ ids }) => ids),
       padTokenId,
     ),
-    finishReasons: rows.map(({ finishReason }) => finishReason ?? 'length'),
-    promptLengths: rows.map(({ promptLength }) => promptLength),
+    finishReasons: sequences.map(({ finishReason }) => finishReason ?? 'length'),
+    promptLengths: sequences.map(({ promptLength }) => promptLength),
     scores: undefined,
     seed: settings.filters ? settings.seed : undefined,
-    logProbs: settings.logProbs === undefined ? undefined : rows.map(({ logProbs }) => logProbs),
+    logProbs:
+      settings.logProbs === undefined ? undefined : sequences.map(({ logProbs }) => logProbs),
     state: states.length > 0 ? RecurrentState.concat(states) : undefined,
   };
 }

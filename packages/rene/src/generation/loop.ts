@@ -1,154 +1,98 @@
-// The generation loop: prompts into states, then a token a row until all rows have ended.
+// The generation loop: prefill, then a token for each sequence until all have ended.
 import { InvalidArgumentError } from '@rene-js/layers';
-import seedrandom from 'seedrandom';
-import type { RecurrentState } from '../state.js';
-import { TokenChooser, type TokenLogProb } from './choose.js';
-import { type Decoder, extend, forwardDecoder } from './decoder.js';
-import { type GenerationModel, prefillPrompts, selectRows } from './model_calls.js';
+import { Batch } from './batch.js';
+import { TokenChooser } from './choose.js';
+import type { GenerationModel } from './generation_model.js';
 import type { Settings } from './options.js';
+import { type PrefilledPrompt, prefillPrompts } from './prefill.js';
 import { Progress } from './progress.js';
-import { StopStringWatcher } from './stopping.js';
+import { checkPrompts, Sequence } from './sequence.js';
 
-/** Why a sequence ended: with the end of text, a stop string, or at its greatest length. */
-export type FinishReason = 'eos' | 'stop' | 'length';
-
-/** A sequence in the making. */
-export class Row {
-  readonly sequence: number[];
-  readonly promptLength: number;
-  readonly seen: Set<number>;
-  readonly random: () => number;
-  readonly logProbs: TokenLogProb[] = [];
-  finishReason: FinishReason | undefined;
-  /** After its last token but one, where states are asked for and the row has ended. */
-  state: RecurrentState | undefined;
-  private readonly watcher: StopStringWatcher | undefined;
-  private readonly maxLength: number;
-
-  /** @param k which of a prompt's sequences it is */
-  constructor(
-    prompt: readonly number[],
-    k: number,
-    private readonly settings: Settings,
-  ) {
-    const { maxLength, maxNewTokens, stopStrings, tokenizer, seed } = settings;
-    this.sequence = [...prompt];
-    this.promptLength = prompt.length;
-    this.seen = new Set(prompt);
-    this.random = seedrandom(`${seed}:${k}`);
-    this.maxLength = Math.min(maxLength, prompt.length + maxNewTokens);
-    if (tokenizer && stopStrings.length > 0) {
-      this.watcher = new StopStringWatcher(stopStrings, tokenizer);
-    }
-  }
-
-  push(id: number): void {
-    this.sequence.push(id);
-    this.seen.add(id);
-    if (this.settings.eosTokenIds.has(id)) this.finishReason = 'eos';
-    else if (this.watcher?.push(id)) this.finishReason = 'stop';
-    else if (this.isFull) this.finishReason = 'length';
-  }
-
-  get isFull(): boolean {
-    return this.sequence.length >= this.maxLength;
-  }
-}
-
-/** The rows that a generation of these prompts has. @throws InvalidArgumentError */
-export function makeRows(prompts: readonly (readonly number[])[], settings: Settings): Row[] {
+/** The sequences that a generation of these prompts has. @throws InvalidArgumentError */
+export function makeSequences(
+  prompts: readonly (readonly number[])[],
+  settings: Settings,
+): Sequence[] {
   const { maxLength, numReturnSequences, state, stopTogether, vocabSize } = settings;
   checkPrompts(prompts, vocabSize, state);
   const longest = Math.max(...prompts.map(({ length }) => length));
   if (longest >= maxLength && !stopTogether) {
-    const expected = `more than the ${longest} tokens of the prompt, which it counts`;
+    const expected = `more than the ${longest} tokens of the prompt, which count as well`;
     throw new InvalidArgumentError('maxLength', expected, String(maxLength));
   }
+  const chooser = new TokenChooser(settings);
   return prompts.flatMap((prompt) =>
-    Array.from({ length: numReturnSequences }, (_, k) => new Row(prompt, k, settings)),
+    Array.from(
+      { length: numReturnSequences },
+      (_, k) => new Sequence(prompt, k, settings, chooser),
+    ),
   );
 }
 
-/** @throws InvalidArgumentError naming the prompt, or the state if it does not fit them */
-export function checkPrompts(
-  prompts: readonly (readonly number[])[],
-  vocabSize: number,
-  state?: RecurrentState,
-): void {
-  if (prompts.length === 0) throw new InvalidArgumentError('ids', 'at least one prompt', 'none');
-  for (const [i, prompt] of prompts.entries()) {
-    const name = prompts.length > 1 ? `ids[${i}]` : 'ids';
-    if (prompt.length === 0) {
-      throw new InvalidArgumentError(name, 'at least one token', 'an empty prompt');
-    }
-    const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-    if (wrong !== undefined) {
-      throw new InvalidArgumentError(name, `token ids below ${vocabSize}`, String(wrong));
-    }
-  }
-  if (state && state.batch !== 1 && state.batch !== prompts.length) {
-    const expected = `a state of ${prompts.length} rows, one a prompt, or of 1 for all`;
-    throw new InvalidArgumentError('state', expected, `one of ${state.batch}`);
-  }
-}
-
 /**
- * Generates, and yields after each step the rows that got a token in it. The rows are the caller's
- * to read at any time. Leaving the loop early frees all that it holds.
+ * Generates, and yields after each step the sequences that got a token in it. Leaving the loop early
+ * frees everything it holds.
  *
+ * @param sequences of makeSequences; extended in place
  * @throws GenerationAbortedError, GenerationError
  */
 export async function* generationLoop(
   model: GenerationModel,
-  rows: readonly Row[],
+  sequences: readonly Sequence[],
   settings: Settings,
-): AsyncGenerator<readonly Row[], void, void> {
-  const chooser = new TokenChooser(settings);
-  const { numReturnSequences: copies } = settings;
-  const prompts = rows.filter((_, i) => i % copies === 0).map(({ sequence }) => sequence);
+): AsyncGenerator<readonly Sequence[], void, void> {
+  const { numReturnSequences: copies, returnState } = settings;
+  const prompts = sequences.filter((_, i) => i % copies === 0).map(({ ids }) => [...ids]);
   const progress = new Progress(
     prompts.flat().length,
-    () => rows.map(({ sequence }) => sequence),
+    () => sequences.map(({ ids }) => ids),
     settings,
   );
-  let decoder: Decoder | undefined;
+  const batch = new Batch<Sequence>(model, sequences.length, settings.vocabSize);
+  let prefilled: PrefilledPrompt[] = [];
   try {
     await progress.turn();
-    const first = await prefillPrompts(model, prompts, settings.state, (n) => progress.prompt(n));
-    const promptOf = rows.map((_, i) => Math.floor(i / copies));
-    const state = copies > 1 ? selectRows(first.state, promptOf) : first.state;
-    decoder = forwardDecoder(model, state, chooser, settings);
-    let active = rows;
-    for (const [i, row] of rows.entries()) {
-      extend(row, first.logits[promptOf[i] ?? 0], chooser, settings);
+    prefilled = await prefillPrompts(model, prompts, settings.state, (n) => progress.prompt(n));
+    const promptOf = (i: number) => prefilled[Math.floor(i / copies)];
+    for (const [i, sequence] of sequences.entries()) {
+      sequence.extend(promptOf(i)?.logits ?? new Float32Array(0));
     }
-    for (;;) {
+    progress.token();
+    yield sequences;
+    for (const [i, sequence] of sequences.entries()) {
+      const state = promptOf(i)?.state;
+      if (!state) continue;
+      if (!hasEnded(sequence, sequences, settings)) batch.join(state, [sequence]);
+      else if (returnState) sequence.state = state.clone();
+    }
+    disposeAll(prefilled);
+    prefilled = [];
+    while (batch.members.length > 0) {
+      await progress.turn();
+      const active = batch.members;
+      const next = await batch.next();
+      active.forEach((sequence, i) => {
+        sequence.extend(next[i] ?? -1);
+      });
       progress.token();
       yield active;
-      const going = active.filter((row) => !hasEnded(row, active, settings));
-      if (settings.returnState) keepStates(active, going, decoder);
-      if (going.length === 0) return;
-      if (going.length < active.length) decoder.keep(going.map((row) => active.indexOf(row)));
-      active = going;
-      await progress.turn();
-      decoder = decoder.compiled();
-      await decoder.decode(active);
+      const ended = active.filter((sequence) => hasEnded(sequence, active, settings));
+      for (const sequence of returnState ? ended : []) sequence.state = batch.stateOf(sequence);
+      batch.keep((sequence) => !ended.includes(sequence));
     }
   } finally {
-    decoder?.dispose();
+    disposeAll(prefilled);
+    batch.dispose();
   }
 }
 
-function hasEnded(row: Row, active: readonly Row[], settings: Settings): boolean {
+function hasEnded(sequence: Sequence, active: readonly Sequence[], settings: Settings): boolean {
   const { stopTogether, eosTokenIds } = settings;
-  if (!stopTogether) return row.finishReason !== undefined;
-  if (row.isFull) return true;
-  return active.every(({ sequence }) => eosTokenIds.has(sequence.at(-1) ?? -1));
+  if (!stopTogether) return sequence.finishReason !== undefined;
+  if (sequence.isFull) return true;
+  return active.every(({ ids }) => eosTokenIds.has(ids.at(-1) ?? -1));
 }
 
-/** Takes the states of the rows that have just ended out of the batch's. */
-function keepStates(active: readonly Row[], going: readonly Row[], decoder: Decoder): void {
-  active.forEach((row, i) => {
-    if (!going.includes(row)) row.state = decoder.stateOf(i);
-  });
+function disposeAll(prefilled: readonly PrefilledPrompt[]): void {
+  for (const { state } of prefilled) state.dispose();
 }

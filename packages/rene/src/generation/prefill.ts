@@ -1,13 +1,92 @@
-// prefill: the state after some tokens, to continue from as often as one likes.
-import type { RecurrentState } from '../state.js';
-import { toPrompts } from './generate.js';
-import { checkPrompts } from './loop.js';
-import { type GenerationModel, prefillPrompts } from './model_calls.js';
+// Prefill: prompts into states, part by part. generate, beam search and the server all use it.
+import { RecurrentState } from '../state.js';
+import { type GenerationModel, readLogits } from './generation_model.js';
 import { Progress, type ProgressOptions } from './progress.js';
+import { checkPrompts } from './sequence.js';
 
-/** What prefill can be told. */
+/**
+ * Most tokens of a part. A part ends at a multiple of it, so that the borders, and with them the
+ * result, depend on positions alone.
+ */
+export const PREFILL_CHUNK = 512;
+
+/** A part of a prompt that was read. */
+export interface PrefilledPart {
+  /** Index of its first token in the prompt. */
+  readonly start: number;
+  readonly tokens: number;
+  /** Logits after its last token, or after each of its tokens. */
+  readonly logits: readonly Float32Array[];
+}
+
+/**
+ * Reads a prompt into a state and yields after each part, so that the caller can do other work.
+ *
+ * @param state of one row; advanced
+ * @param chunk a part ends at a multiple of so many tokens
+ * @param logits 'all': logits after every token of the prompt; 'last': after the last of each part
+ */
+export async function* prefillParts(
+  model: GenerationModel,
+  state: RecurrentState,
+  prompt: readonly number[],
+  logits: 'all' | 'last' = 'last',
+  chunk = PREFILL_CHUNK,
+): AsyncGenerator<PrefilledPart, void, void> {
+  for (let start = 0; start < prompt.length; ) {
+    const position = state.positions[0] ?? 0;
+    const tokens = Math.min(prompt.length - start, chunk - (position % chunk));
+    const ids = prompt.slice(start, start + tokens);
+    const logitsToKeep = logits === 'all' ? tokens : 1;
+    const read = await readLogits(model.forward([ids], { state, logitsToKeep }));
+    yield { start, tokens, logits: read };
+    start += tokens;
+  }
+}
+
+/** A prompt that was read. */
+export interface PrefilledPrompt {
+  /** Of one row; the caller's. */
+  readonly state: RecurrentState;
+  /** Logits of the next token. */
+  readonly logits: Float32Array;
+}
+
+/**
+ * Reads each prompt alone, so that its result does not depend on the others.
+ *
+ * @param from where the prompts continue: a row a prompt, or one for all; left as it is
+ * @param onPart called after each part with its number of tokens; may throw
+ */
+export async function prefillPrompts(
+  model: GenerationModel,
+  prompts: readonly (readonly number[])[],
+  from: RecurrentState | undefined,
+  onPart: (tokens: number) => Promise<void>,
+): Promise<PrefilledPrompt[]> {
+  const states: RecurrentState[] = [];
+  try {
+    const prefilled: PrefilledPrompt[] = [];
+    for (const [i, prompt] of prompts.entries()) {
+      const state = from ? from.gather([from.batch > 1 ? i : 0]) : model.initialState(1);
+      states.push(state);
+      let last: Float32Array | undefined;
+      for await (const { tokens, logits } of prefillParts(model, state, prompt)) {
+        last = logits.at(-1);
+        await onPart(tokens);
+      }
+      prefilled.push({ state, logits: last ?? new Float32Array(0) });
+    }
+    return prefilled;
+  } catch (error) {
+    for (const state of states) state.dispose();
+    throw error;
+  }
+}
+
+/** Options of prefill. */
 export interface PrefillOptions extends ProgressOptions {
-  /** The prompt goes on where this state is. It is left as it is. */
+  /** The prompt continues this state, which is left as it is. */
   state?: RecurrentState | undefined;
 }
 
@@ -15,7 +94,7 @@ export interface PrefillOptions extends ProgressOptions {
  * Reads a prompt, or several of any lengths.
  *
  * @returns the state after it, a row a prompt; the caller disposes it. `generate(more, { state })`
- *   continues from it as often as one likes.
+ *   continues it, any number of times.
  * @throws InvalidArgumentError, GenerationAbortedError
  */
 export async function prefill(
@@ -28,5 +107,23 @@ export async function prefill(
   const progress = new Progress(prompts.flat().length, () => prompts, options);
   await progress.turn();
   const part = (tokens: number) => progress.prompt(tokens);
-  return (await prefillPrompts(model, prompts, options.state, part)).state;
+  const states = (await prefillPrompts(model, prompts, options.state, part)).map((p) => p.state);
+  const [only] = states;
+  if (only && states.length === 1) return only;
+  try {
+    return RecurrentState.concat(states);
+  } finally {
+    for (const state of states) state.dispose();
+  }
+}
+
+/** One prompt or several, as several. */
+export function toPrompts(ids: readonly number[] | readonly (readonly number[])[]): number[][] {
+  const prompts: number[][] = [];
+  const single: number[] = [];
+  for (const entry of ids) {
+    if (typeof entry === 'number') single.push(entry);
+    else prompts.push([...entry]);
+  }
+  return prompts.length > 0 && single.length === 0 ? prompts : [single];
 }

@@ -1,7 +1,7 @@
 // The originals' generate(), to the letter: for checking ids against theirs, not for users.
 
-import { generationLoop, makeRows } from './loop.js';
-import type { GenerationModel } from './model_calls.js';
+import type { GenerationModel } from './generation_model.js';
+import { generationLoop, makeSequences } from './loop.js';
 import { resolveOptions } from './options.js';
 
 /** Arguments as generate.json spells them. */
@@ -33,7 +33,7 @@ export async function generateReference(
     vocabSize: model.config.paddedVocabSize,
     stopTogether: true,
   };
-  const rows = makeRows(ids, settings);
-  for await (const _ of generationLoop(model, rows, settings));
-  return rows.map(({ sequence }) => sequence);
+  const sequences = makeSequences(ids, settings);
+  for await (const _ of generationLoop(model, sequences, settings));
+  return sequences.map((sequence) => sequence.ids);
 }

@@ -1,14 +1,15 @@
 // stream: the tokens of one sequence as they come.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { collect, type GenerateResult } from './generate.js';
-import { generationLoop, makeRows, type Row } from './loop.js';
-import type { GenerationModel } from './model_calls.js';
+import type { GenerationModel } from './generation_model.js';
+import { generationLoop, makeSequences } from './loop.js';
 import {
   type GenerateOptions,
   resolveOptions,
   type Settings,
   type StreamOptions,
 } from './options.js';
+import type { Sequence } from './sequence.js';
 
 /**
  * Yields each new token's id as soon as it is chosen, the end of text included. The generator's
@@ -21,22 +22,22 @@ export function stream(
   ids: readonly number[],
   options: StreamOptions = {},
 ): AsyncGenerator<number, GenerateResult, void> {
-  const { rows, settings } = startRow(model, ids, options);
-  return tokens(model, rows, settings);
+  const { sequences, settings } = startSequence(model, ids, options);
+  return tokens(model, sequences, settings);
 }
 
-/** The one row of a stream. @throws InvalidArgumentError */
-export function startRow(
+/** The one sequence of a stream. @throws InvalidArgumentError */
+export function startSequence(
   model: GenerationModel,
   ids: readonly number[],
   options: StreamOptions,
-): { rows: readonly Row[]; settings: Settings } {
+): { sequences: readonly Sequence[]; settings: Settings } {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || !ONLY_GENERATE.has(name)) continue;
     throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
   }
   const settings = resolveOptions(options, model.config);
-  return { rows: makeRows([ids], settings), settings };
+  return { sequences: makeSequences([ids], settings), settings };
 }
 
 const ONLY_GENERATE: ReadonlySet<string> = new Set<keyof GenerateOptions>([
@@ -46,11 +47,11 @@ const ONLY_GENERATE: ReadonlySet<string> = new Set<keyof GenerateOptions>([
 
 async function* tokens(
   model: GenerationModel,
-  rows: readonly Row[],
+  sequences: readonly Sequence[],
   settings: Settings,
 ): AsyncGenerator<number, GenerateResult, void> {
-  for await (const _ of generationLoop(model, rows, settings)) {
-    yield rows[0]?.sequence.at(-1) ?? -1;
+  for await (const _ of generationLoop(model, sequences, settings)) {
+    yield sequences[0]?.ids.at(-1) ?? -1;
   }
-  return collect(rows, settings);
+  return collect(sequences, settings);
 }

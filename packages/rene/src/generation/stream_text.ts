@@ -2,11 +2,11 @@
 import { InvalidArgumentError } from '@rene-js/layers';
 import type { Tokenizer } from '../tokenizer.js';
 import { collect, type GenerateResult } from './generate.js';
+import type { GenerationModel } from './generation_model.js';
 import { generationLoop } from './loop.js';
-import type { GenerationModel } from './model_calls.js';
 import type { StreamOptions } from './options.js';
 import { StopStringFilter } from './stopping.js';
-import { startRow } from './stream.js';
+import { startSequence } from './stream.js';
 
 /** The part of a tokenizer that streaming needs. */
 export type TextTokenizer = Pick<Tokenizer, 'encode' | 'decodeStream' | 'eosTokenId'>;
@@ -32,14 +32,14 @@ export async function* streamText(
     typeof stopStrings === 'string' ? [stopStrings] : stopStrings,
   );
   const decoder = tokenizer.decodeStream({ skipSpecialTokens: true });
-  const { rows, settings } = startRow(model, ids, { ...options, tokenizer, eosTokenId });
-  for await (const [row] of generationLoop(model, rows, settings)) {
-    const text = filter.push(decoder.push(row?.sequence.at(-1) ?? -1));
+  const { sequences, settings } = startSequence(model, ids, { ...options, tokenizer, eosTokenId });
+  for await (const [sequence] of generationLoop(model, sequences, settings)) {
+    const text = filter.push(decoder.push(sequence?.ids.at(-1) ?? -1));
     if (text !== '') yield text;
   }
   const rest = filter.push(decoder.end()) + filter.end();
   if (rest !== '') yield rest;
-  return collect(rows, settings);
+  return collect(sequences, settings);
 }
 
 function ends({ config }: GenerationModel, tokenizer: TextTokenizer): number[] {

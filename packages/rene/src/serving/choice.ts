@@ -1,6 +1,6 @@
 // One choice of a completion: tokens in, text and log-probabilities out, all at once or in pieces.
 import type { TokenLogProb } from '../generation/choose.js';
-import type { FinishReason } from '../generation/loop.js';
+import type { FinishReason } from '../generation/sequence.js';
 import { StopStringFilter } from '../generation/stopping.js';
 import type { Tokenizer } from '../tokenizer.js';
 import type { TokenTexts } from './token_texts.js';

@@ -1,8 +1,8 @@
 // What the server asks of its engine, and what the engine tells: plain data, which can travel to a worker.
 import type { ReneConfig } from '../config.js';
 import type { TokenLogProb } from '../generation/choose.js';
-import type { FinishReason } from '../generation/loop.js';
 import { type LogitsProcessor, resolveOptions, type Settings } from '../generation/options.js';
+import type { FinishReason } from '../generation/sequence.js';
 import type { Tokenizer } from '../tokenizer.js';
 
 /** What one prompt asks for. */

@@ -6,7 +6,7 @@ import { reneConfig } from '../../src/config.js';
 import { GenerationAbortedError } from '../../src/generation/abort.js';
 import { beamSearch } from '../../src/generation/beam_search.js';
 import { generate } from '../../src/generation/generate.js';
-import type { GenerationModel } from '../../src/generation/model_calls.js';
+import type { GenerationModel } from '../../src/generation/generation_model.js';
 import { resolveOptions } from '../../src/generation/options.js';
 import { type GenerationProgress, Progress } from '../../src/generation/progress.js';
 import type { ReneLMHeadModel } from '../../src/model.js';
@@ -46,12 +46,11 @@ function tableModel({ table }: BeamFile): GenerationModel {
     new Mamba2State(tf.tensor2d(tokens, [tokens.length, 1]), tf.zeros([tokens.length, 1]));
   return {
     config: reneConfig({ vocabSize, padVocabSizeMultiple: 1, nLayer: 1, eosTokenId: null }),
-    initialState: (batch = 1) =>
+    initialState: (batch) =>
       new RecurrentState([stateOf(Array(batch).fill(0))], Array(batch).fill(0)),
-    forward(ids, { state } = {}) {
-      const [layer] = state?.layers ?? [];
-      if (!(layer instanceof Mamba2State) || !Array.isArray(ids)) throw new Error('no state');
-      const rows: number[][] = ids;
+    forward(rows, { state }) {
+      const [layer] = state.layers;
+      if (!(layer instanceof Mamba2State)) throw new Error('no state');
       const before = [...layer.conv.dataSync()];
       const logits = rows.map((row, i) => {
         const last = row.at(-1) ?? 0;
@@ -59,7 +58,7 @@ function tableModel({ table }: BeamFile): GenerationModel {
       });
       const next = stateOf(rows.map((row) => row.at(-1) ?? 0));
       layer.replace(next.conv, next.ssm);
-      state?.advance(rows[0]?.length ?? 0);
+      state.advance(rows[0]?.length ?? 0);
       return tf.tensor3d(logits.map((row) => [row]));
     },
   };

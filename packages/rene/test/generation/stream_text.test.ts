@@ -5,7 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { reneConfig } from '../../src/config.js';
-import type { GenerationModel } from '../../src/generation/model_calls.js';
+import type { GenerationModel } from '../../src/generation/generation_model.js';
 import { StopStringFilter, StopStringWatcher } from '../../src/generation/stopping.js';
 import { streamText } from '../../src/generation/stream_text.js';
 import { ReneLMHeadModel } from '../../src/model.js';

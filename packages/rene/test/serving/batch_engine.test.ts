@@ -4,7 +4,7 @@ import { cudaInfo, registerCudaBackend } from '@rene-js/layers/cuda';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { GenerationModel } from '../../src/generation/model_calls.js';
+import type { GenerationModel } from '../../src/generation/generation_model.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { BatchEngine } from '../../src/serving/batch_engine.js';
 import type { Job, JobEvent } from '../../src/serving/job.js';

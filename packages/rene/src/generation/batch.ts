@@ -1,0 +1,294 @@
+// Batched decoding: sequences join, decode, leave and hand out their states. Everything that decodes
+// goes through here: generate, stream, beam search and the server.
+import { BackendError, type DecodeStep, type Choice as SamplingParams } from '@rene-js/layers';
+import { RecurrentState } from '../state.js';
+import { greedyChoice as greedyParams } from './choose.js';
+import { type GenerationModel, readLogits } from './generation_model.js';
+
+/** What a batch needs to know of a sequence. */
+export interface BatchMember {
+  /** Prompt and new tokens. The state has seen all but the last. */
+  readonly ids: readonly number[];
+  /**
+   * Parameters for a backend that samples on its device. Draws the sequence's next random number.
+   * undefined where sampling needs the logits on the host.
+   */
+  samplingParams?(): SamplingParams | undefined;
+}
+
+/** A sequence's next token, sampled on the device, or the logits to sample it from. */
+export type NextToken = number | Float32Array;
+
+/** The sequences that are decoded together. */
+export class Batch<Member extends BatchMember = BatchMember> {
+  private rows: Rows | undefined;
+  private held: readonly Member[] = [];
+
+  /**
+   * @param capacity maximum number of members
+   * @param vocabSize a backend that samples never samples ids from here on. Default: the config's.
+   */
+  constructor(
+    private readonly model: GenerationModel,
+    private readonly capacity: number,
+    private readonly vocabSize = model.config.vocabSize,
+  ) {}
+
+  /** Its members. Their order changes when one leaves. */
+  get members(): readonly Member[] {
+    return this.held;
+  }
+
+  /**
+   * Adds sequences that continue the same prompt.
+   *
+   * @param state of one row; copied, it stays the caller's
+   */
+  join(state: RecurrentState, members: readonly Member[]): void {
+    if (members.length === 0) return;
+    if (this.rows) this.rows.join(state, members.length);
+    else this.rows = this.start(state, members.length);
+    this.held = [...this.held, ...members];
+  }
+
+  /** Removes every member that `stays` refuses. */
+  keep(stays: (member: Member) => boolean): void {
+    const kept = this.held.flatMap((member, row) => (stays(member) ? [row] : []));
+    if (kept.length === this.held.length) return;
+    const order = this.rows?.keep(kept) ?? [];
+    this.held = order.flatMap((row) => this.held[row] ?? []);
+  }
+
+  /**
+   * Replaces all members, as beam search does.
+   *
+   * @param parents for each new member the one whose state it continues; a member may be the parent
+   *   of several, or of none
+   * @param members the new members; the batch may hold them in another order
+   */
+  branch(parents: readonly Member[], members: readonly Member[]): void {
+    const order = this.rows?.branch(parents.map((parent) => this.held.indexOf(parent))) ?? [];
+    this.held = order.flatMap((i) => members[i] ?? []);
+  }
+
+  /** Feeds each member its last token. @returns each member's logits, valid until the next call */
+  async logits(): Promise<readonly Float32Array[]> {
+    return this.rows ? this.rows.logits(this.held.map(lastToken)) : [];
+  }
+
+  /**
+   * Feeds each member its last token.
+   *
+   * @returns of each member, in the order of `members`, its next token where the backend sampled it
+   *   (-1 where no token can be sampled), else its logits, valid until the next call
+   */
+  async next(): Promise<readonly NextToken[]> {
+    const { rows, held } = this;
+    if (!rows?.sample) return this.logits();
+    const params = held.map((member) => member.samplingParams?.());
+    if (params.every((own) => own === undefined)) return this.logits();
+    return rows.sample(held.map(lastToken), params);
+  }
+
+  /** A copy of a member's state, for one row; the caller disposes it. */
+  stateOf(member: Member): RecurrentState {
+    const row = this.held.indexOf(member);
+    if (!this.rows || row < 0) throw new Error('this sequence is not in the batch');
+    return this.rows.stateOf(row);
+  }
+
+  /** Frees the states. The batch is empty afterwards and can be used again. */
+  dispose(): void {
+    this.rows?.dispose();
+    this.rows = undefined;
+    this.held = [];
+  }
+
+  /** Rows of a compiled step where the backend has one with room for them, else of forward. */
+  private start(state: RecurrentState, count: number): Rows {
+    const { model, capacity, vocabSize } = this;
+    let step: DecodeStep | undefined;
+    try {
+      step = model.compileStep?.(capacity, vocabSize);
+      if (step) return new StepRows(step, state, count);
+    } catch (error) {
+      step?.dispose();
+      // A step reserves memory for all its rows; forward only uses what the present ones need.
+      if (!(error instanceof BackendError)) throw error;
+    }
+    return new ForwardRows(model, state, count);
+  }
+}
+
+/** The states of a batch, a row a member. */
+interface Rows {
+  join(state: RecurrentState, count: number): void;
+  /** @returns the rows that stay, in their new order */
+  keep(rows: readonly number[]): readonly number[];
+  /** @returns the indices of `parents` in the order of the new rows */
+  branch(parents: readonly number[]): readonly number[];
+  /** Feeds each row a token. @returns each row's logits */
+  logits(tokens: readonly number[]): Promise<readonly Float32Array[]>;
+  /** Likewise, and samples where there are parameters; absent where the backend cannot sample. */
+  sample?(
+    tokens: readonly number[],
+    params: readonly (SamplingParams | undefined)[],
+  ): Promise<readonly NextToken[]>;
+  stateOf(row: number): RecurrentState;
+  dispose(): void;
+}
+
+/** Rows of a state that the model's forward advances. */
+class ForwardRows implements Rows {
+  private state: RecurrentState | undefined;
+  /** Joined since the last step. Concatenated there, so that each is copied once. */
+  private joined: RecurrentState[] = [];
+
+  constructor(
+    private readonly model: GenerationModel,
+    state: RecurrentState,
+    count: number,
+  ) {
+    this.join(state, count);
+  }
+
+  join(state: RecurrentState, count: number): void {
+    this.joined.push(state.gather(Array(count).fill(0)));
+  }
+
+  keep(rows: readonly number[]): readonly number[] {
+    if (rows.length === 0) this.dispose();
+    else this.replace(this.whole().gather(rows));
+    return rows;
+  }
+
+  branch(parents: readonly number[]): readonly number[] {
+    this.keep(parents);
+    return parents.map((_, i) => i);
+  }
+
+  async logits(tokens: readonly number[]): Promise<readonly Float32Array[]> {
+    const ids = tokens.map((id) => [id]);
+    return readLogits(this.model.forward(ids, { state: this.whole(), logitsToKeep: 1 }));
+  }
+
+  stateOf(row: number): RecurrentState {
+    return this.whole().gather([row]);
+  }
+
+  dispose(): void {
+    for (const state of this.joined) state.dispose();
+    this.joined = [];
+    this.state?.dispose();
+    this.state = undefined;
+  }
+
+  private whole(): RecurrentState {
+    if (this.joined.length > 0) {
+      const parts = [...(this.state ? [this.state] : []), ...this.joined];
+      const [only] = parts;
+      if (only && parts.length === 1) {
+        this.state = only;
+        this.joined = [];
+      } else this.replace(RecurrentState.concat(parts));
+    }
+    if (!this.state) throw new Error('the batch holds no state');
+    return this.state;
+  }
+
+  private replace(state: RecurrentState): void {
+    this.dispose();
+    this.state = state;
+  }
+}
+
+/** Slots of a compiled step. A slot is never copied when another sequence joins or leaves. */
+class StepRows implements Rows {
+  sample?: Rows['sample'];
+  private positions: number[] = [];
+
+  /** @param first knows its model, also after it was disposed */
+  constructor(
+    private readonly step: DecodeStep,
+    private readonly first: RecurrentState,
+    count: number,
+  ) {
+    this.join(first, count);
+    const { choose, logitsOf } = step;
+    if (!choose || !logitsOf) return;
+    this.sample = async (tokens, params) => {
+      const ids = await choose.call(
+        step,
+        tokens,
+        params.map((own) => own ?? greedyParams),
+      );
+      this.advance();
+      const next: NextToken[] = [];
+      for (const [row, own] of params.entries()) {
+        next.push(own ? (ids[row] ?? -1) : await logitsOf.call(step, row));
+      }
+      return next;
+    };
+  }
+
+  join(state: RecurrentState, count: number): void {
+    const [position = 0] = state.positions;
+    for (let i = 0; i < count; i++) {
+      this.step.join(state.layers, 0, position);
+      this.positions.push(position);
+    }
+  }
+
+  keep(rows: readonly number[]): readonly number[] {
+    const kept = new Set(rows);
+    const held = this.positions.map((_, row) => row);
+    const positions = [...this.positions];
+    // From the last slot on, so that the row that takes a free slot is one that stays.
+    for (let slot = held.length - 1; slot >= 0; slot--) {
+      if (kept.has(held[slot] ?? -1)) continue;
+      this.step.leave(slot);
+      const last = held.pop();
+      if (slot < held.length && last !== undefined) held[slot] = last;
+    }
+    this.positions = held.map((row) => positions[row] ?? 0);
+    return held;
+  }
+
+  branch(parents: readonly number[]): readonly number[] {
+    const rows = this.keep([...new Set(parents)]);
+    const order = rows.map((row) => parents.indexOf(row));
+    for (const [i, parent] of parents.entries()) {
+      if (order.includes(i)) continue;
+      const state = this.stateOf(rows.indexOf(parent));
+      try {
+        this.join(state, 1);
+      } finally {
+        state.dispose();
+      }
+      order.push(i);
+    }
+    return order;
+  }
+
+  async logits(tokens: readonly number[]): Promise<readonly Float32Array[]> {
+    const logits = await this.step.logits(tokens);
+    this.advance();
+    return logits;
+  }
+
+  stateOf(row: number): RecurrentState {
+    return this.first.with(this.step.statesOf(row), [this.positions[row] ?? 0]);
+  }
+
+  dispose(): void {
+    this.step.dispose();
+  }
+
+  private advance(): void {
+    this.positions = this.positions.map((position) => position + 1);
+  }
+}
+
+function lastToken({ ids }: BatchMember): number {
+  return ids.at(-1) ?? 0;
+}

@@ -1,0 +1,40 @@
+// The part of a model that generation needs.
+import type { DecodeStep } from '@rene-js/layers';
+import type * as tf from '@tensorflow/tfjs-core';
+import type { ReneConfig } from '../config.js';
+import type { RecurrentState } from '../state.js';
+
+/** A language model with a recurrent state, as generation sees it. */
+export interface GenerationModel {
+  readonly config: ReneConfig;
+  /**
+   * Advances the state by `ids` (rows of one length).
+   *
+   * @returns logits float32 (B, logitsToKeep, paddedVocabSize) of the last `logitsToKeep` tokens
+   */
+  forward(
+    ids: readonly (readonly number[])[],
+    options: { state: RecurrentState; logitsToKeep: number },
+  ): tf.Tensor;
+  /** The state before the first token. */
+  initialState(batch: number): RecurrentState;
+  /** A compiled decode step of up to `batch` rows; undefined where the backend has none. */
+  compileStep?(batch: number, vocabSize: number): DecodeStep | undefined;
+}
+
+/**
+ * Reads logits and disposes them.
+ *
+ * @param logits (B, L, paddedVocabSize)
+ * @returns B * L rows of paddedVocabSize logits
+ */
+export async function readLogits(logits: tf.Tensor): Promise<Float32Array[]> {
+  try {
+    const size = logits.shape.at(-1) ?? 0;
+    const values = await logits.data<'float32'>();
+    const rows = values.length / size;
+    return Array.from({ length: rows }, (_, i) => values.subarray(i * size, (i + 1) * size));
+  } finally {
+    logits.dispose();
+  }
+}

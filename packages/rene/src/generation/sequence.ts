@@ -1,0 +1,104 @@
+// A sequence in the making: its tokens, its sampler and why it ended.
+import { InvalidArgumentError } from '@rene-js/layers';
+import seedrandom from 'seedrandom';
+import type { RecurrentState } from '../state.js';
+import type { BatchMember, NextToken } from './batch.js';
+import { noToken, type TokenChooser, type TokenLogProb } from './choose.js';
+import type { Settings } from './options.js';
+import { StopStringWatcher } from './stopping.js';
+
+/** Why a sequence ended: an end-of-text token, a stop string, or its maximum length. */
+export type FinishReason = 'eos' | 'stop' | 'length';
+
+export class Sequence implements BatchMember {
+  /** Prompt and new tokens. */
+  readonly ids: number[];
+  readonly promptLength: number;
+  /** The tokens of `ids`, once each. */
+  readonly seen: Set<number>;
+  readonly random: () => number;
+  /** Of each new token, where the options ask for log-probabilities. */
+  readonly logProbs: TokenLogProb[] = [];
+  finishReason: FinishReason | undefined;
+  /** After all but the last token, once the sequence has ended and if the options ask for it. */
+  state: RecurrentState | undefined;
+  private readonly watcher: StopStringWatcher | undefined;
+  private readonly maxLength: number;
+
+  /** @param k index among the sequences of its prompt */
+  constructor(
+    prompt: readonly number[],
+    k: number,
+    private readonly settings: Settings,
+    private readonly chooser: TokenChooser,
+  ) {
+    const { maxLength, maxNewTokens, stopStrings, tokenizer, seed } = settings;
+    this.ids = [...prompt];
+    this.promptLength = prompt.length;
+    this.seen = new Set(prompt);
+    this.random = seedrandom(`${seed}:${k}`);
+    this.maxLength = Math.min(maxLength, prompt.length + maxNewTokens);
+    if (tokenizer && stopStrings.length > 0) {
+      this.watcher = new StopStringWatcher(stopStrings, tokenizer);
+    }
+  }
+
+  get isFull(): boolean {
+    return this.ids.length >= this.maxLength;
+  }
+
+  samplingParams() {
+    return this.chooser.choice(this);
+  }
+
+  /**
+   * Appends the next token.
+   *
+   * @param next the token if it is sampled already, else the logits to sample it from
+   * @returns the token
+   * @throws GenerationError where no token can be sampled
+   */
+  extend(next: NextToken): number {
+    const { logProbs } = this.settings;
+    if (typeof next === 'number') {
+      if (next < 0) throw noToken(Float32Array.of(Number.NaN), this.ids.length);
+      this.push(next);
+      return next;
+    }
+    const id = this.chooser.choose(next, this);
+    if (logProbs !== undefined) this.logProbs.push(this.chooser.logProb(next, id, logProbs));
+    this.push(id);
+    return id;
+  }
+
+  private push(id: number): void {
+    this.ids.push(id);
+    this.seen.add(id);
+    if (this.settings.eosTokenIds.has(id)) this.finishReason = 'eos';
+    else if (this.watcher?.push(id)) this.finishReason = 'stop';
+    else if (this.isFull) this.finishReason = 'length';
+  }
+}
+
+/** @throws InvalidArgumentError naming the prompt, or the state if it does not fit the prompts */
+export function checkPrompts(
+  prompts: readonly (readonly number[])[],
+  vocabSize: number,
+  state?: RecurrentState,
+): void {
+  if (prompts.length === 0) throw new InvalidArgumentError('ids', 'at least one prompt', 'none');
+  for (const [i, prompt] of prompts.entries()) {
+    const name = prompts.length > 1 ? `ids[${i}]` : 'ids';
+    if (prompt.length === 0) {
+      throw new InvalidArgumentError(name, 'at least one token', 'an empty prompt');
+    }
+    const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+    if (wrong !== undefined) {
+      throw new InvalidArgumentError(name, `token ids below ${vocabSize}`, String(wrong));
+    }
+  }
+  if (state && state.batch !== 1 && state.batch !== prompts.length) {
+    const expected = `a state of ${prompts.length} rows, one a prompt, or of 1 for all`;
+    throw new InvalidArgumentError('state', expected, `one of ${state.batch}`);
+  }
+}

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { copyFileAtomically, writeFileAtomically } from '../src/checkpoint/node_files.js';
 import { FileError } from '../src/errors.js';
-import { fileError, systemReason } from '../src/file_errors.js';
+import { fileError } from '../src/file_errors.js';
+import { systemReason } from '../src/system_errors.js';
 
 const text = (content: string) => (put: (bytes: Uint8Array) => Promise<void>) =>
   put(new TextEncoder().encode(content));

@@ -2,8 +2,9 @@
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { CheckpointError } from '../errors.js';
-import { fileError, systemCode, systemReason } from '../file_errors.js';
+import { fileError } from '../file_errors.js';
 import { parseJson } from '../json.js';
+import { systemCode, systemReason } from '../system_errors.js';
 import { type ByteSource, checkRange } from './byte_source.js';
 
 /** Opens a file for reading in pieces. @throws CheckpointError when it cannot be opened. */

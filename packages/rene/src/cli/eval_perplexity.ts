@@ -4,6 +4,7 @@ import { EvaluationError } from '../evaluation/errors.js';
 import type { EvaluationModel } from '../evaluation/evaluation_model.js';
 import { readRecords } from '../evaluation/jsonl.js';
 import { type PerplexityOptions, perplexity } from '../evaluation/perplexity.js';
+import { systemReason } from '../system_errors.js';
 import type { EvalOptions } from './eval_options.js';
 import { withProgressBar } from './progress_bar.js';
 
@@ -43,7 +44,9 @@ export async function runPerplexity(
 async function readDocuments(path: string): Promise<string[]> {
   if (!/\.jsonl?$/.test(path)) {
     const text = await readFile(path, 'utf8').catch((error: unknown) => {
-      throw new EvaluationError(`${path}: cannot be read`, { cause: error });
+      throw new EvaluationError(`${path}: cannot be read: ${systemReason(error)}`, {
+        cause: error,
+      });
     });
     return [text];
   }

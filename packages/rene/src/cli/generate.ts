@@ -1,6 +1,5 @@
 // `rene generate [prompt]`: streams the continuation of a text to stdout, and nothing else there.
 import { text as readAll } from 'node:stream/consumers';
-import { InvalidArgumentError } from '@rene-js/layers';
 import type { Command } from 'commander';
 import { readConfig } from '../config.js';
 import { GenerationAbortedError } from '../generation/abort.js';
@@ -19,7 +18,7 @@ import {
 } from './load.js';
 import { number, wholeNumber } from './numbers.js';
 import { LazyProgressBar } from './progress_bar.js';
-import { UsageError } from './report_error.js';
+import { asUsageError, UsageError } from './report_error.js';
 
 interface Options extends LoadOptions {
   maxNewTokens?: number;
@@ -76,7 +75,7 @@ async function run(argument: string | undefined, options: Options): Promise<void
     interrupt.catch();
     await write(model, tokenizer, prompt, generation, options);
   } catch (error) {
-    throw inOptionNames(error, generation);
+    throw asUsageError(error, Object.keys(generation), { stopStrings: '--stop' });
   }
 }
 
@@ -176,13 +175,4 @@ class Clock {
     const time = seconds(firstToken, lastToken);
     return `${prompt}, ${newTokens} new tokens in ${time}, ${rate.toFixed(1)} tokens/s`;
   }
-}
-
-/** An error about one of the options, in the command line's words. */
-function inOptionNames(error: unknown, options: StreamOptions): unknown {
-  if (!(error instanceof InvalidArgumentError) || !(error.argument in options)) return error;
-  const option = error.argument === 'stopStrings' ? 'stop' : error.argument;
-  const flag = `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  const message = error.message.replace(error.argument, flag);
-  return new UsageError(`${message}\n(rene generate --help lists the options)`, { cause: error });
 }

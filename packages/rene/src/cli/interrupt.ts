@@ -1,4 +1,4 @@
-// Ctrl-C, and readers of our output that go away.
+// Ctrl-C.
 
 /** How a verb learns that the user wants it to end. */
 export interface Interrupt {
@@ -18,11 +18,6 @@ export function onInterrupt(): Interrupt {
     // By exit(), not by the signal, so that a progress bar gives the cursor back.
     if (!caught || controller.signal.aborted) process.exit(INTERRUPTED);
     controller.abort(new Error('interrupted'));
-  });
-  // As `| head` does: there is nobody left to write for.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(0);
   });
   return {
     signal: controller.signal,

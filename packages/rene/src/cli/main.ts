@@ -1,5 +1,7 @@
 // The command line `rene`: one verb a file, loaded only when it is used.
 import { Command, CommanderError } from 'commander';
+import { watchOutput } from './output.js';
+import { usageLine } from './usage_line.js';
 import { packageVersion } from './version.js';
 
 interface Verb {
@@ -54,22 +56,28 @@ const verbs: Readonly<Record<string, Verb>> = {
 await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<void> {
+  watchOutput();
+  const [wanted] = args.filter((arg) => !arg.startsWith('-') && arg !== 'help');
+  const verb = wanted !== undefined && Object.hasOwn(verbs, wanted) ? wanted : undefined;
   const program = new Command('rene')
     .description('The Rene language model: hybrid Mamba-2, on TensorFlow.js')
     .version(packageVersion(), '-V, --version', 'print the version')
     .option('--verbose', 'print the stack of an error')
-    .showHelpAfterError('(rene --help, or rene <command> --help, lists what there is)')
+    .configureOutput({ outputError: (text, write) => write(usageLine(text, verb)) })
     .exitOverride();
-  const [wanted] = args.filter((arg) => !arg.startsWith('-') && arg !== 'help');
   try {
     for (const [name, { description, add }] of Object.entries(verbs)) {
-      if (name === wanted) await add(program);
+      if (name === verb) await add(program);
       else program.command(name).description(description).usage('[options]');
     }
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     // commander has told the user already.
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
-    else (await import('./report_error.js')).reportError(error, args.includes('--verbose'));
+    else
+      (await import('./report_error.js')).reportError(error, {
+        verb,
+        verbose: args.includes('--verbose'),
+      });
   }
 }

@@ -8,8 +8,8 @@ export function number(text: string): number {
 }
 
 export function wholeNumber(text: string): number {
-  const value = number(text);
-  if (Number.isSafeInteger(value)) return value;
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isSafeInteger(value)) return value;
   throw new InvalidArgumentError('It must be a whole number.');
 }
 

@@ -13,6 +13,7 @@ import { splitTexts } from '../training/token_dataset.js';
 import { type TrainableModel, train } from '../training/trainer.js';
 import { TrainingError } from '../training/training_error.js';
 import type { TrainOptions } from '../training/training_settings.js';
+import { UsageError } from './report_error.js';
 
 interface Options {
   data: string;
@@ -122,12 +123,13 @@ async function run(options: Options): Promise<void> {
 
 function checkCombination({ model, config, lora, merge }: Options): void {
   if ((model === undefined) === (config === undefined)) {
-    throw new TrainingError(
-      'give either --model DIR (to fine-tune it) or --config tiny (for a new one)',
+    throw new UsageError(
+      'expected --model DIR (to fine-tune it) or --config tiny (for a new one), found ' +
+        (model === undefined ? 'neither' : 'both'),
     );
   }
-  if (lora && !model) throw new TrainingError('--lora needs the --model that it corrects');
-  if (merge && !lora) throw new TrainingError('--merge goes with --lora');
+  if (lora && !model) throw new UsageError('--lora: expected the --model that it corrects');
+  if (merge && !lora) throw new UsageError('--merge: expected --lora with it');
 }
 
 /** The given one, else the model's, else one trained on the text; kept in the run's folder. */

@@ -1,15 +1,14 @@
 // Files of JSON lines, read with errors that name the line.
 import { readFile } from 'node:fs/promises';
 import { parseJson } from '../json.js';
+import { systemReason } from '../system_errors.js';
 import { EvaluationError } from './errors.js';
 import { type Doc, isDoc } from './task.js';
 
 /** The objects of a JSONL file, or of a JSON file that holds a list. @throws EvaluationError */
 export async function readRecords(path: string): Promise<Doc[]> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    const why = error instanceof Error && 'code' in error ? error.code : error;
-    const reason = why === 'ENOENT' ? 'no such file' : `cannot be read (${why})`;
-    throw new EvaluationError(`${path}: ${reason}`, { cause: error });
+    throw new EvaluationError(`${path}: cannot be read: ${systemReason(error)}`, { cause: error });
   });
   return parseRecords(text, path);
 }

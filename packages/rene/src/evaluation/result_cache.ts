@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { fileError } from '../file_errors.js';
 import type { Loglikelihood } from './metrics.js';
 import type { TokenRequest } from './requests.js';
 
@@ -20,14 +21,19 @@ export class ResultCache {
   private readonly known = new Map<string, Loglikelihood>();
   private readonly file: number;
 
-  /** @param path made if it is not there */
-  constructor(path: string) {
-    mkdirSync(dirname(path), { recursive: true });
-    this.file = openSync(path, 'a+');
-    const text = readFileSync(path, 'utf8');
+  /**
+   * @param path made if it is not there
+   * @throws FileError when it cannot be written
+   */
+  constructor(private readonly path: string) {
+    this.file = this.named(() => {
+      mkdirSync(dirname(path), { recursive: true });
+      return openSync(path, 'a+');
+    });
+    const text = this.named(() => readFileSync(path, 'utf8'));
     for (const line of text.split('\n')) this.read(line);
     // What comes next starts on a line of its own.
-    if (text !== '' && !text.endsWith('\n')) writeSync(this.file, '\n');
+    if (text !== '' && !text.endsWith('\n')) this.write('\n');
   }
 
   /** The result of a request, if it is known. */
@@ -35,10 +41,10 @@ export class ResultCache {
     return this.known.get(key);
   }
 
-  /** Keeps a result: it is in the file when this returns. */
+  /** Keeps a result: it is in the file when this returns. @throws FileError when the disk is full */
   set(key: string, result: Loglikelihood): void {
     this.known.set(key, result);
-    writeSync(this.file, `${key} ${result.loglikelihood} ${result.isGreedy ? 1 : 0}.\n`);
+    this.write(`${key} ${result.loglikelihood} ${result.isGreedy ? 1 : 0}.\n`);
   }
 
   get size(): number {
@@ -48,6 +54,18 @@ export class ResultCache {
   /** Closes the file. Results stay there for the next run. */
   close(): void {
     closeSync(this.file);
+  }
+
+  private write(text: string): void {
+    this.named(() => writeSync(this.file, text));
+  }
+
+  private named<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      throw fileError(this.path, 'written', error);
+    }
   }
 
   /** The full stop at its end tells a whole line from a torn one. */

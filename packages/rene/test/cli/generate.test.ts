@@ -124,12 +124,12 @@ describe('rene generate', () => {
 
   const failures: [string, string[], number, RegExp][] = [
     ['an unknown option', ['x', '--topk', '3'], 2, /unknown option '--topk'[\s\S]*--top-k/],
-    ['no number', ['x', '-t', 'warm'], 2, /must be a number/],
+    ['no number', ['x', '-t', 'warm'], 2, /expected a number, found warm/],
     [
       'a negative temperature',
       ['x', '-t', '-1'],
       2,
-      /^error: --temperature: expected .* found -1\n/,
+      /^error: --temperature: expected .* found -1 \(see rene generate --help\)\n/,
     ],
     [
       'a length below the prompt',

@@ -104,7 +104,7 @@ describe('rene train', function () {
         (error: Error) => error.message,
       );
     expect(await failure('--config', 'tiny')).to.match(/--data/);
-    expect(await failure('--data', data)).to.match(/either --model DIR .* or --config tiny/);
+    expect(await failure('--data', data)).to.match(/expected --model DIR .* or --config tiny/);
     expect(await failure('--data', data, '--config', 'tiny', '--lora')).to.match(/--model/);
     expect(await failure('--data', `${dir}/none.txt`, '--config', 'tiny')).to.match(/none\.txt/);
     expect(await failure('--data', data, '--config', dir, '--steps', '0')).to.match(/from 1/);

@@ -1,0 +1,24 @@
+// The one form of usage errors. Without imports: the verbs' files are not loaded for it.
+
+/** A usage error as one line that ends with where the right usage is printed. */
+export function usageLine(message: string, verb: string | undefined): string {
+  const text = message
+    .replace(/^error: /, '')
+    .trim()
+    .replace(/\s*\n\s*/g, ' ');
+  return `error: ${inOurWords(text)} (see rene ${verb === undefined ? '' : `${verb} `}--help)\n`;
+}
+
+/** Commander's "option '-n, --number <n>' argument 'x' is invalid. It must be ..." as ours say it. */
+function inOurWords(text: string): string {
+  const refused =
+    /^(?:option|command-argument) '(.+?)' argument '(.*)' is invalid\. (.*?)\.?$/.exec(text);
+  if (!refused) return text;
+  const [, flags = '', value = '', reason = ''] = refused;
+  const name = /--[\w-]+/.exec(flags)?.[0] ?? flags;
+  const expected = reason
+    .replace(/^It must be /, 'expected ')
+    .replace(/^Allowed choices are /, 'expected one of ')
+    .replace(/^Expected /, 'expected ');
+  return `${name}: ${expected}${/\bfound\b/.test(expected) ? '' : `, found ${value || "''"}`}`;
+}

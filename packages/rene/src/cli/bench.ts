@@ -11,6 +11,7 @@ import { type ReneConfig, reneConfig1_3B } from '../config.js';
 import { ReneError } from '../errors.js';
 import type { ReneLMHeadModel } from '../model.js';
 import { tinyConfig } from '../training/tiny_config.js';
+import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { addThreadsOption, limitThreads, loadModel, modelFolder } from './load.js';
 import { wholeNumber } from './numbers.js';
 import { withProgressBar } from './progress_bar.js';
@@ -27,8 +28,6 @@ interface Options extends BenchOptions {
   json: boolean;
   chart?: string;
 }
-
-const formats: Format[] = ['auto', 'f32', 'bf16', 'f16', 'int8', 'int4'];
 
 const sizes: Record<string, () => ReneConfig> = {
   '1.3b': () => reneConfig1_3B,
@@ -53,7 +52,10 @@ export function addBench(program: Command): void {
       new Option(
         '--dtype <formats...>',
         "how weights are held, one run each; 'auto' is the file's own (default: bf16 int8 int4, as far as the backend holds them)",
-      ).choices(formats),
+      ).argParser((text: string, others: Format[] = []) => [
+        ...others,
+        formatFrom(LOAD_FORMATS)(text),
+      ]),
     );
   addThreadsOption(command)
     .option('--prompt <tokens>', 'length of the prompt', count, 512)

@@ -1,14 +1,16 @@
 // `rene convert`: any checkpoint that can be read, as safetensors that the original Python loads.
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { convertCheckpoint } from '../checkpoint/convert.js';
+import { STORED_DTYPES } from '../dtype_names.js';
+import { formatFrom } from './dtype_option.js';
 import { modelFolder } from './load.js';
 import { withProgressBar } from './progress_bar.js';
 
-const DTYPES = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const;
+const FORMATS = ['f32', 'bf16', 'f16'] as const;
 
 interface Options {
   revision?: string;
-  dtype?: keyof typeof DTYPES;
+  dtype?: (typeof FORMATS)[number];
 }
 
 export function addConvert(program: Command): void {
@@ -21,10 +23,10 @@ export function addConvert(program: Command): void {
     )
     .argument('<out>', 'folder to write')
     .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
-    .addOption(
-      new Option('--dtype <format>', "the matrices' dtype; their own unless given").choices(
-        Object.keys(DTYPES),
-      ),
+    .option(
+      '--dtype <format>',
+      "the matrices' dtype: f32, bf16 or f16 (default: their own)",
+      formatFrom(FORMATS),
     )
     .action(run);
 }
@@ -32,7 +34,7 @@ export function addConvert(program: Command): void {
 async function run(model: string, out: string, { revision, dtype }: Options): Promise<void> {
   const dir = await modelFolder(model, revision);
   await withProgressBar('converting [{bar}] {percentage}% {eta_formatted} left', (update) =>
-    convertCheckpoint(dir, out, { dtype: dtype && DTYPES[dtype], onProgress: update }),
+    convertCheckpoint(dir, out, { dtype: dtype && STORED_DTYPES[dtype], onProgress: update }),
   );
   console.log(out);
 }

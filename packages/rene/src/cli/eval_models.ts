@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { EvaluationModel } from '../evaluation/evaluation_model.js';
 import { modelHash } from '../evaluation/model_hash.js';
 import { ReneScorer } from '../evaluation/scoring/rene_scorer.js';
+import { adapterFolder } from '../lora/open_adapter.js';
 import type { ReneLMHeadModel } from '../model.js';
 import { chosenDtype, type EvalOptions, type ModelChoice, type ModelKind } from './eval_options.js';
 import { loadModel, loadTokenizer, modelFolder } from './load.js';
@@ -41,7 +42,13 @@ async function loadRene(
   const tokenizer = await loadTokenizer(dir, options.tokenizer ?? args.tokenizer);
   const dtype = chosenDtype(options, args);
   const backend = options.backend ?? args.backend ?? 'auto';
-  const model = await loadModel(dir, { backend, ...(dtype !== undefined && { dtype }) });
+  const adapter = options.lora ?? args.peft;
+  const lora = adapter === undefined ? undefined : await adapterFolder(adapter);
+  const model = await loadModel(dir, {
+    backend,
+    ...(dtype !== undefined && { dtype }),
+    ...(lora !== undefined && { lora }),
+  });
   const scorer = new ReneScorer(model, tokenizer, {
     batchSize: options.batch_size,
     maxLength: maxLengthOf(options, args),
@@ -50,13 +57,17 @@ async function loadRene(
     model: scorer,
     kind,
     name: name ?? 'rene-tiny',
-    hash: await modelHash(dir, [model.backend, dtype ?? 'auto', options.tokenizer ?? '']),
+    hash: await modelHash(dir, [
+      ...[model.backend, dtype ?? 'auto', options.tokenizer ?? ''],
+      ...(lora === undefined ? [] : [await modelHash(lora, [])]),
+    ]),
     device: model.backend,
     batchSize: options.batch_size,
     modelInfo: {
       model_num_parameters: parameterCount(model),
       model_dtype: dtype ?? 'auto',
       model_revision: args.revision ?? 'main',
+      ...(adapter !== undefined && { peft: adapter }),
       model_sha: '',
     },
     dispose: () => model.dispose(),

@@ -1,5 +1,8 @@
 // The options of `rene eval`: those of the harness's own command line, and ours.
+import { type WeightFormat, InvalidArgumentError as WrongArgumentError } from '@rene-js/layers';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { weightFormatOrAuto } from '../dtype_names.js';
+import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { number, wholeNumber, wholeNumberFrom } from './numbers.js';
 import { UsageError } from './report_error.js';
 
@@ -23,13 +26,13 @@ export interface EvalOptions {
   responses?: string;
   tokenizer?: string;
   backend?: string;
-  dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8' | 'int4';
+  dtype?: 'auto' | WeightFormat;
+  lora?: string;
   max_length?: number;
   json: boolean;
 }
 
 export function addEvalOptions(command: Command): Command {
-  const formats = ['auto', 'f32', 'bf16', 'f16', 'int8', 'int4'];
   const options = [
     new Option(
       '--model <kind>',
@@ -71,7 +74,11 @@ export function addEvalOptions(command: Command): Command {
     new Option('--responses <file>', 'score log-likelihoods from such lines; likewise'),
     new Option('--tokenizer <path>', "tokenizer.json, a folder with one, or hub id; the model's"),
     new Option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend'),
-    new Option('--dtype <format>', 'weights are held as').choices(formats),
+    new Option(
+      '--dtype <format>',
+      `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,
+    ).argParser(formatFrom(LOAD_FORMATS)),
+    new Option('--lora <dir>', 'LoRA adapter, as PEFT saves it: a folder or hub id'),
     new Option(
       '--max_length <n>',
       'longer texts lose their beginning; 4096, or what the server takes',
@@ -176,28 +183,16 @@ const kinds: Readonly<Record<string, ModelKind | undefined>> = {
   'transformers.js': 'transformers.js',
 };
 
-const formatOf: Readonly<Record<string, EvalOptions['dtype']>> = {
-  auto: 'auto',
-  float32: 'f32',
-  float: 'f32',
-  float16: 'f16',
-  half: 'f16',
-  bfloat16: 'bf16',
-  f32: 'f32',
-  f16: 'f16',
-  bf16: 'bf16',
-  int8: 'int8',
-  int4: 'int4',
-};
-
 /** --dtype, or dtype= of --model_args in the harness's words or ours. @throws UsageError */
 export function chosenDtype(
   { dtype }: EvalOptions,
   args: ModelChoice['args'],
 ): EvalOptions['dtype'] {
   if (dtype !== undefined || args.dtype === undefined) return dtype;
-  const format = formatOf[args.dtype];
-  if (format) return format;
-  const known = Object.keys(formatOf).join(', ');
-  throw new UsageError(`--model_args: dtype: expected one of ${known}, found ${args.dtype}`);
+  try {
+    return weightFormatOrAuto(args.dtype);
+  } catch (error) {
+    if (!(error instanceof WrongArgumentError)) throw error;
+    throw new UsageError(`--model_args: ${error.message}`);
+  }
 }

@@ -10,6 +10,7 @@ import type { Tokenizer } from '../tokenizer.js';
 import { INTERRUPTED, onInterrupt } from './interrupt.js';
 import {
   addBackendOptions,
+  addLoraOption,
   addModelOptions,
   type LoadOptions,
   loadModel,
@@ -53,7 +54,7 @@ export function addGenerate(program: Command): void {
     .option('--stop <text>', 'end before this text (\\n: a new line); may be given again', another)
     .option('--no-echo', 'leave the prompt out of the output')
     .option('-q, --quiet', 'no figures on stderr at the end', false);
-  addBackendOptions(command).action(run);
+  addLoraOption(addBackendOptions(command)).action(run);
 }
 
 /** One more stop string; a shell has no easy way to write a new line. */

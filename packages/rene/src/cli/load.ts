@@ -1,10 +1,12 @@
 // Finds and loads the model and the tokenizer that a verb was asked to use.
+import type { WeightFormat } from '@rene-js/layers';
 import type { Command } from 'commander';
-import { InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { EMBEDDED_MODEL, resolveModel, resolveTokenizer } from '../checkpoint/resolve.js';
 import { TokenizerError } from '../errors.js';
 import { ReneLMHeadModel } from '../model.js';
 import { Tokenizer } from '../tokenizer.js';
+import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { wholeNumber } from './numbers.js';
 import { withProgressBar } from './progress_bar.js';
 
@@ -14,7 +16,8 @@ export interface LoadOptions {
   tokenizer?: string;
   backend?: string;
   threads?: number;
-  dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8' | 'int4';
+  dtype?: 'auto' | WeightFormat;
+  lora?: string;
 }
 
 /** Adds the options that say which model and tokenizer are meant. */
@@ -30,17 +33,27 @@ export function addModelOptions(command: Command): Command {
 
 /** Adds the options that say how a model is loaded. */
 export function addBackendOptions(command: Command): Command {
-  const formats = ['auto', 'f32', 'bf16', 'f16', 'int8', 'int4'];
   command
     .option(
       '--backend <name>',
       'auto, simd, cuda, tensorflow, cpu, or another tfjs backend',
       'auto',
     )
-    .addOption(
-      new Option('--dtype <format>', 'weights are held as').choices(formats).default('auto'),
+    .option(
+      '--dtype <format>',
+      `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,
+      formatFrom(LOAD_FORMATS),
+      'auto',
     );
   return addThreadsOption(command);
+}
+
+/** Adds the option that names an adapter. */
+export function addLoraOption(command: Command): Command {
+  return command.option(
+    '--lora <dir>',
+    'LoRA adapter, as PEFT saves it: a folder, hub id or URL; no file is changed',
+  );
 }
 
 /** Adds the option that limitThreads takes. */
@@ -96,6 +109,7 @@ export async function loadModel(dir: string, options: LoadOptions): Promise<Rene
     ReneLMHeadModel.fromPretrained(dir, {
       backend: options.backend,
       dtype: options.dtype,
+      lora: options.lora,
       onNotice,
       onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
     }),

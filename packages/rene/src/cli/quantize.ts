@@ -6,11 +6,14 @@ import { convertCheckpoint } from '../checkpoint/convert.js';
 import { copyFileAtomically, fileExists } from '../checkpoint/node_files.js';
 import { TOKENIZER_FILES } from '../checkpoint/resolve.js';
 import { ReneLMHeadModel } from '../model.js';
+import { formatFrom } from './dtype_option.js';
 import { modelFolder } from './load.js';
 import { withProgressBar } from './progress_bar.js';
 
+const FORMATS = ['int4', 'int8', 'bf16'] as const;
+
 interface Options {
-  dtype: 'int4' | 'int8' | 'bf16';
+  dtype: (typeof FORMATS)[number];
   groupSize: string;
 }
 
@@ -20,10 +23,11 @@ export function addQuantize(program: Command): void {
     .description('write a model with smaller weights: int8, int4 or bf16')
     .argument('<model>', 'model folder or hub id')
     .argument('<out>', 'folder to write')
-    .addOption(
-      new Option('--dtype <format>', 'how the matrices are written')
-        .choices(['int4', 'int8', 'bf16'])
-        .default('int8'),
+    .option(
+      '--dtype <format>',
+      `how the matrices are written: ${FORMATS.join(', ')}`,
+      formatFrom(FORMATS),
+      'int8',
     )
     .addOption(
       new Option('--group-size <columns>', 'columns that share a scale, for int4 and int8')

@@ -12,6 +12,7 @@ import { Tokenizer } from '../tokenizer.js';
 import { INTERRUPTED } from './interrupt.js';
 import {
   addBackendOptions,
+  addLoraOption,
   addModelOptions,
   type LoadOptions,
   modelFolder,
@@ -50,7 +51,7 @@ export function addServe(program: Command): void {
     .option('--body-limit <bytes>', 'largest request', positive, 4 * 1024 * 1024)
     .option('--grace <seconds>', 'at the end, time for requests in progress', nonNegative, 30)
     .option('--log', 'a line of JSON for each request on stderr', false);
-  addBackendOptions(command);
+  addLoraOption(addBackendOptions(command));
   command.addHelpText(
     'after',
     `
@@ -61,14 +62,14 @@ GET /tokenizer_info. Ctrl-C lets requests in progress end; a second one does not
 }
 
 async function run(argument: string | undefined, options: Options): Promise<void> {
-  const { host, port, backend, dtype, threads, maxBatch: slots } = options;
+  const { host, port, backend, dtype, lora, threads, maxBatch: slots } = options;
   await checkAddress(host, port); // before a large model is loaded
   const name = argument ?? options.model ?? EMBEDDED_MODEL;
   const dir = await modelFolder(name, options.revision);
   const path = await tokenizerPath(dir, options.tokenizer);
   const tokenizer = await Tokenizer.fromFile(path);
   const modelName = options.servedModelName ?? (await shortName(name));
-  const settings = { dir, tokenizerPath: path, backend, dtype, threads, slots };
+  const settings = { dir, tokenizerPath: path, backend, dtype, lora, threads, slots };
   const engine = await withProgressBar(
     'loading the model [{bar}] {percentage}% {eta_formatted} left',
     (onProgress) => WorkerEngine.start(settings, { onProgress, onNotice }),

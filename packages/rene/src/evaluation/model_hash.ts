@@ -6,7 +6,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 /** Names of files that decide a model's numbers. */
-const PATTERN = /^(config\.json|tokenizer\.json|.*\.(safetensors|bin|index\.json))$/;
+const PATTERN = /^((adapter_)?config\.json|tokenizer\.json|.*\.(safetensors|bin|index\.json))$/;
 
 /**
  * @param dir a model's folder

@@ -70,7 +70,7 @@ async function adapterInFolder(idOrDir: string, hub: HubOptions): Promise<Adapte
 }
 
 /** The folder that is named, or the one that a hub id is downloaded into. */
-async function adapterFolder(idOrDir: string, hub: HubOptions): Promise<string> {
+export async function adapterFolder(idOrDir: string, hub: HubOptions = {}): Promise<string> {
   const { folderExists } = await import('../checkpoint/node_files.js');
   const { downloadFromHub, isRepoId } = await import('../checkpoint/hub.js');
   if (await folderExists(idOrDir)) return idOrDir.replace(/(.)\/+$/, '$1');

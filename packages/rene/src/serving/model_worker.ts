@@ -21,6 +21,7 @@ try {
   const model = await ReneLMHeadModel.fromPretrained(settings.dir, {
     backend: settings.backend,
     dtype: settings.dtype,
+    lora: settings.lora,
     onProgress: ({ loadedValues, totalValues }) =>
       post({ type: 'loading', done: loadedValues, total: totalValues }),
     onNotice: (message) => post({ type: 'notice', message }),

@@ -9,6 +9,8 @@ export interface WorkerSettings {
   tokenizerPath: string;
   backend?: string | undefined;
   dtype?: 'auto' | WeightFormat | undefined;
+  /** A LoRA adapter's folder, hub id or URL. */
+  lora?: string | undefined;
   /** Of the backend 'simd'; its own default unless given. */
   threads?: number | undefined;
   /** Most sequences decoded together; unless given as many as 1 GiB of states allows, at most 64. */

@@ -1,0 +1,85 @@
+// Options of loading: what is not one of them is refused by name, and dtypes have other libraries' names.
+import { InvalidArgumentError } from '@rene-js/layers';
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { weightFormat, weightFormatOrAuto } from '../src/dtype_names.js';
+import { ReneLMHeadModel, reneConfig } from '../src/index.js';
+import { errorOf, golden } from './checkpoint/fixtures.js';
+
+const MODEL = golden('tiny-options');
+
+describe('options of fromPretrained', () => {
+  const load = (options: object) =>
+    errorOf(InvalidArgumentError, () => ReneLMHeadModel.fromPretrained(MODEL, options));
+
+  it('says what another library’s option is called here', async () => {
+    const cases: [options: object, message: RegExp][] = [
+      [{ torch_dtype: 'bfloat16' }, /options: expected dtype, .* found torch_dtype/],
+      [{ on_notice: () => {} }, /expected onNotice, found on_notice/],
+      [{ device: 'gpu' }, /expected backend, .* found device/],
+      [{ load_in_8bit: true }, /expected dtype: 'int8'/],
+      [{ revision: 'main' }, /expected revision inside hub: \{ hub: \{ revision/],
+      [{ cache_dir: '/x' }, /cacheDir inside hub/],
+      [{ hub: { cachedir: '/x' } }, /hub: expected one of token, .*found cachedir/],
+      [{ hub: { cache_dir: '/x' } }, /hub: expected cacheDir, found cache_dir/],
+    ];
+    for (const [options, message] of cases) {
+      expect((await load(options)).message).to.match(message);
+    }
+  });
+
+  it('refuses any other name, before anything is read, and so does fromConfig', async () => {
+    const config = reneConfig({ nLayer: 1 });
+    await fc.assert(
+      fc.asyncProperty(fc.string(), fc.anything(), async (name, value) => {
+        const known = ['dtype', 'backend', 'groupSize', 'wholeGroups', 'trainable', 'onProgress'];
+        fc.pre(![...known, 'onNotice', 'hub', 'lora', 'seed', '__proto__'].includes(name));
+        const options = { [name]: value };
+        const error = await errorOf(InvalidArgumentError, () =>
+          ReneLMHeadModel.fromPretrained('/no/such/folder', options),
+        );
+        expect(error.message.endsWith(`found ${name}`)).to.equal(true);
+        await errorOf(InvalidArgumentError, () => ReneLMHeadModel.fromConfig(config, options));
+      }),
+    );
+  });
+
+  it('loads with every name of a dtype that the backend holds', async () => {
+    for (const dtype of ['bfloat16', 'BF16', 'torch.bfloat16'] as const) {
+      const model = await ReneLMHeadModel.fromPretrained(MODEL, {
+        backend: 'simd',
+        ...{ dtype },
+      });
+      const matrix = model.parameters.get('backbone.embedding.weight');
+      expect(matrix).to.include({ format: 'bf16' });
+      model.dispose();
+    }
+    for (const dtype of ['q4f16', 'uint8', 'fp8', 'Q4_K_M', 'int2', '', 8, null, ['f32']]) {
+      const error = await load({ dtype });
+      expect(error.message).to.match(/^dtype: expected one of f32, bf16, f16, int8, int4/);
+    }
+  });
+});
+
+describe('names of dtypes', () => {
+  it('mean the same as in the libraries that they come from', () => {
+    const names: Record<string, string> = {
+      f32: 'f32 fp32 float32 float F32 torch.float32 FLOAT32',
+      f16: 'f16 fp16 float16 half F16 torch.float16',
+      bf16: 'bf16 bfloat16 BF16 torch.bfloat16',
+      int8: 'int8 q8 INT8 8bit',
+      int4: 'int4 q4 Q4 4bit',
+    };
+    for (const [format, all] of Object.entries(names)) {
+      for (const name of all.split(' ')) expect(weightFormat(name), name).to.equal(format);
+    }
+    expect(weightFormatOrAuto('AUTO')).to.equal('auto');
+    expect(() => weightFormat('auto')).to.throw(InvalidArgumentError);
+  });
+
+  it('are no names of an object’s own', () => {
+    for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
+      expect(() => weightFormat(name)).to.throw(InvalidArgumentError, `found '${name}'`);
+    }
+  });
+});

@@ -4,9 +4,9 @@ import { BackendError, InvalidArgumentError, ReneError } from '../errors.js';
 import { quietly } from './quietly.js';
 
 /** Backends that this project loads by itself. Any other must have been registered by its package. */
-const loaders: Record<string, () => Promise<unknown>> = {
+const loaders: Partial<Record<string, () => Promise<unknown>>> = {
   cpu: loadCpu,
-  simd: async () => (await import('./simd/index.js')).registerSimdBackend(),
+  simd: async () => (await import('./simd/index.js')).loadSimdBackend(),
   cuda: async () => (await import('./cuda/index.js')).loadCudaBackend(),
   tensorflow: async () => (await import('./tensorflow/load.js')).loadTensorflow(),
 };
@@ -29,8 +29,12 @@ export async function useBackend(name?: string): Promise<string> {
   for (const candidate of await bestFirst()) {
     const started = await start(candidate).catch((error: unknown) => {
       // A backend that does not start here is passed over; what the user got wrong is not.
-      if (error instanceof ReneError && !(error instanceof InvalidArgumentError)) return undefined;
-      throw error;
+      if (!(error instanceof ReneError) || error instanceof InvalidArgumentError) throw error;
+      // Most machines have no GPU; simd runs nearly everywhere, and what comes after it is slow.
+      if (candidate === 'simd') {
+        console.warn(`${error.message}. Using the backend 'cpu', which is some 20 times slower`);
+      }
+      return undefined;
     });
     if (started) return started;
   }
@@ -38,13 +42,17 @@ export async function useBackend(name?: string): Promise<string> {
 }
 
 async function start(name: string): Promise<string> {
-  if (!tf.engine().registryFactory[name]) {
+  const { registryFactory } = tf.engine();
+  if (!registryFactory[name]) {
     const load = loaders[name];
     if (!load) {
-      const known = new Set([...Object.keys(loaders), ...Object.keys(tf.engine().registryFactory)]);
+      const known = new Set([...Object.keys(loaders), ...Object.keys(registryFactory)]);
       throw new BackendError(`unknown backend '${name}'; known here: ${[...known].join(', ')}`);
     }
     await load();
+  } else if (name === 'simd') {
+    // The user has registered it. If it does not start, the loader throws the reason; tfjs prints a stack.
+    await loaders.simd?.();
   }
   if (!(await tf.setBackend(name))) {
     throw new BackendError(`the backend '${name}' does not start on this machine`);

@@ -1,8 +1,8 @@
 // Measures one loaded model: prefill, decode, memory, and the limit that memory sets.
-import { availableParallelism, cpus } from 'node:os';
+import { cpus } from 'node:os';
 import type { DecodeStep, WeightFormat } from '@rene-js/layers';
 import { cudaInfo, measureCopyBandwidth } from '@rene-js/layers/cuda';
-import { measureReadBandwidth, simdInfo } from '@rene-js/layers/simd';
+import { availableCores, measureReadBandwidth, simdInfo } from '@rene-js/layers/simd';
 import { modelParameters } from '../architecture.js';
 import { greedyChoice } from '../generation/choose.js';
 import { argmax } from '../generation/token_distribution.js';
@@ -89,7 +89,7 @@ export async function measure(
     ...{ prompt, tokens, batch, repeat },
     machine: cuda
       ? cudaInfo().name
-      : `${cpus()[0]?.model.trim() || process.arch}, ${availableParallelism()} cores`,
+      : `${cpus()[0]?.model.trim() || process.arch}, ${await availableCores()} cores`,
     node: process.version,
     backend: model.backend,
     dtype: mainFormat(parameters),

@@ -60,7 +60,7 @@ export function addLoraOption(command: Command): Command {
 export function addThreadsOption(command: Command): Command {
   return command.option(
     '--threads <count>',
-    "of the backend 'simd' (default: RENE_THREADS, else one a core)",
+    "number of threads of the backend 'simd', at most the CPU cores (default: RENE_THREADS, else all cores)",
     threadCount,
   );
 }

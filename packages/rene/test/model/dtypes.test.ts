@@ -203,7 +203,8 @@ function rows(count: number, length: number, vocabSize: number): number[][] {
 
 function logitsInWorker(options: SimdOptions): Promise<Logits> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./on_threads.js', import.meta.url), { workerData: options });
+    const workerData = { oversubscribe: true, ...options };
+    const worker = new Worker(new URL('./on_threads.js', import.meta.url), { workerData });
     worker.once('message', resolve);
     worker.once('error', reject);
   });

@@ -8,8 +8,6 @@ const PAGE = 65536;
 const LINE = 64;
 /** What the memory grows by at least. */
 const GROWTH = 4 << 20;
-/** WebAssembly's addresses end here. */
-export const MAXIMUM_PAGES = 65536;
 
 interface Range {
   start: number;
@@ -23,7 +21,11 @@ export class Allocator {
   private end: number;
   private used = 0;
 
-  constructor(private readonly memory: WasmMemory) {
+  /** @param maximumPages of 64 KiB that the memory can grow to */
+  constructor(
+    private readonly memory: WasmMemory,
+    private readonly maximumPages: number,
+  ) {
     this.end = memory.buffer.byteLength;
     this.free.push({ start: HEAP, end: this.end });
   }
@@ -35,14 +37,14 @@ export class Allocator {
 
   /** Bytes that could still be allocated, were they in one piece and had the machine the memory. */
   get freeBytes(): number {
-    return MAXIMUM_PAGES * PAGE - HEAP - this.used;
+    return this.maximumPages * PAGE - HEAP - this.used;
   }
 
   /**
    * The address of a new block of at least one byte, a multiple of 64. Its content is whatever was
    * there before.
    *
-   * @throws BackendError if 4 GiB do not suffice
+   * @throws BackendError if the memory's maximum does not suffice, or the platform has no more memory
    */
   allocate(bytes: number): number {
     const size = Math.max(LINE, Math.ceil(bytes / LINE) * LINE);
@@ -86,24 +88,28 @@ export class Allocator {
     const last = this.free.at(-1);
     const tail = last && last.end === this.end ? last : undefined;
     const missing = size - (tail ? tail.end - tail.start : 0);
-    const maximum = MAXIMUM_PAGES * PAGE;
+    const maximum = this.maximumPages * PAGE;
     const bytes = Math.min(Math.max(missing, GROWTH), Math.max(missing, maximum - this.end));
     const pages = Math.ceil(bytes / PAGE);
     try {
       this.memory.grow(pages);
     } catch (cause) {
-      const gib = (n: number) => `${(n / 2 ** 30).toFixed(2)} GiB`;
-      throw new BackendError(
-        `the backend 'simd' holds at most 4 GiB: ${gib(this.used)} are in use and ${gib(size)} more ` +
-          'were asked for. Load the weights as bf16, int8 or int4 instead of f32, or dispose of ' +
-          'tensors that are no longer needed',
-        { cause },
-      );
+      throw new BackendError(this.refusal(size, this.end + pages * PAGE > maximum), { cause });
     }
     const start = this.end;
     this.end += pages * PAGE;
     if (tail) tail.end = this.end;
     else this.free.push({ start, end: this.end });
     return this.free.length - 1;
+  }
+  private refusal(size: number, isBeyondMaximum: boolean): string {
+    const gib = (bytes: number) => `${Number((bytes / 2 ** 30).toFixed(2))} GiB`;
+    const limit = isBeyondMaximum
+      ? `the backend 'simd' holds at most ${gib(this.maximumPages * PAGE)}`
+      : "the machine has no more memory for the backend 'simd'";
+    return (
+      `${limit}: ${gib(this.used)} are in use and ${gib(size)} more were asked for. Load the weights as ` +
+      'bf16, int8 or int4 instead of f32, or dispose of tensors that are no longer needed'
+    );
   }
 }

@@ -18,18 +18,23 @@ import { compileSimdStep } from './compile_step.js';
 import { BACKEND_NAME } from './kernel.js';
 import { simdPacker } from './packing.js';
 import { registerAllKernels } from './register_all_kernels.js';
-import { askedThreads, Runtime, type SimdOptions } from './runtime.js';
+import { Runtime, type SimdOptions } from './runtime.js';
+import { askedThreads } from './threads.js';
 
+export { availableCores } from './platform.js';
 export type { SimdOptions } from './runtime.js';
 
 let registered = false;
+let chosen: SimdOptions = {};
+/** What the backend will run on, if that was started before tfjs asks for the backend. */
+let prepared: Promise<Runtime> | undefined;
 
 /**
  * Makes the backend 'simd' known to tfjs, at priority 0: it is used where tf.setBackend('simd') or
  * useBackend('simd') asks for it. Starts nothing yet.
  *
  * @returns false if it was registered before; then the options of the first time hold
- * @throws InvalidArgumentError if the threads, RENE_THREADS unless given, are no whole number from 1 to 1024
+ * @throws InvalidArgumentError if options.threads, or else RENE_THREADS, is not a whole number from 1 to 1024
  */
 export function registerSimdBackend(options: SimdOptions = {}): boolean {
   if (registered) return false;
@@ -40,8 +45,33 @@ export function registerSimdBackend(options: SimdOptions = {}): boolean {
   registerWeightPacker(BACKEND_NAME, simdPacker);
   registerBf16Rings(BACKEND_NAME);
   registerStepCompiler(BACKEND_NAME, compileSimdStep);
-  const start = async () => new SimdBackend(await Runtime.create(options));
+  chosen = options;
   return tf.registerBackend(BACKEND_NAME, start, 0);
+}
+
+async function start(): Promise<SimdBackend> {
+  const runtime = await (prepared ?? Runtime.create(chosen));
+  prepared = undefined;
+  return new SimdBackend(runtime);
+}
+
+/**
+ * Registers the backend and starts what it runs on, so that tf.setBackend('simd') cannot fail: tfjs would only print
+ * why.
+ *
+ * @throws BackendError if the backend does not start here
+ * @throws InvalidArgumentError as registerSimdBackend does
+ */
+export async function loadSimdBackend(): Promise<void> {
+  registerSimdBackend();
+  if (BACKEND_NAME in tf.engine().registry) return;
+  prepared ??= Runtime.create(chosen);
+  try {
+    await prepared;
+  } catch (error) {
+    prepared = undefined;
+    throw error;
+  }
 }
 
 /** What the running backend uses. */

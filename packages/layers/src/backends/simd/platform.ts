@@ -1,99 +1,65 @@
-// The seam between Node and the browser: files, cores, workers.
-import type { WasmMemory, WasmModule } from './webassembly.js';
+// The seam to the platform, for Node: files, cores, memory, workers. package.json puts platform_browser.ts in its
+// place for browsers, so that bundlers never see an import of Node's modules.
+import { readFile } from 'node:fs/promises';
+import { freemem } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
+import { Worker } from 'node:worker_threads';
+import { processCores } from './process_cores.js';
+import type { WorkerData, WorkerHandle } from './worker_data.js';
 
-export interface WorkerData {
-  readonly module: WasmModule;
-  readonly memory: WasmMemory;
-  readonly control: number;
-  readonly thread: number;
-}
-
-export interface WorkerHandle {
-  terminate(): void;
-}
-
-const isNode = typeof process !== 'undefined' && Boolean(process.versions?.node);
-
-/**
- * The compiled kernels, which are published beside this file. Their URLs are written out so that
- * bundlers find the files.
- */
+/** The compiled kernels, which are published beside this file. @throws Error that names a missing file */
 export async function readKernels(relaxedSimd: boolean): Promise<Uint8Array> {
-  const url = relaxedSimd
-    ? new URL('./kernels_relaxed.wasm', import.meta.url)
-    : new URL('./kernels.wasm', import.meta.url);
-  if (isNode) return (await import('node:fs/promises')).readFile(url);
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url.href}: HTTP status ${response.status}`);
-  return new Uint8Array(await response.arrayBuffer());
+  return readFile(
+    new URL(relaxedSimd ? './kernels_relaxed.wasm' : './kernels.wasm', import.meta.url),
+  );
 }
 
-/** Cores that this process may use. */
+/** Cores that this process may use: its CPU affinity and its cgroups' CPU quotas count. */
 export async function availableCores(): Promise<number> {
-  if (isNode) return (await import('node:os')).availableParallelism();
-  // Node's declarations lack the browser's navigator.
-  const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
-  return navigator?.hardwareConcurrency ?? 1;
+  return processCores();
 }
 
-/** Bytes of memory that the machine has left for this process; Infinity where nobody says. */
+/** Bytes of memory that are left for this process. */
 export function freeMemory(): number {
-  return isNode ? process.availableMemory() : Number.POSITIVE_INFINITY;
+  // Node before 20.13 has no availableMemory; there cgroup limits are not taken into account.
+  return process.availableMemory?.() ?? freemem();
 }
 
-/** An environment variable; undefined in a browser. */
+/** An environment variable. */
 export function environment(name: string): string | undefined {
-  return isNode ? process.env[name] : undefined;
+  return process.env[name];
 }
 
-/** Whether memory can be shared with workers: always in Node, in a browser only when isolated. */
+/** Whether memory can be shared with workers. */
 export function canShareMemory(): boolean {
   return typeof SharedArrayBuffer !== 'undefined';
 }
 
 /** Relaxed SIMD is behind a flag in Node 20; it must be set before a module is compiled. */
-export async function allowRelaxedSimd(): Promise<void> {
-  if (isNode && Number.parseInt(process.versions.node, 10) < 22) {
-    (await import('node:v8')).setFlagsFromString('--experimental-wasm-relaxed-simd');
+export function allowRelaxedSimd(): void {
+  if (Number.parseInt(process.versions.node, 10) < 22) {
+    setFlagsFromString('--experimental-wasm-relaxed-simd');
   }
 }
 
-/** Starts worker.js. It never keeps the process alive. */
-export async function startWorker(
-  data: WorkerData,
+/** What helps where no memory can be reserved. */
+export const memoryAdvice =
+  'Raise the limit of the address space (ulimit -v), or run node with --disable-wasm-trap-handler';
+
+/** Starts a worker for each `data`. They never keep the process alive. */
+export function startWorkers(
+  all: readonly WorkerData[],
   onError: (error: Error) => void,
-): Promise<WorkerHandle> {
-  if (isNode) {
-    const { Worker } = await import('node:worker_threads');
-    const url = new URL('./worker.js', import.meta.url);
-    const worker = new Worker(url, { workerData: data, stdout: false, stderr: false });
+): WorkerHandle {
+  const workers = all.map((workerData) => {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData,
+      stdout: false,
+      stderr: false,
+    });
     worker.on('error', onError);
     worker.unref();
-    return { terminate: () => void worker.terminate() };
-  }
-  // Node's declarations lack the browser's Worker.
-  const { Worker } = globalThis as unknown as { Worker: BrowserWorkerConstructor };
-  // In one expression: bundlers look for it.
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-  worker.onerror = (event) => onError(new Error(event.message));
-  worker.postMessage(data);
-  return worker;
-}
-
-type BrowserWorkerConstructor = new (
-  url: URL,
-  options: { type: 'module' },
-) => WorkerHandle & {
-  onerror: (event: { message: string }) => void;
-  postMessage(data: WorkerData): void;
-};
-
-/** In a worker: what startWorker was given. */
-export async function receiveWorkerData(): Promise<WorkerData> {
-  if (isNode) return (await import('node:worker_threads')).workerData;
-  // Node's declarations lack a browser worker's global scope.
-  const scope = globalThis as unknown as { onmessage: (event: { data: WorkerData }) => void };
-  return new Promise((resolve) => {
-    scope.onmessage = ({ data }) => resolve(data);
+    return worker;
   });
+  return { terminate: () => workers.forEach((worker) => void worker.terminate()) };
 }

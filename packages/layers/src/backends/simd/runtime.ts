@@ -1,36 +1,33 @@
 // The kernels' module, its memory and its threads: everything below the tensors.
-import { BackendError, InvalidArgumentError } from '../../errors.js';
-import { Allocator, MAXIMUM_PAGES } from './allocator.js';
-import { ARGUMENT_COUNT, ARGUMENTS_WORD, CONTROL } from './control.js';
+import { Allocator } from './allocator.js';
+import { compileKernels } from './compile_kernels.js';
+import { ARGUMENT_COUNT, ARGUMENTS_WORD, CONTROL, FAILED_WORD } from './control.js';
+import { createMemory } from './create_memory.js';
 import { KernelId, type Reading } from './kernel_ids.js';
-import {
-  allowRelaxedSimd,
-  availableCores,
-  canShareMemory,
-  environment,
-  freeMemory,
-  readKernels,
-  startWorker,
-  type WorkerHandle,
-} from './platform.js';
+import { canShareMemory, freeMemory, startWorkers } from './platform.js';
 import { JobRecorder, type RecordedJobs } from './recorded_jobs.js';
+import { chooseThreads } from './threads.js';
 import {
   instantiate,
   type KernelExports,
   type WasmMemory,
   type WasmModule,
-  webAssembly,
 } from './webassembly.js';
+import type { WorkerHandle } from './worker_data.js';
 
 /** How the backend starts. */
 export interface SimdOptions {
-  /** Threads, the caller's included. The environment's RENE_THREADS unless given, else the cores. */
+  /**
+   * Threads, the caller's included. At most the cores that the process may use: its CPU affinity and the CPU quotas of
+   * its cgroups count. Default: the environment variable RENE_THREADS, else all these cores.
+   */
   threads?: number | undefined;
-  /** false to use plain SIMD even where the engine has relaxed SIMD; true unless given. */
+  /** Allows more threads than cores, which is slower. Default: false. */
+  oversubscribe?: boolean | undefined;
+  /** false to use plain SIMD even where the engine has relaxed SIMD. Default: true. */
   relaxedSimd?: boolean | undefined;
 }
 
-const INITIAL_PAGES = 16;
 /** Address of the arguments that the host sets. */
 const ARGUMENTS = CONTROL + ARGUMENTS_WORD * 4;
 /** Left for states, activations and the file's pieces when weights are loaded. */
@@ -45,7 +42,7 @@ export class Runtime {
   /** Whether integer products sum four at once: where the engine does so by one instruction. The sums are the same. */
   wholeDots: boolean;
   private readonly allocator: Allocator;
-  private workers: WorkerHandle[] = [];
+  private workers: WorkerHandle | undefined;
   private scratch = 0;
   private scratchSize = 0;
   /** What takes the jobs while some are being recorded. */
@@ -57,8 +54,9 @@ export class Runtime {
     /** Threads that jobs are divided for. */
     readonly threads: number,
     readonly relaxedSimd: boolean,
+    maximumPages: number,
   ) {
-    this.allocator = new Allocator(memory);
+    this.allocator = new Allocator(memory, maximumPages);
     this.wholeDots = kernels.dotsAreWhole() !== 0;
     this.args = new Int32Array(memory.buffer, ARGUMENTS, ARGUMENT_COUNT);
     this.numbers = new Float32Array(memory.buffer, ARGUMENTS, ARGUMENT_COUNT);
@@ -68,24 +66,30 @@ export class Runtime {
    * Compiles the kernels and starts the workers. They need not be there for the first job: whoever
    * is awake computes it.
    *
-   * @throws BackendError where WebAssembly SIMD or its memory is missing
-   * @throws InvalidArgumentError if threads is no count
+   * @throws BackendError where WebAssembly SIMD, the kernels or memory are missing
+   * @throws InvalidArgumentError if threads is not a whole number from 1 to 1024
    */
   static async create(options: SimdOptions = {}): Promise<Runtime> {
-    const asked = askedThreads(options.threads);
-    const threads = canShareMemory() ? (asked ?? (await availableCores())) : 1;
-    const { module, relaxed } = await compile(options.relaxedSimd ?? true);
-    const memory = createMemory();
-    const runtime = new Runtime(instantiate(module, memory), memory, threads, relaxed);
-    await runtime.startWorkers(module);
+    const threads = canShareMemory() ? await chooseThreads(options) : 1;
+    const { module, relaxed } = await compileKernels(options.relaxedSimd ?? true);
+    const { memory, maximumPages } = createMemory();
+    const kernels = instantiate(module, memory);
+    const runtime = new Runtime(kernels, memory, threads, relaxed, maximumPages);
+    runtime.startWorkers(module);
     return runtime;
   }
 
-  private async startWorkers(module: WasmModule): Promise<void> {
-    for (let thread = 1; thread < this.threads; thread++) {
-      const data = { module, memory: this.memory, control: CONTROL, thread };
-      this.workers.push(await startWorker(data, () => {}));
-    }
+  private startWorkers(module: WasmModule): void {
+    const { memory, threads } = this;
+    const failedWord = CONTROL / 4 + FAILED_WORD;
+    const all = Array.from({ length: threads - 1 }, (_, i) => ({
+      ...{ module, memory, control: CONTROL, thread: i + 1, failedWord },
+    }));
+    let told = false;
+    this.workers = startWorkers(all, ({ message }) => {
+      if (!told) console.warn(`simd: a thread does not run; the others do its work. ${message}`);
+      told = true;
+    });
   }
 
   /**
@@ -201,8 +205,7 @@ export class Runtime {
   }
 
   dispose(): void {
-    for (const worker of this.workers) worker.terminate();
-    this.workers = [];
+    this.workers?.terminate();
   }
 
   private growScratch(bytes: number): void {
@@ -219,47 +222,3 @@ export class Runtime {
 const MINIMAL_WORK = 16384;
 /** A thread takes this part of its share of what is left, so that the last pieces are small. Not in replay(). */
 const PARTS = 2;
-
-/**
- * The threads that were asked for, by the caller or else by RENE_THREADS.
- *
- * @throws InvalidArgumentError if they are no count
- */
-export function askedThreads(asked: number | undefined): number | undefined {
-  const text = environment('RENE_THREADS');
-  const threads = asked ?? (text ? Number(text) : undefined);
-  if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
-    return threads;
-  }
-  const name = asked === undefined ? 'RENE_THREADS' : 'threads';
-  throw new InvalidArgumentError(name, 'a whole number from 1 to 1024', `${asked ?? text}`);
-}
-
-async function compile(tryRelaxed: boolean): Promise<{ module: WasmModule; relaxed: boolean }> {
-  if (tryRelaxed && environment('RENE_RELAXED_SIMD') !== '0') {
-    await allowRelaxedSimd();
-    try {
-      const module = await webAssembly.compile(await readKernels(true));
-      return { module, relaxed: true };
-    } catch {
-      // The engine has no relaxed SIMD: the plain module does the same, more slowly.
-    }
-  }
-  try {
-    const module = await webAssembly.compile(await readKernels(false));
-    return { module, relaxed: false };
-  } catch (cause) {
-    throw new BackendError("the backend 'simd' needs WebAssembly with SIMD and threads", { cause });
-  }
-}
-
-function createMemory(): WasmMemory {
-  try {
-    return new webAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAXIMUM_PAGES, shared: true });
-  } catch (cause) {
-    throw new BackendError(
-      "the backend 'simd' cannot reserve 4 GiB of address space for its memory (ulimit -v?)",
-      { cause },
-    );
-  }
-}

@@ -36,6 +36,7 @@ export interface KernelExports {
 
 interface WebAssemblyApi {
   compile(bytes: Uint8Array): Promise<WasmModule>;
+  validate(bytes: Uint8Array): boolean;
   Memory: new (options: { initial: number; maximum: number; shared: true }) => WasmMemory;
   Instance: new (module: WasmModule, imports: object) => { readonly exports: KernelExports };
 }

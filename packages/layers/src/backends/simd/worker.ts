@@ -1,13 +1,13 @@
-// A worker thread: serves jobs on the shared memory until the process ends.
-import { FAILED_WORD } from './control.js';
-import { receiveWorkerData } from './platform.js';
+// A worker thread in Node: serves jobs on the shared memory until the process ends.
+import { workerData } from 'node:worker_threads';
 import { instantiate } from './webassembly.js';
+import type { WorkerData } from './worker_data.js';
 
-const { module, memory, control, thread } = await receiveWorkerData();
+const { module, memory, control, thread, failedWord }: WorkerData = workerData;
 try {
   instantiate(module, memory).serve(control, thread);
 } catch (error) {
   // The main thread may be waiting for this one's units: tell it that they will not come.
-  Atomics.store(new Int32Array(memory.buffer), control / 4 + FAILED_WORD, 1);
+  Atomics.store(new Int32Array(memory.buffer), failedWord, 1);
   throw error;
 }

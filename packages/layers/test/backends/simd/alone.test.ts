@@ -20,8 +20,8 @@ describe('simd: a process that uses it', () => {
     const { threads, sums, idleMilliseconds } = await alone();
     expect(sums).to.deep.equal([256]);
     expect(threads).to.equal(4);
-    // Four spinning threads would take 1000 or more on two cores.
-    expect(idleMilliseconds).to.be.below(50);
+    // Of 300. Four spinning threads would take all that there is.
+    expect(idleMilliseconds).to.be.at.most(20);
   }).timeout(40_000);
 
   it('runs on one thread where memory cannot be shared', async () => {

@@ -6,7 +6,7 @@ import { expectSameAsCpu } from '../both.js';
 export { expectClose, uniform, useCpu, valuesOf } from '../both.js';
 
 export async function useSimd(): Promise<void> {
-  registerSimdBackend({ threads: 2 });
+  registerSimdBackend({ threads: 2, oversubscribe: true });
   await tf.setBackend('simd');
 }
 

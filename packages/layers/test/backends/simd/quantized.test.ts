@@ -212,7 +212,7 @@ function halfBits(value: number, dtype: 'F16' | 'BF16'): number {
 function resultsWith(options: SimdOptions): Promise<Float32Array[]> {
   const url = new URL('./on_threads.js', import.meta.url);
   return new Promise((resolve, reject) => {
-    const worker = new Worker(url, { workerData: options });
+    const worker = new Worker(url, { workerData: { oversubscribe: true, ...options } });
     worker.once('message', resolve);
     worker.once('error', reject);
   });

@@ -1,0 +1,3 @@
+/** kernels_relaxed.wasm, gzipped, in base64. Written by scripts/embed_assets.mjs. */
+declare const base64: string;
+export default base64;

@@ -1,0 +1,171 @@
+// The seam to the platform, for browsers; package.json puts this file in the place of platform.ts.
+//
+// Kernels and worker are files of their own, whose URLs are written out so that bundlers find them (Vite, webpack).
+// Where they are not served (Vite's development server, esbuild, Rollup), the copies that are embedded in the
+// JavaScript do, at the cost of a failed request.
+import { BackendError } from '../../errors.js';
+import type { WorkerData, WorkerHandle } from './worker_data.js';
+
+// A browser's globals, which Node's declarations lack.
+interface BrowserWorker extends WorkerHandle {
+  onmessage: () => void;
+  onerror: (event: { message?: string }) => void;
+  postMessage(data: WorkerData): void;
+}
+declare const Worker: new (url: URL | string, options: { type: 'module' }) => BrowserWorker;
+declare const DecompressionStream: new (
+  format: 'gzip',
+) => { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> };
+
+/** The compiled kernels. @throws BackendError that names the URL if neither the file nor the copy is there */
+export async function readKernels(relaxedSimd: boolean): Promise<Uint8Array> {
+  try {
+    return await download(
+      relaxedSimd
+        ? new URL('./kernels_relaxed.wasm', import.meta.url)
+        : new URL('./kernels.wasm', import.meta.url),
+    );
+  } catch (fileError) {
+    try {
+      const { default: base64 } = relaxedSimd
+        ? await import('./embedded/kernels_relaxed.js')
+        : await import('./embedded/kernels.js');
+      const bytes = await decompress(base64);
+      notice(`${messageOf(fileError)}. Using the embedded copy`);
+      return bytes;
+    } catch (copyError) {
+      throw new BackendError(
+        `The backend 'simd' cannot load its kernels. ${messageOf(fileError)}. ${messageOf(copyError)}. ` +
+          'Serve the .wasm files of @rene-js/layers/dist/src/backends/simd beside the bundle.',
+        { cause: fileError },
+      );
+    }
+  }
+}
+
+async function download(url: URL): Promise<Uint8Array> {
+  let response: Response;
+  try {
+    response = await fetch(url);
+  } catch (cause) {
+    throw new Error(`${url.href}: ${messageOf(cause)}`, { cause });
+  }
+  if (!response.ok) throw new Error(`${url.href}: HTTP status ${response.status}`);
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  // Single-page servers answer with a page where there is no file.
+  if (String.fromCharCode(...bytes.subarray(0, 4)) !== '\0asm') {
+    const type = response.headers.get('content-type') ?? 'unknown content';
+    throw new Error(`${url.href}: expected WebAssembly, found ${type}`);
+  }
+  return bytes;
+}
+
+async function decompress(base64: string): Promise<Uint8Array> {
+  const packed = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Logical processors of the machine. */
+export async function availableCores(): Promise<number> {
+  // Node's declarations lack the browser's navigator.
+  const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
+  return navigator?.hardwareConcurrency ?? 1;
+}
+
+/** Bytes of memory that are left: a page cannot know. */
+export function freeMemory(): number {
+  return Number.POSITIVE_INFINITY;
+}
+
+/** An environment variable: a page has none. */
+export function environment(_name: string): string | undefined {
+  return undefined;
+}
+
+/** Whether memory can be shared with workers: on cross-origin isolated pages only. */
+export function canShareMemory(): boolean {
+  return typeof SharedArrayBuffer !== 'undefined';
+}
+
+/** Browsers need no flag. */
+export function allowRelaxedSimd(): void {}
+
+/** What helps where no memory can be reserved. */
+export const memoryAdvice = 'Close other tabs, or reload this one';
+
+/** Starts a worker for each `data`, in the background. */
+export function startWorkers(
+  all: readonly WorkerData[],
+  onError: (error: Error) => void,
+): WorkerHandle {
+  const workers: BrowserWorker[] = [];
+  let ended = false;
+  const start = (worker: BrowserWorker, data: WorkerData) => {
+    if (ended) return worker.terminate();
+    workers.push(worker);
+    worker.postMessage(data);
+  };
+  const startAll = async () => {
+    const [first, ...others] = all;
+    if (!first) return;
+    // The first one finds out whether the worker's file is there.
+    let make = fromFile;
+    try {
+      const worker = fromFile();
+      const begins = started(worker);
+      start(worker, first);
+      await begins;
+    } catch (fileError) {
+      const { default: source } = await import('./embedded/worker.js');
+      make = () => fromText(source);
+      const worker = make();
+      const begins = started(worker);
+      start(worker, first);
+      await begins;
+      notice(`${messageOf(fileError)}. Using the embedded copy`);
+    }
+    for (const data of others) {
+      const worker = make();
+      worker.onerror = (event) => onError(scriptError(event));
+      start(worker, data);
+    }
+  };
+  startAll().catch(onError);
+  return {
+    terminate() {
+      ended = true;
+      for (const worker of workers) worker.terminate();
+    },
+  };
+}
+
+function fromFile(): BrowserWorker {
+  // In one expression: bundlers look for it.
+  return new Worker(new URL('./worker_browser.js', import.meta.url), { type: 'module' });
+}
+
+function fromText(source: string): BrowserWorker {
+  const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
+  return new Worker(url, { type: 'module' });
+}
+
+/** Resolves at the worker's first message. Rejects if its script does not load or fails. */
+function started(worker: BrowserWorker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    worker.onmessage = () => resolve();
+    worker.onerror = (event) => reject(scriptError(event));
+  });
+}
+
+function scriptError({ message }: { message?: string }): Error {
+  return new Error(message ?? 'The script of a worker thread (worker_browser.js) does not load');
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function notice(text: string): void {
+  console.warn(`@rene-js/layers: ${text}.`);
+}

@@ -25,7 +25,7 @@ export {
 export { Embedding } from './layers/embedding.js';
 export { GatedMLP, type GatedMLPConfig, MLP, type MLPConfig } from './layers/gated_mlp.js';
 export * as initializers from './layers/initializers.js';
-export type { LayerState, Mixer } from './layers/layer.js';
+export type { LayerState, Mixer, ReadTensor, StoredTensor } from './layers/layer.js';
 export { LayerNorm, layerNorm } from './layers/layer_norm.js';
 export { Linear } from './layers/linear.js';
 export {
@@ -78,6 +78,7 @@ export {
   type StepCompiler,
   type StepModel,
 } from './step.js';
+export { narrow } from './weights/narrow.js';
 export {
   disposeWeight,
   type PackedWeight,

@@ -251,8 +251,10 @@ export class ReneLMHeadModel implements tf.InferenceModel {
    */
   async restoreState(path: string): Promise<RecurrentState> {
     this.checkBackend();
-    const { loadState } = await import('./generation/state_file.js');
-    return loadState(path, this);
+    const { readStateFile } = await import('./state_file.js');
+    const mixers = this.backbone.blocks.map(({ mixer }) => mixer);
+    const { layers, positions } = await readStateFile(path, mixers, await this.fingerprint());
+    return new RecurrentState(layers, positions, this);
   }
 
   /**

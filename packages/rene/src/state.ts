@@ -1,12 +1,5 @@
-// RecurrentState: all that a model remembers of the text so far, as a value that the user holds.
-import {
-  AttentionState,
-  InvalidArgumentError,
-  type LayerState,
-  Mamba2State,
-  ringFormatOf,
-  ringShapeOf,
-} from '@rene-js/layers';
+// RecurrentState: everything a model remembers of the tokens it has seen, as a value the user holds.
+import { InvalidArgumentError, type LayerState } from '@rene-js/layers';
 import { GenerationError } from './errors.js';
 
 /** The model that a state belongs to, as far as a state file needs it. */
@@ -36,7 +29,7 @@ export class RecurrentState {
     private seen: readonly number[],
     private readonly owner?: StateOwner,
   ) {
-    this.form = layers.map(formOf);
+    this.form = layers.map((layer) => layer?.form ?? 'no state');
   }
 
   /** Rows of the batch. */
@@ -90,7 +83,9 @@ export class RecurrentState {
       state.check();
       state.checkForm('concat: states', first.form);
     }
-    const layers = first.layers.map((_, i) => concatLayers(states.map((s) => s.layers[i] ?? null)));
+    const layers = first.layers.map(
+      (layer, i) => layer?.concat(states.slice(1).flatMap((s) => s.layers[i] ?? [])) ?? null,
+    );
     return new RecurrentState(
       layers,
       states.flatMap((s) => s.positions),
@@ -109,8 +104,8 @@ export class RecurrentState {
     if (!this.owner) throw new GenerationError('this state was made by no model: it has no owner');
     const copy = this.clone(); // this one may go on while the file is written
     try {
-      const { saveState } = await import('./generation/state_file.js');
-      await saveState(path, copy, await this.owner.fingerprint());
+      const { writeStateFile } = await import('./state_file.js');
+      await writeStateFile(path, copy, await this.owner.fingerprint());
     } finally {
       copy.dispose();
     }
@@ -150,29 +145,4 @@ export class RecurrentState {
     for (const layer of this.layers) layer?.dispose();
     this.usable = false;
   }
-}
-
-/** Without the batch and a ring's capacity, which differ between states of one model. */
-function formOf(layer: LayerState | null): string {
-  if (!layer) return 'nothing';
-  const isRing = layer instanceof AttentionState;
-  const tensors = Object.entries(layer.tensors()).map(([name, tensor]) => {
-    const shape = isRing ? ringShapeOf(tensor).slice(2) : tensor.shape.slice(1);
-    const format = isRing && ringFormatOf(tensor) === 'bf16' ? ' bf16' : '';
-    return `${name}${format} [${shape.join(', ')}]`;
-  });
-  return tensors.join(', ');
-}
-
-function concatLayers(layers: readonly (LayerState | null)[]): LayerState | null {
-  const mamba = layers.filter((layer) => layer instanceof Mamba2State);
-  if (mamba.length === layers.length) return Mamba2State.concat(mamba);
-  const attention = layers.filter((layer) => layer instanceof AttentionState);
-  if (attention.length === layers.length) return AttentionState.concat(attention);
-  if (layers.every((layer) => layer === null)) return null;
-  throw new InvalidArgumentError(
-    'concat: states',
-    'states of one model',
-    'states of different ones',
-  );
 }

@@ -58,6 +58,10 @@ export class MLP implements Mixer {
     return null;
   }
 
+  async restoreState(): Promise<null> {
+    return null;
+  }
+
   dispose(): void {}
 }
 
@@ -107,6 +111,10 @@ export class GatedMLP implements Mixer {
   }
 
   initialState(): null {
+    return null;
+  }
+
+  async restoreState(): Promise<null> {
     return null;
   }
 

@@ -8,9 +8,10 @@ import {
 } from '../ops/mamba2_mixer.js';
 import type { MixerParts } from '../step.js';
 import { each, kaimingUniform, ones } from './initializers.js';
-import type { LayerState, Mixer } from './layer.js';
+import type { LayerState, Mixer, ReadTensor, StoredTensor } from './layer.js';
 import { Linear } from './linear.js';
 import { type ParameterSpec, type Parameters, under } from './parameters.js';
+import { readF32, sameKind, storedF32 } from './stored_state.js';
 
 /** Sizes and switches; the defaults are those of the mamba repository's Mamba2. */
 export interface Mamba2Config {
@@ -80,8 +81,13 @@ export class Mamba2State implements LayerState {
     this.ssmState = ssm;
   }
 
-  tensors(): Record<string, tf.Tensor> {
-    return { convState: this.convState, ssmState: this.ssmState };
+  get form(): string {
+    const sizes = ({ shape }: tf.Tensor) => `[${shape.slice(1).join(', ')}]`;
+    return `convState ${sizes(this.convState)}, ssmState ${sizes(this.ssmState)}`;
+  }
+
+  save(): StoredTensor[] {
+    return [storedF32('convState', this.convState), storedF32('ssmState', this.ssmState)];
   }
 
   /** An independent copy; memory is shared until one of them moves on. */
@@ -99,8 +105,8 @@ export class Mamba2State implements LayerState {
     return state;
   }
 
-  /** A state of the rows of all of these. */
-  static concat(states: readonly Mamba2State[]): Mamba2State {
+  concat(others: readonly LayerState[]): Mamba2State {
+    const states = [this, ...sameKind(Mamba2State, others)];
     return new Mamba2State(
       tf.concat(states.map((s) => s.conv)),
       tf.concat(states.map((s) => s.ssm)),
@@ -226,6 +232,19 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
       tf.zeros([batch, dConv, convDim]),
       tf.zeros([batch, heads, headDim, dState]),
     );
+  }
+
+  async restoreState(read: ReadTensor, positions: readonly number[]): Promise<Mamba2State> {
+    const { heads, headDim, dState, convDim, dConv } = this.sizes;
+    const { length: batch } = positions;
+    const conv = await readF32(read, 'convState', [batch, dConv, convDim]);
+    try {
+      const ssm = await readF32(read, 'ssmState', [batch, heads, headDim, dState]);
+      return new Mamba2State(conv, ssm);
+    } catch (error) {
+      conv.dispose();
+      throw error;
+    }
   }
 
   /** Frees its tensors. */

@@ -1,16 +1,26 @@
 // SlidingWindowAttention: multi-head, grouped or multi-query attention to a window of tokens.
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
-import { emptyRing, grownRing, ringFormatBeside, ringShapeOf } from '../kv_ring.js';
+import {
+  emptyRing,
+  grownRing,
+  ringBytes,
+  ringFormatBeside,
+  ringFormatOf,
+  ringFromBytes,
+  ringShapeOf,
+} from '../kv_ring.js';
 import {
   type AttentionMixerSizes,
   type AttentionMixerWeights,
   attentionMixer,
 } from '../ops/attention_mixer.js';
 import type { MixerParts } from '../step.js';
-import type { LayerState, Mixer } from './layer.js';
+import { narrow } from '../weights/narrow.js';
+import type { LayerState, Mixer, ReadTensor, StoredTensor } from './layer.js';
 import { Linear } from './linear.js';
 import { type ParameterSpec, type Parameters, under } from './parameters.js';
+import { checkShape, sameKind } from './stored_state.js';
 
 /** Sizes and options of an attention layer. */
 export interface AttentionConfig {
@@ -72,8 +82,19 @@ export class AttentionState implements LayerState {
     this.seen = positions;
   }
 
-  tensors(): Record<string, tf.Tensor> {
-    return { k: this.ringK, v: this.ringV };
+  get form(): string {
+    const [, , heads, dim] = ringShapeOf(this.ringK);
+    const format = ringFormatOf(this.ringK) === 'bf16' ? ' bf16' : '';
+    return `k${format} [${heads}, ${dim}], v${format} [${heads}, ${dim}]`;
+  }
+
+  save(): StoredTensor[] {
+    return Object.entries({ k: this.ringK, v: this.ringV }).map(([name, ring]) => ({
+      name,
+      dtype: ringFormatOf(ring) === 'bf16' ? 'BF16' : 'F32',
+      shape: ringShapeOf(ring),
+      bytes: () => ringBytes(ring),
+    }));
   }
 
   /** An independent copy; memory is shared until one of them moves on. */
@@ -92,8 +113,9 @@ export class AttentionState implements LayerState {
     return state;
   }
 
-  /** The rows of all states; a shorter ring has not wrapped yet, so it is only filled up. */
-  static concat(states: readonly AttentionState[]): AttentionState {
+  /** A shorter ring buffer has not wrapped yet, so it is only filled up. */
+  concat(others: readonly LayerState[]): AttentionState {
+    const states = [this, ...sameKind(AttentionState, others)];
     const capacity = Math.max(...states.map((s) => ringShapeOf(s.k)[1]));
     const join = (rings: tf.Tensor[]) =>
       tf.tidy(() =>
@@ -162,6 +184,26 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
     const format = ringFormatBeside(this.inProj.weight.format, headDim);
     const ring = () => emptyRing(shape, format);
     return new AttentionState(ring(), ring(), Array(batch).fill(0));
+  }
+
+  /** A file's keys and values may be f32 or bf16, whichever this layer uses. */
+  async restoreState(read: ReadTensor, positions: readonly number[]): Promise<AttentionState> {
+    const { kvHeads, headDim, window } = this.sizes;
+    const [k, v] = [await read('k'), await read('v')];
+    for (const [name, { shape }] of Object.entries({ k, v })) {
+      checkShape(name, shape, [positions.length, k.shape[1] ?? 0, kvHeads, headDim]);
+    }
+    const [, capacity = 0] = k.shape;
+    const needed = Math.min(window, Math.max(...positions));
+    if (capacity < needed || capacity > window) {
+      throw new InvalidArgumentError('k', `${needed} keys, at most ${window}`, String(capacity));
+    }
+    const format = ringFormatBeside(this.inProj.weight.format, headDim);
+    const ring = ({ values }: { values: Float32Array }) => {
+      const bytes = narrow(values, format === 'bf16' ? 'BF16' : 'F32');
+      return ringFromBytes(bytes, [positions.length, capacity, kvHeads, headDim], format);
+    };
+    return new AttentionState(ring(k), ring(v), positions);
   }
 
   /** Frees its tensors. */

@@ -1,15 +1,12 @@
 // The mixers as layers: their parameters, any pieces with a state, residual, states, and that a few
 // steps of training lower a loss.
 import {
-  AttentionState,
   disposeParameters,
   GatedMLP,
   type GatedMLPConfig,
   InvalidArgumentError,
   initParameters,
-  type LayerState,
   Mamba2Mixer,
-  Mamba2State,
   type Mixer,
   MLP,
   type ParameterSpec,
@@ -196,7 +193,8 @@ describeOnBackends('mixers', () => {
           const first = state.clone();
           const expected = layer.forward(next, first);
           const rows = [1, 0, 1].map((row) => state.gather([row]));
-          const joined = joinedStates(rows);
+          const [row = state, ...others] = rows;
+          const joined = row.concat(others);
           const gathered = state.gather([1, 0, 1]);
           const moved = state.clone();
           layer.forward(next, moved);
@@ -236,13 +234,6 @@ describeOnBackends('mixers', () => {
     });
   }
 });
-
-/** The rows of several states; what RecurrentState does for a whole model. */
-function joinedStates(states: LayerState[]): LayerState {
-  const mamba = states.filter((state) => state instanceof Mamba2State);
-  if (mamba.length > 0) return Mamba2State.concat(mamba);
-  return AttentionState.concat(states.filter((state) => state instanceof AttentionState));
-}
 
 describe('mixer configurations', () => {
   const wrong: Record<string, [argument: string, make: () => unknown]> = {

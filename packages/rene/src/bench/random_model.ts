@@ -2,13 +2,13 @@
 import {
   initializers,
   makeParameters,
+  narrow,
   type ParameterOptions,
   type ParameterSpec,
   type StoredMatrix,
 } from '@rene-js/layers';
 import seedrandom from 'seedrandom';
 import { modelParameters } from '../architecture.js';
-import { narrow } from '../checkpoint/narrow.js';
 import type { ReneConfig } from '../config.js';
 import { ReneLMHeadModel } from '../model.js';
 

@@ -1,14 +1,13 @@
 // From any checkpoint that can be read to a folder that the original Python loads, a few rows at a
 // time, without a backend and without the model in memory.
 import { join } from 'node:path';
-import { type ParameterSpec, type StoredDType, widen } from '@rene-js/layers';
+import { narrow, type ParameterSpec, type StoredDType, widen } from '@rene-js/layers';
 import { modelParameters } from '../architecture.js';
 import { configToJson, readConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { stringifyJson } from '../json.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import { checkNamesAndShapes } from './load_parameters.js';
-import { narrow } from './narrow.js';
 import { copyFileAtomically, fileExists, writeFileAtomically } from './node_files.js';
 import { TOKENIZER_FILES } from './resolve.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';

@@ -1,5 +1,6 @@
 // Writes a model folder that the original Python loads: model.safetensors and config.json.
 import {
+  narrow,
   type PackedWeight,
   type Parameter,
   type ParameterSpec,
@@ -12,7 +13,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import { configToJson, type ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { stringifyJson } from '../json.js';
-import { narrow } from './narrow.js';
 import { codesToWrite } from './quantized.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 

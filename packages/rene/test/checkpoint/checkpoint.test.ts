@@ -5,6 +5,7 @@ import {
   disposeParameters,
   initializers,
   initParameters,
+  narrow,
   type Parameter,
   type ParameterSpec,
   registerWeightPacker,
@@ -16,7 +17,6 @@ import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { loadParameters } from '../../src/checkpoint/load_parameters.js';
-import { narrow } from '../../src/checkpoint/narrow.js';
 import { openFile, writeFileAtomically } from '../../src/checkpoint/node_files.js';
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { saveCheckpoint } from '../../src/checkpoint/save_checkpoint.js';

@@ -1,10 +1,10 @@
 // Conversion of checkpoints: any format in, the original's safetensors out, number by number.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { narrow } from '@rene-js/layers';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { convertCheckpoint } from '../../src/checkpoint/convert.js';
-import { narrow } from '../../src/checkpoint/narrow.js';
 import { readConfig } from '../../src/config.js';
 import { CheckpointError } from '../../src/errors.js';
 import { errorOf, golden, temporaryFolders } from './fixtures.js';

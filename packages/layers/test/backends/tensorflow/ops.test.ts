@@ -8,7 +8,6 @@ import {
   useTensorflowKernels,
 } from '../../../src/backends/tensorflow/index.js';
 import {
-  AttentionState,
   BackendError,
   disposeParameters,
   disposeWeight,
@@ -108,7 +107,7 @@ describeInTensorflow('tensorflow: ops of our own', () => {
       read([0, 1, 2, 3, 4]);
       // TensorFlow's Reshape makes a second tensor of the same memory; so do Pad and Slice of nothing.
       const shape = state.k.shape;
-      const joined = AttentionState.concat([state]);
+      const joined = state.concat([]);
       const views = [
         tf.reshape(state.k, [-1]),
         tf.slice(state.v, [0, 0, 0, 0], [1, -1, -1, -1]),

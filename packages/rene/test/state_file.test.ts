@@ -2,9 +2,15 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { ReneLMHeadModel } from '../../src/model.js';
-import { RecurrentState } from '../../src/state.js';
-import { goldenPath, leavesNothing, loadGolden, rejection, testBackend } from './models.js';
+import { ReneLMHeadModel } from '../src/model.js';
+import { RecurrentState } from '../src/state.js';
+import {
+  goldenPath,
+  leavesNothing,
+  loadGolden,
+  rejection,
+  testBackend,
+} from './generation/models.js';
 
 describe('state files', () => {
   let model: ReneLMHeadModel;

@@ -1,5 +1,5 @@
-// f32 numbers as the bytes of a file's dtype, rounded to nearest, ties to even, as PyTorch rounds.
-import type { StoredDType } from '@rene-js/layers';
+// Narrows f32 values to a file's dtype: to the nearest, ties to even, as PyTorch does.
+import type { StoredDType } from './packing.js';
 
 /** Little-endian bytes of the values in another dtype; F32 shares memory with them. */
 export function narrow(values: Float32Array, dtype: StoredDType): Uint8Array {

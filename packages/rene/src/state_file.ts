@@ -1,0 +1,104 @@
+// State files: safetensors with the tensors of every block's state and the fingerprint of its model.
+import { InvalidArgumentError, type LayerState, type Mixer } from '@rene-js/layers';
+import { openSafetensors, writeSafetensors } from './checkpoint/safetensors.js';
+import { readF32, type TensorFile, tensorInfo } from './checkpoint/tensor_file.js';
+import { CheckpointError, GenerationError } from './errors.js';
+
+const FORMAT = 'rene-state-1';
+
+/** What a state file holds. */
+export interface StoredState {
+  /** One a block; null for a block without memory. */
+  readonly layers: readonly (LayerState | null)[];
+  /** Tokens seen by each row of the batch. */
+  readonly positions: readonly number[];
+}
+
+/**
+ * Writes a state file. A file of that name stays until the new one is whole.
+ *
+ * @param owner fingerprint of the model
+ */
+export async function writeStateFile(
+  path: string,
+  { layers, positions }: StoredState,
+  owner: string,
+): Promise<void> {
+  const tensors = layers.flatMap((layer, i) =>
+    (layer?.save() ?? []).map(({ name, dtype, shape, bytes }) => ({
+      name: `${i}.${name}`,
+      dtype,
+      shape,
+      bytes,
+    })),
+  );
+  const metadata = { format: FORMAT, model: owner, positions: JSON.stringify(positions) };
+  const { writeFileAtomically } = await import('./checkpoint/node_files.js');
+  await writeFileAtomically(path, (put) => writeSafetensors(tensors, metadata, put));
+}
+
+/**
+ * Reads a state file.
+ *
+ * @param mixers of the model, one a block
+ * @param owner fingerprint of the model
+ * @throws CheckpointError if the file is damaged or no state file, GenerationError for the state of
+ *   another model
+ */
+export async function readStateFile(
+  path: string,
+  mixers: readonly Pick<Mixer, 'restoreState'>[],
+  owner: string,
+): Promise<StoredState> {
+  const { openFile } = await import('./checkpoint/node_files.js');
+  const file = await openSafetensors(await openFile(path));
+  try {
+    const positions = readPositions(file);
+    if (file.metadata.get('model') !== owner) {
+      throw new GenerationError(
+        `${path}: this is the state of another model: its configuration or weights differ; ` +
+          'load the model that it was saved with, or read the prompt again',
+      );
+    }
+    return { layers: await readLayers(file, mixers, positions), positions };
+  } finally {
+    await file.close();
+  }
+}
+
+function readPositions({ name, metadata }: TensorFile): number[] {
+  if (metadata.get('format') !== FORMAT) {
+    throw new CheckpointError(
+      `${name}: expected a state file (${FORMAT}), found ${metadata.get('format') ?? 'another kind of file'}`,
+    );
+  }
+  const text = metadata.get('positions') ?? '';
+  if (!/^\[\d{1,15}(,\d{1,15})*\]$/.test(text)) {
+    throw new CheckpointError(`${name}: its positions are not a list of token counts`);
+  }
+  const positions: number[] = JSON.parse(text);
+  return positions;
+}
+
+async function readLayers(
+  file: TensorFile,
+  mixers: readonly Pick<Mixer, 'restoreState'>[],
+  positions: readonly number[],
+): Promise<(LayerState | null)[]> {
+  const layers: (LayerState | null)[] = [];
+  try {
+    for (const [i, mixer] of mixers.entries()) {
+      const read = async (name: string) => {
+        const { shape } = tensorInfo(file, `${i}.${name}`);
+        return { values: await readF32(file, `${i}.${name}`), shape: [...shape] };
+      };
+      layers.push(await mixer.restoreState(read, positions));
+    }
+    return layers;
+  } catch (error) {
+    for (const layer of layers) layer?.dispose();
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    const message = `${file.name}: block ${layers.length}: ${error.message}`;
+    throw new CheckpointError(message, [message], { cause: error });
+  }
+}

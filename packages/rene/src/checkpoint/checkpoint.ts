@@ -13,6 +13,7 @@ import {
   type TensorInfo,
   tensorInfo,
 } from './tensor_file.js';
+import { modelNames } from './wrapped_names.js';
 
 /** An open checkpoint. Close it when its tensors have been read. */
 export interface Checkpoint {
@@ -150,15 +151,18 @@ export function checkpointOf(
   return isMlx(metadata) ? mlxCheckpoint(numbers) : numbers;
 }
 
-/** The tensors of all files, as they are. */
+/** The tensors of all files, by the model's names. */
 function rawCheckpoint(path: string, files: readonly TensorFile[]): Checkpoint {
-  const fileOf = new Map<string, TensorFile>();
+  const names = modelNames(path, files);
+  const fileOf = new Map<string, { file: TensorFile; inFile: string }>();
   for (const file of files) {
-    for (const name of file.tensors.keys()) fileOf.set(name, file);
+    for (const inFile of file.tensors.keys()) {
+      fileOf.set(names.get(inFile) ?? inFile, { file, inFile });
+    }
   }
-  const find = (name: string): TensorFile => {
-    const file = fileOf.get(name);
-    if (file) return file;
+  const find = (name: string): { file: TensorFile; inFile: string } => {
+    const found = fileOf.get(name);
+    if (found) return found;
     throw new CheckpointError(`${path}: it has no tensor named '${name}'`);
   };
   return {
@@ -166,10 +170,22 @@ function rawCheckpoint(path: string, files: readonly TensorFile[]): Checkpoint {
     names: [...fileOf.keys()],
     metadata: new Map(files.flatMap((file) => [...file.metadata])),
     has: (name) => fileOf.has(name),
-    info: (name) => tensorInfo(find(name), name),
-    read: async (name, start, length) => find(name).read(name, start, length),
-    storedMatrix: (name) => storedMatrix(find(name), name),
-    readF32: async (name) => readF32(find(name), name),
+    info(name) {
+      const { file, inFile } = find(name);
+      return tensorInfo(file, inFile);
+    },
+    async read(name, start, length) {
+      const { file, inFile } = find(name);
+      return file.read(inFile, start, length);
+    },
+    storedMatrix(name) {
+      const { file, inFile } = find(name);
+      return storedMatrix(file, inFile);
+    },
+    async readF32(name) {
+      const { file, inFile } = find(name);
+      return readF32(file, inFile);
+    },
     async close() {
       for (const file of files) await file.close();
     },

@@ -28,6 +28,15 @@ export async function loadParameters(
   });
 }
 
+/**
+ * Buffers that training and profiling code leaves beside the weights and that nothing here depends on: of
+ * rotary embeddings (refused where a model uses them), masks, and counts.
+ */
+const HARMLESS_BUFFER = new RegExp(
+  '(^|\\.)(inv_freq|cos_cached|sin_cached|position_ids|masked_bias|causal_mask|num_batches_tracked|' +
+    'n_averaged|_extra_state|_float_tensor|total_ops|total_params)$',
+);
+
 const HEAD = 'lm_head.weight';
 const EMBEDDING = 'backbone.embedding.weight';
 
@@ -49,7 +58,8 @@ export function checkNamesAndShapes(checkpoint: Checkpoint, specs: readonly Para
     problems.push(`${name}: expected shape [${shape.join(', ')}], found [${found.join(', ')}]`);
   }
   for (const name of checkpoint.names) {
-    if (!expected.has(name)) problems.push(`${name}: unknown to a model of this configuration`);
+    if (expected.has(name) || HARMLESS_BUFFER.test(name)) continue;
+    problems.push(`${name}: unknown to a model of this configuration`);
   }
   if (problems.length === 0) return;
   throw new CheckpointError(

@@ -206,15 +206,16 @@ class Unpickler {
     return this.push(this.memo.get(index));
   }
 
-  private long(length: number): number {
+  /** Those beyond 53 bits, such as seeds beside a model, stay bigints, which are no sizes. */
+  private long(length: number): number | bigint {
     const start = this.take(length);
     let value = 0n;
     for (let i = length - 1; i >= 0; i--) {
       value = (value << 8n) | BigInt(this.bytes[start + i] ?? 0);
     }
-    const number = Number(BigInt.asIntN(length * 8, value));
-    if (!Number.isSafeInteger(number)) throw damaged('an integer beyond 53 bits');
-    return number;
+    const signed = BigInt.asIntN(length * 8, value);
+    const number = Number(signed);
+    return Number.isSafeInteger(number) ? number : signed;
   }
 
   private text(length: number): string {

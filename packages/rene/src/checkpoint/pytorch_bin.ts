@@ -2,6 +2,7 @@
 import { CheckpointError } from '../errors.js';
 import type { ByteSource } from './byte_source.js';
 import { PickleGlobal, unpickle } from './pickle.js';
+import { endOf, gather, isContiguous, type StridedLayout } from './strided.js';
 import {
   DTYPE_BYTES,
   sizeOf,
@@ -30,6 +31,16 @@ const MAX_PICKLE_BYTES = 64 << 20;
 /** PyTorch's own limit of axes. */
 const MAX_RANK = 64;
 
+/** Elements of a tensor that repeats those of its storage; more are not read, lest a small file fills the memory. */
+const MAX_REPEATED = 1 << 24;
+
+/** Under these keys training scripts and frameworks keep a model's state_dict beside other things. */
+const STATE_DICT_KEYS = [
+  ...['state_dict', 'model_state_dict', 'model_state', 'model', 'module', 'net', 'network'],
+  ...['weights', 'params'],
+];
+const MAX_DEPTH = 4;
+
 /** A run of numbers in the archive; several tensors may share one. */
 class Storage {
   constructor(
@@ -41,7 +52,7 @@ class Storage {
   ) {}
 }
 
-class StoredTensor implements TensorInfo {
+class StoredTensor implements TensorInfo, StridedLayout {
   readonly dtype: string;
   constructor(
     readonly storage: Storage,
@@ -55,8 +66,9 @@ class StoredTensor implements TensorInfo {
 }
 
 /**
- * Opens what `torch.save(model.state_dict(), path)` wrote (PyTorch 1.6 or later). The pickle in it
- * is read by a reader that runs no code: only tensors in a dict are accepted. The source is closed
+ * Opens what `torch.save(model.state_dict(), path)` wrote (PyTorch 1.6 or later), or a training's checkpoint
+ * that holds the state_dict as 'state_dict', 'model' or the like. The pickle in it is read by a reader that
+ * runs no code: tensors in a dict count, numbers and texts beside them are left out. The source is closed
  * when that fails, and otherwise with the file.
  *
  * @throws CheckpointError saying what was found that is not allowed, or is damaged.
@@ -88,23 +100,37 @@ async function open(source: ByteSource): Promise<TensorFile> {
   const root = pickleName.slice(0, -'data.pkl'.length);
   await checkByteOrder(source, entries.get(`${root}byteorder`));
   const tensors = stateDict(unpickle(await source.read(pickle.start, pickle.size), HOOKS));
-  const starts = new Map<string, number>();
+  const starts = new Map<StoredTensor, number>();
   for (const [name, tensor] of tensors) {
-    starts.set(name, tensorStart(name, tensor, entries.get(`${root}data/${tensor.storage.key}`)));
+    const entry = entries.get(`${root}data/${tensor.storage.key}`);
+    starts.set(tensor, storageStart(name, tensor, entry));
   }
+  // A matrix is read a few rows at a time, and gathered once.
+  let gathered: { tensor: StoredTensor; bytes: Promise<Uint8Array> } | undefined;
   const file: TensorFile = {
     name: source.name,
     tensors,
     metadata: new Map(),
     async read(name, start, length) {
       const { dtype, shape } = tensorInfo(file, name);
-      const bytes = sizeOf(shape) * (DTYPE_BYTES.get(dtype) ?? 0);
+      const itemBytes = DTYPE_BYTES.get(dtype) ?? 0;
+      const bytes = sizeOf(shape) * itemBytes;
       if (start < 0 || length < 0 || start + length > bytes) {
         throw new CheckpointError(
           `${source.name}: tensor '${name}' has ${bytes} bytes, not ${start + length}`,
         );
       }
-      return source.read((starts.get(name) ?? 0) + start, length);
+      const tensor = tensors.get(name);
+      const storage = tensor && starts.get(tensor);
+      if (!tensor || storage === undefined)
+        throw new CheckpointError(`${source.name}: no '${name}'`);
+      if (isContiguous(tensor)) {
+        return source.read(storage + tensor.offset * itemBytes + start, length);
+      }
+      if (gathered?.tensor !== tensor) {
+        gathered = { tensor, bytes: gather(source, storage, itemBytes, tensor) };
+      }
+      return (await gathered.bytes).slice(start, start + length);
     },
     close: () => source.close(),
   };
@@ -120,9 +146,27 @@ async function checkByteOrder(source: ByteSource, entry: ZipEntry | undefined): 
 /** The few functions and classes that a state_dict is pickled with, done by hand. */
 const HOOKS = {
   call(global: PickleGlobal, args: readonly unknown[]): unknown {
-    if (global.name === 'collections.OrderedDict' && args.length === 0) return new Map();
-    if (global.name === 'torch._utils._rebuild_tensor_v2') return rebuildTensor(args);
-    if (global.name === 'torch._utils._rebuild_parameter') return args[0];
+    switch (global.name) {
+      case 'collections.OrderedDict':
+        if (args.length === 0) return new Map();
+        break;
+      // The factory of values is of no use here.
+      case 'collections.defaultdict':
+        return new Map();
+      case 'torch.Size':
+        return args[0];
+      case 'torch._utils._rebuild_tensor_v2':
+        return rebuildTensor(args);
+      // Parameters themselves rather than their tensors, with or without attributes.
+      case 'torch._utils._rebuild_parameter':
+      case 'torch._utils._rebuild_parameter_with_state':
+        return args[0];
+      case 'torch._tensor._rebuild_from_type_v2': {
+        const [rebuild, , inner] = args;
+        if (rebuild instanceof PickleGlobal && Array.isArray(inner))
+          return HOOKS.call(rebuild, inner);
+      }
+    }
     throw new CheckpointError(
       `its pickle calls ${global.name}, which is not allowed: only a dict of tensors is read`,
     );
@@ -152,41 +196,52 @@ function rebuildTensor([storage, offset, shape, strides]: readonly unknown[]): S
   );
 }
 
+/** The tensors of a state_dict, or of one inside a training's checkpoint. */
 function stateDict(value: unknown): Map<string, StoredTensor> {
   if (!(value instanceof Map)) throw new CheckpointError('its pickle is no dict of tensors');
+  const tensors = findTensors(value, 0);
+  if (tensors.size > 0 || value.size === 0) return tensors;
+  const found = [...value.keys()].slice(0, 10).map((key) => `'${key}'`);
+  throw new CheckpointError(
+    `expected a dict of tensors, or one under a key such as 'state_dict' or 'model'; found the keys ` +
+      found.join(', '),
+  );
+}
+
+function findTensors(
+  dict: ReadonlyMap<unknown, unknown>,
+  depth: number,
+): Map<string, StoredTensor> {
+  for (const key of STATE_DICT_KEYS) {
+    const inner = dict.get(key);
+    const tensors =
+      inner instanceof Map && depth < MAX_DEPTH ? findTensors(inner, depth + 1) : null;
+    if (tensors && tensors.size > 0) return tensors;
+  }
   const tensors = new Map<string, StoredTensor>();
-  for (const [name, tensor] of value) {
+  for (const [name, tensor] of dict) {
     if (typeof name === 'string' && tensor instanceof StoredTensor) tensors.set(name, tensor);
-    else throw new CheckpointError(`'${name}' in its dict is no tensor; expected a state_dict`);
   }
   return tensors;
 }
 
-/** Where a tensor's bytes start in the archive, checked against its storage's file. */
-function tensorStart(name: string, tensor: StoredTensor, entry: ZipEntry | undefined): number {
-  const { storage, offset, shape, strides } = tensor;
+/** Where a tensor's storage starts in the archive, checked to hold all of the tensor. */
+function storageStart(name: string, tensor: StoredTensor, entry: ZipEntry | undefined): number {
+  const { storage, shape } = tensor;
   const fail = (problem: string) => new CheckpointError(`tensor '${name}': ${problem}`);
   if (!entry) throw fail(`its storage '${storage.key}' is not in the archive`);
-  if (!isContiguous(shape, strides)) {
-    throw fail(`it is not contiguous; save the model again with .contiguous() tensors`);
-  }
   const itemBytes = DTYPE_BYTES.get(storage.dtype) ?? 0;
-  const end = offset + sizeOf(shape);
+  const end = endOf(tensor);
   if (end > storage.length || end * itemBytes > entry.size) {
     throw fail(`it needs ${end} numbers, its storage holds ${Math.floor(entry.size / itemBytes)}`);
   }
-  return entry.start + offset * itemBytes;
-}
-
-function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
-  if (sizeOf(shape) === 0) return true;
-  let expected = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const size = shape[axis] ?? 1;
-    if (size !== 1 && strides[axis] !== expected) return false;
-    expected *= size;
+  if (sizeOf(shape) > Math.max(storage.length, MAX_REPEATED)) {
+    throw fail(
+      `it repeats the ${storage.length} numbers of its storage to ${sizeOf(shape)}; save the model again ` +
+        'with .contiguous() tensors',
+    );
   }
-  return true;
+  return entry.start;
 }
 
 function isSize(value: unknown): value is number {

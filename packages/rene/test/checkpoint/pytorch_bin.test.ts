@@ -12,6 +12,7 @@ import { readF32, readI32, type TensorFile } from '../../src/checkpoint/tensor_f
 import { readZip } from '../../src/checkpoint/zip.js';
 import { CheckpointError } from '../../src/errors.js';
 import { errorOf, temporaryFolders } from './fixtures.js';
+import { torchFile, type Written } from './pickle_writer.js';
 import { zipOf } from './zip_writer.js';
 
 /** Made by make_pytorch_bins.py there. */
@@ -71,6 +72,88 @@ describe('pytorch_model.bin', () => {
     const file = await openBytes(zipOf(files, { zip64: true }));
     expect([...(await readF32(file, 'part'))]).to.deep.equal([4, 5, 6, 7, 8, 9, 10, 11]);
     expect([...(await readI32(file, 'long'))]).to.deep.equal([1, -2147483648]);
+  });
+
+  it('reads views in any layout, as PyTorch made them, out of a training checkpoint', async () => {
+    const file = await openBytes(bin('layouts'));
+    const names = [...file.tensors.keys()].filter((name) => !name.includes('.expected.'));
+    expect(names.length).to.equal(9);
+    for (const name of names) {
+      const expected = name.replace('module.', 'module.expected.');
+      expect(file.tensors.get(name)).to.deep.include({ shape: file.tensors.get(expected)?.shape });
+      const read = name === 'module.long' ? readI32 : readF32;
+      expect(await read(file, name), name).to.deep.equal(await read(file, expected));
+    }
+    expect([...(await readF32(file, 'module.transposed'))].slice(0, 4)).to.deep.equal([0, 4, 8, 1]);
+  });
+
+  it('reads parameters that have attributes or a class of their own', async () => {
+    const file = await openBytes(bin('parameters'));
+    expect([...(await readF32(file, 'marked'))]).to.deep.equal([1, 2]);
+    expect([...(await readF32(file, 'sub'))]).to.deep.equal([3, 4]);
+  });
+
+  it('leaves out numbers and other things beside the tensors', async () => {
+    const a = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+    expect([...(await readF32(await openBytes(bin('training')), 'a'))]).to.deep.equal(a);
+    const b = { storage: '0', offset: 1, shape: [2], strides: [1] } as const;
+    const storages = { 0: Float32Array.of(5, 6, 7) };
+    const beside: Written[] = [1, 0.5, 'text', true, null, [1, [2]], { dict: { x: 1 } }];
+    for (const key of ['state_dict', 'model', 'module', 'model_state_dict']) {
+      for (const other of beside) {
+        const dicts: Record<string, Written>[] = [
+          { other, b },
+          { other, [key]: { dict: { b } } },
+          { rng_state: b, [key]: { dict: { other, b } }, other },
+          { model: { dict: { [key]: { dict: { b } }, other } } },
+        ];
+        for (const dict of dicts) {
+          const file = await openBytes(torchFile({ dict }, storages));
+          expect([...file.tensors.keys()]).to.deep.equal(['b']);
+          expect([...(await readF32(file, 'b'))]).to.deep.equal([6, 7]);
+        }
+      }
+    }
+  });
+
+  it('reads any part of a tensor of any strides', async () => {
+    const layout = fc
+      .record({
+        shape: fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 4 }),
+        strides: fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 4, maxLength: 4 }),
+        offset: fc.nat(5),
+        spare: fc.nat(3),
+        part: fc.tuple(fc.double({ min: 0, max: 1 }), fc.double({ min: 0, max: 1 })),
+      })
+      .filter(({ part }) => !part.some(Number.isNaN));
+    await fc.assert(
+      fc.asyncProperty(layout, async ({ shape, strides: all, offset, spare, part }) => {
+        const strides = all.slice(0, shape.length);
+        const indices = shape.reduce<number[]>(
+          (found, size, axis) =>
+            found.flatMap((at) =>
+              Array.from({ length: size }, (_, i) => at + i * (strides[axis] ?? 0)),
+            ),
+          [offset],
+        );
+        const storage = Float32Array.from(
+          { length: Math.max(offset, ...indices) + 1 + spare },
+          (_, i) => i * 1.5,
+        );
+        const tensor = { storage: 'x', offset, shape, strides };
+        const file = await openBytes(torchFile({ dict: { t: tensor } }, { x: storage }));
+        const expected = Float32Array.from(indices, (at) => at * 1.5);
+        expect(await readF32(file, 't')).to.deep.equal(expected);
+        const [first, last] = part
+          .map((x) => Math.floor(x * expected.length))
+          .sort((a, b) => a - b);
+        const bytes = await file.read('t', 4 * (first ?? 0), 4 * ((last ?? 0) - (first ?? 0)));
+        expect([...new Float32Array(bytes.slice().buffer)]).to.deep.equal([
+          ...expected.subarray(first, last),
+        ]);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it('is found in a model folder, whole or in shards', async () => {
@@ -144,8 +227,27 @@ describe('pytorch_model.bin', () => {
   describe('refuses', () => {
     const storage = ['(', 'X', 7, 0, 0, 0, 'storage', 'c', 'torch\nFloatStorage\n'] as const;
     const cases: [what: string, bytes: Uint8Array, message: RegExp][] = [
-      ['a dict with more than tensors', bin('training'), /'step' in its dict is no tensor/],
-      ['a transposed tensor', bin('transposed'), /'a': it is not contiguous/],
+      [
+        'a dict without tensors',
+        torchFile({ dict: { config: { dict: { a: 1 } }, step: 3 } }, {}),
+        /expected a dict of tensors, .*'state_dict' or 'model'; found the keys 'config', 'step'/,
+      ],
+      [
+        'a few numbers repeated to a large tensor',
+        torchFile(
+          { dict: { a: { storage: '0', offset: 0, shape: [1 << 15, 1 << 15], strides: [0, 0] } } },
+          { 0: Float32Array.of(1) },
+        ),
+        /'a': it repeats the 1 numbers of its storage/,
+      ],
+      [
+        'strides beyond the storage',
+        torchFile(
+          { dict: { a: { storage: '0', offset: 0, shape: [2, 3], strides: [1, 3] } } },
+          { 0: new Float32Array(7) },
+        ),
+        /'a': it needs 8 numbers, its storage holds 7/,
+      ],
       ['the format before zip', bin('legacy'), /saved again/],
       ['a file that it holds twice', twice(), /it holds 'archive\/data\.pkl' twice/],
       ['a tensor beyond its storage', beyond(), /'part': it needs \d+ numbers, its storage holds/],

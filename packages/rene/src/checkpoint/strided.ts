@@ -1,0 +1,63 @@
+// Tensors whose elements do not follow each other in their storage: transposed, sliced, expanded.
+import type { ByteSource } from './byte_source.js';
+import { sizeOf } from './tensor_file.js';
+
+/** Where a tensor's elements are: element [i, j] is number offset + i * strides[0] + j * strides[1]. */
+export interface StridedLayout {
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+}
+
+/** Whether the elements follow each other in row-major order. */
+export function isContiguous({ shape, strides }: StridedLayout): boolean {
+  if (sizeOf(shape) === 0) return true;
+  let expected = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    const size = shape[axis] ?? 1;
+    if (size !== 1 && strides[axis] !== expected) return false;
+    expected *= size;
+  }
+  return true;
+}
+
+/** One more than the number of the last element in the storage; the offset of an empty tensor. */
+export function endOf({ offset, shape, strides }: StridedLayout): number {
+  if (sizeOf(shape) === 0) return offset;
+  return shape.reduce((end, size, axis) => end + (size - 1) * (strides[axis] ?? 0), offset + 1);
+}
+
+/**
+ * All elements in row-major order. Reads the part of the storage that they lie in at once.
+ *
+ * @param storageStart where the storage is in the source, in bytes
+ * @param itemBytes bytes of an element
+ */
+export async function gather(
+  source: ByteSource,
+  storageStart: number,
+  itemBytes: number,
+  layout: StridedLayout,
+): Promise<Uint8Array> {
+  const { offset, shape, strides } = layout;
+  const bytes = await source.read(
+    storageStart + offset * itemBytes,
+    (endOf(layout) - offset) * itemBytes,
+  );
+  const result = new Uint8Array(sizeOf(shape) * itemBytes);
+  let written = 0;
+  const copyAxis = (axis: number, from: number): void => {
+    const size = shape[axis] ?? 1;
+    const stride = strides[axis] ?? 0;
+    for (let i = 0; i < size; i++) {
+      const at = from + i * stride;
+      if (axis < shape.length - 1) copyAxis(axis + 1, at);
+      else {
+        const start = at * itemBytes;
+        for (let byte = 0; byte < itemBytes; byte++) result[written++] = bytes[start + byte] ?? 0;
+      }
+    }
+  };
+  if (result.length > 0) copyAxis(0, 0);
+  return result;
+}

@@ -37,7 +37,10 @@ export function modelNames(path: string, files: readonly TensorFile[]): Map<stri
   );
   const prefix = prefixes.has('') ? '' : ([...prefixes][0] ?? '');
   if (prefix !== '' && prefixes.size > 1) {
-    const found = [...prefixes].map((each) => `'${each}'`).join(', ');
+    const found = [...prefixes]
+      .sort()
+      .map((each) => `'${each}'`)
+      .join(', ');
     throw new CheckpointError(
       `${path}: expected the tensors of one model, found several, under the prefixes ${found}: save the ` +
         'one that is wanted by itself',

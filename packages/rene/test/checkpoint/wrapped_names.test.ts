@@ -116,7 +116,7 @@ describe('names in checkpoints', () => {
     expect(half).to.deep.equal([]);
     const ema = ['ema.backbone.embedding.weight', 'ema.backbone.x'];
     expect(String(await problemsOf(await renamed((n) => `model.${n}`, ema)))).to.match(
-      /several, under the prefixes 'model\.', 'ema\.'/,
+      /several, under the prefixes 'ema\.', 'model\.'/,
     );
     const twice = ['_orig_mod.backbone.norm_f.weight'];
     expect(String(await problemsOf(await renamed((n) => n, twice)))).to.match(

@@ -6,6 +6,7 @@ import { isMlx, mlxCheckpoint, mlxQuantization } from './mlx.js';
 import { openPyTorchBin } from './pytorch_bin.js';
 import { parseQuantization, quantizedCheckpoint } from './quantized.js';
 import { openSafetensors } from './safetensors.js';
+import { weightMap } from './shard_index.js';
 import {
   floatDType,
   readF32,
@@ -111,23 +112,6 @@ async function openShards(
     for (const file of files.values()) await file.close();
     throw error;
   }
-}
-
-/** Tensor name to the file that holds it, from an index.json. @throws CheckpointError */
-export function weightMap(json: unknown, path: string): Map<string, string> {
-  const map = asRecord(asRecord(json)?.weight_map);
-  if (map === undefined) {
-    throw new CheckpointError(`${path}: expected an object named weight_map`);
-  }
-  return new Map(
-    Object.entries(map).map(([name, shard]): [string, string] => {
-      // A plain name only: an index must not make us open files elsewhere.
-      if (typeof shard === 'string' && /^[\w.-]+$/.test(shard) && !shard.startsWith('.')) {
-        return [name, shard];
-      }
-      throw new CheckpointError(`${path}: '${name}' is said to be in ${JSON.stringify(shard)}`);
-    }),
-  );
 }
 
 /**

@@ -1,8 +1,8 @@
 // Models from the Hugging Face hub, by id, through the cache that Python uses too.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HubError } from '../errors.js';
-import { downloadFile, type ExpectedFile } from './download.js';
+import { CheckpointError, FileError, HubError } from '../errors.js';
+import { systemCode } from '../system_errors.js';
+import type { RemoteFile } from './download.js';
 import { hubCacheDir, RepoCache } from './hub_cache.js';
 import {
   type HubClient,
@@ -11,7 +11,9 @@ import {
   isOffline,
   type Listing,
 } from './hub_client.js';
-import { fileExists } from './node_files.js';
+import { fetchFile } from './hub_files.js';
+import { fileExists, readJsonFile } from './node_files.js';
+import { shardNames } from './shard_index.js';
 
 /** How to get a model. */
 export interface HubOptions extends HubClientOptions {
@@ -19,8 +21,6 @@ export interface HubOptions extends HubClientOptions {
   revision?: string | undefined;
   /** Called as bytes arrive. */
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Called with what a user should know, such as a default that was taken. */
-  onNotice?: ((notice: string) => void) | undefined;
 }
 
 export interface DownloadProgress {
@@ -47,7 +47,7 @@ export async function downloadFromHub(
   options: HubOptions = {},
 ): Promise<string> {
   if (!isRepoId(repo)) {
-    throw new HubError(`'${repo}' is no id of a model: expected owner/name`);
+    throw new HubError(`Invalid model id '${repo}': expected owner/name`);
   }
   const revision = options.revision ?? 'main';
   const cache = new RepoCache(options.cacheDir ?? hubCacheDir(), repo);
@@ -64,23 +64,41 @@ export async function downloadFromHub(
   try {
     listing = await client.list(revision, cached !== undefined ? 1 : undefined);
   } catch (error) {
+    if (!(error instanceof HubError) || isRefusal(error)) throw error;
+    if (!cached) throw withAdvice(error, repo, cache);
     // The server was not reached, is busy or broken: what is here will do.
-    if (!cached || !(error instanceof HubError) || isRefusal(error)) throw error;
     options.onNotice?.(`${error.message}; using the copy of ${repo} in the cache`);
     return cached;
   }
   const names = choose(listing.files, `${repo} (${revision})`);
   try {
-    await fetchMissing(cache, client, listing.commit, names, options);
+    await fetchMissing(cache, client, listing, names, options);
     await cache.rememberRef(revision, listing.commit);
   } catch (error) {
     // The disk is full, the folder is another user's, …
-    if (!(error instanceof Error && 'syscall' in error)) throw error;
-    throw new HubError(`the cache ${cache.dir} cannot be written: ${error.message}`, {
-      cause: error,
-    });
+    if (!isSystemError(error)) throw error;
+    const message = `the cache ${cache.dir} cannot be written: ${error.message}`;
+    const commit = (await isWhole(cache.snapshot(listing.commit), names)) && listing.commit;
+    const usable = commit ? cache.snapshot(commit) : cached;
+    if (!usable) throw new HubError(message, { cause: error });
+    if (!commit) options.onNotice?.(`${message}; using the older copy of ${repo} in it`);
+    return usable;
   }
   return cache.snapshot(listing.commit);
+}
+
+function isSystemError(error: unknown): error is Error {
+  return error instanceof FileError || systemCode(error) !== undefined;
+}
+
+/** The hub was not reached, and the cache has no copy. */
+function withAdvice(error: HubError, repo: string, cache: RepoCache): HubError {
+  if (error.status !== undefined) return error;
+  return new HubError(
+    `${repo}: ${error.message}, and the cache has no copy (${cache.dir}). Without a network, give a ` +
+      `model folder, or copy that cache folder from a machine where 'rene download ${repo}' was run`,
+    { cause: error },
+  );
 }
 
 /** Whether the hub answered, and would answer the same again: there is none, or not for you. */
@@ -88,9 +106,12 @@ function isRefusal({ status = 500 }: HubError): boolean {
   return status < 500 && status !== 429;
 }
 
-/** Whether a name can be a hub id: owner/name. */
+/** Whether a name can be a hub id: owner/name, or the bare name of an old model such as gpt2. */
 export function isRepoId(name: string): boolean {
-  return /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/.test(name) && !/--|\.\./.test(name);
+  if (!/^(?:[A-Za-z0-9][\w.-]*\/)?[A-Za-z0-9][\w.-]*$/.test(name) || /--|\.\./.test(name))
+    return false;
+  // A file that is not there is no model.
+  return !/^[^/]*\.(?:json|safetensors|bin|pt|pth|gguf|npz|txt|model|zip)$/i.test(name);
 }
 
 /** The cached snapshot of a revision, if it has all that is wanted. */
@@ -102,51 +123,68 @@ async function cachedSnapshot(
   const commit = await cache.commitOf(revision);
   if (commit === undefined) return undefined;
   const names = await cache.cachedFiles(commit);
+  const dir = cache.snapshot(commit);
   try {
-    const chosen = choose(names, cache.dir);
-    const missing = await missingShards(cache.snapshot(commit), chosen);
-    return missing.length === 0 ? cache.snapshot(commit) : undefined;
+    return (await isWhole(dir, choose(names, cache.dir))) ? dir : undefined;
   } catch (error) {
-    if (error instanceof HubError) return undefined;
+    if (error instanceof HubError || error instanceof CheckpointError) return undefined;
     throw error;
   }
 }
 
-/** Shards that an index among the files names and the folder lacks. */
-async function missingShards(dir: string, files: readonly string[]): Promise<string[]> {
-  const missing: string[] = [];
-  for (const index of files.filter((name) => name.endsWith('.index.json'))) {
-    const text = await readFile(join(dir, index), 'utf8');
-    const shards = new Set(text.match(/"[\w.-]+\.(?:safetensors|bin)"/g));
-    for (const quoted of shards) {
-      const shard = quoted.slice(1, -1);
-      if (!(await fileExists(join(dir, shard)))) missing.push(shard);
-    }
+/** Whether a folder has these files, and the shards that an index among them names. */
+async function isWhole(dir: string, names: readonly string[]): Promise<boolean> {
+  for (const name of [...names, ...(await shardsOf(dir, names))]) {
+    if (!(await fileExists(join(dir, name)))) return false;
   }
-  return missing;
+  return true;
+}
+
+/** The files that the indices among some files name. @throws CheckpointError */
+async function shardsOf(dir: string, names: readonly string[]): Promise<string[]> {
+  const indices = names.filter((name) => name.endsWith('.index.json'));
+  const shards = await Promise.all(
+    indices.map(async (name) => {
+      const path = join(dir, name);
+      return (await fileExists(path)) ? shardNames(await readJsonFile(path), path) : [];
+    }),
+  );
+  return shards.flat();
 }
 
 async function fetchMissing(
   cache: RepoCache,
   client: HubClient,
-  commit: string,
-  names: readonly string[],
+  { commit, files }: Listing,
+  chosen: readonly string[],
   options: HubOptions,
 ): Promise<void> {
-  const here = new Set(await cache.cachedFiles(commit));
-  const wanted: (ExpectedFile & { name: string })[] = [];
-  for (const name of names) {
-    if (!here.has(name)) wanted.push({ name, ...(await client.head(commit, name)) });
+  const dir = cache.snapshot(commit);
+  // An index says which files there are.
+  for (const name of chosen.filter((file) => file.endsWith('.index.json'))) {
+    if (await fileExists(join(dir, name))) continue;
+    await fetchFile(cache, client, commit, name, await client.head(commit, name));
+  }
+  const shards = await shardsOf(dir, chosen);
+  const absent = shards.find((name) => !files.includes(name));
+  if (absent !== undefined) {
+    throw new HubError(`${client.repo}: its index names ${absent}, which the repository lacks`);
+  }
+  const wanted: (RemoteFile & { name: string })[] = [];
+  for (const name of [...chosen, ...shards]) {
+    if (await fileExists(join(dir, name))) continue;
+    wanted.push({ name, ...(await client.head(commit, name)) });
   }
   const totalBytes = wanted.reduce((sum, { size }) => sum + (size ?? 0), 0);
   let done = 0;
   for (const { name, ...file } of wanted) {
-    const report = (bytes: number) =>
-      options.onProgress?.({ file: name, bytes: done + bytes, totalBytes });
-    const blob = cache.blob(file.etag);
-    if (await fileExists(blob)) report(file.size ?? 0);
-    else await downloadFile(file, blob, client, report);
-    await cache.link(commit, name, file.etag);
-    done += file.size ?? 0;
+    let last = 0;
+    const report = (bytes: number) => {
+      last = bytes;
+      const all = Math.max(totalBytes, done + bytes);
+      options.onProgress?.({ file: name, bytes: done + bytes, totalBytes: all });
+    };
+    await fetchFile(cache, client, commit, name, file, report);
+    done += file.size ?? last;
   }
 }

@@ -1,22 +1,28 @@
 // The Hugging Face cache folder, laid out as Python's huggingface_hub lays it out, so both share it:
 // models--org--name/{refs/main, blobs/<etag>, snapshots/<commit>/<file> -> ../../blobs/<etag>}.
 import { copyFile, mkdir, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { HubError } from '../errors.js';
+import { type Environment, expandPath } from './expand_path.js';
 import { fileExists, folderExists, writeFileAtomically } from './node_files.js';
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** HF_HOME, or where it is by default. */
 export function hubHome(env: Environment = process.env): string {
-  const cache = env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return env.HF_HOME || join(cache, 'huggingface');
+  const home = folderOf('HF_HOME', env);
+  return (
+    home ?? join(folderOf('XDG_CACHE_HOME', env) ?? expandPath('~/.cache', '', env), 'huggingface')
+  );
 }
 
 /** HF_HUB_CACHE, or the hub folder of HF_HOME. */
 export function hubCacheDir(env: Environment = process.env): string {
-  return env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(hubHome(env), 'hub');
+  const cache = folderOf('HF_HUB_CACHE', env) ?? folderOf('HUGGINGFACE_HUB_CACHE', env);
+  return cache ?? join(hubHome(env), 'hub');
+}
+
+function folderOf(name: string, env: Environment): string | undefined {
+  const path = env[name];
+  return path ? expandPath(path, name, env) : undefined;
 }
 
 /** A full commit hash, which never changes what it stands for. */
@@ -62,21 +68,22 @@ export class RepoCache {
     return names.filter((_, i) => whole[i]);
   }
 
-  blob(etag: string): string {
-    return join(this.dir, 'blobs', etag);
+  /** Where the content of that hash is. */
+  blob(hash: string): string {
+    return join(this.dir, 'blobs', hash);
   }
 
   /** Puts a downloaded blob into a snapshot under its file name: a link, or a copy without links. */
-  async link(commit: string, file: string, etag: string): Promise<void> {
+  async link(commit: string, file: string, hash: string): Promise<void> {
     const path = join(this.snapshot(commit), file);
     await mkdir(dirname(path), { recursive: true });
-    const target = relative(dirname(path), this.blob(etag));
+    const target = relative(dirname(path), this.blob(hash));
     if ((await readlink(path).catch(() => undefined)) === target) return;
     await rm(path, { force: true });
     await symlink(target, path).catch(async (error: unknown) => {
       // Another process linked it, or (Windows) links are not allowed.
       const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST';
-      if (!isThere) await copyFile(this.blob(etag), path);
+      if (!isThere) await copyFile(this.blob(hash), path);
     });
   }
 

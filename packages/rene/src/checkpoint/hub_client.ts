@@ -1,20 +1,23 @@
 // Asks the Hugging Face hub what a repository of models or documents holds.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { HubError } from '../errors.js';
 import { asRecord } from '../json.js';
-import { type ExpectedFile, type RequestOptions, request, requestJson } from './download.js';
-import { hubHome, isCommit, type RepoKind } from './hub_cache.js';
+import { basicAuthorization } from './basic_authorization.js';
+import type { RemoteFile } from './download.js';
+import { firstJson, type RequestOptions, send } from './http.js';
+import { isCommit, type RepoKind } from './hub_cache.js';
+import { cleanToken, isSet, savedToken } from './hub_token.js';
+import type { Answer } from './redirects.js';
+import { withRetries } from './retries.js';
 
 /** How to reach the hub. Each falls back to the environment variable that Python's client reads. */
 export interface HubClientOptions {
-  /** Default HF_TOKEN, else the token that `huggingface-cli login` saved. */
+  /** Default HF_TOKEN or HUGGING_FACE_HUB_TOKEN, else the token that `hf auth login` saved. */
   token?: string | undefined;
   /** Default HF_ENDPOINT, else https://huggingface.co. */
   endpoint?: string | undefined;
   /** Default HF_HUB_CACHE, else $HF_HOME/hub, else ~/.cache/huggingface/hub. */
   cacheDir?: string | undefined;
-  /** Use what is in the cache, and nothing else. Default HF_HUB_OFFLINE. */
+  /** Use what is in the cache, and nothing else. Default HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE. */
   offline?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Milliseconds before a failed request is tried again; doubled each time. Default 1000. */
@@ -24,6 +27,8 @@ export interface HubClientOptions {
    * of HF_HUB_DOWNLOAD_TIMEOUT, else 30,000.
    */
   timeout?: number | undefined;
+  /** Called with what a user should know, such as a wait that the hub asks for. */
+  onNotice?: ((notice: string) => void) | undefined;
 }
 
 /** What a repository holds at a revision. */
@@ -34,9 +39,10 @@ export interface Listing {
 
 /** Asks about one repository; its options are those of the downloads from there. */
 export interface HubClient extends RequestOptions {
+  readonly repo: string;
   list(revision: string, maxTries?: number): Promise<Listing>;
   /** A file's address, size and checksum. */
-  head(commit: string, name: string): Promise<ExpectedFile>;
+  head(commit: string, name: string): Promise<RemoteFile>;
 }
 
 /** @param kind as the hub's addresses and the cache's folders spell it */
@@ -45,24 +51,24 @@ export async function hubClient(
   repo: string,
   options: HubClientOptions,
 ): Promise<HubClient> {
-  const endpoint = endpointOf(options);
-  const token = options.token ?? (await savedToken());
-  const headers: Record<string, string> = {
+  const { endpoint, authorization: login } = endpointOf(options);
+  const value = login ?? (await bearer(options));
+  const headers = {
     // Sizes and ranges are those of the file itself.
     'accept-encoding': 'identity',
     'user-agent': 'rene-js',
   };
-  const authorization = token
-    ? { origin: new URL(endpoint).origin, value: `Bearer ${token}` }
-    : undefined;
-  const { signal, retryDelay, timeout = timeoutFromEnvironment() } = options;
-  const shared = { headers, authorization, signal, retryDelay, timeout };
+  const { signal, retryDelay, onNotice, timeout = timeoutFromEnvironment() } = options;
+  const authorization =
+    value === undefined ? undefined : { origin: new URL(endpoint).origin, value };
+  const shared = { headers, authorization, signal, retryDelay, onNotice, timeout };
   const files = `${endpoint}/${kind === 'models' ? '' : `${kind}/`}${repo}/resolve`;
   return {
     ...shared,
+    repo,
     async list(revision, maxTries) {
       const url = `${endpoint}/api/${kind}/${repo}/revision/${encodeURIComponent(revision)}`;
-      return readListing(await requestJson(url, { ...shared, maxTries }), url);
+      return readListing(await firstJson(url, shared, maxTries), url);
     },
     async head(commit, name) {
       const path = name.split('/').map(encodeURIComponent).join('/');
@@ -71,29 +77,35 @@ export async function hubClient(
   };
 }
 
-function endpointOf(options: HubClientOptions): string {
+/** The hub's address without a slash at its end, and the login that it holds. */
+function endpointOf(options: HubClientOptions): { endpoint: string; authorization?: string } {
   const given = options.endpoint ?? (process.env.HF_ENDPOINT || 'https://huggingface.co');
-  const endpoint = given.trim().replace(/\/+$/, '');
-  if (/^https?:\/\//i.test(endpoint) && URL.canParse(endpoint)) return endpoint;
-  throw new HubError(
-    `HF_ENDPOINT: expected the http(s) URL of a hub, such as https://huggingface.co; found '${endpoint}'`,
-  );
+  const text = given.trim();
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    const shown = text.replace(/\/\/[^/]*@/, '//...@');
+    throw new HubError(
+      `HF_ENDPOINT: expected the http(s) URL of a hub, such as https://huggingface.co; found '${shown}'`,
+    );
+  }
+  const authorization = basicAuthorization(url);
+  const endpoint = url.origin + url.pathname.replace(/\/+$/, '');
+  return authorization === undefined ? { endpoint } : { endpoint, authorization };
+}
+
+async function bearer({ token }: HubClientOptions): Promise<string | undefined> {
+  const clean = token === undefined ? await savedToken() : cleanToken(token, 'token');
+  return clean === undefined ? undefined : `Bearer ${clean}`;
 }
 
 /** Whether only the cache may be used. */
 export function isOffline({ offline }: HubClientOptions): boolean {
-  return offline ?? /^(1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? '');
+  return offline ?? isSet(process.env.HF_HUB_OFFLINE || process.env.TRANSFORMERS_OFFLINE);
 }
 
 function timeoutFromEnvironment(): number | undefined {
   const seconds = Number(process.env.HF_HUB_DOWNLOAD_TIMEOUT);
   return seconds > 0 ? seconds * 1000 : undefined;
-}
-
-async function savedToken(): Promise<string> {
-  if (process.env.HF_TOKEN) return process.env.HF_TOKEN;
-  const path = process.env.HF_TOKEN_PATH || join(hubHome(), 'token');
-  return (await readFile(path, 'utf8').catch(() => '')).trim();
 }
 
 function readListing(json: unknown, url: string): Listing {
@@ -106,20 +118,40 @@ function readListing(json: unknown, url: string): Listing {
 }
 
 /** Asks for a file's size and checksum, which the hub gives in headers before it redirects. */
-async function headOf(url: string, options: RequestOptions): Promise<ExpectedFile> {
-  // A renamed repository redirects within the hub; a large file to a storage server.
-  const isFinal = ({ headers }: Response) => headers.has('x-linked-etag');
-  const answer = await request(url, 'HEAD', { ...options, isFinal });
-  const { headers } = answer.response;
-  const given = headers.get('x-linked-etag') ?? headers.get('etag') ?? '';
-  const etag = given.replace(/^W\//, '').replaceAll('"', '');
-  if (!/^[\w-]{1,128}$/.test(etag)) throw new HubError(`${url}: the hub gave no usable ETag`);
-  const size = Number(headers.get('x-linked-size') ?? headers.get('content-length') ?? Number.NaN);
-  const isOnHub = new URL(answer.url).origin === new URL(url).origin;
+async function headOf(url: string, options: RequestOptions): Promise<RemoteFile> {
+  const isOnHub = (answer: Answer) => new URL(answer.url).origin === new URL(url).origin;
+  const answer = await withRetries(options, () =>
+    send(url, options, {
+      method: 'HEAD',
+      // A renamed repository redirects within the hub; a large file to a storage server.
+      isFinal: ({ headers }) => headers.has('x-linked-etag'),
+      // Some servers take no HEAD, and addresses that are signed for GET neither.
+      isUsable: (refusal) => {
+        const { status } = refusal.response;
+        return status === 405 || status === 501 || (status < 500 && !isOnHub(refusal));
+      },
+    }),
+  );
+  const { headers, status } = answer.response;
   return {
     // The address of a storage server may expire: each download asks the hub again.
-    url: isOnHub ? answer.url : url,
-    etag,
-    size: Number.isSafeInteger(size) ? size : undefined,
+    url: isOnHub(answer) ? answer.url : url,
+    size: status < 400 ? sizeIn(headers, status) : undefined,
+    hash: status < 400 ? hashIn(headers) : undefined,
   };
+}
+
+function sizeIn(headers: Headers, status: number): number | undefined {
+  const linked = headers.get('x-linked-size');
+  // A redirect's length is not the file's, nor is that of what is compressed on the way.
+  const isOwn = status === 200 && !headers.has('content-encoding');
+  const size = Number(linked ?? (isOwn ? headers.get('content-length') : undefined));
+  return Number.isSafeInteger(size) && size > 0 ? size : undefined;
+}
+
+/** The content's hash, which the hub gives as its ETag. Other servers' ETags are no hashes. */
+function hashIn(headers: Headers): string | undefined {
+  const own = headers.has('x-repo-commit') ? headers.get('etag') : undefined;
+  const etag = headers.get('x-linked-etag') ?? own ?? '';
+  return /^(?:W\/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?$/i.exec(etag.trim())?.[1]?.toLowerCase();
 }

@@ -26,7 +26,19 @@ export async function resolveModel(idOrDir: string, options: HubOptions = {}): P
         'the Hugging Face hub (owner/name)',
     );
   }
-  return downloadFromHub(idOrDir, modelFiles, options);
+  return downloadFromHub(idOrDir, modelFiles, options).catch((error: unknown) => {
+    throw orNoFolder(error, idOrDir, 'folder');
+  });
+}
+
+/** What the hub does not know may have been meant as a path. */
+function orNoFolder(error: unknown, id: string, kind: string): unknown {
+  if (!(error instanceof HubError) || (error.status !== 401 && error.status !== 404)) return error;
+  const { message, status } = error;
+  return new HubError(`${id}: no such ${kind}, and the hub says: ${message}`, {
+    cause: error,
+    status,
+  });
 }
 
 /**
@@ -47,7 +59,11 @@ export async function resolveTokenizer(
       `${idOrPath}: no such file or folder, and no id of the Hugging Face hub (owner/name)`,
     );
   }
-  const dir = isFolder ? idOrPath : await downloadFromHub(idOrPath, tokenizerFiles, options);
+  const dir = isFolder
+    ? idOrPath
+    : await downloadFromHub(idOrPath, tokenizerFiles, options).catch((error: unknown) => {
+        throw orNoFolder(error, idOrPath, 'file or folder');
+      });
   if (await fileExists(`${dir}/tokenizer.json`)) return `${dir}/tokenizer.json`;
   const standard =
     (await authorsTokenizer(dir)) ?? (isFolder ? undefined : ownersTokenizer(idOrPath));
@@ -111,15 +127,11 @@ export const modelFiles: FileChoice = (names, where) => {
 };
 
 function weightFiles(names: readonly string[]): string[] {
-  for (const [stem, extension] of [
-    ['model', 'safetensors'],
-    ['pytorch_model', 'bin'],
-  ]) {
-    const whole = `${stem}.${extension}`;
+  for (const whole of ['model.safetensors', 'pytorch_model.bin']) {
     if (names.includes(whole)) return [whole];
+    // It names the shards.
     const index = `${whole}.index.json`;
-    const shard = new RegExp(`^${stem}-\\d+-of-\\d+\\.${extension}$`);
-    if (names.includes(index)) return [index, ...names.filter((name) => shard.test(name))];
+    if (names.includes(index)) return [index];
   }
   return [];
 }

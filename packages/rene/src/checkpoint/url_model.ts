@@ -3,9 +3,10 @@ import { parseConfig, type ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { asRecord, parseJson } from '../json.js';
 import { urlSource } from './byte_source.js';
-import { type Checkpoint, checkpointOf, weightMap } from './checkpoint.js';
+import { type Checkpoint, checkpointOf } from './checkpoint.js';
 import { isMlx, parseMlxConfig } from './mlx.js';
 import { openSafetensors } from './safetensors.js';
+import { shardNames } from './shard_index.js';
 import type { TensorFile } from './tensor_file.js';
 
 /** Whether a model's name is the URL of a folder on a web server. */
@@ -52,8 +53,12 @@ async function openFiles(base: string): Promise<TensorFile[]> {
   }
   const files: TensorFile[] = [];
   try {
-    for (const shard of new Set(weightMap(index, path).values())) {
-      files.push(await openSafetensors(await urlSource(`${base}/${shard}`)));
+    for (const shard of shardNames(index, path)) {
+      files.push(
+        await openSafetensors(
+          await urlSource(`${base}/${shard.split('/').map(encodeURIComponent).join('/')}`),
+        ),
+      );
     }
     return files;
   } catch (error) {

@@ -1,4 +1,5 @@
 // `rene download`: a model from the hub into the cache that Python uses too.
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { modelFolder } from './load.js';
 
@@ -14,11 +15,12 @@ export function addDownload(program: Command): void {
     .option('--revision <name>', 'branch, tag or commit', 'main')
     .addHelpText(
       'after',
-      '\nA broken download is resumed. HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE are read as in Python.',
+      '\nResumes a broken download. Reads HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE,' +
+        '\nHTTPS_PROXY and NO_PROXY as Python does.',
     )
     .action(run);
 }
 
 async function run(id: string, { revision }: Options): Promise<void> {
-  console.log(await modelFolder(id, revision));
+  console.log(resolve(await modelFolder(id, revision)));
 }

@@ -1,6 +1,7 @@
 // A Hugging Face hub on 127.0.0.1 that misbehaves on demand and counts what it sends.
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -36,6 +37,8 @@ export class FakeHub {
   readonly seen: { host: string; path: string; token: string | undefined }[] = [];
   /** The Location to which a request is redirected, undefined for an answer. */
   redirect: (method: string, path: string) => string | undefined = () => undefined;
+  /** Headers of a file that replace the usual ones; undefined leaves one out. */
+  headers: (name: string) => Readonly<Record<string, string | undefined>> = () => ({});
   /** Authorization headers by the server that got them. */
   readonly tokens = { hub: new Set<string>(), storage: new Set<string>() };
   /** Bytes of file content that were sent, by file name. */
@@ -48,14 +51,23 @@ export class FakeHub {
   private readonly hub = createServer((req, res) => this.answer(req, res));
   private readonly storage = createServer((req, res) => this.answerStorage(req, res));
 
+  private tls: ReturnType<typeof createTlsServer> | undefined;
+
   async start(): Promise<void> {
     for (const server of [this.hub, this.storage]) {
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     }
   }
 
+  /** Answers on another port by https too; @returns the port */
+  async startTls(options: ServerOptions): Promise<number> {
+    this.tls = createTlsServer(options, (req, res) => this.answer(req, res));
+    await new Promise<void>((resolve) => this.tls?.listen(0, '127.0.0.1', resolve));
+    return Number(new URL(originOf(this.tls)).port);
+  }
+
   async stop(): Promise<void> {
-    for (const server of [this.hub, this.storage]) {
+    for (const server of [this.hub, this.storage, ...(this.tls ? [this.tls] : [])]) {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     }
@@ -99,8 +111,8 @@ export class FakeHub {
     if (this.requiredToken && req.headers.authorization !== `Bearer ${this.requiredToken}`) {
       return reply(res, 401, '');
     }
-    const api = /^\/api\/models\/([^/]+\/[^/]+)\/revision\/(.+)$/.exec(path);
-    const file = /^(?:\/moved)?\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);
+    const api = /^\/api\/models\/([^/]+(?:\/[^/]+)?)\/revision\/(.+)$/.exec(path);
+    const file = /^(?:\/moved)?\/([^/]+(?:\/[^/]+)?)\/resolve\/([^/]+)\/(.+)$/.exec(path);
     const repo = this.repos.get((api ?? file)?.[1] ?? '');
     if (!repo) return reply(res, 404, '', { 'x-error-message': 'Repository not found' });
     if (api) {
@@ -115,6 +127,10 @@ export class FakeHub {
     if (content.length < repo.largeFrom) {
       const sha1 = createHash('sha1').update(`blob ${content.length}\0`).update(content);
       res.setHeader('etag', `"${sha1.digest('hex')}"`);
+      for (const [header, value] of Object.entries(this.headers(name))) {
+        if (value === undefined) res.removeHeader(header);
+        else res.setHeader(header, value);
+      }
       return this.send(req, res, name, content, fault);
     }
     const sha256 = sha256Of(content);

@@ -2,20 +2,18 @@
 import {
   existsSync,
   lstatSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
-import { hubCacheDir } from '../../src/checkpoint/hub_cache.js';
 import { resolveModel, resolveTokenizer } from '../../src/checkpoint/resolve.js';
-import { CheckpointError, HubError, TokenizerError } from '../../src/errors.js';
+import { CheckpointError, HubError, ReneError, TokenizerError } from '../../src/errors.js';
 import type { FakeHub } from './fake_hub.js';
 import { errorOf, golden, temporaryFolders } from './fixtures.js';
 import { config, REPO, weights, withFakeHub } from './hub_suite.js';
@@ -69,7 +67,17 @@ describe('hub', () => {
 
   it('leaves a folder as it is, and refuses what is neither folder nor id', async () => {
     expect(await resolveModel(home, options)).to.equal(home);
-    for (const name of ['/no/where', './x', 'just-a-name', 'a/b/c', '../x', 'a--b/c', '']) {
+    const paths = [
+      '/no/where',
+      './x',
+      'a/b/c',
+      '../x',
+      'a--b/c',
+      '',
+      'model.safetensors',
+      'x.JSON',
+    ];
+    for (const name of paths) {
       const error = await errorOf(CheckpointError, () => resolveModel(name, options));
       expect(error.message).to.match(/no such folder.*no id/);
     }
@@ -105,22 +113,6 @@ describe('hub', () => {
     expect([...hub.tokens.storage]).to.deep.equal([]);
   });
 
-  it('finds the token where it was saved, unless it is given', async () => {
-    hub.requiredToken = 'hf_saved';
-    writeFileSync(join(home, 'token'), 'hf_saved\n');
-    await resolveModel(REPO, options);
-    hub.requiredToken = 'hf_elsewhere';
-    process.env.HF_TOKEN_PATH = join(home, 'another');
-    writeFileSync(process.env.HF_TOKEN_PATH, 'hf_elsewhere');
-    await resolveModel(REPO, options);
-    hub.requiredToken = 'hf_given';
-    process.env.HF_TOKEN = 'hf_wrong';
-    await resolveModel(REPO, { ...options, token: 'hf_given' });
-    expect([...hub.tokens.hub]).to.deep.equal(
-      ['hf_saved', 'hf_elsewhere', 'hf_given'].map((token) => `Bearer ${token}`),
-    );
-  });
-
   it('follows a redirect within the hub', async () => {
     hub.fail(/HEAD .*config\.json/, {
       status: 307,
@@ -140,16 +132,6 @@ describe('hub', () => {
     expect(hub.requests[0]).to.equal(`GET /api/models/${REPO}/revision/refs%2Fpr%2F1`);
     const error = await errorOf(HubError, () => resolveModel(REPO, { revision: '../../x' }));
     expect(error.message).to.match(/no revision/);
-  });
-
-  it("finds the cache where Python's libraries have it", () => {
-    const xdg = { XDG_CACHE_HOME: '/cache' };
-    expect(hubCacheDir(xdg)).to.equal('/cache/huggingface/hub');
-    expect(hubCacheDir({ ...xdg, HF_HOME: '/hf' })).to.equal('/hf/hub');
-    const old = { ...xdg, HF_HOME: '/hf', HUGGINGFACE_HUB_CACHE: '/old' };
-    expect(hubCacheDir(old)).to.equal('/old');
-    expect(hubCacheDir({ ...old, HF_HUB_CACHE: '/hub' })).to.equal('/hub');
-    expect(hubCacheDir({})).to.equal(join(homedir(), '.cache', 'huggingface', 'hub'));
   });
 
   it('does without the hub when told to, or when it is not there', async () => {
@@ -183,33 +165,61 @@ describe('hub', () => {
     expect(error.message).to.match(/^the cache .*file.* cannot be written: E/);
   });
 
-  it('downloads shards, and knows when one is missing', async () => {
-    const index = {
-      weight_map: { a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors' },
-    };
-    hub.add(REPO, {
-      'config.json': config,
-      'model.safetensors.index.json': JSON.stringify(index),
-      'model-00001-of-00002.safetensors': 'first',
-      'model-00002-of-00002.safetensors': 'second',
-      'pytorch_model.bin': 'not wanted',
-      'tokenizer.json': '{}',
+  describe('shards', () => {
+    const SHARDS = [
+      'model-00001-of-00003.safetensors',
+      'model.safetensors-00002-of-00003.safetensors',
+      'parts/größte, 3 + 1.safetensors',
+    ];
+    const INDEX = 'model.safetensors.index.json';
+    const indexOf = (names: readonly string[]) =>
+      JSON.stringify({ weight_map: Object.fromEntries(names.map((name, i) => [`${i}`, name])) });
+
+    it('are those that the index names, and are known to be missing', async () => {
+      const files = Object.fromEntries(SHARDS.map((name) => [name, name]));
+      const others = {
+        'pytorch_model.bin': 'not wanted',
+        'model-00002-of-00003.safetensors': 'no',
+      };
+      const shared = { 'config.json': config, 'tokenizer.json': '{}', [INDEX]: indexOf(SHARDS) };
+      hub.add(REPO, { ...shared, ...files, ...others });
+      const totals = new Set<number>();
+      const onProgress: HubOptions['onProgress'] = ({ totalBytes }) => totals.add(totalBytes);
+      const dir = await resolveModel(REPO, { ...options, onProgress });
+      expect(totals.size).to.equal(1);
+      const wanted = ['config.json', ...SHARDS.slice(0, 2), INDEX, 'parts', 'tokenizer.json'];
+      expect(readdirSync(dir).sort()).to.deep.equal(wanted.toSorted());
+      for (const name of SHARDS) expect(readFileSync(join(dir, name), 'utf8')).to.equal(name);
+      const before = hub.requests.length;
+      expect(await resolveModel(REPO, options)).to.equal(dir);
+      expect(hub.requests.length - before).to.equal(1);
+      const offline = { ...options, offline: true };
+      expect(await resolveModel(REPO, offline)).to.equal(dir);
+      for (const name of SHARDS) {
+        rmSync(join(dir, name));
+        await errorOf(HubError, () => resolveModel(REPO, offline));
+        await resolveModel(REPO, options);
+      }
     });
-    const dir = await resolveModel(REPO, options);
-    expect(readdirSync(dir).sort()).to.deep.equal([
-      'config.json',
-      'model-00001-of-00002.safetensors',
-      'model-00002-of-00002.safetensors',
-      'model.safetensors.index.json',
-      'tokenizer.json',
-    ]);
-    const partial = folder();
-    const snapshot = join(partial, 'models--some-lab--tiny', 'snapshots', hub.commit);
-    mkdirSync(snapshot, { recursive: true });
-    writeFileSync(join(snapshot, 'model.safetensors.index.json'), JSON.stringify(index));
-    writeFileSync(join(snapshot, 'model-00001-of-00002.safetensors'), 'first');
-    const pinned = { cacheDir: partial, revision: hub.commit, offline: true };
-    await errorOf(HubError, () => resolveModel(REPO, pinned));
+
+    it('are refused where they lie elsewhere, or nowhere', async () => {
+      for (const [name, message] of [
+        ['../../evil.safetensors', /expected a file of its folder/],
+        ['/etc/passwd', /expected a file of its folder/],
+        ['a\\..\\b.safetensors', /expected a file of its folder/],
+        ['C:evil', /expected a file of its folder/],
+        ['', /expected a file of its folder/],
+        ['parts//x', /expected a file of its folder/],
+        ['absent.safetensors', /names absent\.safetensors, which the repository lacks/],
+      ] as const) {
+        hub.add(REPO, { 'config.json': config, [INDEX]: indexOf([name]), [name || 'x']: 'y' });
+        if (name.startsWith('absent')) hub.repos.get(REPO)?.files.delete(name);
+        const error = await errorOf(ReneError, () =>
+          resolveModel(REPO, { ...options, cacheDir: folder() }),
+        );
+        expect(error.message).to.match(message);
+      }
+    });
   });
 
   it('takes pytorch_model.bin where there is nothing better', async () => {
@@ -218,21 +228,31 @@ describe('hub', () => {
   });
 
   it('does not trust what a hub says about paths', async () => {
-    const answers: [commit: string, headers: Record<string, string>][] = [
-      ['../../..', {}],
-      ['a'.repeat(40), { 'x-linked-etag': '"../../../evil"' }],
-    ];
-    for (const [commit, headers] of answers) {
-      hub.commit = commit;
-      if (headers['x-linked-etag']) hub.fail(/HEAD/, { status: 200, headers });
-      await errorOf(HubError, () => resolveModel(REPO, options));
-    }
+    hub.commit = '../../..';
+    await errorOf(HubError, () => resolveModel(REPO, options));
     hub.commit = 'a'.repeat(40);
     hub.add(REPO, { '../../evil': 'x', 'model.safetensors': weights, 'config.json': config });
+    hub.fail(/HEAD/, { status: 200, headers: { 'x-linked-etag': '"../../../evil"' } });
     expect(readdirSync(await resolveModel(REPO, options)).sort()).to.deep.equal([
       'config.json',
       'model.safetensors',
     ]);
+    expect(readdirSync(join(repoDir, 'blobs')).join()).to.match(/^[0-9a-f]{64},[0-9a-f]{64}$/);
+  });
+
+  it('takes ids without an owner, and says that a folder was not there either', async () => {
+    hub.add('gpt2', { 'tokenizer.json': '{}', 'model.safetensors': weights });
+    const dir = join(home, 'hub', 'models--gpt2', 'snapshots', hub.commit);
+    expect(await resolveModel('gpt2', options)).to.equal(dir);
+    expect(await resolveTokenizer('gpt2', options)).to.equal(`${dir}/tokenizer.json`);
+    for (const [resolve, kind] of [
+      [resolveModel, 'folder'],
+      [resolveTokenizer, 'file or folder'],
+    ] as const) {
+      const error = await errorOf(HubError, () => resolve('rene-tny', options));
+      expect(error.message).to.contain(`rene-tny: no such ${kind}, and the hub says: `);
+      expect(error.status).to.equal(404);
+    }
   });
 
   describe('tokenizers', () => {

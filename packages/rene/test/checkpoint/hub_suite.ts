@@ -12,7 +12,15 @@ export const weights = readFileSync(golden('tiny-options/model.safetensors'));
 
 const VARIABLES = [
   ...['HF_HOME', 'HF_HUB_CACHE', 'HF_ENDPOINT', 'HF_TOKEN', 'HF_TOKEN_PATH', 'HF_HUB_OFFLINE'],
-  'HF_HUB_DOWNLOAD_TIMEOUT',
+  ...['HF_HUB_DOWNLOAD_TIMEOUT', 'HF_HUB_DISABLE_IMPLICIT_TOKEN', 'HUGGING_FACE_HUB_TOKEN'],
+  ...[
+    'TRANSFORMERS_OFFLINE',
+    'RENE_TEST_FOLDER',
+    'HTTP_PROXY',
+    'http_proxy',
+    'ALL_PROXY',
+    'all_proxy',
+  ],
 ];
 
 export interface HubSuite {

@@ -1,9 +1,9 @@
 // Documents from data sets on the Hugging Face hub, kept in the cache that Python uses too.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { downloadFile } from '../../checkpoint/download.js';
 import { hubCacheDir, RepoCache } from '../../checkpoint/hub_cache.js';
 import { type HubClientOptions, hubClient, isOffline } from '../../checkpoint/hub_client.js';
+import { fetchFile } from '../../checkpoint/hub_files.js';
 import { fileExists, writeFileAtomically } from '../../checkpoint/node_files.js';
 import { HubError } from '../../errors.js';
 import { EvaluationError } from '../errors.js';
@@ -98,15 +98,14 @@ async function download(
   }
   const paths: string[] = [];
   for (const name of parts.toSorted()) {
-    const file = await client.head(commit, name);
-    const blob = cache.blob(file.etag);
-    if (!(await fileExists(blob))) {
-      await downloadFile(file, blob, client, (bytes) =>
+    const path = join(cache.snapshot(commit), name);
+    if (!(await fileExists(path))) {
+      const file = await client.head(commit, name);
+      await fetchFile(cache, client, commit, name, file, (bytes) =>
         options.onProgress?.(`${repo}/${name}`, bytes, file.size ?? bytes),
       );
     }
-    await cache.link(commit, name, file.etag);
-    paths.push(join(cache.snapshot(commit), name));
+    paths.push(path);
   }
   const empty = new Uint8Array(0);
   await writeFileAtomically(join(cache.snapshot(commit), folder, COMPLETE), (put) => put(empty));

@@ -4,8 +4,9 @@ import { basename } from 'node:path';
 import { parseJson } from '../json.js';
 import type { DocSource } from './data/documents.js';
 import { EvaluationError } from './errors.js';
+import { textsOf } from './fields.js';
 import { readRecords } from './jsonl.js';
-import { type Doc, isDoc, type MetricName, oneContext, type Task, textsOf } from './task.js';
+import { type Doc, isDoc, type MetricName, oneContext, type Task } from './task.js';
 
 /** A task that brings its documents along. */
 export interface CustomTask {

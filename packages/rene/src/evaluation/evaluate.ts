@@ -12,7 +12,7 @@ import {
   type TokenRequest,
 } from './requests.js';
 import { type ResultCache, requestKey } from './result_cache.js';
-import type { MetricName, Task } from './task.js';
+import type { Doc, MetricName, Task } from './task.js';
 import type { Group, Selection } from './tasks/index.js';
 
 /** A document with what the model said. */
@@ -27,7 +27,7 @@ export interface TaskResult {
   task: Task;
   numFewshot: number;
   samples: readonly Sample[];
-  /** Documents that there are, of which a limit may have kept fewer. */
+  /** Documents that there are; a limit keeps fewer. */
   originalCount: number;
   estimates: Partial<Record<MetricName, Estimate>>;
 }
@@ -55,20 +55,47 @@ export interface LoadedTask {
 
 export interface LoadOptions {
   source: DocSource;
-  /** Examples before each question; each task's own number unless given. */
+  /** Examples before each question. Default: each task's own number. */
   numFewshot?: number | undefined;
-  /** The first so many documents of each task, or, below 1, that share of them; all unless given. */
+  /** Seed of the examples that are drawn. Default: 1234. */
+  fewshotSeed?: number | undefined;
+  /** Text before each task's description. Default: none. */
+  systemInstruction?: string | undefined;
+  /** First documents of each task, or, below 1, that share of them. Default: all. */
   limit?: number | undefined;
+  /** Indices of a task's documents, by its name. Default: all. */
+  samples?: ReadonlyMap<string, readonly number[]> | undefined;
 }
 
 /** Loads a task's documents and makes its requests. @throws EvaluationError */
 export async function loadTask(task: Task, options: LoadOptions): Promise<LoadedTask> {
-  const { source, numFewshot = task.numFewshot, limit } = options;
+  const { source, numFewshot = task.numFewshot, limit, samples } = options;
   const { docs, fewshotDocs } = await source.load(task, numFewshot > 0);
   if (docs.length === 0) throw new EvaluationError(`${task.name}: there are no documents`);
-  const kept = docs.slice(0, limitedCount(docs.length, limit));
-  const examples = buildExamples(task, kept, { numFewshot, fewshotDocs });
+  const chosen = samples?.get(task.name);
+  const kept = chosen
+    ? chosenDocs(task, docs, chosen)
+    : docs.slice(0, limitedCount(docs.length, limit));
+  const { fewshotSeed, systemInstruction } = options;
+  const examples = buildExamples(task, kept, {
+    numFewshot,
+    fewshotDocs,
+    fewshotSeed,
+    systemInstruction,
+  });
   return { task, numFewshot, examples, originalCount: docs.length };
+}
+
+/** In the documents' order, as the harness has them. */
+function chosenDocs(task: Task, docs: readonly Doc[], indices: readonly number[]): Doc[] {
+  const wrong = indices.find((index) => !Number.isInteger(index) || !(index in docs));
+  if (wrong !== undefined || indices.length === 0) {
+    throw new EvaluationError(
+      `--samples: ${task.name}: expected indices from 0 to ${docs.length - 1}, found ${wrong ?? 'none'}`,
+    );
+  }
+  const set = new Set(indices);
+  return docs.filter((_, i) => set.has(i));
 }
 
 function limitedCount(count: number, limit: number | undefined): number {

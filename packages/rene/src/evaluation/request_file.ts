@@ -1,9 +1,10 @@
 // Requests as lines of JSON, to be answered by any model, and the answers read back.
 import { EvaluationError } from './errors.js';
 import type { LoadedTask } from './evaluate.js';
+import { textsOf } from './fields.js';
 import type { Loglikelihood } from './metrics.js';
 import { type Encoder, encodeRequest, rememberingEncoder } from './requests.js';
-import { type Doc, type Question, type Task, textsOf } from './task.js';
+import type { Doc, Question, Task } from './task.js';
 
 /**
  * The requests of a task, an object a document: doc_id, ctx and continuations, or contexts and

@@ -1,7 +1,8 @@
 // Questions to the strings and token ids that a model is asked about.
 import { EvaluationError } from './errors.js';
-import { rstrip } from './python_text.js';
-import { type Doc, exampleSplit, type Question, type Task } from './task.js';
+import { DEFAULT_FEWSHOT_SEED, exampleSampler } from './few_shot/example_sampler.js';
+import { lstrip, rstrip } from './python_text.js';
+import type { Doc, Question, Task } from './task.js';
 
 /** One continuation to be scored after one context. */
 export interface TextRequest {
@@ -35,8 +36,12 @@ export interface Example {
 export interface ExampleOptions {
   /** Examples before each question; the task's own number unless given. */
   numFewshot?: number | undefined;
-  /** Where the examples come from, the first ones first; needed if there are any. */
+  /** Where the examples come from; needed if there are any. */
   fewshotDocs?: readonly Doc[] | undefined;
+  /** Seed of the examples that are drawn. Default: 1234. */
+  fewshotSeed?: number | undefined;
+  /** Text before the task's description. Default: none. */
+  systemInstruction?: string | undefined;
 }
 
 /**
@@ -47,45 +52,60 @@ export interface ExampleOptions {
 export function buildExamples(
   task: Task,
   docs: readonly Doc[],
-  { numFewshot = task.numFewshot, fewshotDocs = [] }: ExampleOptions = {},
+  {
+    numFewshot = task.numFewshot,
+    fewshotDocs = [],
+    fewshotSeed: seed = DEFAULT_FEWSHOT_SEED,
+    systemInstruction = '',
+  }: ExampleOptions = {},
 ): Example[] {
-  const prefix = task.description + fewshotText(task, fewshotDocs, numFewshot);
+  const pool =
+    numFewshot > 0 ? fewshotDocs.map((raw, i) => process(task, raw, `example ${i}`)) : [];
+  const examplesOf = exampleSampler(task, { numFewshot, fewshotDocs: pool, seed });
+  const instructions = delimited(systemInstruction, task.description);
   return docs.map((raw, docId) => {
-    const question = ask(task, raw, `document ${docId}`);
-    const contexts = question.continuations.map(
-      (_, i) => prefix + (question.contexts[i] ?? question.contexts[0] ?? ''),
+    const doc = process(task, raw, `document ${docId}`);
+    const question = ask(task, doc, `document ${docId}`);
+    const shots = examplesOf(doc).map((example) =>
+      exampleText(ask(task, example, `example ${pool.indexOf(example)}`)),
     );
+    const prefix = instructions + shots.join('');
     return {
       docId,
-      doc: task.process?.(raw) ?? raw,
+      doc,
       question,
-      requests: contexts.map((context, i) => ({
-        context,
-        continuation: question.continuations[i] ?? '',
+      requests: question.continuations.map((continuation, i) => ({
+        context: prefix + (question.contexts[i] ?? question.contexts[0] ?? ''),
+        continuation,
       })),
     };
   });
 }
 
-/** The first documents with their right answers, each followed by an empty line. */
-function fewshotText(task: Task, docs: readonly Doc[], count: number): string {
-  if (count === 0) return '';
-  if (docs.length < count) {
-    throw new EvaluationError(
-      `${task.name}: expected ${count} documents as examples (--num_fewshot), found ${docs.length}; ` +
-        `give them with --fewshot_docs FILE, or as ${exampleSplit(task.dataset) ?? 'fewshot'}.jsonl in --data-dir`,
-    );
-  }
-  const shots = docs.slice(0, count).map((doc, i) => {
-    const { contexts, continuations, gold } = ask(task, doc, `example ${i}`);
-    return `${contexts[gold] ?? contexts[0]}${continuations[gold]}\n\n`;
-  });
-  return shots.join('');
+/** An example with its answer and an empty line. The harness leaves both out of an empty answer. */
+function exampleText({ contexts, continuations, gold, target }: Question): string {
+  const context = contexts[gold] ?? contexts[0] ?? '';
+  return target === '' ? context : `${context}${continuations[gold]}\n\n`;
+}
+
+/** Both texts, with an empty line between them where neither has whitespace there. */
+function delimited(before: string, after: string): string {
+  const touches = rstrip(before) === before && lstrip(after) === after;
+  return before !== '' && after !== '' && touches ? `${before}\n\n${after}` : before + after;
+}
+
+function process(task: Task, raw: Doc, which: string): Doc {
+  return naming(task, which, () => task.process?.(raw) ?? raw);
 }
 
 function ask(task: Task, doc: Doc, which: string): Question {
+  return naming(task, which, () => task.question(doc));
+}
+
+/** Runs an action whose errors should name the document. */
+function naming<T>(task: Task, which: string, action: () => T): T {
   try {
-    return task.question(doc);
+    return action();
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
     throw new EvaluationError(`${task.name}, ${which}: ${error.message}`, { cause: error });

@@ -17,7 +17,7 @@ export interface DatasetLocation {
   training?: string;
   validation?: string;
   test?: string;
-  /** Where examples come from, the first ones first; the training split unless given. */
+  /** The split of the few-shot examples. Default: the training split. */
   fewshot?: string;
 }
 
@@ -66,7 +66,14 @@ export interface Task {
   description: string;
   /** Examples before the question, unless the caller asks for another number. */
   numFewshot: number;
-  /** The document as the samples file shows it, where the task adds to it. */
+  /** How few-shot examples are chosen. Default: drawn for each document by the seed. */
+  sampler?: 'first_n';
+  /**
+   * The document in the hub's form, from other forms of the data set, with what the task adds to it.
+   * Called before `question`; samples files show the result.
+   *
+   * @throws EvaluationError when the document lacks something.
+   */
   process?(doc: Doc): Doc;
   /** @throws EvaluationError when the document lacks something. */
   question(doc: Doc): Question;
@@ -93,43 +100,12 @@ export function oneContext(
 
 export function checkGold(gold: number, count: number): void {
   if (Number.isInteger(gold) && gold >= 0 && gold < count) return;
-  throw new EvaluationError(`the right answer must be one of ${count} choices, found ${gold}`);
-}
-
-/** A string field. */
-export function textOf(doc: Doc, key: string): string {
-  const value = doc[key];
-  if (typeof value === 'string') return value;
-  throw wrongField(key, 'a string', value);
-}
-
-/** A whole number, or a string that spells one. */
-export function integerOf(doc: Doc, key: string): number {
-  const value = doc[key];
-  const number = typeof value === 'string' && /^\s*-?\d+\s*$/.test(value) ? Number(value) : value;
-  if (typeof number === 'number' && Number.isInteger(number)) return number;
-  throw wrongField(key, 'a whole number', value);
-}
-
-/** A list of strings. */
-export function textsOf(doc: Doc, key: string): string[] {
-  const value = doc[key];
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
-  throw wrongField(key, 'a list of strings', value);
-}
-
-/** {text: [...], label: [...]}, as ARC and OpenBookQA have their choices. */
-export function labelledChoices(doc: Doc): { texts: string[]; labels: string[] } {
-  const { choices } = doc;
-  if (!isDoc(choices)) throw wrongField('choices', 'an object with text and label', choices);
-  return { texts: textsOf(choices, 'text'), labels: textsOf(choices, 'label') };
+  const hint = gold === -1 ? ': the document has no label, as those of some test splits' : '';
+  throw new EvaluationError(
+    `the right answer must be one of ${count} choices, found ${gold}${hint}`,
+  );
 }
 
 export function isDoc(value: unknown): value is Doc {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function wrongField(key: string, expected: string, found: unknown): EvaluationError {
-  const shown = JSON.stringify(found)?.slice(0, 80) ?? 'none';
-  return new EvaluationError(`field '${key}': expected ${expected}, found ${shown}`);
 }

@@ -122,7 +122,7 @@ describe('hubDocs', () => {
     const error = await errorOf(HubError, () =>
       hubDocs({ endpoint, cacheDir: folder(), offline: true }).load(task, false),
     );
-    expect(error.message).to.include('HF_HUB_OFFLINE').and.to.include('--data-dir');
+    expect(error.message).to.include('HF_HUB_OFFLINE').and.to.include('--data_dir');
   });
 
   it('says what is missing or broken', async () => {

@@ -1,10 +1,11 @@
 // Requests, token ids, scores and hashes equal those of the original harness.
 import { createHash } from 'node:crypto';
 import { expect } from 'chai';
+import { textsOf } from '../../src/evaluation/fields.js';
 import { argmax, estimate, pooled, scoreQuestion } from '../../src/evaluation/metrics.js';
 import { jsonDumps } from '../../src/evaluation/python_text.js';
 import { buildExamples, encodeRequest, rememberingEncoder } from '../../src/evaluation/requests.js';
-import { type Doc, isDoc, textsOf } from '../../src/evaluation/task.js';
+import { type Doc, isDoc } from '../../src/evaluation/task.js';
 import { hellaswag } from '../../src/evaluation/tasks/hellaswag.js';
 import { selectTasks } from '../../src/evaluation/tasks/index.js';
 import {

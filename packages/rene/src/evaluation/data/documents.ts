@@ -1,9 +1,9 @@
 // A task's documents: from a file, a folder of files, or the hub.
-import { join } from 'node:path';
-import { fileExists, folderExists } from '../../checkpoint/node_files.js';
+import { folderExists } from '../../checkpoint/node_files.js';
 import { EvaluationError } from '../errors.js';
-import { readRecords } from '../jsonl.js';
-import { type Doc, evaluatedSplit, exampleSplit, isDoc, type Task } from '../task.js';
+import { type Doc, evaluatedSplit, exampleSplit, type Task } from '../task.js';
+import { readDocuments } from './document_file.js';
+import { splitFiles } from './split_files.js';
 
 /** The documents to evaluate, and those that serve as examples. */
 export interface TaskDocs {
@@ -22,56 +22,49 @@ export interface DocSource {
 }
 
 /**
- * The documents of a single task from a file.
+ * The documents of a single task from a file of JSONL, JSON, CSV, TSV or Parquet.
  *
- * @param path JSONL: a document a line, or records that hold one as `doc`, as samples files do
  * @param fewshotPath likewise, the examples
  */
 export function fileDocs(path: string, fewshotPath?: string): DocSource {
   return {
     load: async () => ({
-      docs: (await readRecords(path)).map(unwrap),
-      fewshotDocs: fewshotPath === undefined ? [] : (await readRecords(fewshotPath)).map(unwrap),
+      docs: await readDocuments(path),
+      fewshotDocs: fewshotPath === undefined ? [] : await readDocuments(fewshotPath),
     }),
   };
 }
 
 /**
  * Documents of any task from a folder: TASK.jsonl or TASK/SPLIT.jsonl, examples in
- * TASK/FEWSHOT_SPLIT.jsonl or TASK.FEWSHOT_SPLIT.jsonl (for MMLU, `dev`).
+ * TASK/FEWSHOT_SPLIT.jsonl or TASK.FEWSHOT_SPLIT.jsonl (for MMLU, `dev`). The files may be JSON, CSV,
+ * TSV or Parquet, and lie as in a clone of the hub's repository or in the authors' archive.
  */
 export function folderDocs(dir: string): DocSource {
   return {
     async load(task, withExamples) {
       const split = evaluatedSplit(task.dataset);
       const fewshotSplit = exampleSplit(task.dataset);
-      const path = await firstFile(dir, candidates(task, split, true));
-      if (path === undefined) {
+      const files = await splitFiles(dir, task, { split, isEvaluated: true });
+      if (files.length === 0) {
         if (!(await folderExists(dir))) throw new EvaluationError(`${dir}: no such folder`);
-        const names = candidates(task, split, true).join(' or ');
-        throw new EvaluationError(`${dir}: no documents of ${task.name}; expected ${names}`);
+        const { name } = task;
+        throw new EvaluationError(
+          `${dir}: no documents of ${name}; expected ${name}.jsonl or ${name}/${split}.jsonl ` +
+            `or ${name}.${split}.jsonl, or one of these as .json, .csv, .tsv or .parquet`,
+        );
       }
       const examples =
         withExamples && fewshotSplit !== undefined
-          ? await firstFile(dir, candidates(task, fewshotSplit, false))
-          : undefined;
-      return fileDocs(path, examples).load(task, withExamples);
+          ? await splitFiles(dir, task, { split: fewshotSplit, isEvaluated: false })
+          : [];
+      return { docs: await readAll(files), fewshotDocs: await readAll(examples) };
     },
   };
 }
 
-function candidates({ name }: Task, split: string, evaluated: boolean): string[] {
-  const files = [`${name}/${split}.jsonl`, `${name}.${split}.jsonl`];
-  return evaluated ? [`${name}.jsonl`, ...files] : files;
-}
-
-async function firstFile(dir: string, names: readonly string[]): Promise<string | undefined> {
-  for (const name of names) {
-    if (await fileExists(join(dir, name))) return join(dir, name);
-  }
-  return undefined;
-}
-
-function unwrap(record: Doc): Doc {
-  return isDoc(record.doc) ? record.doc : record;
+async function readAll(paths: readonly string[]): Promise<Doc[]> {
+  const docs: Doc[] = [];
+  for (const path of paths) docs.push(...(await readDocuments(path)));
+  return docs;
 }

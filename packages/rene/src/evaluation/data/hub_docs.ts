@@ -77,14 +77,14 @@ async function download(
   if (isOffline(options)) {
     throw new HubError(
       `${repo}, ${folder}: not in the cache (${cache.dir}), and the hub is switched off ` +
-        '(HF_HUB_OFFLINE); run once while online, or give the documents with --data-dir',
+        '(HF_HUB_OFFLINE); run once while online, or give the documents with --docs or --data_dir',
     );
   }
   const client = await hubClient('datasets', repo, options);
   const { commit, files } = await client.list(REVISION).catch((error: unknown) => {
     if (!(error instanceof HubError)) throw error;
     const { message, status } = error;
-    throw new HubError(`${message}; or give the documents with --docs or --data-dir`, {
+    throw new HubError(`${message}; or give the documents with --docs or --data_dir`, {
       cause: error,
       ...(status !== undefined && { status }),
     });

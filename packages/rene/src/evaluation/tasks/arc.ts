@@ -1,5 +1,8 @@
 // ARC: science questions from school, an easy and a challenging set; three to five choices.
-import { labelledChoices, oneContext, type Task, textOf } from '../task.js';
+import { EvaluationError } from '../errors.js';
+import { keyOf, labelIndex, labelledChoices, textOf } from '../fields.js';
+import { type Doc, oneContext, type Task } from '../task.js';
+import { hubQuestion } from './allen_questions.js';
 
 export const arcEasy = arc('arc_easy', 'ARC-Easy');
 export const arcChallenge = arc('arc_challenge', 'ARC-Challenge');
@@ -18,11 +21,12 @@ function arc(name: string, subset: string): Task {
     metrics: ['acc', 'acc_norm'],
     description: '',
     numFewshot: 0,
+    process: (doc) => ('AnswerKey' in doc ? tableRow(doc) : hubQuestion(doc, 'question')),
     question(doc) {
-      const { texts, labels } = labelledChoices(doc);
-      const gold = labels.indexOf(textOf(doc, 'answerKey'));
+      const { text, label } = labelledChoices(doc);
+      const gold = labelIndex(label, textOf(doc, 'answerKey'));
       const context = `Question: ${textOf(doc, 'question')}\nAnswer:`;
-      return oneContext(context, texts, gold, String(gold));
+      return oneContext(context, text, gold, String(gold));
     },
     templates: {
       docToText: 'Question: {{question}}\nAnswer:',
@@ -31,4 +35,27 @@ function arc(name: string, subset: string): Task {
       decontamination: 'Question: {{question}}\nAnswer:',
     },
   };
+}
+
+/** A row of the original CSV, whose question holds the choices: "Which is hot? (A) ice (B) fire". */
+function tableRow(doc: Doc): Doc {
+  const whole = textOf(doc, 'question');
+  const [first = ''] = ['A', '1'].filter((label) => whole.includes(`(${label})`));
+  const labels = first === 'A' ? 'ABCDE' : '12345';
+  const parts: string[] = [];
+  let rest = whole;
+  for (const label of first === '' ? '' : labels) {
+    // The stem may mention an (A) of its own.
+    const at = label === first ? rest.lastIndexOf(`(${label})`) : rest.indexOf(`(${label})`);
+    if (at < 0) break;
+    parts.push(rest.slice(0, at).trim());
+    rest = rest.slice(at + 3);
+  }
+  parts.push(rest.trim());
+  const [stem = '', ...text] = parts;
+  if (text.length < 2) {
+    throw new EvaluationError("field 'question': expected choices as (A) ... (B) ..., found none");
+  }
+  const choices = { text, label: [...labels.slice(0, text.length)] };
+  return { id: doc.questionID, question: stem, choices, answerKey: keyOf(doc, 'AnswerKey') };
 }

@@ -1,7 +1,8 @@
 // COPA: what was the cause, or the effect, of an event? Two alternatives.
 import { EvaluationError } from '../errors.js';
+import { integerOf, textOf } from '../fields.js';
 import { strip } from '../python_text.js';
-import { oneContext, type Task, textOf } from '../task.js';
+import { checkGold, oneContext, type Task } from '../task.js';
 
 const CONNECTORS: Readonly<Record<string, string>> = { cause: 'because', effect: 'therefore' };
 
@@ -12,6 +13,7 @@ export const copa: Task = {
   metrics: ['acc'],
   description: '',
   numFewshot: 0,
+  process: (doc) => ({ ...doc, label: integerOf(doc, 'label') }),
   question(doc) {
     const kind = textOf(doc, 'question');
     const connector = CONNECTORS[kind];
@@ -22,7 +24,9 @@ export const copa: Task = {
     const premise = [...strip(textOf(doc, 'premise'))].slice(0, -1).join('');
     // A choice brings a space of its own, so its continuation has two, as in the original.
     const choices = ['choice1', 'choice2'].map((key) => ` ${lowerFirst(textOf(doc, key))}`);
-    const target = choices[doc.label === 0 ? 0 : 1] ?? '';
+    const label = integerOf(doc, 'label');
+    checkGold(label, choices.length);
+    const target = choices[label] ?? '';
     return oneContext(`${premise} ${connector}`, choices, choices.indexOf(target), target);
   },
   templates: {

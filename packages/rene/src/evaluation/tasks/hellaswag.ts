@@ -1,6 +1,7 @@
 // HellaSwag: which of four endings continues the text?
+import { integerOf, textOf, textsOf } from '../fields.js';
 import { capitalize, strip } from '../python_text.js';
-import { type Doc, integerOf, oneContext, type Task, textOf, textsOf } from '../task.js';
+import { type Doc, oneContext, type Task } from '../task.js';
 
 export const hellaswag: Task = {
   name: 'hellaswag',
@@ -9,10 +10,14 @@ export const hellaswag: Task = {
   metrics: ['acc', 'acc_norm'],
   description: '',
   numFewshot: 0,
-  process: (doc) => ({ ...doc, ...preprocess(doc) }),
+  process(doc) {
+    const endings = textsOf(doc, 'endings');
+    const label = String(integerOf(doc, 'label'));
+    return { ...doc, endings, label, ...preprocess(doc) };
+  },
   question(doc) {
     const { query, choices, gold } = preprocess(doc);
-    return oneContext(query, choices, gold, textOf(doc, 'label'));
+    return oneContext(query, choices, gold, String(gold));
   },
   templates: { docToText: '{{query}}', docToTarget: '{{label}}', docToChoice: 'choices' },
 };

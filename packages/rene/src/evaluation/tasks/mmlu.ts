@@ -1,6 +1,8 @@
 // MMLU: exam questions of 57 subjects in four groups; the letters A to D are scored.
+import { EvaluationError } from '../errors.js';
+import { integerOf, textOf, textsOf } from '../fields.js';
 import { strip } from '../python_text.js';
-import { integerOf, oneContext, type Task, textOf, textsOf } from '../task.js';
+import { type Doc, oneContext, type Task } from '../task.js';
 
 const LETTERS = ['A', 'B', 'C', 'D'];
 
@@ -36,8 +38,14 @@ function mmlu(subject: string): Task {
     description: `The following are multiple choice questions (with answers) about ${topic}.\n\n`,
     // The harness's default; the model card's column is measured with five.
     numFewshot: 0,
+    sampler: 'first_n',
+    process: (doc) => hubForm(doc, subject),
     question(doc) {
-      const lines = LETTERS.map((letter, i) => `${letter}. ${textsOf(doc, 'choices')[i] ?? ''}`);
+      const choices = textsOf(doc, 'choices');
+      if (choices.length !== LETTERS.length) {
+        throw new EvaluationError(`field 'choices': expected 4, found ${choices.length}`);
+      }
+      const lines = choices.map((choice, i) => `${LETTERS[i]}. ${choice}`);
       const context = [strip(textOf(doc, 'question')), ...lines, 'Answer:'].join('\n');
       const answer = integerOf(doc, 'answer');
       return oneContext(context, LETTERS, answer, String(answer));
@@ -49,6 +57,19 @@ function mmlu(subject: string): Task {
       docToChoice: LETTERS,
     },
   };
+}
+
+/**
+ * The document in the hub's form. Tables have a column for each choice and a letter as answer; some
+ * name the question `input` and the answer `target`.
+ */
+function hubForm(doc: Doc, subject: string): Doc {
+  const key = doc.answer === undefined && doc.target !== undefined ? 'target' : 'answer';
+  const letter = LETTERS.indexOf(String(doc[key]).trim());
+  const answer = letter >= 0 ? letter : integerOf(doc, key);
+  if (doc.choices !== undefined) return { ...doc, choices: textsOf(doc, 'choices'), answer };
+  const question = textOf(doc, doc.question === undefined ? 'input' : 'question');
+  return { question, subject, choices: LETTERS.map((name) => textOf(doc, name)), answer };
 }
 
 function words(text: string): readonly string[] {

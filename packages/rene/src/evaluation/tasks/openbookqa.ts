@@ -1,6 +1,8 @@
 // OpenBookQA: elementary science; the question is the beginning of a sentence. Four choices.
+import { labelIndex, labelledChoices, textOf } from '../fields.js';
 import { lstrip } from '../python_text.js';
-import { labelledChoices, oneContext, type Task, textOf } from '../task.js';
+import { oneContext, type Task } from '../task.js';
+import { hubQuestion } from './allen_questions.js';
 
 export const openbookqa: Task = {
   name: 'openbookqa',
@@ -15,10 +17,11 @@ export const openbookqa: Task = {
   metrics: ['acc', 'acc_norm'],
   description: '',
   numFewshot: 0,
+  process: (doc) => hubQuestion(doc, 'question_stem'),
   question(doc) {
-    const { texts, labels } = labelledChoices(doc);
-    const gold = labels.indexOf(lstrip(textOf(doc, 'answerKey')));
-    return oneContext(textOf(doc, 'question_stem'), texts, gold, String(gold));
+    const { text, label } = labelledChoices(doc);
+    const gold = labelIndex(label, lstrip(textOf(doc, 'answerKey')));
+    return oneContext(textOf(doc, 'question_stem'), text, gold, String(gold));
   },
   templates: {
     docToText: 'question_stem',

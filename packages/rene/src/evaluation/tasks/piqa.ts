@@ -1,5 +1,6 @@
 // PIQA: which of two solutions reaches a goal in the physical world?
-import { integerOf, oneContext, type Task, textOf } from '../task.js';
+import { integerOf, textOf } from '../fields.js';
+import { oneContext, type Task } from '../task.js';
 
 export const piqa: Task = {
   name: 'piqa',
@@ -8,6 +9,7 @@ export const piqa: Task = {
   metrics: ['acc', 'acc_norm'],
   description: '',
   numFewshot: 0,
+  process: (doc) => ({ ...doc, label: integerOf(doc, 'label') }),
   question(doc) {
     const label = integerOf(doc, 'label');
     const choices = [textOf(doc, 'sol1'), textOf(doc, 'sol2')];

@@ -1,7 +1,8 @@
 // WinoGrande: which of two nouns fills the blank? What comes after it is scored, once for each.
 import { EvaluationError } from '../errors.js';
+import { integerOf, textOf } from '../fields.js';
 import { strip } from '../python_text.js';
-import { checkGold, integerOf, type Task, textOf } from '../task.js';
+import { checkGold, type Task } from '../task.js';
 
 export const winogrande: Task = {
   name: 'winogrande',
@@ -15,6 +16,7 @@ export const winogrande: Task = {
   metrics: ['acc'],
   description: '',
   numFewshot: 0,
+  process: (doc) => ({ ...doc, answer: String(integerOf(doc, 'answer')) }),
   question(doc) {
     const sentence = textOf(doc, 'sentence');
     const blank = sentence.indexOf('_');

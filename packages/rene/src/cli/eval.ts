@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { isOnCard } from '../evaluation/card_scores.js';
 import { type CustomTask, readCustomTask, withCustomTasks } from '../evaluation/custom_task.js';
 import { type DocSource, fileDocs, folderDocs } from '../evaluation/data/documents.js';
 import {
@@ -14,13 +15,13 @@ import {
   scoreTask,
 } from '../evaluation/evaluate.js';
 import { readRecords } from '../evaluation/jsonl.js';
-import { CARD_COLUMNS } from '../evaluation/model_card.js';
 import { defaultCacheDir } from '../evaluation/model_hash.js';
 import { writeEvaluation } from '../evaluation/output_files.js';
-import { cardTable, measuredScore, resultsTable } from '../evaluation/report.js';
+import { cardTable } from '../evaluation/report.js';
 import { readResponses, requestLines } from '../evaluation/request_file.js';
 import { ResultCache } from '../evaluation/result_cache.js';
 import { type RunInfo, resultsJson } from '../evaluation/results.js';
+import { resultsTable } from '../evaluation/results_table.js';
 import { type Group, type Selection, selectTasks } from '../evaluation/tasks/index.js';
 import { Tokenizer } from '../tokenizer.js';
 import { type LoadedEvalModel, loadEvalModel } from './eval_models.js';
@@ -222,7 +223,14 @@ function runInfo(kind: string, name: string, options: EvalOptions, begin: number
     date: begin / 1000,
     seconds: (Date.now() - begin) / 1000,
     useCache: use_cache ?? null,
+    ...documentsOption(options),
   };
+}
+
+function documentsOption({ docs, data_dir, responses }: EvalOptions): Pick<RunInfo, 'documents'> {
+  if (docs !== undefined) return { documents: '--docs' };
+  if (data_dir !== undefined) return { documents: '--data_dir' };
+  return responses === undefined ? {} : { documents: '--responses' };
 }
 
 async function report(
@@ -233,8 +241,8 @@ async function report(
   if (json) await print(`${JSON.stringify(resultsJson(evaluation, info), null, 2)}\n`);
   else {
     await print(resultsTable(evaluation));
-    const onCard = CARD_COLUMNS.some((column) => measuredScore(evaluation, column));
-    if (onCard) await print(`\n${cardTable(evaluation, info.modelName)}`);
+    if (isOnCard(evaluation))
+      await print(`\n${cardTable(evaluation, info.modelName, info.documents)}`);
   }
   if (output_path === undefined) return;
   const paths = await writeEvaluation(evaluation, info, {

@@ -8,8 +8,8 @@ import { fileExists } from '../checkpoint/node_files.js';
 import { configToJson, readConfig } from '../config.js';
 import { stringifyJson } from '../json.js';
 import { countParameters, summarize } from '../summary.js';
+import { packageVersion } from '../version.js';
 import { addModelOptions, type LoadOptions, modelFolder } from './load.js';
-import { packageVersion } from './version.js';
 
 interface Options extends LoadOptions {
   json: boolean;

@@ -1,8 +1,8 @@
 // The command line `rene`: one verb a file, loaded only when it is used.
 import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../version.js';
 import { watchOutput } from './output.js';
 import { usageLine } from './usage_line.js';
-import { packageVersion } from './version.js';
 
 interface Verb {
   readonly description: string;

@@ -1,7 +1,7 @@
-// An evaluation as a picture: for each benchmark the measured score among those of the model card.
+// Chart of an evaluation: for each benchmark the measured score among those of the model card.
+import { type DocumentsOption, measuredAverage, measuredScore, partOfCard } from './card_scores.js';
 import type { Evaluation } from './evaluate.js';
 import { CARD_COLUMNS, CARD_ROWS, RENE_CARD_NAME } from './model_card.js';
-import { measuredAverage, measuredScore } from './report.js';
 
 const WIDTH = 760;
 const LEFT = 130;
@@ -12,21 +12,31 @@ const GREY = '#b6bcc6';
 const CARD = '#2458c5';
 const MEASURED = '#d9480f';
 
-/** An SVG image. */
-export function evaluationChart(evaluation: Evaluation, modelName: string): string {
+/**
+ * An SVG image. The other models are drawn where the run can be compared with them.
+ *
+ * @param documents what gave the documents, if not the hub
+ */
+export function evaluationChart(
+  evaluation: Evaluation,
+  modelName: string,
+  documents?: DocumentsOption,
+): string {
+  const part = partOfCard(evaluation, documents);
+  const cardRows = part === undefined ? CARD_ROWS : [];
   const rows = [
     ...CARD_COLUMNS.map((column, i) => {
       const score = measuredScore(evaluation, column);
       return {
         title: column.title,
-        card: CARD_ROWS.map(({ model, scores }) => ({ model, score: scores[i] ?? 0 })),
+        card: cardRows.map(({ model, scores }) => ({ model, score: scores[i] ?? 0 })),
         mean: score?.estimate.mean,
         stderr: score?.estimate.stderr ?? 0,
       };
     }),
     {
       title: 'Average',
-      card: CARD_ROWS.map(({ model, average }) => ({ model, score: average })),
+      card: cardRows.map(({ model, average }) => ({ model, score: average })),
       mean: measuredAverage(evaluation),
       stderr: 0,
     },
@@ -35,7 +45,7 @@ export function evaluationChart(evaluation: Evaluation, modelName: string): stri
   const body = rows.map((row, i) => drawRow(row, TOP + (i + 0.5) * ROW)).join('\n');
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="13" fill="#1f2430">
 <rect width="${WIDTH}" height="${height}" fill="#fff"/>
-${legend(modelName)}
+${legend(modelName, part)}
 ${axis(TOP, height - 34)}
 ${body}
 </svg>
@@ -65,15 +75,19 @@ function drawRow({ title, card, mean, stderr }: ChartRow, y: number): string {
   return [label, ...others, range, mark, value].join('\n');
 }
 
-function legend(modelName: string): string {
-  return [
-    `<text x="16" y="22" font-size="15" font-weight="600">Accuracy, per cent</text>`,
-    `<rect x="${LEFT}" y="33" width="10" height="10" fill="${MEASURED}"/>`,
-    `<text x="${LEFT + 16}" y="42">${escapeXml(shorten(modelName))}, measured (± standard error)</text>`,
+function legend(modelName: string, part: string | undefined): string {
+  const measured = part === undefined ? 'measured' : `measured on ${part}`;
+  const card = [
     `<circle cx="${LEFT + 365}" cy="38" r="6" fill="none" stroke="${CARD}" stroke-width="2"/>`,
     `<text x="${LEFT + 377}" y="42">Rene 1.3B, card</text>`,
     `<circle cx="${LEFT + 495}" cy="38" r="4" fill="${GREY}"/>`,
     `<text x="${LEFT + 505}" y="42">others, card</text>`,
+  ];
+  return [
+    `<text x="16" y="22" font-size="15" font-weight="600">Accuracy, per cent</text>`,
+    `<rect x="${LEFT}" y="33" width="10" height="10" fill="${MEASURED}"/>`,
+    `<text x="${LEFT + 16}" y="42">${escapeXml(shorten(modelName))}, ${measured} (± standard error)</text>`,
+    ...(part === undefined ? card : []),
   ].join('\n');
 }
 

@@ -1,4 +1,6 @@
 // Evaluation: the model card's tasks, a user's own, and perplexity, on any model.
+
+export type { DocumentsOption } from './card_scores.js';
 export { evaluationChart } from './chart.js';
 export { type CustomTask, readCustomTask, withCustomTasks } from './custom_task.js';
 export { type DocSource, fileDocs, folderDocs, type TaskDocs } from './data/documents.js';
@@ -17,10 +19,11 @@ export type { EvaluationModel, ScoreOptions } from './evaluation_model.js';
 export type { Estimate, Loglikelihood } from './metrics.js';
 export { writeEvaluation } from './output_files.js';
 export { type Perplexity, type PerplexityOptions, perplexity } from './perplexity.js';
-export { cardTable, resultsTable } from './report.js';
+export { cardTable } from './report.js';
 export type { TextRequest, TokenRequest } from './requests.js';
 export { ResultCache } from './result_cache.js';
 export { type RunInfo, resultsJson } from './results.js';
+export { resultsTable } from './results_table.js';
 export { ReneScorer, type ReneScorerOptions } from './scoring/rene_scorer.js';
 export type { DatasetLocation, Doc, MetricName, Question, Task } from './task.js';
 export { type Group, type Selection, selectTasks } from './tasks/index.js';

@@ -8,17 +8,19 @@ export interface CardColumn {
   /** What fills the column here. The card does not say; it is inferred from other models' figures. */
   metric: MetricName;
   numFewshot: number;
+  /** Documents of the split that is evaluated. */
+  documents: number;
 }
 
 export const CARD_COLUMNS: readonly CardColumn[] = [
-  { name: 'copa', title: 'COPA', metric: 'acc', numFewshot: 0 },
-  { name: 'hellaswag', title: 'HellaSwag', metric: 'acc_norm', numFewshot: 0 },
-  { name: 'mmlu', title: 'MMLU (5-shot)', metric: 'acc', numFewshot: 5 },
-  { name: 'piqa', title: 'PIQA', metric: 'acc_norm', numFewshot: 0 },
-  { name: 'arc_easy', title: 'ARC-e', metric: 'acc_norm', numFewshot: 0 },
-  { name: 'arc_challenge', title: 'ARC-c', metric: 'acc_norm', numFewshot: 0 },
-  { name: 'winogrande', title: 'WinoGrande', metric: 'acc', numFewshot: 0 },
-  { name: 'openbookqa', title: 'OpenBookQA', metric: 'acc_norm', numFewshot: 0 },
+  { name: 'copa', title: 'COPA', metric: 'acc', numFewshot: 0, documents: 100 },
+  { name: 'hellaswag', title: 'HellaSwag', metric: 'acc_norm', numFewshot: 0, documents: 10042 },
+  { name: 'mmlu', title: 'MMLU (5-shot)', metric: 'acc', numFewshot: 5, documents: 14042 },
+  { name: 'piqa', title: 'PIQA', metric: 'acc_norm', numFewshot: 0, documents: 1838 },
+  { name: 'arc_easy', title: 'ARC-e', metric: 'acc_norm', numFewshot: 0, documents: 2376 },
+  { name: 'arc_challenge', title: 'ARC-c', metric: 'acc_norm', numFewshot: 0, documents: 1172 },
+  { name: 'winogrande', title: 'WinoGrande', metric: 'acc', numFewshot: 0, documents: 1267 },
+  { name: 'openbookqa', title: 'OpenBookQA', metric: 'acc_norm', numFewshot: 0, documents: 500 },
 ];
 
 export interface CardRow {

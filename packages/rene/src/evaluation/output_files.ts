@@ -1,10 +1,12 @@
 // Writes what an evaluation found: results, samples, table and chart.
 import { join } from 'node:path';
 import { writeFileAtomically } from '../checkpoint/node_files.js';
+import { isOnCard } from './card_scores.js';
 import { evaluationChart } from './chart.js';
 import type { Evaluation } from './evaluate.js';
-import { cardTable, resultsTable } from './report.js';
+import { cardTable } from './report.js';
 import { type RunInfo, resultsJson, sampleJson, sanitizeName } from './results.js';
+import { resultsTable } from './results_table.js';
 
 export interface OutputOptions {
   /** The run's folder; files go into one named after the model within it, as the harness's do. */
@@ -29,9 +31,11 @@ export async function writeEvaluation(
       files.set(join(dir, `samples_${result.task.name}_${id}.jsonl`), `${lines.join('\n')}\n`);
     }
   }
-  const tables = `${resultsTable(evaluation)}\n${cardTable(evaluation, info.modelName)}`;
-  files.set(join(dir, `table_${id}.md`), tables);
-  files.set(join(dir, `chart_${id}.svg`), evaluationChart(evaluation, info.modelName));
+  const { modelName, documents } = info;
+  const tables = [resultsTable(evaluation)];
+  if (isOnCard(evaluation)) tables.push(cardTable(evaluation, modelName, documents));
+  files.set(join(dir, `table_${id}.md`), tables.join('\n'));
+  files.set(join(dir, `chart_${id}.svg`), evaluationChart(evaluation, modelName, documents));
   for (const [path, text] of files) await writeText(path, text);
   return [...files.keys()];
 }

@@ -1,62 +1,23 @@
-// An evaluation as Markdown: the figures of each task, and a row beside those of the model card.
+// The measured scores as a row of the model card's table, in Markdown.
+import { type DocumentsOption, measuredAverage, measuredScore, partOfCard } from './card_scores.js';
 import type { Evaluation } from './evaluate.js';
-import type { Estimate } from './metrics.js';
-import { CARD_COLUMNS, CARD_ROWS, type CardColumn } from './model_card.js';
+import { CARD_COLUMNS, CARD_ROWS } from './model_card.js';
 
-/** The figures that a column of the card can be filled with; undefined where it was not run. */
-export interface MeasuredScore {
-  estimate: Estimate;
-  numFewshot: number;
-}
-
-export function measuredScore(
-  { tasks, groups }: Evaluation,
-  { name, metric }: CardColumn,
-): MeasuredScore | undefined {
-  const task = tasks.find((result) => result.task.name === name);
-  const group = groups.find((result) => result.group.name === name);
-  const estimate = (task ?? group)?.estimates[metric];
-  const member = task ?? tasks.find((result) => result.task.name.startsWith(`${name}_`));
-  return estimate && member && { estimate, numFewshot: member.numFewshot };
-}
-
-/** The mean over all eight columns; undefined unless all were measured. */
-export function measuredAverage(evaluation: Evaluation): number | undefined {
-  const scores = CARD_COLUMNS.map((column) => measuredScore(evaluation, column));
-  const means = scores.flatMap((score) => (score ? [score.estimate.mean] : []));
-  if (means.length < CARD_COLUMNS.length) return undefined;
-  return means.reduce((sum, mean) => sum + mean, 0) / means.length;
-}
-
-/** Every task and group with every metric, as the harness prints them. */
-export function resultsTable({ tasks, groups }: Evaluation): string {
-  const rows = [
-    ...tasks.map(({ task, numFewshot, estimates }) => ({
-      cells: [task.name, String(task.version), String(numFewshot)],
-      estimates,
-    })),
-    ...groups.map(({ group, estimates }) => ({
-      cells: [`**${group.name}**`, group.version, ''],
-      estimates,
-    })),
-  ].flatMap(({ cells, estimates }) =>
-    Object.entries(estimates).map(([metric, { mean, stderr, count }]) => [
-      ...cells,
-      metric,
-      mean.toFixed(4),
-      stderr === null ? 'N/A' : stderr.toFixed(4),
-      String(count),
-    ]),
-  );
-  const header = ['Task', 'Version', 'n-shot', 'Metric', 'Value', 'Stderr', 'Documents'];
-  return markdownTable(header, rows, 2);
-}
-
-/** The model card's rows and the one just measured. */
-export function cardTable(evaluation: Evaluation, modelName: string): string {
+/**
+ * The row just measured, below those of the model card where the run can be compared with them.
+ *
+ * @param documents what gave the documents, if not the hub
+ */
+export function cardTable(
+  evaluation: Evaluation,
+  modelName: string,
+  documents?: DocumentsOption,
+): string {
+  const part = partOfCard(evaluation, documents);
   const titles = CARD_COLUMNS.map(({ title }) => title);
   const header = ['Model', 'Params (B)', 'Train tokens (T)', ...titles, 'Average'];
-  const rows = CARD_ROWS.map(({ model, params, trainTokens, scores, average }) => [
+  const cardRows = part === undefined ? CARD_ROWS : [];
+  const rows = cardRows.map(({ model, params, trainTokens, scores, average }) => [
     model,
     params.toFixed(1),
     trainTokens === null ? '' : decimals(trainTokens),
@@ -72,16 +33,20 @@ export function cardTable(evaluation: Evaluation, modelName: string): string {
     return numFewshot === column.numFewshot ? percent : `${percent} (${numFewshot}-shot)`;
   });
   const measured = [
-    `**${modelName} (measured)**`,
+    `**${modelName} (measured${part === undefined ? '' : ` on ${part}`})**`,
     '',
     '',
     ...cells,
     average === undefined ? '' : (100 * average).toFixed(1),
   ];
   const table = markdownTable(header, [...rows, measured], 1);
+  const metrics = CARD_COLUMNS.map(({ title, metric }) => `${title} ${metric}`).join(', ');
+  const rowsShown =
+    part === undefined
+      ? "The last row was measured here, the others are the model card's."
+      : `Measured on ${part}, so the model card's rows are left out.`;
   const about =
-    `Per cent. The last row was measured here, the others are the model card's. ` +
-    `Columns of the last row: ${CARD_COLUMNS.map(({ title, metric }) => `${title} ${metric}`).join(', ')}. ` +
+    `Per cent. ${rowsShown} Metrics of the measured row: ${metrics}. ` +
     `The average is over all eight${average === undefined ? ', so it is left out' : ''}.`;
   return `${table}\n${about}\n`;
 }

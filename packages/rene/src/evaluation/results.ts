@@ -1,9 +1,12 @@
 // The results and samples of an evaluation in the shape of the harness's own files.
 import { createHash } from 'node:crypto';
+import { packageVersion } from '../version.js';
+import type { DocumentsOption } from './card_scores.js';
 import type { Evaluation, GroupResult, Sample, TaskResult } from './evaluate.js';
+import { DEFAULT_FEWSHOT_SEED } from './few_shot/example_sampler.js';
 import type { Estimate } from './metrics.js';
 import { floatRepr, jsonDumps } from './python_text.js';
-import { evaluatedSplit, exampleSplit, type MetricName } from './task.js';
+import { evaluatedSplit, type MetricName } from './task.js';
 import { GROUPS } from './tasks/index.js';
 
 /** What was run, besides the numbers. */
@@ -25,7 +28,18 @@ export interface RunInfo {
   modelInfo?: Record<string, unknown>;
   maxLength?: number;
   useCache?: string | null;
+  /** Seeds of random, NumPy, torch and the few-shot sampler, which alone matters here. */
+  seeds?: Seeds;
+  /** Text before each task's description. */
+  systemInstruction?: string;
+  /** What gave the documents, if not the hub. */
+  documents?: DocumentsOption;
 }
+
+/** The four seeds of the harness; null where there is none. */
+export type Seeds = readonly [number | null, number | null, number | null, number | null];
+
+export const DEFAULT_SEEDS: Seeds = [0, 1234, 1234, DEFAULT_FEWSHOT_SEED];
 
 type Json = Record<string, unknown>;
 
@@ -64,9 +78,12 @@ export function resultsJson({ tasks, groups }: Evaluation, info: RunInfo): Json 
     config: runConfig(info),
     git_hash: null,
     date: info.date,
-    pretty_env_info: `Node.js ${process.version} on ${process.platform} ${process.arch}`,
+    pretty_env_info:
+      `@rene-js/rene ${packageVersion()}, Node.js ${process.version} ` +
+      `on ${process.platform} ${process.arch}`,
+    // Neither library was run.
     transformers_version: 'N/A',
-    lm_eval_version: '0.4.13.dev0',
+    lm_eval_version: 'N/A',
     upper_git_hash: null,
     ...(info.maxLength !== undefined && { max_length: info.maxLength }),
     task_hashes: Object.fromEntries(
@@ -75,8 +92,9 @@ export function resultsJson({ tasks, groups }: Evaluation, info: RunInfo): Json 
     model_source: info.model,
     model_name: info.modelName,
     model_name_sanitized: sanitizeName(info.modelName),
-    system_instruction: null,
-    system_instruction_sha: null,
+    system_instruction: info.systemInstruction ?? null,
+    system_instruction_sha:
+      info.systemInstruction === undefined ? null : sha256(info.systemInstruction),
     fewshot_as_multiturn: true,
     chat_template: null,
     chat_template_sha: null,
@@ -150,10 +168,9 @@ function taskConfig({ task, numFewshot }: TaskResult): Json {
     doc_to_choice: templates.docToChoice,
     description,
     ...delimiters,
-    // Examples are always the first ones, whereas the harness draws those of most tasks by seed.
     fewshot_config: {
-      sampler: dataset.fewshot !== undefined || numFewshot > 0 ? 'first_n' : 'default',
-      split: dataset.fewshot ?? (numFewshot > 0 ? exampleSplit(dataset) : null),
+      sampler: task.sampler ?? 'default',
+      split: dataset.fewshot ?? null,
       process_docs: null,
       fewshot_indices: null,
       samples: null,
@@ -176,6 +193,7 @@ function taskConfig({ task, numFewshot }: TaskResult): Json {
 }
 
 function runConfig(info: RunInfo): Json {
+  const [random, numpy, torch, fewshot] = info.seeds ?? DEFAULT_SEEDS;
   return {
     model: info.model,
     model_args: info.modelArgs,
@@ -188,10 +206,10 @@ function runConfig(info: RunInfo): Json {
     // The standard errors are closed forms; nothing is resampled.
     bootstrap_iters: 100000,
     gen_kwargs: null,
-    random_seed: 0,
-    numpy_seed: 1234,
-    torch_seed: 1234,
-    fewshot_seed: 1234,
+    random_seed: random,
+    numpy_seed: numpy,
+    torch_seed: torch,
+    fewshot_seed: fewshot,
   };
 }
 

@@ -79,6 +79,7 @@ describe('results files', () => {
       'configs',
       'pretty_env_info',
       'transformers_version',
+      'lm_eval_version',
       'total_evaluation_time_seconds',
     ];
     const without = (json: Doc) => Object.entries(json).filter(([key]) => !others.includes(key));

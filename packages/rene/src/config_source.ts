@@ -1,6 +1,6 @@
 // Reads typed values out of a configuration, by our field names, whichever names its source uses.
 import { ConfigError } from './errors.js';
-import { asRecord } from './json.js';
+import { asRecord, shortJson } from './json.js';
 
 /** Our field names to the keys of config.json, where they are not plain snake case. */
 const FILE_KEYS: Record<string, string> = {
@@ -39,7 +39,7 @@ export function configSource(values: unknown, naming: Naming, where?: string): C
     throw new ConfigError(
       naming === 'file' ? 'config' : 'options',
       'an object',
-      show(values),
+      shortJson(values),
       where,
     );
   }
@@ -73,7 +73,7 @@ export class ConfigSource {
     return prefix + this.keyOf(field, this.sectionName);
   }
 
-  error(field: string, expected: string, found = show(this.get(field))): ConfigError {
+  error(field: string, expected: string, found = shortJson(this.get(field))): ConfigError {
     return new ConfigError(this.key(field), expected, found, this.where);
   }
 
@@ -108,7 +108,7 @@ export class ConfigSource {
   size(field: string, fallback: number | undefined, max: number): number {
     const value = this.get(field) ?? fallback;
     if (isWhole(value) && value >= 1 && value <= max) return value;
-    throw this.error(field, `a whole number from 1 to ${max}`, show(value));
+    throw this.error(field, `a whole number from 1 to ${max}`, shortJson(value));
   }
 
   /** A whole number, 0 or more. */
@@ -145,7 +145,7 @@ export class ConfigSource {
     if (!Array.isArray(value)) throw this.error(field, `a list of ${expected}`);
     const indices = value.map((index: unknown) => {
       if (isWhole(index) && index >= 0 && index < nLayer) return index;
-      throw this.error(field, expected, show(index));
+      throw this.error(field, expected, shortJson(index));
     });
     const repeated = indices.find((index, i) => indices.indexOf(index) !== i);
     if (repeated !== undefined) throw this.error(field, expected, `${repeated} twice`);
@@ -188,11 +188,4 @@ function toNumber(value: unknown): number | undefined {
   if (typeof value === 'number') return value;
   const infinite = value === null || value === 'inf' || value === 'Infinity';
   return infinite ? Number.POSITIVE_INFINITY : undefined;
-}
-
-/** A value as an error message shows it: short. */
-function show(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  const text = typeof value === 'number' ? `${value}` : (JSON.stringify(value) ?? typeof value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

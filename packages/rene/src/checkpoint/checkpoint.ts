@@ -1,10 +1,10 @@
 // A model's tensors on disk: one file or several, safetensors or PyTorch's, behind one face.
 import type { StoredMatrix } from '@rene-js/layers';
 import { CheckpointError } from '../errors.js';
-import { asRecord } from '../json.js';
 import { isMlx, mlxCheckpoint, mlxQuantization } from './mlx.js';
 import { openPyTorchBin } from './pytorch_bin.js';
-import { parseQuantization, quantizedCheckpoint } from './quantized.js';
+import { parseQuantization } from './quantization.js';
+import { quantizedCheckpoint } from './quantized.js';
 import { openSafetensors } from './safetensors.js';
 import { weightMap } from './shard_index.js';
 import {
@@ -130,7 +130,7 @@ export function checkpointOf(
   const { metadata } = checkpoint;
   const quantization = isMlx(metadata)
     ? mlxQuantization(metadata, path)
-    : parseQuantization(asRecord(config)?.quantization, `${path}/config.json`);
+    : parseQuantization(config, `${path}/config.json`);
   const numbers = quantization ? quantizedCheckpoint(checkpoint, quantization) : checkpoint;
   return isMlx(metadata) ? mlxCheckpoint(numbers) : numbers;
 }

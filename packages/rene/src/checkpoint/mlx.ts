@@ -3,9 +3,9 @@
 import { buildConfig, type ReneConfig } from '../config.js';
 import { configSource } from '../config_source.js';
 import { CheckpointError, ConfigError } from '../errors.js';
-import { asRecord, parseJson } from '../json.js';
+import { asRecord, parseJson, shortJson } from '../json.js';
 import type { Checkpoint } from './checkpoint.js';
-import { parseQuantization, type Quantization } from './quantized.js';
+import { parseSection, type QuantizationPlan } from './quantization.js';
 
 type Section = Readonly<Record<string, unknown>>;
 
@@ -18,10 +18,9 @@ export function isMlx(metadata: ReadonlyMap<string, string>): boolean {
 export function mlxQuantization(
   metadata: ReadonlyMap<string, string>,
   where: string,
-): Quantization | undefined {
+): QuantizationPlan | undefined {
   const values = asRecord(nested(metadata, where).quantization_kwargs);
-  // What MLX takes for what is not given.
-  return values && parseQuantization({ group_size: 64, bits: 4, ...values }, where);
+  return values && parseSection(values, 'quantization_kwargs', where);
 }
 
 /**
@@ -38,7 +37,7 @@ export function parseMlxConfig(metadata: ReadonlyMap<string, string>, where: str
   );
   const repeats = model.n_layer_repeats ?? 1;
   if (pattern.length === 0 || typeof repeats !== 'number' || !(repeats >= 1 && repeats <= 10_000)) {
-    throw new ConfigError('model.unique_layers', 'layers, repeated', show(repeats), where);
+    throw new ConfigError('model.unique_layers', 'layers, repeated', shortJson(repeats), where);
   }
   expectOnly(model, 'model', 'post_norm', true, where);
   expectOnly(model, 'model', 'final_proj', false, where);
@@ -173,6 +172,10 @@ function nested(metadata: ReadonlyMap<string, string>, where: string): Section {
 }
 
 function parseValue(text: string, key: string, where: string): unknown {
+  // Lists and objects are short here; ones nested without end would overflow the stack when compared.
+  if ((text.match(/[[{]/g)?.length ?? 0) > 1000) {
+    throw new ConfigError(key, 'a short JSON value', text.slice(0, 60), where);
+  }
   try {
     return parseJson(text);
   } catch {
@@ -197,11 +200,12 @@ function expectOnly(
 ): void {
   const value = section[key] ?? only;
   if (value === only) return;
-  throw new ConfigError(`${name}.${key}`, `${only} (others are not supported)`, show(value), where);
-}
-
-function show(value: unknown): string {
-  return JSON.stringify(value) ?? 'nothing';
+  throw new ConfigError(
+    `${name}.${key}`,
+    `${only} (others are not supported)`,
+    shortJson(value),
+    where,
+  );
 }
 
 /** MLX's names for the parts of a mixer, where they differ from the original's. */

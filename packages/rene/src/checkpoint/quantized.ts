@@ -1,59 +1,42 @@
-// Matrices stored as codes: `x.weight` holds packed 4- or 8-bit codes, `x.scales` and `x.biases` one
-// number a group of columns, value = code * scale + bias. MLX's layout, and that of our own files.
+// Quantised matrices: `x.weight` holds packed codes of 2 to 8 bits, `x.scales` and `x.biases` one number a
+// group of columns, value = code * scale + bias. MLX's layout, and that of our own files.
 import {
   type QuantizedMatrix,
   type QuantizedRows,
   type StoredMatrix,
   widen,
 } from '@rene-js/layers';
-import { CheckpointError, ConfigError } from '../errors.js';
-import { asRecord } from '../json.js';
+import { CheckpointError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
+import { packNibbles, unpackCodes } from './packed_codes.js';
+import type { Quantization, QuantizationPlan } from './quantization.js';
 import type { TensorToWrite } from './safetensors.js';
 
-/** How a checkpoint's codes are packed; shapes alone do not tell. */
-export interface Quantization {
-  readonly bits: 4 | 8;
-  /** Columns that share a scale and a bias. */
-  readonly groupSize: number;
-}
-
-/** Reads the `quantization` section of a configuration; undefined where it has none. */
-export function parseQuantization(section: unknown, where: string): Quantization | undefined {
-  if (section === undefined || section === null) return undefined;
-  const { bits, group_size: groupSize } = asRecord(section) ?? {};
-  if (bits !== 4 && bits !== 8) {
-    throw new ConfigError('quantization.bits', '4 or 8', JSON.stringify(bits) ?? 'nothing', where);
-  }
-  if (groupSize !== 32 && groupSize !== 64 && groupSize !== 128) {
-    const found = JSON.stringify(groupSize) ?? 'nothing';
-    throw new ConfigError('quantization.group_size', '32, 64 or 128', found, where);
-  }
-  return { bits, groupSize };
-}
-
 /**
- * Shows matrices of codes as matrices of numbers: one tensor of the matrix's own shape and of dtype
- * 'int4' or 'int8', whose codes are handed on to backends that take them as they are.
+ * Shows matrices of codes as matrices of numbers: one tensor of the matrix's own shape and of dtype 'int4',
+ * 'int8' or the like. Codes are handed on to backends that take them as they are: those of 2 and 3 bits as
+ * 4 bits, those of 5 and 6 as 8, which rounds nothing.
  */
-export function quantizedCheckpoint(
-  inner: Checkpoint,
-  { bits, groupSize }: Quantization,
-): Checkpoint {
+export function quantizedCheckpoint(inner: Checkpoint, plan: QuantizationPlan): Checkpoint {
+  const planOf = (name: string): Quantization | null => {
+    const own = plan.modules.get(stemOf(name) ?? name);
+    return own === undefined ? plan.general : own;
+  };
   const isCodes = (name: string) => {
     const stem = stemOf(name);
-    return stem !== undefined && inner.has(name) && inner.has(`${stem}.scales`);
+    if (stem === undefined || planOf(name) === null) return false;
+    return inner.has(name) && inner.has(`${stem}.scales`);
   };
   const isPart = (name: string) => /\.(scales|biases)$/.test(name) && isCodes(weightOf(name));
   const names = inner.names.filter((name) => !isPart(name));
-  const quantized = (name: string) => codesOf(inner, name, bits, groupSize);
+  const quantized = (name: string) => codesOf(inner, name, planOf(name) ?? plan.general);
   return {
     ...inner,
     names,
     has: (name) => inner.has(name) && !isPart(name),
     info(name) {
       if (!isCodes(name)) return inner.info(name);
-      return { dtype: `int${bits}`, shape: quantized(name).shape };
+      return { dtype: `int${planOf(name)?.bits}`, shape: quantized(name).shape };
     },
     storedMatrix(name) {
       return isCodes(name) ? storedMatrix(quantized(name)) : inner.storedMatrix(name);
@@ -75,7 +58,7 @@ type Codes = Omit<QuantizedMatrix, 'parameterDType' | 'readRows'> & {
   readRows(first: number, count: number): Promise<QuantizedRows>;
 };
 
-function codesOf(inner: Checkpoint, name: string, bits: 4 | 8, groupSize: number): Codes {
+function codesOf(inner: Checkpoint, name: string, { bits, groupSize }: Quantization): Codes {
   const stem = stemOf(name) ?? name;
   const fail = (problem: string) => new CheckpointError(`${inner.path}: '${name}': ${problem}`);
   const { dtype, shape } = inner.info(name);
@@ -106,18 +89,25 @@ function codesOf(inner: Checkpoint, name: string, bits: 4 | 8, groupSize: number
   const readScales = rowsOf('scales', groups * (parameterDType === 'F32' ? 4 : 2));
   const readOffsets = rowsOf('biases', groups * (parameterDType === 'F32' ? 4 : 2));
   return {
-    format: bits === 4 ? 'int4' : 'int8',
+    format: bits <= 4 ? 'int4' : 'int8',
     shape: [rows, columns],
     groupSize,
     parameterDType,
     async readRows(first, count) {
       return {
-        codes: await readCodes(first, count),
+        codes: widened(await readCodes(first, count), bits),
         scales: await readScales(first, count),
         offsets: await readOffsets(first, count),
       };
     },
   };
+}
+
+/** Codes as 4 or 8 bits. */
+function widened(bytes: Uint8Array, bits: number): Uint8Array {
+  if (bits === 4 || bits === 8) return bytes;
+  const codes = unpackCodes(bytes, bits);
+  return bits < 4 ? packNibbles(codes) : codes;
 }
 
 /** The numbers themselves, for who cannot use codes. */

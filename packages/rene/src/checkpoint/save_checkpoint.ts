@@ -84,21 +84,22 @@ function exportCodes(weight: PackedWeight): QuantizedMatrix {
   throw new CheckpointError(`the backend '${tf.getBackend()}' cannot write quantised weights`);
 }
 
-/** The section of config.json that tells how the codes are packed; the same for all of them. */
+/**
+ * The section of config.json that tells how the codes are packed, as MLX writes it: the first matrix's way,
+ * and by their modules' names the matrices that are packed in another.
+ */
 function quantizationOf(parameters: ReadonlyMap<string, Parameter>): Record<string, unknown> {
-  const found = new Set<string>();
-  for (const parameter of parameters.values()) {
+  let general: { group_size: number; bits: number } | undefined;
+  const modules: Record<string, unknown> = {};
+  for (const [name, parameter] of parameters) {
     if (parameter instanceof tf.Tensor || !hasCodes(parameter)) continue;
-    const bits = parameter.format === 'int4' ? 4 : 8;
-    found.add(JSON.stringify({ group_size: parameter.groupSize, bits }));
+    const { format, groupSize = 0 } = parameter;
+    const own = { group_size: groupSize, bits: format === 'int4' ? 4 : 8 };
+    general ??= own;
+    if (own.bits === general.bits && own.group_size === general.group_size) continue;
+    modules[name.replace(/\.weight$/, '')] = own;
   }
-  const [section, ...others] = found;
-  if (others.length > 0) {
-    throw new CheckpointError(
-      `its weights are quantised in several ways: ${[...found].join(', ')}; expected one`,
-    );
-  }
-  return section === undefined ? {} : { quantization: JSON.parse(section) };
+  return general === undefined ? {} : { quantization: { ...general, ...modules } };
 }
 
 function fileDType(format: WeightFormat): StoredDType {

@@ -46,6 +46,9 @@ export function quantize(values: Float32Array, bits: number, groupSize: number):
     const at = i * bits;
     const word = Math.floor(at / 32);
     words[word] = ((words[word] ?? 0) | (code << (at % 32))) >>> 0;
+    // The rest of a code that crosses into the next word.
+    const rest = (at % 32) + bits - 32;
+    if (rest > 0) words[word + 1] = ((words[word + 1] ?? 0) | (code >>> (bits - rest))) >>> 0;
   });
   return { words, scales, biases };
 }
@@ -54,9 +57,10 @@ export function quantize(values: Float32Array, bits: number, groupSize: number):
 export function dequantize({ words, scales, biases }: Quantized, bits: number, groupSize: number) {
   const values = new Float32Array((words.length * 32) / bits);
   for (let i = 0; i < values.length; i++) {
-    const at = BigInt(i * bits);
-    const word = BigInt(words[Number(at / 32n)] ?? 0);
-    const code = Number(BigInt.asUintN(bits, word >> (at % 32n)));
+    const at = i * bits;
+    const word = Math.floor(at / 32);
+    const pair = BigInt(words[word] ?? 0) | (BigInt(words[word + 1] ?? 0) << 32n);
+    const code = Number(BigInt.asUintN(bits, pair >> BigInt(at % 32)));
     const group = Math.floor(i / groupSize);
     values[i] = code * (scales[group] ?? 0) + (biases[group] ?? 0);
   }
@@ -70,20 +74,26 @@ export function toBf16(value: number): number {
   return new Float32Array(bits.buffer)[0] ?? 0;
 }
 
-/** The tensors of a model under MLX's names, its matrices but the embedding and gates quantised. */
+/**
+ * The tensors of a model under MLX's names, its matrices but the embedding and gates quantised.
+ *
+ * @param others how some modules are quantised, by MLX's names; null for one that is not
+ */
 export function mlxTensors(
   tensors: readonly PlainTensor[],
   kinds: readonly string[],
   quantization?: { bits: number; groupSize: number },
+  others: Readonly<Record<string, { bits: number; groupSize: number } | null>> = {},
 ): TensorToWrite[] {
   return tensors.flatMap(({ name, shape, values }): TensorToWrite[] => {
     const mlxName = toMlxName(name, kinds);
     const isLinear = /(in_proj|out_proj|qkv_proj|head\.linear)\.weight$/.test(mlxName);
     const [rows = 0, columns = 0] = shape;
-    if (quantization && isLinear) {
-      const { bits, groupSize } = quantization;
+    const stem = mlxName.slice(0, -'.weight'.length);
+    const own = others[stem] === undefined ? quantization : others[stem];
+    if (own && isLinear) {
+      const { bits, groupSize } = own;
       const { words, scales, biases } = quantize(values, bits, groupSize);
-      const stem = mlxName.slice(0, -'.weight'.length);
       const groupShape = [rows, columns / groupSize];
       return [
         {

@@ -131,8 +131,8 @@ describe('quantised checkpoints', () => {
     mlx.dispose();
   });
 
-  for (const bits of [4, 8]) {
-    for (const groupSize of [32, 64, 128]) {
+  for (const bits of [2, 3, 4, 5, 6, 8]) {
+    for (const groupSize of bits % 4 === 0 ? [32, 64, 128] : [64]) {
       it(`reads ${bits} bits in groups of ${groupSize} as MLX defines them`, async () => {
         const checkpoint = await openCheckpoint(await mlxFolder({ bits, groupSize }));
         expect([...checkpoint.names].sort()).to.deep.equal(tensors.map(({ name }) => name).sort());
@@ -145,15 +145,151 @@ describe('quantised checkpoints', () => {
           const matrix = checkpoint.storedMatrix(name);
           const expected = dequantize(quantize(values, bits, groupSize), bits, groupSize);
           expect(await readAsF32(matrix)).to.deep.equal(expected);
-          expect(matrix.quantized).to.deep.include({ format: `int${bits}`, groupSize });
+          // Fewer bits than a backend holds are codes of more, of the same value.
+          const held = bits <= 4 ? 4 : 8;
+          expect(matrix.quantized).to.deep.include({ format: `int${held}`, groupSize });
+          const { codes: bytes } = (await matrix.quantized?.readRows(0, shape[0] ?? 0)) ?? {};
+          const words = new Uint32Array(bytes?.slice().buffer ?? new ArrayBuffer(0));
+          const { scales, biases } = quantize(values, bits, groupSize);
+          expect(dequantize({ words, scales, biases }, held, groupSize)).to.deep.equal(expected);
           const error = Math.max(...expected.map((x, i) => Math.abs(x - (values[i] ?? 0))));
-          expect(error).to.be.below((bits === 4 ? 0.15 : 0.02) * Math.max(...values));
+          expect(error).to.be.below((0.02 + 2 / (2 ** bits - 1)) * Math.max(...values));
         }
         expect(codes).to.equal(9);
         await checkpoint.close();
       });
     }
   }
+
+  it('reads matrices that are quantised in different ways, by the names of their modules', async () => {
+    const kinds = layerKinds(config);
+    const others = {
+      'model.layers.0.layer.in_proj': { bits: 6, groupSize: 32 },
+      'model.layers.1.layer.out_proj': { bits: 3, groupSize: 64 },
+      'model.layers.2.layer.qkv_proj': null,
+      'head.linear': { bits: 8, groupSize: 128 },
+    };
+    const general = { bits: 4, groupSize: 64 };
+    const section = (value: { bits: number; groupSize: number } | null) =>
+      value && { bits: value.bits, group_size: value.groupSize };
+    const written = mlxTensors(tensors, kinds, general, others);
+    const plain = mlxMetadata(config);
+    const byName = Object.fromEntries(
+      Object.entries(others).map(([name, value]) => [name, section(value) ?? false]),
+    );
+    // As its own file flattens it, and as MLX's config.json has it under either key.
+    const flat: Record<string, string> = {
+      'quantization_kwargs.bits': '4',
+      'quantization_kwargs.group_size': '64',
+      'quantization_kwargs.mode': '"affine"',
+    };
+    for (const [name, value] of Object.entries(others)) {
+      const key = `quantization_kwargs.${name}`;
+      if (value === null) flat[key] = 'false';
+      else {
+        flat[`${key}.bits`] = `${value.bits}`;
+        flat[`${key}.group_size`] = `${value.groupSize}`;
+      }
+    }
+    const json = { ...section(general), mode: 'affine', ...byName };
+    const folders: [metadata: Record<string, string>, json: unknown][] = [
+      [{ ...plain, ...flat }, undefined],
+      [{ format: 'mlx' }, { quantization: json }],
+      [{ format: 'mlx' }, { quantization_config: json }],
+      [{ format: 'mlx' }, { quantization: json, quantization_config: { quant_method: 'awq' } }],
+    ];
+    for (const [metadata, configJson] of folders) {
+      const dir = folder();
+      await writeFileAtomically(join(dir, 'model.safetensors'), (put) =>
+        writeSafetensors(written, metadata, put),
+      );
+      if (configJson !== undefined) {
+        writeFileSync(join(dir, 'config.json'), JSON.stringify(configJson));
+      }
+      const checkpoint = await openCheckpoint(dir);
+      const isMlx = configJson === undefined;
+      const name = (module: string) =>
+        `${isMlx ? `backbone.layers.${module}` : `model.layers.${module.replace('mixer', 'layer')}`}.weight`;
+      const dtypeOf = (module: string) => checkpoint.info(name(module)).dtype;
+      expect(dtypeOf('0.mixer.in_proj')).to.equal('int6');
+      expect(dtypeOf('1.mixer.out_proj')).to.equal('int3');
+      expect(dtypeOf('0.mixer.out_proj')).to.equal('int4');
+      expect(dtypeOf(isMlx ? '2.mixer.in_proj' : '2.mixer.qkv_proj')).to.equal('F32');
+      const original = tensors.find(
+        ({ name }) => name === 'backbone.layers.1.mixer.out_proj.weight',
+      );
+      const expected = dequantize(quantize(original?.values ?? new Float32Array(0), 3, 64), 3, 64);
+      expect(await readAsF32(checkpoint.storedMatrix(name('1.mixer.out_proj')))).to.deep.equal(
+        expected,
+      );
+      await checkpoint.close();
+    }
+  });
+
+  it('refuses other ways to quantise, by name', async () => {
+    const cases: [section: unknown, message: RegExp][] = [
+      [
+        { quantization: { bits: 4, group_size: 32, mode: 'mxfp4' } },
+        /quantization\.mode: .*"mxfp4"/,
+      ],
+      [{ quantization_config: { bits: 8, mode: 'nvfp4' } }, /quantization_config\.mode: .*"nvfp4"/],
+      [
+        { quantization: { bits: 4, 'lm_head.x': { mode: 'mxfp8' } } },
+        /quantization\['lm_head\.x'\]\.mode/,
+      ],
+      [{ quantization: { 'lm_head.x': { bits: 7 } } }, /\['lm_head\.x'\]\.bits: expected 2, 3/],
+      [{ quantization_config: { quant_method: 'gptq', bits: 4 } }, /quant_method: .*found "gptq"/],
+      [{ quantization_config: { quant_method: 'bitsandbytes' } }, /found "bitsandbytes"/],
+      [{ quantization: 4 }, /quantization: expected an object, found 4/],
+      [{ quantization: { bits: '4' } }, /quantization\.bits: expected .*found "4"/],
+    ];
+    for (const [json, message] of cases) {
+      const dir = folder();
+      writeFileSync(join(dir, 'config.json'), JSON.stringify(json));
+      await writeFileAtomically(join(dir, 'model.safetensors'), (put) =>
+        writeSafetensors([], {}, put),
+      );
+      const error = await errorOf(ConfigError, () => openCheckpoint(dir));
+      expect(error.message).to.match(message);
+    }
+    const none = folder();
+    writeFileSync(join(none, 'config.json'), '{"quantization": null, "quantization_config": null}');
+    await writeFileAtomically(join(none, 'model.safetensors'), (put) =>
+      writeSafetensors([], {}, put),
+    );
+    await (await openCheckpoint(none)).close();
+  });
+
+  it('saves matrices that are quantised in different ways, and reads them again', async () => {
+    await useBackend('simd');
+    const mixed = await initParameters(modelParameters(config), 5, {
+      format: 'int8',
+      groupSize: 64,
+    });
+    const others = await initParameters(modelParameters(config), 6, {
+      format: 'int4',
+      groupSize: 32,
+    });
+    const name = 'backbone.layers.0.mixer.out_proj.weight';
+    const [own, other] = [mixed.get(name), others.get(name)];
+    if (own && other) {
+      mixed.set(name, other);
+      others.set(name, own);
+    }
+    const dir = folder();
+    await saveCheckpoint(dir, modelParameters(config), mixed, config, { quantized: true });
+    for (const all of [mixed, others]) disposeParameters(all);
+    const json: unknown = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8'));
+    const module = name.replace('.weight', '');
+    expect(json).to.deep.include({
+      quantization: { group_size: 64, bits: 8, [module]: { group_size: 32, bits: 4 } },
+    });
+    const saved = await openCheckpoint(dir);
+    expect(saved.info(name).dtype).to.equal('int4');
+    expect(saved.info('backbone.layers.0.mixer.in_proj.weight').dtype).to.equal('int8');
+    await saved.close();
+    await useBackend('cpu');
+  });
 
   it('hands codes to backends that take them, and numbers to the others', async () => {
     const dir = await mlxFolder({ bits: 8, groupSize: 32 });
@@ -254,8 +390,8 @@ describe('quantised checkpoints', () => {
     expect((await open({})).dtype).to.equal('int4');
     const bits = await errorOf(CheckpointError, () => open({ 'quantization_kwargs.bits': '8' }));
     expect(bits.message).to.match(/'head\.linear\.weight': its scales are BF16 of shape \[96, 4\]/);
-    const odd = await errorOf(ConfigError, () => open({ 'quantization_kwargs.bits': '3' }));
-    expect(odd.key).to.equal('quantization.bits');
+    const odd = await errorOf(ConfigError, () => open({ 'quantization_kwargs.bits': '7' }));
+    expect(odd.key).to.equal('quantization_kwargs.bits');
     await errorOf(ConfigError, () => open({ 'quantization_kwargs.group_size': '48' }));
     const plain = folder();
     writeFileSync(join(plain, 'config.json'), '{"quantization": {"bits": 4, "group_size": 7}}');

@@ -76,7 +76,7 @@ export interface DecodeStep {
    */
   choose?(tokens: readonly number[], choices: readonly Choice[]): Promise<number[]>;
   /** After choose(): the logits that a row's token was chosen from, valid until the next call. */
-  logitsOf?(row: number): Float32Array;
+  logitsOf?(row: number): Promise<Float32Array>;
   /** Kernels that a token takes with the rows now in it, started together. */
   kernels(): number;
   /** Feeds each row a token. @returns each row's logits, valid until the next call */

@@ -243,8 +243,8 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       const state = model.initialState(1);
       expect((await rejection(step.logits([1]))).message).to.include('expected some');
       step.join(state.layers, 0, 0);
-      expect(() => step.join(state.layers, 0, 0)).to.throw('compiled for 1 rows');
-      expect(() => step.leave(1)).to.throw('no row 1');
+      expect(() => step.join(state.layers, 0, 0)).to.throw('its batch size is 1');
+      expect(() => step.leave(1)).to.throw('row: expected one below 1, found 1');
       step.dispose();
       state.dispose();
       model.dispose();

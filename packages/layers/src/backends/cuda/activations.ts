@@ -15,14 +15,8 @@
 // would be rounded before the product in any case.
 // tfjs has no bf16 tensors: ops of their own read and write f32.
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
-import type { LinearCall } from './linear.js';
-
-/** What kernels hand on to each other. */
-export type ActivationFormat = 'f32' | 'bf16';
-/** What a kernel may write: those, and f16 for a product by f16 weights. */
-export type NumberFormat = ActivationFormat | 'f16';
-
-export const numberBytes: Record<NumberFormat, number> = { f32: 4, bf16: 2, f16: 2 };
+import type { ActivationFormat, NumberFormat } from '../native/activations.js';
+import type { LinearCall } from '../native/calls.js';
 
 /** From so many tokens of a text on tensor cores scan and attend; fewer are as fast one by one, and exact. */
 export const MANY_TOKENS = 64;
@@ -49,7 +43,7 @@ export function activationFormat(
  *
  * @param before the weights of the products before: beside f32 ones nothing is rounded
  */
-export function productFormat(
+export function linearInputFormat(
   rows: number,
   weight: PackedWeightAttrs,
   before: readonly PackedWeightAttrs[],
@@ -57,9 +51,4 @@ export function productFormat(
   const isExact = [weight, ...before].some(({ format }) => format === 'f32');
   if (isExact || rows <= FEW_ROWS) return 'f32';
   return weight.format === 'f16' ? 'f16' : 'bf16';
-}
-
-/** Numbers of a row such that each starts at 16 bytes, which kernels read at once. */
-export function alignedRow(numbers: number): number {
-  return Math.ceil(numbers / 8) * 8;
 }

@@ -1,20 +1,18 @@
-// AdamWStep.
-import { cudaKernel } from './kernel.js';
+// The launch of an AdamW step.
+import type { AdamWCall } from '../native/gradient_calls.js';
 import { overElements } from './reductions.js';
+import type { Runtime } from './runtime.js';
 
-export const adamWStepKernel = cudaKernel('AdamWStep', (inputs, attrs, backend) => {
-  const { variable, mean, square, gradient } = inputs;
-  const made = [variable, mean, square].map(({ shape }) => backend.allocate(shape));
-  const given = [variable, mean, square, gradient].map((tensor) => backend.address(tensor));
-  const { scale, beta1, beta2, eps, learningRate, weightDecay } = attrs;
-  const step = -learningRate * attrs.meanCorrection;
+export function adamW(runtime: Runtime, call: AdamWCall): void {
+  const { variable, mean, square, gradient, newVariable, newMean, newSquare, size } = call;
+  const { scale, beta1, beta2, eps, learningRate, weightDecay } = call;
+  const step = -learningRate * call.meanCorrection;
   const kept = 1 - learningRate * weightDecay;
-  backend.runtime.launch(
+  runtime.launch(
     'adamw_step',
-    overElements(backend.runtime, variable.size),
-    [...given, ...made.map(({ address }) => address)],
-    [variable.size],
-    [scale, beta1, 1 - beta1, beta2, 1 - beta2, attrs.squareCorrection, eps, step, kept],
+    overElements(runtime, size),
+    [variable, mean, square, gradient, newVariable, newMean, newSquare],
+    [size],
+    [scale, beta1, 1 - beta1, beta2, 1 - beta2, call.squareCorrection, eps, step, kept],
   );
-  return made.map(({ info }) => info);
-});
+}

@@ -1,174 +1,120 @@
-// compileStep: a decode step recorded as a CUDA graph, one for each number of rows, and replayed. A
-// token costs one launch; what the host tells and is told stands in memory that both sides see.
+// compileStep on `cuda`: a decode step recorded as a CUDA graph, one for each number of sequences, and
+// replayed. A token costs one launch; sampling parameters and sampled tokens are in memory that host and
+// GPU share.
 import * as tf from '@tensorflow/tfjs-core';
-import { BackendError } from '../../errors.js';
-import type { LayerState } from '../../layers/layer.js';
 import type { Choice, DecodeStep, StepModel } from '../../step.js';
+import { NativeDecodeStep } from '../native/decode_step.js';
+import { type StepPlan, stepPlan } from '../native/step_plan.js';
 import { asCuda, type CudaBackend } from './backend.js';
 import type { Graph, SharedBlock } from './device.js';
-import { launchStep, type StepBuffers } from './step_launches.js';
-import { type StepPlan, stepPlan } from './step_plan.js';
-import { StepStates } from './step_states.js';
+import type { CudaOps } from './ops.js';
+import type { CudaRuntime } from './runtime.js';
 
-/** Bytes of a row's struct Choice in sampling.cu. */
-const CHOICE_BYTES = 40;
+/** Bytes of a struct Choice in sampling.cu. */
+const PARAMS_BYTES = 40;
 
 export function compileCudaStep(model: StepModel, batch: number): DecodeStep {
   const backend = asCuda(tf.backend());
   return new CudaDecodeStep(backend, stepPlan(backend, model), batch);
 }
 
-class CudaDecodeStep implements DecodeStep {
-  private readonly states: StepStates;
-  private readonly buffers: StepBuffers;
-  /** Choices and the tokens chosen, a row each. */
+class CudaDecodeStep extends NativeDecodeStep<CudaOps> implements DecodeStep {
+  private readonly runtime: CudaRuntime;
+  /** Sampling parameters of all sequences, then the sampled tokens. */
   private readonly shared: SharedBlock;
-  private readonly choices: DataView;
-  private readonly told: Int32Array;
+  private readonly params: DataView;
+  private readonly output: Int32Array;
   private readonly logitValues: Float32Array;
-  /** By rows, and whether they choose. */
-  private readonly graphs = new Map<string, { graph: Graph; giveBack: () => void }>();
-  /** The token that the device holds for each row, which it feeds to the row next. */
-  private held: number[] = [];
-  private positions: number[] = [];
+  /** By number of sequences, and whether the graph samples. */
+  private readonly graphs = new Map<string, { graph: Graph; release: () => void }>();
+  /** The tokens that the GPU has sampled and will feed next; empty after sequences have changed. */
+  private deviceTokens: readonly number[] = [];
 
-  constructor(
-    private readonly backend: CudaBackend,
-    private readonly plan: StepPlan,
-    readonly batch: number,
-  ) {
-    const { device, pool } = backend.runtime;
-    const allocated: number[] = [];
-    const allocate = (bytes: number) => {
-      const address = pool.allocate(bytes);
-      allocated.push(address);
-      return address;
-    };
-    this.shared = device.allocateShared(batch * (CHOICE_BYTES + 4));
+  constructor(backend: CudaBackend, plan: StepPlan, batch: number) {
+    super(backend, plan, batch);
+    this.runtime = backend.runtime;
     try {
-      const { address, bytes } = this.shared;
-      this.choices = new DataView(bytes.buffer, bytes.byteOffset, batch * CHOICE_BYTES);
-      this.told = new Int32Array(bytes.buffer, bytes.byteOffset + batch * CHOICE_BYTES, batch);
-      this.buffers = {
-        tokens: allocate(batch * 4),
-        positions: allocate(batch * 4),
-        hidden: allocate(batch * plan.dModel * 4),
-        logits: allocate(batch * plan.vocabulary * 4),
-        choices: address,
-        told: address + batch * CHOICE_BYTES,
-      };
-      this.states = new StepStates(backend, plan, batch);
+      this.shared = this.runtime.device.allocateShared(batch * (PARAMS_BYTES + 4));
     } catch (error) {
-      for (const address of allocated) pool.release(address);
-      this.shared.free();
+      super.dispose();
       throw error;
     }
+    const { bytes } = this.shared;
+    this.params = new DataView(bytes.buffer, bytes.byteOffset, batch * PARAMS_BYTES);
+    this.output = new Int32Array(bytes.buffer, bytes.byteOffset + batch * PARAMS_BYTES, batch);
     this.logitValues = new Float32Array(batch * plan.vocabulary);
-  }
-
-  get rows(): number {
-    return this.positions.length;
-  }
-
-  join(states: readonly (LayerState | null)[], row: number, position: number): void {
-    if (this.rows === this.batch) {
-      throw new BackendError(`this step was compiled for ${this.batch} rows, and holds them`);
-    }
-    this.reserve(position + 1);
-    this.states.write(this.rows, states, row);
-    this.positions.push(position);
-    this.held.push(-1);
-    this.upload(this.buffers.positions, this.positions);
-  }
-
-  leave(row: number): void {
-    const last = this.rows - 1;
-    if (row > last) throw new BackendError(`this step holds ${this.rows} rows, no row ${row}`);
-    if (row < last) this.states.move(last, row);
-    for (const list of [this.positions, this.held]) {
-      list[row] = list[last] ?? 0;
-      list.pop();
-    }
-    this.held.fill(-1);
-    this.upload(this.buffers.positions, this.positions);
-  }
-
-  statesOf(row: number): (LayerState | null)[] {
-    return this.states.read(row, this.positions[row] ?? 0);
   }
 
   async choose(tokens: readonly number[], choices: readonly Choice[]): Promise<number[]> {
     for (const [row, { random, temperature, topP, minP, topK }] of choices.entries()) {
-      const at = row * CHOICE_BYTES;
+      const at = row * PARAMS_BYTES;
       [random, temperature, topP, minP].forEach((value, i) => {
-        this.choices.setFloat64(at + 8 * i, value, true);
+        this.params.setFloat64(at + 8 * i, value, true);
       });
-      this.choices.setInt32(at + 32, Math.min(topK, this.plan.vocabulary), true);
+      this.params.setInt32(at + 32, Math.min(topK, this.plan.vocabulary), true);
     }
     this.run(tokens, true);
-    const chosen = [...this.told.subarray(0, this.rows)];
-    this.held = [...chosen];
-    return chosen;
+    const sampled = [...this.output.subarray(0, this.rows)];
+    this.deviceTokens = sampled;
+    return [...sampled];
   }
 
-  logitsOf(row: number): Float32Array {
-    const values = this.rowValues(row);
+  async logitsOf(row: number): Promise<Float32Array> {
+    const values = this.logitsAt(row);
     this.download(values, this.buffers.logits + row * this.plan.vocabulary * 4);
     return values;
   }
 
   async logits(tokens: readonly number[]): Promise<Float32Array[]> {
     this.run(tokens, false);
-    this.held.fill(-1);
+    this.deviceTokens = [];
     const values = this.logitValues.subarray(0, this.rows * this.plan.vocabulary);
     this.download(values, this.buffers.logits);
-    return this.positions.map((_, row) => this.rowValues(row));
-  }
-
-  dispose(): void {
-    const { device, pool } = this.backend.runtime;
-    device.synchronize();
-    this.forgetGraphs();
-    this.states.dispose();
-    const { tokens, positions, hidden, logits } = this.buffers;
-    for (const address of [tokens, positions, hidden, logits]) pool.release(address);
-    this.shared.free();
+    return tokens.map((_, row) => this.logitsAt(row));
   }
 
   kernels(): number {
     return this.graph(true).nodes;
   }
 
-  private rowValues(row: number): Float32Array {
-    const { vocabulary } = this.plan;
-    return this.logitValues.subarray(row * vocabulary, (row + 1) * vocabulary);
+  override dispose(): void {
+    this.runtime.device.synchronize();
+    super.dispose();
+    this.shared.free();
   }
 
-  private download(values: Float32Array, from: number): void {
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    this.backend.runtime.device.download(bytes, from);
+  protected override onRowsChanged(): void {
+    this.deviceTokens = [];
+    this.upload(this.buffers.positions, this.positions);
   }
 
-  private run(tokens: readonly number[], chooses: boolean): void {
-    if (tokens.length !== this.rows || tokens.length === 0) {
-      throw new BackendError(`tokens: expected ${this.rows || 'some'}, found ${tokens.length}`);
+  protected override forgetRecordings(): void {
+    this.runtime.device.synchronize();
+    for (const { graph, release } of this.graphs.values()) {
+      graph.dispose();
+      release();
     }
-    this.reserve(Math.max(...this.positions) + 1);
-    if (tokens.some((token, i) => token !== this.held[i])) this.upload(this.buffers.tokens, tokens);
-    const { device } = this.backend.runtime;
-    this.graph(chooses).launch();
-    device.synchronize();
-    this.positions = this.positions.map((position) => position + 1);
+    this.graphs.clear();
   }
 
-  private graph(chooses: boolean): Graph {
-    const key = `${this.rows} ${chooses}`;
+  private run(tokens: readonly number[], samples: boolean): void {
+    this.prepare(tokens);
+    const isOnDevice = tokens.every((token, i) => token === this.deviceTokens[i]);
+    if (!isOnDevice) this.upload(this.buffers.tokens, tokens);
+    this.graph(samples).launch();
+    this.runtime.device.synchronize();
+    this.advance();
+  }
+
+  private graph(samples: boolean): Graph {
+    const key = `${this.rows} ${samples}`;
     const known = this.graphs.get(key);
     if (known) return known.graph;
-    const { runtime } = this.backend;
-    const { device, pool } = runtime;
+    const { device, pool } = this.runtime;
     const work = () => {
-      launchStep(runtime, this.plan, this.states, this.buffers, this.rows, chooses);
+      this.launch(this.rows);
+      if (samples) this.launchSampling();
+      else this.launchAdvance();
     };
     pool.enterArena();
     let graph: Graph;
@@ -179,29 +125,41 @@ class CudaDecodeStep implements DecodeStep {
       pool.leaveArena()();
       throw error;
     }
-    this.graphs.set(key, { graph, giveBack: pool.leaveArena() });
+    this.graphs.set(key, { graph, release: pool.leaveArena() });
     return graph;
   }
 
-  /** Room for so many tokens in attention without a window; recorded graphs know the old rings. */
-  private reserve(tokens: number): void {
-    if (!this.states.needsMore(tokens)) return;
-    this.backend.runtime.device.synchronize();
-    this.forgetGraphs();
-    this.states.grow(tokens, this.rows);
+  /** Samples a token for each sequence, feeds it next and counts it. */
+  private launchSampling(): void {
+    const { logits, tokens, positions } = this.buffers;
+    const { vocabSize, vocabulary } = this.plan;
+    const params = this.shared.address;
+    const output = params + this.batch * PARAMS_BYTES;
+    this.runtime.launch(
+      'sample_tokens',
+      { grid: [this.rows], block: 1024 },
+      [logits, params, tokens, output, positions],
+      [vocabSize, vocabulary],
+    );
   }
 
-  private forgetGraphs(): void {
-    for (const { graph, giveBack } of this.graphs.values()) {
-      graph.dispose();
-      giveBack();
-    }
-    this.graphs.clear();
+  private launchAdvance(): void {
+    const launch = { grid: [Math.ceil(this.rows / 256)], block: 256 } as const;
+    this.runtime.launch('advance_positions', launch, [this.buffers.positions], [this.rows, 1]);
+  }
+
+  private logitsAt(row: number): Float32Array {
+    const { vocabulary } = this.plan;
+    return this.logitValues.subarray(row * vocabulary, (row + 1) * vocabulary);
+  }
+
+  private download(values: Float32Array, from: number): void {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    this.runtime.device.download(bytes, from);
   }
 
   private upload(address: number, values: readonly number[]): void {
     if (values.length === 0) return;
-    const bytes = new Uint8Array(Int32Array.from(values).buffer);
-    this.backend.runtime.device.upload(address, bytes);
+    this.ops.upload(address, new Uint8Array(Int32Array.from(values).buffer));
   }
 }

@@ -1,29 +1,16 @@
-// CrossEntropy and its gradient.
-import { cudaKernel } from './kernel.js';
+// The launches of cross entropy and its gradient.
+import type { CrossEntropyCall } from '../native/calls.js';
+import type { CrossEntropyGradCall } from '../native/gradient_calls.js';
+import type { Runtime } from './runtime.js';
 
-export const crossEntropyKernel = cudaKernel('CrossEntropy', ({ logits, targets }, _, backend) => {
-  const [rows = 0, columns = 0] = logits.shape;
-  const loss = backend.allocate([rows]);
-  backend.runtime.launch(
-    'cross_entropy',
-    { grid: [rows], block: 256 },
-    [backend.address(logits), backend.address(targets), 0, loss.address],
-    [columns],
-  );
-  return loss.info;
-});
+export function crossEntropy(runtime: Runtime, call: CrossEntropyCall): void {
+  const { logits, targets, loss, rows, columns } = call;
+  const launch = { grid: [rows], block: 256 } as const;
+  runtime.launch('cross_entropy', launch, [logits, targets, 0, loss], [columns]);
+}
 
-export const crossEntropyGradKernel = cudaKernel(
-  'CrossEntropyGrad',
-  ({ logits, targets, dy }, _, backend) => {
-    const [rows = 0, columns = 0] = logits.shape;
-    const dlogits = backend.allocate(logits.shape);
-    backend.runtime.launch(
-      'cross_entropy_grad',
-      { grid: [rows], block: 256 },
-      [backend.address(logits), backend.address(targets), backend.address(dy), dlogits.address],
-      [columns],
-    );
-    return dlogits.info;
-  },
-);
+export function crossEntropyGrad(runtime: Runtime, call: CrossEntropyGradCall): void {
+  const { logits, targets, dy, dlogits, rows, columns } = call;
+  const launch = { grid: [rows], block: 256 } as const;
+  runtime.launch('cross_entropy_grad', launch, [logits, targets, dy, dlogits], [columns]);
+}

@@ -3,7 +3,7 @@
 // It counts columns first, so that our y (rows, features) is its D (features, rows), with w as A and x
 // as B. How a product of some shape is best computed it is asked once.
 import { BackendError } from '../../errors.js';
-import type { NumberFormat } from './activations.js';
+import type { NumberFormat } from '../native/activations.js';
 import { CudaError } from './device.js';
 import {
   type NativeArgument,

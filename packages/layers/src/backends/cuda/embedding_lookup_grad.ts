@@ -1,21 +1,16 @@
-// EmbeddingLookupGrad: rows that come more than once are added up, in the order of the ids.
-import { cudaKernel } from './kernel.js';
+// The launches of the embedding lookup's gradient: rows are added up in the order of the ids.
+import type { LookupGradCall } from '../native/gradient_calls.js';
 import { overElements } from './reductions.js';
+import type { Runtime } from './runtime.js';
 
-export const embeddingLookupGradKernel = cudaKernel(
-  'EmbeddingLookupGrad',
-  ({ ids, dy }, { rows }, backend) => {
-    const { runtime } = backend;
-    const columns = dy.shape.at(-1) ?? 0;
-    const size = rows * columns;
-    const dweight = backend.allocate([rows, columns]);
-    runtime.launch('fill', overElements(runtime, size), [dweight.address], [size, 0]);
-    runtime.launch(
-      'embedding_lookup_grad',
-      { grid: [ids.size, Math.ceil(columns / 256)], block: 256 },
-      [backend.address(ids), backend.address(dy), dweight.address],
-      [ids.size, rows, columns],
-    );
-    return dweight.info;
-  },
-);
+export function lookUpGrad(runtime: Runtime, call: LookupGradCall): void {
+  const { ids, count, dy, dweight, rows, columns } = call;
+  const size = rows * columns;
+  runtime.launch('fill', overElements(runtime, size), [dweight], [size, 0]);
+  runtime.launch(
+    'embedding_lookup_grad',
+    { grid: [count, Math.ceil(columns / 256)], block: 256 },
+    [ids, dy, dweight],
+    [count, rows, columns],
+  );
+}

@@ -1,22 +1,15 @@
-// GatedActivationGrad.
-import { cudaKernel, isGiven, optionalAddress } from './kernel.js';
+// The launch of the gated activation's gradient.
+import type { ActivationGradCall } from '../native/gradient_calls.js';
 import { activationIds } from './linear.js';
 import { overElements } from './reductions.js';
+import type { Runtime } from './runtime.js';
 
-export const gatedActivationGradKernel = cudaKernel(
-  'GatedActivationGrad',
-  ({ x, multiplier, dy }, { activation }, backend) => {
-    const dx = backend.allocate(x.shape);
-    const dm = isGiven(multiplier) ? backend.allocate(multiplier.shape) : undefined;
-    backend.runtime.launch(
-      'gated_activation_grad',
-      overElements(backend.runtime, x.size),
-      [
-        ...[backend.address(x), optionalAddress(backend, multiplier), backend.address(dy)],
-        ...[dx.address, dm?.address ?? 0],
-      ],
-      [x.size, activationIds[activation]],
-    );
-    return [dx.info, ...(dm ? [dm.info] : [])];
-  },
-);
+export function activateGrad(runtime: Runtime, call: ActivationGradCall): void {
+  const { x, multiplier, dy, dx, dmultiplier, size, activation } = call;
+  runtime.launch(
+    'gated_activation_grad',
+    overElements(runtime, size),
+    [x, multiplier, dy, dx, dmultiplier],
+    [size, activationIds[activation]],
+  );
+}

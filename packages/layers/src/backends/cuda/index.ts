@@ -21,7 +21,7 @@ import { asCuda, CudaBackend } from './backend.js';
 import { compileCudaStep } from './compile_step.js';
 import { CudaDevice } from './cuda_device.js';
 import type { CudaOptions } from './gpu.js';
-import { BACKEND_NAME } from './kernel.js';
+import { BACKEND_NAME } from './ops.js';
 import { cudaPacker } from './packing.js';
 import { registerAllKernels } from './register_all_kernels.js';
 import { CudaRuntime } from './runtime.js';

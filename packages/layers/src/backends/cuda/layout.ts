@@ -55,12 +55,3 @@ export function checkGroup(groupSize: number): void {
   if (groupSize > 0 && groupSize % 32 === 0) return;
   throw new BackendError(`groups of a multiple of 32 columns can be packed, not ${groupSize}`);
 }
-
-/** Throws BackendError for a weight that another backend packed. */
-export function checkLayout(kernelName: string, { layout, format }: PackedWeightAttrs): void {
-  if (layout === PACKED || layout === PACKED_F16 || layout === 'rows') return;
-  throw new BackendError(
-    `${kernelName}: the backend 'cuda' has no kernel for ${format} weights packed as '${layout}'; ` +
-      'a model stays on the backend that it was loaded on',
-  );
-}

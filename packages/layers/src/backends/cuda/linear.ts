@@ -1,65 +1,15 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import { BackendError } from '../../errors.js';
 import type { Activation } from '../../kernel_names.js';
-import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
-import { fitsVector, type NumberFormat, numberBytes } from './activations.js';
+import { type NumberFormat, numberBytes } from '../native/activations.js';
+import type { InputNorm, LinearCall } from '../native/calls.js';
+import { type Temporaries, withTemporaries } from '../native/memory.js';
+import { fitsVector } from './activations.js';
 import type { Product } from './cublas_lt.js';
 import { formatIds, isIntFormat, layoutOf, PACKED_F16 } from './layout.js';
 import { multiplyByLibrary } from './library_product.js';
-import { normRows } from './rms_norm.js';
+import { norm as normRows } from './rms_norm.js';
 import { MOST_GRID_Y, type Runtime } from './runtime.js';
-import { type Temporaries, withTemporaries } from './temporaries.js';
-
-export interface LinearCall {
-  /** Address of x, numbers from one row to the next, rows. */
-  x: number;
-  xStride: number;
-  /** f32 unless given: as activationFormat or productFormat has it. */
-  xFormat?: NumberFormat;
-  rows: number;
-  /** Address and attributes of the weight. */
-  weight: number;
-  attrs: PackedWeightAttrs;
-  y: number;
-  yStride: number;
-  /** f32 unless given: likewise, and without a residual. */
-  yFormat?: NumberFormat;
-  /** Features from `first` on go to another place, and stay f32. */
-  exact?: { first: number; y: number; yStride: number } | undefined;
-  /** Addresses; 0 for none. */
-  bias?: number;
-  residual?: number;
-  activation?: Activation;
-  /** What x goes through first. */
-  norm?: NormBefore | undefined;
-  /** Only where fitsVector(call). */
-  conv?: ConvAfter | undefined;
-}
-
-/** x is normed by groups, x times silu(z) or x alone; or, without a weight, gated only. */
-export interface NormBefore {
-  /** Address; 0 for none. */
-  weight: number;
-  groupSize: number;
-  eps: number;
-  /** Address and numbers from one row to the next, in x's format; absent or 0 for no gate. */
-  z?: number;
-  zStride?: number;
-  normBeforeGate?: boolean;
-}
-
-/** One token's causal convolution and SiLU of some features of the product. */
-export interface ConvAfter {
-  first: number;
-  channels: number;
-  width: number;
-  /** Addresses; bias 0 for none. */
-  weight: number;
-  bias: number;
-  /** Addresses; 0 for zeros, and where it is not wanted. They may be the same. */
-  before: number;
-  after: number;
-}
 
 export const activationIds: Record<Activation, number> = { linear: 0, silu: 1, gelu: 2 };
 
@@ -80,7 +30,7 @@ export function linear(runtime: Runtime, call: LinearCall): void {
 }
 
 /** As packed_matvec.cu numbers them. */
-function prologueOf(norm: NormBefore | undefined): number {
+function prologueOf(norm: InputNorm | undefined): number {
   if (!norm) return 0;
   if (!norm.z) return 1;
   return norm.normBeforeGate && norm.weight ? 3 : 2;
@@ -121,15 +71,15 @@ function vectorProduct(runtime: Runtime, call: LinearCall): void {
 }
 
 /** @throws BackendError where a product is asked to read or write other numbers than f32 */
-function checkExact({ xFormat = 'f32', yFormat = 'f32', exact }: LinearCall): void {
-  if (xFormat === 'f32' && yFormat === 'f32' && !exact) return;
+function checkExact({ xFormat = 'f32', yFormat = 'f32', f32Tail }: LinearCall): void {
+  if (xFormat === 'f32' && yFormat === 'f32' && !f32Tail) return;
   throw new BackendError('products of few rows, and by f32 weights, take f32 and give f32');
 }
 
 /** What put() of epilogue.h is told: y_format, exact_from, exact_stride. */
-function outputOf({ attrs, yFormat = 'f32', exact }: LinearCall): readonly number[] {
+function outputOf({ attrs, yFormat = 'f32', f32Tail }: LinearCall): readonly number[] {
   const [features = 0] = attrs.shape;
-  return [formatIds[yFormat], exact?.first ?? features, exact?.yStride ?? 0];
+  return [formatIds[yFormat], f32Tail?.first ?? features, f32Tail?.yStride ?? 0];
 }
 
 /** Warps that share a feature: so many that all multiprocessors have two blocks, if columns allow. */
@@ -146,7 +96,7 @@ function exactProduct(runtime: Runtime, call: LinearCall): void {
   checkExact(call);
   const row = layoutOf(call.attrs).pitch / 4;
   const grid = [Math.ceil(features / 64), Math.ceil(call.rows / 64)] as const;
-  withTemporaries(runtime, (temporaries) => {
+  withTemporaries(runtime.pool, (temporaries) => {
     let { x, xStride } = call;
     if (norm) {
       x = temporaries.allocate(call.rows * columns * 4);
@@ -170,7 +120,7 @@ function exactProduct(runtime: Runtime, call: LinearCall): void {
 function normInput(
   runtime: Runtime,
   call: LinearCall,
-  norm: NormBefore,
+  norm: InputNorm,
   y: number,
   yStride: number,
   yFormat: NumberFormat,
@@ -223,7 +173,7 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
   const tile = small ? 64 : 128;
   const tiles = Math.ceil(features / tile) * Math.ceil(rows / tile);
   const splits = splitsOf(runtime, tiles, depth / MMA_DEPTH);
-  withTemporaries(runtime, (temporaries) => {
+  withTemporaries(runtime.pool, (temporaries) => {
     const allocate = (bytes: number) => temporaries.allocate(bytes);
     const xFormat = format === 'f16' ? format : 'bf16';
     const { x, xPitch } = tensorCoreInput(runtime, call, xFormat, depth, temporaries);
@@ -234,7 +184,7 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
     }
     const partial = splits > 1 ? allocate(splits * rows * features * 4) : 0;
     const grid = [Math.ceil(features / tile), Math.ceil(rows / tile), splits] as const;
-    const ending = [call.y, call.bias ?? 0, call.residual ?? 0, partial, call.exact?.y ?? 0];
+    const ending = [call.y, call.bias ?? 0, call.residual ?? 0, partial, call.f32Tail?.y ?? 0];
     const activation = activationIds[call.activation ?? 'linear'];
     const last = [call.yStride, depth, splits, activation, ...outputOf(call)];
     const sizes = [rows, features, xPitch, pitch / 2, ...last];
@@ -271,10 +221,10 @@ function linearByLibrary(
 ): boolean {
   if (!runtime.device.hasProductLibrary) return false;
   const [features = 0] = call.attrs.shape;
-  const { exact } = call;
-  if (!exact) return partByLibrary(runtime, call, input, 0, features);
+  const { f32Tail } = call;
+  if (!f32Tail) return partByLibrary(runtime, call, input, 0, features);
   // The library writes all features of a product to one place.
-  const { first, y, yStride } = exact;
+  const { first, y, yStride } = f32Tail;
   return (
     partByLibrary(runtime, call, input, 0, first) &&
     partByLibrary(runtime, { ...call, y, yStride, yFormat: 'f32' }, input, first, features - first)
@@ -307,7 +257,7 @@ function partByLibrary(
     runtime.launch('finish_rows', { grid, block: 256 }, [y, bias], sizes);
     return true;
   }
-  return withTemporaries(runtime, (temporaries) => {
+  return withTemporaries(runtime.pool, (temporaries) => {
     const sums = temporaries.allocate(rows * features * 4);
     const isDone = multiplyByLibrary(runtime, { ...product, y: sums, yPitch: features });
     if (!isDone) return false;

@@ -1,5 +1,7 @@
 // Rows of a matrix in and out of its packed form, on addresses.
 import type { QuantizedRows, StoredDType } from '../../weights/packing.js';
+import { numberBytes } from '../native/activations.js';
+import type { ConvertCall } from '../native/ops.js';
 import { formatIds, isIntFormat, layoutOf, PACKED_F16, type WeightShape } from './layout.js';
 import type { Runtime } from './runtime.js';
 
@@ -48,6 +50,20 @@ export function unpackRows(
     [
       ...[pitch, rows, columns, columns, formatIds[weight.format], group, groups],
       ...[weight.layout === PACKED_F16 ? 1 : 0, first, formatIds.f32],
+    ],
+  );
+}
+
+/** Converts contiguous rows, such as a KV cache's tokens. */
+export function convertRows(runtime: Runtime, call: ConvertCall): void {
+  const { from, fromFormat, to, toFormat, rows, columns } = call;
+  runtime.launch(
+    'unpack_rows',
+    { grid: [rows], block: 256 },
+    [from, from, 0, to],
+    [
+      ...[columns * numberBytes[fromFormat], rows, columns, columns, formatIds[fromFormat]],
+      ...[1, 0, 0, 0, formatIds[toFormat]],
     ],
   );
 }

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { PackedWeight, WeightFormat } from '../../weights/packed_weight.js';
 import type { QuantizedMatrix, StoredMatrix, WeightPacker } from '../../weights/packing.js';
+import { withTemporaries } from '../native/memory.js';
 import { asCuda, type CudaBackend } from './backend.js';
 import {
   checkGroup,
@@ -13,7 +14,6 @@ import {
   type WeightLayout,
 } from './layout.js';
 import { packRows, parameterWords, unpackRows } from './pack_rows.js';
-import { withTemporaries } from './temporaries.js';
 
 /** Bytes of a matrix that are read at a time. */
 const PIECE_BYTES = 16 << 20;
@@ -42,7 +42,7 @@ async function pack(
     for (let first = 0; first < rows; first += piece) {
       const count = Math.min(piece, rows - first);
       const bytes = await matrix.readRows(first, count);
-      withTemporaries(runtime, (temporaries) => {
+      withTemporaries(runtime.pool, (temporaries) => {
         const staged = temporaries.allocate(bytes.length);
         runtime.device.upload(staged, bytes);
         packRows(runtime, staged, matrix.dtype, address, weight, first, count);
@@ -104,7 +104,7 @@ function unpack(backend: CudaBackend, weight: PackedWeight): Float32Array {
   const from = backend.address(tensor);
   const values = new Float32Array(rows * columns);
   const piece = Math.min(rows, Math.max(1, Math.floor(PIECE_BYTES / 4 / columns)));
-  withTemporaries(runtime, (temporaries) => {
+  withTemporaries(runtime.pool, (temporaries) => {
     const staged = temporaries.allocate(piece * columns * 4);
     for (let first = 0; first < rows; first += piece) {
       const count = Math.min(piece, rows - first);

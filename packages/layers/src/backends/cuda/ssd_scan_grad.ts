@@ -1,40 +1,35 @@
-// SsdScanGrad: chunks on their own, their states and the states' gradients handed on between them,
-// then the parts that heads or chunks share are summed.
+// The launches of the scan's gradient: chunks by themselves, then their states and the states' gradients
+// from chunk to chunk, then the sums of the parts that heads or chunks share.
 import { BackendError } from '../../errors.js';
-import { cudaKernel, isGiven, optionalAddress } from './kernel.js';
+import type { ScanGradCall } from '../native/gradient_calls.js';
+import { withTemporaries } from '../native/memory.js';
 import { sumMiddle } from './reductions.js';
-import { withTemporaries } from './temporaries.js';
+import type { Runtime } from './runtime.js';
 
-/** A chunk's tokens, and the numbers of a slab; see ssd_scan_grad.cu. */
+/** Tokens of a chunk, and numbers of a slab; see ssd_scan_grad.cu. */
 const TOKENS = 32;
 const SLAB = 32;
 const SLAB_PITCH = SLAB + 1;
-/** Sizes of heads that there are kernels for. */
+/** Head sizes that have kernels. */
 const HEAD_DIMS = [64, 128];
 
-export const ssdScanGradKernel = cudaKernel('SsdScanGrad', (inputs, attrs, backend) => {
-  const { x, dt, A, B, C, D, dtBias, state, dy, dstateOut } = inputs;
-  const { runtime } = backend;
-  const [batch = 0, length = 0, heads = 0, headDim = 0] = x.shape;
-  const [, , groups = 0, dState = 0] = B.shape;
+export function scanGrad(runtime: Runtime, call: ScanGradCall): void {
+  const { x, B, C, dt, A, D, dtBias, before, dy, dafter } = call;
+  const { dx, ddt, dbefore, dD, ddtBias } = call;
+  const { batch, length, heads, headDim, dState, groups, dPerChannel, dtSoftplus } = call;
   const dim = HEAD_DIMS.find((n) => n >= headDim);
   if (dim === undefined) {
     throw new BackendError(
-      `the scan's gradient on 'cuda' has kernels for heads of up to 128 channels, not ${headDim}`,
+      `the scan's gradient on 'cuda' has kernels for head sizes up to 128, not ${headDim}`,
     );
   }
   const chunks = Math.ceil(length / TOKENS);
-  const optional = (given: typeof state) =>
-    isGiven(given) ? backend.allocate(given.shape) : undefined;
-  const [dx, ddt, dA, dB, dC] = [x, dt, A, B, C].map(({ shape }) => backend.allocate(shape));
-  const [dD, ddtBias, dstate] = [D, dtBias, state].map(optional);
-
-  withTemporaries(runtime, (temporaries) => {
+  withTemporaries(runtime.pool, (temporaries) => {
     const numbers = (count: number) => temporaries.allocate(count * 4);
     const stateSize = headDim * dState;
     const perToken = batch * length * heads * dState;
     const rows = batch * chunks;
-    const skips = D?.size ?? 0;
+    const skips = dPerChannel ? heads * headDim : heads;
     const parts = {
       A: numbers(rows * heads),
       B: numbers(perToken),
@@ -44,13 +39,12 @@ export const ssdScanGradKernel = cudaKernel('SsdScanGrad', (inputs, attrs, backe
     };
     const states = [numbers(rows * heads * stateSize), numbers(rows * heads * stateSize)];
     const pointers = [
-      ...[x, B, C, dt, A, D, dtBias, state, dy, dstateOut].map((t) => optionalAddress(backend, t)),
-      ...[dx, ddt, dstate].map((made) => made?.address ?? 0),
+      ...[x, B, C, dt, A, D, dtBias, before, dy, dafter, dx, ddt, dbefore],
       ...[parts.A, parts.B, parts.C, parts.D, parts.dtBias, ...states, numbers(rows * heads)],
     ];
     const integers = [
       ...[length, heads, headDim, dState, groups, chunks],
-      ...[D?.rank === 2 ? 1 : 0, attrs.dtSoftplus ? 1 : 0],
+      ...[dPerChannel ? 1 : 0, dtSoftplus ? 1 : 0],
     ];
     const launch = (kernel: string, across: number, shared: number) =>
       runtime.launch(
@@ -58,7 +52,7 @@ export const ssdScanGradKernel = cudaKernel('SsdScanGrad', (inputs, attrs, backe
         { grid: [across, heads, batch], block: 256, sharedBytes: shared * 4 },
         pointers,
         integers,
-        [attrs.dtMin, attrs.dtMax],
+        [call.dtMin, call.dtMax],
       );
     const channels = 2 * TOKENS * (dim + 1);
     const slab = TOKENS * SLAB_PITCH;
@@ -66,14 +60,10 @@ export const ssdScanGradKernel = cudaKernel('SsdScanGrad', (inputs, attrs, backe
     launch('scan_grad_carry', Math.ceil(stateSize / 256), 0);
     launch(`scan_grad_chunks_${dim}`, chunks, channels + 2 * dim * SLAB_PITCH + 4 * slab);
 
-    const sum = (from: number, to: typeof dx, outer: number, middle: number, inner: number) => {
-      if (to) sumMiddle(runtime, from, to.address, outer, middle, inner);
-    };
-    sum(parts.A, dA, 1, rows, heads);
-    sum(parts.B, dB, batch * length * groups, heads / groups, dState);
-    sum(parts.C, dC, batch * length * groups, heads / groups, dState);
-    sum(parts.D, dD, 1, rows, skips);
-    sum(parts.dtBias, ddtBias, 1, rows, heads);
+    sumMiddle(runtime, parts.A, call.dA, 1, rows, heads);
+    sumMiddle(runtime, parts.B, call.dB, batch * length * groups, heads / groups, dState);
+    sumMiddle(runtime, parts.C, call.dC, batch * length * groups, heads / groups, dState);
+    if (dD) sumMiddle(runtime, parts.D, dD, 1, rows, skips);
+    if (ddtBias) sumMiddle(runtime, parts.dtBias, ddtBias, 1, rows, heads);
   });
-  return [dx, ddt, dA, dB, dC, dD, ddtBias, dstate].flatMap((made) => (made ? [made.info] : []));
-});
+}

@@ -1,42 +1,29 @@
-// CausalConv1dGrad: a row of the batch and some channels at a time, then the rows' parts are summed.
-import { sumMiddle } from './core/reductions.js';
-import { isGiven, optionalAddress, simdKernel } from './kernel.js';
+// The launches of the convolution's gradient: a sequence and some channels at a time, then the sequences'
+// parts are summed.
+import type { ConvGradCall } from '../native/gradient_calls.js';
+import { withTemporaries } from '../native/memory.js';
+import { sumMiddle } from './core/sum_middle.js';
 import { KernelId } from './kernel_ids.js';
 import { activationIds } from './linear.js';
-import { withTemporaries } from './temporaries.js';
+import type { Runtime } from './runtime.js';
 
 /** Channels of a unit; see assembly/conv_grad.ts. */
 const SPAN = 64;
 
-export const causalConv1dGradKernel = simdKernel(
-  'CausalConv1dGrad',
-  ({ x, weight, bias, state, dy, dstateOut }, { activation }, backend) => {
-    const { runtime } = backend;
-    const [batch = 0, length = 0, channels = 0] = x.shape;
-    const width = weight.shape[1] ?? 0;
-    const dx = backend.allocate(x.shape);
-    const dweight = backend.allocate(weight.shape);
-    const dbias = isGiven(bias) ? backend.allocate(bias.shape) : undefined;
-    const dstate = isGiven(state) ? backend.allocate(state.shape) : undefined;
-    withTemporaries(runtime, (temporaries) => {
-      const weightParts = temporaries.allocate(batch * weight.size * 4);
-      const biasParts = dbias ? temporaries.allocate(batch * channels * 4) : 0;
-      const given = [x, weight, bias, state, dy, dstateOut].map((t) => optionalAddress(backend, t));
-      const made = [dx.address, weightParts, biasParts, dstate?.address ?? 0];
-      const sizes = [length, channels, width, activationIds[activation]];
-      runtime.args.set([...given, ...made, ...sizes]);
-      const units = batch * Math.ceil(channels / SPAN);
-      const cost = SPAN * length * width * 3;
-      const scratch = (width + 6 + length) * SPAN * 4;
-      runtime.run(KernelId.CausalConv1dGrad, units, runtime.chunk(cost), scratch);
-      sumMiddle(backend, weightParts, dweight.address, 1, batch, weight.size);
-      if (dbias) sumMiddle(backend, biasParts, dbias.address, 1, batch, channels);
-    });
-    return [
-      dx.info,
-      dweight.info,
-      ...(dbias ? [dbias.info] : []),
-      ...(dstate ? [dstate.info] : []),
-    ];
-  },
-);
+export function convolveGrad(runtime: Runtime, call: ConvGradCall): void {
+  const { x, weight, bias, before, dy, dafter, dx, dweight, dbias, dbefore } = call;
+  const { batch, length, channels, width, activation } = call;
+  withTemporaries(runtime.temporaries, (temporaries) => {
+    const weightParts = temporaries.allocate(batch * channels * width * 4);
+    const biasParts = dbias ? temporaries.allocate(batch * channels * 4) : 0;
+    const given = [x, weight, bias, before, dy, dafter];
+    const made = [dx, weightParts, biasParts, dbefore];
+    runtime.args.set([...given, ...made, length, channels, width, activationIds[activation]]);
+    const units = batch * Math.ceil(channels / SPAN);
+    const cost = SPAN * length * width * 3;
+    const scratch = (width + 6 + length) * SPAN * 4;
+    runtime.run(KernelId.CausalConv1dGrad, units, runtime.chunk(cost), scratch);
+    sumMiddle(runtime, weightParts, dweight, 1, batch, channels * width);
+    if (dbias) sumMiddle(runtime, biasParts, dbias, 1, batch, channels);
+  });
+}

@@ -1,26 +1,17 @@
-// CrossEntropy and its gradient.
-import { simdKernel } from './kernel.js';
+// The launches of cross entropy and its gradient. A unit of work is a row.
+import type { CrossEntropyCall } from '../native/calls.js';
+import type { CrossEntropyGradCall } from '../native/gradient_calls.js';
 import { KernelId } from './kernel_ids.js';
+import type { Runtime } from './runtime.js';
 
-export const crossEntropyKernel = simdKernel('CrossEntropy', ({ logits, targets }, _, backend) => {
-  const [rows = 0, columns = 0] = logits.shape;
-  const loss = backend.allocate([rows]);
-  const addresses = [backend.address(logits), backend.address(targets), loss.address];
-  const { runtime } = backend;
-  runtime.args.set([...addresses, columns]);
+export function crossEntropy(runtime: Runtime, call: CrossEntropyCall): void {
+  const { logits, targets, loss, rows, columns } = call;
+  runtime.args.set([logits, targets, loss, columns]);
   runtime.run(KernelId.CrossEntropy, rows, runtime.chunk(columns * 8));
-  return loss.info;
-});
+}
 
-export const crossEntropyGradKernel = simdKernel(
-  'CrossEntropyGrad',
-  ({ logits, targets, dy }, _, backend) => {
-    const [rows = 0, columns = 0] = logits.shape;
-    const dlogits = backend.allocate(logits.shape);
-    const addresses = [backend.address(logits), backend.address(targets), dlogits.address];
-    const { runtime } = backend;
-    runtime.args.set([...addresses, columns, backend.address(dy)]);
-    runtime.run(KernelId.CrossEntropyGrad, rows, runtime.chunk(columns * 16));
-    return dlogits.info;
-  },
-);
+export function crossEntropyGrad(runtime: Runtime, call: CrossEntropyGradCall): void {
+  const { logits, targets, dy, dlogits, rows, columns } = call;
+  runtime.args.set([logits, targets, dlogits, columns, dy]);
+  runtime.run(KernelId.CrossEntropyGrad, rows, runtime.chunk(columns * 16));
+}

@@ -1,19 +1,8 @@
-// EmbeddingLookup: rows of the same packed table that the head multiplies by.
-import { simdKernel } from './kernel.js';
-import { checkLayout } from './layout.js';
+// The embedding lookup's launch.
+import type { LookupCall } from '../native/calls.js';
 import { unpackRows } from './packing.js';
+import type { Runtime } from './runtime.js';
 
-export const embeddingLookupKernel = simdKernel(
-  'EmbeddingLookup',
-  ({ ids, weight }, attrs, backend) => {
-    checkLayout('EmbeddingLookup', attrs.weight);
-    const [, columns = 0] = attrs.weight.shape;
-    const y = backend.allocate([...ids.shape, columns]);
-    unpackRows(backend.runtime, backend.address(weight), attrs.weight, {
-      ids: backend.address(ids),
-      count: ids.size,
-      to: y.address,
-    });
-    return y.info;
-  },
-);
+export function lookUp(runtime: Runtime, { table, attrs, ids, rows, y }: LookupCall): void {
+  unpackRows(runtime, table, attrs, { ids, count: rows, to: y });
+}

@@ -1,7 +1,7 @@
 // How the products by f32 and bf16 weights are cut into units; the numbers are the same however they are.
+import type { Temporaries } from '../native/memory.js';
 import { KernelId } from './kernel_ids.js';
 import type { Runtime } from './runtime.js';
-import type { Temporaries } from './temporaries.js';
 
 export interface FloatBlocks {
   /** Rows of a block. */

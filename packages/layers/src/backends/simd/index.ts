@@ -15,7 +15,7 @@ import { registerStepCompiler } from '../../step.js';
 import { registerWeightPacker } from '../../weights/packing.js';
 import { asSimd, SimdBackend } from './backend.js';
 import { compileSimdStep } from './compile_step.js';
-import { BACKEND_NAME } from './kernel.js';
+import { BACKEND_NAME } from './ops.js';
 import { simdPacker } from './packing.js';
 import { registerAllKernels } from './register_all_kernels.js';
 import { Runtime, type SimdOptions } from './runtime.js';

@@ -1,6 +1,8 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import type { Activation } from '../../kernel_names.js';
-import type { PackedWeightAttrs, WeightFormat } from '../../weights/packed_weight.js';
+import type { WeightFormat } from '../../weights/packed_weight.js';
+import type { LinearCall } from '../native/calls.js';
+import { type Temporaries, withTemporaries } from '../native/memory.js';
 import {
   balancedBlock,
   floatBlocks,
@@ -13,23 +15,6 @@ import { ActivationId, CodeKind, FEW_ROWS_OF_INT8, KernelId, MOST_PANELS } from 
 import { bitsOf, isIntFormat, memoryGroup, PANELS_F16, panelBytes, panelRows } from './layout.js';
 import { FIRST_READING } from './reading.js';
 import type { Runtime } from './runtime.js';
-import type { Temporaries } from './temporaries.js';
-
-export interface LinearCall {
-  /** Address of x, numbers from one row to the next, rows. */
-  x: number;
-  xStride: number;
-  rows: number;
-  /** Address and attributes of the weight. */
-  weight: number;
-  attrs: PackedWeightAttrs;
-  y: number;
-  yStride: number;
-  /** Addresses; 0 for none. */
-  bias?: number;
-  residual?: number;
-  activation?: Activation;
-}
 
 /** x as integers, for the products by one or more weights that share its columns and format. */
 interface Codes {
@@ -50,14 +35,14 @@ export const activationIds: Record<Activation, ActivationId> = {
 /** Makes up for the exponents of f16 parameters; see parameters4 in assembly/matmul.ts. */
 const F16_FACTOR = 2 ** 112;
 
-export function linear(runtime: Runtime, temporaries: Temporaries, call: LinearCall): void {
-  const { format } = call.attrs;
-  if (isIntFormat(format)) {
-    const codes = quantizeRows(runtime, temporaries, call);
-    intProduct(runtime, call, codes);
-  } else {
-    floatProduct(runtime, temporaries, call);
-  }
+export function linear(runtime: Runtime, call: LinearCall): void {
+  withTemporaries(runtime.temporaries, (temporaries) => {
+    if (isIntFormat(call.attrs.format)) {
+      intProduct(runtime, call, quantizeRows(runtime, temporaries, call));
+    } else {
+      floatProduct(runtime, temporaries, call);
+    }
+  });
 }
 
 /** Rows of x that a thread takes on at a time: their codes should stay in the second-level cache. */

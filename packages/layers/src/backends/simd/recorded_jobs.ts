@@ -26,7 +26,7 @@ export class JobRecorder {
     this.scratch = Math.max(this.scratch, scratch);
   }
 
-  /** The address of so many bytes, until what is above the mark before them is given back. */
+  /** The address of so many bytes, until releaseTo(). */
   allocate(bytes: number): number {
     const address = this.top;
     this.top += Math.ceil(bytes / LINE) * LINE;
@@ -34,13 +34,9 @@ export class JobRecorder {
     return address;
   }
 
-  get mark(): number {
-    return this.top;
-  }
-
-  /** Gives back what was allocated since `mark` was this. */
-  releaseTo(mark: number): void {
-    this.top = mark;
+  /** Frees the block at an address, and all that were allocated after it. */
+  releaseTo(address: number): void {
+    this.top = address;
   }
 
   /** The most bytes that were allocated at a time. */

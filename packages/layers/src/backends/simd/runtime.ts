@@ -1,4 +1,5 @@
 // The kernels' module, its memory and its threads: everything below the tensors.
+import type { BlockAllocator } from '../native/memory.js';
 import { Allocator } from './allocator.js';
 import { compileKernels } from './compile_kernels.js';
 import { ARGUMENT_COUNT, ARGUMENTS_WORD, CONTROL, FAILED_WORD } from './control.js';
@@ -41,6 +42,14 @@ export class Runtime {
   reading: Reading | undefined;
   /** Whether integer products sum four at once: where the engine does so by one instruction. The sums are the same. */
   wholeDots: boolean;
+  /** Memory for one call's temporaries; while jobs are being recorded, a stack that they all share. */
+  readonly temporaries: BlockAllocator = {
+    allocate: (bytes) => this.recording?.allocate(bytes) ?? this.allocate(bytes),
+    release: (address) => {
+      if (this.recording) this.recording.releaseTo(address);
+      else this.release(address);
+    },
+  };
   private readonly allocator: Allocator;
   private workers: WorkerHandle | undefined;
   private scratch = 0;
@@ -117,11 +126,6 @@ export class Runtime {
       this.scratch,
       this.scratchSize,
     );
-  }
-
-  /** What takes the jobs, and gives temporaries, while some are being recorded. */
-  get recorder(): JobRecorder | undefined {
-    return this.recording;
   }
 
   /** Bytes of temporaries that recorded jobs need; `work` starts them. */

@@ -1,43 +1,13 @@
-// SsdScan, as a kernel and on addresses; its state is moved on in place where that is allowed.
-import { optionalAddress, simdKernel, stateOutput } from './kernel.js';
+// The scan's launch.
+import type { ScanCall } from '../native/calls.js';
 import { KernelId } from './kernel_ids.js';
 import type { Runtime } from './runtime.js';
 
-export interface ScanCall {
-  /** Addresses, and numbers from one token to the next. */
-  x: number;
-  xStride: number;
-  B: number;
-  bStride: number;
-  C: number;
-  cStride: number;
-  dt: number;
-  dtStride: number;
-  A: number;
-  /** 0 for none; likewise dtBias. */
-  D: number;
-  dPerChannel: boolean;
-  dtBias: number;
-  y: number;
-  yStride: number;
-  /** The state before and after; 0 for zeros, and where it is not wanted. They may be the same. */
-  before: number;
-  after: number;
-  batch: number;
-  length: number;
-  heads: number;
-  headDim: number;
-  dState: number;
-  groups: number;
-  dtSoftplus: boolean;
-  dtMin: number;
-  dtMax: number;
-  /** y is multiplied by silu of this; none unless given. */
-  gate?: number;
-  gateStride?: number;
-}
-
-export function setScanArguments({ args, numbers }: Runtime, call: ScanCall): void {
+/** The arguments that the scan and its gradient share. */
+export function setScanArguments(
+  { args, numbers }: Runtime,
+  call: Omit<ScanCall, 'gate' | 'gateStride' | 'rounds' | 'format'>,
+): void {
   args[0] = call.x;
   args[1] = call.xStride;
   args[2] = call.B;
@@ -75,40 +45,3 @@ export function scan(runtime: Runtime, call: ScanCall): void {
   const chunk = runtime.chunk(2 * stateSize * call.length);
   runtime.run(KernelId.SsdScan, units, chunk, scratch);
 }
-
-export const ssdScanKernel = simdKernel('SsdScan', (inputs, attrs, backend) => {
-  const { x, dt, A, B, C, D, dtBias, state } = inputs;
-  const [batch = 0, length = 0, heads = 0, headDim = 0] = x.shape;
-  const [, , groups = 0, dState = 0] = B.shape;
-  const y = backend.allocate(x.shape);
-  const before = optionalAddress(backend, state);
-  const after = attrs.returnState
-    ? stateOutput(backend, state, [batch, heads, headDim, dState])
-    : { info: undefined, address: 0 };
-  scan(backend.runtime, {
-    x: backend.address(x),
-    xStride: heads * headDim,
-    B: backend.address(B),
-    bStride: groups * dState,
-    C: backend.address(C),
-    cStride: groups * dState,
-    dt: backend.address(dt),
-    dtStride: heads,
-    A: backend.address(A),
-    D: optionalAddress(backend, D),
-    dPerChannel: D?.rank === 2,
-    dtBias: optionalAddress(backend, dtBias),
-    y: y.address,
-    yStride: heads * headDim,
-    before,
-    after: after.address,
-    batch,
-    length,
-    heads,
-    headDim,
-    dState,
-    groups,
-    ...attrs,
-  });
-  return after.info ? [y.info, after.info] : [y.info];
-});

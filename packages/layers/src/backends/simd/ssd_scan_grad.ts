@@ -1,13 +1,15 @@
-// SsdScanGrad: some heads of a row at a time, then the parts that heads or rows share are summed.
-import { sumMiddle } from './core/reductions.js';
-import { isGiven, optionalAddress, simdKernel } from './kernel.js';
+// The launches of the scan's gradient: some heads of a sequence at a time, then the parts that heads or
+// sequences share are summed.
+import type { ScanGradCall } from '../native/gradient_calls.js';
+import { withTemporaries } from '../native/memory.js';
+import { sumMiddle } from './core/sum_middle.js';
 import { KernelId } from './kernel_ids.js';
+import type { Runtime } from './runtime.js';
 import { setScanArguments } from './ssd_scan.js';
-import { withTemporaries } from './temporaries.js';
 
 /** Tokens of a chunk; see assembly/scan_grad_layout.ts. */
 const CHUNK = 32;
-/** Heads of a unit, which share the products of B and C, at most. */
+/** The most heads of a unit, which share the matmuls of B and C. */
 const HEADS_PER_UNIT = 8;
 
 /** Bytes that a thread needs; see `layOut` in assembly/scan_grad_layout.ts. */
@@ -20,70 +22,41 @@ function scratchBytes(length: number, headDim: number, dState: number): number {
   return 128 + 4 * (ofTokens + (chunks + 2) * P * N + ofChunk);
 }
 
-export const ssdScanGradKernel = simdKernel('SsdScanGrad', (inputs, attrs, backend) => {
-  const { x, dt, A, B, C, D, dtBias, state, dy, dstateOut } = inputs;
-  const { runtime } = backend;
-  const [batch = 0, length = 0, heads = 0, headDim = 0] = x.shape;
-  const [, , groups = 0, dState = 0] = B.shape;
-  const dx = backend.allocate(x.shape);
-  const ddt = backend.allocate(dt.shape);
-  const dA = backend.allocate(A.shape);
-  const dB = backend.allocate(B.shape);
-  const dC = backend.allocate(C.shape);
-  const dD = isGiven(D) ? backend.allocate(D.shape) : undefined;
-  const ddtBias = isGiven(dtBias) ? backend.allocate(dtBias.shape) : undefined;
-  const dstate = isGiven(state) ? backend.allocate(state.shape) : undefined;
-
+export function scanGrad(runtime: Runtime, call: ScanGradCall): void {
+  const { batch, length, heads, headDim, dState, groups } = call;
+  const { dx, ddt, dA, dB, dC, dD, ddtBias } = call;
   const blocks = Math.ceil(heads / groups / HEADS_PER_UNIT);
-
-  withTemporaries(runtime, (temporaries) => {
+  const skips = call.dPerChannel ? heads * headDim : heads;
+  withTemporaries(runtime.temporaries, (temporaries) => {
     const perToken = batch * length * groups * blocks * dState * 4;
     const parts = {
       A: temporaries.allocate(batch * heads * 4),
-      B: blocks === 1 ? dB.address : temporaries.allocate(perToken),
-      C: blocks === 1 ? dC.address : temporaries.allocate(perToken),
-      D: D ? temporaries.allocate(batch * D.size * 4) : 0,
+      B: blocks === 1 ? dB : temporaries.allocate(perToken),
+      C: blocks === 1 ? dC : temporaries.allocate(perToken),
+      D: dD ? temporaries.allocate(batch * skips * 4) : 0,
     };
-    const dyAt = backend.address(dy);
-    const dstateAt = optionalAddress(backend, dstateOut);
     setScanArguments(runtime, {
-      x: backend.address(x),
+      ...call,
       xStride: heads * headDim,
-      B: backend.address(B),
       bStride: groups * dState,
-      C: backend.address(C),
       cStride: groups * dState,
-      dt: backend.address(dt),
       dtStride: heads,
-      A: backend.address(A),
-      D: optionalAddress(backend, D),
-      dPerChannel: D?.rank === 2,
-      dtBias: optionalAddress(backend, dtBias),
       y: 0,
       yStride: 0,
-      before: optionalAddress(backend, state),
       after: 0,
-      batch,
-      length,
-      heads,
-      headDim,
-      dState,
-      groups,
-      ...attrs,
     });
-    const made = [dx.address, ddt.address, parts.A, parts.B, parts.C, dD ? parts.D : 0];
-    runtime.args.set([dyAt, dstateAt, ...made, dstate?.address ?? 0, blocks], 24);
+    const made = [dx, ddt, parts.A, parts.B, parts.C, parts.D, call.dbefore];
+    runtime.args.set([call.dy, call.dafter, ...made, blocks], 24);
     const units = batch * groups * blocks;
     const cost = (length * headDim * dState * 6 * heads) / (groups * blocks);
     const scratch = scratchBytes(length, headDim, dState);
     runtime.run(KernelId.SsdScanGrad, units, runtime.chunk(cost), scratch);
-    sumMiddle(backend, parts.A, dA.address, 1, batch, heads);
+    sumMiddle(runtime, parts.A, dA, 1, batch, heads);
     if (blocks > 1) {
-      sumMiddle(backend, parts.B, dB.address, batch * length * groups, blocks, dState);
-      sumMiddle(backend, parts.C, dC.address, batch * length * groups, blocks, dState);
+      sumMiddle(runtime, parts.B, dB, batch * length * groups, blocks, dState);
+      sumMiddle(runtime, parts.C, dC, batch * length * groups, blocks, dState);
     }
-    if (D && dD) sumMiddle(backend, parts.D, dD.address, 1, batch, D.size);
-    if (ddtBias) sumMiddle(backend, ddt.address, ddtBias.address, 1, batch * length, heads);
+    if (dD) sumMiddle(runtime, parts.D, dD, 1, batch, skips);
+    if (ddtBias) sumMiddle(runtime, ddt, ddtBias, 1, batch * length, heads);
   });
-  return [dx, ddt, dA, dB, dC, dD, ddtBias, dstate].flatMap((made) => (made ? [made.info] : []));
-});
+}

@@ -8,7 +8,7 @@ import { BackendError, InvalidArgumentError, ReneError } from '../../errors.js';
 import { composedKernels } from '../../registry.js';
 import { registerWeightPacker, rowsPacker } from '../../weights/packing.js';
 import { CudaDevice } from '../cuda/cuda_device.js';
-import { kernels as cudaKernels } from '../cuda/kernels.js';
+import { nativeKernels } from '../native/kernels.js';
 import { TensorflowApi } from './c_api.js';
 import { type KernelOp, registerKernels, replaceKernel } from './kernels.js';
 import { loadedTensorflow } from './load.js';
@@ -154,7 +154,7 @@ async function tryOut(backend: NodeBackend): Promise<void> {
 }
 
 /** The CUDA kernels that an op is defined for; the rest, gradients above all, stays composed. */
-const kernelOps: readonly KernelOp[] = cudaKernels.flatMap(({ kernelName, run }) => {
+const kernelOps: readonly KernelOp[] = nativeKernels.flatMap(({ kernelName, run }) => {
   const definition = opDefinitions[kernelName];
   return definition ? [{ ...definition, name: `Rene${kernelName}`, kernelName, run }] : [];
 });

@@ -3,8 +3,9 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { CudaDevice } from '../cuda/cuda_device.js';
 import type { Launch } from '../cuda/device.js';
-import type { KernelTensors } from '../cuda/kernel.js';
+import { CudaOps } from '../cuda/ops.js';
 import type { Runtime } from '../cuda/runtime.js';
+import type { NativeTensors, Output } from '../native/kernel.js';
 import { type TensorflowApi, TF_FLOAT, TF_INT32 } from './c_api.js';
 
 /** What travels with an op as its attribute `call`: which inputs are there, and the kernel's attributes. */
@@ -24,6 +25,7 @@ export class TensorflowRuntime implements Runtime {
   private isChecked = false;
   /** The op that is running. */
   call: OpCall | undefined;
+  readonly ops = new CudaOps(this);
   readonly pool = {
     allocate: (bytes: number): number => this.running().allocateBytes(bytes),
     release: (address: number): void => this.running().release(address),
@@ -74,7 +76,7 @@ interface Held {
 
 type Input = tf.TensorInfo & Pick<tf.Tensor, 'rank' | 'size'>;
 
-export class OpCall implements KernelTensors {
+export class OpCall implements NativeTensors<CudaOps> {
   /** By the input's name, as kernels take them. */
   readonly inputs: tf.NamedTensorInfoMap = {};
   private readonly inputIds = new Set<tf.DataId>();
@@ -84,11 +86,15 @@ export class OpCall implements KernelTensors {
   private readonly dims = new BigInt64Array(16);
 
   constructor(
-    readonly runtime: TensorflowRuntime,
+    private readonly runtime: TensorflowRuntime,
     /** TF_OpKernelContext */
     private readonly context: number,
     private readonly description: CallDescription,
   ) {}
+
+  get ops(): CudaOps {
+    return this.runtime.ops;
+  }
 
   /** Fetches the inputs. */
   open(): void {
@@ -117,10 +123,7 @@ export class OpCall implements KernelTensors {
     }
   }
 
-  allocate(
-    shape: readonly number[],
-    dtype: 'float32' | 'int32' = 'float32',
-  ): { info: tf.TensorInfo; address: number } {
+  allocate(shape: readonly number[], dtype: 'float32' | 'int32' = 'float32'): Output {
     const tensor = this.newTensor(shape, dtype === 'float32' ? TF_FLOAT : TF_INT32);
     const address = this.runtime.api.call('TF_TensorData', tensor);
     const info = { dataId: {}, shape: [...shape], dtype };

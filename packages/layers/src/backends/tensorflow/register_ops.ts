@@ -1,7 +1,8 @@
 // Makes our kernels known to TensorFlow: an op for each, and its kernel on the device in use.
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
-import type { KernelTensors } from '../cuda/kernel.js';
+import type { CudaOps } from '../cuda/ops.js';
+import type { NativeTensors } from '../native/kernel.js';
 import type { TensorflowApi } from './c_api.js';
 import { ContextOrder } from './context_order.js';
 import { type CallDescription, OpCall, type TensorflowRuntime } from './op_call.js';
@@ -14,7 +15,7 @@ export interface TensorflowOp extends OpDefinition {
   run(
     inputs: tf.NamedTensorInfoMap,
     attrs: object,
-    tensors: KernelTensors,
+    tensors: NativeTensors<CudaOps>,
   ): tf.TensorInfo | tf.TensorInfo[];
 }
 

@@ -44,7 +44,7 @@ export const packRowsOp = weightOp<{ weight: WeightShape; dtype: StoredDType }>(
   'int32',
   (tensors, { weight, dtype, integers: [first = 0, count = 0] }, packed, source) => {
     const [from, to] = [tensors.address(source), tensors.address(packed)];
-    packRows(tensors.runtime, from, dtype, to, weight, first, count);
+    packRows(tensors.ops.runtime, from, dtype, to, weight, first, count);
     return [];
   },
 );
@@ -57,7 +57,7 @@ export const storeWords = weightOp(
   (tensors, { integers: [first = 0] }, packed, source) => {
     const to = tensors.address(packed) + 4 * first;
     const bytes = 4 * tf.util.sizeFromShape(source.shape);
-    tensors.runtime.device.copy(to, tensors.address(source), bytes);
+    tensors.ops.copy(to, tensors.address(source), bytes);
     return [];
   },
 );
@@ -69,7 +69,7 @@ export const unpackRowsOp = weightOp<{ weight: WeightShape }>(
   'float',
   (tensors, { weight, integers: [first = 0, count = 0] }, packed) => {
     const rows = tensors.allocate([count, weight.shape[1] ?? 0]);
-    unpackRows(tensors.runtime, tensors.address(packed), weight, rows.address, first, count);
+    unpackRows(tensors.ops.runtime, tensors.address(packed), weight, rows.address, first, count);
     return [rows.info];
   },
 );

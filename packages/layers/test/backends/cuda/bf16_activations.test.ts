@@ -2,17 +2,17 @@
 // holds: what comes out is the same, rounded once; states and dt are the same to the bit.
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { NumberFormat } from '../../../src/backends/cuda/activations.js';
 import { convolve } from '../../../src/backends/cuda/causal_conv1d.js';
 import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
-import { activateRows } from '../../../src/backends/cuda/gated_activation.js';
+import { activate } from '../../../src/backends/cuda/gated_activation.js';
 import { layoutOf, PACKED } from '../../../src/backends/cuda/layout.js';
 import { linear } from '../../../src/backends/cuda/linear.js';
 import { packRows } from '../../../src/backends/cuda/pack_rows.js';
-import { normRows } from '../../../src/backends/cuda/rms_norm.js';
+import { norm as normRows } from '../../../src/backends/cuda/rms_norm.js';
 import { CudaRuntime } from '../../../src/backends/cuda/runtime.js';
 import { attend } from '../../../src/backends/cuda/sliding_window_attention.js';
 import { scan } from '../../../src/backends/cuda/ssd_scan.js';
+import type { NumberFormat } from '../../../src/backends/native/activations.js';
 import { BackendError } from '../../../src/errors.js';
 import type { Activation } from '../../../src/index.js';
 import { describeOnEmulated } from './both.js';
@@ -87,7 +87,7 @@ describeOnEmulated('cuda: bf16 activations', () => {
           const [x, m] = [device.draw(rows * stride, 6), device.draw(rows * stride)];
           const run = (xFormat: 'f32' | 'bf16', format: NumberFormat) => {
             const y = device.space(rows * columns, format);
-            activateRows(runtime, {
+            activate(runtime, {
               ...{ x: device.put(x, xFormat), xStride: stride, xFormat, activation },
               multiplier: gated ? device.put(m, xFormat) : 0,
               multiplierStride: stride,
@@ -266,13 +266,11 @@ describeOnEmulated('cuda: bf16 activations', () => {
               q,
               k: q + heads * headDim * bytes,
               v: q + (heads + kvHeads) * headDim * bytes,
-              ...(hasRing
-                ? { ringK: k, ringV: v, writeK: k, writeV: v, positions: at, capacity }
-                : { ringK: 0, ringV: 0, writeK: 0, writeV: 0, positions: 0, capacity: 0 }),
+              ...(hasRing && { cache: { k, v, positions: at, capacity, format: ringFormat } }),
               ...{ y, qStride: stride, kvStride: stride, yStride: heads * headDim },
               ...{ format, yFormat: yOf, batch, length, heads, kvHeads, headDim, window },
-              ...{ scale: 1 / Math.sqrt(headDim), bf16Ring, rounds },
-              span: Math.min(window, hasRing ? Math.max(...positions) + length : length),
+              ...{ scale: 1 / Math.sqrt(headDim), rounds },
+              maxKeys: Math.min(window, hasRing ? Math.max(...positions) + length : length),
             });
             return [
               device.take(y, tokens * heads * headDim, yOf),
@@ -327,7 +325,7 @@ describeOnEmulated('cuda: bf16 activations', () => {
             linear(wide ? widened(runtime) : runtime, {
               ...{ x: device.put(x, xFormat), xStride: stride, xFormat, rows, weight, attrs, bias },
               ...{ y, yStride: features + gap, yFormat: yOf, activation, norm },
-              ...(exactFeatures > 0 && { exact: { first, y: exact, yStride: exactFeatures } }),
+              ...(exactFeatures > 0 && { f32Tail: { first, y: exact, yStride: exactFeatures } }),
             });
             const all = rowsOf(
               device.take(y, rows * (features + gap), yOf),
@@ -370,7 +368,7 @@ describeOnEmulated('cuda: bf16 activations', () => {
     for (const format of ['bf16', 'f16'] as const) {
       const x = device.put(values);
       const y = device.space(values.length, format);
-      activateRows(runtime, {
+      activate(runtime, {
         ...{ x, xStride: 6, multiplier: 0, multiplierStride: 0, y, yStride: 6, yFormat: format },
         ...{ rows: 1, columns: 6, activation: 'linear' },
       });

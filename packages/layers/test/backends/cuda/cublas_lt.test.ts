@@ -112,7 +112,7 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
             ...{ rows, attrs: packedWeightAttrs(weight), activation, y, yStride: stride, yFormat },
             weight: tensor ? asCuda(tf.backend()).address(tensor) : 0,
             bias: hasBias ? numbers.put(numbers.draw(features)) : 0,
-            ...(exactFeatures > 0 && { exact: { first, y: exact, yStride: width } }),
+            ...(exactFeatures > 0 && { f32Tail: { first, y: exact, yStride: width } }),
           };
           const results = bothWaysOf(() => {
             linear(runtime, call);

@@ -1,9 +1,9 @@
 // Numbers on a device as the kernels hand them on: f32, bf16 or f16, there and back.
 import { expect } from 'chai';
 import seedrandom from 'seedrandom';
-import { type NumberFormat, numberBytes } from '../../../src/backends/cuda/activations.js';
 import type { Device } from '../../../src/backends/cuda/device.js';
 import type { CudaRuntime, Runtime } from '../../../src/backends/cuda/runtime.js';
+import { type NumberFormat, numberBytes } from '../../../src/backends/native/activations.js';
 
 /** Blocks of a device's memory, freed together. */
 export class DeviceNumbers {

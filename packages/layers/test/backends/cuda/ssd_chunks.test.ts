@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import seedrandom from 'seedrandom';
 import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
 import { CudaRuntime } from '../../../src/backends/cuda/runtime.js';
-import { type ScanCall, scan } from '../../../src/backends/cuda/ssd_scan.js';
+import { scan } from '../../../src/backends/cuda/ssd_scan.js';
+import type { ScanCall } from '../../../src/backends/native/calls.js';
 import { describeOnEmulated, expectClose } from './both.js';
 
 describeOnEmulated('cuda: the scan in chunks', () => {

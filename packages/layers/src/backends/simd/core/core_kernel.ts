@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../../errors.js';
 import { asSimd, type SimdBackend } from '../backend.js';
-import { BACKEND_NAME } from '../kernel.js';
+import { BACKEND_NAME } from '../ops.js';
 
 /** Inputs by name; tfjs's own types of them allow each to be missing. */
 export type Tensors<Names extends string> = Record<Names, tf.TensorInfo>;

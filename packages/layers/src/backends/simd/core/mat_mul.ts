@@ -1,5 +1,6 @@
 // tfjs's matMul, plain and fused, on float32: each number one chain of multiply-adds, as PackedMatMul's.
 import * as tf from '@tensorflow/tfjs-core';
+import { type Temporaries, withTemporaries } from '../../native/memory.js';
 import type { SimdBackend } from '../backend.js';
 import {
   floatBlocks,
@@ -10,7 +11,6 @@ import {
 } from '../float_blocks.js';
 import { KernelId } from '../kernel_ids.js';
 import type { Runtime } from '../runtime.js';
-import { type Temporaries, withTemporaries } from '../temporaries.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
 
 interface Product {
@@ -103,7 +103,7 @@ function run(
   };
   const y = backend.allocate([...batch, M, N]);
   for (let i = 0; i < count; i++) {
-    withTemporaries(backend.runtime, (temporaries) => {
+    withTemporaries(backend.runtime.temporaries, (temporaries) => {
       multiply(backend.runtime, temporaries, {
         a: addresses.a + (countA === 1 ? 0 : i) * M * K * 4,
         b: addresses.b + (countB === 1 ? 0 : i) * N * K * 4,

@@ -1,22 +1,8 @@
 // tfjs's sums, maxima and softmax on float32.
 import * as tf from '@tensorflow/tfjs-core';
-import type { SimdBackend } from '../backend.js';
 import { KernelId } from '../kernel_ids.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
-
-/** y (outer, inner) = the sums over the middle axis of x (outer, middle, inner), on addresses. */
-export function sumMiddle(
-  { runtime }: SimdBackend,
-  x: number,
-  y: number,
-  outer: number,
-  middle: number,
-  inner: number,
-): void {
-  runtime.args.set([x, y, outer, middle, inner]);
-  const units = outer * Math.ceil(inner / 64);
-  runtime.run(KernelId.Sum, units, runtime.chunk(middle * Math.min(inner, 64)));
-}
+import { sumMiddle } from './sum_middle.js';
 
 export const reductionKernels: readonly tf.KernelConfig[] = [
   coreKernel<Tensors<'x'>, tf.SumAttrs>(tf.Sum, ({ x }, { axis, keepDims }, backend) => {
@@ -32,7 +18,7 @@ export const reductionKernels: readonly tf.KernelConfig[] = [
     const kept = keepDims ? axes.map(() => 1) : [];
     const from = backend.address(x);
     const y = backend.allocate([...x.shape.slice(0, first), ...kept, ...x.shape.slice(end)]);
-    sumMiddle(backend, from, y.address, outer, middle, inner);
+    sumMiddle(backend.runtime, from, y.address, outer, middle, inner);
     return y.info;
   }),
   coreKernel<Tensors<'x'>, tf.MaxAttrs>(

@@ -1,4 +1,4 @@
-// Every custom kernel that there is in CUDA.
+// The custom kernels of the native backends.
 import { adamWStepKernel } from './adamw_step.js';
 import { attentionMixerKernel } from './attention_mixer.js';
 import { causalConv1dKernel } from './causal_conv1d.js';
@@ -9,8 +9,9 @@ import { embeddingLookupGradKernel } from './embedding_lookup_grad.js';
 import { gatedActivationKernel } from './gated_activation.js';
 import { gatedActivationGradKernel } from './gated_activation_grad.js';
 import { gatedMLPKernel } from './gated_mlp.js';
-import type { CudaKernel } from './kernel.js';
+import type { NativeKernel } from './kernel.js';
 import { mamba2MixerKernel } from './mamba2_mixer.js';
+import type { NativeOps } from './ops.js';
 import { packedMatMulKernel } from './packed_matmul.js';
 import { gatedRmsNormKernel, rmsNormKernel } from './rms_norm.js';
 import { gatedRmsNormGradKernel, rmsNormGradKernel } from './rms_norm_grad.js';
@@ -19,26 +20,32 @@ import { slidingWindowAttentionGradKernel } from './sliding_window_attention_gra
 import { ssdScanKernel } from './ssd_scan.js';
 import { ssdScanGradKernel } from './ssd_scan_grad.js';
 
-export const kernels: readonly CudaKernel[] = [
-  adamWStepKernel,
+/** Forward kernels, which need NativeOps alone. */
+export const forwardKernels: readonly NativeKernel<NativeOps>[] = [
   attentionMixerKernel,
-  causalConv1dGradKernel,
   causalConv1dKernel,
-  crossEntropyGradKernel,
   crossEntropyKernel,
-  embeddingLookupGradKernel,
   embeddingLookupKernel,
-  gatedActivationGradKernel,
   gatedActivationKernel,
   gatedMLPKernel,
-  gatedRmsNormGradKernel,
   gatedRmsNormKernel,
   mamba2MixerKernel,
   packedMatMulKernel,
-  rmsNormGradKernel,
   rmsNormKernel,
-  slidingWindowAttentionGradKernel,
   slidingWindowAttentionKernel,
-  ssdScanGradKernel,
   ssdScanKernel,
+];
+
+/** All kernels, for a backend that has gradients too. */
+export const nativeKernels: readonly NativeKernel[] = [
+  ...forwardKernels,
+  adamWStepKernel,
+  causalConv1dGradKernel,
+  crossEntropyGradKernel,
+  embeddingLookupGradKernel,
+  gatedActivationGradKernel,
+  gatedRmsNormGradKernel,
+  rmsNormGradKernel,
+  slidingWindowAttentionGradKernel,
+  ssdScanGradKernel,
 ];

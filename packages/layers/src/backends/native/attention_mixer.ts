@@ -1,0 +1,114 @@
+// AttentionMixer: projections and attention on addresses, without tensors in between.
+import type { AttentionMixerAttrs, AttentionMixerInputs } from '../../kernel_names.js';
+import { alignedRow, numberBytes } from './activations.js';
+import type { Address } from './address.js';
+import type { AttentionCall, InputNorm, Projection } from './calls.js';
+import { type NativeTensors, nativeKernel, optionalAddress } from './kernel.js';
+import { linearInput } from './linear_input.js';
+import { withTemporaries } from './memory.js';
+import type { NativeOps } from './ops.js';
+import { maxKeys, withCache } from './sliding_window_attention.js';
+import { projection } from './weights.js';
+
+/** An attention mixer's weights as addresses, and its sizes. */
+export interface AttentionWeights
+  extends Pick<AttentionMixerAttrs, 'heads' | 'kvHeads' | 'headDim' | 'window' | 'scale'> {
+  inProj: Projection;
+  outProj: Projection;
+}
+
+/** A run of tokens. */
+export interface AttentionRun
+  extends Pick<AttentionCall, 'batch' | 'length' | 'cache' | 'maxKeys'> {
+  x: Address;
+  /** The block's norm, if x has not been through it. */
+  norm?: InputNorm;
+  residual: Address;
+  /** May be the residual. */
+  y: Address;
+}
+
+export const attentionMixerKernel = nativeKernel('AttentionMixer', (inputs, attrs, tensors) => {
+  const { x, residual, ringK, ringV } = inputs;
+  const { positions, window } = attrs;
+  const [batch = 0, length = 0] = x.shape;
+  const [dModel = 0] = attrs.outProj.shape;
+  const weights = attentionWeights(tensors, inputs, attrs);
+  const y = tensors.allocate([batch, length, dModel]);
+  const run = {
+    x: tensors.address(x),
+    residual: optionalAddress(tensors, residual),
+    y: y.address,
+    batch,
+    length,
+    maxKeys: maxKeys(window, length, positions),
+  };
+  const caches = withCache(tensors, ringK, ringV, positions, (cache) =>
+    attendTokens(tensors.ops, weights, { ...run, ...cache }),
+  );
+  return [y.info, ...caches];
+});
+
+export function attentionWeights(
+  tensors: NativeTensors,
+  inputs: Pick<AttentionMixerInputs, 'inProj' | 'inProjBias' | 'outProj' | 'outProjBias'>,
+  attrs: Omit<AttentionMixerAttrs, 'positions'>,
+): AttentionWeights {
+  const name = 'AttentionMixer';
+  const { heads, kvHeads, headDim, window, scale } = attrs;
+  return {
+    inProj: projection(name, tensors, inputs.inProj, attrs.inProj, inputs.inProjBias),
+    outProj: projection(name, tensors, inputs.outProj, attrs.outProj, inputs.outProjBias),
+    ...{ heads, kvHeads, headDim, window, scale },
+  };
+}
+
+/** The whole mixer: norm and in_proj; attention, which updates the cache; out_proj and residual. */
+export function attendTokens(
+  ops: NativeOps,
+  { inProj, outProj, ...sizes }: AttentionWeights,
+  run: AttentionRun,
+): void {
+  const { heads, kvHeads, headDim } = sizes;
+  const { x, norm, residual, y, ...tokens } = run;
+  const rows = run.batch * run.length;
+  const width = heads * headDim;
+  const [outFeatures = 0] = outProj.attrs.shape;
+  const [features = 0, dModel = 0] = inProj.attrs.shape;
+  const format = ops.activationFormat(run.length, [inProj.attrs, outProj.attrs]);
+  const yFormat = ops.linearInputFormat(rows, outProj.attrs, [inProj.attrs]);
+  const bytes = numberBytes[format];
+  const stride = alignedRow(features);
+  withTemporaries(ops.temporaries, (temporaries) => {
+    const qkv = temporaries.allocate(rows * stride * bytes);
+    const input = linearInput(ops, { x, xStride: dModel, rows, norm }, dModel, () =>
+      temporaries.allocate(rows * dModel * 4),
+    );
+    ops.linear({ ...input, ...inProj, y: qkv, yStride: stride, yFormat: format });
+    const attended = temporaries.allocate(rows * width * numberBytes[yFormat]);
+    ops.attend({
+      q: qkv,
+      qStride: stride,
+      k: qkv + width * bytes,
+      v: qkv + (width + kvHeads * headDim) * bytes,
+      kvStride: stride,
+      format,
+      y: attended,
+      yStride: width,
+      yFormat,
+      ...sizes,
+      ...tokens,
+      rounds: inProj.attrs.format !== 'f32',
+    });
+    ops.linear({
+      x: attended,
+      xStride: width,
+      xFormat: yFormat,
+      rows,
+      ...outProj,
+      residual,
+      y,
+      yStride: outFeatures,
+    });
+  });
+}

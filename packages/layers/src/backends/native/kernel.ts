@@ -1,0 +1,136 @@
+// Kernels of the native backends: tensors and attributes in, calls on addresses out.
+import * as tf from '@tensorflow/tfjs-core';
+import type { KernelAttrs, KernelInputs, KernelName } from '../../kernel_names.js';
+import type { Address } from './address.js';
+import type { NativeGradientOps, NativeOps } from './ops.js';
+
+/** A tensor that a kernel made, and its address. */
+export interface Output {
+  info: tf.TensorInfo;
+  address: Address;
+}
+
+/** The owner of a kernel's tensors: a tfjs backend, or TensorFlow (../tensorflow/). */
+export interface NativeTensors<Ops extends NativeOps = NativeOps> {
+  readonly ops: Ops;
+  /** Makes an output of uninitialised values. */
+  allocate(shape: readonly number[], dtype?: 'float32' | 'int32'): Output;
+  /** The address of a float32 or int32 tensor. */
+  address(tensor: tf.TensorInfo): Address;
+  /** Whether nobody else holds the tensor's memory, so that a kernel may write into it. */
+  isSoleOwner(tensor: tf.TensorInfo): boolean;
+  /** For an input that is returned as an output too. */
+  incRef(dataId: tf.DataId): void;
+}
+
+export interface NativeKernel<Ops extends NativeOps = NativeGradientOps> {
+  readonly kernelName: KernelName;
+  run(
+    inputs: tf.NamedTensorInfoMap,
+    attrs: object | undefined,
+    tensors: NativeTensors<Ops>,
+  ): tf.TensorInfo | tf.TensorInfo[];
+}
+
+type Run<K extends KernelName, Ops extends NativeOps> = (
+  inputs: KernelInputs<K>,
+  attrs: KernelAttrs<K>,
+  tensors: NativeTensors<Ops>,
+) => tf.TensorInfo | tf.TensorInfo[];
+
+/** A kernel that every native backend has. */
+export function nativeKernel<K extends KernelName>(
+  kernelName: K,
+  run: Run<K, NativeOps>,
+): NativeKernel<NativeOps> {
+  return kernel(kernelName, run);
+}
+
+/** A kernel of backends with gradient kernels. */
+export function gradientKernel<K extends KernelName>(
+  kernelName: K,
+  run: Run<K, NativeGradientOps>,
+): NativeKernel {
+  return kernel(kernelName, run);
+}
+
+function kernel<K extends KernelName, Ops extends NativeOps>(
+  kernelName: K,
+  run: Run<K, Ops>,
+): NativeKernel<Ops> {
+  return {
+    kernelName,
+    // tfjs passes maps of any tensors and attributes; Kernels types them.
+    run: (inputs, attrs, tensors) =>
+      run(inputs as KernelInputs<K>, attrs as KernelAttrs<K>, tensors),
+  };
+}
+
+/** The kernel in the form that tfjs registers. */
+export function kernelConfig<Ops extends NativeOps>(
+  backendName: string,
+  { kernelName, run }: NativeKernel<Ops>,
+  tensorsOf: (backend: unknown) => NativeTensors<Ops>,
+): tf.KernelConfig {
+  return {
+    kernelName,
+    backendName,
+    kernelFunc: ({ inputs, attrs, backend }) => run(inputs, attrs, tensorsOf(backend)),
+  };
+}
+
+/** The address of an optional input; 0 if it is absent or a placeholder. */
+export function optionalAddress(
+  tensors: NativeTensors,
+  tensor: tf.TensorInfo | undefined,
+): Address {
+  return isGiven(tensor) ? tensors.address(tensor) : 0;
+}
+
+/** An output of the shape of an optional input; undefined if that is absent. */
+export function optionalOutput(
+  tensors: NativeTensors,
+  tensor: tf.TensorInfo | undefined,
+): Output | undefined {
+  return isGiven(tensor) ? tensors.allocate(tensor.shape) : undefined;
+}
+
+/** False for an absent input and for a placeholder, which is empty. */
+export function isGiven(tensor: tf.TensorInfo | undefined): tensor is tf.TensorInfo {
+  return tensor !== undefined && tf.util.sizeFromShape(tensor.shape) > 0;
+}
+
+/** The infos of the outputs that there are. */
+export function infosOf(outputs: readonly (Output | undefined)[]): tf.TensorInfo[] {
+  return outputs.flatMap((output) => (output ? [output.info] : []));
+}
+
+/**
+ * Where a state goes: into its own memory if nobody else holds it and no gradient is being recorded,
+ * else into a new tensor.
+ */
+export function stateOutput(
+  tensors: NativeTensors,
+  state: tf.TensorInfo | undefined,
+  shape: readonly number[],
+): Output {
+  if (!isGiven(state) || !canOverwrite(tensors, state)) return tensors.allocate(shape);
+  return {
+    info: { ...sharedOutput(tensors, state), shape: [...shape] },
+    address: tensors.address(state),
+  };
+}
+
+/** An input returned as an output: the same memory, counted once more. */
+export function sharedOutput(
+  tensors: NativeTensors,
+  { dataId, shape, dtype }: tf.TensorInfo,
+): tf.TensorInfo {
+  tensors.incRef(dataId);
+  return { dataId, shape, dtype };
+}
+
+/** Whether a kernel may write into an input that its caller replaces by the output. */
+export function canOverwrite(tensors: NativeTensors, tensor: tf.TensorInfo): boolean {
+  return tensors.isSoleOwner(tensor) && tf.engine().state.gradientDepth === 0;
+}

@@ -143,7 +143,8 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   /** Writes config.json and model.safetensors, as the original loads them, into a folder. */
   async save(dir: string, options: SaveOptions = {}): Promise<void> {
     this.checkBackend();
-    await saveCheckpoint(dir, modelParameters(this.config), this.parameters, this.config, options);
+    const { config, parameters } = this;
+    await saveCheckpoint(dir, modelParameters(config), parameters, config, options);
   }
 
   /**

@@ -8,9 +8,10 @@ import { CheckpointError } from '../errors.js';
 import { stringifyJson } from '../json.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import { checkNamesAndShapes } from './load_parameters.js';
-import { copyFileAtomically, fileExists, writeFileAtomically } from './node_files.js';
+import { fileExists } from './node_files.js';
 import { TOKENIZER_FILES } from './resolve.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
+import { copyOf, type FolderFile, isSameFolder, textFile, writeFolder } from './write_folder.js';
 
 export interface ConvertOptions {
   /** The matrices' dtype in the new file. Default: each one's own, F32 for codes. */
@@ -23,17 +24,21 @@ export interface ConvertOptions {
 
 /**
  * Writes a model folder anew: model.safetensors and config.json as the original Python loads them,
- * and the tokenizer if the folder has one. Shards become one file, pytorch_model.bin and MLX's files
- * become safetensors with the original's names, a repeated tied head is left out. Norms and other
- * vectors become F32, which loses nothing.
+ * and the tokenizer and generation_config.json if the folder has them. Shards become one file,
+ * pytorch_model.bin and MLX's files become safetensors with the original's names, a repeated tied head is
+ * left out. Norms and other vectors become F32, which loses nothing.
  *
- * @throws ConfigError, CheckpointError; an older model in `to` stays as it was.
+ * @returns the names of the files that were written
+ * @throws ConfigError, CheckpointError, FileError; then `to` is as it was before
  */
 export async function convertCheckpoint(
   from: string,
   to: string,
   { dtype, pieceBytes = 8 << 20, onProgress }: ConvertOptions = {},
-): Promise<void> {
+): Promise<string[]> {
+  if (await isSameFolder(from, to)) {
+    throw new CheckpointError(`${to}: expected another folder than the one that is read`);
+  }
   const config = await readConfig(from);
   const specs = modelParameters(config);
   const checkpoint = await openCheckpoint(from);
@@ -47,18 +52,30 @@ export async function convertCheckpoint(
     };
     const pieces = { dtype, values: pieceBytes / 4, count };
     const tensors = specs.map((spec) => tensorOf(checkpoint, spec, pieces));
-    await writeFileAtomically(join(to, 'model.safetensors'), (put) =>
-      writeSafetensors(tensors, { format: 'pt' }, put),
-    );
+    const files = [
+      textFile('config.json', stringifyJson(configToJson(config))),
+      ...(await companionFiles(from)),
+      {
+        name: 'model.safetensors',
+        write: (put: (bytes: Uint8Array) => Promise<void>) =>
+          writeSafetensors(tensors, { format: 'pt' }, put),
+      },
+    ];
+    await writeFolder(to, files);
+    return files.map(({ name }) => name);
   } finally {
     await checkpoint.close();
   }
-  const json = new TextEncoder().encode(stringifyJson(configToJson(config)));
-  await writeFileAtomically(join(to, 'config.json'), (put) => put(json));
-  for (const name of TOKENIZER_FILES) {
-    if (await fileExists(join(from, name)))
-      await copyFileAtomically(join(from, name), join(to, name));
+}
+
+/** Copies of the files of a model that say how it is used: its tokenizer and generation_config.json. */
+export async function companionFiles(dir: string): Promise<FolderFile[]> {
+  const files: FolderFile[] = [];
+  for (const name of [...TOKENIZER_FILES, 'generation_config.json']) {
+    const path = join(dir, name);
+    if (await fileExists(path)) files.push(copyOf(path, name));
   }
+  return files;
 }
 
 /** How matrices are written. */

@@ -15,6 +15,7 @@ import { CheckpointError } from '../errors.js';
 import { stringifyJson } from '../json.js';
 import { codesToWrite } from './quantized.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
+import type { FolderFile } from './write_folder.js';
 
 export interface SaveOptions {
   /**
@@ -32,10 +33,12 @@ export interface SaveOptions {
 }
 
 /**
- * Saves a model to a folder, which is made if need be. Each file is written under a temporary name
- * and renamed, so a failure leaves an older model as it was. A tied head is not repeated.
+ * Saves a model to a folder, which is made if need be: all of its files or, when one cannot be written, none.
+ * A tied head is not repeated.
  *
- * @throws CheckpointError when a parameter is missing.
+ * @param others files beside the weights and config.json
+ * @returns the names of the files that were written
+ * @throws CheckpointError when a parameter is missing, FileError naming a file that cannot be written
  */
 export async function saveCheckpoint(
   dir: string,
@@ -43,8 +46,9 @@ export async function saveCheckpoint(
   parameters: ReadonlyMap<string, Parameter>,
   config: ReneConfig,
   options: SaveOptions = {},
-): Promise<void> {
-  const { writeFileAtomically } = await import('./node_files.js');
+  others: readonly FolderFile[] = [],
+): Promise<string[]> {
+  const { textFile, writeFolder } = await import('./write_folder.js');
   const tensors = specs.flatMap((spec): TensorToWrite[] => {
     const parameter = parameters.get(spec.name);
     if (!parameter) throw new CheckpointError(`the parameter '${spec.name}' is missing`);
@@ -60,16 +64,17 @@ export async function saveCheckpoint(
     return [{ name, shape, dtype, bytes }];
   });
   const metadata = { ...options.metadata, format: 'pt' };
-  await writeFileAtomically(`${dir}/model.safetensors`, (put) =>
-    writeSafetensors(tensors, metadata, put),
-  );
-  const json = new TextEncoder().encode(
-    stringifyJson({
-      ...configToJson(config),
-      ...(options.quantized && quantizationOf(parameters)),
-    }),
-  );
-  await writeFileAtomically(`${dir}/config.json`, (put) => put(json));
+  const json = stringifyJson({
+    ...configToJson(config),
+    ...(options.quantized && quantizationOf(parameters)),
+  });
+  const files: FolderFile[] = [
+    textFile('config.json', json),
+    ...others,
+    { name: 'model.safetensors', write: (put) => writeSafetensors(tensors, metadata, put) },
+  ];
+  await writeFolder(dir, files);
+  return files.map(({ name }) => name);
 }
 
 /** Whether a weight is held as codes that fill whole groups, as the file's layout wants them. */

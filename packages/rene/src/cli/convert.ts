@@ -4,6 +4,7 @@ import { convertCheckpoint } from '../checkpoint/convert.js';
 import { STORED_DTYPES } from '../dtype_names.js';
 import { formatFrom } from './dtype_option.js';
 import { modelFolder } from './load.js';
+import { checkNotSame, checkOutFolder, removeStale } from './out_folder.js';
 import { withProgressBar } from './progress_bar.js';
 
 const FORMATS = ['f32', 'bf16', 'f16'] as const;
@@ -11,6 +12,7 @@ const FORMATS = ['f32', 'bf16', 'f16'] as const;
 interface Options {
   revision?: string;
   dtype?: (typeof FORMATS)[number];
+  force: boolean;
 }
 
 export function addConvert(program: Command): void {
@@ -28,13 +30,20 @@ export function addConvert(program: Command): void {
       "the matrices' dtype: f32, bf16 or f16 (default: their own)",
       formatFrom(FORMATS),
     )
+    .option('--force', 'replace a model that is in <out>', false)
     .action(run);
 }
 
-async function run(model: string, out: string, { revision, dtype }: Options): Promise<void> {
+async function run(model: string, out: string, options: Options): Promise<void> {
+  const { revision, dtype, force } = options;
+  await checkOutFolder(model, out, force);
   const dir = await modelFolder(model, revision);
-  await withProgressBar('converting [{bar}] {percentage}% {eta_formatted} left', (update) =>
-    convertCheckpoint(dir, out, { dtype: dtype && STORED_DTYPES[dtype], onProgress: update }),
+  await checkNotSame(dir, out);
+  const written = await withProgressBar(
+    'converting [{bar}] {percentage}% {eta_formatted} left',
+    (update) =>
+      convertCheckpoint(dir, out, { dtype: dtype && STORED_DTYPES[dtype], onProgress: update }),
   );
+  await removeStale(out, written);
   console.log(out);
 }

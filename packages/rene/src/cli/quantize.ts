@@ -1,13 +1,13 @@
 // `rene quantize`: a model with weights of 4 or 8 bits, which loads without being rounded again.
-import { join } from 'node:path';
 import type { PackedWeight } from '@rene-js/layers';
 import { type Command, Option } from 'commander';
-import { convertCheckpoint } from '../checkpoint/convert.js';
-import { copyFileAtomically, fileExists } from '../checkpoint/node_files.js';
-import { TOKENIZER_FILES } from '../checkpoint/resolve.js';
+import { modelParameters } from '../architecture.js';
+import { companionFiles, convertCheckpoint } from '../checkpoint/convert.js';
+import { saveCheckpoint } from '../checkpoint/save_checkpoint.js';
 import { ReneLMHeadModel } from '../model.js';
 import { formatFrom } from './dtype_option.js';
 import { modelFolder } from './load.js';
+import { checkNotSame, checkOutFolder, removeStale } from './out_folder.js';
 import { withProgressBar } from './progress_bar.js';
 
 const FORMATS = ['int4', 'int8', 'bf16'] as const;
@@ -15,6 +15,7 @@ const FORMATS = ['int4', 'int8', 'bf16'] as const;
 interface Options {
   dtype: (typeof FORMATS)[number];
   groupSize: string;
+  force: boolean;
 }
 
 export function addQuantize(program: Command): void {
@@ -34,13 +35,18 @@ export function addQuantize(program: Command): void {
         .choices(['32', '64'])
         .default('64'),
     )
+    .option('--force', 'replace a model that is in <out>', false)
     .action(run);
 }
 
-async function run(model: string, out: string, { dtype, groupSize }: Options): Promise<void> {
+async function run(model: string, out: string, options: Options): Promise<void> {
+  const { dtype, groupSize, force } = options;
+  await checkOutFolder(model, out, force);
   const dir = await modelFolder(model);
+  await checkNotSame(dir, out);
   let matrices: PackedWeight[] = [];
-  await withProgressBar('quantising [{bar}] {percentage}% {eta_formatted} left', async (update) => {
+  const bar = 'quantising [{bar}] {percentage}% {eta_formatted} left';
+  const written = await withProgressBar(bar, async (update) => {
     if (dtype === 'bf16') {
       return convertCheckpoint(dir, out, { dtype: 'BF16', onProgress: update });
     }
@@ -54,15 +60,15 @@ async function run(model: string, out: string, { dtype, groupSize }: Options): P
     });
     try {
       matrices = [...loaded.parameters.values()].filter((p) => 'format' in p);
-      await loaded.save(out, { quantized: true });
+      const { config, parameters } = loaded;
+      const specs = modelParameters(config);
+      const others = await companionFiles(dir);
+      return await saveCheckpoint(out, specs, parameters, config, { quantized: true }, others);
     } finally {
       loaded.dispose();
     }
-    for (const name of TOKENIZER_FILES) {
-      if (await fileExists(join(dir, name)))
-        await copyFileAtomically(join(dir, name), join(out, name));
-    }
   });
+  await removeStale(out, written);
   const kept = matrices.filter(({ format }) => format !== dtype);
   if (kept.length > 0) {
     const [first] = kept;

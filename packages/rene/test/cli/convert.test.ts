@@ -49,8 +49,8 @@ describe('rene convert, quantize, download', () => {
   });
 
   it('says what cannot be downloaded', async () => {
-    const { code, stdout, stderr } = await runRene(['download', 'no-such-model']);
+    const { code, stdout, stderr } = await runRene(['download', 'no such model']);
     expect([code === 0, stdout]).to.deep.equal([false, '']);
-    expect(stderr).to.match(/no-such-model: no such folder/);
+    expect(stderr).to.match(/no such model: no such folder/);
   });
 });

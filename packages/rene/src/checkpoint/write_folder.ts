@@ -1,0 +1,96 @@
+// Writes the files of a model's folder: all of them, or none.
+import { mkdir, open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileError } from '../file_errors.js';
+
+/** A file to be written. */
+export interface FolderFile {
+  readonly name: string;
+  /** Hands out its bytes, a piece at a time. */
+  write(put: (bytes: Uint8Array) => Promise<void>): Promise<void>;
+}
+
+/** A text file. */
+export function textFile(name: string, text: string): FolderFile {
+  return { name, write: (put) => put(new TextEncoder().encode(text)) };
+}
+
+/** A copy of a small file. */
+export function copyOf(from: string, name: string): FolderFile {
+  return {
+    name,
+    async write(put) {
+      const bytes = await readFile(from).catch((error: unknown) => {
+        throw fileError(from, 'read', error);
+      });
+      await put(bytes);
+    },
+  };
+}
+
+/**
+ * Writes every file under a temporary name, and gives them their names when all of them are there. When
+ * one fails the folder is as it was, and gone if it was not there before.
+ *
+ * @throws FileError that names the file which the file system refuses
+ */
+export async function writeFolder(dir: string, files: readonly FolderFile[]): Promise<void> {
+  const made = await mkdir(dir, { recursive: true }).catch((error: unknown) => {
+    throw fileError(dir, 'written', error);
+  });
+  const ending = `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
+  const temporary = (file: FolderFile) => join(dir, file.name + ending);
+  try {
+    for (const file of files) await writeOne(join(dir, file.name), temporary(file), file);
+    for (const file of files) {
+      const path = join(dir, file.name);
+      await rename(temporary(file), path).catch((error: unknown) => {
+        throw fileError(path, 'written', error);
+      });
+    }
+  } catch (error) {
+    for (const file of files) await rm(temporary(file), { force: true });
+    await removeEmpty(dir, made);
+    throw error;
+  }
+}
+
+async function writeOne(path: string, temporary: string, file: FolderFile): Promise<void> {
+  try {
+    const handle = await open(temporary, 'wx');
+    try {
+      await file.write(async (bytes) => {
+        for (let done = 0; done < bytes.byteLength; ) {
+          const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done);
+          done += bytesWritten;
+        }
+      });
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw fileError(path, 'written', error);
+  }
+}
+
+/** Removes the folders that were made, from the innermost to `first`, as far as nothing is in them. */
+async function removeEmpty(dir: string, first: string | undefined): Promise<void> {
+  if (first === undefined) return;
+  for (let folder = dir; folder.length >= first.length; folder = dirname(folder)) {
+    const isGone = await rmdir(folder).then(
+      () => true,
+      () => false,
+    );
+    if (!isGone) return;
+  }
+}
+
+/** Whether two paths lead to one folder, by links or other spellings too. */
+export async function isSameFolder(a: string, b: string): Promise<boolean> {
+  const [first, second] = await Promise.all(
+    [a, b].map((path) => stat(path, { bigint: true }).catch(() => undefined)),
+  );
+  if (!first || !second) return false;
+  return first.dev === second.dev && first.ino === second.ino;
+}

@@ -6,7 +6,7 @@
 // A line of the text is a document, as in training; each token is predicted from its row of 128 tokens.
 import { parseArgs } from 'node:util';
 import type { WeightFormat } from '@rene-js/layers';
-import { evaluate, ReneLMHeadModel, readLines, Tokenizer, tokenize } from '@rene-js/rene';
+import { evaluate, ReneLMHeadModel, readDocuments, Tokenizer, tokenize } from '@rene-js/rene';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -21,7 +21,7 @@ const formats: readonly WeightFormat[] = ['f32', 'bf16', 'int8', 'int4'];
 const chosen = formats.filter((format) => values.dtype.split(',').includes(format));
 const [path] = positionals;
 if (path === undefined) throw new Error('expected the path of a text');
-const documents = tokenize(await readLines(path), await Tokenizer.fromPretrained(values.model));
+const documents = tokenize(await readDocuments(path), await Tokenizer.fromPretrained(values.model));
 
 console.log('dtype   group   cross entropy (nats a token)   bits a byte   against f32');
 let full: number | undefined;

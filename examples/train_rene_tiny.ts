@@ -8,7 +8,7 @@
 import { parseArgs } from 'node:util';
 import {
   ReneLMHeadModel,
-  readLines,
+  readDocuments,
   splitTexts,
   tinyConfig,
   tokenize,
@@ -35,11 +35,11 @@ const { values: options } = parseArgs({
 if (!options.data) throw new Error('--data FILE is missing: a text file, a sentence a line');
 const { out, seed } = options;
 
-const texts = await readLines(options.data);
+const texts = await readDocuments(options.data);
 const [trainingTexts, heldOutTexts] = options.validation
-  ? [texts, await readLines(options.validation)]
+  ? [texts, await readDocuments(options.validation)]
   : splitTexts(texts, 0.02, seed);
-const tokenizer = await tokenizerFor(out, trainingTexts, Number(options.vocab));
+const { tokenizer, files } = await tokenizerFor(out, trainingTexts, Number(options.vocab));
 const training = tokenize(trainingTexts, tokenizer);
 const heldOut = tokenize(heldOutTexts, tokenizer);
 console.error(`${training.ids.length} tokens to train on, ${heldOut.ids.length} held out`);
@@ -50,7 +50,7 @@ const model = await ReneLMHeadModel.fromConfig(tinyConfig(tokenizer.vocabSize), 
   seed,
 });
 const stop = new AbortController();
-process.once('SIGINT', () => stop.abort());
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
 const progress = trainingProgress();
 try {
   const report = await train(model, training, heldOut, {
@@ -61,6 +61,7 @@ try {
     learningRate: Number(options['learning-rate']),
     evaluateEvery: Number(options['evaluate-every']),
     seed,
+    files,
     signal: stop.signal,
     ...progress,
   });

@@ -28,9 +28,11 @@ export async function withLock<T>(
   run: () => Promise<T>,
 ): Promise<T> {
   const content = JSON.stringify({ ...(await thisProcess()), id: randomUUID() });
-  for (let waits = 0; !(await take(path, content)); waits++) {
+  let told = false;
+  while (!(await take(path, content))) {
     if (await takeOver(path, staleMs)) continue;
-    if (waits === 0) onWait?.(ownerOf(await contentOf(path))?.pid);
+    if (!told) onWait?.(ownerOf(await contentOf(path))?.pid);
+    told = true;
     await sleep(POLL_MS, undefined, { signal });
   }
   const touch = () => void utimes(path, new Date(), new Date()).catch(() => {});
@@ -50,6 +52,9 @@ async function take(path: string, content: string): Promise<boolean> {
     const file = await open(path, 'wx');
     try {
       await file.writeFile(content);
+    } catch (error) {
+      await rm(path, { force: true }); // the disk is full
+      throw error;
     } finally {
       await file.close();
     }

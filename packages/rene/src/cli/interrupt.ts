@@ -1,4 +1,5 @@
-// Ctrl-C.
+// Signals that end a command.
+import { constants } from 'node:os';
 
 /** How a verb learns that the user wants it to end. */
 export interface Interrupt {
@@ -25,4 +26,31 @@ export function onInterrupt(): Interrupt {
       caught = true;
     },
   };
+}
+
+/** The signals that ask a long run to save its work and end. */
+export interface StopSignals {
+  /** Aborted by the first of them; the second ends the process at once. */
+  readonly signal: AbortSignal;
+  /** 128 and the number of the signal that came, as shells have it. */
+  exitCode(): number;
+  /** To be called when there is nothing left to save. */
+  release(): void;
+}
+
+/** Catches Ctrl-C, SIGTERM (a container or cluster stops it) and SIGHUP (its terminal is closed). */
+export function stopSignals(): StopSignals {
+  const controller = new AbortController();
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  let code = INTERRUPTED;
+  const release = () => {
+    for (const name of names) process.removeListener(name, stop);
+  };
+  const stop = (name: NodeJS.Signals) => {
+    code = 128 + constants.signals[name];
+    release();
+    controller.abort(new Error(`stopped by ${name}`));
+  };
+  for (const name of names) process.on(name, stop);
+  return { signal: controller.signal, exitCode: () => code, release };
 }

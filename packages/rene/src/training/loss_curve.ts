@@ -1,6 +1,7 @@
 // The loss curve of a run: a CSV that grows a line a step, and an SVG drawn from it.
 import { appendFile, readFile } from 'node:fs/promises';
 import { fileExists, writeFileAtomically } from '../checkpoint/node_files.js';
+import { fileError } from '../file_errors.js';
 
 export interface CurvePoint {
   step: number;
@@ -16,9 +17,13 @@ export interface CurvePoint {
 
 const HEADER = 'step,tokens,loss,learning_rate,gradient_norm,held_out_bits_per_byte,seconds\n';
 
+function curveFile(dir: string): string {
+  return `${dir}/loss.csv`;
+}
+
 /** Opens the curve of a run that has done `steps`: lines of later steps, or cut short, are dropped. */
 export async function openLossCurve(dir: string, steps: number): Promise<LossCurve> {
-  const path = `${dir}/loss.csv`;
+  const path = curveFile(dir);
   const text = steps > 0 && (await fileExists(path)) ? await readFile(path, 'utf8') : HEADER;
   const points = text
     .slice(0, text.lastIndexOf('\n') + 1)
@@ -40,7 +45,10 @@ export class LossCurve {
 
   async add(point: CurvePoint): Promise<void> {
     this.points.push(point);
-    await appendFile(`${this.dir}/loss.csv`, formatPoint(point));
+    const path = curveFile(this.dir);
+    await appendFile(path, formatPoint(point)).catch((error: unknown) => {
+      throw fileError(path, 'written', error);
+    });
   }
 
   /** Draws loss.svg. */

@@ -14,7 +14,7 @@ export interface TrainingProgress extends Required<Pick<TrainOptions, 'onStep' |
 /** onStep and onEvaluation for train(), which write to a terminal or a log. */
 export function trainingProgress(stream: NodeJS.WriteStream = process.stderr): TrainingProgress {
   const bar = stream.isTTY ? startableBar(stream) : undefined;
-  let lastLine = 0;
+  let lastLine = Number.NEGATIVE_INFINITY;
   return {
     onStep(report) {
       if (bar) bar.show(report);

@@ -1,32 +1,39 @@
-// From text files to what a run needs: a tokenizer of their own, and documents as ids.
+// From documents to what a run needs: a tokenizer of their own, and token ids.
 import { readFile } from 'node:fs/promises';
-import { fileExists, writeFileAtomically } from '../checkpoint/node_files.js';
+import { fileExists } from '../checkpoint/node_files.js';
+import { fileError } from '../file_errors.js';
 import { Tokenizer } from '../tokenizer.js';
 import { tokenizerJson, trainBpe } from './bpe_trainer.js';
 import { encodeDocuments, type TokenDocuments } from './token_dataset.js';
 import { TrainingError } from './training_error.js';
+import { stateFile } from './training_state.js';
 
-/** The lines of a UTF-8 file, each a document; empty ones are left out. */
-export async function readLines(path: string): Promise<string[]> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TrainingError(`the training text ${path} cannot be read: ${why}`, { cause });
-  });
-  return text.split(/\r?\n/).filter((line) => line !== '');
+/** A tokenizer, and its files for TrainOptions.files. */
+export interface TokenizerWithFiles {
+  tokenizer: Tokenizer;
+  /** By name, such as tokenizer.json. */
+  files: ReadonlyMap<string, Uint8Array>;
 }
 
-/** The tokenizer of a folder; trained on the texts and written there if it has none yet. */
+/**
+ * The tokenizer of the run in a folder; where none has begun, one that is trained on the texts. Nothing is
+ * written: give its files to train().
+ */
 export async function tokenizerFor(
   dir: string,
   texts: readonly string[],
   vocabSize: number,
-): Promise<Tokenizer> {
-  const path = `${dir}/tokenizer.json`;
-  if (!(await fileExists(path))) {
-    const json = new TextEncoder().encode(tokenizerJson(trainBpe(texts, { vocabSize })));
-    await writeFileAtomically(path, (put) => put(json));
-  }
-  return Tokenizer.fromFile(path);
+): Promise<TokenizerWithFiles> {
+  const name = 'tokenizer.json';
+  const path = `${dir}/${name}`;
+  const isThere = (await fileExists(stateFile(dir))) && (await fileExists(path));
+  const bytes = isThere
+    ? await readFile(path).catch((error: unknown) => {
+        throw fileError(path, 'read', error);
+      })
+    : new TextEncoder().encode(tokenizerJson(trainBpe(texts, { vocabSize })));
+  const json: unknown = JSON.parse(new TextDecoder().decode(bytes));
+  return { tokenizer: Tokenizer.fromJson(json, {}, path), files: new Map([[name, bytes]]) };
 }
 
 /**

@@ -40,7 +40,7 @@ export function encodeDocuments(
     starts.push(ids.length);
     bytes += Buffer.byteLength(text) + 1;
   }
-  if (starts.length === 1) throw new ReneError('the training text has no line with text in it');
+  if (starts.length === 1) throw new ReneError('expected at least one document with text in it');
   return { ids: ids.trimmed(), starts: Uint32Array.from(starts), eosId, bytes };
 }
 
@@ -53,7 +53,12 @@ export function splitTexts(
   if (!(heldOutFraction > 0 && heldOutFraction < 1)) {
     throw new InvalidArgumentError('heldOutFraction', 'between 0 and 1', String(heldOutFraction));
   }
-  if (texts.length < 2) throw new ReneError('a single line cannot be split: hold-out needs two');
+  if (texts.length < 2) {
+    throw new ReneError(
+      `expected at least two documents, one of them to hold out, found ${texts.length}; ` +
+        'write a document per line, or give held-out text of its own (--validation)',
+    );
+  }
   const count = Math.min(texts.length - 1, Math.max(1, Math.round(texts.length * heldOutFraction)));
   const heldOut = new Set(shuffledOrder(texts.length, `${seed}:held-out`).subarray(0, count));
   return [texts.filter((_, i) => !heldOut.has(i)), texts.filter((_, i) => heldOut.has(i))];

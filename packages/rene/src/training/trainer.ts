@@ -1,5 +1,4 @@
 // The training loop: steps, evaluations, checkpoints; resumes exactly where a run was stopped.
-import { mkdir } from 'node:fs/promises';
 import { InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { SaveOptions } from '../checkpoint/save_checkpoint.js';
@@ -7,6 +6,7 @@ import { AdamW } from './adamw.js';
 import { evaluate } from './evaluate.js';
 import { type LanguageModel, lossAndGradients } from './gradients.js';
 import { type LossCurve, openLossCurve } from './loss_curve.js';
+import { refuseForeignFolder, withRunFolder, writeMissing } from './run_folder.js';
 import { learningRateAt } from './schedule.js';
 import {
   epochRows,
@@ -49,13 +49,16 @@ export interface TrainableModel extends LanguageModel {
 }
 
 /**
- * Trains a model. If outDir holds an unfinished run, goes on with it:
- * the weights become the same, to the bit, as without the interruption (on one backend and machine).
+ * Trains a model. If outDir holds an unfinished run, continues it: the weights are bitwise identical to
+ * those of an uninterrupted run (on one backend and machine).
  *
  * The model is saved to outDir at each evaluation, unless an earlier one had a lower held-out loss and the
  * best is to be kept. Every file is replaced as a whole, so that a run killed at any moment can be resumed.
+ * One process at a time trains in a folder.
  *
- * @throws TrainingError if the loss diverges, or outDir holds a run with other settings
+ * @throws TrainingError if the text is too small for a batch, the loss diverges, another process trains in
+ *   outDir, or outDir holds a run with other settings or a model that is not a run's
+ * @throws FileError when outDir cannot be written
  */
 export async function train(
   model: TrainableModel,
@@ -63,7 +66,8 @@ export async function train(
   heldOut: TokenDocuments,
   options: TrainOptions,
 ): Promise<TrainReport> {
-  const run = new Run(model, training, heldOut, withDefaults(options));
+  const saved = await readProgress(options.outDir);
+  const run = new Run(model, training, heldOut, withDefaults(options, saved?.settings));
   try {
     return await run.train();
   } finally {
@@ -76,6 +80,7 @@ class Run {
   private readonly optimizer: AdamW;
   private progress: Progress;
   private rows: { epoch: number; rows: TokenRows } | undefined;
+  private hasCheckpoint = false;
 
   constructor(
     private readonly model: TrainableModel,
@@ -91,6 +96,7 @@ class Run {
         'a fixed one',
       );
     }
+    checkRows(training, settings);
     checkIds('training', training, model);
     checkIds('heldOut', heldOut, model);
     this.optimizer = new AdamW(this.variables, { weightDecay: settings.weightDecay });
@@ -107,18 +113,22 @@ class Run {
     };
   }
 
-  async train(): Promise<TrainReport> {
-    const { outDir, steps, signal, evaluateEvery, checkpointEvery } = this.settings;
-    await mkdir(outDir, { recursive: true });
-    await removeTemporaryFiles(outDir);
+  train(): Promise<TrainReport> {
+    return withRunFolder(this.settings.outDir, () => this.trainLocked());
+  }
+
+  private async trainLocked(): Promise<TrainReport> {
+    const { outDir, steps, signal, checkpointEvery } = this.settings;
     await this.resume();
+    await removeTemporaryFiles(outDir);
     const curve = await openLossCurve(outDir, this.progress.step);
     if (this.progress.step >= steps) await this.saveLastOfFinished();
     while (this.progress.step < steps && !signal?.aborted) {
+      // No model without the run that it belongs to, wherever the run is killed.
+      if (!this.hasCheckpoint && this.isEvaluated(this.progress.step + 1)) await this.checkpoint();
       await this.step(curve);
       const { step } = this.progress;
-      const last = step === steps || signal?.aborted;
-      if (step % checkpointEvery === 0 || step % evaluateEvery === 0 || last) {
+      if (step % checkpointEvery === 0 || this.isEvaluated(step) || signal?.aborted) {
         await this.checkpoint();
         await curve.draw();
       }
@@ -132,17 +142,21 @@ class Run {
   }
 
   private async resume(): Promise<void> {
-    const { outDir } = this.settings;
+    const { outDir, files } = this.settings;
     const saved = await readProgress(outDir);
-    if (!saved) return;
+    if (!saved) return refuseForeignFolder(outDir, files);
     refuseOtherSettings(outDir, saved.settings, this.progress.settings);
     await restoreTensors(outDir, this.stateTensors());
     this.progress = saved;
     this.optimizer.resumeAt(saved.step);
+    this.hasCheckpoint = true;
   }
 
   private async checkpoint(): Promise<void> {
-    await saveTrainingState(this.settings.outDir, this.progress, this.stateTensors());
+    const { outDir, files } = this.settings;
+    await writeMissing(outDir, files);
+    await saveTrainingState(outDir, this.progress, this.stateTensors());
+    this.hasCheckpoint = true;
   }
 
   /** Weights under their own names, and the optimiser's state. */
@@ -194,17 +208,13 @@ class Run {
   private nextBatches(): TokenBatch[] {
     const { batchSize, accumulate, rowLength, seed } = this.settings;
     const { progress } = this;
-    for (;;) {
+    // The order of the documents decides how many rows an epoch has: a short one may have no batch.
+    for (let left = MAX_SHORT_EPOCHS; left > 0; left--) {
       if (this.rows?.epoch !== progress.epoch) {
         const rows = epochRows(this.training, rowLength, seed, progress.epoch);
         this.rows = { epoch: progress.epoch, rows };
       }
       const { rows } = this.rows;
-      if (rows.count < batchSize) {
-        throw new TrainingError(
-          `the training text has ${rows.count} rows of ${rowLength} tokens, fewer than one batch of ${batchSize}`,
-        );
-      }
       if (progress.row + batchSize <= rows.count) {
         const first = progress.row;
         const size = batchSize / accumulate;
@@ -216,13 +226,15 @@ class Run {
       progress.epoch++;
       progress.row = 0;
     }
+    throw tooSmall(this.rows?.rows.count ?? 0, this.settings);
   }
 
   private async evaluateIfDue(): Promise<number | undefined> {
-    const { settings, progress } = this;
-    const { step } = progress;
-    if (step % settings.evaluateEvery !== 0 && step !== settings.steps) return undefined;
-    return this.evaluate();
+    return this.isEvaluated(this.progress.step) ? this.evaluate() : undefined;
+  }
+
+  private isEvaluated(step: number): boolean {
+    return step % this.settings.evaluateEvery === 0 || step === this.settings.steps;
   }
 
   private async evaluate(): Promise<number> {
@@ -260,14 +272,42 @@ class Run {
     if (diverged) {
       throw new TrainingError(
         `training diverged at step ${progress.step + 1}: loss ${loss}, gradient norm ${norm}, ` +
-          `smoothed loss at best ${lowest.toFixed(3)}. The last checkpoint in ` +
-          `${this.settings.outDir} is from before. Start again in another folder with a lower ` +
-          'learning rate, more warm-up steps or a smaller clipNorm',
+          `smoothed loss at best ${lowest.toFixed(3)}. ` +
+          (this.hasCheckpoint
+            ? `The last checkpoint in ${this.settings.outDir} is from before. Start again in another folder`
+            : 'There is no checkpoint yet. Start again') +
+          ' with a lower learning rate, more warm-up steps or a smaller clipNorm',
       );
     }
     progress.smoothedLoss = smoothed;
     progress.lowestLoss = lowest;
   }
+}
+
+/** Epochs in a row that may have too few rows for a batch. */
+const MAX_SHORT_EPOCHS = 100;
+
+/**
+ * Refuses a text whose first epoch has too few rows for a batch.
+ *
+ * @throws TrainingError
+ */
+export function checkRows(
+  training: TokenDocuments,
+  settings: Pick<Settings, 'batchSize' | 'rowLength' | 'seed'>,
+): void {
+  const { count } = epochRows(training, settings.rowLength, settings.seed, 0);
+  if (count < settings.batchSize) throw tooSmall(count, settings);
+}
+
+function tooSmall(
+  count: number,
+  { batchSize, rowLength }: Pick<Settings, 'batchSize' | 'rowLength'>,
+): TrainingError {
+  return new TrainingError(
+    `the training text has ${count} rows of ${rowLength} tokens, fewer than one batch of ${batchSize}: ` +
+      'give more text, or a smaller batch size or row length',
+  );
 }
 
 /** Nats by which the smoothed loss may rise above its lowest: far more than an unlucky stretch. */

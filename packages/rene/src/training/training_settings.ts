@@ -1,4 +1,4 @@
-// What a training is told: its options, their defaults and limits, and what an unfinished run must share.
+// Training options: types, defaults, validation, and which of them a resumed run must share.
 import { createHash } from 'node:crypto';
 import { InvalidArgumentError, type StoredDType } from '@rene-js/layers';
 import type * as tf from '@tensorflow/tfjs-core';
@@ -6,117 +6,155 @@ import type { Evaluation } from './evaluate.js';
 import type { TokenDocuments } from './token_dataset.js';
 import { TrainingError } from './training_error.js';
 
-/** What train can be told. */
+/** Options of train. */
 export interface TrainOptions {
   /** Folder of the run: the model so far, training_state.safetensors, loss.csv, loss.svg. */
   outDir: string;
   /**
    * Optimiser steps in all, those of an earlier part of the run included. A run may go on with another
-   * number: the learning rate is from there on that of the new one.
+   * number: the learning rate then follows the schedule of the new one.
    */
   steps: number;
-  /** Rows of a step. 16. */
-  batchSize?: number;
-  /** Tokens of a row. 128. */
-  rowLength?: number;
-  /** Parts that a step's rows are computed in, to save memory; batchSize is a multiple of it. 1. */
-  accumulate?: number;
-  /** Gradient checkpointing: compute each block again on the way back, to save memory. false. */
-  recomputeBlocks?: boolean;
-  /** The highest rate. 3e-3. */
-  learningRate?: number;
-  /** The rate of the last step. A tenth of learningRate. */
-  minLearningRate?: number;
-  /** 100, or a tenth of the steps where that is less. */
-  warmupSteps?: number;
-  /** Of AdamW. 0.1. */
-  weightDecay?: number;
-  /** Gradients longer than this together are shortened to it. 1. */
-  clipNorm?: number;
+  /** Rows per step. Default: 16. */
+  batchSize?: number | undefined;
+  /** Tokens per row. Default: 128. */
+  rowLength?: number | undefined;
+  /** Micro-batches per step, to save memory; batchSize is a multiple of it. Default: 1. */
+  accumulate?: number | undefined;
+  /** Gradient checkpointing: recompute each block in the backward pass, to save memory. Default: false. */
+  recomputeBlocks?: boolean | undefined;
+  /** The highest learning rate. Default: 3e-3. */
+  learningRate?: number | undefined;
+  /** The learning rate of the last step. Default: a tenth of learningRate. */
+  minLearningRate?: number | undefined;
   /**
-   * Which model outDir holds: the one with the lowest held-out loss, or that of the last evaluation (a text
-   * to be known by heart is known best at the end, when other text has become less likely). 'best'.
+   * Steps of linear warm-up. Default: 100, or a tenth of the steps where that is less; a resumed run
+   * keeps its own.
    */
-  keep?: 'best' | 'last';
-  /** Of the matrices in the saved model; training itself is in f32. 'F32'. */
-  saveDType?: StoredDType;
-  /** Shuffles the documents of each epoch. 'rene'. */
-  seed?: string;
-  /** Steps between evaluations on the held-out text; there is always one at the end. 250. */
-  evaluateEvery?: number;
-  /** Steps between checkpoints; there is always one at the end. 100. */
-  checkpointEvery?: number;
+  warmupSteps?: number | undefined;
+  /** Weight decay of AdamW. Default: 0.1. */
+  weightDecay?: number | undefined;
+  /** Maximum L2 norm of all gradients together; longer ones are scaled down to it. Default: 1. */
+  clipNorm?: number | undefined;
+  /**
+   * Which model outDir holds: 'best', the one with the lowest held-out loss, or 'last', that of the last
+   * evaluation (to learn a text by heart). Default: 'best'.
+   */
+  keep?: 'best' | 'last' | undefined;
+  /** Dtype of the matrices in the saved model; training itself is in f32. Default: 'F32'. */
+  saveDType?: StoredDType | undefined;
+  /** Shuffles the documents of each epoch. Default: 'rene'. */
+  seed?: string | undefined;
+  /** Steps between evaluations on the held-out text; the last step is always evaluated. Default: 250. */
+  evaluateEvery?: number | undefined;
+  /** Steps between checkpoints; the last step always makes one. Default: 100. */
+  checkpointEvery?: number | undefined;
+  /**
+   * Files that belong to the model, by name, such as tokenizer.json. They are written to outDir with the
+   * first checkpoint, so that a run that fails before it leaves none. Default: none.
+   */
+  files?: ReadonlyMap<string, Uint8Array> | undefined;
   /** Saves a checkpoint and returns after the current step. */
   signal?: AbortSignal | undefined;
   /** Called after each step. */
-  onStep?: (report: StepReport) => void;
+  onStep?: ((report: StepReport) => void) | undefined;
   /** Called after each evaluation on the held-out text. */
-  onEvaluation?: (evaluation: Evaluation & { step: number; best: boolean }) => void;
+  onEvaluation?: ((evaluation: Evaluation & { step: number; best: boolean }) => void) | undefined;
 }
 
-/** What onStep is told. */
+/** Report of one step. */
 export interface StepReport {
   step: number;
   steps: number;
-  /** Mean over the batch, in nats a token. */
+  /** Mean over the batch, in nats per token. */
   loss: number;
-  /** The loss smoothed over some 50 steps. */
+  /** Exponential mean of the loss over some 50 steps, in nats per token. */
   smoothedLoss: number;
   learningRate: number;
   gradientNorm: number;
-  /** Targets trained on, since the run's first step. */
+  /** Targets trained on since the run's first step. */
   tokens: number;
   tokensPerSecond: number;
   secondsLeft: number;
 }
 
-/** The options with their defaults. */
-export type Settings = Required<Omit<TrainOptions, 'signal' | 'onStep' | 'onEvaluation'>> &
-  Pick<TrainOptions, 'signal' | 'onStep' | 'onEvaluation'>;
+type Optional = 'signal' | 'onStep' | 'onEvaluation';
 
-/** @throws InvalidArgumentError for numbers that no training can have */
-export function withDefaults(options: TrainOptions): Settings {
-  const { steps, batchSize = 16, accumulate = 1, learningRate = 3e-3 } = options;
+/** The options with their defaults. */
+export type Settings = {
+  [Key in keyof Omit<Required<TrainOptions>, Optional>]: Exclude<TrainOptions[Key], undefined>;
+} & Pick<TrainOptions, Optional>;
+
+/**
+ * The options with their defaults, checked.
+ *
+ * @param saved the settings of the run in outDir, if there is one
+ * @throws InvalidArgumentError for numbers that no training can have
+ */
+export function withDefaults(
+  options: TrainOptions,
+  saved: Readonly<Record<string, number | string>> = {},
+): Settings {
+  const { steps, learningRate = 3e-3 } = options;
+  // The default depends on the steps, and a run may go on with more of them.
+  const warmupSteps =
+    typeof saved.warmupSteps === 'number'
+      ? saved.warmupSteps
+      : Math.min(100, Math.ceil(steps / 10));
   const settings: Settings = {
-    rowLength: 128,
-    recomputeBlocks: false,
-    minLearningRate: learningRate / 10,
-    warmupSteps: Math.min(100, Math.ceil(steps / 10)),
-    weightDecay: 0.1,
-    clipNorm: 1,
-    keep: 'best',
-    saveDType: 'F32',
-    seed: 'rene',
-    evaluateEvery: 250,
-    checkpointEvery: 100,
-    ...options,
-    batchSize,
-    accumulate,
+    outDir: options.outDir,
+    steps,
+    batchSize: options.batchSize ?? 16,
+    rowLength: options.rowLength ?? 128,
+    accumulate: options.accumulate ?? 1,
+    recomputeBlocks: options.recomputeBlocks ?? false,
     learningRate,
+    minLearningRate: options.minLearningRate ?? learningRate / 10,
+    warmupSteps: options.warmupSteps ?? warmupSteps,
+    weightDecay: options.weightDecay ?? 0.1,
+    clipNorm: options.clipNorm ?? 1,
+    keep: options.keep ?? 'best',
+    saveDType: options.saveDType ?? 'F32',
+    seed: options.seed ?? 'rene',
+    evaluateEvery: options.evaluateEvery ?? 250,
+    checkpointEvery: options.checkpointEvery ?? 100,
+    files: options.files ?? new Map(),
+    signal: options.signal,
+    onStep: options.onStep,
+    onEvaluation: options.onEvaluation,
   };
-  for (const key of [
+  check(settings);
+  return settings;
+}
+
+function check(settings: Settings): void {
+  const refuse = (key: keyof Settings, expected: string) => {
+    throw new InvalidArgumentError(key, expected, String(settings[key]));
+  };
+  const wholeFrom1 = [
     'steps',
     'batchSize',
     'accumulate',
     'evaluateEvery',
     'checkpointEvery',
-  ] as const) {
-    if (!Number.isInteger(settings[key]) || settings[key] < 1) {
-      throw new InvalidArgumentError(key, 'an integer of at least 1', String(settings[key]));
-    }
+  ] as const;
+  for (const key of wholeFrom1) {
+    if (!Number.isInteger(settings[key]) || settings[key] < 1)
+      refuse(key, 'an integer of at least 1');
   }
   for (const key of ['learningRate', 'clipNorm'] as const) {
-    if (!(settings[key] > 0 && Number.isFinite(settings[key]))) {
-      throw new InvalidArgumentError(key, 'a number above 0', String(settings[key]));
-    }
+    if (!(settings[key] > 0 && Number.isFinite(settings[key]))) refuse(key, 'a number above 0');
   }
-  if (batchSize % accumulate !== 0) {
-    throw new InvalidArgumentError('accumulate', `a divisor of ${batchSize}`, String(accumulate));
+  for (const key of ['minLearningRate', 'warmupSteps', 'weightDecay'] as const) {
+    if (!(settings[key] >= 0 && Number.isFinite(settings[key]))) refuse(key, 'a number from 0');
   }
-  return settings;
+  const { batchSize, rowLength, accumulate } = settings;
+  if (!Number.isInteger(rowLength) || rowLength < 2)
+    refuse('rowLength', 'an integer of at least 2');
+  if (batchSize % accumulate !== 0) refuse('accumulate', `a divisor of ${batchSize}`);
 }
 
-/** What decides the weights that a run ends with, beside its number of steps. */
+/** Settings that decide the weights of a run, besides its number of steps. */
 export function fixedSettings(
   settings: Settings,
   training: TokenDocuments,

@@ -94,7 +94,7 @@ export async function restoreTensors(
   }
 }
 
-/** Removes what a killed run left half-written. */
+/** Removes what a killed run left half-written. Only the holder of the folder's lock may do so. */
 export async function removeTemporaryFiles(dir: string): Promise<void> {
   for (const name of await readdir(dir)) {
     if (/\.\d+\.[0-9a-z]+\.tmp$/.test(name)) await rm(`${dir}/${name}`, { force: true });

@@ -18,7 +18,8 @@ import { reneConfig1_3B } from '../../src/config.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 import { evaluate } from '../../src/training/evaluate.js';
-import { readLines, tokenize } from '../../src/training/text_files.js';
+import { readDocuments } from '../../src/training/read_documents.js';
+import { tokenize } from '../../src/training/text_files.js';
 import { errorOf, golden } from '../checkpoint/fixtures.js';
 import type { Logits } from './on_threads.js';
 
@@ -139,7 +140,7 @@ describe('a model in each weight format [simd]', () => {
     const validation = fileURLToPath(
       new URL('../../../../../../shared/data/oewn-validation.txt', import.meta.url),
     );
-    const lines = existsSync(validation) ? (await readLines(validation)).slice(0, 250) : text;
+    const lines = existsSync(validation) ? (await readDocuments(validation)).slice(0, 250) : text;
     const documents = tokenize(lines, await Tokenizer.fromPretrained('rene-tiny'));
     const losses = new Map<WeightFormat, number>();
     for (const dtype of formats) {

@@ -129,7 +129,7 @@ describe('TokenRows', () => {
       /rows/,
     );
     expect(() => encodeDocuments(['é'], byCharacter)).to.throw(InvalidArgumentError, /below 128/);
-    expect(() => encodeDocuments(['', ''], byCharacter)).to.throw(/no line/);
+    expect(() => encodeDocuments(['', ''], byCharacter)).to.throw(/at least one document/);
   });
 });
 
@@ -145,6 +145,6 @@ describe('splitTexts', () => {
 
   it('refuses a fraction outside of (0, 1) and a single line', () => {
     expect(() => splitTexts(['a', 'b'], 1, 's')).to.throw(InvalidArgumentError);
-    expect(() => splitTexts(['a'], 0.5, 's')).to.throw(/single line/);
+    expect(() => splitTexts(['a'], 0.5, 's')).to.throw(/at least two documents/);
   });
 });

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidArgumentError } from '@rene-js/layers';
@@ -9,10 +9,10 @@ import { evaluate } from '../../src/training/evaluate.js';
 import { lossAndGradients, summedLoss } from '../../src/training/gradients.js';
 import { LoraAdapter } from '../../src/training/lora.js';
 import { learningRateAt } from '../../src/training/schedule.js';
-import { TokenRows } from '../../src/training/token_dataset.js';
+import { epochRows, TokenRows } from '../../src/training/token_dataset.js';
 import { train } from '../../src/training/trainer.js';
 import { TrainingError } from '../../src/training/training_error.js';
-import type { TrainOptions } from '../../src/training/training_settings.js';
+import type { StepReport, TrainOptions } from '../../src/training/training_settings.js';
 import { stateFile } from '../../src/training/training_state.js';
 import { smallModel, smallText, VOCAB_SIZE } from './small_model.js';
 
@@ -173,6 +173,30 @@ describe('train', () => {
     model.dispose();
   });
 
+  it('goes on for more steps with the warm-up that it began with', async () => {
+    const model = await smallModel();
+    const { warmupSteps: _, ...short } = { ...options, outDir: dir };
+    const rates = new Map<number, number>();
+    const onStep = ({ step, learningRate }: StepReport) => rates.set(step, learningRate);
+    await train(model, training, heldOut, { ...short, steps: 20, onStep });
+    const report = await train(model, training, heldOut, { ...short, steps: 30, onStep });
+    expect([report.step, report.finished]).to.deep.equal([30, true]);
+    const schedule = { learningRate: 1e-2, minLearningRate: 1e-3, warmupSteps: 2 };
+    for (const [step, steps] of [
+      [1, 20],
+      [2, 20],
+      [20, 20],
+      [21, 30],
+      [30, 30],
+    ] as const) {
+      expect(rates.get(step)).to.equal(learningRateAt(step - 1, { ...schedule, steps }));
+    }
+    // Fewer are done already.
+    const fewer = await train(model, training, heldOut, { ...short, steps: 10 });
+    expect(fewer).to.include({ step: 30, finished: true });
+    model.dispose();
+  });
+
   it('refuses to go on with other settings, text or sizes', async () => {
     const model = await smallModel();
     await train(model, training, heldOut, { ...options, outDir: dir, steps: 2, warmupSteps: 1 });
@@ -190,7 +214,44 @@ describe('train', () => {
     const wild = { ...options, outDir: dir, steps: 200, learningRate: 1e4, clipNorm: 1e9 };
     const error = await rejection(train(model, training, heldOut, { ...wild, checkpointEvery: 1 }));
     expect(error).to.be.instanceOf(TrainingError);
-    expect(error.message).to.match(/diverged at step \d+.*lower learning rate/s);
+    expect(error.message).to.match(/diverged at step \d+.*checkpoint in .* is from before.*rate/s);
+    const files = new Map([['tokenizer.json', new Uint8Array([1])]]);
+    const early = {
+      ...wild,
+      outDir: join(dir, 'early'),
+      checkpointEvery: 100,
+      evaluateEvery: 100,
+      files,
+    };
+    const soon = await rejection(train(model, training, heldOut, early));
+    expect(soon.message).to.match(/There is no checkpoint yet\. Start again with/);
+    expect(await readdir(early.outDir)).to.deep.equal(['loss.csv']);
+    model.dispose();
+  });
+
+  it('passes over an epoch that has no whole batch', async () => {
+    const model = await smallModel();
+    const text = smallText(12, 0, ['ab', 'abcdefg', 'abcd', 'abcdef', 'abc']);
+    const counts = (seed: string) =>
+      [0, 1, 2, 3].map((epoch) => epochRows(text, 16, seed, epoch).count);
+    // The order of the documents decides how many rows they fill.
+    const seed = Array.from({ length: 100 }, (_, i) => `seed ${i}`).find((name) => {
+      const [first = 0, ...others] = counts(name);
+      return others.some((count) => count < first);
+    });
+    const [batchSize = 0] = counts(seed ?? '');
+    expect(seed).not.to.equal(undefined);
+    const run = {
+      ...options,
+      outDir: dir,
+      rowLength: 16,
+      batchSize,
+      accumulate: 1,
+      steps: 4,
+      seed,
+    };
+    const report = await train(model, text, heldOut, run);
+    expect(report.finished).to.equal(true);
     model.dispose();
   });
 

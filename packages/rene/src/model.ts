@@ -22,7 +22,7 @@ import { chooseFormat, countWeights } from './checkpoint/choose_format.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { loadParameters } from './checkpoint/load_parameters.js';
 import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
-import { isUrl, type OpenModel, openUrlModel } from './checkpoint/url_model.js';
+import { type OpenModel, openUrlModel } from './checkpoint/url_model.js';
 import { type ReneConfig, readConfig } from './config.js';
 import { weightFormatOrAuto } from './dtype_names.js';
 import { ReneError } from './errors.js';
@@ -92,14 +92,14 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   /**
    * Loads a checkpoint: config.json and model.safetensors or pytorch_model.bin, whole or in shards.
    *
-   * @param idOrDir a folder, a hub id (downloaded once, into the cache shared with Python),
-   *   'rene-tiny' (the small model that is included), or the http(s) URL of a folder with
-   *   config.json and model.safetensors: the way in for a browser
+   * @param idOrDir a folder or its file URL, a hub id (downloaded once, into the cache shared with
+   *   Python), 'rene-tiny' (the small model that is included), or the http(s) URL of a folder. In a page: a
+   *   URL, a path of the page's server that begins with '/' or '.', or a hub id (read from the hub in pieces)
    * @throws InvalidArgumentError for options that there are not; ConfigError, CheckpointError, HubError,
    *   BackendError
    */
   static async fromPretrained(
-    idOrDir: string,
+    idOrDir: string | URL,
     options: PretrainedOptions = {},
   ): Promise<ReneLMHeadModel> {
     checkPretrainedOptions(options);
@@ -379,7 +379,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
 
 /** The model that a name stands for, corrected by an adapter if one is named. */
 async function openModel(
-  idOrDir: string,
+  idOrDir: string | URL,
   lora: string | undefined,
   hub: HubOptions,
 ): Promise<OpenModel> {
@@ -395,8 +395,10 @@ async function openModel(
 }
 
 /** What finds files is loaded only where there are files. */
-async function openBase(idOrDir: string, hub: HubOptions): Promise<OpenModel> {
-  if (isUrl(idOrDir)) return openUrlModel(idOrDir);
+async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenModel> {
+  const { webFolderOf } = await import('./checkpoint/platform.js');
+  const folder = webFolderOf(idOrDir, hub);
+  if (folder) return openUrlModel(folder, hub.onNotice);
   const { resolveModel } = await import('./checkpoint/resolve.js');
   const dir = await resolveModel(idOrDir, hub);
   return { config: await readConfig(dir), checkpoint: await openCheckpoint(dir) };

@@ -1,7 +1,9 @@
 // Text to token ids and back, by a tokenizer.json of the Hugging Face tokenizers.
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { authorsTokenizer, ownersTokenizer } from './checkpoint/authors_tokenizer.js';
 import type { HubOptions } from './checkpoint/hub.js';
-import { fetchJson, isUrl } from './checkpoint/url_model.js';
+import { fetchJson, Missing } from './checkpoint/web_file.js';
+import type { WebFolder } from './checkpoint/web_folder.js';
 import {
   byteLevelBytes,
   byteLevelStream,
@@ -94,30 +96,53 @@ export class Tokenizer {
   }
 
   /**
-   * The tokenizer of a model or of its own: a tokenizer.json, a folder, a hub id, or the http(s) URL
-   * of a folder. Rene and state-spaces models without a tokenizer get the one they were trained with.
+   * The tokenizer of a model or of its own: a tokenizer.json, a folder, a file URL, a hub id, or the http(s)
+   * URL of a folder. In a page: a URL, a path of the page's server that begins with '/' or '.', or a hub id.
+   * Rene and state-spaces models without a tokenizer get the one they were trained with.
    *
-   * @param options how to reach the hub; onNotice, console.warn unless given, is told when another
-   *   tokenizer than the model's own is taken
+   * @param options how to reach the hub. onNotice is called when another tokenizer than the model's own is
+   *   taken. Default: console.warn.
    * @throws TokenizerError when there is none, HubError when it cannot be downloaded.
    */
-  static async fromPretrained(idOrPath: string, options: HubOptions = {}): Promise<Tokenizer> {
-    if (isUrl(idOrPath)) return Tokenizer.fromUrl(idOrPath);
+  static async fromPretrained(
+    idOrPath: string | URL,
+    { onNotice = console.warn, ...others }: HubOptions = {},
+  ): Promise<Tokenizer> {
+    const options = { onNotice, ...others };
+    const { webFolderOf } = await import('./checkpoint/platform.js');
+    const folder = webFolderOf(idOrPath, options);
+    if (folder) return Tokenizer.fromWeb(folder, String(idOrPath), options);
     const { resolveTokenizer } = await import('./checkpoint/resolve.js');
-    const path = await resolveTokenizer(idOrPath, { onNotice: console.warn, ...options });
-    return Tokenizer.fromFile(path);
+    return Tokenizer.fromFile(await resolveTokenizer(idOrPath, options));
   }
 
-  private static async fromUrl(url: string): Promise<Tokenizer> {
-    const base = url.replace(/\/+$/, '');
-    const [json, map, config] = await Promise.all(
+  private static async fromWeb(
+    folder: WebFolder,
+    id: string,
+    options: HubOptions,
+  ): Promise<Tokenizer> {
+    const [found, ...named] = await Promise.all(
       ['tokenizer.json', 'special_tokens_map.json', 'tokenizer_config.json'].map((name) =>
-        fetchJson(`${base}/${name}`),
+        fetchJson(folder.url(name), folder),
       ),
     );
-    if (json === undefined) throw new TokenizerError(`${base}: it has no tokenizer.json`);
-    const named = { ...asRecord(map), ...asRecord(config) };
-    return Tokenizer.fromJson(json, named, `${base}/tokenizer.json`);
+    if (found && !(found instanceof Missing)) {
+      const config = Object.assign(
+        {},
+        ...named.map((each) => (each instanceof Missing ? {} : asRecord(each.json))),
+      );
+      return Tokenizer.fromJson(found.json, config, `${folder.name}/tokenizer.json`);
+    }
+    const config = await fetchJson(folder.url('config.json'), folder);
+    const standard =
+      (config instanceof Missing ? undefined : authorsTokenizer(config.json)) ??
+      ownersTokenizer(id);
+    if (standard === undefined) {
+      throw new TokenizerError(`${folder.name}: it has no tokenizer.json, found ${found?.why}`);
+    }
+    options.onNotice?.(`${folder.name} has no tokenizer; using that of ${standard}`);
+    // The revision was the model's.
+    return Tokenizer.fromPretrained(standard, { ...options, revision: undefined });
   }
 
   /**

@@ -11,6 +11,9 @@ const loaders: Partial<Record<string, () => Promise<unknown>>> = {
   tensorflow: async () => (await import('./tensorflow/load.js')).loadTensorflow(),
 };
 
+/** Backends that are native libraries, which pages and their workers cannot load. */
+const NODE_ONLY: readonly string[] = ['cuda', 'tensorflow'];
+
 /**
  * Makes a backend the current one.
  *
@@ -43,11 +46,13 @@ export async function useBackend(name?: string): Promise<string> {
 
 async function start(name: string): Promise<string> {
   const { registryFactory } = tf.engine();
-  if (!registryFactory[name]) {
-    const load = loaders[name];
-    if (!load) {
-      const known = new Set([...Object.keys(loaders), ...Object.keys(registryFactory)]);
-      throw new BackendError(`unknown backend '${name}'; known here: ${[...known].join(', ')}`);
+  if (!Object.hasOwn(registryFactory, name)) {
+    const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
+    const own = Object.keys(loaders).filter((each) => isNode() || !NODE_ONLY.includes(each));
+    const known = [...new Set([...own, ...Object.keys(registryFactory)])].join(', ');
+    if (!load) throw new BackendError(`unknown backend '${name}'; known here: ${known}`);
+    if (!isNode() && NODE_ONLY.includes(name)) {
+      throw new BackendError(`the backend '${name}' needs Node; known in this page: ${known}`);
     }
     await load();
   } else if (name === 'simd') {
@@ -66,10 +71,14 @@ async function start(name: string): Promise<string> {
 
 /** What 'auto' tries, in order, before 'cpu'. */
 async function bestFirst(): Promise<string[]> {
-  if (typeof process === 'undefined' || !process.versions?.node) return ['simd'];
+  if (!isNode()) return ['simd'];
   const { installedTensorflow } = await import('./tensorflow/load.js');
   const gpu = installedTensorflow().some((entry) => entry.includes('tfjs-node-gpu'));
   return gpu ? ['cuda', 'tensorflow', 'simd'] : ['cuda', 'simd'];
+}
+
+function isNode(): boolean {
+  return typeof process !== 'undefined' && Boolean(process.versions?.node);
 }
 
 async function loadCpu(): Promise<void> {

@@ -40,7 +40,7 @@ export interface Checkpoint {
 }
 
 /** The files that can hold a model's weights, the preferred ones first. */
-const WEIGHT_FILES = [
+export const WEIGHT_FILES = [
   { whole: 'model.safetensors', index: 'model.safetensors.index.json', open: openSafetensors },
   { whole: 'pytorch_model.bin', index: 'pytorch_model.bin.index.json', open: openPyTorchBin },
 ];

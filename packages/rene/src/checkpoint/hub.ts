@@ -12,6 +12,7 @@ import {
   type Listing,
 } from './hub_client.js';
 import { fetchFile } from './hub_files.js';
+import { isRepoId } from './model_names.js';
 import { fileExists, readJsonFile } from './node_files.js';
 import { shardNames } from './shard_index.js';
 
@@ -104,14 +105,6 @@ function withAdvice(error: HubError, repo: string, cache: RepoCache): HubError {
 /** Whether the hub answered, and would answer the same again: there is none, or not for you. */
 function isRefusal({ status = 500 }: HubError): boolean {
   return status < 500 && status !== 429;
-}
-
-/** Whether a name can be a hub id: owner/name, or the bare name of an old model such as gpt2. */
-export function isRepoId(name: string): boolean {
-  if (!/^(?:[A-Za-z0-9][\w.-]*\/)?[A-Za-z0-9][\w.-]*$/.test(name) || /--|\.\./.test(name))
-    return false;
-  // A file that is not there is no model.
-  return !/^[^/]*\.(?:json|safetensors|bin|pt|pth|gguf|npz|txt|model|zip)$/i.test(name);
 }
 
 /** The cached snapshot of a revision, if it has all that is wanted. */

@@ -1,23 +1,24 @@
 // What a user calls a model — a folder, a hub id — to a folder that holds it.
 import { fileURLToPath } from 'node:url';
 import { CheckpointError, HubError, TokenizerError } from '../errors.js';
-import { asRecord } from '../json.js';
+import { authorsTokenizer, ownersTokenizer } from './authors_tokenizer.js';
 import { readMlxMetadata } from './checkpoint.js';
-import { downloadFromHub, type FileChoice, type HubOptions, isRepoId } from './hub.js';
+import { pathOf } from './file_url.js';
+import { downloadFromHub, type FileChoice, type HubOptions } from './hub.js';
+import { EMBEDDED_MODEL, isRepoId } from './model_names.js';
 import { fileExists, folderExists, readJsonFile } from './node_files.js';
-
-/** The small model that comes with the package, by its name. */
-export const EMBEDDED_MODEL = 'rene-tiny';
 
 const embeddedFolder = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
 
 /**
  * The folder of a model: the one that is named, or the one into which it is downloaded.
  *
- * @param idOrDir a folder, a hub id such as `cartesia-ai/Rene-v0.1-1.3b-pytorch`, or `rene-tiny`.
+ * @param name a folder or its file URL, a hub id such as `cartesia-ai/Rene-v0.1-1.3b-pytorch`, or
+ *   `rene-tiny`.
  * @throws CheckpointError when it is neither, HubError when it cannot be downloaded.
  */
-export async function resolveModel(idOrDir: string, options: HubOptions = {}): Promise<string> {
+export async function resolveModel(name: string | URL, options: HubOptions = {}): Promise<string> {
+  const idOrDir = pathOf(name, 'a model folder, a file URL or a hub id (owner/name)');
   if (await folderExists(idOrDir)) return idOrDir;
   if (idOrDir === EMBEDDED_MODEL) return embeddedFolder;
   if (!isRepoId(idOrDir)) {
@@ -48,9 +49,10 @@ function orNoFolder(error: unknown, id: string, kind: string): unknown {
  * @throws TokenizerError when there is none, HubError when it cannot be downloaded.
  */
 export async function resolveTokenizer(
-  idOrPath: string,
+  name: string | URL,
   options: HubOptions = {},
 ): Promise<string> {
+  const idOrPath = pathOf(name, 'a tokenizer.json, a folder, a file URL or a hub id (owner/name)');
   if (await fileExists(idOrPath)) return idOrPath;
   if (idOrPath === EMBEDDED_MODEL) return `${embeddedFolder}/tokenizer.json`;
   const isFolder = await folderExists(idOrPath);
@@ -65,8 +67,7 @@ export async function resolveTokenizer(
         throw orNoFolder(error, idOrPath, 'file or folder');
       });
   if (await fileExists(`${dir}/tokenizer.json`)) return `${dir}/tokenizer.json`;
-  const standard =
-    (await authorsTokenizer(dir)) ?? (isFolder ? undefined : ownersTokenizer(idOrPath));
+  const standard = (await tokenizerOf(dir)) ?? (isFolder ? undefined : ownersTokenizer(idOrPath));
   if (standard === undefined) {
     throw new TokenizerError(`${idOrPath}: it has no tokenizer.json; name a tokenizer`);
   }
@@ -86,27 +87,11 @@ export async function resolveTokenizer(
   return `${other}/tokenizer.json`;
 }
 
-/** Models are published without a tokenizer; these are what they were trained with. */
-const OLMO = { id: 'allenai/OLMo-1B-hf', vocabSize: 50280 };
-const GPT_NEOX = { id: 'EleutherAI/gpt-neox-20b', vocabSize: 50277 };
-
-/** The tokenizer that belongs to a model folder, by what its configuration says. */
-async function authorsTokenizer(dir: string): Promise<string | undefined> {
-  const mlx = await readMlxMetadata(dir);
-  const named = /^"([^"]+)"$/.exec(mlx?.get('tokenizer.name') ?? '')?.[1];
-  if (named !== undefined && isRepoId(named)) return named;
-  if (mlx) return OLMO.id;
+/** The tokenizer that belongs to a model folder, by what its files say. */
+async function tokenizerOf(dir: string): Promise<string | undefined> {
   const path = `${dir}/config.json`;
-  if (!(await fileExists(path))) return undefined;
-  const { model_type: type, vocab_size: size } = asRecord(await readJsonFile(path)) ?? {};
-  const { id, vocabSize } = type === undefined ? GPT_NEOX : OLMO;
-  return typeof size === 'number' && size >= vocabSize ? id : undefined;
-}
-
-/** That of a hub id whose repository has neither tokenizer nor configuration. */
-function ownersTokenizer(id: string): string | undefined {
-  if (id.startsWith('cartesia-ai/')) return OLMO.id;
-  return id.startsWith('state-spaces/') ? GPT_NEOX.id : undefined;
+  const config = (await fileExists(path)) ? await readJsonFile(path) : undefined;
+  return authorsTokenizer(config, await readMlxMetadata(dir));
 }
 
 /** A tokenizer, and what names its special tokens. */

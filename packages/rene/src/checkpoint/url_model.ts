@@ -1,18 +1,13 @@
-// A model on a web server: config.json, tokenizer.json and the weights, read in pieces. Browser and Node.
+// A model on a web server: its configuration, and its weights, read in pieces. Browser and Node.
 import { parseConfig, type ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
-import { asRecord, parseJson } from '../json.js';
-import { urlSource } from './byte_source.js';
-import { type Checkpoint, checkpointOf } from './checkpoint.js';
+import { asRecord } from '../json.js';
+import { type Checkpoint, checkpointOf, WEIGHT_FILES } from './checkpoint.js';
 import { isMlx, parseMlxConfig } from './mlx.js';
-import { openSafetensors } from './safetensors.js';
 import { shardNames } from './shard_index.js';
 import type { TensorFile } from './tensor_file.js';
-
-/** Whether a model's name is the URL of a folder on a web server. */
-export function isUrl(name: string): boolean {
-  return /^https?:\/\//i.test(name);
-}
+import { fetchJson, findUrlSource, Missing, urlSource } from './web_file.js';
+import type { WebFolder } from './web_folder.js';
 
 /** A model that can be loaded: its configuration and its open weights. */
 export interface OpenModel {
@@ -20,67 +15,71 @@ export interface OpenModel {
   readonly checkpoint: Checkpoint;
 }
 
+type Notify = ((notice: string) => void) | undefined;
+
 /**
- * Opens the model of a folder on a server, which must answer range requests: model.safetensors, whole
- * or in shards. Close its checkpoint.
+ * Opens the model of a folder on a server: model.safetensors or pytorch_model.bin, whole or in shards.
+ * Close its checkpoint.
  *
  * @throws CheckpointError, ConfigError
  */
-export async function openUrlModel(url: string): Promise<OpenModel> {
-  const base = url.replace(/\/+$/, '');
-  const json = await fetchJson(`${base}/config.json`);
-  const files = await openFiles(base);
+export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promise<OpenModel> {
+  const path = `${folder.name}/config.json`;
+  const found = await fetchJson(folder.url('config.json'), folder);
+  const json = found instanceof Missing ? undefined : found.json;
+  const files = await openFiles(folder, onNotice);
   try {
-    const checkpoint = checkpointOf(base, files, json);
-    const path = `${base}/model.safetensors`;
-    const saysNothing = asRecord(json)?.d_model === undefined;
-    const config =
-      saysNothing && isMlx(checkpoint.metadata)
-        ? parseMlxConfig(checkpoint.metadata, path)
-        : parseConfig(json ?? {}, `${base}/config.json`);
-    return { config, checkpoint };
+    const checkpoint = checkpointOf(folder.name, files, json);
+    const { metadata } = checkpoint;
+    if (isMlx(metadata) && asRecord(json)?.d_model === undefined) {
+      const config = parseMlxConfig(metadata, `${folder.name}/model.safetensors`);
+      return { config, checkpoint };
+    }
+    if (found instanceof Missing) {
+      throw new CheckpointError(`${path}: expected the model's configuration, found ${found.why}`);
+    }
+    return { config: parseConfig(json, path), checkpoint };
   } catch (error) {
-    for (const file of files) await file.close();
+    await closeAll(files);
     throw error;
   }
 }
 
-async function openFiles(base: string): Promise<TensorFile[]> {
-  const path = `${base}/model.safetensors.index.json`;
-  const index = await fetchJson(path);
-  if (index === undefined) {
-    return [await openSafetensors(await urlSource(`${base}/model.safetensors`))];
-  }
-  const files: TensorFile[] = [];
-  try {
-    for (const shard of shardNames(index, path)) {
-      files.push(
-        await openSafetensors(
-          await urlSource(`${base}/${shard.split('/').map(encodeURIComponent).join('/')}`),
-        ),
+async function openFiles(folder: WebFolder, onNotice: Notify): Promise<TensorFile[]> {
+  const options = { headers: folder.headers, onNotice };
+  const found: string[] = [];
+  for (const { whole, index, open } of WEIGHT_FILES) {
+    const list = await fetchJson(folder.url(index), options);
+    if (!(list instanceof Missing)) {
+      const names = shardNames(list.json, `${folder.name}/${index}`);
+      return openAll(
+        names.map((name) => folder.url(name)),
+        open,
+        options,
       );
     }
+    const source = await findUrlSource(folder.url(whole), options);
+    if (!(source instanceof Missing)) return [await open(source)];
+    found.push(`${whole}: ${source.why}`);
+  }
+  throw new CheckpointError(`${folder.name}/${found.join(', ')}; expected a model's weights there`);
+}
+
+async function openAll(
+  urls: readonly string[],
+  open: (typeof WEIGHT_FILES)[number]['open'],
+  options: Parameters<typeof urlSource>[1],
+): Promise<TensorFile[]> {
+  const files: TensorFile[] = [];
+  try {
+    for (const url of urls) files.push(await open(await urlSource(url, options)));
     return files;
   } catch (error) {
-    for (const file of files) await file.close();
+    await closeAll(files);
     throw error;
   }
 }
 
-/** The content of a JSON file on a server; undefined where there is none. @throws CheckpointError */
-export async function fetchJson(url: string): Promise<unknown> {
-  const response = await fetch(url).catch((cause: unknown) => {
-    throw new CheckpointError(`${url}: cannot be reached`, undefined, { cause });
-  });
-  if (response.status === 404) {
-    await response.body?.cancel();
-    return undefined;
-  }
-  if (!response.ok) throw new CheckpointError(`${url}: HTTP ${response.status}`);
-  try {
-    return parseJson(await response.text());
-  } catch (error) {
-    const why = error instanceof Error ? error.message : error;
-    throw new CheckpointError(`${url}: not JSON: ${why}`, undefined, { cause: error });
-  }
+async function closeAll(files: readonly TensorFile[]): Promise<void> {
+  for (const file of files) await file.close();
 }

@@ -2,7 +2,8 @@
 import type { WeightFormat } from '@rene-js/layers';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import { EMBEDDED_MODEL, resolveModel, resolveTokenizer } from '../checkpoint/resolve.js';
+import { EMBEDDED_MODEL } from '../checkpoint/model_names.js';
+import { resolveModel, resolveTokenizer } from '../checkpoint/resolve.js';
 import { TokenizerError } from '../errors.js';
 import { ReneLMHeadModel } from '../model.js';
 import { Tokenizer } from '../tokenizer.js';

@@ -1,8 +1,9 @@
 // The folder that a verb writes a model into: nothing of the user's is overwritten or hidden by it.
 import { readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { EMBEDDED_MODEL } from '../checkpoint/model_names.js';
 import { folderExists } from '../checkpoint/node_files.js';
-import { EMBEDDED_MODEL, TOKENIZER_FILES } from '../checkpoint/resolve.js';
+import { TOKENIZER_FILES } from '../checkpoint/resolve.js';
 import { isSameFolder } from '../checkpoint/write_folder.js';
 import { fileError } from '../file_errors.js';
 import { UsageError } from './report_error.js';

@@ -1,10 +1,11 @@
 // A LoRA adapter by its folder, hub id or URL: adapter_config.json and adapter_model.safetensors or .bin.
-import { urlSource } from '../checkpoint/byte_source.js';
 import type { HubOptions } from '../checkpoint/hub.js';
+import { isRepoId } from '../checkpoint/model_names.js';
 import { openPyTorchBin } from '../checkpoint/pytorch_bin.js';
 import { openSafetensors } from '../checkpoint/safetensors.js';
 import type { TensorFile } from '../checkpoint/tensor_file.js';
-import { fetchJson, isUrl } from '../checkpoint/url_model.js';
+import { fetchJson, Missing, urlSource } from '../checkpoint/web_file.js';
+import type { WebFolder } from '../checkpoint/web_folder.js';
 import type { ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { parseAdapterConfig } from './adapter_config.js';
@@ -31,7 +32,9 @@ export async function openAdapter(
   config: ReneConfig,
   hub: HubOptions = {},
 ): Promise<OpenAdapter> {
-  const files = isUrl(idOrDir) ? adapterOnServer(idOrDir) : await adapterInFolder(idOrDir, hub);
+  const { webFolderOf } = await import('../checkpoint/platform.js');
+  const folder = webFolderOf(idOrDir, hub);
+  const files = folder ? adapterOnServer(folder) : await adapterInFolder(idOrDir, hub);
   const where = `${files.base}/${ADAPTER_CONFIG}`;
   const json = await files.config();
   const options = parseAdapterConfig(json, where);
@@ -72,7 +75,7 @@ async function adapterInFolder(idOrDir: string, hub: HubOptions): Promise<Adapte
 /** The folder that is named, or the one that a hub id is downloaded into. */
 export async function adapterFolder(idOrDir: string, hub: HubOptions = {}): Promise<string> {
   const { folderExists } = await import('../checkpoint/node_files.js');
-  const { downloadFromHub, isRepoId } = await import('../checkpoint/hub.js');
+  const { downloadFromHub } = await import('../checkpoint/hub.js');
   if (await folderExists(idOrDir)) return idOrDir.replace(/(.)\/+$/, '$1');
   if (!isRepoId(idOrDir)) {
     throw new CheckpointError(
@@ -91,16 +94,16 @@ function adapterFiles(names: readonly string[], where: string): string[] {
   );
 }
 
-function adapterOnServer(url: string): AdapterFiles {
-  const base = url.replace(/\/+$/, '');
+function adapterOnServer(folder: WebFolder): AdapterFiles {
   return {
-    base,
+    base: folder.name,
     async config() {
-      const path = `${base}/${ADAPTER_CONFIG}`;
-      const json = await fetchJson(path);
-      if (json === undefined) throw new CheckpointError(`${path}: no such file`);
-      return json;
+      const found = await fetchJson(folder.url(ADAPTER_CONFIG), folder);
+      if (!(found instanceof Missing)) return found.json;
+      throw new CheckpointError(
+        `${folder.name}/${ADAPTER_CONFIG}: expected a LoRA adapter's configuration, found ${found.why}`,
+      );
     },
-    weights: async () => openSafetensors(await urlSource(`${base}/${ADAPTER_WEIGHTS}`)),
+    weights: async () => openSafetensors(await urlSource(folder.url(ADAPTER_WEIGHTS), folder)),
   };
 }

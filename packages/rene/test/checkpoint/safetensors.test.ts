@@ -1,9 +1,8 @@
 // The safetensors format: what is written is read, and every way a file can be wrong is refused.
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { blobSource, bytesSource, urlSource } from '../../src/checkpoint/byte_source.js';
+import { blobSource, bytesSource } from '../../src/checkpoint/byte_source.js';
 import { openFile } from '../../src/checkpoint/node_files.js';
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { readF32, readI32, type TensorFile } from '../../src/checkpoint/tensor_file.js';
@@ -61,35 +60,6 @@ describe('safetensors', () => {
     const name = 'backbone.layers.2.mixer.out_proj.weight';
     expect(await readF32(fromBlob, name)).to.deep.equal(await readF32(fromFile, name));
     await fromFile.close();
-  });
-
-  it('reads from a server in pieces', async () => {
-    const path = golden('tiny-options/model.safetensors');
-    const bytes = readFileSync(path);
-    const server = createServer((req, res) => {
-      const [, start = '', end = ''] = /^bytes=(\d+)-(\d+)$/.exec(req.headers.range ?? '') ?? [];
-      if (req.url === '/gone') res.writeHead(404).end();
-      else if (req.url === '/whole') res.writeHead(200).end(bytes);
-      else {
-        const range = `bytes ${start}-${end}/${bytes.length}`;
-        res.writeHead(206, { 'content-range': range });
-        res.end(bytes.subarray(Number(start), Number(end) + 1));
-      }
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    const origin = `http://127.0.0.1:${typeof address === 'object' ? address?.port : address}`;
-    const remote = await openSafetensors(await urlSource(`${origin}/model.safetensors`));
-    const local = await openSafetensors(await openFile(path));
-    const name = 'backbone.embedding.weight';
-    expect(await readF32(remote, name)).to.deep.equal(await readF32(local, name));
-    await local.close();
-    const whole = await errorOf(CheckpointError, () => urlSource(`${origin}/whole`));
-    expect(whole.message).to.match(/found the whole file/);
-    const gone = await errorOf(CheckpointError, () => urlSource(`${origin}/gone`));
-    expect(gone.message).to.match(/found HTTP 404/);
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
   });
 
   it('reads part of a tensor', async () => {

@@ -1,126 +1,284 @@
-// Models and tokenizers from a web server, and what a browser is given of this package.
-import { existsSync, readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+// Models and tokenizers from web servers of every kind.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
-import { resolveModel } from '../../src/checkpoint/resolve.js';
+import fc from 'fast-check';
+import { openSafetensors } from '../../src/checkpoint/safetensors.js';
+import { urlSource } from '../../src/checkpoint/web_file.js';
+import { webFolder } from '../../src/checkpoint/web_folder.js';
 import { CheckpointError, TokenizerError } from '../../src/errors.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { Tokenizer } from '../../src/tokenizer.js';
-import { errorOf } from './fixtures.js';
+import { errorOf, golden } from './fixtures.js';
+import { tinyByteLevelJson } from './tiny_tokenizers.js';
+import { type Habits, PAGE, WebServer } from './web_server.js';
 
-const SHARD = 'model-00001-of-00001.safetensors';
+const SHARD = 'model.safetensors-00001-of-00001, größer.safetensors';
+const IDS = [[5, 17, 31, 44]];
 
 describe('a model on a web server', () => {
-  let server: Server;
+  let server: WebServer;
   let origin: string;
-  let dir: string;
+  const dir = golden('tiny-options');
+  let expected: Uint8Array | Float32Array | Int32Array;
 
   before(async () => {
-    dir = await resolveModel('rene-tiny');
-    const weights = readFileSync(join(dir, 'model.safetensors'));
-    const index = JSON.stringify({ weight_map: { 'backbone.embedding.weight': SHARD } });
-    const files: Record<string, Buffer> = {
-      '/whole/config.json': readFileSync(join(dir, 'config.json')),
-      '/whole/tokenizer.json': readFileSync(join(dir, 'tokenizer.json')),
-      '/whole/model.safetensors': weights,
-      '/shards/config.json': readFileSync(join(dir, 'config.json')),
-      '/shards/model.safetensors.index.json': Buffer.from(index),
-      [`/shards/${SHARD}`]: weights,
-      '/broken/config.json': Buffer.from('{"d_model": '),
-    };
-    server = createServer((request, response) => {
-      const file = files[request.url ?? ''];
-      const [, start, end] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
-      if (!file) response.writeHead(404).end();
-      else if (start === undefined) response.writeHead(200).end(file);
-      else {
-        response.writeHead(206, { 'content-range': `bytes ${start}-${end}/${file.length}` });
-        response.end(file.subarray(Number(start), Number(end) + 1));
-      }
+    const read = (name: string) => readFileSync(join(dir, name));
+    const weights = read('model.safetensors');
+    const index = JSON.stringify({ weight_map: { 'backbone.embedding.weight': `sub/${SHARD}` } });
+    const tokenizer = Buffer.from(JSON.stringify(tinyByteLevelJson()));
+    server = new WebServer(
+      new Map<string, Uint8Array>([
+        ['/whole/config.json', read('config.json')],
+        ['/whole/tokenizer.json', tokenizer],
+        ['/whole/model.safetensors', weights],
+        ['/shards/config.json', read('config.json')],
+        ['/shards/model.safetensors.index.json', Buffer.from(index)],
+        [`/shards/sub/${SHARD}`, weights],
+        ['/broken/config.json', Buffer.from('{"d_model": ')],
+        ['/bare/model.safetensors', weights],
+        ['/config.json', read('config.json')],
+        ['/tokenizer.json', tokenizer],
+        ['/model.safetensors', weights],
+      ]),
+    );
+    origin = await server.start();
+    expected = await logits(dir);
+  });
+  after(() => server.stop());
+  beforeEach(() => {
+    server.habits = {};
+    server.requests.length = 0;
+  });
+
+  async function logits(name: string | URL): Promise<typeof expected> {
+    const model = await ReneLMHeadModel.fromPretrained(name, {
+      backend: 'simd',
+      onNotice: () => {},
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    origin = `http://127.0.0.1:${typeof address === 'object' ? address?.port : address}`;
+    const result = model.forward(IDS);
+    const data = await result.data();
+    result.dispose();
+    model.dispose();
+    return data;
+  }
+
+  /** Loads model and tokenizer, and compares them with the files on the disk. */
+  async function check(url: string | URL): Promise<void> {
+    expect(await logits(url), String(url)).to.deep.equal(expected);
+    expect((await Tokenizer.fromPretrained(url)).encode('abc')).to.have.length.above(0);
+  }
+
+  it('gives the logits of the same files on disk, whole or in shards of any name', async () => {
+    await check(`${origin}/whole/`);
+    expect(await logits(`${origin}/shards`)).to.deep.equal(expected);
   });
 
-  after(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  });
+  const hosts: Record<string, Habits> = {
+    'has a page for every path': {
+      missing: (res) => res.writeHead(200, { 'content-type': 'text/html' }).end(PAGE),
+    },
+    'has a page for every path, of no type': { missing: (res) => res.writeHead(200).end(PAGE) },
+    'has a page for every path, in ranges': {
+      missing: (res) =>
+        res
+          .writeHead(206, {
+            'content-type': 'text/html; charset=utf-8',
+            'content-range': 'bytes 0-0/99',
+          })
+          .end('<'),
+    },
+    'hides what is missing': { missing: (res) => res.writeHead(403).end('<Error/>') },
+    'wants a login for what is missing': { missing: (res) => res.writeHead(401).end() },
+    'calls what is missing a bad request': { missing: (res) => res.writeHead(400).end() },
+    'knows no ranges': { noRanges: true },
+    'knows no ranges and has a page for every path': {
+      noRanges: true,
+      missing: (res) => res.writeHead(200, { 'content-type': 'text/html' }).end(PAGE),
+    },
+    'does not expose Content-Range': { contentRange: 'none' },
+    'does not tell sizes': { contentRange: 'no size' },
+    'does not tell sizes, nor answers HEAD': { contentRange: 'no size', noHead: true },
+    'redirects every file to a path with a query': {
+      before: (req, res) => {
+        if (req.url?.includes('?')) return false;
+        res.writeHead(302, { location: `${req.url}?signature=x` }).end();
+        return true;
+      },
+    },
+    'redirects every file to another host': {
+      before: (req, res) => {
+        if (req.headers.host?.startsWith('localhost')) return false;
+        res.writeHead(307, {
+          location: `//${req.headers.host?.replace('127.0.0.1', 'localhost')}${req.url}`,
+        });
+        res.end();
+        return true;
+      },
+    },
+  };
+  for (const [name, habits] of Object.entries(hosts)) {
+    it(`is loaded from a host that ${name}`, async () => {
+      server.habits = habits;
+      await check(`${origin}/whole`);
+    });
+  }
 
-  it('gives the logits of the same files on disk, whole or in shards', async () => {
-    const ids = [[5, 17, 301, 44]];
-    const local = await ReneLMHeadModel.fromPretrained(dir, { backend: 'simd' });
-    const expected = await local.forward(ids).data();
-    local.dispose();
-    for (const folder of ['whole/', 'shards']) {
-      const remote = await ReneLMHeadModel.fromPretrained(`${origin}/${folder}`);
-      expect(await remote.forward(ids).data(), folder).to.deep.equal(expected);
-      remote.dispose();
+  it('reads ranges where it can, and whole files where it must', async () => {
+    const weights = readFileSync(join(dir, 'model.safetensors'));
+    const gets = () => server.requests.filter((request) => request.startsWith('GET')).length;
+    for (const [habits, wholeRequests] of [
+      [{}, undefined],
+      [{ contentRange: 'none' }, undefined],
+      [{ noRanges: true }, 1],
+      [{ contentRange: 'none', noHead: true }, 2],
+    ] as const) {
+      server.habits = habits;
+      server.requests.length = 0;
+      const source = await urlSource(`${origin}/whole/model.safetensors?secret`);
+      expect(source.size).to.equal(weights.length);
+      expect(source.name).to.equal(`${origin}/whole/model.safetensors`);
+      await fc.assert(
+        fc.asyncProperty(fc.nat(weights.length), fc.nat(5000), async (start, count) => {
+          const length = Math.min(count, weights.length - start);
+          const bytes = await source.read(start, length);
+          expect(Buffer.from(bytes).equals(weights.subarray(start, start + length))).to.equal(true);
+        }),
+        { numRuns: 10 },
+      );
+      await errorOf(CheckpointError, () => source.read(weights.length - 1, 2));
+      if (wholeRequests !== undefined) expect(gets()).to.equal(wholeRequests);
+      else expect(gets()).to.be.above(2);
+      const file = await openSafetensors(source);
+      expect(file.tensors.size).to.be.above(10);
+      await file.close();
     }
   });
 
-  it('has its tokenizer beside it', async () => {
-    const remote = await Tokenizer.fromPretrained(`${origin}/whole`);
-    const local = await Tokenizer.fromPretrained('rene-tiny');
-    const text = 'A glacier is a slowly moving mass of ice.';
-    expect(remote.encode(text)).to.deep.equal(local.encode(text));
-    expect(remote.eosTokenId).to.equal(local.eosTokenId);
-    const none = await errorOf(TokenizerError, () => Tokenizer.fromPretrained(`${origin}/shards`));
-    expect(none.message).to.contain('no tokenizer.json');
+  it('has a URL with slashes, a query, a hash, a login, or the name of a file', async () => {
+    for (const [path, query] of [
+      ['/whole', ''],
+      ['/whole///', ''],
+      ['/whole/?key=a%2Fb&x', '?key=a%2Fb&x'],
+      ['/whole#top', ''],
+      ['/whole?key=1#top', '?key=1'],
+      ['/whole/config.json?key=1', '?key=1'],
+      ['/whole/tokenizer.json', ''],
+      ['/whole/model.safetensors', ''],
+      ['/./x/../whole', ''],
+      ['', ''],
+      ['/', ''],
+      ['/?key=1', '?key=1'],
+    ] as const) {
+      server.requests.length = 0;
+      await check(origin + path);
+      await check(new URL(origin + path));
+      for (const request of server.requests)
+        expect(request.slice(request.indexOf('json') + 4)).to.satisfy(
+          (rest: string) => request.includes('.safetensors') || rest === query,
+        );
+    }
+    server.logins.clear();
+    await check(`${origin.replace('//', '//ann:p%40ss@').replace('http', 'HTTP')}/whole`);
+    expect([...server.logins]).to.deep.equal([
+      `Basic ${Buffer.from('ann:p@ss').toString('base64')}`,
+    ]);
+  });
+
+  it('is found by any URL of its folder', () => {
+    const segment = fc.stringMatching(/^[\w~ .üß%25-]{1,8}$/).map(encodeURIComponent);
+    fc.assert(
+      fc.property(fc.array(segment), fc.webQueryParameters(), (segments, query) => {
+        const path = segments.map((each) => `/${each}`).join('');
+        const url = new URL(`https://host.example${path}/?${query}#x`);
+        const file = new URL(webFolder(url).url('a b/c.json'));
+        expect(file.pathname).to.equal(`${url.pathname.replace(/\/+$/, '')}/a%20b/c.json`);
+        expect([file.search, file.hash, file.host]).to.deep.equal([url.search, '', 'host.example']);
+        expect(webFolder(url).name).not.to.match(/[?#]/);
+      }),
+    );
+  });
+
+  it('may be a file URL, as text or as a URL', async () => {
+    const url = pathToFileURL(dir);
+    expect(await logits(url)).to.deep.equal(expected);
+    expect(await logits(`${url}/`)).to.deep.equal(expected);
+    expect(await logits(url.href.replace('file:', 'FILE:'))).to.deep.equal(expected);
+    const tiny = new URL('../../../models/rene-tiny/', import.meta.url);
+    for (const name of [tiny, new URL('tokenizer.json', tiny), `${tiny}tokenizer.json`]) {
+      expect((await Tokenizer.fromPretrained(name)).encode('ice')).not.to.deep.equal([]);
+    }
+  });
+
+  it('is refused by another scheme, by name', async () => {
+    for (const url of [
+      's3://bucket/x?secret',
+      'ftp://host/x',
+      'hf://some/id',
+      'data://x',
+      'gs://b',
+    ]) {
+      const [name = ''] = url.split('?');
+      const model = await errorOf(CheckpointError, () => logits(url));
+      expect(model.message).to.match(
+        /expected a model folder, a file URL or a hub id.*another kind/,
+      );
+      expect(model.message).to.contain(name).and.not.to.contain('secret');
+      await errorOf(CheckpointError, () => Tokenizer.fromPretrained(url));
+    }
+    await errorOf(CheckpointError, () => logits(new URL('blob:https://x/y')));
+    const remote = await errorOf(CheckpointError, () => logits('file://host/share'));
+    expect(remote.message).to.match(/expected the URL of a local file/);
   });
 
   it('says what is missing', async () => {
-    const load = (path: string) => () => ReneLMHeadModel.fromPretrained(`${origin}/${path}`);
-    const gone = await errorOf(CheckpointError, load('gone'));
-    expect(gone.message).to.match(/gone\/model\.safetensors: .*HTTP 404/);
+    const load = (path: string) => () => logits(`${origin}/${path}`);
+    const gone = await errorOf(CheckpointError, load('gone?secret'));
+    expect(gone.message).to.match(
+      /gone\/model\.safetensors: HTTP 404, pytorch_model\.bin: HTTP 404/,
+    );
+    expect(gone.message).not.to.contain('secret');
+    const bare = await errorOf(CheckpointError, load('bare'));
+    expect(bare.message).to.match(
+      /bare\/config\.json: expected the model's configuration, found HTTP 404/,
+    );
     const broken = await errorOf(CheckpointError, load('broken'));
     expect(broken.message).to.match(/broken\/config\.json: not JSON/);
-    const nobody = await errorOf(CheckpointError, () =>
-      ReneLMHeadModel.fromPretrained('http://127.0.0.1:1/x'),
+    const nobody = await errorOf(CheckpointError, () => logits('http://127.0.0.1:1/x'));
+    expect(nobody.message).to.match(/cannot be reached \((ECONNREFUSED|bad port)\)/);
+    const none = await errorOf(TokenizerError, () => Tokenizer.fromPretrained(`${origin}/shards`));
+    expect(none.message).to.match(/no tokenizer\.json, found HTTP 404/);
+    server.habits = { missing: (res) => res.writeHead(200).end(PAGE) };
+    const page = await errorOf(CheckpointError, load('gone'));
+    expect(page.message).to.match(/model\.safetensors: a web page/);
+    server.habits = { missing: (res) => res.writeHead(503).end() };
+    expect((await errorOf(CheckpointError, load('gone'))).message).to.match(
+      /config\.json: HTTP 503/,
     );
-    expect(nobody.message).to.contain('cannot be reached');
   });
-});
 
-describe("the browser's entry", () => {
-  it('imports no Node module before one is needed', () => {
-    const packages = fileURLToPath(new URL('../../../../', import.meta.url));
-    const seen = new Set<string>();
-    const wrong: string[] = [];
-    const follow = (path: string) => {
-      if (seen.has(path)) return;
-      seen.add(path);
-      // Static imports only; what stands behind import() is loaded where it exists.
-      const source = readFileSync(path, 'utf8');
-      for (const [, name = ''] of source.matchAll(
-        /^(?:import|export)\b[^;'"]*['"]([^'"]+)['"];/gm,
-      )) {
-        if (name.startsWith('node:')) wrong.push(`${path} imports ${name}`);
-        if (name.startsWith('.')) follow(join(dirname(path), name));
-        if (name === '@rene-js/layers') follow(join(packages, 'layers/dist/src/index.js'));
-      }
+  it('notices a connection that breaks, and ranges of another length', async () => {
+    server.habits = {
+      before: (req, res) => {
+        if (!req.headers.range || req.headers.range === 'bytes=0-0') return false;
+        res
+          .writeHead(206, { 'content-range': 'bytes 0-9/100', 'content-length': 10 })
+          .write('12345');
+        setTimeout(() => res.destroy(), 20);
+        return true;
+      },
     };
-    const manifest: unknown = JSON.parse(readFileSync(join(packages, 'rene/package.json'), 'utf8'));
-    expect(manifest).to.have.nested.property(
-      'exports.\\..browser.default',
-      './dist/src/inference.js',
-    );
-    const entries = ['rene/dist/src/inference.js', 'layers/dist/src/backends/simd/index.js'];
-    for (const entry of entries) follow(join(packages, entry));
-    expect(wrong).to.deep.equal([]);
-    expect(seen.size).to.be.above(100);
-  });
-
-  it('is spared the files that its packages map away, all of which exist', () => {
-    const packages = fileURLToPath(new URL('../../../../', import.meta.url));
-    for (const name of ['layers', 'rene']) {
-      const { browser } = JSON.parse(readFileSync(join(packages, name, 'package.json'), 'utf8'));
-      for (const path of Object.keys(browser).filter((key) => key.startsWith('.'))) {
-        expect(existsSync(join(packages, name, path)), path).to.equal(true);
-      }
-    }
+    const broken = await errorOf(CheckpointError, () => logits(`${origin}/whole`));
+    expect(broken.message).to.match(/the connection broke/);
+    server.habits = {
+      before: (req, res) => {
+        if (!req.headers.range || req.headers.range === 'bytes=0-0') return false;
+        res.writeHead(206).end('12345');
+        return true;
+      },
+    };
+    const short = await errorOf(CheckpointError, () => logits(`${origin}/whole`));
+    expect(short.message).to.match(/expected 8 bytes, found 5/);
   });
 });

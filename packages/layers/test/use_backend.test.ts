@@ -1,0 +1,37 @@
+// Choosing a backend by name: names that there are not, and those that a page cannot have.
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+import { BackendError } from '../src/errors.js';
+import { useBackend } from '../src/index.js';
+
+describe('useBackend', () => {
+  const versions = Object.getOwnPropertyDescriptor(process, 'versions');
+  afterEach(() => {
+    if (versions) Object.defineProperty(process, 'versions', versions);
+  });
+
+  async function messageOf(name: string): Promise<string> {
+    const before = tf.getBackend();
+    const error: unknown = await useBackend(name).catch((e: unknown) => e);
+    expect(tf.getBackend()).to.equal(before);
+    if (error instanceof BackendError) return error.message;
+    throw new Error(`expected a BackendError for '${name}', found ${error}`);
+  }
+
+  it('refuses unknown names, also those that every object has', async () => {
+    for (const name of ['abacus', 'toString', '__proto__', 'constructor', 'hasOwnProperty']) {
+      expect(await messageOf(name), name).to.match(/^unknown backend '.*'; known here: .*cuda/);
+    }
+  });
+
+  it('says that native backends need Node, and does not offer them to a page', async () => {
+    Object.defineProperty(process, 'versions', { value: {}, configurable: true });
+    for (const name of ['cuda', 'tensorflow']) {
+      if (tf.engine().registryFactory[name]) continue;
+      expect(await messageOf(name)).to.match(
+        new RegExp(`^the backend '${name}' needs Node; known in this page: `),
+      );
+    }
+    expect(await messageOf('abacus')).not.to.match(/cuda|tensorflow/);
+  });
+});

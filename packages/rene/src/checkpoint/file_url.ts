@@ -1,0 +1,23 @@
+// Paths that may be given as file URLs.
+import { fileURLToPath } from 'node:url';
+import { CheckpointError } from '../errors.js';
+import { schemeOf } from './model_names.js';
+
+/**
+ * The path that a name or a file URL stands for.
+ *
+ * @param expected what may be given, for errors
+ * @throws CheckpointError for other URLs
+ */
+export function pathOf(name: string | URL, expected: string): string {
+  const text = String(name);
+  const scheme = schemeOf(text);
+  if (scheme === undefined && typeof name === 'string') return name;
+  const found = text.replace(/[?#].*$/s, '');
+  try {
+    if (scheme === 'file:') return fileURLToPath(text);
+  } catch {
+    throw new CheckpointError(`${found}: expected the URL of a local file, file:///path`);
+  }
+  throw new CheckpointError(`${found}: expected ${expected}; found a URL of another kind`);
+}

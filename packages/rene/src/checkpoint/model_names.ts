@@ -1,0 +1,17 @@
+// The names by which models are known: hub ids, and the small model that comes with the package.
+
+/** The small model that comes with the package. */
+export const EMBEDDED_MODEL = 'rene-tiny';
+
+/** Whether a name can be a hub id: owner/name, or the bare name of an old model such as gpt2. */
+export function isRepoId(name: string): boolean {
+  const isId = /^(?:[A-Za-z0-9][\w.-]*\/)?[A-Za-z0-9][\w.-]*$/.test(name);
+  if (!isId || /--|\.\./.test(name)) return false;
+  // A file that is not there is no model.
+  return !/^[^/]*\.(?:json|safetensors|bin|pt|pth|gguf|npz|txt|model|zip)$/i.test(name);
+}
+
+/** The scheme of a name that is a URL: 'https:'; undefined for others, such as 'C:\models'. */
+export function schemeOf(name: string): string | undefined {
+  return /^([a-z][a-z\d+.-]+:)\/\//i.exec(name)?.[1]?.toLowerCase();
+}

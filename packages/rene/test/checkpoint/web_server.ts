@@ -1,0 +1,69 @@
+// A static web server on 127.0.0.1 that answers as the hosts of this world do.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+
+export const PAGE = '<!doctype html>\n<html><body><div id="app"></div></body></html>';
+
+/** How a host differs from one that answers with ranges, and 404. */
+export interface Habits {
+  /** Knows no ranges. */
+  noRanges?: boolean;
+  /** Answers ranges without a Content-Range that can be read, or without the size in it. */
+  contentRange?: 'none' | 'no size';
+  /** Refuses HEAD. */
+  noHead?: boolean;
+  /** Answers for files that are not there. */
+  missing?: (res: ServerResponse, req: IncomingMessage) => void;
+  /** Called first; true when it has answered. */
+  before?: (req: IncomingMessage, res: ServerResponse) => boolean;
+}
+
+export class WebServer {
+  habits: Habits = {};
+  /** `METHOD path`, in order. */
+  readonly requests: string[] = [];
+  readonly logins = new Set<string | undefined>();
+  private readonly server: Server;
+
+  /** @param files by their paths, without a query */
+  constructor(private readonly files: ReadonlyMap<string, Uint8Array>) {
+    this.server = createServer((req, res) => this.answer(req, res));
+  }
+
+  /** @returns the origin */
+  async start(): Promise<string> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    const address = this.server.address();
+    return `http://127.0.0.1:${typeof address === 'object' ? address?.port : address}`;
+  }
+
+  async stop(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  private answer(req: IncomingMessage, res: ServerResponse): void {
+    this.requests.push(`${req.method} ${req.url}`);
+    this.logins.add(req.headers.authorization);
+    const { noRanges, contentRange, noHead, missing, before } = this.habits;
+    if (before?.(req, res)) return;
+    const file = this.files.get(decodeURIComponent(new URL(req.url ?? '', 'http://x').pathname));
+    if (!file) {
+      if (missing) missing(res, req);
+      else res.writeHead(404).end();
+      return;
+    }
+    if (req.method === 'HEAD') {
+      res.writeHead(noHead ? 405 : 200, { 'content-length': file.length }).end();
+      return;
+    }
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(req.headers.range ?? '') ?? [];
+    if (first === undefined || noRanges) {
+      res.writeHead(200, { 'content-length': file.length }).end(file);
+      return;
+    }
+    const size = contentRange === 'no size' ? '*' : file.length;
+    const header = { 'content-range': `bytes ${first}-${last}/${size}` };
+    res.writeHead(206, contentRange === 'none' ? {} : header);
+    res.end(file.subarray(Number(first), Number(last) + 1));
+  }
+}

@@ -3,8 +3,6 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { isOnCard } from '../evaluation/card_scores.js';
-import { type CustomTask, readCustomTask, withCustomTasks } from '../evaluation/custom_task.js';
-import { type DocSource, fileDocs, folderDocs } from '../evaluation/data/documents.js';
 import {
   type EvaluateOptions,
   type Evaluation,
@@ -22,11 +20,16 @@ import { readResponses, requestLines } from '../evaluation/request_file.js';
 import { ResultCache } from '../evaluation/result_cache.js';
 import { type RunInfo, resultsJson } from '../evaluation/results.js';
 import { resultsTable } from '../evaluation/results_table.js';
-import { type Group, type Selection, selectTasks } from '../evaluation/tasks/index.js';
+import { LISTS, taskList } from '../evaluation/task_list.js';
+import { type Group, namesTask } from '../evaluation/tasks/index.js';
 import { Tokenizer } from '../tokenizer.js';
+import { refuseUnavailable } from './eval_harness_options.js';
+import { chooseModel, type ModelChoice } from './eval_model_choice.js';
 import { type LoadedEvalModel, loadEvalModel } from './eval_models.js';
-import { addEvalOptions, chooseModel, type EvalOptions } from './eval_options.js';
+import { modelArgs } from './eval_option_values.js';
+import { addEvalOptions, type EvalOptions } from './eval_options.js';
 import { runPerplexity } from './eval_perplexity.js';
+import { type ChosenTasks, chooseTasks, isFile, loadOptions, loadTasks } from './eval_tasks.js';
 import { INTERRUPTED, type Interrupt, onInterrupt } from './interrupt.js';
 import { withProgressBar } from './progress_bar.js';
 import { UsageError } from './report_error.js';
@@ -35,94 +38,65 @@ export function addEval(program: Command): void {
   const command = program
     .command('eval')
     .description("benchmarks: the model card's tasks, a task of your own, perplexity of a text")
-    .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)');
+    .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)')
+    .allowExcessArguments();
   addEvalOptions(command).action(run);
 }
 
-async function run(argument: string | undefined, options: EvalOptions): Promise<void> {
+async function run(_: unknown, given: EvalOptions, command: Command): Promise<void> {
+  refuseUnavailable(command);
+  const { models, options } = sortOperands(command.args, given);
+  const list = LISTS.find((name) => options.tasks?.includes(name));
+  if (list) {
+    await print(taskList(list));
+    return;
+  }
+  if (options.log_samples && options.output_path === undefined) {
+    throw new UsageError('--log_samples goes with --output_path DIR, found none');
+  }
+  const choice = chooseModel(models, options);
   const interrupt = onInterrupt();
   if (options.text !== undefined) {
-    await withModel(argument, options, interrupt, (loaded, cache) =>
+    await withModel(choice, options, interrupt, (loaded, cache) =>
       runPerplexity(loaded.model, options, { cache, signal: interrupt.signal }),
     );
     return;
   }
-  const { selection, source } = await chooseTasks(options);
-  if (options.requests) await printRequests(selection, source, options);
-  else if (options.responses !== undefined) await scoreResponses(selection, source, options);
+  const chosen = await chooseTasks(options);
+  if (options.requests) await printRequests(chosen, options);
+  else if (options.responses !== undefined) await scoreResponses(chosen, options);
   else {
     // What is wrong with the documents is said before a large model is loaded.
-    const tasks = await loadTasks(selection, source, options);
-    await withModel(argument, options, interrupt, (loaded, cache) =>
-      measure(loaded, tasks, selection.groups, { cache, signal: interrupt.signal }, options),
+    const tasks = await loadTasks(chosen, options);
+    const { groups } = chosen.selection;
+    await withModel(choice, options, interrupt, (loaded, cache) =>
+      measure(loaded, tasks, groups, { cache, signal: interrupt.signal }, options),
     );
   }
 }
 
-/** The tasks that were named, and where their documents come from. @throws UsageError */
-async function chooseTasks(
+/** The harness separates tasks and model_args by spaces too: --tasks copa piqa. */
+function sortOperands(
+  operands: readonly string[],
   options: EvalOptions,
-): Promise<{ selection: Selection; source: DocSource | undefined }> {
-  const { tasks = [], docs, fewshot_docs, data_dir } = options;
-  if (tasks.length === 0) {
-    throw new UsageError('expected --tasks, e.g. --tasks copa,piqa or --tasks all');
+): { models: string[]; options: EvalOptions } {
+  const models: string[] = [];
+  let { tasks, model_args: args } = options;
+  for (const operand of operands) {
+    if (tasks && (isFile(operand) || namesTask(operand))) tasks = [...tasks, operand];
+    else if (args && /^\w+=/.test(operand)) args = modelArgs(operand, args);
+    else models.push(operand);
   }
-  const customs: CustomTask[] = [];
-  for (const path of tasks.filter(isFile)) customs.push(await readCustomTask(path));
-  const names = [...tasks.filter((t) => !isFile(t)), ...customs.map(({ task }) => task.name)];
-  const selection = selectTasks(
-    names,
-    customs.map(({ task }) => task),
-  );
-  if (docs !== undefined && selection.tasks.length !== 1) {
-    throw new UsageError(`--docs goes with one task, found ${selection.tasks.length}`);
-  }
-  const given =
-    docs !== undefined
-      ? fileDocs(docs, fewshot_docs)
-      : data_dir !== undefined
-        ? folderDocs(data_dir)
-        : undefined;
-  // Without any of these the answers' own lines may still do; else the hub is asked.
-  const source = customs.length > 0 ? withCustomTasks(customs, given ?? (await hub())) : given;
-  return { selection, source };
-}
-
-function isFile(task: string): boolean {
-  return /\.jsonl?$/.test(task);
-}
-
-async function hub(): Promise<DocSource> {
-  const { hubDocs } = await import('../evaluation/data/hub_docs.js');
   return {
-    load: (task, withExamples) =>
-      withProgressBar('{file} [{bar}] {percentage}%', (update) =>
-        hubDocs({
-          onProgress: (file, bytes, total) => update(bytes, total, { file }),
-        }).load(task, withExamples),
-      ),
+    models,
+    options: { ...options, ...(tasks && { tasks }), ...(args && { model_args: args }) },
   };
 }
 
-async function loadTasks(
-  { tasks }: Selection,
-  source: DocSource | undefined,
-  { num_fewshot: numFewshot, limit }: EvalOptions,
-): Promise<LoadedTask[]> {
-  const loaded: LoadedTask[] = [];
-  const from = source ?? (await hub());
-  for (const task of tasks) loaded.push(await loadTask(task, { source: from, numFewshot, limit }));
-  return loaded;
-}
-
-async function printRequests(
-  selection: Selection,
-  source: DocSource | undefined,
-  options: EvalOptions,
-): Promise<void> {
+async function printRequests(chosen: ChosenTasks, options: EvalOptions): Promise<void> {
   const { tokenizer } = options;
   const encoder = tokenizer === undefined ? undefined : await Tokenizer.fromPretrained(tokenizer);
-  for (const loaded of await loadTasks(selection, source, options)) {
+  for (const loaded of await loadTasks(chosen, options)) {
     const lines = requestLines(
       loaded,
       encoder && {
@@ -141,16 +115,16 @@ async function print(text: string): Promise<void> {
 }
 
 async function scoreResponses(
-  { tasks, groups }: Selection,
-  source: DocSource | undefined,
+  { selection: { tasks, groups }, source }: ChosenTasks,
   options: EvalOptions,
 ): Promise<void> {
-  const { responses: path = '', num_fewshot, limit } = options;
+  const { responses: path = '', num_fewshot } = options;
   const begin = Date.now();
   const lines = await readRecords(path);
   const results = [];
+  const loading = source && (await loadOptions(source, options));
   for (const task of tasks) {
-    const known = source && (await loadTask(task, { source, numFewshot: num_fewshot, limit }));
+    const known = loading && (await loadTask(task, loading));
     const { loaded, responses } = readResponses(lines, task, known);
     const numFewshot = num_fewshot ?? task.numFewshot;
     results.push(scoreTask({ ...loaded, numFewshot }, responses));
@@ -161,12 +135,12 @@ async function scoreResponses(
 
 /** Loads the model, opens its cache of results, and tells what is kept when Ctrl-C ends it. */
 async function withModel(
-  argument: string | undefined,
+  choice: ModelChoice,
   options: EvalOptions,
   interrupt: Interrupt,
   use: (loaded: LoadedEvalModel, cache: ResultCache) => Promise<void>,
 ): Promise<void> {
-  const loaded = await loadEvalModel(chooseModel(argument, options), options);
+  const loaded = await loadEvalModel(choice, options);
   const path = join(options.use_cache ?? defaultCacheDir(), `${loaded.hash}.results`);
   if (options.cache_requests !== 'true') rmSync(path, { force: true });
   const cache = new ResultCache(path);
@@ -210,7 +184,7 @@ async function measure(
 }
 
 function runInfo(kind: string, name: string, options: EvalOptions, begin: number): RunInfo {
-  const { model_args = { pretrained: name }, batch_size, limit, use_cache } = options;
+  const { model_args = { pretrained: name }, batch_size, limit, use_cache, seed } = options;
   return {
     model: kind,
     modelArgs: Object.entries(model_args)
@@ -223,6 +197,10 @@ function runInfo(kind: string, name: string, options: EvalOptions, begin: number
     date: begin / 1000,
     seconds: (Date.now() - begin) / 1000,
     useCache: use_cache ?? null,
+    ...(seed && { seeds: seed }),
+    ...(options.system_instruction !== undefined && {
+      systemInstruction: options.system_instruction,
+    }),
     ...documentsOption(options),
   };
 }
@@ -233,21 +211,27 @@ function documentsOption({ docs, data_dir, responses }: EvalOptions): Pick<RunIn
   return responses === undefined ? {} : { documents: '--responses' };
 }
 
-async function report(
-  evaluation: Evaluation,
-  info: RunInfo,
-  { output_path, log_samples, json }: EvalOptions,
-): Promise<void> {
-  if (json) await print(`${JSON.stringify(resultsJson(evaluation, info), null, 2)}\n`);
-  else {
-    await print(resultsTable(evaluation));
-    if (isOnCard(evaluation))
-      await print(`\n${cardTable(evaluation, info.modelName, info.documents)}`);
+/** Files first: standard output may be closed before its end. */
+async function report(evaluation: Evaluation, info: RunInfo, options: EvalOptions): Promise<void> {
+  const { output_path, log_samples, show_config, json, num_fewshot } = options;
+  if (output_path !== undefined) {
+    const paths = await writeEvaluation(evaluation, info, {
+      outputPath: output_path,
+      logSamples: log_samples,
+    });
+    for (const path of paths) process.stderr.write(`wrote ${path}\n`);
   }
-  if (output_path === undefined) return;
-  const paths = await writeEvaluation(evaluation, info, {
-    outputPath: output_path,
-    logSamples: log_samples,
-  });
-  for (const path of paths) process.stderr.write(`wrote ${path}\n`);
+  if (json || show_config) {
+    await print(`${JSON.stringify(resultsJson(evaluation, info), null, 2)}\n`);
+  }
+  if (json) return;
+  const { model, modelArgs: args, limit, batchSize } = info;
+  await print(
+    `${model} (${args}), gen_kwargs: (None), limit: ${limit ?? 'None'}, ` +
+      `num_fewshot: ${num_fewshot ?? 'None'}, batch_size: ${batchSize}\n`,
+  );
+  await print(resultsTable(evaluation));
+  if (isOnCard(evaluation)) {
+    await print(`\n${cardTable(evaluation, info.modelName, info.documents)}`);
+  }
 }

@@ -5,8 +5,17 @@ import { modelHash } from '../evaluation/model_hash.js';
 import { ReneScorer } from '../evaluation/scoring/rene_scorer.js';
 import { adapterFolder } from '../lora/open_adapter.js';
 import type { ReneLMHeadModel } from '../model.js';
-import { chosenDtype, type EvalOptions, type ModelChoice, type ModelKind } from './eval_options.js';
-import { loadModel, loadTokenizer, modelFolder } from './load.js';
+import {
+  chosenBackend,
+  chosenBatchSize,
+  chosenDtype,
+  countArg,
+  deviceNotice,
+  type ModelChoice,
+  type ModelKind,
+} from './eval_model_choice.js';
+import type { EvalOptions } from './eval_options.js';
+import { loadModel, loadTokenizer, modelFolder, onNotice } from './load.js';
 import { UsageError } from './report_error.js';
 
 export interface LoadedEvalModel {
@@ -41,7 +50,8 @@ async function loadRene(
   const dir = await modelFolder(name, args.revision);
   const tokenizer = await loadTokenizer(dir, options.tokenizer ?? args.tokenizer);
   const dtype = chosenDtype(options, args);
-  const backend = options.backend ?? args.backend ?? 'auto';
+  const backend = chosenBackend(options, args);
+  const batchSize = chosenBatchSize(options, args);
   const adapter = options.lora ?? args.peft;
   const lora = adapter === undefined ? undefined : await adapterFolder(adapter);
   const model = await loadModel(dir, {
@@ -49,9 +59,11 @@ async function loadRene(
     ...(dtype !== undefined && { dtype }),
     ...(lora !== undefined && { lora }),
   });
+  const notice = deviceNotice(options.device ?? args.device, model.backend);
+  if (notice !== undefined) onNotice(notice);
   const scorer = new ReneScorer(model, tokenizer, {
-    batchSize: options.batch_size,
-    maxLength: maxLengthOf(options, args),
+    batchSize,
+    maxLength: options.max_length ?? countArg(args, 'max_length'),
   });
   return {
     model: scorer,
@@ -62,7 +74,7 @@ async function loadRene(
       ...(lora === undefined ? [] : [await modelHash(lora, [])]),
     ]),
     device: model.backend,
-    batchSize: options.batch_size,
+    batchSize,
     modelInfo: {
       model_num_parameters: parameterCount(model),
       model_dtype: dtype ?? 'auto',
@@ -91,15 +103,16 @@ async function loadServer(
     );
   }
   const { CompletionsServer } = await import('../evaluation/adapters/completions_server.js');
-  const maxLength = maxLengthOf(options, args);
+  const maxLength = options.max_length ?? countArg(args, 'max_length');
+  const batchSize = chosenBatchSize(options, args);
   const tokenizer = options.tokenizer ?? args.tokenizer;
   const model = await CompletionsServer.connect(baseUrl, {
     model: name,
     tokenizer: tokenizer === undefined ? undefined : await loadTokenizer(tokenizer, tokenizer),
-    batchSize: options.batch_size === 'auto' ? undefined : options.batch_size,
+    batchSize: batchSize === 'auto' ? undefined : batchSize,
     maxLength,
     apiKey: process.env.OPENAI_API_KEY,
-    concurrency: concurrencyOf(args),
+    concurrency: countArg(args, 'num_concurrent'),
   });
   return {
     model,
@@ -107,7 +120,7 @@ async function loadServer(
     name,
     hash: hashOf(kind, baseUrl, name, tokenizer ?? ''),
     device: baseUrl,
-    batchSize: options.batch_size,
+    batchSize,
     modelInfo: {},
     dispose: () => {},
   };
@@ -119,20 +132,22 @@ async function loadTransformers(
 ): Promise<LoadedEvalModel> {
   if (name === undefined) throw new UsageError('transformers.js needs --model_args pretrained=ID');
   const { TransformersModel } = await import('../evaluation/adapters/transformers_js.js');
+  const batchSize = chosenBatchSize(options, args);
+  const device = args.device ?? options.device;
   const model = await TransformersModel.load(name, {
     dtype: args.dtype,
-    device: args.device,
+    device,
     revision: args.revision,
-    maxLength: maxLengthOf(options, args),
-    batchSize: options.batch_size === 'auto' ? undefined : options.batch_size,
+    maxLength: options.max_length ?? countArg(args, 'max_length'),
+    batchSize: batchSize === 'auto' ? undefined : batchSize,
   });
   return {
     model,
     kind,
     name,
     hash: hashOf(kind, name, args.dtype ?? '', args.revision ?? ''),
-    device: args.device ?? 'cpu',
-    batchSize: options.batch_size,
+    device: device ?? 'cpu',
+    batchSize,
     modelInfo: { model_dtype: args.dtype ?? 'auto' },
     dispose: () => model.dispose(),
   };
@@ -141,24 +156,4 @@ async function loadTransformers(
 /** A model whose weights cannot be read is known by its names. */
 function hashOf(...names: readonly string[]): string {
   return createHash('sha256').update(names.join('\0')).digest('hex').slice(0, 32);
-}
-
-/** @throws UsageError */
-function concurrencyOf({ num_concurrent }: ModelChoice['args']): number | undefined {
-  if (num_concurrent === undefined) return undefined;
-  const value = Number(num_concurrent);
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new UsageError(
-    `--model_args: num_concurrent: expected a whole number from 1, found ${num_concurrent}`,
-  );
-}
-
-/** @throws UsageError */
-function maxLengthOf({ max_length }: EvalOptions, args: ModelChoice['args']): number | undefined {
-  if (max_length !== undefined || args.max_length === undefined) return max_length;
-  const value = Number(args.max_length);
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new UsageError(
-    `--model_args: max_length: expected a whole number from 1, found ${args.max_length}`,
-  );
 }

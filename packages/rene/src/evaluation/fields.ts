@@ -3,6 +3,9 @@ import { parsePythonLiteral } from './data/python_literal.js';
 import { EvaluationError } from './errors.js';
 import { type Doc, isDoc } from './task.js';
 
+/** What errors add where the label is empty. */
+const UNLABELLED = ': the document has no label, as those of some test splits';
+
 /** A string field. */
 export function textOf(doc: Doc, key: string): string {
   const value = doc[key];
@@ -21,7 +24,8 @@ export function keyOf(doc: Doc, key: string): string {
 export function integerOf(doc: Doc, key: string): number {
   const number = wholeNumber(doc[key]);
   if (number !== undefined) return number;
-  throw wrongField(key, 'a whole number', doc[key]);
+  const hint = doc[key] === '' ? UNLABELLED : '';
+  throw new EvaluationError(wrongField(key, 'a whole number', doc[key]).message + hint);
 }
 
 function wholeNumber(value: unknown): number | undefined {
@@ -71,7 +75,7 @@ export function labelledChoices(doc: Doc): LabelledChoices {
 export function labelIndex(labels: readonly string[], answer: string): number {
   const index = labels.indexOf(answer);
   if (index >= 0) return index;
-  const hint = answer === '' ? ': the document has no label, as those of some test splits' : '';
+  const hint = answer === '' ? UNLABELLED : '';
   throw new EvaluationError(
     `field 'answerKey': expected one of ${labels.join(', ')}, found ${JSON.stringify(answer)}${hint}`,
   );

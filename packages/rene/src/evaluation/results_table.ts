@@ -1,4 +1,5 @@
 // The figures of each task and group as a table, in the form that lm-evaluation-harness prints.
+import { compactTable } from './compact_table.js';
 import type { Evaluation, TaskResult } from './evaluate.js';
 
 interface Entry {
@@ -6,6 +7,8 @@ interface Entry {
   version: string;
   numFewshot: string;
   estimates: TaskResult['estimates'];
+  /** Names of the entries below it. */
+  members: readonly string[];
 }
 
 /** Tables of tasks, and of groups where there are any, in Markdown. */
@@ -20,38 +23,31 @@ export function resultsTable(evaluation: Evaluation): string {
 
 /** Groups with their members below them, then the tasks of no group; each level by name. */
 function hierarchy({ tasks, groups }: Evaluation): Entry[] {
-  const entries: Entry[] = [];
-  const seen = new Set<string>();
+  const known = new Map<string, Entry>();
+  for (const { task, numFewshot, estimates } of tasks) {
+    const { name, alias = name, version } = task;
+    const entry = { name: alias, version: String(version), numFewshot: String(numFewshot) };
+    known.set(name, { ...entry, estimates, members: [] });
+  }
+  for (const { group, estimates } of groups) {
+    const { name, alias, version, members } = group;
+    const member = tasks.find(({ task }) => members.includes(task.name));
+    const numFewshot = member ? String(member.numFewshot) : '';
+    known.set(name, { name: alias, version, numFewshot, estimates, members });
+  }
+  const shown: Entry[] = [];
   const visit = (name: string, depth: number): void => {
-    const task = tasks.find((result) => result.task.name === name);
-    const group = groups.find((result) => result.group.name === name)?.group;
-    const alias = task ? (task.task.alias ?? name) : (group?.alias ?? name);
-    const shown = depth > 0 ? `${' '.repeat(depth)}- ${alias}` : alias;
-    seen.add(name);
-    if (task) {
-      const { version } = task.task;
-      const numFewshot = String(task.numFewshot);
-      const { estimates } = task;
-      entries.push({ name: shown, version: String(version), numFewshot, estimates });
-    } else if (group) {
-      const { estimates } = groups.find((result) => result.group === group) ?? { estimates: {} };
-      const member = tasks.find((result) => group.members.includes(result.task.name));
-      const numFewshot = member ? String(member.numFewshot) : '';
-      entries.push({ name: shown, version: group.version, numFewshot, estimates });
-    }
-    for (const child of (group?.members ?? []).toSorted()) {
-      if (isThere(child)) visit(child, depth + 1);
-    }
+    const entry = known.get(name);
+    if (!entry) return;
+    shown.push({ ...entry, name: depth > 0 ? `${' '.repeat(depth)}- ${entry.name}` : entry.name });
+    for (const member of entry.members.toSorted()) visit(member, depth + 1);
   };
-  const isThere = (name: string) =>
-    tasks.some((result) => result.task.name === name) ||
-    groups.some((result) => result.group.name === name);
-  const members = new Set(groups.flatMap(({ group }) => group.members));
-  const roots = groups.map(({ group }) => group.name).filter((name) => !members.has(name));
-  for (const name of roots.toSorted()) visit(name, 0);
-  const others = tasks.map(({ task }) => task.name).filter((name) => !seen.has(name));
-  for (const name of others.toSorted()) visit(name, 0);
-  return entries;
+  const below = new Set(groups.flatMap(({ group }) => group.members));
+  const names = [groups.map(({ group }) => group.name), tasks.map(({ task }) => task.name)];
+  for (const level of names) {
+    for (const name of level.filter((one) => !below.has(one)).toSorted()) visit(name, 0);
+  }
+  return shown;
 }
 
 function table(title: string, entries: readonly Entry[]): string {
@@ -72,33 +68,5 @@ function table(title: string, entries: readonly Entry[]): string {
         stderr === null ? '   N/A' : stderr.toFixed(4),
       ]),
   );
-  return markdown(header, rows);
-}
-
-/** Cells without spaces around them, numbers to the right, the header in the middle. */
-function markdown(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const columns = header.map((title, i) => {
-    const cells = rows.map((row) => row[i] ?? '');
-    const width = Math.max(3, ...[title, ...cells].map((cell) => cell.length));
-    const filled = cells.filter((cell) => cell !== '');
-    return { width, isNumeric: filled.length > 0 && filled.every((cell) => /^[\d.]+$/.test(cell)) };
-  });
-  const line = (cells: readonly string[]) => `|${cells.join('|')}|\n`;
-  const titles = columns.map(({ width }, i) => centred(header[i] ?? '', width));
-  const rule = columns.map(({ width, isNumeric }) =>
-    isNumeric ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width),
-  );
-  const body = rows.map((row) =>
-    line(
-      columns.map(({ width, isNumeric }, i) =>
-        isNumeric ? (row[i] ?? '').padStart(width) : (row[i] ?? '').padEnd(width),
-      ),
-    ),
-  );
-  return [line(titles), line(rule), ...body].join('');
-}
-
-function centred(text: string, width: number): string {
-  const before = Math.floor((width - text.length) / 2);
-  return `${' '.repeat(before)}${text}`.padEnd(width);
+  return compactTable(header, rows);
 }

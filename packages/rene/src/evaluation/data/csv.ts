@@ -1,5 +1,5 @@
 // Documents from CSV and TSV files.
-import Papa from 'papaparse';
+import { CsvError, parse } from 'csv-parse/sync';
 import { EvaluationError } from '../errors.js';
 import type { Doc } from '../task.js';
 
@@ -11,16 +11,11 @@ import type { Doc } from '../task.js';
  * @throws EvaluationError naming the row that is malformed
  */
 export function parseCsv(text: string, where: string): Doc[] {
-  const { data, errors } = Papa.parse<string[]>(text, { skipEmptyLines: true });
-  // Papaparse cannot guess the delimiter of a single column.
-  const [error] = errors.filter(({ code }) => code !== 'UndetectableDelimiter');
-  if (error) {
-    throw new EvaluationError(`${where}, row ${(error.row ?? 0) + 1}: not CSV: ${error.message}`);
-  }
-  const [first = [], ...rest] = data;
-  const isBare = data.every((cells) => cells.length === 6 && /^[A-D]$/.test(cells[5] ?? ''));
+  const table = parsed(text, where);
+  const [first = [], ...rest] = table;
+  const isBare = table.every((cells) => cells.length === 6 && /^[A-D]$/.test(cells[5] ?? ''));
   const header = isBare ? ['question', 'A', 'B', 'C', 'D', 'answer'] : first;
-  const rows = isBare ? data : rest;
+  const rows = isBare ? table : rest;
   return rows.map((cells, i) => {
     if (cells.length !== header.length) {
       const row = isBare ? i + 1 : i + 2;
@@ -32,4 +27,21 @@ export function parseCsv(text: string, where: string): Doc[] {
     // The first column of a table that pandas wrote with its index.
     return Object.fromEntries(entries.filter(([name]) => name !== '' && name !== 'Unnamed: 0'));
   });
+}
+
+function parsed(text: string, where: string): string[][] {
+  const delimiter = delimiterOf(text, where);
+  try {
+    return parse(text, { delimiter, skip_empty_lines: true, relax_column_count: true });
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    throw new EvaluationError(`${where}: not CSV: ${error.message}`, { cause: error });
+  }
+}
+
+/** Tabs in .tsv files; else the first of comma, semicolon and tab that the first line has. */
+function delimiterOf(text: string, where: string): string {
+  if (/\.tsv(\.gz)?$/i.test(where)) return '\t';
+  const [line = ''] = text.split('\n', 1);
+  return [',', ';', '\t'].find((delimiter) => line.includes(delimiter)) ?? ',';
 }

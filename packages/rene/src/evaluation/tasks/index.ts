@@ -52,6 +52,11 @@ export const GROUPS: ReadonlyMap<string, Group> = new Map(
   ].map((group) => [group.name, group]),
 );
 
+/** Names that stand for several tasks, without an average. */
+export const TAGS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['ai2_arc', [arcEasy.name, arcChallenge.name]],
+]);
+
 /** What the user asked for: tasks to run, and groups to average over them. */
 export interface Selection {
   tasks: Task[];
@@ -59,7 +64,8 @@ export interface Selection {
 }
 
 /**
- * The tasks of a list of names of tasks and groups; `*` stands for any text, 'all' for all eight.
+ * The tasks of a list of names of tasks, groups and tags; `*` stands for any text, 'all' for the
+ * eight of the model card.
  *
  * @param custom tasks of the user's own, known by their names too
  * @throws EvaluationError for a name that nothing has
@@ -72,17 +78,23 @@ export function selectTasks(names: readonly string[], custom: readonly Task[] = 
     const task = known.get(name);
     const group = GROUPS.get(name);
     if (task) tasks.add(task);
-    if (!group) return;
-    for (const member of group.members) add(member);
-    groups.add(group);
+    if (group) groups.add(group);
+    for (const member of group?.members ?? TAGS.get(name) ?? []) add(member);
   };
-  const all = [...ZERO_SHOT_TASKS.map(({ name }) => name), 'mmlu'];
-  for (const name of names.flatMap((n) => (n === 'all' ? all : [n]))) {
-    const matches = [...known.keys(), ...GROUPS.keys()].filter(matcher(name));
-    if (matches.length === 0) throw unknownTask(name, [...known.keys(), ...GROUPS.keys()]);
+  const eight = [...ZERO_SHOT_TASKS.map(({ name }) => name), 'mmlu'];
+  for (const name of names.flatMap((n) => (n === 'all' ? eight : [n]))) {
+    const all = [...known.keys(), ...GROUPS.keys(), ...TAGS.keys()];
+    const matches = all.filter(matcher(name));
+    if (matches.length === 0) throw unknownTask(name, all);
     for (const match of matches) add(match);
   }
   return { tasks: [...tasks], groups: [...GROUPS.values()].filter((group) => groups.has(group)) };
+}
+
+/** Whether a name is that of a task, a group or a tag, or a pattern that fits one. */
+export function namesTask(name: string): boolean {
+  const fits = matcher(name);
+  return name === 'all' || [...TASKS.keys(), ...GROUPS.keys(), ...TAGS.keys()].some(fits);
 }
 
 function matcher(name: string): (candidate: string) => boolean {

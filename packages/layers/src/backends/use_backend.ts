@@ -2,8 +2,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError, InvalidArgumentError, ReneError } from '../errors.js';
 import { quietly } from './quietly.js';
+import { isTfjsBackend, type TfjsBackend, tfjsBackends } from './tfjs_backends.js';
 
-/** Backends that this project loads by itself. Any other must have been registered by its package. */
+/** Backends that this project loads by itself. */
 const loaders: Partial<Record<string, () => Promise<unknown>>> = {
   cpu: loadCpu,
   simd: async () => (await import('./simd/index.js')).loadSimdBackend(),
@@ -18,10 +19,10 @@ const NODE_ONLY: readonly string[] = ['cuda', 'tensorflow'];
  * Makes a backend the current one.
  *
  * @param name 'simd' (all cores, packed weights), 'cuda' (an NVIDIA GPU through its driver),
- *   'tensorflow' (an installed tfjs-node-gpu or tfjs-node), 'cpu' (plain JavaScript), any backend
- *   that is registered with tfjs, or 'auto': cuda where there is a driver and a GPU, else tensorflow
- *   where tfjs-node-gpu is installed, else simd, else cpu. Unless given, the backend in use stays;
- *   'auto' where none is in use yet
+ *   'tensorflow' (an installed tfjs-node-gpu or tfjs-node), 'cpu' (plain JavaScript), 'wasm' or
+ *   'webgpu' (of tfjs, where its package is installed), any backend that is registered with tfjs, or
+ *   'auto': cuda where there is a driver and a GPU, else tensorflow where tfjs-node-gpu is installed,
+ *   else simd, else cpu. Default: the backend in use; 'auto' where none is in use yet
  * @returns the name of the backend chosen
  * @throws BackendError if it is unknown, not installed or does not start
  * @throws InvalidArgumentError if the environment's RENE_THREADS is no count
@@ -47,14 +48,7 @@ export async function useBackend(name?: string): Promise<string> {
 async function start(name: string): Promise<string> {
   const { registryFactory } = tf.engine();
   if (!Object.hasOwn(registryFactory, name)) {
-    const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
-    const own = Object.keys(loaders).filter((each) => isNode() || !NODE_ONLY.includes(each));
-    const known = [...new Set([...own, ...Object.keys(registryFactory)])].join(', ');
-    if (!load) throw new BackendError(`unknown backend '${name}'; known here: ${known}`);
-    if (!isNode() && NODE_ONLY.includes(name)) {
-      throw new BackendError(`the backend '${name}' needs Node; known in this page: ${known}`);
-    }
-    await load();
+    await load(name, Object.keys(registryFactory));
   } else if (name === 'simd') {
     // The user has registered it. If it does not start, the loader throws the reason; tfjs prints a stack.
     await loaders.simd?.();
@@ -67,6 +61,31 @@ async function start(name: string): Promise<string> {
     await (await import('./tensorflow/index.js')).chooseTensorflowKernels();
   }
   return name;
+}
+
+/** @throws BackendError for a name that nobody knows here */
+async function load(name: string, registered: readonly string[]): Promise<void> {
+  if (isTfjsBackend(name)) return loadInstalled(name);
+  const loader = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
+  const own = [...Object.keys(loaders), ...Object.keys(tfjsBackends)];
+  const here = own.filter((each) => isNode() || !NODE_ONLY.includes(each));
+  const known = [...new Set([...here, ...registered])].join(', ');
+  if (!loader) throw new BackendError(`unknown backend '${name}'; known here: ${known}`);
+  if (!isNode() && NODE_ONLY.includes(name)) {
+    throw new BackendError(`the backend '${name}' needs Node; known in this page: ${known}`);
+  }
+  await loader();
+}
+
+/** A page's backends come with its bundle; Node's from wherever they are installed. */
+async function loadInstalled(name: TfjsBackend): Promise<void> {
+  if (!isNode()) {
+    const { package: own } = tfjsBackends[name];
+    throw new BackendError(
+      `the backend '${name}' is not registered: import '${own}' before you choose it`,
+    );
+  }
+  await (await import('./tfjs_packages.js')).loadTfjsBackend(name);
 }
 
 /** What 'auto' tries, in order, before 'cpu'. */

@@ -45,6 +45,19 @@ describe('rene generate', () => {
     expect(stdout).to.match(/^Rene Descartes was a French philosopher and mathematician\b/);
   });
 
+  it('runs on a tfjs backend that is installed', async () => {
+    const { stdout, stderr } = await runRene([
+      'generate',
+      'A river',
+      '-n',
+      '2',
+      '--backend',
+      'wasm',
+    ]);
+    expect(stdout).to.equal((await runRene(['generate', 'A river', '-q', '-n', '2'])).stdout);
+    expect(stderr).to.contain('(backend wasm)');
+  });
+
   it('says what is wrong with RENE_THREADS, and takes no slower backend instead', async () => {
     const run = await runRene(['generate', 'A lighthouse is'], { env: { RENE_THREADS: 'zero' } });
     expect(run.stderr).to.equal(

@@ -1,0 +1,83 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect } from 'chai';
+import { loadTfjsBackend } from '../../src/backends/tfjs_packages.js';
+import { BackendError } from '../../src/errors.js';
+
+/** Packages as a user's folder has them, which this repository lacks. */
+describe('loadTfjsBackend', () => {
+  const before = process.cwd();
+  let dir = '';
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'rene-packages-'));
+    process.chdir(dir);
+  });
+  afterEach(async () => {
+    process.chdir(before);
+    await rm(dir, { recursive: true });
+  });
+
+  async function install(name: string, code: string): Promise<void> {
+    const path = join(dir, 'node_modules', name, 'index.js');
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, code);
+  }
+
+  async function failure(name: 'webgl' | 'webgpu'): Promise<string> {
+    const error = await loadTfjsBackend(name).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    expect(error).to.be.instanceOf(BackendError);
+    return error instanceof Error ? error.message : '';
+  }
+
+  it('names what is to be installed', async () => {
+    expect(await failure('webgl')).to.match(
+      /^the backend 'webgl' needs @tensorflow\/tfjs-backend-webgl: npm install @tensorflow\/tfjs-backend-webgl \(and a web page/,
+    );
+    expect(await failure('webgpu')).to.equal(
+      "the backend 'webgpu' needs @tensorflow/tfjs-backend-webgpu and webgpu: " +
+        'npm install @tensorflow/tfjs-backend-webgpu webgpu',
+    );
+    await install('@tensorflow/tfjs-backend-webgpu', '');
+    expect(await failure('webgpu')).to.equal(
+      "the backend 'webgpu' needs webgpu: npm install webgpu",
+    );
+  });
+
+  it('says why what is installed does not serve', async () => {
+    await install('@tensorflow/tfjs-backend-webgl', '');
+    expect(await failure('webgl')).to.match(/needs a web page: Node has no WebGL/);
+  });
+
+  it('says why what is installed does not load', async () => {
+    await install('@tensorflow/tfjs-backend-webgl', 'throw new Error("no context");');
+    expect(await failure('webgl')).to.match(
+      /webgl is installed \(.*\) but does not load: no context/,
+    );
+    await install('@tensorflow/tfjs-backend-webgpu', '');
+    await install('webgpu', 'throw new Error("no Vulkan");');
+    expect(await failure('webgpu')).to.match(/the package webgpu \(.*\) does not load: no Vulkan/);
+  });
+
+  it("gives Node the package webgpu's navigator.gpu before the backend loads", async () => {
+    await install(
+      'webgpu',
+      'exports.create = () => ({ made: true }); exports.globals = { GPUStandIn: 7 };',
+    );
+    await install(
+      '@tensorflow/tfjs-backend-webgpu',
+      'if (navigator.gpu.made && GPUStandIn === 7) throw new Error("it has a GPU");',
+    );
+    const navigator = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+    try {
+      expect(await failure('webgpu')).to.match(/does not load: it has a GPU/);
+    } finally {
+      Reflect.deleteProperty(globalThis, 'GPUStandIn');
+      if (navigator) Reflect.deleteProperty(Reflect.get(globalThis, 'navigator'), 'gpu');
+      else Reflect.deleteProperty(globalThis, 'navigator');
+    }
+  });
+});

@@ -1,31 +1,46 @@
-// Text to token ids and back, by a tokenizer.json of the Hugging Face tokenizers.
-import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+// Text to token ids and back, by a tokenizer.json of the Hugging Face tokenizers library.
+import { InvalidArgumentError } from '@rene-js/layers';
 import { authorsTokenizer, ownersTokenizer } from './checkpoint/authors_tokenizer.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { fetchJson, Missing } from './checkpoint/web_file.js';
 import type { WebFolder } from './checkpoint/web_folder.js';
-import {
-  byteLevelBytes,
-  byteLevelStream,
-  type DecodeStream,
-  type Piece,
-  windowStream,
-} from './decode_stream.js';
 import { TokenizerError } from './errors.js';
 import { asRecord } from './json.js';
+import { type AddedToken, readAddedToken } from './tokenizer/added_tokens.js';
+import { toByteCharacters } from './tokenizer/byte_alphabet.js';
+import type { StageMaker } from './tokenizer/decode_stage.js';
+import { type DecodeStream, streamAfter, streamThrough } from './tokenizer/decode_stream.js';
+import { readDecoder } from './tokenizer/decoders.js';
+import { Encoder } from './tokenizer/encoder.js';
+import { Fields } from './tokenizer/fields.js';
+import type { Model } from './tokenizer/model.js';
+import { readNormalizer } from './tokenizer/normalizers.js';
+import { readPostProcessor } from './tokenizer/post_processor.js';
+import { readPreTokenizer } from './tokenizer/pre_tokenizers.js';
+import { readModel } from './tokenizer/read_model.js';
 
 export type { DecodeStream };
 
-/** What encode can be told. */
+/** Options of encode. */
 export interface EncodeOptions {
-  /** Whether tokens that the tokenizer puts around a text (a BOS) are added. Default true. */
+  /** Adds the tokens that the tokenizer puts around a text, such as a BOS. Default: true. */
   addSpecialTokens?: boolean;
 }
 
-/** What decode and decodeStream can be told. */
+/** Options of decode. */
 export interface DecodeOptions {
-  /** Leaves out special tokens such as the end of text. Default false, as in transformers. */
+  /** Leaves out special tokens such as the end of text. Default: false, as in transformers. */
   skipSpecialTokens?: boolean;
+}
+
+/** Options of decodeStream. */
+export interface DecodeStreamOptions extends DecodeOptions {
+  /**
+   * Tokens before the first one that is pushed, such as the prompt's. The stream does not return
+   * their text, but it decodes as in the middle of a text: with the space before a word. Default:
+   * none.
+   */
+  promptIds?: Iterable<number>;
 }
 
 /** Text to token ids and back. Decoding never cleans up spaces: it returns the tokens' own text. */
@@ -35,48 +50,64 @@ export class Tokenizer {
   /** The end of a text, e.g. `<|endoftext|>`; null if the tokenizer names none. */
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
-  private readonly special: ReadonlySet<number>;
-  private readonly added: ReadonlyMap<number, string>;
-  private readonly isByteLevel: boolean;
-  private readonly pieces = new Map<number, Piece>();
+  private readonly addedById: ReadonlyMap<number, AddedToken>;
+  private readonly addedIds: ReadonlyMap<string, number>;
+  /** What the decoder gets for an added token. */
+  private readonly addedTexts: ReadonlyMap<number, string>;
+  private readonly model: Model;
+  private readonly encoder: Encoder;
+  private readonly startDecoder: StageMaker;
 
-  private constructor(
-    private readonly tokenizer: HuggingFaceTokenizer,
-    json: Record<string, unknown>,
-    config: Record<string, unknown>,
-  ) {
-    const added = [...tokenizer.get_added_tokens_decoder().values()];
-    this.added = new Map(added.map(({ id, content }) => [id, content]));
-    this.special = new Set(added.filter(({ special }) => special).map(({ id }) => id));
-    this.vocabSize = tokenizer.model?.vocab.length ?? 0;
-    this.isByteLevel = typeOf(json.decoder) === 'ByteLevel';
-    this.eosTokenId = this.idOf(config.eos_token, ['<|endoftext|>', '</s>', '<|end_of_text|>']);
-    this.padTokenId = this.idOf(config.pad_token, ['<|padding|>', '<pad>', '[PAD]']);
+  private constructor(json: Record<string, unknown>, config: unknown, where: string) {
+    const part = <T>(name: string, read: (fields: Fields) => T): T | undefined => {
+      const value = json[name] ?? undefined;
+      return value === undefined ? undefined : read(new Fields(value, `${where}: ${name}`));
+    };
+    this.model = readModel(new Fields(json.model, `${where}: model`));
+    const addedTokens = readAddedTokens(json.added_tokens ?? [], where);
+    this.addedById = new Map(addedTokens.map((token) => [token.id, token]));
+    this.addedIds = new Map(addedTokens.map(({ id, content }) => [content, id]));
+    const normalize = part('normalizer', readNormalizer);
+    this.encoder = new Encoder({
+      addedTokens,
+      normalize,
+      preTokenize: part('pre_tokenizer', readPreTokenizer),
+      model: this.model,
+      postProcess: part('post_processor', readPostProcessor),
+    });
+    this.startDecoder = part('decoder', readDecoder) ?? readDecoder(undefined);
+    // As the tokenizers library decodes them. The decoder of a byte-level vocabulary reads every
+    // token as bytes, so added tokens are spelled as such.
+    const spell = isByteLevel(json.decoder) ? toByteCharacters : (text: string) => text;
+    this.addedTexts = new Map(
+      addedTokens.map(({ id, content, normalized }) => [
+        id,
+        spell(normalized && normalize ? normalize(content) : content),
+      ]),
+    );
+    const { size } = this.model.vocabulary;
+    this.vocabSize = addedTokens.reduce((most, { id }) => Math.max(most, id + 1), size);
+    const names = config === undefined ? undefined : new Fields(config, `${where}: its config`);
+    this.eosTokenId = this.idOf(names?.get('eos_token'), EOS_NAMES);
+    this.padTokenId = this.idOf(names?.get('pad_token'), PAD_NAMES);
   }
 
   /**
-   * A tokenizer from parsed JSON; the way in for browsers.
+   * Makes a tokenizer from parsed JSON; the way in for browsers.
    *
    * @param json the content of tokenizer.json.
    * @param config the content of tokenizer_config.json or special_tokens_map.json, which name the
-   *   end of text and the padding.
-   * @throws TokenizerError when the JSON is not that of a tokenizer.
+   *   end of text and the padding. Default: none.
+   * @param where the file's name for error messages. Default: 'tokenizer.json'.
+   * @throws TokenizerError when the JSON is not that of a tokenizer, or names a component or a
+   *   regular expression that is not supported.
    */
   static fromJson(json: unknown, config: unknown = {}, where = 'tokenizer.json'): Tokenizer {
     const values = asRecord(json);
-    const options = asRecord(config);
-    const model = asRecord(values?.model);
-    if (!values || !model) {
+    if (!values || !asRecord(values.model)) {
       throw new TokenizerError(`${where}: expected a tokenizer.json with a "model", found none`);
     }
-    checkModel(model, where);
-    checkAddedTokens(values.added_tokens ?? [], where);
-    if (!options) throw new TokenizerError(`${where}: the tokenizer's config is not an object`);
-    const missing = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
-    const complete = { ...missing, ...values, added_tokens: values.added_tokens ?? [] };
-    return guarded(`${where}: not a tokenizer that can be used`, () => {
-      return new Tokenizer(new HuggingFaceTokenizer(complete, options), complete, options);
-    });
+    return new Tokenizer(values, config, where);
   }
 
   /**
@@ -146,124 +177,116 @@ export class Tokenizer {
   }
 
   /**
-   * The ids of a text. Special tokens that are written out in the text count as themselves;
-   * characters that the vocabulary cannot express are left out (a byte-level one has all).
+   * The ids of a text, as the tokenizers library has them. Special tokens that are written out in
+   * the text count as themselves; characters that the vocabulary cannot express become its unknown
+   * token, or are left out if it has none. Half a surrogate pair counts as U+FFFD.
    *
-   * @throws TokenizerError when the tokenizer makes tokens that its vocabulary lacks.
+   * @throws TokenizerError when the text cannot be encoded, or a regular expression of the
+   *   tokenizer takes too many steps; InvalidArgumentError when it is no text.
    */
-  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
-    if (text === '') return [];
-    const { ids, tokens } = guarded('the tokenizer cannot encode', () =>
-      this.tokenizer.encode(text, { add_special_tokens: addSpecialTokens }),
-    );
-    const unknown = ids.findIndex((id: number | undefined) => id === undefined);
-    if (unknown < 0) return ids;
-    throw new TokenizerError(`the vocabulary has no token for ${JSON.stringify(tokens[unknown])}`);
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const steps = this.encodeInSteps(text, options);
+    for (;;) {
+      const step = steps.next();
+      if (step.done) return step.value;
+    }
   }
 
-  /** The text of ids. Bytes that are no UTF-8 become U+FFFD; ids without a token are left out. */
+  /**
+   * Encodes as `encode` does, with a pause after every few thousand characters: a long text need not
+   * keep a thread from everything else.
+   *
+   * @returns the steps; the value of the last one is the ids
+   * @throws TokenizerError, InvalidArgumentError
+   */
+  encodeInSteps(
+    text: string,
+    { addSpecialTokens = true }: EncodeOptions = {},
+  ): Generator<void, number[], void> {
+    if (typeof text !== 'string') {
+      const found = Array.isArray(text) ? 'a list' : text === null ? 'null' : typeof text;
+      throw new InvalidArgumentError('text', 'a string', found);
+    }
+    const wellFormed = text.replace(/\p{Surrogate}/gu, '\ufffd');
+    return this.encoder.encode(wellFormed, addSpecialTokens);
+  }
+
+  /** The text of ids. Bytes that are not UTF-8 become U+FFFD; ids without a token are left out. */
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
-    const stream = this.decodeStream(options);
+    const stream = this.streamOf(false, options);
     const parts: string[] = [];
     for (const id of ids) parts.push(stream.push(id));
     parts.push(stream.end());
     return parts.join('');
   }
 
-  /** Decodes a token at a time. What it returns, joined, is what `decode` returns. */
-  decodeStream({ skipSpecialTokens = false }: DecodeOptions = {}): DecodeStream {
-    const skip = (id: number) => skipSpecialTokens && this.special.has(id);
-    if (this.isByteLevel) {
-      return byteLevelStream((id) => (skip(id) ? undefined : this.piece(id)));
-    }
-    const known = (id: number) => !skip(id) && this.tokenizer.id_to_token(id) !== undefined;
-    return windowStream((ids) => {
-      const tokens = ids.filter(known);
-      if (tokens.length === 0) return '';
-      return guarded('the tokenizer cannot decode', () =>
-        this.tokenizer.decode(tokens, { clean_up_tokenization_spaces: false }),
-      );
-    });
+  /**
+   * Decodes a token at a time. What it returns, joined, is what `decode` returns; after a prompt,
+   * what `decode` returns for prompt and new tokens together, without the prompt's text.
+   */
+  decodeStream({ promptIds = [], ...options }: DecodeStreamOptions = {}): DecodeStream {
+    const ids = [...promptIds];
+    const stream = this.streamOf(false, options);
+    if (ids.length === 0) return stream;
+    let passed = 0;
+    for (const id of ids) passed += stream.push(id).length;
+    return streamAfter(stream, this.decode(ids, options).slice(passed));
+  }
+
+  /** The text of one token within a text: with the space before a word. Parts of a character are U+FFFD. */
+  tokenText(id: number): string {
+    const stream = this.streamOf(true, {});
+    return stream.push(id) + stream.end();
+  }
+
+  /** Whether a token is left out where special tokens are skipped. */
+  isSpecial(id: number): boolean {
+    return this.addedById.get(id)?.special ?? false;
   }
 
   /** The token of an id as the vocabulary spells it, undefined for ids without one. */
   token(id: number): string | undefined {
-    return this.tokenizer.id_to_token(id);
+    return this.addedById.get(id)?.content ?? this.model.vocabulary.token(id);
   }
 
   /** The id of a token as the vocabulary spells it. */
   tokenId(token: string): number | undefined {
-    return this.tokenizer.token_to_id(token);
+    return this.addedIds.get(token) ?? this.model.vocabulary.id(token);
   }
 
-  private piece(id: number): Piece {
-    if (this.pieces.has(id)) return this.pieces.get(id);
-    const token = this.tokenizer.id_to_token(id);
-    const piece = this.added.get(id) ?? (token === undefined ? undefined : byteLevelBytes(token));
-    this.pieces.set(id, piece);
-    return piece;
+  private streamOf(isInside: boolean, { skipSpecialTokens = false }: DecodeOptions): DecodeStream {
+    return streamThrough(this.startDecoder(isInside), (id) => {
+      if (skipSpecialTokens && this.isSpecial(id)) return undefined;
+      return this.addedTexts.get(id) ?? this.model.vocabulary.token(id);
+    });
   }
 
   /** The id of a token that a config names, else of the first usual name that is a special token. */
   private idOf(named: unknown, usual: readonly string[]): number | null {
     const content = typeof named === 'string' ? named : asRecord(named)?.content;
-    if (typeof content === 'string') return this.tokenizer.token_to_id(content) ?? null;
+    if (typeof content === 'string') return this.tokenId(content) ?? null;
     for (const name of usual) {
-      const id = this.tokenizer.token_to_id(name);
-      if (id !== undefined && this.special.has(id)) return id;
+      const id = this.tokenId(name);
+      if (id !== undefined && this.isSpecial(id)) return id;
     }
     return null;
   }
 }
 
-const MODEL_TYPES: readonly unknown[] = ['BPE', 'WordPiece', 'Unigram'];
-const MAX_ID = 1 << 24;
+const EOS_NAMES = ['<|endoftext|>', '</s>', '<|end_of_text|>'];
+const PAD_NAMES = ['<|padding|>', '<pad>', '[PAD]'];
 
-/** What the library takes on trust. */
-function checkModel({ type, vocab }: Record<string, unknown>, where: string): void {
-  if (!MODEL_TYPES.includes(type)) {
-    throw new TokenizerError(
-      `${where}: expected a model of type BPE, WordPiece or Unigram, found ${JSON.stringify(type)}`,
-    );
+function readAddedTokens(tokens: unknown, where: string): AddedToken[] {
+  if (!Array.isArray(tokens)) {
+    throw new TokenizerError(`${where}: added_tokens: expected a list, found ${typeof tokens}`);
   }
-  if (type === 'Unigram') return;
-  const ids = asRecord(vocab);
-  if (!ids) throw new TokenizerError(`${where}: model.vocab: expected an object of token ids`);
-  for (const [token, id] of Object.entries(ids)) {
-    if (isId(id)) continue;
-    throw new TokenizerError(
-      `${where}: model.vocab: ${JSON.stringify(token)}: expected an id, found ${JSON.stringify(id)}`,
-    );
-  }
-}
-
-function checkAddedTokens(tokens: unknown, where: string): void {
-  const isList = Array.isArray(tokens);
-  const wrong = isList && tokens.findIndex((token) => !isAddedToken(asRecord(token) ?? {}));
-  if (wrong === -1) return;
-  throw new TokenizerError(
-    `${where}: added_tokens${isList ? `[${wrong}]` : ''}: expected an id and a content`,
+  return tokens.map((token, i) =>
+    readAddedToken(new Fields(token, `${where}: added_tokens[${i}]`)),
   );
 }
 
-function isAddedToken({ id, content }: Record<string, unknown>): boolean {
-  return isId(id) && typeof content === 'string' && content !== '';
-}
-
-function isId(id: unknown): boolean {
-  return typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_ID;
-}
-
-/** The library fails with plain TypeErrors on files that lack what it expects. */
-function guarded<T>(what: string, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new TokenizerError(`${what}: ${why}`, { cause: error });
-  }
-}
-
-function typeOf(value: unknown): unknown {
-  return asRecord(value)?.type;
+function isByteLevel(decoder: unknown): boolean {
+  const { type, decoders } = asRecord(decoder) ?? {};
+  if (type === 'Sequence' && Array.isArray(decoders)) return isByteLevel(decoders[0]);
+  return type === 'ByteLevel';
 }

@@ -1,0 +1,35 @@
+// GPT-2's alphabet of bytes, in which every byte is a printable character.
+
+/** Printable Latin-1 bytes stand for themselves; the others are shifted beyond 255, in order. */
+export const CHARACTER_OF_BYTE: readonly string[] = (() => {
+  const isPrintable = (byte: number) =>
+    (byte > 32 && byte < 127) || (byte > 160 && byte < 256 && byte !== 173);
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) =>
+    String.fromCodePoint(isPrintable(byte) ? byte : next++),
+  );
+})();
+
+const BYTE_OF_CHARACTER = new Map(CHARACTER_OF_BYTE.map((character, byte) => [character, byte]));
+const encoder = new TextEncoder();
+
+/** The UTF-8 bytes of a text, each as its character. */
+export function toByteCharacters(text: string): string {
+  if (STANDS_FOR_ITSELF.test(text)) return text;
+  let spelled = '';
+  for (const byte of encoder.encode(text)) spelled += CHARACTER_OF_BYTE[byte] ?? '';
+  return spelled;
+}
+
+const STANDS_FOR_ITSELF = /^[!-~]*$/;
+
+/** The bytes of a token; those of its own text where a character is not of the alphabet. */
+export function fromByteCharacters(token: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const character of token) {
+    const byte = BYTE_OF_CHARACTER.get(character);
+    if (byte === undefined) return encoder.encode(token);
+    bytes.push(byte);
+  }
+  return Uint8Array.from(bytes);
+}

@@ -1,0 +1,237 @@
+// A regular expression of a tokenizer.json, parsed. The dialect is Oniguruma's, as in the tokenizers library.
+import {
+  type AlternativeElementNode,
+  type AlternativeNode,
+  type AssertionNode,
+  parse,
+  type QuantifierNode,
+} from 'oniguruma-parser/parser';
+import { OnigUnicodePropertyMap } from 'oniguruma-parser/unicode';
+import { TokenizerError } from '../errors.js';
+import { type SetFlags, setSource } from './character_sets.js';
+
+/** What stands for Oniguruma's \w in \b. */
+export type Assertion =
+  | 'textStart'
+  | 'textEnd'
+  /** The end, or before a line feed at the end. */
+  | 'textEndOrLineFeed'
+  | 'lineStart'
+  | 'lineEnd'
+  | 'wordBoundary'
+  | 'noWordBoundary'
+  /** Where the search began. */
+  | 'searchStart';
+
+export type Regex =
+  /** One code point of a set, in `v` mode. */
+  | { readonly type: 'set'; readonly source: string }
+  | { readonly type: 'sequence'; readonly parts: readonly Regex[] }
+  | { readonly type: 'choice'; readonly parts: readonly Regex[] }
+  | {
+      readonly type: 'repeat';
+      readonly part: Regex;
+      readonly min: number;
+      /** May be Infinity. */
+      readonly max: number;
+      readonly kind: 'greedy' | 'lazy' | 'possessive';
+    }
+  | { readonly type: 'atomic'; readonly part: Regex }
+  | {
+      readonly type: 'look';
+      readonly behind: boolean;
+      readonly negate: boolean;
+      readonly part: Regex;
+    }
+  | { readonly type: 'assertion'; readonly kind: Assertion }
+  | { readonly type: 'capture'; readonly number: number; readonly part: Regex }
+  | { readonly type: 'backreference'; readonly numbers: readonly number[] }
+  /** \K: the match begins here. */
+  | { readonly type: 'keep' };
+
+/** @throws TokenizerError for what is no regular expression, or uses what is not supported */
+export function parseRegex(source: string): Regex {
+  try {
+    const options = { unicodePropertyMap: OnigUnicodePropertyMap };
+    const { body, flags } = parse(source, options);
+    const { ignoreCase, dotAll } = flags;
+    return simplified(new Builder(source).choice(body, { ignoreCase, dotAll }));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new TokenizerError(`regular expression ${shown(source)}: ${why}`, { cause: error });
+  }
+}
+
+/** A pattern as error messages show it. */
+export function shown(source: string): string {
+  return `/${source.length > 200 ? `${source.slice(0, 200)}…` : source}/`;
+}
+
+class Builder {
+  /** The groups of each name. */
+  private readonly names = new Map<string, number[]>();
+
+  constructor(private readonly source: string) {}
+
+  choice(alternatives: readonly AlternativeNode[], flags: SetFlags): Regex {
+    return { type: 'choice', parts: alternatives.map(({ body }) => this.sequence(body, flags)) };
+  }
+
+  private sequence(nodes: readonly AlternativeElementNode[], outer: SetFlags): Regex {
+    let flags = outer;
+    const parts: Regex[] = [];
+    for (const node of nodes) {
+      // (?i) holds to the end of its group.
+      if (node.type === 'Directive' && node.kind === 'flags') flags = changed(flags, node.flags);
+      else parts.push(this.node(node, flags));
+    }
+    return { type: 'sequence', parts };
+  }
+
+  private node(node: AlternativeElementNode, flags: SetFlags): Regex {
+    switch (node.type) {
+      case 'Character':
+      case 'CharacterClass':
+        return { type: 'set', source: setSource(node, flags) };
+      case 'CharacterSet':
+        if (node.kind === 'newline' && !node.negate) return LINE_BREAK;
+        return { type: 'set', source: setSource(node, flags) };
+      case 'Quantifier':
+        return this.repeat(node, flags);
+      case 'Group': {
+        const inner = node.flags ? changed(flags, node.flags) : flags;
+        const part = this.choice(node.body, inner);
+        return node.atomic ? { type: 'atomic', part } : part;
+      }
+      case 'CapturingGroup': {
+        const { name, number } = node;
+        if (name !== undefined) this.names.set(name, [...(this.names.get(name) ?? []), number]);
+        return { type: 'capture', number, part: this.choice(node.body, flags) };
+      }
+      case 'LookaroundAssertion': {
+        const part = this.choice(node.body, flags);
+        return { type: 'look', behind: node.kind === 'lookbehind', negate: node.negate, part };
+      }
+      case 'Assertion':
+        return { type: 'assertion', kind: assertionOf(node) };
+      case 'Backreference': {
+        if (flags.ignoreCase)
+          throw new TokenizerError('a backreference that ignores case is not supported');
+        const { ref } = node;
+        const numbers = typeof ref === 'number' ? [ref] : (this.names.get(ref) ?? []);
+        return { type: 'backreference', numbers };
+      }
+      case 'Directive':
+        return { type: 'keep' };
+      default:
+        throw new TokenizerError(`${node.type} is not supported`);
+    }
+  }
+
+  private repeat(node: QuantifierNode, flags: SetFlags): Regex {
+    const { kind, min, body } = node;
+    // The parser's type says number; its value for no limit is null or Infinity.
+    const max = Number.isFinite(node.max ?? Number.NaN) ? node.max : Number.POSITIVE_INFINITY;
+    if (Math.max(min, Number.isFinite(max) ? max : 0) > MAX_COUNT) {
+      throw new TokenizerError(`expected at most ${MAX_COUNT} repetitions in ${this.source}`);
+    }
+    return { type: 'repeat', part: this.node(body, flags), min, max, kind };
+  }
+}
+
+const MAX_COUNT = 1000;
+
+/** \R: a line break of one or two characters, which is not taken apart again. */
+const LINE_BREAK: Regex = {
+  type: 'atomic',
+  part: {
+    type: 'choice',
+    parts: [
+      {
+        type: 'sequence',
+        parts: [
+          { type: 'set', source: '\\r' },
+          { type: 'set', source: '\\n' },
+        ],
+      },
+      { type: 'set', source: '[\\n-\\r\\u0085\\u2028\\u2029]' },
+    ],
+  },
+};
+
+function changed(
+  flags: SetFlags,
+  { enable, disable }: { enable?: Partial<SetFlags>; disable?: Partial<SetFlags> },
+): SetFlags {
+  const flag = (name: keyof SetFlags) => (flags[name] || !!enable?.[name]) && !disable?.[name];
+  return { ignoreCase: flag('ignoreCase'), dotAll: flag('dotAll') };
+}
+
+function assertionOf({ kind, negate }: AssertionNode): Assertion {
+  switch (kind) {
+    case 'line_start':
+      return 'lineStart';
+    case 'line_end':
+      return 'lineEnd';
+    case 'search_start':
+      return 'searchStart';
+    case 'string_start':
+      return 'textStart';
+    case 'string_end':
+      return 'textEnd';
+    case 'string_end_newline':
+      return 'textEndOrLineFeed';
+    case 'word_boundary':
+      return negate ? 'noWordBoundary' : 'wordBoundary';
+    default:
+      throw new TokenizerError('\\y is not supported');
+  }
+}
+
+/** Without groups of one part, and with choices of single characters as sets. */
+function simplified(regex: Regex): Regex {
+  switch (regex.type) {
+    case 'sequence': {
+      const parts = regex.parts.map(simplified);
+      const flat = parts.flatMap((part) => (part.type === 'sequence' ? part.parts : [part]));
+      return only(flat) ?? { ...regex, parts: flat };
+    }
+    case 'choice': {
+      const parts = regex.parts.map(simplified);
+      const sets = parts.flatMap((part) => (part.type === 'set' ? [part.source] : []));
+      if (sets.length === parts.length && sets.length > 1) {
+        return { type: 'set', source: `[${sets.join('')}]` };
+      }
+      return only(parts) ?? { ...regex, parts };
+    }
+    case 'repeat':
+      return simplifiedRepeat({ ...regex, part: simplified(regex.part) });
+    case 'atomic': {
+      const part = simplified(regex.part);
+      // One character is never taken apart; a loop over one is a possessive loop.
+      if (part.type === 'set') return part;
+      if (part.type === 'repeat' && part.kind === 'greedy' && part.part.type === 'set') {
+        return { ...part, kind: 'possessive' };
+      }
+      return { ...regex, part };
+    }
+    case 'look':
+    case 'capture':
+      return { ...regex, part: simplified(regex.part) };
+    default:
+      return regex;
+  }
+}
+
+/** `(?:a{1,3})+` is `a+`: Oniguruma reads `a{1,3}+` so. */
+function simplifiedRepeat(regex: Extract<Regex, { type: 'repeat' }>): Regex {
+  const { part: inner, kind, max } = regex;
+  if (inner.type !== 'repeat' || inner.kind !== 'greedy' || kind === 'lazy') return regex;
+  if (inner.min > 1 || max !== Number.POSITIVE_INFINITY || inner.part.type !== 'set') return regex;
+  const min = inner.min === 0 ? 0 : regex.min;
+  return { ...regex, part: inner.part, min };
+}
+
+function only(parts: readonly Regex[]): Regex | undefined {
+  return parts.length === 1 ? parts[0] : undefined;
+}

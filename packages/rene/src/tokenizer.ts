@@ -8,7 +8,7 @@ import { TokenizerError } from './errors.js';
 import { asRecord } from './json.js';
 import { type AddedToken, readAddedToken } from './tokenizer/added_tokens.js';
 import { toByteCharacters } from './tokenizer/byte_alphabet.js';
-import type { StageMaker } from './tokenizer/decode_stage.js';
+import type { Place, StageMaker } from './tokenizer/decode_stage.js';
 import { type DecodeStream, streamAfter, streamThrough } from './tokenizer/decode_stream.js';
 import { readDecoder } from './tokenizer/decoders.js';
 import { Encoder } from './tokenizer/encoder.js';
@@ -40,7 +40,7 @@ export interface DecodeStreamOptions extends DecodeOptions {
    * their text, but it decodes as in the middle of a text: with the space before a word. Default:
    * none.
    */
-  promptIds?: Iterable<number>;
+  promptIds?: readonly number[];
 }
 
 /** Text to token ids and back. Decoding never cleans up spaces: it returns the tokens' own text. */
@@ -213,7 +213,7 @@ export class Tokenizer {
 
   /** The text of ids. Bytes that are not UTF-8 become U+FFFD; ids without a token are left out. */
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
-    const stream = this.streamOf(false, options);
+    const stream = this.streamOf(WHOLE_TEXT, options);
     const parts: string[] = [];
     for (const id of ids) parts.push(stream.push(id));
     parts.push(stream.end());
@@ -225,17 +225,26 @@ export class Tokenizer {
    * what `decode` returns for prompt and new tokens together, without the prompt's text.
    */
   decodeStream({ promptIds = [], ...options }: DecodeStreamOptions = {}): DecodeStream {
-    const ids = [...promptIds];
-    const stream = this.streamOf(false, options);
-    if (ids.length === 0) return stream;
+    // A decoder's state depends on the last few tokens alone, and on whether there is text before.
+    const from = this.contextStart(promptIds, options);
+    const isShown = (id: number) => this.textOf(id, options) !== undefined;
+    const place = { hasTextBefore: promptIds.slice(0, from).some(isShown), hasTextAfter: false };
+    const stream = this.streamOf(place, options);
+    if (promptIds.length === 0) return stream;
+    const shown = this.streamOf(place, options);
+    let held = '';
     let passed = 0;
-    for (const id of ids) passed += stream.push(id).length;
-    return streamAfter(stream, this.decode(ids, options).slice(passed));
+    for (const id of promptIds.slice(from)) {
+      passed += stream.push(id).length;
+      held += shown.push(id);
+    }
+    held += shown.end();
+    return streamAfter(stream, held.slice(passed));
   }
 
-  /** The text of one token within a text: with the space before a word. Parts of a character are U+FFFD. */
+  /** The text of a token within a text: with the space before a word. Parts of a character are U+FFFD. */
   tokenText(id: number): string {
-    const stream = this.streamOf(true, {});
+    const stream = this.streamOf(WITHIN_TEXT, {});
     return stream.push(id) + stream.end();
   }
 
@@ -254,11 +263,26 @@ export class Tokenizer {
     return this.addedIds.get(token) ?? this.model.vocabulary.id(token);
   }
 
-  private streamOf(isInside: boolean, { skipSpecialTokens = false }: DecodeOptions): DecodeStream {
-    return streamThrough(this.startDecoder(isInside), (id) => {
-      if (skipSpecialTokens && this.isSpecial(id)) return undefined;
-      return this.addedTexts.get(id) ?? this.model.vocabulary.token(id);
-    });
+  private streamOf(place: Place, options: DecodeOptions): DecodeStream {
+    return streamThrough(this.startDecoder(place), (id) => this.textOf(id, options));
+  }
+
+  /** What the decoder gets for an id; undefined for ids that are left out. */
+  private textOf(id: number, { skipSpecialTokens = false }: DecodeOptions): string | undefined {
+    if (skipSpecialTokens && this.isSpecial(id)) return undefined;
+    return this.addedTexts.get(id) ?? this.model.vocabulary.token(id);
+  }
+
+  /** Where the tokens begin that text after them may depend on: not within a row of bytes. */
+  private contextStart(ids: readonly number[], options: DecodeOptions): number {
+    let from = ids.length;
+    for (let shown = 0; from > 0; from--) {
+      const text = this.textOf(ids[from - 1] ?? -1, options);
+      if (text === undefined) continue;
+      if (shown >= CONTEXT && !text.startsWith('<0x')) break;
+      shown++;
+    }
+    return from;
   }
 
   /** The id of a token that a config names, else of the first usual name that is a special token. */
@@ -273,6 +297,10 @@ export class Tokenizer {
   }
 }
 
+const WHOLE_TEXT = { hasTextBefore: false, hasTextAfter: false };
+const WITHIN_TEXT = { hasTextBefore: true, hasTextAfter: true };
+/** More tokens than a character has bytes. */
+const CONTEXT = 8;
 const EOS_NAMES = ['<|endoftext|>', '</s>', '<|end_of_text|>'];
 const PAD_NAMES = ['<|padding|>', '<pad>', '[PAD]'];
 

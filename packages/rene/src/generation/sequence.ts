@@ -39,7 +39,7 @@ export class Sequence implements BatchMember {
     this.random = seedrandom(`${seed}:${k}`);
     this.maxLength = Math.min(maxLength, prompt.length + maxNewTokens);
     if (tokenizer && stopStrings.length > 0) {
-      this.watcher = new StopStringWatcher(stopStrings, tokenizer);
+      this.watcher = new StopStringWatcher(stopStrings, tokenizer, prompt);
     }
   }
 

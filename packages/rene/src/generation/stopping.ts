@@ -1,7 +1,7 @@
 // Looks for stop strings in the text of new tokens, wherever the borders of tokens are.
 import type { Tokenizer } from '../tokenizer.js';
 
-/** Watches one sequence. */
+/** Watches the new tokens of one sequence. */
 export class StopStringWatcher {
   private readonly stream;
   private readonly longest: number;
@@ -10,8 +10,9 @@ export class StopStringWatcher {
   constructor(
     private readonly stopStrings: readonly string[],
     tokenizer: Pick<Tokenizer, 'decodeStream'>,
+    promptIds: readonly number[] = [],
   ) {
-    this.stream = tokenizer.decodeStream();
+    this.stream = tokenizer.decodeStream({ promptIds });
     this.longest = Math.max(0, ...stopStrings.map((text) => text.length));
   }
 

@@ -31,7 +31,7 @@ export async function* streamText(
   const filter = new StopStringFilter(
     typeof stopStrings === 'string' ? [stopStrings] : stopStrings,
   );
-  const decoder = tokenizer.decodeStream({ skipSpecialTokens: true });
+  const decoder = tokenizer.decodeStream({ skipSpecialTokens: true, promptIds: ids });
   const { sequences, settings } = startSequence(model, ids, { ...options, tokenizer, eosTokenId });
   for await (const [sequence] of generationLoop(model, sequences, settings)) {
     const text = filter.push(decoder.push(sequence?.ids.at(-1) ?? -1));

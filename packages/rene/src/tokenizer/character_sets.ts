@@ -2,13 +2,14 @@
 import type { CharacterClassElementNode, CharacterSetNode } from 'oniguruma-parser/parser';
 import { TokenizerError } from '../errors.js';
 import { codePoint, foldCase } from './case_folding.js';
+import { NEWER_PUNCTUATION } from './older_unicode.js';
 
 /** Rust's char::is_whitespace: JavaScript's \s has U+FEFF too, and lacks U+0085. */
 export const WHITE_SPACE = '\\p{White_Space}';
 /** \w of Rust's regex crate. */
 export const WORD = '[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]';
-/** ASCII symbols count as punctuation in all tokenizers. */
-export const PUNCTUATION = '[\\p{P}!-\\/:-@\\[-`\\{-~]';
+/** ASCII symbols count as punctuation. Two characters were punctuation in older tables. */
+export const PUNCTUATION = `[[\\p{P}--[${NEWER_PUNCTUATION}]]!-\\/:-@\\[-\`\\{-~\\u166d\\u{111c9}]`;
 
 /** Any code point. Node 20 reads `[^]*` in `v` mode as no character at all. */
 export const ANY = '\\p{Any}';
@@ -94,10 +95,13 @@ function characterSet(node: CharacterSetNode, flags: SetFlags, isInClass: boolea
       return negated(WHITE_SPACE, node.negate);
     case 'word':
       return negated(isInClass ? WORD_IN_CLASS : WORD_OUTSIDE, node.negate);
-    case 'posix':
-      return negated(caseOf(namedSet(node.value), flags), node.negate);
+    case 'posix': {
+      const isWord = node.value === 'word' && !isInClass; // \p{Word}
+      const source = isWord ? WORD_OUTSIDE : caseOf(namedSet(node.value), flags);
+      return negated(source, node.negate);
+    }
     case 'property':
-      return negated(propertySet(node.value, isInClass), node.negate);
+      return negated(propertySet(node.value), node.negate);
     default:
       throw new TokenizerError(`a regular expression with \\X is not supported`);
   }
@@ -118,10 +122,9 @@ function namedSet(name: string): string {
   return source;
 }
 
-function propertySet(name: string, isInClass: boolean): string {
+function propertySet(name: string): string {
   const plain = name.toLowerCase().replace(/[\s_-]/g, '');
   if (plain === 'punct') return '\\p{P}';
-  if (plain === 'word') return isInClass ? WORD_IN_CLASS : WORD_OUTSIDE;
   if (Object.hasOwn(NAMED, plain)) return namedSet(plain);
   for (const spelled of [`\\p{${name}}`, `\\p{Script=${name}}`]) {
     if (/^[\w=]+$/.test(name) && compiles(spelled)) return spelled;

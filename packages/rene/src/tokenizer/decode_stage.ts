@@ -8,9 +8,10 @@ export interface Stage {
   end(): string[];
 }
 
-/**
- * Begins a text.
- *
- * @param isInside the tokens are from the middle of a text, not its start
- */
-export type StageMaker = (isInside: boolean) => Stage;
+/** Whether there is text around the tokens: a word after another one begins with a space. */
+export interface Place {
+  readonly hasTextBefore: boolean;
+  readonly hasTextAfter: boolean;
+}
+
+export type StageMaker = (place: Place) => Stage;

@@ -1,7 +1,7 @@
 // Decoders: from tokens to text, token by token.
 import { fromByteCharacters } from './byte_alphabet.js';
 import { ByteFallback } from './byte_fallback.js';
-import type { Stage, StageMaker } from './decode_stage.js';
+import type { Place, Stage, StageMaker } from './decode_stage.js';
 import type { Fields } from './fields.js';
 import { type Pattern, readPattern, replaceAll, StringPattern } from './pattern.js';
 import { prependScheme } from './pre_tokenizers.js';
@@ -22,7 +22,7 @@ export function readDecoder(fields: Fields | undefined): StageMaker {
 function readPlan(fields: Fields, isJoined: boolean): Plan {
   const plan = (make: StageMaker, joins = isJoined): Plan => ({ make, joins });
   const whole = (make: StageMaker, joins = isJoined): Plan =>
-    plan(isJoined ? (isInside) => new Whole(make(isInside)) : make, joins);
+    plan(isJoined ? (place) => new Whole(make(place)) : make, joins);
   switch (fields.string('type')) {
     case 'Sequence': {
       let joins = isJoined;
@@ -32,7 +32,7 @@ function readPlan(fields: Fields, isJoined: boolean): Plan {
         makers.push(next.make);
         joins = next.joins;
       }
-      return plan((isInside) => new InTurn(makers.map((make) => make(isInside))), joins);
+      return plan((place) => new InTurn(makers.map((make) => make(place))), joins);
     }
     case 'ByteLevel':
       return whole(() => new ByteLevel(), true);
@@ -46,7 +46,7 @@ function readPlan(fields: Fields, isJoined: boolean): Plan {
       return whole(wordPiece(fields));
     case 'BPEDecoder': {
       const suffix = fields.string('suffix', '</w>');
-      return whole((isInside) => new Suffixes(suffix, isInside));
+      return whole(({ hasTextAfter }) => new Suffixes(suffix, hasTextAfter));
     }
     case 'CTC':
       return whole(ctc(fields));
@@ -57,7 +57,10 @@ function readPlan(fields: Fields, isJoined: boolean): Plan {
       const start = fields.count('start', 0);
       const stop = fields.count('stop', 0);
       if (!isJoined) return plan(() => perToken((token) => stripped(token, content, start, stop)));
-      return plan((isInside) => new StripEnds(content, isInside ? 0 : start, isInside ? 0 : stop));
+      return plan(
+        ({ hasTextBefore, hasTextAfter }) =>
+          new StripEnds(content, hasTextBefore ? 0 : start, hasTextAfter ? 0 : stop),
+      );
     }
     default:
       return fields.refuseType('decoder');
@@ -68,9 +71,12 @@ function perToken(decode: (token: string) => string): Stage {
   return { push: (token) => [decode(token)], end: () => [] };
 }
 
-/** Numbers the tokens; those from the middle of a text are not the first. */
-function numbered(isInside: boolean, decode: (token: string, isFirst: boolean) => string): Stage {
-  let isFirst = !isInside;
+/** Treats the first token of a text in another way. */
+function firstApart(
+  { hasTextBefore }: Place,
+  decode: (token: string, isFirst: boolean) => string,
+): Stage {
+  let isFirst = !hasTextBefore;
   return perToken((token) => {
     const text = decode(token, isFirst);
     isFirst = false;
@@ -79,15 +85,15 @@ function numbered(isInside: boolean, decode: (token: string, isFirst: boolean) =
 }
 
 /** Without a decoder, tokens are words. */
-function spacesBetween(isInside: boolean): Stage {
-  return numbered(isInside, (token, isFirst) => (isFirst ? token : ` ${token}`));
+function spacesBetween(place: Place): Stage {
+  return firstApart(place, (token, isFirst) => (isFirst ? token : ` ${token}`));
 }
 
 function metaspace(fields: Fields, isJoined: boolean): StageMaker {
   const mark = fields.character('replacement', '▁');
   const isPrefixed = prependScheme(fields) !== 'never';
-  return (isInside) =>
-    numbered(isInside, (token, isFirst) =>
+  return (place) =>
+    firstApart(place, (token, isFirst) =>
       token.replaceAll(mark, isPrefixed && (isFirst || isJoined) ? '' : ' '),
     );
 }
@@ -95,8 +101,8 @@ function metaspace(fields: Fields, isJoined: boolean): StageMaker {
 function wordPiece(fields: Fields): StageMaker {
   const prefix = fields.string('prefix', '##');
   const cleans = fields.boolean('cleanup', true);
-  return (isInside) =>
-    numbered(isInside, (token, isFirst) => {
+  return (place) =>
+    firstApart(place, (token, isFirst) => {
       const isPart = !isFirst && token.startsWith(prefix);
       const text = isFirst ? token : isPart ? token.slice(prefix.length) : ` ${token}`;
       return cleans ? cleanedUp(text) : text;
@@ -226,7 +232,7 @@ class Suffixes implements Stage {
 
   constructor(
     private readonly suffix: string,
-    private readonly isInside: boolean,
+    private readonly hasTextAfter: boolean,
   ) {}
 
   push(token: string): string[] {
@@ -236,7 +242,7 @@ class Suffixes implements Stage {
   }
 
   end(): string[] {
-    return this.release(this.isInside ? ' ' : '');
+    return this.release(this.hasTextAfter ? ' ' : '');
   }
 
   private release(space: string): string[] {

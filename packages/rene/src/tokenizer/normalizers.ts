@@ -1,6 +1,12 @@
 // Normalisers: what happens to a text before it is split into words.
 import { toByteCharacters } from './byte_alphabet.js';
 import type { Fields } from './fields.js';
+import {
+  NEWER_DECOMPOSITIONS,
+  NEWER_FORMAT,
+  NEWER_MARKS,
+  NEWER_MARKS_FOR_BERT,
+} from './older_unicode.js';
 import { readPattern, replaceAll } from './pattern.js';
 import { precompiledNormalizer } from './precompiled.js';
 
@@ -18,11 +24,11 @@ export function readNormalizer(fields: Fields): Normalizer {
     case 'NFD':
     case 'NFKC':
     case 'NFKD':
-      return (text) => text.normalize(type);
+      return (text) => normalForm(text, type);
     case 'Lowercase':
       return lowercase;
     case 'StripAccents':
-      return (text) => text.replace(/\p{M}/gu, '');
+      return (text) => text.replace(MARK, '');
     case 'Strip':
       return strip(fields);
     case 'Prepend': {
@@ -46,6 +52,18 @@ export function readNormalizer(fields: Fields): Normalizer {
       return fields.refuseType('normalizer');
   }
 }
+
+/** Characters without properties stand between others as letters do. */
+function normalForm(text: string, form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): string {
+  if (!UNKNOWN.test(text)) return text.normalize(form);
+  return text
+    .split(UNKNOWN)
+    .map((part) => (UNKNOWN.test(part) ? part : part.normalize(form)))
+    .join('');
+}
+
+const UNKNOWN = new RegExp(`([${NEWER_MARKS}${NEWER_DECOMPOSITIONS}]+)`, 'v');
+const MARK = new RegExp(`[[\\p{M}--[${NEWER_MARKS}]]\\u1cf2\\u1cf3]`, 'gv');
 
 /** Character by character: a sigma at a word's end becomes σ, as in Rust. */
 function lowercase(text: string): string {
@@ -72,13 +90,20 @@ function bert(fields: Fields): Normalizer {
     let result = text;
     if (cleans) result = result.replace(NO_TEXT, '').replace(/\p{White_Space}/gu, ' ');
     if (spaces) result = result.replace(IDEOGRAPH, ' $& ');
-    if (strips) result = result.normalize('NFD').replace(/\p{Mn}/gu, '');
+    if (strips) result = normalForm(result, 'NFD').replace(BERT_MARK, '');
     return lowers ? lowercase(result) : result;
   };
 }
 
 /** Tab and line breaks are white space there. */
-const NO_TEXT = /(?![\t\n\r])[\ufffd\p{Cc}\p{Cf}\p{Co}]/gu;
+const NO_TEXT = new RegExp(
+  `(?![\\t\\n\\r])[\\ufffd\\p{Cc}[\\p{Cf}--[${NEWER_FORMAT}]]\\p{Co}]`,
+  'gv',
+);
+const BERT_MARK = new RegExp(
+  `[[\\p{Mn}--[${NEWER_MARKS}${NEWER_MARKS_FOR_BERT}]]\\u1734\\u{1171e}]`,
+  'gv',
+);
 const IDEOGRAPH =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/gu;
 

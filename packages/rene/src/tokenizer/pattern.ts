@@ -1,6 +1,7 @@
 // Patterns of a tokenizer.json: a string, or a regular expression.
 import { TokenizerError } from '../errors.js';
 import type { Fields } from './fields.js';
+import { NEWER_THAN_REGEX } from './older_unicode.js';
 import { RegexMachine } from './regex_machine.js';
 import { nativeRegex } from './regex_native.js';
 import { parseRegex, type Regex } from './regex_tree.js';
@@ -22,7 +23,9 @@ export function readPattern(fields: Fields): Pattern {
 }
 
 /** All matches, in order. Between two there may be an empty one, but none right after another. */
-export function* matches(pattern: Pattern, text: string): Generator<void, void, void> {
+export function* matches(pattern: Pattern, whole: string): Generator<void, void, void> {
+  // Characters that the library does not know are replaced by such as nobody knows, of one length.
+  const text = pattern instanceof StringPattern ? whole : whole.replace(UNKNOWN, unassigned);
   let lastEnd = -1;
   for (let from = 0; from <= text.length && pattern.find(text, from); ) {
     const { start, end } = pattern;
@@ -35,6 +38,12 @@ export function* matches(pattern: Pattern, text: string): Generator<void, void, 
     yield;
   }
 }
+
+function unassigned(character: string): string {
+  return character.length > 1 ? '\u{1ffff}' : '\ufdd0';
+}
+
+const UNKNOWN = new RegExp(`[${NEWER_THAN_REGEX}]`, 'gv');
 
 /** The text with each match replaced. */
 export function replaceAll(text: string, pattern: Pattern, content: string): string {

@@ -3,10 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { CheckpointError, TokenizerError } from '../src/errors.js';
-import { type DecodeStream, Tokenizer } from '../src/tokenizer.js';
-import { errorOf, shared } from './checkpoint/fixtures.js';
-import { tinyByteLevelJson, tinyMetaspaceJson } from './checkpoint/tiny_tokenizers.js';
+import { CheckpointError, TokenizerError } from '../../src/errors.js';
+import { type DecodeStream, Tokenizer } from '../../src/tokenizer.js';
+import { errorOf, shared } from '../checkpoint/fixtures.js';
+import { tinyByteLevelJson, tinyMetaspaceJson } from '../checkpoint/tiny_tokenizers.js';
 
 const OLMO = shared('tokenizers/olmo-dolma-v1_5.json');
 

@@ -19,5 +19,8 @@ export function pathOf(name: string | URL, expected: string): string {
   } catch {
     throw new CheckpointError(`${found}: expected the URL of a local file, file:///path`);
   }
-  throw new CheckpointError(`${found}: expected ${expected}; found a URL of another kind`);
+  const other = /^https?:$/.test(scheme ?? '')
+    ? 'a web address, which only fromPretrained takes'
+    : 'a URL of another kind';
+  throw new CheckpointError(`${found}: expected ${expected}; found ${other}`);
 }

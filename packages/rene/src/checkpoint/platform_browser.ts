@@ -5,6 +5,10 @@ import type { HubOptions } from './hub.js';
 import { EMBEDDED_MODEL, isRepoId, schemeOf } from './model_names.js';
 import { type WebFolder, webFolder } from './web_folder.js';
 
+/** What to do when a server is not reached. A browser does not tell pages why. */
+export const UNREACHABLE_ADVICE =
+  'it is down, or does not allow this page to read it (Access-Control-Allow-Origin)';
+
 export function platformFetch(url: string, init?: RequestInit): Promise<Response> {
   return fetch(url, init);
 }

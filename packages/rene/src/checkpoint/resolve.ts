@@ -107,7 +107,9 @@ export const modelFiles: FileChoice = (names, where) => {
   if (weights.length === 0) {
     throw new HubError(`${where}: it has neither model.safetensors nor pytorch_model.bin`);
   }
-  const others = ['config.json', ...TOKENIZER_FILES].filter((name) => names.includes(name));
+  const others = ['config.json', 'generation_config.json', ...TOKENIZER_FILES].filter((name) =>
+    names.includes(name),
+  );
   return [...others, ...weights];
 };
 

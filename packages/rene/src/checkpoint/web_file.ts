@@ -105,12 +105,11 @@ async function ask(
   more: Readonly<Record<string, string>> = {},
   method = 'GET',
 ): Promise<Response | Missing> {
-  const { platformFetch } = await import('./platform.js');
+  const { platformFetch, UNREACHABLE_ADVICE } = await import('./platform.js');
   const response = await platformFetch(url, { method, headers: { ...headers, ...more } }).catch(
     (error: unknown) => {
-      throw new CheckpointError(`${shown(url)}: cannot be reached (${reason(error)})`, undefined, {
-        cause: error,
-      });
+      const why = `${shown(url)}: cannot be reached (${reason(error)})`;
+      throw new CheckpointError(`${why}; ${UNREACHABLE_ADVICE}`, undefined, { cause: error });
     },
   );
   if (response.ok) return response;

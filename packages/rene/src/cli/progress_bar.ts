@@ -1,5 +1,5 @@
 // A bar on stderr while something takes long: on a terminal only, and only when it does take long.
-import { SingleBar } from 'cli-progress';
+import cliProgress from 'cli-progress';
 
 /** Milliseconds before a bar appears. */
 const PATIENCE = 400;
@@ -7,25 +7,31 @@ const PATIENCE = 400;
 /** Shows nothing until it is clear that there is time to look at it. */
 export class LazyProgressBar {
   private readonly begin = performance.now();
-  private readonly bar: SingleBar | undefined;
+  private readonly bar: cliProgress.SingleBar | undefined;
   private started = false;
   private ended = false;
 
   /** @param format of cli-progress, whose payload `update` is given */
   constructor(format: string) {
     if (!process.stderr.isTTY) return;
-    this.bar = new SingleBar({
+    this.bar = new cliProgress.SingleBar({
       format,
       stream: process.stderr,
       hideCursor: true,
       clearOnComplete: true,
       etaBuffer: 100,
+      // Before anything is done the time left is no number.
+      formatTime: (time, ...others) =>
+        Number.isFinite(time) ? cliProgress.Format.TimeFormat(time, ...others) : '?',
     });
   }
 
   update(done: number, total: number, payload: object = {}): void {
-    if (this.started) this.bar?.update(done, payload);
-    else if (!this.ended && performance.now() - this.begin > PATIENCE && done < total) {
+    if (this.started) {
+      // A server that tells no size has the total grow.
+      this.bar?.setTotal(total);
+      this.bar?.update(done, payload);
+    } else if (!this.ended && performance.now() - this.begin > PATIENCE && done < total) {
       this.started = true;
       // Ctrl-C ends the process here: the cursor must come back.
       process.once('exit', this.stop);

@@ -246,7 +246,7 @@ describe('a model on a web server', () => {
     const broken = await errorOf(CheckpointError, load('broken'));
     expect(broken.message).to.match(/broken\/config\.json: not JSON/);
     const nobody = await errorOf(CheckpointError, () => logits('http://127.0.0.1:1/x'));
-    expect(nobody.message).to.match(/cannot be reached \((ECONNREFUSED|bad port)\)/);
+    expect(nobody.message).to.match(/cannot be reached \(ECONNREFUSED\); without a network/);
     const none = await errorOf(TokenizerError, () => Tokenizer.fromPretrained(`${origin}/shards`));
     expect(none.message).to.match(/no tokenizer\.json, found HTTP 404/);
     server.habits = { missing: (res) => res.writeHead(200).end(PAGE) };

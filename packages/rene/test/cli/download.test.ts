@@ -1,6 +1,6 @@
 // `rene download`: the folder on stdout, and a bar on a terminal while it takes long.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { expect } from 'chai';
 import { modelFolder } from '../../src/cli/load.js';
 import { FakeHub } from '../checkpoint/fake_hub.js';
@@ -32,6 +32,20 @@ describe('rene download', () => {
     expect(hub.requests[0]).to.contain('/revision/v1');
   });
 
+  it('prints the whole path of a folder that is here', async () => {
+    const here = folder();
+    const { code, stdout } = await runRene(['download', relative(process.cwd(), here)]);
+    expect([code, stdout]).to.deep.equal([0, `${here}\n`]);
+  });
+
+  it('is refused a URL, by name', async () => {
+    const { code, stdout, stderr } = await runRene(['download', 'https://host.example/x?secret']);
+    expect([code, stdout]).to.deep.equal([1, '']);
+    expect(stderr).to.match(
+      /^error: https:\/\/host\.example\/x: expected a model folder, .* hub id/,
+    );
+  });
+
   it('shows file, megabytes, rate and time left; what was on the disk is no speed', async () => {
     const [first, rest] = [4_000_000, 2_000_000];
     hub.add(REPO, { 'config.json': '{}', 'model.safetensors': new Uint8Array(first + rest) });
@@ -43,6 +57,8 @@ describe('rene download', () => {
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { slowly: 1200 });
     const shown = await onTerminal(env, () => modelFolder(REPO));
     expect(shown).to.match(/model\.safetensors \[.+\] 5\/6 MB, \d+\.\d MB\/s, \S+ left/);
+    // cli-progress writes INF and NULL where it knows no time.
+    expect(shown).not.to.match(/NF|NULL|UL/);
     const rates = [...shown.matchAll(/ (\d+\.\d) MB\/s/g)].map(([, rate]) => Number(rate));
     // 2 MB in 1.2 s or more, of which a timer may let some come together; not 4 MB more.
     expect(Math.max(...rates)).to.be.within(0.1, 4);

@@ -1,0 +1,13 @@
+// What stands in for write_folder.ts in a page, which has no files.
+import { writeFileAtomically } from './node_files_browser.js';
+import type { FolderFile } from './write_folder.js';
+
+const nothing = (name: string): FolderFile => ({
+  name,
+  write: writeFileAtomically.bind(null, name),
+});
+
+export const textFile = (name: string) => nothing(name);
+export const copyOf = (_from: string, name: string) => nothing(name);
+export const writeFolder = (dir: string) => writeFileAtomically(dir);
+export const isSameFolder = async (a: string, b: string) => a === b;

@@ -1,5 +1,6 @@
 // Refuses options that nobody reads: a misspelt one would otherwise change nothing without a word.
 import { InvalidArgumentError } from '@rene-js/layers';
+import { describe } from './describe.js';
 
 /**
  * @param options what the user gave
@@ -14,6 +15,9 @@ export function refuseUnknownOptions(
   argument = 'options',
   elsewhere: Readonly<Record<string, string>> = {},
 ): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new InvalidArgumentError(argument, 'an object', describe(options));
+  }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue;
     const camel = name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());

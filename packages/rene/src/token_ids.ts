@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ReneConfig } from './config.js';
+import { describe } from './describe.js';
 
 /** (B, L): an int32 tensor, or rows of one length. */
 export type TokenIds = tf.Tensor | readonly (readonly number[])[];
@@ -22,18 +23,42 @@ export function checkIds(ids: TokenIds, config: ReneConfig): [batch: number, len
     return [batch, length];
   }
   const { vocabSize, paddedVocabSize } = config;
-  const length = ids[0]?.length ?? 0;
-  if (length === 0) throw new InvalidArgumentError('ids', 'at least one token', 'an empty prompt');
-  for (const row of ids) {
-    if (row.length !== length) {
-      throw new InvalidArgumentError('ids', `rows of ${length} tokens`, `one of ${row.length}`);
+  if (!Array.isArray(ids)) throw notRows(ids);
+  const rows: readonly unknown[] = ids;
+  let length: number | undefined;
+  for (const row of rows) {
+    if (!Array.isArray(row)) throw notRows(ids);
+    const entries: readonly unknown[] = row;
+    length ??= entries.length;
+    if (entries.length !== length) {
+      throw new InvalidArgumentError('ids', `rows of ${length} tokens`, `one of ${entries.length}`);
     }
-    const wrong = row.find((id) => !Number.isInteger(id) || id < 0 || id >= paddedVocabSize);
-    if (wrong !== undefined) {
-      throw new InvalidArgumentError('ids', `token ids below ${vocabSize}`, String(wrong));
+    const wrong = entries.findIndex((id) => !isIdBelow(id, paddedVocabSize));
+    if (wrong >= 0) {
+      throw new InvalidArgumentError(
+        'ids',
+        `token ids below ${vocabSize}`,
+        describe(entries[wrong]),
+      );
     }
   }
-  return [ids.length, length];
+  if (!length) throw new InvalidArgumentError('ids', 'at least one token', 'an empty prompt');
+  return [rows.length, length];
+}
+
+function isIdBelow(id: unknown, size: number): boolean {
+  return typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < size;
+}
+
+function notRows(ids: unknown): InvalidArgumentError {
+  const isOneRow = Array.isArray(ids) && typeof ids[0] === 'number';
+  const advice = isOneRow
+    ? '; put the one row into a list: [ids]'
+    : typeof ids === 'string'
+      ? '; encode a text with tokenizer.encode(text)'
+      : '';
+  const expected = 'an int32 tensor [batch, length], or rows of token ids such as [[1, 2, 3]]';
+  return new InvalidArgumentError('ids', expected, `${describe(ids)}${advice}`);
 }
 
 /** @throws InvalidArgumentError for places that are not among `count` tokens */

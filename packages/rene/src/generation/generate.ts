@@ -5,8 +5,8 @@ import type { TokenLogProb } from './choose.js';
 import type { GenerationModel } from './generation_model.js';
 import { generationLoop, makeSequences } from './loop.js';
 import { type GenerateOptions, resolveOptions, type Settings } from './options.js';
-import { toPrompts } from './prefill.js';
 import { Progress } from './progress.js';
+import { toPrompts } from './prompt_ids.js';
 import type { FinishReason, Sequence } from './sequence.js';
 
 /** What generate has made, an entry a sequence. */

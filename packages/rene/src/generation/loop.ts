@@ -6,7 +6,8 @@ import type { GenerationModel } from './generation_model.js';
 import type { Settings } from './options.js';
 import { type PrefilledPrompt, prefillPrompts } from './prefill.js';
 import { Progress } from './progress.js';
-import { checkPrompts, Sequence } from './sequence.js';
+import { checkPrompts } from './prompt_ids.js';
+import { Sequence } from './sequence.js';
 
 /** The sequences that a generation of these prompts has. @throws InvalidArgumentError */
 export function makeSequences(

@@ -1,8 +1,10 @@
 // Prefill: prompts into states, part by part. generate, beam search and the server all use it.
+import { refuseUnknownOptions } from '../known_options.js';
 import { RecurrentState } from '../state.js';
 import { type GenerationModel, readLogits } from './generation_model.js';
+import { checkCallbacks } from './option_values.js';
 import { Progress, type ProgressOptions } from './progress.js';
-import { checkPrompts } from './sequence.js';
+import { checkPrompts, toPrompts } from './prompt_ids.js';
 
 /**
  * Most tokens of a part. A part ends at a multiple of it, so that the borders, and with them the
@@ -90,6 +92,12 @@ export interface PrefillOptions extends ProgressOptions {
   state?: RecurrentState | undefined;
 }
 
+const KNOWN: Readonly<Record<keyof PrefillOptions, true>> = {
+  state: true,
+  signal: true,
+  onProgress: true,
+};
+
 /**
  * Reads a prompt, or several of any lengths.
  *
@@ -102,6 +110,8 @@ export async function prefill(
   ids: readonly number[] | readonly (readonly number[])[],
   options: PrefillOptions = {},
 ): Promise<RecurrentState> {
+  refuseUnknownOptions(options, KNOWN);
+  checkCallbacks(options);
   const prompts = toPrompts(ids);
   checkPrompts(prompts, model.config.vocabSize, options.state);
   const progress = new Progress(prompts.flat().length, () => prompts, options);
@@ -115,15 +125,4 @@ export async function prefill(
   } finally {
     for (const state of states) state.dispose();
   }
-}
-
-/** One prompt or several, as several. */
-export function toPrompts(ids: readonly number[] | readonly (readonly number[])[]): number[][] {
-  const prompts: number[][] = [];
-  const single: number[] = [];
-  for (const entry of ids) {
-    if (typeof entry === 'number') single.push(entry);
-    else prompts.push([...entry]);
-  }
-  return prompts.length > 0 && single.length === 0 ? prompts : [single];
 }

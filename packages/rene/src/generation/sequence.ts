@@ -1,5 +1,4 @@
 // A sequence in the making: its tokens, its sampler and why it ended.
-import { InvalidArgumentError } from '@rene-js/layers';
 import seedrandom from 'seedrandom';
 import type { RecurrentState } from '../state.js';
 import type { BatchMember, NextToken } from './batch.js';
@@ -77,28 +76,5 @@ export class Sequence implements BatchMember {
     if (this.settings.eosTokenIds.has(id)) this.finishReason = 'eos';
     else if (this.watcher?.push(id)) this.finishReason = 'stop';
     else if (this.isFull) this.finishReason = 'length';
-  }
-}
-
-/** @throws InvalidArgumentError naming the prompt, or the state if it does not fit the prompts */
-export function checkPrompts(
-  prompts: readonly (readonly number[])[],
-  vocabSize: number,
-  state?: RecurrentState,
-): void {
-  if (prompts.length === 0) throw new InvalidArgumentError('ids', 'at least one prompt', 'none');
-  for (const [i, prompt] of prompts.entries()) {
-    const name = prompts.length > 1 ? `ids[${i}]` : 'ids';
-    if (prompt.length === 0) {
-      throw new InvalidArgumentError(name, 'at least one token', 'an empty prompt');
-    }
-    const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-    if (wrong !== undefined) {
-      throw new InvalidArgumentError(name, `token ids below ${vocabSize}`, String(wrong));
-    }
-  }
-  if (state && state.batch !== 1 && state.batch !== prompts.length) {
-    const expected = `a state of ${prompts.length} rows, one a prompt, or of 1 for all`;
-    throw new InvalidArgumentError('state', expected, `one of ${state.batch}`);
   }
 }

@@ -9,6 +9,7 @@ import {
   type Settings,
   type StreamOptions,
 } from './options.js';
+import { toPrompt } from './prompt_ids.js';
 import type { Sequence } from './sequence.js';
 
 /**
@@ -32,12 +33,12 @@ export function startSequence(
   ids: readonly number[],
   options: StreamOptions,
 ): { sequences: readonly Sequence[]; settings: Settings } {
-  for (const [name, value] of Object.entries(options)) {
+  for (const [name, value] of Object.entries(options ?? {})) {
     if (value === undefined || !ONLY_GENERATE.has(name)) continue;
     throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
   }
   const settings = resolveOptions(options, model.config);
-  return { sequences: makeSequences([ids], settings), settings };
+  return { sequences: makeSequences([toPrompt(ids)], settings), settings };
 }
 
 const ONLY_GENERATE: ReadonlySet<string> = new Set<keyof GenerateOptions>([

@@ -1,5 +1,6 @@
 // streamText: text in, text out, a piece at a time.
 import { InvalidArgumentError } from '@rene-js/layers';
+import { describe } from '../describe.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { collect, type GenerateResult } from './generate.js';
 import type { GenerationModel } from './generation_model.js';
@@ -24,6 +25,9 @@ export async function* streamText(
   prompt: string,
   options: Omit<StreamOptions, 'tokenizer'> = {},
 ): AsyncGenerator<string, GenerateResult, void> {
+  if (typeof tokenizer?.encode !== 'function') {
+    throw new InvalidArgumentError('tokenizer', 'a Tokenizer', describe(tokenizer));
+  }
   const ids = tokenizer.encode(prompt);
   if (ids.length === 0) throw new InvalidArgumentError('prompt', 'some text', "''");
   const { stopStrings = [] } = options;

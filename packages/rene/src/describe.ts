@@ -1,0 +1,27 @@
+// A value as an error message shows it: its kind and the beginning of it, never a tensor's numbers.
+import * as tf from '@tensorflow/tfjs-core';
+
+const MAX_LENGTH = 60;
+
+/** The value, short and on one line: -1, 'text' in quotes, [1, 2, 3], a tensor int32 [2, 3], a function. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return shortened(`'${value}'`);
+  if (typeof value === 'bigint') return shortened(`${value}n`);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'symbol') return 'a symbol';
+  if (typeof value !== 'object' || value === null) return String(value);
+  if (value instanceof tf.Tensor) return `a tensor ${value.dtype} [${value.shape.join(', ')}]`;
+  if (Array.isArray(value)) {
+    const list: readonly unknown[] = value;
+    return shortened(`[${list.slice(0, MAX_LENGTH).map(describe).join(', ')}]`);
+  }
+  if (value instanceof Promise) return 'a promise (await it)';
+  const name = value.constructor?.name ?? 'Object';
+  if (name !== 'Object') return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
+  return shortened(`an object with ${Object.keys(value).join(', ') || 'nothing in it'}`);
+}
+
+function shortened(text: string): string {
+  const line = text.replace(/\s+/g, ' ');
+  return line.length > MAX_LENGTH ? `${line.slice(0, MAX_LENGTH - 3)}...` : line;
+}

@@ -15,6 +15,7 @@ import { Encoder } from './tokenizer/encoder.js';
 import { Fields } from './tokenizer/fields.js';
 import type { Model } from './tokenizer/model.js';
 import { readNormalizer } from './tokenizer/normalizers.js';
+import { hasSlowRegex } from './tokenizer/pattern.js';
 import { readPostProcessor } from './tokenizer/post_processor.js';
 import { readPreTokenizer } from './tokenizer/pre_tokenizers.js';
 import { readModel } from './tokenizer/read_model.js';
@@ -50,6 +51,8 @@ export class Tokenizer {
   /** The end of a text, e.g. `<|endoftext|>`; null if the tokenizer names none. */
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
+  /** Whether any text is encoded in about the same time a character, whatever it says. */
+  readonly isFast: boolean;
   private readonly addedById: ReadonlyMap<number, AddedToken>;
   private readonly addedIds: ReadonlyMap<string, number>;
   /** What the decoder gets for an added token. */
@@ -75,6 +78,7 @@ export class Tokenizer {
       model: this.model,
       postProcess: part('post_processor', readPostProcessor),
     });
+    this.isFast = !hasSlowRegex(json.normalizer) && !hasSlowRegex(json.pre_tokenizer);
     this.startDecoder = part('decoder', readDecoder) ?? readDecoder(undefined);
     // As the tokenizers library decodes them. The decoder of a byte-level vocabulary reads every
     // token as bytes, so added tokens are spelled as such.

@@ -7,12 +7,14 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
+import { TokenizerError } from '../errors.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { ApiError, badRequest } from './api_error.js';
 import { addCompletionRoute } from './completion_route.js';
 import { addInfoRoutes } from './info_routes.js';
 import type { Engine } from './job.js';
-import type { PromptEncoder } from './tokenizer_thread.js';
+import { addTokenRoutes } from './token_routes.js';
+import { type PromptEncoder, TokenizerThreadError } from './tokenizer_thread.js';
 
 /** What is served, and how much of it. */
 export interface ServerOptions {
@@ -76,12 +78,16 @@ export function createServer(options: ServerOptions): FastifyInstance {
   const { encoder = options.tokenizer, maxLength = 4096, maxWaiting = 256 } = options;
   const context = { ...options, encoder, maxLength, maxWaiting };
   addInfoRoutes(app, context);
+  addTokenRoutes(app, context);
   addCompletionRoute(app, context);
   return app;
 }
 
-function toApiError(error: FastifyError | ApiError): ApiError {
+function toApiError(error: FastifyError | ApiError | TokenizerError): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof TokenizerThreadError)
+    return new ApiError(500, error.message, 'server_error');
+  if (error instanceof TokenizerError) return badRequest(`prompt: ${error.message}`, 'prompt');
   if (error.validation) {
     const [first] = error.validation;
     const param = first?.instancePath.split('/')[1] ?? null;

@@ -1,5 +1,6 @@
 // Patterns of a tokenizer.json: a string, or a regular expression.
 import { TokenizerError } from '../errors.js';
+import { asRecord } from '../json.js';
 import type { Fields } from './fields.js';
 import { NEWER_THAN_REGEX } from './older_unicode.js';
 import { RegexMachine } from './regex_machine.js';
@@ -20,6 +21,17 @@ export function readPattern(fields: Fields): Pattern {
   if (pattern.has('Regex')) return new RegexPattern(pattern.string('Regex'));
   const text = pattern.string('String');
   return new StringPattern(text);
+}
+
+/** Whether a component's JSON has a regular expression that may take long for a short text. */
+export function hasSlowRegex(json: unknown): boolean {
+  if (Array.isArray(json)) return json.some(hasSlowRegex);
+  const values = asRecord(json) ?? {};
+  return Object.entries(values).some(([name, value]) =>
+    name === 'Regex' && typeof value === 'string'
+      ? !new RegexPattern(value).isFast
+      : hasSlowRegex(value),
+  );
 }
 
 /** All matches, in order. Between two there may be an empty one, but none right after another. */

@@ -6,7 +6,8 @@ import { type Assertion, type Regex, shown } from './regex_tree.js';
 
 /** As many as Oniguruma allows an attempt. */
 const MAX_STEPS_AT_PLACE = 10_000_000;
-const MAX_STEPS_PER_CHARACTER = 100;
+/** Of a text, besides that of one attempt. */
+const MAX_STEPS_PER_CHARACTER = 1000;
 const MAX_INSTRUCTIONS = 50_000;
 
 type Instruction =
@@ -44,6 +45,8 @@ export class RegexMachine {
   private searchStart = 0;
   private steps = 0;
   private maxSteps = 0;
+  /** Steps left for the text. */
+  private left = 0;
 
   constructor(
     regex: Regex,
@@ -58,21 +61,23 @@ export class RegexMachine {
    * @throws TokenizerError when it takes too many steps
    */
   find(text: string, from: number): boolean {
+    if (from === 0 || text !== this.text) {
+      this.left = MAX_STEPS_AT_PLACE + MAX_STEPS_PER_CHARACTER * text.length;
+    }
     this.text = text;
     this.searchStart = from;
-    let left = MAX_STEPS_AT_PLACE + MAX_STEPS_PER_CHARACTER * (text.length - from);
     for (let place = from; place <= text.length; place = after(text, place)) {
       this.steps = 0;
-      this.maxSteps = Math.min(left, MAX_STEPS_AT_PLACE);
+      this.maxSteps = Math.min(this.left, MAX_STEPS_AT_PLACE);
       this.slots = new Array<number>(this.compiler.slotCount).fill(-1);
       const end = this.run(this.program, place);
+      this.left -= this.steps;
       if (end >= 0) {
         const kept = this.slots[MATCH_START] ?? -1;
         this.start = kept < 0 ? place : kept;
         this.end = end;
         return true;
       }
-      left -= this.steps;
     }
     return false;
   }

@@ -14,7 +14,9 @@ export async function checkConnection(
   ms: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { hostname, port, protocol } = proxyFor(url) ?? new URL(url);
+  const proxy = proxyFor(url);
+  if (!proxy && hasOwnDispatcher()) return;
+  const { hostname, port, protocol } = proxy ?? new URL(url);
   const socket = connect({
     host: hostname.replace(/^\[|\]$/g, ''),
     port: Number(port) || (protocol === 'https:' ? 443 : 80),
@@ -33,4 +35,11 @@ export async function checkConnection(
   } finally {
     socket.destroy();
   }
+}
+
+/** Whether the program has its own way to servers (undici's setGlobalDispatcher): a proxy, a mock. */
+function hasOwnDispatcher(): boolean {
+  const dispatcher: unknown = Reflect.get(globalThis, Symbol.for('undici.globalDispatcher.1'));
+  if (typeof dispatcher !== 'object' || dispatcher === null) return false;
+  return dispatcher.constructor.name !== 'Agent';
 }

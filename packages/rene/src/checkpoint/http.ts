@@ -85,7 +85,9 @@ export async function send(
   );
   if (answer.response.status < 400 || isUsable(answer)) return answer;
   await answer.response.body?.cancel();
-  throw statusError(url, answer.response);
+  const { origin } = new URL(answer.url);
+  const isElsewhere = authorization !== undefined && authorization.origin !== origin;
+  throw statusError(url, answer.response, isElsewhere ? origin : undefined);
 }
 
 export async function* bodyOf(url: string, response: Response): AsyncGenerator<Uint8Array> {
@@ -143,8 +145,12 @@ function codeOf(error: unknown): string {
   return 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
 
-/** What an HTTP error means for who wants a model. */
-function statusError(url: string, response: Response): HubError {
+/**
+ * What an HTTP error means for the user who wants a model.
+ *
+ * @param stranger the origin that answered, if the token was not sent there
+ */
+function statusError(url: string, response: Response, stranger?: string): HubError {
   const { status } = response;
   const said = response.headers.get('x-error-message');
   const detail = said ? `: ${said}` : '';
@@ -160,8 +166,12 @@ function statusError(url: string, response: Response): HubError {
     });
   }
   if (status === 401 || status === 403) {
+    const hint =
+      stranger === undefined
+        ? ''
+        : `. The hub redirects to ${stranger}, which is not sent the token; name it in HF_ENDPOINT if it is meant`;
     return new HubError(
-      `${url}: access denied (HTTP ${status}${detail}). The id may be wrong; a private or gated ` +
+      `${url}: access denied (HTTP ${status}${detail})${hint}. The id may be wrong; a private or gated ` +
         'model needs a token in HF_TOKEN, and its terms accepted on its page',
       { status },
     );

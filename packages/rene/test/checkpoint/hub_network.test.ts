@@ -82,6 +82,18 @@ describe('without a hub', () => {
     await errorOf(Error, () => checkConnection(hub.endpoint, 10_000, aborted));
   });
 
+  it("a program's own dispatcher is asked, which may know a way", async () => {
+    const key = Symbol.for('undici.globalDispatcher.1');
+    const before: unknown = Reflect.get(globalThis, key);
+    class ProxyAgent {}
+    Reflect.set(globalThis, key, new ProxyAgent());
+    try {
+      await checkConnection('http://127.0.0.1:1', 10_000, undefined);
+    } finally {
+      Reflect.set(globalThis, key, before);
+    }
+  });
+
   it('the cached copy is used, once it has been asked for', async () => {
     const dir = await resolveModel(REPO, options);
     const dead = { ...options, endpoint: 'http://127.0.0.1:1', retryDelay: 1e9 };

@@ -86,6 +86,17 @@ describe("the hub's token", () => {
     expect([...hub.tokens.storage]).to.deep.equal([]);
   });
 
+  it('is missed where the hub has moved, which the error says', async () => {
+    hub.requiredToken = 'hf_secret';
+    hub.redirect = (_, path) => (isMoved(path) ? undefined : `//${other}${path}?moved`);
+    const error = await errorOf(HubError, () => resolveModel(REPO, options));
+    expect(error.message).to.match(
+      /access denied .*redirects to http:\/\/localhost:\d+, which is not sent/,
+    );
+    expect(error.message).not.to.contain('hf_secret');
+    expect(hosts()).to.have.members([own, other]);
+  });
+
   it('needs an endpoint that is a URL', async () => {
     for (const endpoint of [
       'hub.example',

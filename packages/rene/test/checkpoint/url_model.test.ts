@@ -11,6 +11,7 @@ import { CheckpointError, TokenizerError } from '../../src/errors.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 import { errorOf, golden } from './fixtures.js';
+import { ProxyServer } from './proxy_server.js';
 import { tinyByteLevelJson } from './tiny_tokenizers.js';
 import { type Habits, PAGE, WebServer } from './web_server.js';
 
@@ -184,6 +185,20 @@ describe('a model on a web server', () => {
     expect([...server.logins]).to.deep.equal([
       `Basic ${Buffer.from('ann:p@ss').toString('base64')}`,
     ]);
+  });
+
+  it('is loaded through the proxy that the environment names', async () => {
+    const proxy = new ProxyServer(new Map([['models.test:80', Number(new URL(origin).port)]]));
+    const saved = process.env.http_proxy;
+    process.env.http_proxy = await proxy.start();
+    try {
+      await check('http://models.test/whole');
+      expect(proxy.requests).to.include('GET http://models.test/whole/config.json');
+    } finally {
+      if (saved === undefined) delete process.env.http_proxy;
+      else process.env.http_proxy = saved;
+      await proxy.stop();
+    }
   });
 
   it('is found by any URL of its folder', () => {

@@ -137,5 +137,10 @@ describe('hubDocs', () => {
       hubDocs(options).load({ ...task, dataset: broken }, false),
     );
     expect(error.message).to.include('not a Parquet file');
+    const dead = { ...options, endpoint: 'http://127.0.0.1:1' };
+    const nobody = await errorOf(HubError, () => hubDocs(dead).load(task, false));
+    expect(nobody.message).to.match(
+      /^allenai\/openbookqa: http:\/\/127\.0\.0\.1:1 cannot be reached .*--docs or --data_dir$/,
+    );
   });
 });

@@ -84,7 +84,7 @@ async function download(
   const { commit, files } = await client.list(REVISION).catch((error: unknown) => {
     if (!(error instanceof HubError)) throw error;
     const { message, status } = error;
-    throw new HubError(`${message}; or give the documents with --docs or --data_dir`, {
+    throw new HubError(`${repo}: ${message}; or give the documents with --docs or --data_dir`, {
       cause: error,
       ...(status !== undefined && { status }),
     });

@@ -1,0 +1,60 @@
+// The docs site: the guides, the notes for developers and the API reference, which typedoc writes to api/.
+import { existsSync, readFileSync } from 'node:fs';
+import { defineConfig } from 'vitepress';
+
+const apiSidebar = new URL('../api/typedoc-sidebar.json', import.meta.url);
+
+export default defineConfig({
+  title: 'rene-js',
+  description: 'Hybrid Mamba-2 language models in TypeScript, on TensorFlow.js',
+  srcExclude: ['node_modules/**'],
+  cleanUrls: true,
+  // Pages link to files of the repository, which the site does not hold.
+  ignoreDeadLinks: [/\.\.\/\.\.\//],
+  // Docstrings hold text such as `results_<time>.json`, which is no HTML.
+  markdown: { html: false },
+  themeConfig: {
+    search: { provider: 'local' },
+    nav: [
+      { text: 'Guide', link: '/guide/install' },
+      { text: 'API', link: '/api/' },
+      { text: 'Development', link: '/dev/architecture' },
+    ],
+    sidebar: {
+      '/guide/': [
+        {
+          text: 'Use it',
+          items: [
+            { text: 'Install', link: '/guide/install' },
+            { text: 'Generate text', link: '/guide/generate' },
+            { text: 'Quantise', link: '/guide/quantise' },
+            { text: 'Serve over HTTP', link: '/guide/serve' },
+            { text: 'Evaluate', link: '/guide/evaluate' },
+            { text: 'Train and fine-tune', link: '/guide/train' },
+            { text: 'In the browser', link: '/guide/browser' },
+            { text: 'TensorFlow backends', link: '/guide/tensorflow' },
+            { text: 'Troubleshooting', link: '/guide/troubleshooting' },
+          ],
+        },
+        {
+          text: 'Extend it',
+          items: [
+            { text: 'Add an op', link: '/guide/add-an-op' },
+            { text: 'Add a backend', link: '/guide/add-a-backend' },
+          ],
+        },
+      ],
+      '/dev/': [
+        {
+          text: 'Development',
+          items: [
+            { text: 'Architecture', link: '/dev/architecture' },
+            { text: 'CUDA', link: '/dev/cuda' },
+            { text: 'Performance log', link: '/dev/performance-log' },
+          ],
+        },
+      ],
+      '/api/': existsSync(apiSidebar) ? JSON.parse(readFileSync(apiSidebar, 'utf8')) : [],
+    },
+  },
+});

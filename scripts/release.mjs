@@ -32,7 +32,8 @@ writeFileSync(
   changelog.replace('## Unreleased\n', `## Unreleased\n\n## ${version} - ${today}\n`),
 );
 run('npm', ['run', 'check:packages']);
-for (const name of PACKAGES) run('npm', ['publish', '--dry-run', '--workspace', `packages/${name}`]);
+for (const name of PACKAGES)
+  run('npm', ['publish', '--dry-run', '--workspace', `packages/${name}`]);
 
 if (publishes) {
   run('git', ['commit', '-am', `Release ${version}`]);

@@ -1,0 +1,49 @@
+// Runs the tests, a file a process at a time on every core.
+//
+//   npm test                       every test
+//   npm test -- sampling           the files with "sampling" in their path
+//   npm test -- sampling --grep k  options of mocha are passed on
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+
+const args = process.argv.slice(2);
+const firstOption = args.findIndex((arg) => arg.startsWith('-'));
+const patterns = firstOption < 0 ? args : args.slice(0, firstOption);
+const options = firstOption < 0 ? [] : args.slice(firstOption);
+
+const all = testFiles('packages');
+const files =
+  patterns.length === 0
+    ? all
+    : all.filter((file) => patterns.some((pattern) => file.includes(compiled(pattern))));
+if (files.length === 0) {
+  console.error(`error: no test file has ${patterns.join(' or ')} in its path`);
+  process.exit(1);
+}
+
+const jobs = Math.min(availableParallelism(), files.length);
+const parallel = jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : [];
+// Files share the cores: with more threads each they would only wait for each other.
+const env = { RENE_THREADS: jobs > 1 ? '1' : undefined, ...process.env };
+const { status } = spawnSync('npx', ['mocha', ...parallel, ...options, ...files], {
+  stdio: 'inherit',
+  env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined)),
+});
+process.exit(status ?? 1);
+
+function testFiles(folder) {
+  return readdirSync(folder)
+    .flatMap((name) =>
+      readdirSync(join(folder, name, 'dist', 'test'), { recursive: true }).map((path) =>
+        join(folder, name, 'dist', 'test', path),
+      ),
+    )
+    .filter((path) => path.endsWith('.test.js'));
+}
+
+/** test/ops/a.test.ts is compiled to dist/test/ops/a.test.js. */
+function compiled(pattern) {
+  return pattern.replace(/(^|\/)test\/(.*)\.ts$/, '$1dist/test/$2.js');
+}

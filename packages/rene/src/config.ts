@@ -82,12 +82,17 @@ export interface ReneConfig {
   readonly lmHeadBias: boolean;
   readonly padTokenId: number;
   readonly bosTokenId: number | null;
+  /** The first of eosTokenIds; null for none. */
   readonly eosTokenId: number | null;
+  /** Tokens any of which ends a text. */
+  readonly eosTokenIds: readonly number[];
 }
 
 /** What reneConfig takes: any of ReneConfig's fields but the derived ones. */
 export type ReneConfigOptions = Partial<
-  Omit<ReneConfig, 'paddedVocabSize' | 'ssm' | 'attn' | 'mlp'> & {
+  Omit<ReneConfig, 'paddedVocabSize' | 'eosTokenId' | 'eosTokenIds' | 'ssm' | 'attn' | 'mlp'> & {
+    /** One token that ends a text, or several. */
+    eosTokenId: number | readonly number[] | null;
     ssm: Partial<Omit<SsmConfig, 'dInner'>>;
     attn: Partial<AttnConfig> | null;
     mlp: Partial<MlpConfig & { expand: number }> | null;
@@ -172,7 +177,8 @@ export function buildConfig(source: ConfigSource): ReneConfig {
   if (both !== undefined) {
     throw source.error('mlpLayerIdx', `no block of ${source.key('attnLayerIdx')}`, `${both}`);
   }
-  const eosTokenId = source.tokenId('eosTokenId', stateSpaces ? 0 : 50279, vocabSize);
+  const eosTokenIds = source.tokenIds('eosTokenId', stateSpaces ? 0 : 50279, vocabSize);
+  const eosTokenId = eosTokenIds[0] ?? null;
   return {
     dModel,
     nLayer,
@@ -192,6 +198,7 @@ export function buildConfig(source: ConfigSource): ReneConfig {
     padTokenId: source.tokenId('padTokenId', 1, vocabSize) ?? eosTokenId ?? 0,
     bosTokenId: source.tokenId('bosTokenId', null, vocabSize),
     eosTokenId,
+    eosTokenIds,
   };
 }
 
@@ -341,7 +348,7 @@ export function configToJson(config: ReneConfig): Record<string, unknown> {
     ...(config.lmHeadBias && { lm_head_bias: true }),
     pad_token_id: config.padTokenId,
     bos_token_id: config.bosTokenId,
-    eos_token_id: config.eosTokenId,
+    eos_token_id: config.eosTokenIds.length > 1 ? [...config.eosTokenIds] : config.eosTokenId,
   };
 }
 

@@ -161,6 +161,20 @@ export class ConfigSource {
     throw this.error(field, `a token id below vocab_size (${vocabSize}), or null`);
   }
 
+  /** Different token ids: a list of them, one, or none for null. */
+  tokenIds(field: string, fallback: number, vocabSize: number): number[] {
+    const value = this.get(field);
+    if (!Array.isArray(value)) {
+      const id = this.tokenId(field, fallback, vocabSize);
+      return id === null ? [] : [id];
+    }
+    const ids = value.map((id: unknown) => {
+      if (isWhole(id) && id >= 0 && id < vocabSize) return id;
+      throw this.error(field, `token ids below vocab_size (${vocabSize})`, shortJson(id));
+    });
+    return [...new Set(ids)];
+  }
+
   private get(field: string): unknown {
     const key = this.keyOf(field, this.sectionName);
     if (Object.hasOwn(this.values, key)) return this.values[key];

@@ -17,17 +17,18 @@ import {
 } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
-import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
+import type { Checkpoint } from './checkpoint/checkpoint.js';
 import { chooseFormat, countWeights } from './checkpoint/choose_format.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { loadParameters } from './checkpoint/load_parameters.js';
-import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
+import { jsonFile, type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
 import { type OpenModel, openUrlModel } from './checkpoint/url_model.js';
-import { type ReneConfig, readConfig } from './config.js';
+import type { ReneConfig } from './config.js';
 import { weightFormatOrAuto } from './dtype_names.js';
 import { ReneError } from './errors.js';
 import { fingerprint } from './generation/fingerprint.js';
 import { type GenerateResult, generate } from './generation/generate.js';
+import type { GenerationConfig } from './generation/generation_config.js';
 import type { GenerateOptions, StreamOptions } from './generation/options.js';
 import { type PrefillOptions, prefill } from './generation/prefill.js';
 import { stream } from './generation/stream.js';
@@ -83,6 +84,8 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     readonly config: ReneConfig,
     /** By the names of the original's state_dict. */
     readonly parameters: ReadonlyMap<string, Parameter>,
+    /** Its own defaults of generation: what generate and stream take where an option is not given. */
+    readonly generationConfig: GenerationConfig = {},
   ) {
     this.backbone = buildBackbone(config, new Parameters(parameters));
     this.inputs = [{ name: 'input_ids', shape: [-1, -1], dtype: 'int32' }];
@@ -105,7 +108,8 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     checkPretrainedOptions(options);
     const { hub, lora, dtype: name = 'auto', onNotice = console.warn, ...others } = options;
     const dtype = weightFormatOrAuto(name);
-    const { config, checkpoint } = await openModel(idOrDir, lora, { onNotice, ...hub });
+    const opened = await openModel(idOrDir, lora, { onNotice, ...hub });
+    const { config, generationConfig, checkpoint } = opened;
     try {
       await useBackend(others.backend);
       const specs = modelParameters(config);
@@ -120,7 +124,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
         format = chooseFormat(isCorrectedCodes ? 'BF16' : stored, specs, onNotice);
       }
       const parameters = await loadParameters(checkpoint, specs, { ...others, format, keepCodes });
-      return new ReneLMHeadModel(config, parameters);
+      return new ReneLMHeadModel(config, parameters, generationConfig);
     } finally {
       await checkpoint.close();
     }
@@ -143,8 +147,10 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   /** Writes config.json and model.safetensors, as the original loads them, into a folder. */
   async save(dir: string, options: SaveOptions = {}): Promise<void> {
     this.checkBackend();
-    const { config, parameters } = this;
-    await saveCheckpoint(dir, modelParameters(config), parameters, config, options);
+    const { config, parameters, generationConfig } = this;
+    const { json } = generationConfig;
+    const others = json ? [jsonFile('generation_config.json', json)] : [];
+    await saveCheckpoint(dir, modelParameters(config), parameters, config, options, others);
   }
 
   /**
@@ -400,8 +406,8 @@ async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenMod
   const folder = webFolderOf(idOrDir, hub);
   if (folder) return openUrlModel(folder, hub.onNotice);
   const { resolveModel } = await import('./checkpoint/resolve.js');
-  const dir = await resolveModel(idOrDir, hub);
-  return { config: await readConfig(dir), checkpoint: await openCheckpoint(dir) };
+  const { openModelFolder } = await import('./checkpoint/open_model_folder.js');
+  return openModelFolder(await resolveModel(idOrDir, hub), hub.onNotice);
 }
 
 /** tfjs takes its plain CPU backend by itself where a tensor was made before a backend was chosen. */

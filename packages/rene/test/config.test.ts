@@ -40,7 +40,7 @@ describe('config', () => {
   it("reads state-spaces' mamba2 shape as the same model", () => {
     const rene = parseConfig(golden('tiny-mamba2/config.json'));
     const mamba = parseConfig(golden('tiny-mamba2/config_state_spaces.json'));
-    expect(mamba).to.deep.equal({ ...rene, eosTokenId: 0 });
+    expect(mamba).to.deep.equal({ ...rene, eosTokenId: 0, eosTokenIds: [0] });
     expect(parseConfig({ fused_add_norm: true, ssm_cfg: { layer: 'Mamba2' } })).to.deep.include({
       dModel: 2560,
       nLayer: 64,
@@ -275,3 +275,28 @@ const configs: fc.Arbitrary<ReneConfig> = fc
       eosTokenId: rest.eosTokenId,
     }),
   );
+
+describe('JSON nested a million deep', () => {
+  const text = `${'['.repeat(1e6)}${']'.repeat(1e6)}`;
+
+  it('is refused by key in config.json, wherever it is', () => {
+    const list = parseJson(text);
+    const object = parseJson(`${'{"a":'.repeat(1e6)}1${'}'.repeat(1e6)}`);
+    expect(() => parseConfig(list)).to.throw(ConfigError, 'deeply nested lists');
+    const keys = ['d_model', 'model_type', 'eos_token_id', 'ssm_cfg', 'attn_layer_idx', 'rms_norm'];
+    for (const deep of [list, object]) {
+      for (const key of keys) {
+        expect(() => parseConfig({ [key]: deep }), key).to.throw(ConfigError, key);
+      }
+      const inner = { ssm_cfg: { d_state: deep, dt_limit: [deep, 1] } };
+      expect(() => parseConfig(inner)).to.throw(ConfigError, 'ssm_cfg.');
+      // Unknown keys of the whole are not looked at.
+      expect(parseConfig({ x: deep }).dModel).to.equal(2048);
+    }
+  });
+
+  it('is refused beside NaN, which JSON.parse does not take', () => {
+    const json = parseJson(`{"norm_epsilon": NaN, "d_model": ${text}}`);
+    expect(() => parseConfig(json)).to.throw(ConfigError, 'd_model');
+  });
+});

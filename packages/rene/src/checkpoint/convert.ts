@@ -5,13 +5,13 @@ import { narrow, type ParameterSpec, type StoredDType, widen } from '@rene-js/la
 import { modelParameters } from '../architecture.js';
 import { configToJson, readConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
-import { stringifyJson } from '../json.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import { checkNamesAndShapes } from './load_parameters.js';
 import { fileExists } from './node_files.js';
 import { TOKENIZER_FILES } from './resolve.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
-import { copyOf, type FolderFile, isSameFolder, textFile, writeFolder } from './write_folder.js';
+import { jsonFile } from './save_checkpoint.js';
+import { copyOf, type FolderFile, isSameFolder, writeFolder } from './write_folder.js';
 
 export interface ConvertOptions {
   /** The matrices' dtype in the new file. Default: each one's own, F32 for codes. */
@@ -53,7 +53,7 @@ export async function convertCheckpoint(
     const pieces = { dtype, values: pieceBytes / 4, count };
     const tensors = specs.map((spec) => tensorOf(checkpoint, spec, pieces));
     const files = [
-      textFile('config.json', stringifyJson(configToJson(config))),
+      jsonFile('config.json', configToJson(config)),
       ...(await companionFiles(from)),
       {
         name: 'model.safetensors',

@@ -48,7 +48,7 @@ export async function saveCheckpoint(
   options: SaveOptions = {},
   others: readonly FolderFile[] = [],
 ): Promise<string[]> {
-  const { textFile, writeFolder } = await import('./write_folder.js');
+  const { writeFolder } = await import('./write_folder.js');
   const tensors = specs.flatMap((spec): TensorToWrite[] => {
     const parameter = parameters.get(spec.name);
     if (!parameter) throw new CheckpointError(`the parameter '${spec.name}' is missing`);
@@ -64,17 +64,22 @@ export async function saveCheckpoint(
     return [{ name, shape, dtype, bytes }];
   });
   const metadata = { ...options.metadata, format: 'pt' };
-  const json = stringifyJson({
+  const json = {
     ...configToJson(config),
     ...(options.quantized && quantizationOf(parameters)),
-  });
+  };
   const files: FolderFile[] = [
-    textFile('config.json', json),
+    jsonFile('config.json', json),
     ...others,
     { name: 'model.safetensors', write: (put) => writeSafetensors(tensors, metadata, put) },
   ];
   await writeFolder(dir, files);
   return files.map(({ name }) => name);
+}
+
+/** A file of JSON to be written. */
+export function jsonFile(name: string, value: unknown): FolderFile {
+  return { name, write: (put) => put(new TextEncoder().encode(stringifyJson(value))) };
 }
 
 /** Whether a weight is held as codes that fill whole groups, as the file's layout wants them. */

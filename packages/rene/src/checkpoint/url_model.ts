@@ -1,6 +1,11 @@
 // A model on a web server: its configuration, and its weights, read in pieces. Browser and Node.
 import { parseConfig, type ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
+import {
+  type GenerationConfig,
+  parseGenerationConfig,
+  withEosOf,
+} from '../generation/generation_config.js';
 import { asRecord } from '../json.js';
 import { type Checkpoint, checkpointOf, WEIGHT_FILES } from './checkpoint.js';
 import { isMlx, parseMlxConfig } from './mlx.js';
@@ -12,6 +17,7 @@ import type { WebFolder } from './web_folder.js';
 /** A model that can be loaded: its configuration and its open weights. */
 export interface OpenModel {
   readonly config: ReneConfig;
+  readonly generationConfig?: GenerationConfig | undefined;
   readonly checkpoint: Checkpoint;
 }
 
@@ -38,11 +44,28 @@ export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promis
     if (found instanceof Missing) {
       throw new CheckpointError(`${path}: expected the model's configuration, found ${found.why}`);
     }
-    return { config: parseConfig(json, path), checkpoint };
+    const config = parseConfig(json, path);
+    return { ...(await withGenerationConfig(folder, config, onNotice)), checkpoint };
   } catch (error) {
     await closeAll(files);
     throw error;
   }
+}
+
+/** What generation_config.json says, where the server has it. */
+async function withGenerationConfig(
+  folder: WebFolder,
+  config: ReneConfig,
+  onNotice: Notify,
+): Promise<Omit<OpenModel, 'checkpoint'>> {
+  const name = 'generation_config.json';
+  const found = await fetchJson(folder.url(name), folder);
+  if (found instanceof Missing) return { config };
+  const path = `${folder.name}/${name}`;
+  return {
+    config: withEosOf(found.json, config, path),
+    generationConfig: parseGenerationConfig(found.json, config, path, onNotice),
+  };
 }
 
 async function openFiles(folder: WebFolder, onNotice: Notify): Promise<TensorFile[]> {

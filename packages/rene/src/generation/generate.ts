@@ -2,6 +2,7 @@
 import { RecurrentState } from '../state.js';
 import { beamSearch, type Hypothesis } from './beam_search.js';
 import type { TokenLogProb } from './choose.js';
+import { withGenerationConfig } from './generation_config.js';
 import type { GenerationModel } from './generation_model.js';
 import { generationLoop, makeSequences } from './loop.js';
 import { type GenerateOptions, resolveOptions, type Settings } from './options.js';
@@ -39,8 +40,9 @@ export interface GenerateResult {
 export async function generate(
   model: GenerationModel,
   ids: readonly number[] | readonly (readonly number[])[],
-  options: GenerateOptions = {},
+  given: GenerateOptions = {},
 ): Promise<GenerateResult> {
+  const options = withGenerationConfig(given, model.generationConfig);
   const settings = resolveOptions(options, model.config);
   const prompts = toPrompts(ids);
   const sequences = makeSequences(prompts, settings);

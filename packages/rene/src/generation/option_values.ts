@@ -69,7 +69,7 @@ export function resolveEos(
   option: GenerateOptions['eosTokenId'],
   config: ReneConfig,
 ): ReadonlySet<number> {
-  const ids: unknown = option === undefined ? config.eosTokenId : option;
+  const ids: unknown = option === undefined ? config.eosTokenIds : option;
   if (ids === null) return new Set();
   const list =
     typeof ids === 'number' ? [ids] : asList('eosTokenId', ids, 'a token id, ids or null');

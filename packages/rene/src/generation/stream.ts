@@ -1,6 +1,7 @@
 // stream: the tokens of one sequence as they come.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { collect, type GenerateResult } from './generate.js';
+import { withGenerationConfig } from './generation_config.js';
 import type { GenerationModel } from './generation_model.js';
 import { generationLoop, makeSequences } from './loop.js';
 import {
@@ -37,7 +38,9 @@ export function startSequence(
     if (value === undefined || !ONLY_GENERATE.has(name)) continue;
     throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
   }
-  const settings = resolveOptions(options, model.config);
+  // Beams cannot be streamed.
+  const defaults = { ...model.generationConfig, numBeams: undefined };
+  const settings = resolveOptions(withGenerationConfig(options, defaults), model.config);
   return { sequences: makeSequences([toPrompt(ids)], settings), settings };
 }
 

@@ -30,13 +30,10 @@ export async function* streamText(
   }
   const ids = tokenizer.encode(prompt);
   if (ids.length === 0) throw new InvalidArgumentError('prompt', 'some text', "''");
-  const { stopStrings = [] } = options;
   const eosTokenId = options.eosTokenId === undefined ? ends(model, tokenizer) : options.eosTokenId;
-  const filter = new StopStringFilter(
-    typeof stopStrings === 'string' ? [stopStrings] : stopStrings,
-  );
-  const decoder = tokenizer.decodeStream({ skipSpecialTokens: true, promptIds: ids });
   const { sequences, settings } = startSequence(model, ids, { ...options, tokenizer, eosTokenId });
+  const filter = new StopStringFilter(settings.stopStrings);
+  const decoder = tokenizer.decodeStream({ skipSpecialTokens: true, promptIds: ids });
   for await (const [sequence] of generationLoop(model, sequences, settings)) {
     const text = filter.push(decoder.push(sequence?.ids.at(-1) ?? -1));
     if (text !== '') yield text;
@@ -47,6 +44,6 @@ export async function* streamText(
 }
 
 function ends({ config }: GenerationModel, tokenizer: TextTokenizer): number[] {
-  const ids = [config.eosTokenId, tokenizer.eosTokenId].filter((id) => id !== null);
-  return [...new Set(ids)].filter((id) => id < config.vocabSize);
+  const own = tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId];
+  return [...new Set([...config.eosTokenIds, ...own])].filter((id) => id < config.vocabSize);
 }

@@ -11,14 +11,16 @@ import { openAdapter } from './open_adapter.js';
  * @throws CheckpointError, HubError; the model stays open
  */
 export async function withAdapter(
-  { config, checkpoint }: OpenModel,
+  base: OpenModel,
   lora: string,
   hub: HubOptions,
 ): Promise<OpenModel> {
+  const { config, checkpoint } = base;
   // The revision is the model's.
   const adapter = await openAdapter(lora, config, { ...hub, revision: undefined });
   const corrected = correctedCheckpoint(checkpoint, adapter, config);
   return {
+    ...base,
     config: adaptedConfig(config, adapter),
     checkpoint: {
       ...corrected,

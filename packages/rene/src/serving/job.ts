@@ -88,7 +88,7 @@ export function jobSettings(
   tokenizer: Pick<Tokenizer, 'decodeStream'>,
 ): Settings {
   const { presencePenalty = 0, frequencyPenalty = 0, stopIds = [] } = job;
-  const eos = job.ignoreEos ? [] : [config.eosTokenId ?? []].flat();
+  const eos = job.ignoreEos ? [] : config.eosTokenIds;
   return resolveOptions(
     {
       temperature: job.temperature,

@@ -1,0 +1,217 @@
+// generation_config.json: a model's own defaults of generation, as transformers writes and applies them.
+import type { ReneConfig } from '../config.js';
+import { ConfigError } from '../errors.js';
+import { asRecord, shortJson } from '../json.js';
+import type { GenerateOptions } from './options.js';
+
+/** What transformers takes for top_k where a file does not say it. */
+const DEFAULT_TOP_K = 50;
+
+/** Options that hold where the user gives none. */
+type Defaults = Pick<
+  GenerateOptions,
+  | ('temperature' | 'topK' | 'topP' | 'minP' | 'maxLength' | 'maxNewTokens' | 'minNewTokens')
+  | ('repetitionPenalty' | 'noRepeatNgramSize' | 'badWordsIds' | 'stopStrings' | 'padTokenId')
+  | ('numBeams' | 'lengthPenalty' | 'earlyStopping')
+>;
+
+/** A model's defaults of generation. An option that the user gives wins. */
+export interface GenerationConfig extends Readonly<Defaults> {
+  /** Whether tokens are sampled where no sampling option is given. Default: false. */
+  readonly doSample?: boolean | undefined;
+  /** The content of generation_config.json, which save() writes again. */
+  readonly json?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Keys that change nothing here, or are read elsewhere. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  ...['_from_model_config', 'transformers_version', 'bos_token_id', 'decoder_start_token_id'],
+  ...['use_cache', 'cache_implementation', 'cache_config', 'return_legacy_cache', 'is_assistant'],
+  ...['output_attentions', 'output_hidden_states', 'output_scores', 'output_logits'],
+  ...['return_dict_in_generate', 'disable_compile', 'compile_config', 'num_return_sequences'],
+]);
+
+/** Options of transformers that are not offered here, and the values at which they do nothing. */
+const NEUTRAL: Readonly<Record<string, unknown>> = {
+  typical_p: 1,
+  epsilon_cutoff: 0,
+  eta_cutoff: 0,
+  diversity_penalty: 0,
+  encoder_repetition_penalty: 1,
+  encoder_no_repeat_ngram_size: 0,
+  num_beam_groups: 1,
+  guidance_scale: 1,
+  min_length: 0,
+  penalty_alpha: 0,
+};
+
+/**
+ * Reads the content of a generation_config.json.
+ *
+ * @param onNotice called with the options of it that are not supported
+ * @throws ConfigError for values of a wrong type or out of range
+ */
+export function parseGenerationConfig(
+  json: unknown,
+  { vocabSize }: ReneConfig,
+  where: string,
+  onNotice: (notice: string) => void = () => {},
+): GenerationConfig {
+  const record = asRecord(json);
+  if (!record) throw new ConfigError('generation_config', 'an object', shortJson(json), where);
+  const reader = new Reader(record, where);
+  const doSample = reader.flag('do_sample');
+  const config: GenerationConfig = {
+    json: record,
+    doSample,
+    temperature: reader.number('temperature', 0, 1e6),
+    topK: reader.whole('top_k', 0) ?? (doSample ? DEFAULT_TOP_K : undefined),
+    topP: reader.number('top_p', 0, 1),
+    minP: reader.number('min_p', 0, 1),
+    maxLength: reader.whole('max_length', 1),
+    maxNewTokens: reader.whole('max_new_tokens', 1),
+    minNewTokens: reader.whole('min_new_tokens', 0),
+    repetitionPenalty: reader.number('repetition_penalty', 1e-6, 1e6),
+    noRepeatNgramSize: reader.whole('no_repeat_ngram_size', 0),
+    badWordsIds: reader.words('bad_words_ids', vocabSize),
+    stopStrings: reader.texts('stop_strings'),
+    padTokenId: reader.whole('pad_token_id', 0),
+    numBeams: reader.whole('num_beams', 1),
+    lengthPenalty: reader.number('length_penalty', -1e6, 1e6),
+    earlyStopping: reader.earlyStopping('early_stopping'),
+  };
+  const unsupported = reader.unsupported();
+  if (doSample && (config.numBeams ?? 1) > 1) unsupported.push('num_beams with do_sample');
+  if (unsupported.length > 0) {
+    onNotice(`${where}: not supported and without effect: ${unsupported.join(', ')}`);
+  }
+  return config;
+}
+
+/**
+ * The configuration of a model with the end-of-text tokens of its generation_config.json, which count before
+ * those of config.json, as in transformers.
+ *
+ * @throws ConfigError
+ */
+export function withEosOf(json: unknown, config: ReneConfig, where: string): ReneConfig {
+  const eos = asRecord(json)?.eos_token_id;
+  if (eos == null) return config;
+  const ids: unknown[] = Array.isArray(eos) ? eos : [eos];
+  const eosTokenIds = ids.map((id) => {
+    if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < config.vocabSize)
+      return id;
+    const expected = `token ids below vocab_size (${config.vocabSize})`;
+    throw new ConfigError('eos_token_id', expected, shortJson(id), where);
+  });
+  return { ...config, eosTokenId: eosTokenIds[0] ?? null, eosTokenIds };
+}
+
+/** The user's options over the model's. */
+export function withGenerationConfig(
+  options: GenerateOptions,
+  config: GenerationConfig = {},
+): GenerateOptions {
+  // Refused later, with all that is wrong.
+  if (typeof options !== 'object' || options === null) return options;
+  const { doSample, json: _, stopStrings, maxLength, maxNewTokens, ...others } = config;
+  const { temperature, topK, topP, minP, numBeams, lengthPenalty, earlyStopping, ...rest } = others;
+  const { tokenizer } = options;
+  const isSampled = [
+    options.temperature,
+    options.topK,
+    options.topP,
+    options.minP,
+    options.seed,
+  ].some((option) => option !== undefined);
+  const samples = isSampled || (doSample === true && (options.numBeams ?? 1) === 1);
+  const hasLength = options.maxLength !== undefined || options.maxNewTokens !== undefined;
+  // Beams take none of these; sampling them is not offered.
+  const takesBeams =
+    !samples && !options.stopStrings && options.logProbs === undefined && !options.returnState;
+  const defaults: GenerateOptions = {
+    ...rest,
+    ...(samples && { temperature: temperature ?? 1, topK, topP, minP }),
+    ...(!hasLength && { maxLength, maxNewTokens }),
+    ...(takesBeams && { numBeams, lengthPenalty, earlyStopping }),
+    // Only a tokenizer can look for them; beams do not.
+    ...(tokenizer && (numBeams ?? 1) === 1 && { stopStrings }),
+  };
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) };
+}
+
+class Reader {
+  private readonly seen = new Set<string>(['eos_token_id']);
+
+  constructor(
+    private readonly values: Readonly<Record<string, unknown>>,
+    private readonly where: string,
+  ) {}
+
+  flag(key: string): boolean | undefined {
+    const value = this.get(key);
+    if (value === undefined || typeof value === 'boolean') return value;
+    throw this.error(key, 'true or false');
+  }
+
+  number(key: string, min: number, max: number): number | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (typeof value === 'number' && value >= min && value <= max) return value;
+    throw this.error(key, `a number from ${min} to ${max}`);
+  }
+
+  whole(key: string, min: number): number | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min) return value;
+    throw this.error(key, `a whole number, ${min} or more`);
+  }
+
+  texts(key: string): string | string[] | undefined {
+    const value = this.get(key);
+    if (value === undefined || typeof value === 'string') return value;
+    if (isListOf(value, (each) => typeof each === 'string' && each !== '')) return value;
+    throw this.error(key, 'a text or a list of texts');
+  }
+
+  words(key: string, vocabSize: number): number[][] | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    const isId = (id: unknown): id is number =>
+      typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabSize;
+    const isWord = (word: unknown): word is number[] => isListOf(word, isId) && word.length > 0;
+    if (isListOf(value, isWord)) return value;
+    throw this.error(key, `lists of token ids below vocab_size (${vocabSize})`);
+  }
+
+  earlyStopping(key: string): boolean | 'never' | undefined {
+    const value = this.get(key);
+    if (value === undefined || typeof value === 'boolean' || value === 'never') return value;
+    throw this.error(key, "true, false or 'never'");
+  }
+
+  /** Keys that nobody has read and that would have an effect in transformers. */
+  unsupported(): string[] {
+    return Object.entries(this.values).flatMap(([key, value]) => {
+      const isNothing = value == null || value === false || value === NEUTRAL[key];
+      return isNothing || this.seen.has(key) || HARMLESS.has(key) ? [] : [key];
+    });
+  }
+
+  private get(key: string): unknown {
+    this.seen.add(key);
+    return this.values[key] ?? undefined;
+  }
+
+  private error(key: string, expected: string): ConfigError {
+    return new ConfigError(key, expected, shortJson(this.values[key]), this.where);
+  }
+}
+
+function isListOf<T>(value: unknown, is: (each: unknown) => each is T): value is T[];
+function isListOf(value: unknown, is: (each: unknown) => boolean): value is string[];
+function isListOf(value: unknown, is: (each: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(is);
+}

@@ -51,18 +51,30 @@ export interface BenchResult extends BenchOptions {
   shareOfBandwidth: number | null;
 }
 
-/** Runs the benchmark on a model that is loaded already. */
+/**
+ * Runs the benchmark on a model that is loaded already.
+ *
+ * @param onProgress called after each forward with the tokens done and the tokens in all
+ */
 export async function measure(
   model: ReneLMHeadModel,
   loadSeconds: number,
   options: BenchOptions,
+  onProgress: (done: number, total: number) => void = () => {},
 ): Promise<BenchResult> {
   const { config, parameters } = model;
   const { prompt, tokens, batch, repeat } = options;
   const simd = model.backend === 'simd';
   const cuda = model.backend === 'cuda';
+  const warmUp = Math.min(tokens, 8);
+  const total = prompt + warmUp + repeat * (prompt + tokens);
+  let done = 0;
+  const note = (count: number) => {
+    done += count;
+    onProgress(done, total);
+  };
   // Warms up, and shows the peak before the probe takes memory of its own.
-  await run(model, { ...options, tokens: Math.min(tokens, 8) });
+  await run(model, { ...options, tokens: warmUp }, note);
   const peakMemoryBytes = cuda ? cudaInfo().peakBytes : process.resourceUsage().maxRSS * 1024;
 
   const bandwidths = simd ? [measureReadBandwidth(PROBE_BYTES, 3)] : [];
@@ -73,7 +85,7 @@ export async function measure(
   const prefills: number[] = [];
   const steps: number[] = [];
   for (let i = 0; i < repeat; i++) {
-    const times = await run(model, options, probe);
+    const times = await run(model, options, note, probe);
     prefills.push(times.prefill);
     steps.push(...times.steps);
   }
@@ -117,6 +129,7 @@ const STEPS_BETWEEN_PROBES = 16;
 async function run(
   model: ReneLMHeadModel,
   { prompt, tokens, batch }: BenchOptions,
+  note: (tokens: number) => void,
   probe = () => {},
 ): Promise<{ prefill: number; steps: number[] }> {
   const { vocabSize } = model.config;
@@ -130,6 +143,7 @@ async function run(
   let compiled: DecodeStep | undefined;
   try {
     const prefill = await seconds(() => forward(Array.from({ length: batch }, () => ids)));
+    note(prompt);
     compiled = model.compileStep(batch);
     for (const [row, position] of state.positions.entries()) {
       compiled?.join(state.layers, row, position);
@@ -151,6 +165,7 @@ async function run(
         }),
       );
       if (!compiled) next = next.map((_, row) => (i * 13 + row) % vocabSize);
+      note(1);
       if (i % STEPS_BETWEEN_PROBES === STEPS_BETWEEN_PROBES - 1) probe();
     }
     return { prefill, steps };

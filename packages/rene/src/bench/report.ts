@@ -1,11 +1,16 @@
 // Benchmark results as a table for the terminal.
+import { formatRate, formatSeconds } from '../rate.js';
 import type { BenchResult } from './measure.js';
 
 const columns: [title: string, cell: (result: BenchResult) => string][] = [
   ['dtype', ({ dtype }) => dtype],
   ['load s', ({ loadSeconds }) => loadSeconds.toFixed(1)],
-  ['first token s', ({ firstTokenSeconds }) => firstTokenSeconds.toFixed(2)],
-  ['prefill tok/s', ({ prefillTokensPerSecond }) => prefillTokensPerSecond.toFixed(1)],
+  ['first token s', ({ firstTokenSeconds }) => formatSeconds(firstTokenSeconds)],
+  [
+    'prefill tok/s',
+    ({ batch, prompt, firstTokenSeconds }) =>
+      formatRate(batch * prompt, formatSeconds(firstTokenSeconds)),
+  ],
   ['decode tok/s', ({ decodeTokensPerSecond }) => decodeTokensPerSecond.toFixed(1)],
   ['weights', ({ weightBytes }) => size(weightBytes)],
   ['peak memory', ({ peakMemoryBytes }) => size(peakMemoryBytes)],

@@ -71,7 +71,6 @@ async function run(options: Options): Promise<void> {
   const dtypes = options.dtype ?? (await usualFormats(options.backend));
   const results: BenchResult[] = [];
   for (const dtype of dtypes) {
-    if (dtypes.length > 1) process.stderr.write(`measuring ${dtype} ...\n`);
     const result =
       dtypes.length > 1 ? await measureApart(options, dtype) : await measureHere(options, dtype);
     if (result === undefined) process.exitCode = 1;
@@ -95,6 +94,7 @@ async function usualFormats(backend: string): Promise<Format[]> {
 }
 
 async function measureHere(options: Options, dtype: Format): Promise<BenchResult> {
+  process.stderr.write(`measuring ${dtype} ...\n`);
   await limitThreads(options.threads);
   const dir =
     options.randomWeights === undefined
@@ -105,7 +105,10 @@ async function measureHere(options: Options, dtype: Format): Promise<BenchResult
     model = dir === undefined ? await random(options, dtype) : await load(dir, options, dtype);
   });
   if (!model) throw new ReneError('no model was loaded');
-  return measure(model, loading, options);
+  const loaded = model;
+  return withProgressBar(`${dtype} [{bar}] {percentage}% {eta_formatted} left`, (update) =>
+    measure(loaded, loading, options, update),
+  );
 }
 
 function load(dir: string, { backend }: Options, dtype: Format): Promise<ReneLMHeadModel> {

@@ -6,6 +6,7 @@ import { GenerationAbortedError } from '../generation/abort.js';
 import { resolveOptions, type StreamOptions } from '../generation/options.js';
 import { streamText } from '../generation/stream_text.js';
 import type { ReneLMHeadModel } from '../model.js';
+import { formatRate, formatSeconds } from '../rate.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { INTERRUPTED, onInterrupt } from './interrupt.js';
 import {
@@ -169,11 +170,13 @@ class Clock {
 
   summary(): string {
     const { begin, firstToken, lastToken, promptTokens, newTokens } = this;
-    const seconds = (from: number, to: number) => `${((to - from) / 1000).toFixed(2)} s`;
-    const prompt = `${promptTokens} prompt tokens in ${seconds(begin, firstToken)}`;
+    const prefill = formatSeconds((firstToken - begin) / 1000);
+    const prompt = `${promptTokens} prompt tokens in ${prefill} s`;
     if (newTokens < 2) return `${prompt}, ${newTokens} new`;
-    const rate = ((newTokens - 1) / (lastToken - firstToken)) * 1000;
-    const time = seconds(firstToken, lastToken);
-    return `${prompt}, ${newTokens} new tokens in ${time}, ${rate.toFixed(1)} tokens/s`;
+    // The first new token comes with the prompt's logits.
+    const decode = formatSeconds((lastToken - firstToken) / 1000);
+    const decoded = newTokens - 1;
+    const rate = formatRate(decoded, decode);
+    return `${prompt}, 1 new token with them, ${decoded} new tokens in ${decode} s, ${rate} tokens/s`;
   }
 }

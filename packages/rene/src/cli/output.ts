@@ -6,7 +6,8 @@ import { systemCode, systemReason } from '../system_errors.js';
 export function watchOutput(): void {
   writeFilesWhole();
   process.stdout.on('error', (error) => {
-    if (systemCode(error) === 'EPIPE') process.exit(0);
+    // With the exit code so far: a check that failed has failed, whoever reads of it.
+    if (systemCode(error) === 'EPIPE') process.exit();
     process.stderr.write(`error: ${nameOfStdout()}: cannot be written: ${systemReason(error)}\n`);
     process.exit(1);
   });

@@ -41,15 +41,17 @@ async function run(folders: string[], options: Options): Promise<void> {
       backend,
       dtype,
     })) {
-      print(check);
       count++;
-      if (!passed(check)) failures++;
+      if (!passed(check)) {
+        failures++;
+        process.exitCode = 1;
+      }
+      print(check);
     }
   }
   if (json) console.log(JSON.stringify({ checks: count, failures }));
   else console.log(`\n${count - failures} passed, ${failures} failed`);
   if (failures === 0) return;
-  process.exitCode = 1;
   if (dtype === undefined || dtype === 'auto' || dtype === 'f32') return;
   console.error(
     `--dtype ${dtype} rounds weights that are not ${dtype} in the file: the references are the unrounded ` +

@@ -19,6 +19,10 @@ describe('rene bench', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
+    const measured = run.stderr.match(/^measuring .*$/gm);
+    expect(measured).to.deep.equal(
+      ['int4', 'f16', 'auto'].map((dtype) => `measuring ${dtype} ...`),
+    );
     expect(results.map(({ dtype }) => dtype)).to.deep.equal(['int4', 'bf16']);
     for (const result of results) {
       expect(result).to.include({ backend: 'simd', threads: 1, prompt: 8, batch: 1 });
@@ -35,6 +39,7 @@ describe('rene bench', () => {
   it('prints a table that says how to read it', async () => {
     const run = await runRene([...quick, '--dtype', 'int8', '--batch', '2']);
     expect(run.code).to.equal(0);
+    expect(run.stderr).to.equal('measuring int8 ...\n');
     expect(run.stdout).to.match(/backend simd on \d+ threads?.*; prompt 8, .* batch 2, /);
     expect(run.stdout).to.contain('share: weights x decode / read');
   });

@@ -37,6 +37,9 @@ describe('rene generate', () => {
     const { code, stdout, stderr } = await runRene(['generate', 'A lighthouse is', ...few]);
     expect(stdout).to.equal(`A lighthouse is${expected}\n`);
     expect(stderr).to.match(/^\d+ prompt tokens in .* s, \d+ new.*\(backend cpu\)\n$/);
+    const [, tokens, seconds, rate] =
+      /(\d+) new tokens in ([\d.]+) s, ([\d.]+) tokens\/s/.exec(stderr) ?? [];
+    expect(rate).to.equal((Number(tokens) / Number(seconds)).toFixed(1));
     expect(code).to.equal(0);
   });
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { usageLine } from '../../src/cli/usage_line.js';
+import { golden } from '../checkpoint/fixtures.js';
 import { childEnv } from './child_env.js';
 import { runRene } from './run_rene.js';
 
@@ -145,5 +146,46 @@ describe('standard output', () => {
   it('does without standard error', async () => {
     const { code } = await shell('"$@" 2> /dev/full', ['generate', 'A river', '-n', '2']);
     expect(code).to.equal(0);
+  });
+
+  /** A command whose reader closes the pipe before anything is written. */
+  function withoutReader(
+    args: readonly string[],
+  ): Promise<{ code: number | null; stderr: string }> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [bin, ...args], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: childEnv(),
+      });
+      child.stdout.destroy();
+      let stderr = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        stderr += text;
+      });
+      child.on('error', reject);
+      child.on('close', (code) => resolve({ code, stderr }));
+    });
+  }
+
+  it('ends quietly when its reader has gone', async () => {
+    const bench = ['bench', '--random-weights', 'tiny', '--prompt', '2', '--tokens', '1'];
+    const commands = [
+      ['verify', golden('tiny-mamba2'), '--json', '--backend', 'cpu'],
+      ['info', '--backend', 'cpu'],
+      [...bench, '--repeat', '1', '--dtype', 'f32', '--backend', 'cpu'],
+      ['eval', '--tasks', 'list'],
+      ['generate', '--help'],
+    ];
+    const ends = await Promise.all(commands.map(withoutReader));
+    for (const [i, { code, stderr }] of ends.entries()) {
+      expect(stderr, commands[i]?.[0]).not.to.match(/EPIPE|rror/);
+      expect(code, commands[i]?.[0]).to.equal(0);
+    }
+  });
+
+  it('keeps the exit code of a check that failed before its reader went', async () => {
+    const args = ['verify', golden('tiny-mamba2'), '--backend', 'simd', '--dtype', 'int4'];
+    const { code, stderr } = await withoutReader(args);
+    expect([code, stderr]).to.deep.equal([1, '']);
   });
 });

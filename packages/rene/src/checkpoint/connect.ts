@@ -1,6 +1,7 @@
 // Whether a server, or the proxy before it, takes connections.
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { anySignal } from '../any_signal.js';
 import { proxyFor } from './proxy.js';
 
 /**
@@ -27,7 +28,7 @@ export async function checkConnection(
   const timeout = AbortSignal.timeout(ms);
   try {
     await once(socket, 'connect', {
-      signal: signal ? AbortSignal.any([timeout, signal]) : timeout,
+      signal: signal ? anySignal([timeout, signal]) : timeout,
     });
   } catch (error) {
     if (timeout.aborted) throw new Error(`no connection after ${(ms / 1000).toFixed(1)} s`);

@@ -1,4 +1,5 @@
 // HTTP requests to a hub: redirects, proxies, retries, rate limits, and what a failure means.
+import { anySignal } from '../any_signal.js';
 import { HubError } from '../errors.js';
 import { checkConnection } from './connect.js';
 import { proxiedFetch, proxyFor } from './proxy.js';
@@ -81,7 +82,7 @@ export async function send(
   const abort = [signal ?? AbortSignal.timeout(timeout), ...signalsOf(options)];
   const all = { ...options.headers, ...headers };
   const answer = await followRedirects(url, all, { authorization, isFinal }, (at, own) =>
-    tryFetch(at, { method, redirect: 'manual', headers: own, signal: AbortSignal.any(abort) }),
+    tryFetch(at, { method, redirect: 'manual', headers: own, signal: anySignal(abort) }),
   );
   if (answer.response.status < 400 || isUsable(answer)) return answer;
   await answer.response.body?.cancel();

@@ -1,4 +1,5 @@
 // Adapter: any server with OpenAI's /v1/completions that can echo prompts with log-probabilities.
+import { anySignal } from '../../any_signal.js';
 import type { Tokenizer } from '../../tokenizer.js';
 import { EvaluationError } from '../errors.js';
 import type { EvaluationModel, ScoreOptions } from '../evaluation_model.js';
@@ -247,5 +248,5 @@ function parseJson(text: string): unknown {
 
 function timeoutOr(signal: AbortSignal | undefined): AbortSignal {
   const timeout = AbortSignal.timeout(TIMEOUT);
-  return signal ? AbortSignal.any([timeout, signal]) : timeout;
+  return signal ? anySignal([timeout, signal]) : timeout;
 }

@@ -1,0 +1,23 @@
+// Joined signals, as AbortSignal.any joins them.
+import { expect } from 'chai';
+import { anySignal, joined } from '../src/any_signal.js';
+
+describe('anySignal', () => {
+  for (const join of [anySignal, joined]) {
+    it(`is aborted with the first, for its reason (${join.name})`, () => {
+      const [a, b] = [new AbortController(), new AbortController()];
+      const signal = join([a.signal, b.signal]);
+      expect(signal.aborted).to.equal(false);
+      let events = 0;
+      signal.addEventListener('abort', () => events++);
+      const reason = new Error('b');
+      b.abort(reason);
+      a.abort(new Error('a'));
+      expect([signal.aborted, signal.reason, events]).to.deep.equal([true, reason, 1]);
+      expect(join([AbortSignal.abort(reason), new AbortController().signal]).reason).to.equal(
+        reason,
+      );
+      expect(join([]).aborted).to.equal(false);
+    });
+  }
+});

@@ -21,7 +21,9 @@ if (text !== undefined) {
   const beginnings = [' The', ' A'].map((beginning) => tokenizer.encode(beginning));
   // One state, two continuations; the state stays as it is.
   const { sequences } = await model.generate(beginnings, { state, maxNewTokens: 16 });
-  for (const sequence of sequences) console.log(`...${tokenizer.decode(sequence)}`);
+  for (const ids of sequences) {
+    console.log(`...${tokenizer.decode(ids, { skipSpecialTokens: true })}`);
+  }
   state.dispose();
 }
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -43,26 +43,6 @@ describe('examples', () => {
     expect(code, stderr).to.equal(0);
     return stdout;
   }
-
-  /** Runs a program of the README as it is printed, with the included model for any other. */
-  async function readmeOutput(index: number): Promise<string> {
-    const text = await readFile(join(examples, '../README.md'), 'utf8');
-    const [, program = ''] = [...text.matchAll(/```ts\n([\s\S]*?)```/g)][index] ?? [];
-    const file = `dist/readme_${index}.mjs`;
-    await writeFile(
-      join(examples, file),
-      program.replace(/'[\w-]+\/[\w.-]+-(?:pytorch|hf)'/g, "'rene-tiny'"),
-    );
-    return output(file);
-  }
-
-  it('README: its first program generates and streams', async () => {
-    expect(await readmeOutput(0)).to.match(/^Rene Descartes was .{20,}\n .{20,}/);
-  });
-
-  it('README: its layers run', async () => {
-    expect(await readmeOutput(1)).to.equal('');
-  });
 
   it('generate: continues a text', async () => {
     const stdout = await output('dist/generate.js', ['A lake is']);

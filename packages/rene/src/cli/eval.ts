@@ -1,4 +1,4 @@
-// `rene eval [model] --tasks ...`: the model card's benchmarks, a task of one's own, perplexity.
+// `rene eval [model] --tasks ...`: the model card's benchmarks, custom tasks, perplexity of a text.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -37,7 +37,7 @@ import { UsageError } from './report_error.js';
 export function addEval(program: Command): void {
   const command = program
     .command('eval')
-    .description("benchmarks: the model card's tasks, a task of your own, perplexity of a text")
+    .description("benchmarks: the model card's tasks, custom tasks, perplexity of a text")
     .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)')
     .allowExcessArguments();
   addEvalOptions(command).action(run);

@@ -20,8 +20,9 @@ export interface CustomTask {
  *
  * {"question": "...", "choices": ["...", ...], "answer": 0}
  *
- * or an object {"name", "description", "metrics", "num_fewshot", "fewshot_docs", "docs"} of which
- * only docs is needed. `question` may be called `query`, `context` or `ctx`; `answer` may be called
+ * or an object {"name", "description", "metrics", "num_fewshot", "fewshot_docs", "fewshot_config",
+ * "docs"} of which only docs is needed. The examples are drawn by the seed; the fewshot_config
+ * {"sampler": "first_n"} takes the first ones. `question` may be called `query`, `context` or `ctx`; `answer` may be called
  * `gold` or `label`, and be an index from 0, the choice's text or its letter. The question is the
  * model's context as it stands; a space separates each choice.
  *
@@ -33,6 +34,7 @@ export async function readCustomTask(path: string): Promise<CustomTask> {
   const fewshotDocs =
     header?.fewshot_docs === undefined ? [] : docList(header, 'fewshot_docs', path);
   const { name, description = '', metrics = ['acc', 'acc_norm'], num_fewshot = 0 } = header ?? {};
+  const sampler = samplerOf(header?.fewshot_config, path);
   if (typeof description !== 'string' || !isShots(num_fewshot) || !isMetrics(metrics)) {
     throw new EvaluationError(
       `${path}: expected a text 'description', a number 'num_fewshot', and 'metrics' of acc and acc_norm`,
@@ -49,6 +51,7 @@ export async function readCustomTask(path: string): Promise<CustomTask> {
       metrics,
       description,
       numFewshot: num_fewshot,
+      ...(sampler && { sampler }),
       question(doc) {
         const choices = textsOf(doc, 'choices');
         const gold = answerOf(doc, choices);
@@ -102,6 +105,17 @@ function answerOf(doc: Doc, choices: readonly string[]): number {
   }
   throw new EvaluationError(
     `field 'answer' (or gold, label): expected an index from 0, the text of a choice or its letter, found ${JSON.stringify(answer)}`,
+  );
+}
+
+/** Undefined for the harness's default. */
+function samplerOf(config: unknown, path: string): Task['sampler'] {
+  if (config === undefined) return undefined;
+  const sampler = isDoc(config) ? config.sampler : config;
+  if (sampler === 'first_n') return 'first_n';
+  if (sampler === 'default') return undefined;
+  throw new EvaluationError(
+    `${path}: fewshot_config: expected a sampler of default or first_n, found ${JSON.stringify(sampler)}`,
   );
 }
 

@@ -7,17 +7,16 @@ interface Entry {
   version: string;
   numFewshot: string;
   estimates: TaskResult['estimates'];
-  /** Names of the entries below it. */
+  /** Names of the entries below a group. */
   members: readonly string[];
 }
 
 /** Tables of tasks, and of groups where there are any, in Markdown. */
 export function resultsTable(evaluation: Evaluation): string {
-  const { groups } = evaluation;
-  const tables = [table('Tasks', hierarchy(evaluation))];
-  if (groups.length > 0) {
-    tables.push(table('Groups', hierarchy({ tasks: [], groups })));
-  }
+  const entries = hierarchy(evaluation);
+  const groups = entries.filter(({ members }) => members.length > 0);
+  const tables = [table('Tasks', entries)];
+  if (groups.length > 0) tables.push(table('Groups', groups));
   return tables.join('\n');
 }
 

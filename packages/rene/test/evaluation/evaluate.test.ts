@@ -126,6 +126,25 @@ describe('evaluate', () => {
     expect(error.message).to.include('expected 3 documents as examples (--num_fewshot), found 2');
   });
 
+  it('draws the examples by seed, or takes the first ones where a task says so', async () => {
+    const drawn = async (header: object, fewshotSeed?: number) => {
+      const own = await ownTask(DOCS, { fewshot_docs: DOCS, num_fewshot: 2, ...header });
+      const source = withCustomTasks([own], NOWHERE);
+      const { examples } = await loadTask(own.task, { source, fewshotSeed });
+      return examples.map(({ requests }) =>
+        [...(requests[0]?.context.matchAll(/word of (\d)/g) ?? [])].map(([, n]) => n).join(''),
+      );
+    };
+    const first = await drawn({ fewshot_config: { sampler: 'first_n' } });
+    expect(first).to.deep.equal(DOCS.map((_, i) => `01${i}`));
+    const bySeed = await drawn({});
+    expect(new Set(bySeed.map((found) => found.slice(0, 2))).size).to.be.above(2);
+    expect(await drawn({ fewshot_config: { sampler: 'default' } }, 1234)).to.deep.equal(bySeed);
+    expect(await drawn({}, 4)).not.to.deep.equal(bySeed);
+    const error = await errorOf(EvaluationError, () => drawn({ fewshot_config: { sampler: 'x' } }));
+    expect(error.message).to.include('expected a sampler of default or first_n, found "x"');
+  });
+
   it('names the document and the field that is wrong', async () => {
     const cases: [object, string][] = [
       [{ choices: ['a', 'b'], answer: 0 }, "document 1: expected a text 'question'"],

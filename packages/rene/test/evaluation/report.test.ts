@@ -96,10 +96,10 @@ describe('resultsTable', () => {
         '|  - astronomy|      1|none  |     0|acc   |↑  |1.0000|±  |   N/A|',
         '',
         '| Groups |Version|Filter|n-shot|Metric|   |Value |   |Stderr|',
-        '|--------|------:|------|------|------|---|-----:|---|------|',
+        '|--------|------:|------|-----:|------|---|-----:|---|------|',
         '|mmlu    |      2|none  |      |acc   |↑  |1.0000|±  |   N/A|',
-        '| - other|      2|none  |      |acc   |↑  |1.0000|±  |   N/A|',
-        '| - stem |      2|none  |      |acc   |↑  |1.0000|±  |   N/A|',
+        '| - other|      2|none  |     0|acc   |↑  |1.0000|±  |   N/A|',
+        '| - stem |      2|none  |     0|acc   |↑  |1.0000|±  |   N/A|',
         '',
       ].join('\n'),
     );

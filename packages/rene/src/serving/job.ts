@@ -1,23 +1,27 @@
-// What the server asks of its engine, and what the engine tells: plain data, which can travel to a worker.
+// Jobs for the server's engine and the events that it answers with: plain data, which can be sent to a worker.
 import type { ReneConfig } from '../config.js';
 import type { TokenLogProb } from '../generation/choose.js';
 import { type LogitsProcessor, resolveOptions, type Settings } from '../generation/options.js';
 import type { FinishReason } from '../generation/sequence.js';
 import type { Tokenizer } from '../tokenizer.js';
 
-/** What one prompt asks for. */
+/** One prompt, and how it is continued. */
 export interface Job {
   prompt: readonly number[];
-  /** Sequences wanted. Sequence k draws from the seed and k, whatever runs beside it. */
+  /** Who sent it. Slots and prefill are shared out among clients. Default: ''. */
+  client?: string | undefined;
+  /** Number of sequences. Sequence k draws from the seed and k, whatever runs beside it. */
   n: number;
-  /** Most new tokens; 0 reads the prompt only. */
+  /** Maximum number of new tokens; 0 reads the prompt only. */
   maxTokens: number;
-  /** How tokens are chosen, in generate()'s words. */
+  /** Sampling parameters, as generate() has them. */
   temperature: number;
   topP: number;
   topK?: number | undefined;
   minP?: number | undefined;
   repetitionPenalty?: number | undefined;
+  noRepeatNgramSize?: number | undefined;
+  badWordsIds?: readonly (readonly number[])[] | undefined;
   /** Random unless given. */
   seed?: number | undefined;
   stop: readonly string[];
@@ -77,8 +81,10 @@ export interface EngineLoad {
 export interface Engine {
   /** @returns a function that ends the job; after it no event comes */
   submit(job: Job, onEvent: (event: JobEvent) => void): () => void;
-  /** Sequences that are decoded, those that wait, and places in all. */
+  /** Sequences that are decoded, those that wait, and slots in all. */
   load(): EngineLoad;
+  /** Why no job can run any more; undefined while jobs can run. */
+  readonly downReason?: string | undefined;
 }
 
 /** A job as generation understands it. @throws InvalidArgumentError for one that makes no sense */
@@ -96,6 +102,8 @@ export function jobSettings(
       topK: job.topK,
       minP: job.minP,
       repetitionPenalty: job.repetitionPenalty,
+      noRepeatNgramSize: job.noRepeatNgramSize,
+      badWordsIds: job.badWordsIds,
       seed: job.seed,
       maxNewTokens: Math.max(1, job.maxTokens),
       minNewTokens: job.minTokens,

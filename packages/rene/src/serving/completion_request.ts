@@ -1,137 +1,52 @@
-// The body of POST /v1/completions: its JSON schema, and what it asks of the engine.
+// From the body of POST /v1/completions to jobs for the engine: checks, limits, token ids.
 import { badRequest } from './api_error.js';
+import type { CompletionBody } from './completion_schema.js';
 import type { Job } from './job.js';
-import type { PromptEncoder } from './tokenizer_thread.js';
-
-/** Fields of OpenAI's API, and after `user` those that vLLM and others add to it. */
-export interface CompletionBody {
-  model?: string | null;
-  prompt: string | string[] | number[] | number[][];
-  max_tokens?: number | null;
-  temperature?: number | null;
-  top_p?: number | null;
-  n?: number | null;
-  stream?: boolean | null;
-  stream_options?: { include_usage?: boolean | null } | null;
-  logprobs?: number | null;
-  echo?: boolean | null;
-  stop?: string | string[] | null;
-  presence_penalty?: number | null;
-  frequency_penalty?: number | null;
-  logit_bias?: Record<string, number> | null;
-  seed?: number | null;
-  best_of?: number | null;
-  user?: string | null;
-  /** As max_tokens, which is preferred. */
-  max_completion_tokens?: number | null;
-  top_k?: number | null;
-  min_p?: number | null;
-  repetition_penalty?: number | null;
-  min_tokens?: number | null;
-  stop_token_ids?: number[] | null;
-  ignore_eos?: boolean | null;
-}
-
-/** What would change the answer and is not offered: refused, unless it is null, false, 0 or empty. */
-const REFUSED: Readonly<Record<string, string>> = {
-  suffix: 'this model completes at the end only',
-  messages: 'send the text to complete as prompt',
-  use_beam_search: 'sequences are sampled, or greedy with temperature 0',
-  response_format: 'answers cannot be constrained',
-  structured_outputs: 'answers cannot be constrained',
-  guided_json: 'answers cannot be constrained',
-  guided_regex: 'answers cannot be constrained',
-  guided_choice: 'answers cannot be constrained',
-  guided_grammar: 'answers cannot be constrained',
-  json_schema: 'answers cannot be constrained',
-  grammar: 'answers cannot be constrained',
-  allowed_token_ids: 'use logit_bias',
-  bad_words: 'use logit_bias',
-  prompt_logprobs: 'use echo with logprobs',
-  truncate_prompt_tokens: 'send a shorter prompt',
-  include_stop_str_in_output: 'the text ends before the stop string',
-  prompt_embeds: 'send prompt',
-  mirostat: 'use temperature, top_k, top_p or min_p',
-};
-
-const nullable = (type: string, limits: object = {}) => ({
-  anyOf: [{ type, ...limits }, { type: 'null' }],
-});
-const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0 }, minItems: 1 };
-
-export const completionSchema = {
-  type: 'object',
-  required: ['prompt'],
-  maxProperties: 100,
-  properties: {
-    model: nullable('string'),
-    prompt: {
-      anyOf: [
-        { type: 'string' },
-        tokenIds,
-        { type: 'array', items: { type: 'string' }, minItems: 1 },
-        { type: 'array', items: tokenIds, minItems: 1 },
-      ],
-    },
-    max_tokens: nullable('integer', { minimum: 0 }),
-    temperature: nullable('number', { minimum: 0, maximum: 100 }),
-    top_p: nullable('number', { minimum: 0, maximum: 1 }),
-    n: nullable('integer', { minimum: 1, maximum: 128 }),
-    stream: nullable('boolean'),
-    stream_options: nullable('object', { properties: { include_usage: nullable('boolean') } }),
-    logprobs: nullable('integer', { minimum: 0, maximum: 20 }),
-    echo: nullable('boolean'),
-    stop: {
-      anyOf: [
-        { type: 'string', maxLength: 1000 },
-        { type: 'array', items: { type: 'string', maxLength: 1000 }, maxItems: 16 },
-        { type: 'null' },
-      ],
-    },
-    presence_penalty: nullable('number', { minimum: -2, maximum: 2 }),
-    frequency_penalty: nullable('number', { minimum: -2, maximum: 2 }),
-    logit_bias: nullable('object', {
-      additionalProperties: { type: 'number', minimum: -100, maximum: 100 },
-      maxProperties: 1024,
-    }),
-    seed: nullable('integer'),
-    best_of: nullable('integer', { minimum: 1, maximum: 128 }),
-    user: nullable('string'),
-    max_completion_tokens: nullable('integer', { minimum: 0 }),
-    top_k: nullable('integer', { minimum: -1 }),
-    min_p: nullable('number', { minimum: 0, maximum: 1 }),
-    repetition_penalty: nullable('number', { minimum: 0.01, maximum: 100 }),
-    min_tokens: nullable('integer', { minimum: 0 }),
-    stop_token_ids: nullable('array', { items: { type: 'integer', minimum: 0 }, maxItems: 1024 }),
-    ignore_eos: nullable('boolean'),
-  },
-} as const;
-
-/** Fields of a body that mean nothing here. */
-export function unknownFields(body: object): string[] {
-  return Object.keys(body).filter((name) => !Object.hasOwn(completionSchema.properties, name));
-}
+import type { PromptEncodeOptions, PromptEncoder } from './tokenizer_thread.js';
+import { refuseUnsupported } from './unsupported_fields.js';
 
 /** What the server's operator allows. */
 export interface CompletionLimits {
-  /** Most tokens of a prompt and its continuation together. */
+  /** Maximum number of tokens of a prompt and its continuation. */
   maxLength: number;
-  /** Most sequences of a request. */
+  /** Maximum number of sequences of a request. */
   maxSequences: number;
+  /** Maximum number of log-probabilities in an answer. */
+  maxLogprobs: number;
   vocabSize: number;
+  /** Begins a new document; null if the tokenizer has none. */
+  eosTokenId: number | null;
 }
 
-/** The jobs of a request, one a prompt, each of bestOf(body) sequences. @throws ApiError (400) */
+/** One prompt of a request. */
+export interface Prompt {
+  /** As the client sent it; undefined for token ids. */
+  text: string | undefined;
+  ids: readonly number[];
+}
+
+/** What a request asks of the engine: a job a prompt, each of `sequencesOf(body)` sequences. */
+export interface CompletionJobs {
+  prompts: readonly Prompt[];
+  jobs: readonly Job[];
+}
+
+/**
+ * @param signal ends the tokenising of long prompts
+ * @throws ApiError (400)
+ */
 export async function completionJobs(
   body: CompletionBody,
   encoder: PromptEncoder,
   limits: CompletionLimits,
-): Promise<Job[]> {
-  refuse(body);
-  const prompts = listOfPrompts(body.prompt);
-  const n = bestOf(body);
-  if (prompts.length * n > limits.maxSequences) {
-    const found = `${prompts.length} prompts, ${n} sequences each`;
+  signal?: AbortSignal,
+): Promise<CompletionJobs> {
+  refuseUnsupported(body);
+  checkCombinations(body);
+  const given = listOfPrompts(body.prompt ?? '');
+  const n = sequencesOf(body);
+  if (given.length * n > limits.maxSequences) {
+    const found = `${given.length} prompts, ${n} sequences each`;
     throw badRequest(
       `prompt: expected at most ${limits.maxSequences} sequences in a request, found ${found}`,
       'prompt',
@@ -139,40 +54,62 @@ export async function completionJobs(
   }
   checkIds('logit_bias', Object.keys(body.logit_bias ?? {}), limits.vocabSize);
   checkIds('stop_token_ids', body.stop_token_ids ?? [], limits.vocabSize);
-  const jobs: Job[] = [];
+  checkIds('bad_words_ids', body.bad_words_ids?.flat() ?? [], limits.vocabSize);
+  const prompts: Prompt[] = [];
   // One after another, so that the texts of other requests come in between.
-  for (const [i, prompt] of prompts.entries()) {
-    const where = prompts.length > 1 ? `prompt[${i}]` : 'prompt';
-    const ids = await promptIds(prompt, where, encoder, limits);
-    jobs.push(job(body, ids, maxTokens(body, ids.length, where, limits.maxLength)));
+  for (const [i, prompt] of given.entries()) {
+    const where = given.length > 1 ? `prompt[${i}]` : 'prompt';
+    const ids = await promptIds(prompt, where, encoder, limits, {
+      addSpecialTokens: body.add_special_tokens ?? true,
+      signal,
+    });
+    prompts.push({ text: typeof prompt === 'string' ? prompt : undefined, ids });
   }
-  return jobs;
+  const jobs = prompts.map(({ ids }, i) => {
+    const where = given.length > 1 ? `prompt[${i}]` : 'prompt';
+    return job(body, ids, maxTokens(body, ids.length, where, limits.maxLength));
+  });
+  checkAnswerSize(body, jobs, limits.maxLogprobs);
+  return { prompts, jobs };
 }
 
-/** Sequences generated for each prompt; the best n of them are the answer. */
-export function bestOf(body: CompletionBody): number {
-  return body.best_of ?? body.n ?? 1;
+/** Choices wanted for each prompt. */
+export function choicesOf(body: CompletionBody): number {
+  return body.n ?? body.num_return_sequences ?? 1;
+}
+
+/** Sequences generated for each prompt; the best of them are its choices. */
+export function sequencesOf(body: CompletionBody): number {
+  return body.best_of ?? choicesOf(body);
+}
+
+/** The number of prompts of a request. */
+export function promptCount({ prompt }: CompletionBody): number {
+  return listOfPrompts(prompt ?? '').length;
 }
 
 function job(body: CompletionBody, prompt: readonly number[], maxTokens: number): Job {
-  const n = bestOf(body);
-  const { top_k: topK } = body;
-  // Which are the best is known by their log-probabilities.
-  const logProbs = body.logprobs ?? (n > (body.n ?? 1) ? 0 : undefined);
+  const n = sequencesOf(body);
+  const { top_k: topK, seed } = body;
+  // best_of compares log-probabilities.
+  const logProbs = body.logprobs ?? (n > choicesOf(body) ? 0 : undefined);
+  const stop = [body.stop ?? [], body.stop_sequences ?? []].flat();
   return {
     prompt,
     n,
     maxTokens,
-    temperature: body.temperature ?? 1,
+    temperature: isGreedy(body) ? 0 : (body.temperature ?? 1),
     topP: body.top_p ?? 1,
     topK: topK === null || topK === -1 ? undefined : topK,
     minP: body.min_p ?? undefined,
-    repetitionPenalty: body.repetition_penalty ?? undefined,
-    seed: body.seed ?? undefined,
-    stop: [body.stop ?? []].flat().filter((text) => text !== ''),
+    repetitionPenalty: body.repetition_penalty ?? body.repeat_penalty ?? undefined,
+    noRepeatNgramSize: body.no_repeat_ngram_size ?? undefined,
+    badWordsIds: body.bad_words_ids ?? undefined,
+    seed: seed === null || seed === -1 ? undefined : seed,
+    stop: [...new Set(stop)].filter((text) => text !== ''),
     stopIds: body.stop_token_ids ?? undefined,
     ignoreEos: body.ignore_eos ?? undefined,
-    minTokens: body.min_tokens ?? undefined,
+    minTokens: body.min_tokens ?? body.min_new_tokens ?? undefined,
     logitBias: body.logit_bias ?? undefined,
     presencePenalty: body.presence_penalty ?? undefined,
     frequencyPenalty: body.frequency_penalty ?? undefined,
@@ -181,14 +118,29 @@ function job(body: CompletionBody, prompt: readonly number[], maxTokens: number)
   };
 }
 
-/** @throws ApiError for what is not offered, and for what does not go together */
-function refuse(body: CompletionBody): void {
-  for (const [name, value] of Object.entries(body)) {
-    const why = Object.hasOwn(REFUSED, name) ? REFUSED[name] : undefined;
-    if (why === undefined || isNeutral(value)) continue;
-    throw badRequest(`${name} is not supported: ${why}`, name, 'unsupported_parameter');
+/** A nucleus of no probability holds the most probable token alone. */
+function isGreedy({ top_p, do_sample }: CompletionBody): boolean {
+  return top_p === 0 || do_sample === false;
+}
+
+/** Fields that mean the same. */
+const SYNONYMS = [
+  ['max_tokens', 'max_completion_tokens', 'max_new_tokens', 'n_predict'],
+  ['n', 'num_return_sequences'],
+  ['repetition_penalty', 'repeat_penalty'],
+  ['min_tokens', 'min_new_tokens'],
+] as const;
+
+/** @throws ApiError for fields that contradict each other */
+function checkCombinations(body: CompletionBody): void {
+  for (const names of SYNONYMS) {
+    const given = names.filter((name) => body[name] != null);
+    const other = given.find((name) => body[name] !== body[given[0] ?? name]);
+    if (other === undefined) continue;
+    const found = given.map((name) => `${name} ${body[name]}`).join(' and ');
+    throw badRequest(`${other}: expected one of ${names.join(', ')}, found ${found}`, other);
   }
-  const n = body.n ?? 1;
+  const n = choicesOf(body);
   const { best_of: wanted } = body;
   if (wanted != null && wanted < n) {
     throw badRequest(`best_of: expected at least n (${n}), found ${wanted}`, 'best_of');
@@ -199,23 +151,22 @@ function refuse(body: CompletionBody): void {
   if (body.stream_options && !body.stream) {
     throw badRequest('stream_options: it goes with stream: true', 'stream_options');
   }
-}
-
-/** Whether it says that the thing is not wanted. */
-function isNeutral(value: unknown): boolean {
-  if (Array.isArray(value)) return value.length === 0;
-  return !value; // null, false, 0, ''
+  if (body.do_sample && (body.temperature === 0 || body.top_p === 0)) {
+    throw badRequest('do_sample: true needs a temperature and a top_p above 0', 'do_sample');
+  }
 }
 
 /** @throws ApiError for a prompt that leaves no room for them */
 function maxTokens(
-  { max_tokens, max_completion_tokens }: CompletionBody,
+  body: CompletionBody,
   promptLength: number,
   where: string,
   maxLength: number,
 ): number {
-  const wanted = max_tokens ?? max_completion_tokens;
+  const { max_tokens, max_completion_tokens, max_new_tokens, n_predict } = body;
+  const wanted = max_tokens ?? max_completion_tokens ?? max_new_tokens ?? n_predict;
   const room = maxLength - promptLength;
+  if (wanted === -1) return Math.max(0, room); // n_predict: without a limit
   if (wanted == null && room > 0) return Math.min(DEFAULT_MAX_TOKENS, room);
   const tokens = wanted ?? DEFAULT_MAX_TOKENS;
   if (tokens <= room) return tokens;
@@ -225,17 +176,35 @@ function maxTokens(
 /** As OpenAI has it. */
 const DEFAULT_MAX_TOKENS = 16;
 
+/** @throws ApiError when log-probabilities would make the answer too large */
+function checkAnswerSize(body: CompletionBody, jobs: readonly Job[], most: number): void {
+  if (body.logprobs == null) return;
+  const perToken = body.logprobs + 1;
+  const tokens = jobs.reduce((sum, { n, prompt, maxTokens }) => {
+    return sum + n * ((body.echo ? prompt.length : 0) + maxTokens);
+  }, 0);
+  if (tokens * perToken <= most) return;
+  throw badRequest(
+    `logprobs: expected at most ${most} log-probabilities in an answer, ` +
+      `found ${tokens * perToken} (${tokens} tokens of all sequences, logprobs + 1 = ${perToken} each); ` +
+      'ask for fewer sequences, tokens or logprobs',
+    'logprobs',
+  );
+}
+
 async function promptIds(
   prompt: string | readonly number[],
   where: string,
   encoder: PromptEncoder,
-  { maxLength, vocabSize }: CompletionLimits,
+  { maxLength, vocabSize, eosTokenId }: CompletionLimits,
+  options: PromptEncodeOptions,
 ): Promise<readonly number[]> {
+  if (prompt === '' && eosTokenId !== null) return [eosTokenId];
   // No text has so many characters a token: it need not be tokenised to be refused.
   if (typeof prompt === 'string' && prompt.length > 16 * maxLength) {
     throw tooLong(where, maxLength, `${prompt.length} characters`);
   }
-  const ids = typeof prompt === 'string' ? await encoder.encode(prompt) : prompt;
+  const ids = typeof prompt === 'string' ? await encoder.encode(prompt, options) : prompt;
   if (ids.length === 0) throw badRequest(`${where}: expected at least one token`, 'prompt');
   if (ids.length > maxLength) throw tooLong(where, maxLength, `${ids.length} tokens`);
   const wrong = ids.find((id) => id >= vocabSize);
@@ -248,7 +217,7 @@ function tooLong(where: string, maxLength: number, found: string) {
   return badRequest(`${expected}, found ${found}`, 'prompt', 'context_length_exceeded');
 }
 
-function listOfPrompts(prompt: CompletionBody['prompt']): (string | number[])[] {
+function listOfPrompts(prompt: string | string[] | number[] | number[][]): (string | number[])[] {
   if (typeof prompt === 'string') return [prompt];
   const ids = prompt.filter((item) => typeof item === 'number');
   if (ids.length > 0) return [ids];

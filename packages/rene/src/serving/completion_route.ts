@@ -1,73 +1,78 @@
-// POST /v1/completions: limits, and the answer as one or as a stream of server-sent events.
+// POST /v1/completions: limits, and the answer as a whole or as a stream of server-sent events.
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import { Admission } from './admission.js';
 import { ApiError } from './api_error.js';
 import {
-  bestOf,
-  type CompletionBody,
   type CompletionLimits,
   completionJobs,
-  completionSchema,
-  unknownFields,
+  promptCount,
+  sequencesOf,
 } from './completion_request.js';
+import { type CompletionBody, completionSchema } from './completion_schema.js';
 import { Completion } from './completions.js';
 import { noSuchModel } from './info_routes.js';
+import { jsonText } from './json_text.js';
 import type { ServerContext } from './server.js';
+import { byteLength } from './slow_readers.js';
+import { untilClosed } from './token_routes.js';
 import { TokenTexts } from './token_texts.js';
 
-/** Most sequences of a request, prompts times n. */
+/** Maximum number of sequences of a request, prompts times n. */
 const MAX_SEQUENCES = 128;
 
+/** Some 28 MB of JSON, and 128 prompts of 4,096 tokens with one alternative each. */
+const MAX_LOGPROBS = 2 ** 20;
+
+/** Longer answers are written in chunks, as fast as the client reads. */
+const LONG_ANSWER = 64 * 1024;
+
 export function addCompletionRoute(app: FastifyInstance, server: ServerContext): void {
-  const { engine, encoder, modelName, maxLength, maxWaiting, vocabSize } = server;
-  const capacity = engine.load().slots + maxWaiting;
+  const { engine, encoder, modelName, maxLength, maxWaiting, vocabSize, tokenizer } = server;
+  const admission = new Admission(engine, maxWaiting);
+  const { eosTokenId } = tokenizer;
   const limits: CompletionLimits = {
     vocabSize,
     maxLength,
-    maxSequences: Math.min(MAX_SEQUENCES, capacity),
+    maxSequences: Math.min(MAX_SEQUENCES, admission.clientLimit),
+    maxLogprobs: MAX_LOGPROBS,
+    eosTokenId: eosTokenId !== null && eosTokenId < vocabSize ? eosTokenId : null,
   };
-  const context = { ...server, tokenTexts: new TokenTexts(server.tokenizer) };
-  /** Sequences whose prompts are being tokenised. */
-  let preparing = 0;
+  const context = { ...server, tokenTexts: new TokenTexts(tokenizer) };
   app.post<{ Body: CompletionBody }>(
     '/v1/completions',
     { schema: { body: completionSchema } },
-    async ({ body, log }, reply) => {
+    async (request, reply) => {
+      const { body } = request;
       const { model } = body;
       if (model != null && model !== modelName) throw noSuchModel(model, modelName);
-      const unknown = unknownFields(body);
-      if (unknown.length > 0) log.warn({ ignored: unknown }, 'fields that mean nothing here');
-      const sequences = bestOf(body) * promptCount(body);
-      const { active, waiting } = engine.load();
-      if (sequences <= limits.maxSequences && active + waiting + preparing + sequences > capacity) {
-        throw tooBusy(waiting + preparing);
+      const client = server.apiKeys.clientOf(request);
+      const sequences = sequencesOf(body) * promptCount(body);
+      const isAllowed = sequences <= limits.maxSequences; // else completionJobs says what is wrong
+      const admitted = isAllowed ? admission.enter(client, sequences) : undefined;
+      try {
+        const signal = untilClosed(reply);
+        const { prompts, jobs } = await completionJobs(body, encoder, limits, signal);
+        admitted?.prepared();
+        if (reply.raw.destroyed) throw new ApiError(499, 'the client went away');
+        const owned = jobs.map((job) => ({ ...job, client }));
+        const completion = new Completion(context, body, { prompts, jobs: owned });
+        // A client that goes away frees its slots.
+        reply.raw.once('close', () => completion.cancel());
+        if (body.stream) return await stream(completion, body, reply);
+        await completion.run();
+        return send(completion.answer(), reply, server);
+      } finally {
+        admitted?.leave();
       }
-      preparing += sequences;
-      const jobs = await completionJobs(body, encoder, limits).finally(() => {
-        preparing -= sequences;
-      });
-      if (reply.raw.destroyed) throw new ApiError(499, 'the client went away');
-      const completion = new Completion(context, body, jobs);
-      // A client that goes away frees its slots.
-      reply.raw.once('close', () => completion.cancel());
-      if (body.stream) return stream(completion, body, reply);
-      await completion.run();
-      return completion.response();
     },
   );
 }
 
-function promptCount({ prompt }: CompletionBody): number {
-  return typeof prompt === 'string' || typeof prompt[0] === 'number' ? 1 : prompt.length;
-}
-
-function tooBusy(waiting: number): ApiError {
-  return new ApiError(
-    429,
-    `${waiting} sequences wait already; try again later`,
-    'rate_limit_error',
-    null,
-    'rate_limit_exceeded',
-  );
+function send(buffers: readonly Buffer[], reply: FastifyReply, { slowReaders }: ServerContext) {
+  const length = byteLength(buffers);
+  void reply.type('application/json; charset=utf-8').header('content-length', length);
+  if (length < LONG_ANSWER) return reply.send(Buffer.concat(buffers));
+  return reply.send(slowReaders.stream(reply.request.raw.socket, buffers));
 }
 
 /** Unsent bytes of a client that reads too slowly to be waited for. */
@@ -79,30 +84,34 @@ async function stream(
   reply: FastifyReply,
 ): Promise<void> {
   const { raw } = reply;
-  const send = (data: string) => {
+  const send = (...data: (string | Buffer)[]) => {
     if (!reply.sent) {
-      reply.hijack();
-      raw.writeHead(200, {
+      void reply.headers({
         'content-type': 'text/event-stream; charset=utf-8',
         'cache-control': 'no-cache',
         'x-accel-buffering': 'no',
       });
+      reply.hijack();
+      for (const [name, value] of Object.entries(reply.getHeaders())) {
+        if (value !== undefined) raw.setHeader(name, value);
+      }
+      raw.writeHead(200);
     }
     if (raw.destroyed) return;
-    raw.write(`data: ${data}\n\n`);
+    raw.cork(); // one chunk of HTTP for all pieces, without copying them
+    for (const piece of ['data: ', ...data, '\n\n']) raw.write(piece);
+    raw.uncork();
     if (raw.writableLength > MAX_UNSENT) raw.destroy();
   };
   try {
-    await completion.run((choice, index) => {
-      const chunk = completion.chunk(choice, index);
-      if (chunk) send(JSON.stringify(chunk));
-    });
-    if (body.stream_options?.include_usage) send(JSON.stringify(completion.usageChunk()));
+    await completion.run(send);
+    if (body.stream_options?.include_usage) send(completion.usagePart());
     send('[DONE]');
   } catch (error) {
     if (!reply.sent) throw error; // with its own status
-    const told = error instanceof ApiError ? error : new ApiError(500, 'the server made an error');
-    send(JSON.stringify(told));
+    send(jsonText(error instanceof ApiError ? error : INTERNAL));
   }
   raw.end();
 }
+
+const INTERNAL = new ApiError(500, 'internal server error', 'server_error');

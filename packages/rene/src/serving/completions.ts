@@ -1,25 +1,45 @@
-// Completions: jobs to the engine, choices back, whole or in parts as they come.
+// A completion: jobs to the engine, choices back, whole or in parts as they come.
 import { randomUUID } from 'node:crypto';
 import type { Tokenizer } from '../tokenizer.js';
+import { COMMA, choiceBuffers, PieceBuffers, pieceJson } from './answer_json.js';
 import { ApiError } from './api_error.js';
-import { Choice } from './choice.js';
-import type { CompletionBody } from './completion_request.js';
+import { Choice, type ChoicePiece } from './choice.js';
+import { type CompletionJobs, choicesOf } from './completion_request.js';
+import type { CompletionBody } from './completion_schema.js';
+import { EchoedPrompt } from './echoed_prompt.js';
 import type { Engine, Job, JobEvent } from './job.js';
+import { jsonText } from './json_text.js';
 import type { TokenTexts } from './token_texts.js';
 
 export interface CompletionContext {
   engine: Engine;
-  tokenizer: Pick<Tokenizer, 'decodeStream'>;
+  tokenizer: Pick<Tokenizer, 'decode' | 'decodeStream'>;
   tokenTexts: TokenTexts;
   /** As the server names its model. */
   modelName: string;
 }
 
+/** Told of a part of a streamed answer: JSON, in one or several pieces. */
+type OnPart = (...json: (string | Buffer)[]) => void;
+
+/** A job, and what has come of it. */
+interface Part {
+  readonly job: Job;
+  readonly choices: readonly Choice[];
+  readonly echo: EchoedPrompt | undefined;
+  /** For a whole answer: what was echoed, and what each choice has got. */
+  readonly echoed: PieceBuffers;
+  readonly pieces: readonly PieceBuffers[];
+}
+
+/** New tokens after which those of a whole answer are made into JSON. */
+const FLUSH = 256;
+
 /** A completion being made. */
 export class Completion {
-  /** The choices of each job. */
-  private readonly choices: Choice[][];
-  private readonly head;
+  private readonly parts: readonly Part[];
+  /** The beginning of the answer and of its parts, without the closing brace. */
+  private readonly head: string;
   private readonly cancels: (() => void)[] = [];
   /** Choices of the answer for each prompt; there may be more to choose from (best_of). */
   private readonly wanted: number;
@@ -27,34 +47,41 @@ export class Completion {
   constructor(
     private readonly context: CompletionContext,
     private readonly body: CompletionBody,
-    private readonly jobs: readonly Job[],
+    { prompts, jobs }: CompletionJobs,
   ) {
-    this.head = {
+    const { tokenizer, tokenTexts } = context;
+    const head = {
       id: `cmpl-${randomUUID()}`,
       object: 'text_completion',
       created: Math.floor(Date.now() / 1000),
       model: context.modelName,
     };
-    this.wanted = body.n ?? 1;
-    const { tokenizer, tokenTexts } = context;
+    this.head = jsonText(head).slice(0, -1);
+    this.wanted = choicesOf(body);
     const withLogprobs = body.logprobs != null;
-    this.choices = jobs.map(({ n, stop }) =>
-      Array.from({ length: n }, () => new Choice(tokenizer, tokenTexts, stop, withLogprobs)),
-    );
+    const skipSpecialTokens = body.skip_special_tokens ?? true;
+    this.parts = jobs.map((job, i) => {
+      const prompt = prompts[i] ?? { text: undefined, ids: job.prompt };
+      const options = { stop: job.stop, withLogprobs, skipSpecialTokens };
+      return {
+        job,
+        choices: Array.from({ length: job.n }, () => new Choice(tokenizer, tokenTexts, options)),
+        echo: body.echo ? new EchoedPrompt(prompt, tokenizer, tokenTexts, withLogprobs) : undefined,
+        echoed: new PieceBuffers(),
+        pieces: Array.from({ length: job.n }, () => new PieceBuffers()),
+      };
+    });
   }
 
   /**
    * Runs all jobs.
    *
-   * @param onChange called after each change of a choice, with its index in the answer
+   * @param onPart called with each part of a streamed answer; without it answer() has all of it
    * @throws ApiError
    */
-  async run(onChange: (choice: Choice, index: number) => void = () => {}): Promise<void> {
-    const { wanted } = this;
+  async run(onPart?: OnPart): Promise<void> {
     try {
-      await Promise.all(
-        this.jobs.map((job, i) => this.runJob(job, i, (c, k) => onChange(c, i * wanted + k))),
-      );
+      await Promise.all(this.parts.map((part, i) => this.runJob(part, i * this.wanted, onPart)));
     } catch (error) {
       this.cancel();
       throw error;
@@ -66,39 +93,45 @@ export class Completion {
     for (const cancel of this.cancels.splice(0)) cancel();
   }
 
-  /** The answer, after run(). */
-  response() {
-    const answers = this.choices.flatMap((choices) => best(choices, this.wanted));
-    const choices = answers.map((choice, index) => ({
-      index,
-      ...choice.take(),
-      finish_reason: choice.finishReason,
-    }));
-    return { ...this.head, choices, usage: this.usage() };
+  /** The JSON of the answer, after run(). */
+  answer(): Buffer[] {
+    const withLogprobs = this.body.logprobs != null;
+    const choices = this.parts.flatMap(({ choices, echo, echoed, pieces }) =>
+      best(choices, this.wanted).map((choice) => {
+        const own = pieces[choices.indexOf(choice)] ?? new PieceBuffers();
+        own.add(choice.take());
+        const { finishReason } = choice;
+        return { echo: echo && echoed, own, withLogprobs, finishReason };
+      }),
+    );
+    const buffers = choices.flatMap((choice, index) => [
+      ...(index > 0 ? [COMMA] : []),
+      ...choiceBuffers({ index, ...choice }),
+    ]);
+    return [
+      Buffer.from(`${this.head},"choices":[`),
+      ...buffers,
+      Buffer.from(`],"usage":${JSON.stringify(this.usage())}}`),
+    ];
   }
 
-  /** A part of a streamed answer: what a choice has got since the last one; undefined for nothing. */
-  chunk(choice: Choice, index: number) {
-    const piece = choice.take();
-    const isEmpty = piece.text === '' && !piece.logprobs?.tokens.length;
-    if (isEmpty && choice.finishReason === null) return undefined;
-    const { finishReason: finish_reason } = choice;
-    return { ...this.head, choices: [{ index, ...piece, finish_reason }], ...this.noUsage() };
+  /** The last part of a streamed answer, where the client asks for it. */
+  usagePart(): string {
+    return `${this.head},"choices":[],"usage":${JSON.stringify(this.usage())}}`;
   }
 
-  /** The last part of a streamed answer, for who asks for it. */
-  usageChunk() {
-    return { ...this.head, choices: [], usage: this.usage() };
-  }
-
-  /** Who asks for the usage finds it null in the other parts. */
-  private noUsage() {
-    return this.body.stream_options?.include_usage ? { usage: null } : {};
+  /** The JSON around a piece of a streamed choice. The usage comes with the last part only. */
+  private around(index: number, finishReason: string | null): [before: string, after: string] {
+    const usage = this.body.stream_options?.include_usage ? ',"usage":null' : '';
+    const end = JSON.stringify(finishReason);
+    return [`${this.head},"choices":[{"index":${index},`, `,"finish_reason":${end}}]${usage}}`];
   }
 
   private usage() {
-    const promptTokens = this.jobs.reduce((sum, { prompt }) => sum + prompt.length, 0);
-    const newTokens = this.choices.flat().reduce((sum, choice) => sum + choice.newTokens, 0);
+    const promptTokens = this.parts.reduce((sum, { job }) => sum + job.prompt.length, 0);
+    const newTokens = this.parts
+      .flatMap(({ choices }) => choices)
+      .reduce((sum, choice) => sum + choice.newTokens, 0);
     return {
       prompt_tokens: promptTokens,
       completion_tokens: newTokens,
@@ -106,39 +139,48 @@ export class Completion {
     };
   }
 
-  private runJob(
-    job: Job,
-    i: number,
-    onChange: (choice: Choice, k: number) => void,
-  ): Promise<void> {
-    const choices = this.choices[i] ?? [];
-    const echo = this.body.echo ?? false;
-    let read = 0;
+  /** @param first the index of the job's first choice in the answer */
+  private runJob(part: Part, first: number, onPart: OnPart | undefined): Promise<void> {
+    const { job, choices, echo, echoed, pieces } = part;
+    const onEcho = (piece: ChoicePiece) => {
+      if (!onPart) echoed.add(piece);
+      else if (!isEmpty(piece)) {
+        const json = Buffer.from(pieceJson(piece));
+        for (const k of choices.keys()) {
+          const [before, after] = this.around(first + k, null);
+          onPart(before, json, after);
+        }
+      }
+    };
+    const onChoice = (choice: Choice, k: number) => {
+      if (!onPart) {
+        if (choice.newTokens % FLUSH === 0) pieces[k]?.add(choice.take());
+        return;
+      }
+      const piece = choice.take();
+      if (isEmpty(piece) && choice.finishReason === null) return;
+      const [before, after] = this.around(first + k, choice.finishReason);
+      onPart(before + pieceJson(piece) + after);
+    };
     return new Promise((resolve, reject) => {
       const onEvent = (event: JobEvent): void => {
         switch (event.type) {
           case 'prompt': {
-            const ids = job.prompt.slice(read, read + event.tokens);
-            read += event.tokens;
-            if (!echo) return;
-            choices.forEach((choice, k) => {
-              choice.echo(ids, event.logProbs, read === job.prompt.length);
-              onChange(choice, k);
-            });
+            if (echo) onEcho(echo.push(event.tokens, event.logProbs));
             return;
           }
           case 'token': {
             const choice = choices[event.k];
             if (!choice) return;
-            choice.push(event.id, event.logProb, event.finishReason);
-            onChange(choice, event.k);
+            choice.push(event.id, event.logProb, event.finishReason, echo?.length ?? 0);
+            onChoice(choice, event.k);
             return;
           }
           case 'end':
             choices.forEach((choice, k) => {
               if (choice.finishReason !== null) return;
               choice.finishReason = 'length'; // no new tokens were wanted
-              onChange(choice, k);
+              onChoice(choice, k);
             });
             resolve();
             return;
@@ -158,7 +200,11 @@ export class Completion {
   }
 }
 
-/** The likeliest by token, the likeliest first; all in their order where none is left out. */
+function isEmpty({ text, logprobs }: ChoicePiece): boolean {
+  return text === '' && !logprobs?.tokens;
+}
+
+/** The most probable a token, the best first; all in their order where none is left out. */
 function best(choices: readonly Choice[], wanted: number): readonly Choice[] {
   if (choices.length === wanted) return choices;
   const score = ({ logProb, newTokens }: Choice) => logProb / Math.max(1, newTokens);

@@ -21,7 +21,14 @@ export function addInfoRoutes(
     owned_by: 'rene-js',
     max_model_len: maxLength,
   };
-  app.get('/health', async () => ({ status: 'ok', model: modelName, ...engine.load() }));
+  app.get('/health', async (_, reply) => {
+    const { downReason } = engine;
+    const status = downReason === undefined ? 'ok' : 'down';
+    const health = { status, model: modelName, ...engine.load() };
+    if (downReason === undefined) return health;
+    const error = new ApiError(503, downReason, 'server_error');
+    return reply.code(503).send({ ...health, ...error.toJSON() });
+  });
   app.get('/v1/models', async () => ({ object: 'list', data: [model] }));
   // A hub id has a slash in it.
   app.get<{ Params: { '*': string } }>('/v1/models/*', async ({ params }) => {

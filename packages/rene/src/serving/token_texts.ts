@@ -1,18 +1,25 @@
-// The text of single tokens, which log-probabilities are told by, remembered.
+// The text of single tokens, by which log-probabilities name them, cached.
 import type { Tokenizer } from '../tokenizer.js';
+import { jsonText } from './json_text.js';
+
+export interface TokenText {
+  /** Part of a character is U+FFFD. */
+  readonly text: string;
+  readonly json: string;
+}
 
 export class TokenTexts {
-  private readonly texts = new Map<number, string>();
+  private readonly texts = new Map<number, TokenText>();
 
   constructor(private readonly tokenizer: Pick<Tokenizer, 'decode'>) {}
 
-  /** A part of a character is U+FFFD. */
-  text(id: number): string {
-    let text = this.texts.get(id);
-    if (text === undefined) {
-      text = this.tokenizer.decode([id]);
-      this.texts.set(id, text);
+  of(id: number): TokenText {
+    let found = this.texts.get(id);
+    if (!found) {
+      const text = this.tokenizer.decode([id]);
+      found = { text, json: jsonText(text) };
+      this.texts.set(id, found);
     }
-    return text;
+    return found;
   }
 }

@@ -32,7 +32,7 @@ export class WorkerEngine implements Engine {
   /** Resolves to the reason when no job can run any more. */
   readonly down: Promise<string>;
   private resolveDown: (reason: string) => void = () => {};
-  private downReason: string | undefined;
+  private reason: string | undefined;
 
   private constructor(
     private readonly worker: Worker,
@@ -78,9 +78,14 @@ export class WorkerEngine implements Engine {
     });
   }
 
+  /** Why no job can run any more; undefined while jobs can run. */
+  get downReason(): string | undefined {
+    return this.reason;
+  }
+
   submit(job: Job, onEvent: (event: JobEvent) => void): () => void {
-    if (this.downReason !== undefined) {
-      onEvent({ type: 'error', message: this.downReason, isDown: true });
+    if (this.reason !== undefined) {
+      onEvent({ type: 'error', message: this.reason, isDown: true });
       return () => {};
     }
     const id = this.nextId++;
@@ -133,8 +138,8 @@ export class WorkerEngine implements Engine {
   }
 
   private fail(reason: string): void {
-    if (this.downReason !== undefined) return;
-    this.downReason = reason;
+    if (this.reason !== undefined) return;
+    this.reason = reason;
     this.resolveDown(reason);
     const jobs = [...this.jobs.values()];
     this.jobs.clear();

@@ -189,10 +189,8 @@ describe('the server', function () {
   it('refuses what makes no sense, naming the field', async () => {
     const manyFields = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`k${i}`, i]));
     const cases: [object, string | null, RegExp][] = [
-      [{}, null, /required property 'prompt'/],
       [{ prompt: 'a', ...manyFields }, null, /more than 100 properties/],
       [{ prompt: 3 }, 'prompt', /prompt must be a text, a list/],
-      [{ prompt: '' }, 'prompt', /at least one token/],
       [{ prompt: ['a', 1] }, 'prompt', /prompt must be a text/],
       [{ prompt: [8192] }, 'prompt', /token ids below 8192, found 8192/],
       [{ prompt: 'a', max_tokens: -1 }, 'max_tokens', /max_tokens must be >= 0/],

@@ -1,0 +1,56 @@
+// API keys: who may ask, and which client a request belongs to.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { isIPv6 } from 'node:net';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { ApiError } from './api_error.js';
+
+/** Clients must send one of these as a bearer token. */
+export class ApiKeys {
+  private readonly digests: readonly Buffer[];
+
+  constructor(keys: readonly string[]) {
+    this.digests = keys.map(digest);
+  }
+
+  /** Refuses requests without a key, except for /health. */
+  require(app: FastifyInstance): void {
+    app.addHook('onRequest', async (request) => {
+      if (request.routeOptions.url === '/health' || this.indexOf(request) >= 0) return;
+      throw new ApiError(
+        401,
+        'the API key is missing or wrong; send it as Authorization: Bearer KEY',
+        'authentication_error',
+        null,
+        'invalid_api_key',
+      );
+    });
+  }
+
+  /** Names the client of a request: by its key where there are several, else by its address. */
+  clientOf(request: FastifyRequest): string {
+    return this.digests.length > 1 ? `key ${this.indexOf(request)}` : network(request.ip);
+  }
+
+  /** Compares digests, so that the time it takes says nothing about the key. */
+  private indexOf({ headers }: FastifyRequest): number {
+    const [, key = ''] = /^bearer +(.*)$/i.exec(headers.authorization ?? '') ?? [];
+    const sent = digest(key);
+    return this.digests.reduce((found, known, i) => (timingSafeEqual(sent, known) ? i : found), -1);
+  }
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+/** An address; of IPv6 the /64 prefix, in which one machine has all addresses. */
+export function network(address: string): string {
+  const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (v4 !== undefined || !isIPv6(address)) return v4 ?? address;
+  const [head = '', tail] = (address.split('%')[0] ?? '').split('::');
+  const left = head === '' ? [] : head.split(':');
+  const right = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = tail === undefined ? [] : Array<string>(8 - left.length - right.length).fill('0');
+  const groups = [...left, ...zeros, ...right].slice(0, 4);
+  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`;
+}

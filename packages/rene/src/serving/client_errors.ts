@@ -1,0 +1,63 @@
+// Requests that are no HTTP, too large or too slow: answered before any route, in the API's form.
+import { randomUUID } from 'node:crypto';
+import {
+  type IncomingMessage,
+  maxHeaderSize,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
+import type { Socket } from 'node:net';
+import { ApiError } from './api_error.js';
+
+/** Answers in progress on each connection. */
+const answers = new WeakMap<object, Set<ServerResponse>>();
+
+/** Notes the answers in progress of a server. */
+export function watchAnswers(server: Server): void {
+  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    const open = answers.get(socket) ?? new Set();
+    answers.set(socket, open.add(response));
+    response.once('close', () => open.delete(response));
+  });
+  // Node would answer 417 without a body. HTTP allows to ignore an unknown expectation.
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+}
+
+/** The answer to a request that the parser refuses. Fastify's clientErrorHandler. */
+export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return;
+  if ([...(answers.get(socket) ?? [])].some(({ headersSent }) => headersSent)) {
+    socket.destroy(); // not into an answer that has begun
+    return;
+  }
+  const told = toApiError(error);
+  const body = JSON.stringify(told);
+  const headers = {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'x-request-id': `req-${randomUUID()}`,
+    connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const status = `HTTP/1.1 ${told.statusCode} ${STATUS_CODES[told.statusCode]}\r\n`;
+  // Closed a little later: at once, bytes that still arrive would reset it before the answer is read.
+  socket.end(`${status}${lines.join('')}\r\n${body}`, () => {
+    setTimeout(() => socket.destroy(), LINGER).unref();
+  });
+}
+
+const LINGER = 500;
+
+function toApiError({ code, message }: NodeJS.ErrnoException): ApiError {
+  switch (code) {
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new ApiError(408, 'the request took too long to arrive');
+    case 'HPE_HEADER_OVERFLOW':
+      return new ApiError(431, `the URL and the headers take more than ${maxHeaderSize} bytes`);
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return new ApiError(413, 'the chunk extensions are too large');
+    default:
+      return new ApiError(400, `not an HTTP request: ${message}`);
+  }
+}

@@ -1,0 +1,126 @@
+// Request fields that other servers know and this one does not support.
+//
+// A field that may change the answer is refused by name. It is accepted with a value that turns its
+// feature off, and so are fields that cannot change an answer.
+import { badRequest } from './api_error.js';
+import { type CompletionBody, completionSchema } from './completion_schema.js';
+
+/** Fields that never change the answer, or only together with one that is refused. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  ...['metadata', 'store', 'service_tier', 'prompt_cache_key', 'prompt_cache_retention'],
+  ...['safety_identifier', 'request_id', 'priority', 'timeout', 'ttl', 'api_key'],
+  ...['cache_prompt', 'cache_salt', 'id_slot', 'slot_id', 'n_keep', 'use_cache'],
+  ...['draft_model', 'num_draft_tokens', 'spaces_between_special_tokens'],
+  ...['dry_base', 'dry_allowed_length', 'dry_penalty_last_n', 'dry_sequence_breakers'],
+  ...['mirostat_tau', 'mirostat_eta', 'xtc_threshold', 'smoothing_curve'],
+  ...['dynatemp_exponent', 'dynatemp_low', 'dynatemp_high'],
+]);
+
+/** Values, besides null, false, 0 and empty ones, with which a field does nothing. */
+const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
+  typical_p: [1],
+  typical: [1],
+  tfs: [1],
+  tfs_z: [1],
+  top_n_sigma: [-1],
+  guidance_scale: [1],
+  cfg_scale: [1],
+  encoder_repetition_penalty: [1],
+  length_penalty: [1],
+  num_beams: [1],
+  num_beam_groups: [1],
+  min_keep: [1],
+  t_max_predict_ms: [-1],
+  truncate_prompt_tokens: [-1],
+  tool_choice: ['none', 'auto'],
+  function_call: ['none', 'auto'],
+};
+
+const UNCONSTRAINED = 'answers cannot be constrained';
+const ONE_BEAM = 'the server samples, or is greedy with temperature 0';
+const NO_TOOLS = 'the model completes text and calls no tools';
+const FILTERS = 'use temperature, top_k, top_p or min_p';
+
+/** What to do instead. */
+const HINTS: Readonly<Record<string, string>> = {
+  suffix: 'this model completes at the end only',
+  messages: 'send the text to complete as prompt',
+  use_beam_search: ONE_BEAM,
+  num_beams: ONE_BEAM,
+  length_penalty: ONE_BEAM,
+  early_stopping: ONE_BEAM,
+  response_format: UNCONSTRAINED,
+  structured_outputs: UNCONSTRAINED,
+  guided_json: UNCONSTRAINED,
+  guided_regex: UNCONSTRAINED,
+  guided_choice: UNCONSTRAINED,
+  guided_grammar: UNCONSTRAINED,
+  json_schema: UNCONSTRAINED,
+  grammar: UNCONSTRAINED,
+  tools: NO_TOOLS,
+  tool_choice: NO_TOOLS,
+  functions: NO_TOOLS,
+  function_call: NO_TOOLS,
+  allowed_token_ids: 'use logit_bias',
+  bad_words: 'use bad_words_ids or logit_bias',
+  n_probs: 'use logprobs',
+  prompt_logprobs: 'use echo with logprobs',
+  return_token_ids: 'send the text to /tokenize',
+  return_tokens_as_token_ids: 'send the text to /tokenize',
+  truncate_prompt_tokens: 'send a shorter prompt',
+  include_stop_str_in_output: 'the text ends before the stop string',
+  prompt_embeds: 'send prompt',
+  repeat_last_n: 'repetition_penalty counts the whole sequence',
+  repetition_context_size: 'repetition_penalty counts the whole sequence',
+  typical_p: FILTERS,
+  mirostat: FILTERS,
+  top_a: FILTERS,
+  tfs: FILTERS,
+  tfs_z: FILTERS,
+  top_n_sigma: FILTERS,
+  xtc_probability: FILTERS,
+  dynatemp_range: FILTERS,
+  dry_multiplier: 'use repetition_penalty or no_repeat_ngram_size',
+  samplers: 'the order is penalties, top_k, temperature, top_p, min_p',
+};
+
+const UNKNOWN = 'this server does not know it, and it may change the answer elsewhere';
+
+/** @throws ApiError (400) naming the first field that may change the answer and is not supported */
+export function refuseUnsupported(body: CompletionBody): void {
+  for (const [name, value] of Object.entries(body)) {
+    if (Object.hasOwn(completionSchema.properties, name) || HARMLESS.has(name)) continue;
+    if (isNeutral(name, value, body)) continue;
+    throw unsupported(name, Object.hasOwn(HINTS, name) ? HINTS[name] : UNKNOWN);
+  }
+  for (const [name, value] of Object.entries(body.stream_options ?? {})) {
+    if (name === 'include_usage' || name === 'include_obfuscation' || isOff(value)) continue;
+    throw unsupported(`stream_options.${name}`, UNKNOWN);
+  }
+}
+
+function unsupported(name: string, why = UNKNOWN) {
+  return badRequest(`${name} is not supported: ${why}`, name, 'unsupported_parameter');
+}
+
+/** Whether the answer is the same without the field. */
+function isNeutral(name: string, value: unknown, body: CompletionBody): boolean {
+  if (name === 'repeat_last_n' || name === 'repetition_context_size') {
+    const penalty = body.repetition_penalty ?? body.repeat_penalty ?? 1;
+    return penalty === 1 || value === null || value === -1; // 0 would turn the penalty off
+  }
+  if (isOff(value)) return true;
+  if (name === 'response_format') return isPlainText(value);
+  return Object.hasOwn(NEUTRAL, name) && (NEUTRAL[name]?.includes(value) ?? false);
+}
+
+/** null, false, 0, '' or []. */
+function isOff(value: unknown): boolean {
+  return Array.isArray(value) ? value.length === 0 : !value;
+}
+
+function isPlainText(format: unknown): boolean {
+  return (
+    typeof format === 'object' && format !== null && 'type' in format && format.type === 'text'
+  );
+}

@@ -21,11 +21,14 @@ import {
 } from './load.js';
 import { wholeNumber } from './numbers.js';
 import { withProgressBar } from './progress_bar.js';
+import { UsageError } from './report_error.js';
 
 interface Options extends LoadOptions {
   host: string;
   port: number;
-  apiKey?: string;
+  apiKey: readonly string[];
+  cors: readonly string[];
+  allowedHosts: readonly string[];
   servedModelName?: string;
   maxBatch?: number;
   maxWaiting: number;
@@ -43,14 +46,41 @@ export function addServe(program: Command): void {
   addModelOptions(command)
     .option('--host <address>', 'address to listen at; 0.0.0.0 for all', '127.0.0.1')
     .option('-p, --port <n>', 'port to listen at; 0 for any free one', portNumber, 8000)
-    .option('--api-key <key>', 'clients must send it (default: $RENE_API_KEY, else none)')
+    .option(
+      '--api-key <key>',
+      'clients must send it; may be given several times (default: $RENE_API_KEY, else none)',
+      (key: string, keys: readonly string[]) => [...keys, key],
+      [],
+    )
+    .option(
+      '--cors <origins>',
+      'origins of web pages that may ask, with commas; * for any',
+      list,
+      [],
+    )
+    .option(
+      '--allowed-hosts <names>',
+      'host names, with commas, that a server on a loopback address without a key answers to, ' +
+        'besides localhost; * for any',
+      list,
+      [],
+    )
     .option('--served-model-name <name>', "what requests call it (default: the model's name)")
-    .option('--max-length <n>', 'most tokens of a prompt and its continuation', positive, 4096)
-    .option('--max-batch <n>', 'most sequences decoded together (default: by memory)', positive)
+    .option(
+      '--max-length <n>',
+      'maximum number of tokens of a prompt and its continuation',
+      positive,
+      4096,
+    )
+    .option(
+      '--max-batch <n>',
+      'maximum number of sequences decoded together (default: by memory)',
+      positive,
+    )
     .option('--max-waiting <n>', 'sequences that may wait before clients get 429', nonNegative, 256)
-    .option('--body-limit <bytes>', 'largest request', positive, 4 * 1024 * 1024)
-    .option('--grace <seconds>', 'at the end, time for requests in progress', nonNegative, 30)
-    .option('--log', 'a line of JSON for each request on stderr', false);
+    .option('--body-limit <bytes>', 'maximum size of a request', positive, 4 * 1024 * 1024)
+    .option('--grace <seconds>', 'time for requests in progress on Ctrl-C', nonNegative, 30)
+    .option('--log', 'write a line of JSON for each request to stderr', false);
   addLoraOption(addBackendOptions(command));
   command.addHelpText(
     'after',
@@ -63,8 +93,8 @@ GET /tokenizer_info. Ctrl-C lets requests in progress end; a second one does not
 
 async function run(argument: string | undefined, options: Options): Promise<void> {
   const { host, port, backend, dtype, lora, threads, maxBatch: slots } = options;
+  const name = chosenModel(argument, options.model);
   await checkAddress(host, port); // before a large model is loaded
-  const name = argument ?? options.model ?? EMBEDDED_MODEL;
   const dir = await modelFolder(name, options.revision);
   const path = await tokenizerPath(dir, options.tokenizer);
   const tokenizer = await Tokenizer.fromFile(path);
@@ -74,7 +104,9 @@ async function run(argument: string | undefined, options: Options): Promise<void
     'loading the model [{bar}] {percentage}% {eta_formatted} left',
     (onProgress) => WorkerEngine.start(settings, { onProgress, onNotice }),
   );
-  const apiKey = (options.apiKey ?? process.env.RENE_API_KEY) || undefined; // '' is none
+  const { RENE_API_KEY = '' } = process.env;
+  const given = options.apiKey.length > 0 ? options.apiKey : [RENE_API_KEY];
+  const apiKey = given.filter((key) => key !== '');
   const encoder = new TokenizerThread(path, tokenizer);
   const server = createServer({
     engine,
@@ -87,13 +119,19 @@ async function run(argument: string | undefined, options: Options): Promise<void
     bodyLimit: options.bodyLimit,
     log: options.log,
     apiKey,
+    corsOrigins: options.cors,
+    allowedHosts: options.allowedHosts,
     onError: ({ stack }) => onNotice(`error: ${stack}`),
   });
   /** @param grace milliseconds for requests in progress */
   const close = async (grace: number) => {
-    const timer = setTimeout(() => void engine.close(), grace);
+    const timers = [
+      setTimeout(() => void engine.close(), grace),
+      // Answers that nobody reads would keep their connections.
+      setTimeout(() => server.server.closeAllConnections(), grace + LAST_WORDS),
+    ];
     await server.close();
-    clearTimeout(timer);
+    for (const timer of timers) clearTimeout(timer);
     await Promise.all([engine.close(), encoder.close()]);
   };
   let url: string;
@@ -104,8 +142,11 @@ async function run(argument: string | undefined, options: Options): Promise<void
     throw addressError(error, host, port);
   }
   closeWhenAsked(engine, close, options.grace);
-  greet(modelName, url, engine, options.maxLength, apiKey !== undefined);
+  greet(modelName, url, engine, options.maxLength, apiKey.length > 0);
 }
+
+/** Milliseconds in which clients are told that their request has ended. */
+const LAST_WORDS = 1000;
 
 /** On the first signal, which lets requests in progress end; and when the model is lost. */
 function closeWhenAsked(
@@ -153,6 +194,16 @@ function greet(
   );
 }
 
+/** @throws UsageError where the model is given twice */
+function chosenModel(argument: string | undefined, option: string | undefined): string {
+  if (argument !== undefined && option !== undefined && argument !== option) {
+    throw new UsageError(
+      `two models are given, '${argument}' and --model '${option}'; the server has one: give one of them`,
+    );
+  }
+  return argument ?? option ?? EMBEDDED_MODEL;
+}
+
 /** A folder by its own name, anything else as it is. */
 async function shortName(model: string): Promise<string> {
   return (await folderExists(model)) ? basename(resolve(model)) : model;
@@ -186,6 +237,13 @@ function addressError(error: unknown, host: string, port: number): unknown {
     default:
       return error;
   }
+}
+
+function list(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
 }
 
 function positive(text: string): number {

@@ -1,7 +1,8 @@
 // Documents from a hub: a local server plays it. Cached, resumed, offline, errors.
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { HubError } from '../../src/errors.js';
@@ -22,6 +23,8 @@ const fixture = (codec: string) =>
 
 /** A hub with one data set; counts requests and bytes, and may break a file off. */
 class FakeHub {
+  /** The branch that there is. */
+  revision = 'refs/convert/parquet';
   readonly log: string[] = [];
   bytes = 0;
   breakAfter = Number.POSITIVE_INFINITY;
@@ -31,7 +34,7 @@ class FakeHub {
     this.server = createServer((request, response) => {
       const url = decodeURIComponent(request.url ?? '');
       this.log.push(`${request.method} ${url}`);
-      if (url === '/api/datasets/allenai/openbookqa/revision/refs/convert/parquet') {
+      if (url === `/api/datasets/allenai/openbookqa/revision/${this.revision}`) {
         const siblings = Object.keys(this.files).map((rfilename) => ({ rfilename }));
         response.end(JSON.stringify({ sha: COMMIT, siblings }));
         return;
@@ -123,6 +126,42 @@ describe('hubDocs', () => {
       hubDocs({ endpoint, cacheDir: folder(), offline: true }).load(task, false),
     );
     expect(error.message).to.include('HF_HUB_OFFLINE').and.to.include('--data_dir');
+  });
+
+  it('falls back on the files of the main branch', async () => {
+    hub.stop();
+    const doc = { id: 'm', question_stem: 'Ice is', answerKey: 'B' };
+    const choices = { text: ['hot', 'cold'], label: ['A', 'B'] };
+    hub = new FakeHub({
+      'main/test-00000-of-00002.parquet': fixture('snappy'),
+      'main/test-00001-of-00002.parquet': fixture('zstd'),
+      'main/train.jsonl': Buffer.from(`${JSON.stringify({ ...doc, choices })}\n`),
+      'additional/test-00000-of-00001.parquet': Buffer.from('not asked for'),
+      'main/test/readme.md': Buffer.from('no documents'),
+    });
+    hub.revision = 'main';
+    const options = { endpoint: await hub.start(), cacheDir: folder(), offline: false };
+    const { docs, fewshotDocs } = await hubDocs(options).load(task, true);
+    expect(docs).to.have.length(4);
+    expect(fewshotDocs).to.deep.equal([{ ...doc, choices }]);
+    hub.log.length = 0;
+    const again = await hubDocs(options).load(task, true);
+    expect(again).to.deep.equal({ docs, fewshotDocs });
+    expect(hub.log).to.deep.equal([]);
+  });
+
+  it("reads what Python's libraries left in the cache, if it is whole", async () => {
+    const cacheDir = folder();
+    const repo = join(cacheDir, 'datasets--allenai--openbookqa');
+    const snapshot = join(repo, 'snapshots', COMMIT, 'main');
+    mkdirSync(snapshot, { recursive: true });
+    mkdirSync(join(repo, 'refs'));
+    writeFileSync(join(repo, 'refs', 'main'), COMMIT);
+    writeFileSync(join(snapshot, 'test-00000-of-00002.parquet'), fixture('snappy'));
+    const offline = () => hubDocs({ cacheDir, offline: true, endpoint }).load(task, false);
+    await errorOf(HubError, offline);
+    writeFileSync(join(snapshot, 'test-00001-of-00002.parquet'), fixture('zstd'));
+    expect((await offline()).docs).to.have.length(4);
   });
 
   it('says what is missing or broken', async () => {

@@ -1,0 +1,49 @@
+// Where the files of a split lie in a data set's repository on the hub.
+import type { DatasetLocation } from '../task.js';
+
+/** A branch of the repository and its folders that may hold a split. */
+export interface Layout {
+  revision: string;
+  folders: readonly string[];
+  /** The file names of the split in such a folder, with the number of parts where it is named. */
+  pattern: RegExp;
+}
+
+/**
+ * The hub's own conversion of every data set to Parquet, as SUBSET/SPLIT/0000.parquet; then the
+ * files of the main branch, as SUBSET/SPLIT-00000-of-00001.parquet or data/SPLIT.jsonl.
+ */
+export function layoutsOf({ name }: DatasetLocation, split: string): Layout[] {
+  return [
+    {
+      revision: 'refs/convert/parquet',
+      folders: [`${name ?? 'default'}/${split}`],
+      pattern: /^[\w.-]+\.parquet$/,
+    },
+    {
+      revision: 'main',
+      folders: name === null ? ['data', 'default', ''] : [name],
+      pattern: new RegExp(`^${split}(?:-\\d{5}-of-(\\d{5}))?\\.(?:parquet|jsonl|json|csv)$`),
+    },
+  ];
+}
+
+/** The paths of a split's files in the first folder that has any, in their order. */
+export function partsIn(files: readonly string[], { folders, pattern }: Layout): string[] {
+  for (const folder of folders) {
+    const prefix = folder === '' ? '' : `${folder}/`;
+    const parts = files.filter(
+      (file) => file.startsWith(prefix) && pattern.test(file.slice(prefix.length)),
+    );
+    if (parts.length > 0) return parts.toSorted();
+  }
+  return [];
+}
+
+/** Whether these are all the parts that their names tell of; undefined where they tell nothing. */
+export function areAllParts(parts: readonly string[], { pattern }: Layout): boolean | undefined {
+  const counts = parts.map((part) => pattern.exec(part.slice(part.lastIndexOf('/') + 1))?.[1]);
+  const [count] = counts;
+  if (count === undefined) return undefined;
+  return Number(count) === parts.length;
+}

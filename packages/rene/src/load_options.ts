@@ -29,7 +29,7 @@ export interface PretrainedOptions extends ModelOptions {
    * A LoRA adapter as the Python library PEFT saves it: a folder, a hub id or a URL. The weights are corrected
    * while they are loaded; no file changes.
    */
-  lora?: string | undefined;
+  lora?: string | URL | undefined;
 }
 
 /** Options of ReneLMHeadModel.fromConfig. */
@@ -92,7 +92,7 @@ export function checkPretrainedOptions(options: PretrainedOptions): void {
   refuseUnknownOptions(options, PRETRAINED, 'options', ELSEWHERE);
   const { hub, lora } = options;
   if (hub !== undefined) checkHubOptions(hub, 'hub');
-  if (lora !== undefined && typeof lora !== 'string') {
+  if (lora !== undefined && typeof lora !== 'string' && !(lora instanceof URL)) {
     throw new InvalidArgumentError('lora', "an adapter's folder, hub id or URL", String(lora));
   }
 }

@@ -20,8 +20,9 @@ import { type Backbone, buildBackbone, modelParameters } from './architecture.js
 import type { Checkpoint } from './checkpoint/checkpoint.js';
 import { chooseFormat, countWeights } from './checkpoint/choose_format.js';
 import type { HubOptions } from './checkpoint/hub.js';
+import { jsonFile } from './checkpoint/json_file.js';
 import { loadParameters } from './checkpoint/load_parameters.js';
-import { jsonFile, type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
+import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
 import { type OpenModel, openUrlModel } from './checkpoint/url_model.js';
 import type { ReneConfig } from './config.js';
 import { weightFormatOrAuto } from './dtype_names.js';
@@ -144,8 +145,15 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     return new ReneLMHeadModel(config, parameters);
   }
 
-  /** Writes config.json and model.safetensors, as the original loads them, into a folder. */
-  async save(dir: string, options: SaveOptions = {}): Promise<void> {
+  /**
+   * Writes config.json and model.safetensors, as the original loads them, into a folder; generation_config.json
+   * if the model came with one, and the tokenizer that is given.
+   *
+   * @param dir a path or a file URL; it is made if need be
+   * @throws InvalidArgumentError, CheckpointError; FileError naming the file that cannot be written. Then the
+   *   folder is as it was.
+   */
+  async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
     this.checkBackend();
     const { config, parameters, generationConfig } = this;
     const { json } = generationConfig;
@@ -386,7 +394,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
 /** The model that a name stands for, corrected by an adapter if one is named. */
 async function openModel(
   idOrDir: string | URL,
-  lora: string | undefined,
+  lora: string | URL | undefined,
   hub: HubOptions,
 ): Promise<OpenModel> {
   const base = await openBase(idOrDir, hub);

@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from '@rene-js/layers';
 import { authorsTokenizer, ownersTokenizer } from './checkpoint/authors_tokenizer.js';
 import type { HubOptions } from './checkpoint/hub.js';
+import { jsonFile } from './checkpoint/json_file.js';
 import { fetchJson, Missing } from './checkpoint/web_file.js';
 import type { WebFolder } from './checkpoint/web_folder.js';
 import { TokenizerError } from './errors.js';
@@ -61,7 +62,11 @@ export class Tokenizer {
   private readonly encoder: Encoder;
   private readonly startDecoder: StageMaker;
 
-  private constructor(json: Record<string, unknown>, config: unknown, where: string) {
+  private constructor(
+    private readonly json: Record<string, unknown>,
+    private readonly config: unknown,
+    where: string,
+  ) {
     const part = <T>(name: string, read: (fields: Fields) => T): T | undefined => {
       const value = json[name] ?? undefined;
       return value === undefined ? undefined : read(new Fields(value, `${where}: ${name}`));
@@ -178,6 +183,30 @@ export class Tokenizer {
     options.onNotice?.(`${folder.name} has no tokenizer; using that of ${standard}`);
     // The revision was the model's.
     return Tokenizer.fromPretrained(standard, { ...options, revision: undefined });
+  }
+
+  /** The content of the files that save() writes, by their names. */
+  get files(): ReadonlyMap<string, unknown> {
+    const config = asRecord(this.config) ?? {};
+    return new Map<string, unknown>([
+      ['tokenizer.json', this.json],
+      ...(Object.keys(config).length > 0 ? [['tokenizer_config.json', config] as const] : []),
+    ]);
+  }
+
+  /**
+   * Writes tokenizer.json, and tokenizer_config.json where there was one or a special_tokens_map.json, into a
+   * folder. To save it with a model, give it to model.save.
+   *
+   * @param dir a path or a file URL; it is made if need be
+   * @throws FileError naming the file that cannot be written; then the folder is as it was
+   */
+  async save(dir: string | URL): Promise<void> {
+    const { writeFolder } = await import('./checkpoint/write_folder.js');
+    await writeFolder(
+      dir,
+      [...this.files].map(([name, json]) => jsonFile(name, json)),
+    );
   }
 
   /**

@@ -6,11 +6,11 @@ import { modelParameters } from '../architecture.js';
 import { configToJson, readConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
+import { jsonFile } from './json_file.js';
 import { checkNamesAndShapes } from './load_parameters.js';
 import { fileExists } from './node_files.js';
 import { TOKENIZER_FILES } from './resolve.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
-import { jsonFile } from './save_checkpoint.js';
 import { copyOf, type FolderFile, isSameFolder, writeFolder } from './write_folder.js';
 
 export interface ConvertOptions {

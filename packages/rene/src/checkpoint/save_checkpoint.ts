@@ -1,97 +1,111 @@
 // Writes a model folder that the original Python loads: model.safetensors and config.json.
-import {
-  narrow,
-  type PackedWeight,
-  type Parameter,
-  type ParameterSpec,
-  type QuantizedMatrix,
-  type StoredDType,
-  type WeightFormat,
-  weightPacker,
-} from '@rene-js/layers';
+import type { PackedWeight, Parameter, ParameterSpec } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { configToJson, type ReneConfig } from '../config.js';
+import { type DTypeName, weightFormatOrAuto } from '../dtype_names.js';
 import { CheckpointError } from '../errors.js';
-import { stringifyJson } from '../json.js';
-import { codesToWrite } from './quantized.js';
+import { refuseUnknownOptions } from '../known_options.js';
+import type { Tokenizer } from '../tokenizer.js';
+import { jsonFile } from './json_file.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
+import {
+  disposeWeights,
+  hasCodes,
+  quantizedWeight,
+  writtenCodes,
+  writtenNumbers,
+} from './saved_matrix.js';
 import type { FolderFile } from './write_folder.js';
 
 export interface SaveOptions {
   /**
-   * The matrices' dtype in the file; vectors are always F32. By default what the weights are held
-   * in: BF16 for bf16, F16 for f16, otherwise F32.
+   * The matrices' dtype in the file, by the names that loading takes; vectors are always F32. 'int8' and
+   * 'int4' quantise what is not quantised yet, in groups of 64 columns, on the model's backend. Default:
+   * 'auto', what the weights are held in; 'f32' for int8 and int4.
    */
-  dtype?: StoredDType;
+  dtype?: 'auto' | DTypeName | undefined;
   /**
    * Keeps int8 and int4 weights as codes, in MLX's layout, with a `quantization` section in
-   * config.json. They load without being rounded again; the original Python does not read them.
+   * config.json. They load without being rounded again; the original Python does not read them. Default:
+   * whether dtype is 'int8' or 'int4'.
    */
-  quantized?: boolean;
-  /** Strings added to the file's metadata. */
-  metadata?: Readonly<Record<string, string>>;
+  quantized?: boolean | undefined;
+  /** Strings added to the file's metadata. Default: none. */
+  metadata?: Readonly<Record<string, string>> | undefined;
+  /** Saved with the model, so that the folder is all that is needed. Default: none. */
+  tokenizer?: Pick<Tokenizer, 'files'> | undefined;
 }
+
+const KNOWN: Readonly<Record<keyof SaveOptions, true>> = {
+  dtype: true,
+  quantized: true,
+  metadata: true,
+  tokenizer: true,
+};
 
 /**
  * Saves a model to a folder, which is made if need be: all of its files or, when one cannot be written, none.
  * A tied head is not repeated.
  *
- * @param others files beside the weights and config.json
+ * @param dir a path or a file URL
+ * @param others files beside the weights, config.json and the tokenizer
  * @returns the names of the files that were written
- * @throws CheckpointError when a parameter is missing, FileError naming a file that cannot be written
+ * @throws InvalidArgumentError for options that there are not, CheckpointError when a parameter is missing or
+ *   cannot be quantised, FileError naming a file that cannot be written
  */
 export async function saveCheckpoint(
-  dir: string,
+  dir: string | URL,
   specs: readonly ParameterSpec[],
   parameters: ReadonlyMap<string, Parameter>,
   config: ReneConfig,
   options: SaveOptions = {},
   others: readonly FolderFile[] = [],
 ): Promise<string[]> {
+  refuseUnknownOptions(options, KNOWN);
+  const format = weightFormatOrAuto(options.dtype ?? 'auto');
   const { writeFolder } = await import('./write_folder.js');
-  const tensors = specs.flatMap((spec): TensorToWrite[] => {
-    const parameter = parameters.get(spec.name);
-    if (!parameter) throw new CheckpointError(`the parameter '${spec.name}' is missing`);
-    const { name, shape } = spec;
-    if (parameter instanceof tf.Tensor) {
-      return [{ name, shape, dtype: 'F32', bytes: async () => bytesOf(await parameter.data()) }];
+  const made: PackedWeight[] = [];
+  const saved = new Map<string, Parameter>();
+  try {
+    for (const { name } of specs) {
+      const parameter = parameters.get(name);
+      if (!parameter) throw new CheckpointError(`the parameter '${name}' is missing`);
+      const isCodes = format === 'int8' || format === 'int4';
+      if (parameter instanceof tf.Tensor || !isCodes) saved.set(name, parameter);
+      else {
+        const weight = await quantizedWeight(parameter, format);
+        if (weight !== parameter) made.push(weight);
+        saved.set(name, weight);
+      }
     }
-    if (options.quantized && hasCodes(parameter)) {
-      return codesToWrite(name, exportCodes(parameter));
-    }
-    const dtype = options.dtype ?? fileDType(parameter.format);
-    const bytes = async () => narrow(await weightPacker().unpack(parameter), dtype);
-    return [{ name, shape, dtype, bytes }];
-  });
-  const metadata = { ...options.metadata, format: 'pt' };
-  const json = {
-    ...configToJson(config),
-    ...(options.quantized && quantizationOf(parameters)),
-  };
-  const files: FolderFile[] = [
-    jsonFile('config.json', json),
-    ...others,
-    { name: 'model.safetensors', write: (put) => writeSafetensors(tensors, metadata, put) },
-  ];
-  await writeFolder(dir, files);
-  return files.map(({ name }) => name);
+    const asCodes = options.quantized ?? (format === 'int8' || format === 'int4');
+    const tensors = specs.flatMap(({ name, shape }): TensorToWrite[] => {
+      const parameter = saved.get(name);
+      if (!parameter) return [];
+      if (parameter instanceof tf.Tensor) {
+        return [{ name, shape, dtype: 'F32', bytes: async () => bytesOf(await parameter.data()) }];
+      }
+      if (asCodes && hasCodes(parameter)) return writtenCodes(name, parameter);
+      const isFloat = format === 'f32' || format === 'bf16' || format === 'f16';
+      return [writtenNumbers(name, parameter, isFloat ? format : undefined)];
+    });
+    const metadata = { ...options.metadata, format: 'pt' };
+    const json = { ...configToJson(config), ...(asCodes && quantizationOf(saved)) };
+    const files: FolderFile[] = [
+      jsonFile('config.json', json),
+      ...tokenizerFiles(options.tokenizer),
+      ...others,
+      { name: 'model.safetensors', write: (put) => writeSafetensors(tensors, metadata, put) },
+    ];
+    await writeFolder(dir, files);
+    return files.map(({ name }) => name);
+  } finally {
+    disposeWeights(made);
+  }
 }
 
-/** A file of JSON to be written. */
-export function jsonFile(name: string, value: unknown): FolderFile {
-  return { name, write: (put) => put(new TextEncoder().encode(stringifyJson(value))) };
-}
-
-/** Whether a weight is held as codes that fill whole groups, as the file's layout wants them. */
-function hasCodes({ format, shape, groupSize }: PackedWeight): boolean {
-  const isCodes = format === 'int8' || format === 'int4';
-  return isCodes && groupSize !== undefined && shape[1] % groupSize === 0;
-}
-
-function exportCodes(weight: PackedWeight): QuantizedMatrix {
-  const packer = weightPacker();
-  if (packer.exportQuantized) return packer.exportQuantized(weight);
-  throw new CheckpointError(`the backend '${tf.getBackend()}' cannot write quantised weights`);
+function tokenizerFiles(tokenizer: SaveOptions['tokenizer']): FolderFile[] {
+  return [...(tokenizer?.files ?? [])].map(([name, json]) => jsonFile(name, json));
 }
 
 /**
@@ -110,11 +124,6 @@ function quantizationOf(parameters: ReadonlyMap<string, Parameter>): Record<stri
     modules[name.replace(/\.weight$/, '')] = own;
   }
   return general === undefined ? {} : { quantization: { ...general, ...modules } };
-}
-
-function fileDType(format: WeightFormat): StoredDType {
-  if (format === 'bf16') return 'BF16';
-  return format === 'f16' ? 'F16' : 'F32';
 }
 
 function bytesOf(values: ArrayBufferView): Uint8Array {

@@ -2,17 +2,13 @@
 import { mkdir, open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileError } from '../file_errors.js';
+import { pathOf } from './file_url.js';
 
 /** A file to be written. */
 export interface FolderFile {
   readonly name: string;
   /** Hands out its bytes, a piece at a time. */
   write(put: (bytes: Uint8Array) => Promise<void>): Promise<void>;
-}
-
-/** A text file. */
-export function textFile(name: string, text: string): FolderFile {
-  return { name, write: (put) => put(new TextEncoder().encode(text)) };
 }
 
 /** A copy of a small file. */
@@ -32,9 +28,14 @@ export function copyOf(from: string, name: string): FolderFile {
  * Writes every file under a temporary name, and gives them their names when all of them are there. When
  * one fails the folder is as it was, and gone if it was not there before.
  *
- * @throws FileError that names the file which the file system refuses
+ * @param folder a path or a file URL
+ * @throws FileError that names the file which the file system refuses; CheckpointError for other URLs
  */
-export async function writeFolder(dir: string, files: readonly FolderFile[]): Promise<void> {
+export async function writeFolder(
+  folder: string | URL,
+  files: readonly FolderFile[],
+): Promise<void> {
+  const dir = pathOf(folder, 'a local folder or its file URL');
   const made = await mkdir(dir, { recursive: true }).catch((error: unknown) => {
     throw fileError(dir, 'written', error);
   });

@@ -7,7 +7,6 @@ const nothing = (name: string): FolderFile => ({
   write: writeFileAtomically.bind(null, name),
 });
 
-export const textFile = (name: string) => nothing(name);
 export const copyOf = (_from: string, name: string) => nothing(name);
-export const writeFolder = (dir: string) => writeFileAtomically(dir);
+export const writeFolder = (dir: string | URL) => writeFileAtomically(String(dir));
 export const isSameFolder = async (a: string, b: string) => a === b;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { EvaluationModel } from '../evaluation/evaluation_model.js';
 import { modelHash } from '../evaluation/model_hash.js';
 import { ReneScorer } from '../evaluation/scoring/rene_scorer.js';
-import { adapterFolder } from '../lora/open_adapter.js';
+import { adapterFolder } from '../lora/adapter_folder.js';
 import type { ReneLMHeadModel } from '../model.js';
 import {
   chosenBackend,

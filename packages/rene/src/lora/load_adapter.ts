@@ -12,7 +12,7 @@ import { openAdapter } from './open_adapter.js';
  */
 export async function withAdapter(
   base: OpenModel,
-  lora: string,
+  lora: string | URL,
   hub: HubOptions,
 ): Promise<OpenModel> {
   const { config, checkpoint } = base;

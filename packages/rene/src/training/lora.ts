@@ -5,11 +5,12 @@
 import { InvalidArgumentError, initializers, type Parameter, rowsWeight } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import seedrandom from 'seedrandom';
-import { writeFileAtomically } from '../checkpoint/node_files.js';
+import { jsonFile } from '../checkpoint/json_file.js';
 import { writeSafetensors } from '../checkpoint/safetensors.js';
+import { writeFolder } from '../checkpoint/write_folder.js';
 import type { ReneConfig } from '../config.js';
 import { CheckpointError, ReneError } from '../errors.js';
-import { asRecord, stringifyJson } from '../json.js';
+import { asRecord } from '../json.js';
 import { parseAdapterConfig } from '../lora/adapter_config.js';
 import { correctionTensors, PEFT_PREFIX } from '../lora/adapter_file.js';
 import { separateHead } from '../lora/corrected_checkpoint.js';
@@ -133,7 +134,7 @@ export class LoraAdapter {
    * @param dir a folder as PEFT and save() write it, a hub id, or a URL
    * @throws CheckpointError for files that are missing, not supported, or do not fit the model
    */
-  static async load(model: ReneLMHeadModel, dir: string): Promise<LoraAdapter> {
+  static async load(model: ReneLMHeadModel, dir: string | URL): Promise<LoraAdapter> {
     const adapter = await openAdapter(dir, model.config);
     const trained = new Map<string, TrainedCorrection>();
     const replaced = new Map<string, tf.Variable>();
@@ -183,8 +184,8 @@ export class LoraAdapter {
     return this.adapted.forward(ids, options);
   }
 
-  /** Writes adapter_config.json and adapter_model.safetensors into a folder. */
-  async save(dir: string): Promise<void> {
+  /** Writes adapter_config.json and adapter_model.safetensors into a folder: a path or a file URL. */
+  async save(dir: string | URL): Promise<void> {
     const tensors = [...this.trainableVariables].map(([name, variable]) => ({
       name: PEFT_PREFIX + name,
       dtype: 'F32',
@@ -194,11 +195,13 @@ export class LoraAdapter {
         return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
       },
     }));
-    await writeFileAtomically(`${dir}/${ADAPTER_WEIGHTS}`, (put) =>
-      writeSafetensors(tensors, { format: 'pt' }, put),
-    );
-    const json = new TextEncoder().encode(stringifyJson(this.json));
-    await writeFileAtomically(`${dir}/${ADAPTER_CONFIG}`, (put) => put(json));
+    await writeFolder(dir, [
+      jsonFile(ADAPTER_CONFIG, this.json),
+      {
+        name: ADAPTER_WEIGHTS,
+        write: (put) => writeSafetensors(tensors, { format: 'pt' }, put),
+      },
+    ]);
   }
 
   /**

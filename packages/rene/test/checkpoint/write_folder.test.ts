@@ -4,12 +4,16 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { convertCheckpoint } from '../../src/checkpoint/convert.js';
-import { copyOf, textFile, writeFolder } from '../../src/checkpoint/write_folder.js';
+import { copyOf, type FolderFile, writeFolder } from '../../src/checkpoint/write_folder.js';
 import { CheckpointError, FileError } from '../../src/errors.js';
 import { errorOf, golden, temporaryFolders } from './fixtures.js';
 
 function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: write`), { code, syscall: 'write' });
+}
+
+function textFile(name: string, text: string): FolderFile {
+  return { name, write: (put) => put(new TextEncoder().encode(text)) };
 }
 
 describe('writeFolder', () => {

@@ -1,0 +1,86 @@
+// Matrices as a saved file holds them: in the dtype that was asked for, quantised if need be.
+import {
+  disposeWeight,
+  narrow,
+  type PackedWeight,
+  type QuantizedMatrix,
+  type StoredDType,
+  type WeightFormat,
+  weightPacker,
+} from '@rene-js/layers';
+import * as tf from '@tensorflow/tfjs-core';
+import { STORED_DTYPES } from '../dtype_names.js';
+import { CheckpointError } from '../errors.js';
+import { codesToWrite } from './quantized.js';
+import type { TensorToWrite } from './safetensors.js';
+
+/** Columns that share a scale and an offset in matrices that are quantised when they are saved. */
+const GROUP_SIZE = 64;
+
+/**
+ * A matrix quantised to int8 or int4 on the current backend; as it is where its columns are no whole groups,
+ * which the file's layout has no place for. The caller frees it if it is another one.
+ *
+ * @throws CheckpointError where the backend cannot quantise
+ */
+export async function quantizedWeight(
+  weight: PackedWeight,
+  format: 'int8' | 'int4',
+): Promise<PackedWeight> {
+  if (weight.format === format && hasCodes(weight)) return weight;
+  const [rows, columns] = weight.shape;
+  if (columns % GROUP_SIZE !== 0) return weight;
+  const packer = weightPacker();
+  if (!packer.formats.includes(format) || !packer.exportQuantized) {
+    throw new CheckpointError(
+      `the backend '${tf.getBackend()}' cannot quantise to ${format}: load the model on 'simd' or 'cuda' ` +
+        'to save it so, or use rene quantize',
+    );
+  }
+  const values = await packer.unpack(weight);
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const readRows = (first: number, count: number) =>
+    bytes.subarray(first * columns * 4, (first + count) * columns * 4);
+  return packer.pack({ shape: [rows, columns], dtype: 'F32', readRows }, format, GROUP_SIZE);
+}
+
+/** Whether a weight is held as codes that fill whole groups, as the file's layout wants them. */
+export function hasCodes({ format, shape, groupSize }: PackedWeight): boolean {
+  const isCodes = format === 'int8' || format === 'int4';
+  return isCodes && groupSize !== undefined && shape[1] % groupSize === 0;
+}
+
+/** The codes of a matrix, to be written. @throws CheckpointError where the backend cannot give them */
+export function writtenCodes(name: string, weight: PackedWeight): TensorToWrite[] {
+  return codesToWrite(name, exportCodes(weight));
+}
+
+/**
+ * The numbers of a matrix, to be written.
+ *
+ * @param format of the file; by default what the weights are held in, F32 for codes
+ */
+export function writtenNumbers(
+  name: string,
+  weight: PackedWeight,
+  format: keyof typeof STORED_DTYPES = floatFormat(weight.format),
+): TensorToWrite {
+  const dtype: StoredDType = STORED_DTYPES[format];
+  const bytes = async () => narrow(await weightPacker().unpack(weight), dtype);
+  return { name, shape: weight.shape, dtype, bytes };
+}
+
+/** Frees weights that were made for a file alone. */
+export function disposeWeights(weights: Iterable<PackedWeight>): void {
+  for (const weight of weights) disposeWeight(weight);
+}
+
+function exportCodes(weight: PackedWeight): QuantizedMatrix {
+  const packer = weightPacker();
+  if (packer.exportQuantized) return packer.exportQuantized(weight);
+  throw new CheckpointError(`the backend '${tf.getBackend()}' cannot write quantised weights`);
+}
+
+function floatFormat(format: WeightFormat): keyof typeof STORED_DTYPES {
+  return format === 'bf16' || format === 'f16' ? format : 'f32';
+}

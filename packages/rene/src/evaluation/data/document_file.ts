@@ -34,7 +34,7 @@ async function readBytes(path: string): Promise<Buffer> {
 
 async function recordsOf(bytes: Buffer, path: string): Promise<Doc[]> {
   const magic = bytes.toString('latin1', 0, 6);
-  if (magic.startsWith('PAR1')) {
+  if (magic.startsWith('PAR1') || path.endsWith('.parquet')) {
     const buffer = new ArrayBuffer(bytes.byteLength);
     new Uint8Array(buffer).set(bytes);
     return readParquet(buffer, path);

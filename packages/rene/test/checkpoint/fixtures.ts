@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { after } from 'mocha';
 
 const ROOT = fileURLToPath(new URL('../../../../../', import.meta.url));
 

@@ -25,7 +25,7 @@ async function compile(bytes: Uint8Array): Promise<WasmModule> {
   try {
     return await webAssembly.compile(bytes);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = (cause instanceof Error ? cause.message : String(cause)).replace(/\.*$/, '');
     const advice = /unsafe-eval|Content.Security.Policy/i.test(reason)
       ? ". The page's Content-Security-Policy must allow 'wasm-unsafe-eval' in script-src"
       : '';

@@ -4,14 +4,23 @@ import { readFile } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
+import { BackendError } from '../../errors.js';
 import { processCores } from './process_cores.js';
 import type { WorkerData, WorkerHandle } from './worker_data.js';
 
-/** The compiled kernels, which are published beside this file. @throws Error that names a missing file */
+/** The compiled kernels, which are published beside this file. @throws BackendError that names a missing file */
 export async function readKernels(relaxedSimd: boolean): Promise<Uint8Array> {
-  return readFile(
-    new URL(relaxedSimd ? './kernels_relaxed.wasm' : './kernels.wasm', import.meta.url),
-  );
+  const file = relaxedSimd ? './kernels_relaxed.wasm' : './kernels.wasm';
+  try {
+    return await readFile(new URL(file, import.meta.url));
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BackendError(
+      `the backend 'simd' cannot read its kernels: ${reason}. Build the packages (npm run build), and keep them out ` +
+        'of bundles for Node',
+      { cause },
+    );
+  }
 }
 
 /** Cores that this process may use: its CPU affinity and its cgroups' CPU quotas count. */

@@ -35,7 +35,7 @@ export async function readKernels(relaxedSimd: boolean): Promise<Uint8Array> {
       return bytes;
     } catch (copyError) {
       throw new BackendError(
-        `The backend 'simd' cannot load its kernels. ${messageOf(fileError)}. ${messageOf(copyError)}. ` +
+        `the backend 'simd' cannot load its kernels. ${messageOf(fileError)}. ${messageOf(copyError)}. ` +
           'Serve the .wasm files of @rene-js/layers/dist/src/backends/simd beside the bundle.',
         { cause: fileError },
       );
@@ -159,7 +159,12 @@ function started(worker: BrowserWorker): Promise<void> {
 }
 
 function scriptError({ message }: { message?: string }): Error {
-  return new Error(message ?? 'The script of a worker thread (worker_browser.js) does not load');
+  // A script that does not load or is not allowed gives no message, in any browser.
+  return new Error(
+    message ||
+      'worker_browser.js, the script of a thread, does not load: the file is not served, or a ' +
+        "Content-Security-Policy lacks worker-src 'self' blob:",
+  );
 }
 
 function messageOf(error: unknown): string {
@@ -167,5 +172,5 @@ function messageOf(error: unknown): string {
 }
 
 function notice(text: string): void {
-  console.warn(`@rene-js/layers: ${text}.`);
+  console.warn(`simd: ${text}.`);
 }

@@ -1,0 +1,13 @@
+// The page of the bundler tests: what README.md shows of the browser, callable from outside.
+import { simdInfo } from '@rene-js/layers/simd';
+import { ReneLMHeadModel, streamText, Tokenizer } from '@rene-js/rene';
+
+globalThis.generate = async (url, prompt, { backend, maxNewTokens }) => {
+  const model = await ReneLMHeadModel.fromPretrained(url, { backend });
+  const tokenizer = await Tokenizer.fromPretrained(url);
+  let text = '';
+  for await (const piece of streamText(model, tokenizer, prompt, { maxNewTokens })) text += piece;
+  model.dispose();
+  const { threads } = model.backend === 'simd' ? simdInfo() : { threads: 0 };
+  return { text, backend: model.backend, threads };
+};

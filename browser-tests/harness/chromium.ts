@@ -1,0 +1,46 @@
+// Headless Chromium, and its pages as the tests see them.
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+/** The browser that the tests run in; CHROMIUM names another one. */
+export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+export const hasChromium = existsSync(executablePath);
+
+let browser: Promise<Browser> | undefined;
+
+/** The one browser of this process. */
+export function startBrowser(): Promise<Browser> {
+  browser ??= chromium.launch({
+    executablePath,
+    args: [
+      ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+      ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    ],
+  });
+  return browser;
+}
+
+export async function closeBrowser(): Promise<void> {
+  await (await browser)?.close();
+  browser = undefined;
+}
+
+/** A page in a profile of its own. */
+export interface TestPage {
+  page: Page;
+  /** What the page wrote to the console, and its uncaught errors. */
+  messages: string[];
+  close(): Promise<void>;
+}
+
+/** Opens `url` and waits until its scripts have run. */
+export async function openPage(url: string): Promise<TestPage> {
+  const context = await (await startBrowser()).newContext();
+  const page = await context.newPage();
+  const messages: string[] = [];
+  page.on('console', (message) => messages.push(message.text()));
+  page.on('pageerror', (error) => messages.push(String(error)));
+  await page.goto(url);
+  return { page, messages, close: () => context.close() };
+}

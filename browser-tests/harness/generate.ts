@@ -1,0 +1,78 @@
+// Generates text in a page of app/, and in Node for comparison.
+import { ReneLMHeadModel, streamText, Tokenizer } from '@rene-js/rene';
+import { openPage } from './chromium.js';
+import { reneTiny } from './project.js';
+
+export interface GenerateCall {
+  /** Where the model is served. */
+  model: string;
+  prompt: string;
+  /** Default: simd. */
+  backend?: string;
+  maxNewTokens: number;
+}
+
+export interface GenerateResult {
+  text: string;
+  backend: string;
+  /** Of the backend simd; 0 with another. */
+  threads: number;
+}
+
+declare global {
+  /** See app/main.js. */
+  var generate: (
+    url: string,
+    prompt: string,
+    options: { backend: string; maxNewTokens: number },
+  ) => Promise<GenerateResult>;
+}
+
+/** What a page did. */
+export interface PageRun {
+  result: GenerateResult | undefined;
+  /** The error, as text, if there is no result. */
+  error: string | undefined;
+  /** What the page wrote to the console. */
+  messages: string[];
+  /** Logical processors that the page sees. */
+  cores: number;
+}
+
+/** Opens the page at `url` and generates text there. */
+export async function generateInPage(
+  url: string,
+  { model, prompt, backend = 'simd', maxNewTokens }: GenerateCall,
+): Promise<PageRun> {
+  const { page, messages, close } = await openPage(url);
+  try {
+    const ready = () => 'generate' in globalThis;
+    await page.waitForFunction(ready, undefined, { timeout: 30_000 }).catch((cause: unknown) => {
+      throw new Error(`the page does not run: ${messages.join('\n')}`, { cause });
+    });
+    const run = await page.evaluate(
+      async ([at, text, options]) => {
+        try {
+          return { result: await generate(at, text, options) };
+        } catch (error) {
+          return { error: String(error) };
+        }
+      },
+      [model, prompt, { backend, maxNewTokens }] as const,
+    );
+    const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+    return { result: undefined, error: undefined, ...run, messages, cores };
+  } finally {
+    await close();
+  }
+}
+
+/** The text that the packages generate in Node from rene-tiny. */
+export async function generateInNode(prompt: string, maxNewTokens: number): Promise<string> {
+  const model = await ReneLMHeadModel.fromPretrained(reneTiny, { backend: 'simd' });
+  const tokenizer = await Tokenizer.fromPretrained(reneTiny);
+  let text = '';
+  for await (const piece of streamText(model, tokenizer, prompt, { maxNewTokens })) text += piece;
+  model.dispose();
+  return text;
+}

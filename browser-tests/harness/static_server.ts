@@ -1,0 +1,108 @@
+// A static HTTP server for pages and models: with or without cross-origin isolation, with range requests.
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { extname, join } from 'node:path';
+
+export interface StaticServer {
+  /** `http://localhost:port` */
+  origin: string;
+  /** Paths of the requests that found no file. */
+  missing: string[];
+  close(): void;
+}
+
+export interface StaticServerOptions {
+  /** Sends the headers that isolate a page, so that its memory can be shared with workers. Default: false. */
+  isolated?: boolean;
+  /** Further folders by the path that they are served at, `/models/` for instance. */
+  folders?: Record<string, string>;
+  /** The file of `root` that is sent, with status 200, where there is no other, as single-page hosts do. */
+  fallback?: string;
+  /** Headers of every answer, `content-security-policy` for instance. */
+  headers?: Record<string, string>;
+}
+
+const types: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+};
+
+/** Serves the files of `root`, on a free port of this machine. */
+export async function serve(
+  root: string,
+  options: StaticServerOptions = {},
+): Promise<StaticServer> {
+  const missing: string[] = [];
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    answer(fileOf(decodeURIComponent(pathname), root, options.folders ?? {}), request, response)
+      .catch(() => {
+        missing.push(pathname);
+        if (options.fallback) return answer(join(root, options.fallback), request, response);
+        response.writeHead(404).end();
+      })
+      .catch(() => response.destroy());
+  });
+  server.prependListener('request', (_, response) => setHeaders(response, options));
+  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  return {
+    origin: `http://localhost:${port}`,
+    missing,
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+export const isolation = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+};
+
+function setHeaders(response: ServerResponse, { isolated, headers }: StaticServerOptions): void {
+  const all = {
+    ...(isolated ? isolation : {}),
+    'cross-origin-resource-policy': 'cross-origin',
+    'access-control-allow-origin': '*',
+    'access-control-allow-headers': '*',
+    'access-control-expose-headers': 'content-range, content-length, etag',
+    'cache-control': 'no-store',
+    ...headers,
+  };
+  for (const [name, value] of Object.entries(all)) response.setHeader(name, value);
+}
+
+function fileOf(path: string, root: string, folders: Record<string, string>): string {
+  for (const [prefix, folder] of Object.entries(folders)) {
+    if (path.startsWith(prefix)) return join(folder, path.slice(prefix.length));
+  }
+  return join(root, path.endsWith('/') ? `${path}index.html` : path);
+}
+
+/** @throws if there is no such file */
+async function answer(
+  file: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const stats = await stat(file);
+  if (!stats.isFile()) throw new Error(`${file} is no file`);
+  response.setHeader('content-type', types[extname(file)] ?? 'application/octet-stream');
+  response.setHeader('accept-ranges', 'bytes');
+  const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
+  const start = Number(first ?? 0);
+  const end = last ? Math.min(Number(last), stats.size - 1) : stats.size - 1;
+  if (first !== undefined) {
+    response.statusCode = 206;
+    response.setHeader('content-range', `bytes ${start}-${end}/${stats.size}`);
+  }
+  response.setHeader('content-length', end - start + 1);
+  if (request.method === 'OPTIONS' || request.method === 'HEAD' || end < start) response.end();
+  else createReadStream(file, { start, end }).pipe(response);
+}

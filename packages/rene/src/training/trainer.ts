@@ -147,6 +147,7 @@ class Run {
     if (!saved) return refuseForeignFolder(outDir, files);
     refuseOtherSettings(outDir, saved.settings, this.progress.settings);
     await restoreTensors(outDir, this.stateTensors());
+    await writeMissing(outDir, files);
     this.progress = saved;
     this.optimizer.resumeAt(saved.step);
     this.hasCheckpoint = true;
@@ -154,8 +155,9 @@ class Run {
 
   private async checkpoint(): Promise<void> {
     const { outDir, files } = this.settings;
-    await writeMissing(outDir, files);
     await saveTrainingState(outDir, this.progress, this.stateTensors());
+    // After the state: files without a run would be in the way of another one.
+    if (!this.hasCheckpoint) await writeMissing(outDir, files);
     this.hasCheckpoint = true;
   }
 

@@ -1,10 +1,10 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
-import { type ForwardOptions, ReneLMHeadModel } from '../../src/index.js';
+import { FileError, type ForwardOptions, ReneLMHeadModel } from '../../src/index.js';
 import { evaluate } from '../../src/training/evaluate.js';
 import { lossAndGradients, summedLoss } from '../../src/training/gradients.js';
 import { LoraAdapter } from '../../src/training/lora.js';
@@ -226,6 +226,25 @@ describe('train', () => {
     const soon = await rejection(train(model, training, heldOut, early));
     expect(soon.message).to.match(/There is no checkpoint yet\. Start again with/);
     expect(await readdir(early.outDir)).to.deep.equal(['loss.csv']);
+    model.dispose();
+  });
+
+  it('writes the files of its model when it can be resumed, and not before', async () => {
+    const model = await smallModel();
+    const files = new Map([['tokenizer.json', Buffer.from('{}')]]);
+    const run = { ...options, outDir: join(dir, 'blocked'), steps: 1, files };
+    // The state cannot take its name.
+    await mkdir(join(stateFile(run.outDir), 'in the way'), { recursive: true });
+    expect(await rejection(train(model, training, heldOut, run))).to.be.instanceOf(FileError);
+    expect((await readdir(run.outDir)).sort()).to.deep.equal([
+      'loss.csv',
+      'training_state.safetensors',
+    ]);
+    const late = { ...run, outDir: join(dir, 'late') };
+    await train(model, training, heldOut, late);
+    await rm(join(late.outDir, 'tokenizer.json'));
+    await train(model, training, heldOut, late);
+    expect(await readFile(join(late.outDir, 'tokenizer.json'), 'utf8')).to.equal('{}');
     model.dispose();
   });
 

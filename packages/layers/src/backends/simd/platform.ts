@@ -55,6 +55,11 @@ export function allowRelaxedSimd(): void {
 export const memoryAdvice =
   'Raise the limit of the address space (ulimit -v), or run node with --disable-wasm-trap-handler';
 
+/** Node's arguments for a worker: --input-type is for a program on the command line, and ends a worker. */
+function workerArguments(all: readonly string[]): string[] {
+  return all.filter((arg, i) => !/^--input-type/.test(arg) && all[i - 1] !== '--input-type');
+}
+
 /** Starts a worker for each `data`. They never keep the process alive. */
 export function startWorkers(
   all: readonly WorkerData[],
@@ -63,6 +68,7 @@ export function startWorkers(
   const workers = all.map((workerData) => {
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData,
+      execArgv: workerArguments(process.execArgv),
       stdout: false,
       stderr: false,
     });

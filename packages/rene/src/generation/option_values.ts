@@ -94,17 +94,20 @@ export function resolveBias(
   });
 }
 
+/** Without those that are an end of text alone, as in transformers. */
 export function resolveBadWords(
   words: GenerateOptions['badWordsIds'] = [],
   vocabSize: number,
+  eosTokenIds: ReadonlySet<number>,
 ): readonly (readonly number[])[] {
-  return asList('badWordsIds', words, 'a list of lists of token ids').map((word) => {
+  const lists = asList('badWordsIds', words, 'a list of lists of token ids').map((word) => {
     if (!Array.isArray(word) || word.length === 0) {
       throw new InvalidArgumentError('badWordsIds', 'lists of token ids', describe(word));
     }
     const ids: readonly unknown[] = word;
     return ids.map((id) => whole('badWordsIds', id, 0, vocabSize - 1));
   });
+  return lists.filter(([first = -1, ...more]) => more.length > 0 || !eosTokenIds.has(first));
 }
 
 export function resolveProcessors(

@@ -35,7 +35,10 @@ export type LogitsProcessor = (scores: Float64Array, sequence: readonly number[]
 export interface SamplingOptions {
   /** Divides the logits; 0 is greedy. Default: 1. */
   temperature?: number | undefined;
-  /** Sample from the topK most probable tokens; 1 is greedy, 0 means all. Default: 0. */
+  /**
+   * Sample from the topK most probable tokens, and those as probable as the last of them; 1 is greedy,
+   * 0 means all. Default: 0.
+   */
   topK?: number | undefined;
   /**
    * Sample from the smallest set of tokens whose probabilities sum to topP; 0 and 1 mean all. Default: 1.
@@ -67,7 +70,7 @@ export interface StreamOptions extends SamplingOptions, ProgressOptions {
   tokenizer?: Pick<Tokenizer, 'decodeStream'> | undefined;
   /** Added to the logits of these ids; -Infinity rules one out. */
   logitBias?: ReadonlyMap<number, number> | Readonly<Record<number, number>> | undefined;
-  /** Runs of ids that are ruled out, as in transformers. */
+  /** Runs of ids that are ruled out, as in transformers: one that is an end of text alone is ignored. */
   badWordsIds?: readonly (readonly number[])[] | undefined;
   /** Called in turn for every token of every sequence. */
   logitsProcessor?: LogitsProcessor | readonly LogitsProcessor[] | undefined;
@@ -168,6 +171,7 @@ export function resolveOptions(options: GenerateOptions, config: ReneConfig): Se
   const { vocabSize } = config;
   const { maxLength, maxNewTokens, stopStrings = [], tokenizer } = options;
   const filters = resolveFilters(options);
+  const eosTokenIds = resolveEos(options.eosTokenId, config);
   const numReturnSequences = whole('numReturnSequences', options.numReturnSequences ?? 1, 1);
   const numBeams = whole('numBeams', options.numBeams ?? 1, 1);
   const { lengthPenalty = 1, earlyStopping = false } = options;
@@ -198,11 +202,11 @@ export function resolveOptions(options: GenerateOptions, config: ReneConfig): Se
     minNewTokens: whole('minNewTokens', options.minNewTokens ?? 0, 0),
     repetitionPenalty: within('repetitionPenalty', options.repetitionPenalty ?? 1, 1e-6, 1e6),
     noRepeatNgramSize: whole('noRepeatNgramSize', options.noRepeatNgramSize ?? 0, 0),
-    eosTokenIds: resolveEos(options.eosTokenId, config),
+    eosTokenIds,
     stopStrings: resolveStopStrings(stopStrings, tokenizer),
     tokenizer,
     logitBias: resolveBias(options.logitBias, vocabSize),
-    badWordsIds: resolveBadWords(options.badWordsIds, vocabSize),
+    badWordsIds: resolveBadWords(options.badWordsIds, vocabSize, eosTokenIds),
     logitsProcessors: resolveProcessors(options.logitsProcessor),
     numReturnSequences,
     numBeams,

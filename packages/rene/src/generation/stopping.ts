@@ -4,15 +4,18 @@ import type { Tokenizer } from '../tokenizer.js';
 /** Watches the new tokens of one sequence. */
 export class StopStringWatcher {
   private readonly stream;
+  private readonly stopStrings: readonly string[];
   private readonly longest: number;
   private tail = '';
 
+  /** @param promptIds tokens before the new ones */
   constructor(
-    private readonly stopStrings: readonly string[],
+    stopStrings: readonly string[],
     tokenizer: Pick<Tokenizer, 'decodeStream'>,
     promptIds: readonly number[] = [],
   ) {
     this.stream = tokenizer.decodeStream({ promptIds });
+    this.stopStrings = wholeCharacters(stopStrings);
     this.longest = Math.max(0, ...stopStrings.map((text) => text.length));
   }
 
@@ -32,8 +35,11 @@ export class StopStringFilter {
   /** A stop string has come; nothing more passes. */
   stopped = false;
   private held = '';
+  private readonly stopStrings: readonly string[];
 
-  constructor(private readonly stopStrings: readonly string[]) {}
+  constructor(stopStrings: readonly string[]) {
+    this.stopStrings = wholeCharacters(stopStrings);
+  }
 
   push(text: string): string {
     if (this.stopped) return '';
@@ -65,4 +71,9 @@ export class StopStringFilter {
     }
     return longest;
   }
+}
+
+/** Half a surrogate pair never comes, and would cut a character in two. */
+function wholeCharacters(stopStrings: readonly string[]): readonly string[] {
+  return stopStrings.filter((text) => !/\p{Surrogate}/u.test(text));
 }

@@ -4,7 +4,7 @@
 export interface Filters {
   /** The softmax is taken of logits / temperature; above 0. */
   readonly temperature: number;
-  /** Only the topK likeliest tokens; 0 for all. */
+  /** Only the topK most probable tokens, and those as probable as the last of them; 0 for all. */
   readonly topK: number;
   /** Only the fewest tokens whose probabilities add up to topP; off at 0 and at 1. */
   readonly topP: number;
@@ -16,7 +16,8 @@ export interface Filters {
  * A distribution over token ids and the memory to compute it in, so that a generation makes one and
  * a token allocates nothing. All arithmetic is in double precision.
  *
- * Of equally likely tokens of which a filter keeps some, the lowest ids stay.
+ * Top k keeps all tokens that are as probable as the k-th, as transformers does. Of equally probable
+ * tokens of which top p keeps some, the lowest ids stay.
  */
 export class TokenDistribution {
   /** Tokens that can be drawn; their ids, ascending, are ids[0 .. size). */
@@ -41,7 +42,7 @@ export class TokenDistribution {
   /** Becomes what sampling draws from: top k, temperature, top p, min p, in the original's order. */
   setProbabilities(logits: ArrayLike<number>, filters: Filters): this {
     this.setLogits(logits);
-    this.keepTopK(filters.topK);
+    this.keepTopK(filters.topK, true);
     this.exponentiate(filters.temperature);
     this.keepTopP(filters.topP);
     this.keepMinP(filters.minP);
@@ -61,10 +62,18 @@ export class TokenDistribution {
     return this;
   }
 
-  /** Keeps the k largest values; all for k = 0. */
-  keepTopK(k: number): void {
+  /**
+   * Keeps the k largest values; all for k = 0.
+   *
+   * @param withTies keeps all that equal the k-th; else the lowest ids of them
+   */
+  keepTopK(k: number, withTies = false): void {
     if (k <= 0 || k >= this.size) return;
     const cutoff = this.kthLargest(k);
+    if (withTies) {
+      this.keepAbove(cutoff, this.size);
+      return;
+    }
     let ties = k;
     for (let i = 0; i < this.size; i++) if (this.value(i) > cutoff) ties--;
     this.keepAbove(cutoff, ties);

@@ -21,6 +21,18 @@ describe('options of generate', () => {
     return sequences[0]?.slice(prompt.length) ?? [];
   }
 
+  it('badWordsIds: an end of text alone is ignored, as in transformers', async () => {
+    const [first = 0] = await newTokens({ maxNewTokens: 1, eosTokenId: null });
+    const options = { maxNewTokens: 4, eosTokenId: first };
+    expect(await newTokens({ ...options, badWordsIds: [[first]] })).to.deep.equal([first]);
+    expect(
+      await newTokens({ ...options, eosTokenId: [first, 1], badWordsIds: [[first], [1]] }),
+    ).to.deep.equal([first]);
+    expect(
+      (await newTokens({ ...options, eosTokenId: 1, badWordsIds: [[first], [1]] }))[0],
+    ).not.to.equal(first);
+  });
+
   it('badWordsIds: rules a token out, and the last of several after the others', async () => {
     const [a = 0, b = 0, c = 0] = plain;
     expect(await newTokens({ ...long, badWordsIds: [[a]] })).not.to.include(a);

@@ -44,7 +44,9 @@ function plainProbabilities(
 ): number[] {
   const byLogit = logits.map((logit, id) => ({ logit, id }));
   byLogit.sort((a, b) => b.logit - a.logit || a.id - b.id);
-  let kept = byLogit.slice(0, topK > 0 ? topK : undefined).map((token) => ({
+  const least = topK > 0 ? byLogit[Math.min(topK, byLogit.length) - 1]?.logit : undefined;
+  const top = byLogit.filter(({ logit }) => least === undefined || logit >= least);
+  let kept = top.map((token) => ({
     ...token,
     weight: Math.exp((token.logit - (byLogit[0]?.logit ?? 0)) / temperature),
   }));
@@ -68,6 +70,26 @@ function plainProbabilities(
 }
 
 describe('TokenDistribution', () => {
+  it('top k keeps what equals the k-th, as transformers does', () => {
+    const logits = [1, 3, 2, 2, 0, 2];
+    const filters = { temperature: 1, topP: 0, minP: 0 };
+    const kept = (topK: number) => {
+      const { ids, size } = new TokenDistribution(6).setProbabilities(logits, { ...filters, topK });
+      return [...ids.subarray(0, size)];
+    };
+    expect([1, 2, 4, 5, 6, 0].map(kept)).to.deep.equal([
+      ...[[1], [1, 2, 3, 5], [1, 2, 3, 5], [0, 1, 2, 3, 5]],
+      ...[
+        [0, 1, 2, 3, 4, 5],
+        [0, 1, 2, 3, 4, 5],
+      ],
+    ]);
+    // Lists of the most probable tokens have as many as were asked for.
+    const listed = new TokenDistribution(6).setLogits(logits);
+    listed.keepTopK(2);
+    expect([...listed.ids.subarray(0, listed.size)]).to.deep.equal([1, 2]);
+  });
+
   it('equals sorting the whole vocabulary, for any filters, with ties', () => {
     const logit = fc.oneof(
       fc.integer({ min: -20_000_000, max: 20_000_000 }).map((millionths) => millionths / 1e6),

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { useBackend } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
@@ -137,7 +137,61 @@ describe('streamText with the tokenizer of Rene 1.3B', () => {
   }
 });
 
+describe('streamText with tokenizers of every kind', () => {
+  const fixtures = new URL('../../../test/tokenizer/fixtures/', import.meta.url);
+  const prompts = ['The sea is', 'A lighthouse 😀', "it's deep é"];
+  const texts = [' deep and the lake is not.', ' naïve 日本 👍🏽 end', '. The THE  ends\n\nx'];
+  for (const file of readdirSync(fixtures)) {
+    it(`prompt and new text are what both together decode to: ${file}`, async () => {
+      await useBackend(testBackend);
+      const tokenizer = Tokenizer.fromJson(
+        JSON.parse(readFileSync(new URL(file, fixtures), 'utf8')).tokenizer,
+      );
+      const config = reneConfig({ vocabSize: tokenizer.vocabSize + 1, nLayer: 1 });
+      const eosTokenId = tokenizer.vocabSize;
+      const mute: GenerationModel = {
+        config,
+        initialState: () => new RecurrentState([null], [0]),
+        forward: () => tf.zeros([1, 1, config.paddedVocabSize]),
+      };
+      for (const [i, prompt] of prompts.entries()) {
+        const promptIds = tokenizer.encode(prompt);
+        if (promptIds.length === 0) continue;
+        const more = tokenizer.encode(prompt + texts[i]).slice(promptIds.length);
+        const said = [...more, eosTokenId];
+        const logitsProcessor = (scores: Float64Array, sequence: readonly number[]) => {
+          scores[said[sequence.length - promptIds.length] ?? 0] = 1;
+        };
+        const skip = { skipSpecialTokens: true };
+        const whole = tokenizer.decode([...promptIds, ...more], skip);
+        let streamed = tokenizer.decode(promptIds, skip);
+        for await (const piece of streamText(mute, tokenizer, prompt, {
+          logitsProcessor,
+          eosTokenId,
+        })) {
+          expect(piece).not.to.match(/\p{Surrogate}/u);
+          streamed += piece;
+        }
+        expect(streamed, prompt).to.equal(whole);
+        // A stop string may begin with the space before a word.
+        const stop = [...whole].slice(-3, -1).join('');
+        const options = { logitsProcessor, eosTokenId, stopStrings: stop };
+        let stopped = tokenizer.decode(promptIds, skip);
+        for await (const piece of streamText(mute, tokenizer, prompt, options)) stopped += piece;
+        expect(stopped, stop).to.equal(
+          whole.slice(0, whole.indexOf(stop, tokenizer.decode(promptIds, skip).length)),
+        );
+      }
+    });
+  }
+});
+
 describe('stop strings', () => {
+  it('of half a character never match', () => {
+    const filter = new StopStringFilter(['\ud83d', '\ude00']);
+    expect(filter.push('a😀') + filter.end()).to.equal('a😀');
+  });
+
   const text = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 24 });
   const stop = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 4 });
   const cases = fc.tuple(

@@ -277,10 +277,11 @@ KINDS = {
             P.Split(" ", "merged_with_next"),
             P.Split("a", "merged_with_previous"),
             P.Split("é", "contiguous"),
-            split(r"[b-d]", "removed", True),
+            split(r"[b-d]", "removed"),
         ),
         N.NFKC(),
     ),
+    "inverted": lambda: byte_level(in_bytes(split(r"\w+|[^\w\s]+", "removed", True))),
     "bloom": lambda: byte_level(
         P.Sequence(
             [
@@ -399,10 +400,10 @@ def decoded(tokenizer, ids):
         return None
 
 
-for number, (name, make) in enumerate(KINDS.items()):
+for name, make in KINDS.items():
     made = make()
     tokenizer = Tokenizer.from_str(json.dumps(made))
-    rng = random.Random(number)
+    rng = random.Random(name)
     texts = TEXTS + [random_text(rng) for _ in range(35)]
     encode = [
         [text, *(tokenizer.encode(text, add_special_tokens=add).ids for add in (True, False))]

@@ -35,15 +35,18 @@ export function checkIds(ids: TokenIds, config: ReneConfig): [batch: number, len
     }
     const wrong = entries.findIndex((id) => !isIdBelow(id, paddedVocabSize));
     if (wrong >= 0) {
-      throw new InvalidArgumentError(
-        'ids',
-        `token ids below ${vocabSize}`,
-        describe(entries[wrong]),
-      );
+      throw wrongId('ids', entries[wrong], vocabSize);
     }
   }
   if (!length) throw new InvalidArgumentError('ids', 'at least one token', 'an empty prompt');
   return [rows.length, length];
+}
+
+/** The error for an id that the model lacks. */
+export function wrongId(name: string, id: unknown, vocabSize: number): InvalidArgumentError {
+  const isLarge = typeof id === 'number' && Number.isInteger(id) && id >= vocabSize;
+  const hint = isLarge ? "; is the tokenizer the model's own?" : '';
+  return new InvalidArgumentError(name, `token ids below ${vocabSize}`, describe(id) + hint);
 }
 
 function isIdBelow(id: unknown, size: number): boolean {

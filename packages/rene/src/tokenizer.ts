@@ -5,6 +5,7 @@ import type { HubOptions } from './checkpoint/hub.js';
 import { jsonFile } from './checkpoint/json_file.js';
 import { fetchJson, Missing } from './checkpoint/web_file.js';
 import type { WebFolder } from './checkpoint/web_folder.js';
+import { describe } from './describe.js';
 import { TokenizerError } from './errors.js';
 import { asRecord } from './json.js';
 import { type AddedToken, readAddedToken } from './tokenizer/added_tokens.js';
@@ -237,8 +238,7 @@ export class Tokenizer {
     { addSpecialTokens = true }: EncodeOptions = {},
   ): Generator<void, number[], void> {
     if (typeof text !== 'string') {
-      const found = Array.isArray(text) ? 'a list' : text === null ? 'null' : typeof text;
-      throw new InvalidArgumentError('text', 'a string', found);
+      throw new InvalidArgumentError('text', 'a string', describe(text));
     }
     const wellFormed = text.replace(/\p{Surrogate}/gu, '\ufffd');
     return this.encoder.encode(wellFormed, addSpecialTokens);

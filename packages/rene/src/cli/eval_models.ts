@@ -15,7 +15,7 @@ import {
   type ModelKind,
 } from './eval_model_choice.js';
 import type { EvalOptions } from './eval_options.js';
-import { loadModel, loadTokenizer, modelFolder, onNotice } from './load.js';
+import { checkVocabulary, loadModel, loadTokenizer, modelFolder, onNotice } from './load.js';
 import { UsageError } from './report_error.js';
 
 export interface LoadedEvalModel {
@@ -59,6 +59,7 @@ async function loadRene(
     ...(dtype !== undefined && { dtype }),
     ...(lora !== undefined && { lora }),
   });
+  checkVocabulary(tokenizer, model.config);
   const notice = deviceNotice(options.device ?? args.device, model.backend);
   if (notice !== undefined) onNotice(notice);
   const scorer = new ReneScorer(model, tokenizer, {

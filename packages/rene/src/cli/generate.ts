@@ -13,6 +13,7 @@ import {
   addBackendOptions,
   addLoraOption,
   addModelOptions,
+  checkVocabulary,
   type LoadOptions,
   loadModel,
   loadTokenizer,
@@ -69,6 +70,7 @@ async function run(argument: string | undefined, options: Options): Promise<void
   const dir = await modelFolder(options.model, options.revision);
   const config = await readConfig(dir);
   const tokenizer = await loadTokenizer(dir, options.tokenizer);
+  checkVocabulary(tokenizer, config);
   const generation = { ...generationOptions(options), signal: interrupt.signal };
   try {
     // Before a large model is loaded.

@@ -4,8 +4,10 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { EMBEDDED_MODEL } from '../checkpoint/model_names.js';
 import { resolveModel, resolveTokenizer } from '../checkpoint/resolve.js';
+import type { ReneConfig } from '../config.js';
 import { TokenizerError } from '../errors.js';
 import { ReneLMHeadModel } from '../model.js';
+import { vocabularyNotice } from '../tokenizer/vocabulary_notice.js';
 import { Tokenizer } from '../tokenizer.js';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { wholeNumber } from './numbers.js';
@@ -115,6 +117,12 @@ export async function loadModel(dir: string, options: LoadOptions): Promise<Rene
       onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
     }),
   );
+}
+
+/** Says so where a tokenizer seems to be another model's. */
+export function checkVocabulary(tokenizer: Tokenizer, config: ReneConfig): void {
+  const notice = vocabularyNotice(tokenizer, config);
+  if (notice !== undefined) onNotice(notice);
 }
 
 /** @throws TokenizerError saying how to name one, HubError */

@@ -5,6 +5,7 @@ import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { EMBEDDED_MODEL } from '../checkpoint/model_names.js';
 import { folderExists } from '../checkpoint/node_files.js';
+import { readConfig } from '../config.js';
 import { createServer } from '../serving/server.js';
 import { TokenizerThread } from '../serving/tokenizer_thread.js';
 import { ServingError, WorkerEngine } from '../serving/worker_engine.js';
@@ -14,6 +15,7 @@ import {
   addBackendOptions,
   addLoraOption,
   addModelOptions,
+  checkVocabulary,
   type LoadOptions,
   modelFolder,
   onNotice,
@@ -98,6 +100,7 @@ async function run(argument: string | undefined, options: Options): Promise<void
   const dir = await modelFolder(name, options.revision);
   const path = await tokenizerPath(dir, options.tokenizer);
   const tokenizer = await Tokenizer.fromFile(path);
+  checkVocabulary(tokenizer, await readConfig(dir));
   const modelName = options.servedModelName ?? (await shortName(name));
   const settings = { dir, tokenizerPath: path, backend, dtype, lora, threads, slots };
   const engine = await withProgressBar(

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe } from '../describe.js';
 import type { RecurrentState } from '../state.js';
+import { wrongId } from '../token_ids.js';
 
 /**
  * One prompt or several, as several.
@@ -57,7 +58,7 @@ export function checkPrompts(
     }
     const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
     if (wrong !== undefined) {
-      throw new InvalidArgumentError(name, `token ids below ${vocabSize}`, String(wrong));
+      throw wrongId(name, wrong, vocabSize);
     }
   }
   if (state && state.batch !== 1 && state.batch !== prompts.length) {

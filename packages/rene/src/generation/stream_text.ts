@@ -30,6 +30,7 @@ export async function* streamText(
   }
   const ids = tokenizer.encode(prompt);
   if (ids.length === 0) throw new InvalidArgumentError('prompt', 'some text', "''");
+  checkVocabulary(ids, model);
   const eosTokenId = options.eosTokenId === undefined ? ends(model, tokenizer) : options.eosTokenId;
   const { sequences, settings } = startSequence(model, ids, { ...options, tokenizer, eosTokenId });
   const filter = new StopStringFilter(settings.stopStrings);
@@ -41,6 +42,14 @@ export async function* streamText(
   const rest = filter.push(decoder.end()) + filter.end();
   if (rest !== '') yield rest;
   return collect(sequences, settings);
+}
+
+/** @throws InvalidArgumentError for a tokenizer of another vocabulary */
+function checkVocabulary(ids: readonly number[], { config: { vocabSize } }: GenerationModel): void {
+  const wrong = ids.find((id) => id >= vocabSize);
+  if (wrong === undefined) return;
+  const expected = `the model's own, whose ids are below ${vocabSize}`;
+  throw new InvalidArgumentError('tokenizer', expected, `one that makes ${wrong} of the prompt`);
 }
 
 function ends({ config }: GenerationModel, tokenizer: TextTokenizer): number[] {

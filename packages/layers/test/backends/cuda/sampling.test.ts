@@ -13,11 +13,7 @@ function distribution(logits: Float32Array, choice: Choice): { id: number; weigh
     .filter((id) => (logits[id] ?? 0) > Number.NEGATIVE_INFINITY)
     .sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b);
   const top = logits[byLogit[0] ?? 0] ?? 0;
-  const last = byLogit[topK - 1];
-  const least = last === undefined ? Number.NEGATIVE_INFINITY : (logits[last] ?? 0);
-  // What equals the k-th is kept.
-  const likeliest = byLogit.filter((id) => (logits[id] ?? 0) >= least);
-  let kept = likeliest.map((id) => ({
+  let kept = (topK > 0 ? byLogit.slice(0, topK) : byLogit).map((id) => ({
     id,
     weight: Math.exp(((logits[id] ?? 0) - top) / temperature),
   }));

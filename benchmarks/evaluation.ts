@@ -14,6 +14,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { type Loglikelihood, ReneScorer, type TokenRequest } from '@rene-js/cli/evaluation';
 import {
   type ReneConfig,
   ReneLMHeadModel,
@@ -21,7 +22,6 @@ import {
   reneConfig1_3B,
   Tokenizer,
 } from '@rene-js/rene';
-import { type Loglikelihood, ReneScorer, type TokenRequest } from '@rene-js/rene/evaluation';
 import * as tf from '@tensorflow/tfjs-core';
 
 const ZERO_SHOT = 'copa,hellaswag,piqa,arc_easy,arc_challenge,winogrande,openbookqa';

@@ -6,6 +6,7 @@
 // On tfjs's own backends the ops are composed of tfjs-core ops and weights are f32; with --tokens 1 they
 // take seconds, with 512 minutes. Medians; multiply-adds count as two operations.
 import { parseArgs } from 'node:util';
+import { median } from '@rene-js/cli/bench';
 import {
   causalConv1d,
   crossEntropy,
@@ -21,7 +22,6 @@ import {
   type WeightFormat,
   weightPacker,
 } from '@rene-js/layers';
-import { median } from '@rene-js/rene/bench';
 import * as tf from '@tensorflow/tfjs-core';
 
 const { values } = parseArgs({

@@ -5,8 +5,10 @@
 //
 // A line of the text is a document, as in training; each token is predicted from its row of 128 tokens.
 import { parseArgs } from 'node:util';
+import { readDocuments } from '@rene-js/cli/training';
 import type { WeightFormat } from '@rene-js/layers';
-import { evaluate, ReneLMHeadModel, readDocuments, Tokenizer, tokenize } from '@rene-js/rene';
+import { ReneLMHeadModel, Tokenizer } from '@rene-js/rene';
+import { evaluate, tokenize } from '@rene-js/rene/training';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -14,6 +14,7 @@ import { fork } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median, randomModel, seconds } from '@rene-js/cli/bench';
 import {
   AttentionState,
   type DecodeStep,
@@ -30,7 +31,6 @@ import {
   reneConfig,
   reneConfig1_3B,
 } from '@rene-js/rene';
-import { median, randomModel, seconds } from '@rene-js/rene/bench';
 
 const { values } = parseArgs({
   options: {

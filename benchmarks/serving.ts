@@ -9,8 +9,8 @@ import { fork } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { createServer, TokenizerThread, WorkerEngine } from '@rene-js/cli/serving';
 import { Tokenizer } from '@rene-js/rene';
-import { createServer, TokenizerThread, WorkerEngine } from '@rene-js/rene/serving';
 import type { ClientOptions, ClientResult } from './serving_clients.js';
 
 const tiny = fileURLToPath(new URL('../../packages/rene/models/rene-tiny', import.meta.url));

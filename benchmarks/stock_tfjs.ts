@@ -7,9 +7,9 @@
 // The backends take turns in one process. tfjs-backend-wasm runs on one thread in Node.
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { median, randomModel, seconds } from '@rene-js/cli/bench';
 import { useBackend } from '@rene-js/layers';
 import { type ReneLMHeadModel, reneConfig, reneConfig1_3B } from '@rene-js/rene';
-import { median, randomModel, seconds } from '@rene-js/rene/bench';
 import * as tf from '@tensorflow/tfjs-core';
 
 const { values } = parseArgs({

@@ -15,7 +15,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { useBackend } from '@rene-js/layers';
-import { AdamW, lossAndGradients, ReneLMHeadModel, tinyConfig } from '@rene-js/rene';
+import { ReneLMHeadModel } from '@rene-js/rene';
+import { AdamW, lossAndGradients, tinyConfig } from '@rene-js/rene/training';
 import * as tf from '@tensorflow/tfjs-core';
 
 const { values: options } = parseArgs({

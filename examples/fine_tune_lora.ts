@@ -6,7 +6,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { LoraAdapter, ReneLMHeadModel, Tokenizer, tokenize, train } from '@rene-js/rene';
+import { ReneLMHeadModel, Tokenizer } from '@rene-js/rene';
+import { LoraAdapter, tokenize, train } from '@rene-js/rene/training';
 
 const tiny = fileURLToPath(new URL('../../packages/rene/models/rene-tiny', import.meta.url));
 const tokenizer = await Tokenizer.fromPretrained(tiny);

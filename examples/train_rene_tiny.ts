@@ -6,16 +6,9 @@
 // The included model was trained with --vocab 8192.
 // Run the same command again to go on with a run that was stopped.
 import { parseArgs } from 'node:util';
-import {
-  ReneLMHeadModel,
-  readDocuments,
-  splitTexts,
-  tinyConfig,
-  tokenize,
-  tokenizerFor,
-  train,
-  trainingProgress,
-} from '@rene-js/rene';
+import { readDocuments, trainingProgress } from '@rene-js/cli/training';
+import { ReneLMHeadModel } from '@rene-js/rene';
+import { splitTexts, tinyConfig, tokenize, tokenizerFor, train } from '@rene-js/rene/training';
 
 const { values: options } = parseArgs({
   options: {

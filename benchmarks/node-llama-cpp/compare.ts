@@ -13,8 +13,8 @@ import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from '@rene-js/cli/bench';
 import { reneConfig1_3B } from '@rene-js/rene';
-import { median } from '@rene-js/rene/bench';
 import { type GgufType, writeRandomGguf } from './gguf.js';
 import type { Answer, Ask, Ready } from './side.js';
 

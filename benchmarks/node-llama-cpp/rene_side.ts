@@ -1,9 +1,10 @@
 // This project's side of the comparison: random weights, greedy decoding through model.stream.
+
+import { randomModel } from '@rene-js/cli/bench';
 import type { WeightFormat } from '@rene-js/layers';
 import { useBackend } from '@rene-js/layers';
 import { measureReadBandwidth } from '@rene-js/layers/simd';
 import { reneConfig1_3B } from '@rene-js/rene';
-import { randomModel } from '@rene-js/rene/bench';
 import { serve, timeTokens } from './side.js';
 
 const formats: readonly WeightFormat[] = ['bf16', 'int8', 'int4'];

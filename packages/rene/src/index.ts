@@ -1,7 +1,37 @@
-/**
- * The Rene language model, from a checkpoint to text, and its training.
- *
- * @module @rene-js/rene
- */
-export * from './inference.js';
-export * from './training/index.js';
+// The Rene language model, from a checkpoint to text: what Node and a browser share.
+export {
+  type AttnConfig,
+  type MlpConfig,
+  parseConfig,
+  type ReneConfig,
+  type ReneConfigOptions,
+  readConfig,
+  reneConfig,
+  reneConfig1_3B,
+  type SsmConfig,
+} from './config.js';
+export type { DTypeName } from './dtype_names.js';
+export * from './errors.js';
+export { GenerationAbortedError } from './generation/abort.js';
+export type { TokenLogProb } from './generation/choose.js';
+export type { GenerateResult } from './generation/generate.js';
+export type { GenerationModel } from './generation/generation_model.js';
+export type {
+  GenerateOptions,
+  LogitsProcessor,
+  SamplingOptions,
+  StreamOptions,
+} from './generation/options.js';
+export type { PrefillOptions } from './generation/prefill.js';
+export type { GenerationProgress, ProgressOptions } from './generation/progress.js';
+export type { FinishReason } from './generation/sequence.js';
+export { streamText, type TextTokenizer } from './generation/stream_text.js';
+export type { ModelOptions, PretrainedOptions, RandomModelOptions } from './load_options.js';
+export { type ForwardOptions, ReneLMHeadModel } from './model.js';
+export { RecurrentState } from './state.js';
+export {
+  type DecodeOptions,
+  type DecodeStream,
+  type EncodeOptions,
+  Tokenizer,
+} from './tokenizer.js';

@@ -1,10 +1,10 @@
 // Options of loading: what is not one of them is refused by name, and dtypes have other libraries' names.
 import { InvalidArgumentError } from '@rene-js/layers';
+import { errorOf, golden } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { weightFormat, weightFormatOrAuto } from '../src/dtype_names.js';
 import { ReneLMHeadModel, reneConfig } from '../src/index.js';
-import { errorOf, golden } from './checkpoint/fixtures.js';
 
 const MODEL = golden('tiny-options');
 

@@ -1,16 +1,10 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { goldenPath, leavesNothing, loadGolden, rejection, testBackend } from '@rene-js/testing';
 import { expect } from 'chai';
 import { ReneLMHeadModel } from '../src/model.js';
 import { RecurrentState } from '../src/state.js';
-import {
-  goldenPath,
-  leavesNothing,
-  loadGolden,
-  rejection,
-  testBackend,
-} from './generation/models.js';
 
 describe('state files', () => {
   let model: ReneLMHeadModel;

@@ -4,8 +4,6 @@ export { type BpeOptions, type BpeVocabulary, tokenizerJson, trainBpe } from './
 export { type Evaluation, evaluate } from './evaluate.js';
 export { type LossAndGradients, lossAndGradients } from './gradients.js';
 export { LoraAdapter, type LoraOptions } from './lora.js';
-export { type TrainingProgress, trainingProgress } from './progress_bar.js';
-export { type ReadDocumentsOptions, readDocuments } from './read_documents.js';
 export { type TokenizerWithFiles, tokenize, tokenizerFor } from './text_files.js';
 export { tinyConfig } from './tiny_config.js';
 export {

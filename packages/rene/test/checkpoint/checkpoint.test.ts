@@ -12,6 +12,7 @@ import {
   rowsWeight,
   useBackend,
 } from '@rene-js/layers';
+import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
@@ -22,7 +23,6 @@ import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetens
 import { saveCheckpoint } from '../../src/checkpoint/save_checkpoint.js';
 import { readConfig } from '../../src/config.js';
 import { CheckpointError } from '../../src/errors.js';
-import { errorOf, golden, temporaryFolders } from './fixtures.js';
 
 /** A spec for every tensor of a checkpoint, as a model that fits it would ask for. */
 function specsOf(checkpoint: Checkpoint, leaveOut: readonly string[] = []): ParameterSpec[] {

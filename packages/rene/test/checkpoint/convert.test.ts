@@ -2,12 +2,12 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { narrow } from '@rene-js/layers';
+import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { convertCheckpoint } from '../../src/checkpoint/convert.js';
 import { readConfig } from '../../src/config.js';
 import { CheckpointError } from '../../src/errors.js';
-import { errorOf, golden, temporaryFolders } from './fixtures.js';
 
 describe('convertCheckpoint', () => {
   const folder = temporaryFolders();

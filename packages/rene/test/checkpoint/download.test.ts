@@ -8,12 +8,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { errorOf, type FakeHub, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { resolveModel } from '../../src/checkpoint/resolve.js';
 import { HubError } from '../../src/errors.js';
-import type { FakeHub } from './fake_hub.js';
-import { errorOf, temporaryFolders } from './fixtures.js';
 import { config, REPO, weights, withFakeHub } from './hub_suite.js';
 
 describe('downloads', () => {

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ReneError } from '@rene-js/layers';
+import { golden, tinyByteLevelJson, tinyMetaspaceJson } from '@rene-js/testing';
 import { expect } from 'chai';
 import seedrandom from 'seedrandom';
 import { modelParameters } from '../../src/architecture.js';
@@ -14,9 +15,7 @@ import { openSafetensors } from '../../src/checkpoint/safetensors.js';
 import { readF32, type TensorFile } from '../../src/checkpoint/tensor_file.js';
 import { configToJson, layerKinds, parseConfig } from '../../src/config.js';
 import { Tokenizer } from '../../src/tokenizer.js';
-import { golden } from './fixtures.js';
 import { mutateBytes, mutateJson, type Random } from './mutate.js';
-import { tinyByteLevelJson, tinyMetaspaceJson } from './tiny_tokenizers.js';
 
 const RUNS = Number(process.env.RENE_FUZZ_RUNS ?? 200);
 /** An input of a few kilobytes needs milliseconds; the rest is a busy machine. */

@@ -9,13 +9,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { errorOf, type FakeHub, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { resolveModel, resolveTokenizer } from '../../src/checkpoint/resolve.js';
 import { CheckpointError, HubError, ReneError, TokenizerError } from '../../src/errors.js';
-import type { FakeHub } from './fake_hub.js';
-import { errorOf, golden, temporaryFolders } from './fixtures.js';
 import { config, REPO, weights, withFakeHub } from './hub_suite.js';
 
 describe('hub', () => {

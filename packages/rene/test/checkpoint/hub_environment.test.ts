@@ -2,14 +2,13 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { errorOf, type FakeHub, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { hubCacheDir, hubHome } from '../../src/checkpoint/hub_cache.js';
 import { savedToken } from '../../src/checkpoint/hub_token.js';
 import { resolveModel } from '../../src/checkpoint/resolve.js';
 import { HubError } from '../../src/errors.js';
-import type { FakeHub } from './fake_hub.js';
-import { errorOf, temporaryFolders } from './fixtures.js';
 import { REPO, withFakeHub } from './hub_suite.js';
 
 describe('the hub in the environment', () => {

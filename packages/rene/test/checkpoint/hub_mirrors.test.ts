@@ -2,13 +2,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { errorOf, type FakeHub, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { resolveModel } from '../../src/checkpoint/resolve.js';
 import { HubError } from '../../src/errors.js';
-import type { FakeHub } from './fake_hub.js';
-import { errorOf, temporaryFolders } from './fixtures.js';
 import { REPO, withFakeHub } from './hub_suite.js';
 
 const FILES = { 'config.json': '{"a": 1}', 'tokenizer.json': '{}', 'model.safetensors': 'weights' };

@@ -1,14 +1,13 @@
 // Hubs that are not reached, and caches that cannot be written.
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorOf, type FakeHub } from '@rene-js/testing';
 import { expect } from 'chai';
 import { checkConnection } from '../../src/checkpoint/connect.js';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { resolveModel, resolveTokenizer } from '../../src/checkpoint/resolve.js';
 import { TransientError, withRetries } from '../../src/checkpoint/retries.js';
 import { HubError, TokenizerError } from '../../src/errors.js';
-import type { FakeHub } from './fake_hub.js';
-import { errorOf } from './fixtures.js';
 import { config, REPO, withFakeHub } from './hub_suite.js';
 
 describe('without a hub', () => {

@@ -1,9 +1,9 @@
 // A fake hub with one small model for every test of a suite, and an environment that knows no other hub.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { FakeHub, golden, temporaryFolders } from '@rene-js/testing';
+import { afterEach, beforeEach } from 'mocha';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
-import { FakeHub } from './fake_hub.js';
-import { golden, temporaryFolders } from './fixtures.js';
 
 export const REPO = 'some-lab/tiny';
 export const config = readFileSync(golden('tiny-options/config.json'));

@@ -1,10 +1,10 @@
 // The hub's token: to the hub's origin and to no other, on any redirect, resume or retry.
+
+import { errorOf, type FakeHub, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { resolveModel } from '../../src/checkpoint/resolve.js';
 import { HubError } from '../../src/errors.js';
-import type { FakeHub } from './fake_hub.js';
-import { errorOf, temporaryFolders } from './fixtures.js';
 import { REPO, withFakeHub } from './hub_suite.js';
 
 describe("the hub's token", () => {

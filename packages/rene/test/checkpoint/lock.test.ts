@@ -5,10 +5,10 @@ import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import { type LockOptions, withLock } from '../../src/checkpoint/lock.js';
 import { isAlive, thisProcess } from '../../src/checkpoint/process_identity.js';
-import { temporaryFolders } from './fixtures.js';
 
 const child = fileURLToPath(new URL('./lock_child.js', import.meta.url));
 

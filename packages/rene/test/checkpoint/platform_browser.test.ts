@@ -1,10 +1,11 @@
 // What a model's name stands for in a page, with the globals of one.
+
+import { errorOf } from '@rene-js/testing';
 import { expect } from 'chai';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import * as files from '../../src/checkpoint/node_files_browser.js';
 import { webFolderOf } from '../../src/checkpoint/platform_browser.js';
 import { CheckpointError } from '../../src/errors.js';
-import { errorOf } from './fixtures.js';
 
 const GLOBALS = ['document', 'location', 'origin'];
 

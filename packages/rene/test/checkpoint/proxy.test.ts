@@ -2,13 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FakeHub, runRene, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { proxyFor } from '../../src/checkpoint/proxy.js';
 import { HubError } from '../../src/errors.js';
-import { runRene } from '../cli/run_rene.js';
-import { FakeHub } from './fake_hub.js';
-import { temporaryFolders } from './fixtures.js';
 import { ProxyServer } from './proxy_server.js';
 
 const DATA = fileURLToPath(new URL('../../../test/checkpoint/data/', import.meta.url));

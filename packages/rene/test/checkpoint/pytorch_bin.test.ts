@@ -2,6 +2,7 @@
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { errorOf, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { bytesSource } from '../../src/checkpoint/byte_source.js';
@@ -11,7 +12,6 @@ import { openPyTorchBin } from '../../src/checkpoint/pytorch_bin.js';
 import { readF32, readI32, type TensorFile } from '../../src/checkpoint/tensor_file.js';
 import { readZip } from '../../src/checkpoint/zip.js';
 import { CheckpointError } from '../../src/errors.js';
-import { errorOf, temporaryFolders } from './fixtures.js';
 import { torchFile, type Written } from './pickle_writer.js';
 import { zipOf } from './zip_writer.js';
 

@@ -12,6 +12,7 @@ import {
   rowsWeight,
   useBackend,
 } from '@rene-js/layers';
+import { errorOf, temporaryFolders } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { modelParameters } from '../../src/architecture.js';
@@ -24,7 +25,6 @@ import { saveCheckpoint } from '../../src/checkpoint/save_checkpoint.js';
 import { layerKinds, type ReneConfig, readConfig, reneConfig } from '../../src/config.js';
 import { CheckpointError, ConfigError, ReneError } from '../../src/errors.js';
 import { ReneLMHeadModel } from '../../src/model.js';
-import { errorOf, temporaryFolders } from './fixtures.js';
 import { dequantize, mlxMetadata, mlxTensors, type PlainTensor, quantize } from './mlx_writer.js';
 
 /** Of cartesia-mlx's Rene family: SwiGLU with a norm, MQA, an untied head with a bias. */

@@ -1,11 +1,11 @@
 // How long servers ask to wait, and that they are obeyed.
+
+import { errorOf, type FakeHub } from '@rene-js/testing';
 import { expect } from 'chai';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { secondsToWait } from '../../src/checkpoint/rate_limit.js';
 import { resolveModel } from '../../src/checkpoint/resolve.js';
 import { HubError } from '../../src/errors.js';
-import type { FakeHub } from './fake_hub.js';
-import { errorOf } from './fixtures.js';
 import { REPO, withFakeHub } from './hub_suite.js';
 
 describe('rate limits', () => {

@@ -1,9 +1,10 @@
 // Redirects, with Location headers spelled in every way that a URL parser accepts.
+
+import { errorOf } from '@rene-js/testing';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { type Answer, followRedirects } from '../../src/checkpoint/redirects.js';
 import { HubError } from '../../src/errors.js';
-import { errorOf } from './fixtures.js';
 
 const TOKEN = 'Bearer hf_secret';
 

@@ -1,5 +1,6 @@
 // The safetensors format: what is written is read, and every way a file can be wrong is refused.
 import { readFileSync } from 'node:fs';
+import { errorOf, golden } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { blobSource, bytesSource } from '../../src/checkpoint/byte_source.js';
@@ -7,7 +8,6 @@ import { openFile } from '../../src/checkpoint/node_files.js';
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { readF32, readI32, type TensorFile } from '../../src/checkpoint/tensor_file.js';
 import { CheckpointError } from '../../src/errors.js';
-import { errorOf, golden } from './fixtures.js';
 
 type Header = Record<string, unknown>;
 

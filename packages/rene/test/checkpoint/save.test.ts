@@ -3,14 +3,19 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { InvalidArgumentError, useBackend } from '@rene-js/layers';
+import {
+  errorOf,
+  golden,
+  temporaryFolders,
+  tinyByteLevelJson,
+  tinyMetaspaceJson,
+} from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { CheckpointError, ReneLMHeadModel, Tokenizer } from '../../src/index.js';
 import { LoraAdapter } from '../../src/training/lora.js';
-import { errorOf, golden, temporaryFolders } from './fixtures.js';
-import { tinyByteLevelJson, tinyMetaspaceJson } from './tiny_tokenizers.js';
 
 const MODEL = golden('tiny-hybrid');
 const IDS = [[3, 14, 15, 9, 26, 5]];

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { errorOf, golden, tinyByteLevelJson } from '@rene-js/testing';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { openSafetensors } from '../../src/checkpoint/safetensors.js';
@@ -10,9 +11,7 @@ import { webFolder } from '../../src/checkpoint/web_folder.js';
 import { CheckpointError, TokenizerError } from '../../src/errors.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { Tokenizer } from '../../src/tokenizer.js';
-import { errorOf, golden } from './fixtures.js';
 import { ProxyServer } from './proxy_server.js';
-import { tinyByteLevelJson } from './tiny_tokenizers.js';
 import { type Habits, PAGE, WebServer } from './web_server.js';
 
 const SHARD = 'model.safetensors-00001-of-00001, größer.safetensors';

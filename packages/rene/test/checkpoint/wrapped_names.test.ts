@@ -1,6 +1,7 @@
 // Names that training wrappers change, and buffers that they add: the model loads all the same.
 import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { modelParameters } from '../../src/architecture.js';
@@ -16,7 +17,6 @@ import { modelNames, withoutWrappers } from '../../src/checkpoint/wrapped_names.
 import { readConfig } from '../../src/config.js';
 import { CheckpointError } from '../../src/errors.js';
 import { ReneLMHeadModel } from '../../src/index.js';
-import { golden, temporaryFolders } from './fixtures.js';
 
 const MODEL = golden('tiny-options');
 

@@ -1,12 +1,12 @@
 // A folder is written as a whole or not at all, and the file that cannot be written is named.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { convertCheckpoint } from '../../src/checkpoint/convert.js';
 import { copyOf, type FolderFile, writeFolder } from '../../src/checkpoint/write_folder.js';
 import { CheckpointError, FileError } from '../../src/errors.js';
-import { errorOf, golden, temporaryFolders } from './fixtures.js';
 
 function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: write`), { code, syscall: 'write' });

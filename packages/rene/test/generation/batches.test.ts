@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { goldenPath, leavesNothing } from '@rene-js/testing';
 import { expect } from 'chai';
 import seedrandom from 'seedrandom';
 import type { GenerateResult } from '../../src/generation/generate.js';
@@ -6,7 +7,6 @@ import type { GenerateOptions } from '../../src/generation/options.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import type { RecurrentState } from '../../src/state.js';
 import { Tokenizer } from '../../src/tokenizer.js';
-import { goldenPath, leavesNothing } from './models.js';
 
 const tiny = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Mamba2State, useBackend } from '@rene-js/layers';
+import { leavesNothing, loadGolden, rejection, testBackend } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { reneConfig } from '../../src/config.js';
@@ -11,7 +12,6 @@ import { resolveOptions } from '../../src/generation/options.js';
 import { type GenerationProgress, Progress } from '../../src/generation/progress.js';
 import type { ReneLMHeadModel } from '../../src/model.js';
 import { RecurrentState } from '../../src/state.js';
-import { leavesNothing, loadGolden, rejection, testBackend } from './models.js';
 
 interface BeamFile {
   eos: number;

@@ -3,12 +3,12 @@
 import { AttentionState, BackendError, useBackend } from '@rene-js/layers';
 import { cudaInfo, registerCudaBackend } from '@rene-js/layers/cuda';
 import { simdInfo } from '@rene-js/layers/simd';
+import { goldenPath, leavesNothing, rejection } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import type { GenerateOptions } from '../../src/generation/options.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import type { RecurrentState } from '../../src/state.js';
-import { goldenPath, leavesNothing, rejection } from './models.js';
 
 const isEmulated = process.platform === 'linux' && process.arch === 'x64';
 const prompts = [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11, 12], [13]];

@@ -1,3 +1,10 @@
+import {
+  goldenModels,
+  leavesNothing,
+  loadGolden,
+  readGoldenJson,
+  rejection,
+} from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import seedrandom from 'seedrandom';
@@ -6,7 +13,6 @@ import type { GenerateOptions } from '../../src/generation/options.js';
 import { generateReference, type ReferenceGenerateArgs } from '../../src/generation/reference.js';
 import { argmax, TokenDistribution } from '../../src/generation/token_distribution.js';
 import type { ReneLMHeadModel } from '../../src/model.js';
-import { goldenModels, leavesNothing, loadGolden, readGoldenJson, rejection } from './models.js';
 
 interface GenerateFile {
   prompt: number[][];

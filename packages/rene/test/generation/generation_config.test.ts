@@ -1,6 +1,7 @@
 // generation_config.json and lists of end-of-text tokens: what holds where the user says nothing.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import { parseConfig, reneConfig } from '../../src/config.js';
 import {
@@ -10,7 +11,6 @@ import {
 import { type GenerateOptions, resolveOptions } from '../../src/generation/options.js';
 import { streamText } from '../../src/generation/stream_text.js';
 import { ConfigError, ReneLMHeadModel } from '../../src/index.js';
-import { errorOf, golden, temporaryFolders } from '../checkpoint/fixtures.js';
 
 const config = reneConfig({ nLayer: 1, vocabSize: 100, padVocabSizeMultiple: 1, eosTokenId: 9 });
 const MODEL = golden('tiny-hybrid');

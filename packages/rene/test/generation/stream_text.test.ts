@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { useBackend } from '@rene-js/layers';
+import { leavesNothing, rejection, testBackend } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
@@ -11,7 +12,6 @@ import { streamText } from '../../src/generation/stream_text.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { RecurrentState } from '../../src/state.js';
 import { Tokenizer } from '../../src/tokenizer.js';
-import { leavesNothing, rejection, testBackend } from './models.js';
 
 const tiny = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
 

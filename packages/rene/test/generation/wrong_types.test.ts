@@ -1,11 +1,11 @@
 // What users pass who come from another library or write no types.
 import { InvalidArgumentError } from '@rene-js/layers';
+import { leavesNothing, loadGolden, rejection } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { describe as shown } from '../../src/describe.js';
 import { streamText } from '../../src/generation/stream_text.js';
 import type { ReneLMHeadModel } from '../../src/model.js';
-import { leavesNothing, loadGolden, rejection } from './models.js';
 
 /** The value as if its type were right, which no checked program can write. */
 function untyped(value: unknown): never {

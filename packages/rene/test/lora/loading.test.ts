@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError, useBackend } from '@rene-js/layers';
+import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { openFile, writeFileAtomically } from '../../src/checkpoint/node_files.js';
@@ -15,7 +16,6 @@ import { ReneError, ReneLMHeadModel } from '../../src/index.js';
 import { evaluate } from '../../src/training/evaluate.js';
 import { LoraAdapter } from '../../src/training/lora.js';
 import { train } from '../../src/training/trainer.js';
-import { errorOf, golden, temporaryFolders } from '../checkpoint/fixtures.js';
 import { smallModel, smallText } from '../training/small_model.js';
 
 const DATA = fileURLToPath(new URL('../../../test/lora/data/', import.meta.url));

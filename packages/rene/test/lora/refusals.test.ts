@@ -3,6 +3,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { useBackend } from '@rene-js/layers';
+import { errorOf, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { parseConfig } from '../../src/config.js';
@@ -11,7 +12,6 @@ import { parseAdapterConfig } from '../../src/lora/adapter_config.js';
 import { openAdapter } from '../../src/lora/open_adapter.js';
 import { planAdapter } from '../../src/lora/target_modules.js';
 import { LoraAdapter } from '../../src/training/lora.js';
-import { errorOf, temporaryFolders } from '../checkpoint/fixtures.js';
 
 const DATA = fileURLToPath(new URL('../../../test/lora/data/', import.meta.url));
 

@@ -1,8 +1,8 @@
 // A long prompt on the emulated CUDA device: scan and attention on the tensor cores.
 import { registerCudaBackend } from '@rene-js/layers/cuda';
+import { goldenPath } from '@rene-js/testing';
 import { expect } from 'chai';
 import { ReneLMHeadModel } from '../../src/model.js';
-import { goldenPath } from '../generation/models.js';
 
 const isHere = process.platform === 'linux' && process.arch === 'x64';
 

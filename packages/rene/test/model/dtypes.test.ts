@@ -1,6 +1,6 @@
 // A whole model in each weight format on 'simd': against the same numbers composed in f32, in batches, on
 // any number of threads, and what the smaller formats cost in quality.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import {
@@ -12,15 +12,14 @@ import {
   weightPacker,
 } from '@rene-js/layers';
 import type { SimdOptions } from '@rene-js/layers/simd';
+import { errorOf, golden } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { reneConfig1_3B } from '../../src/config.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 import { evaluate } from '../../src/training/evaluate.js';
-import { readDocuments } from '../../src/training/read_documents.js';
 import { tokenize } from '../../src/training/text_files.js';
-import { errorOf, golden } from '../checkpoint/fixtures.js';
 import type { Logits } from './on_threads.js';
 
 const formats = ['f32', 'bf16', 'int8', 'int4'] as const;
@@ -140,7 +139,9 @@ describe('a model in each weight format [simd]', () => {
     const validation = fileURLToPath(
       new URL('../../../../../../shared/data/oewn-validation.txt', import.meta.url),
     );
-    const lines = existsSync(validation) ? (await readDocuments(validation)).slice(0, 250) : text;
+    const lines = existsSync(validation)
+      ? readFileSync(validation, 'utf8').split('\n').slice(0, 250)
+      : text;
     const documents = tokenize(lines, await Tokenizer.fromPretrained('rene-tiny'));
     const losses = new Map<WeightFormat, number>();
     for (const dtype of formats) {

@@ -1,5 +1,6 @@
 // The model as a value: its memory, its errors, its state, tf.InferenceModel, seeds.
 import { BackendError, InvalidArgumentError, ReneError, useBackend } from '@rene-js/layers';
+import { describeOnBackends, errorOf, golden } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { type ReneConfigOptions, reneConfig } from '../../src/config.js';
@@ -7,8 +8,6 @@ import { GenerationError } from '../../src/errors.js';
 import { nextTokenLoss } from '../../src/loss.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import { RecurrentState } from '../../src/state.js';
-import { errorOf, golden } from '../checkpoint/fixtures.js';
-import { describeOnBackends } from './backends.js';
 
 const sizes: ReneConfigOptions = {
   dModel: 16,

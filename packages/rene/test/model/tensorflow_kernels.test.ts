@@ -6,11 +6,11 @@ import {
   traceTensorflowOps,
   useTensorflowKernels,
 } from '@rene-js/layers/tensorflow';
+import { backends } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { reneConfig } from '../../src/config.js';
 import { ReneLMHeadModel } from '../../src/model.js';
-import { backends } from './backends.js';
 
 const config = reneConfig({
   dModel: 16,

@@ -1,10 +1,17 @@
 // The reference model is itself right: it computes what the original did, in every golden folder.
+
+import {
+  at,
+  golden,
+  type Numbers,
+  ReferenceRow,
+  range,
+  readTensors,
+  referenceLoss,
+  type Step,
+} from '@rene-js/testing';
 import { expect } from 'chai';
 import { readConfig } from '../../src/config.js';
-import { golden } from '../checkpoint/fixtures.js';
-import { readTensors } from './files.js';
-import { at, type Numbers, range } from './numbers.js';
-import { ReferenceRow, referenceLoss, type Step } from './reference_model.js';
 
 /** The goldens are float64 results written as float32. */
 const rounding = 1e-5;

@@ -1,12 +1,11 @@
 // The tokenizer: round trips, streaming without cut characters, special tokens, errors.
 import { existsSync, readFileSync } from 'node:fs';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { errorOf, shared, tinyByteLevelJson, tinyMetaspaceJson } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { CheckpointError, TokenizerError } from '../../src/errors.js';
 import { type DecodeStream, Tokenizer } from '../../src/tokenizer.js';
-import { errorOf, shared } from '../checkpoint/fixtures.js';
-import { tinyByteLevelJson, tinyMetaspaceJson } from '../checkpoint/tiny_tokenizers.js';
 
 const OLMO = shared('tokenizers/olmo-dolma-v1_5.json');
 

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidArgumentError, useBackend } from '@rene-js/layers';
+import { rejection, runRene, temporaryFolders, tinyByteLevelJson } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { reneConfig } from '../../src/config.js';
@@ -10,10 +11,6 @@ import { streamText } from '../../src/generation/stream_text.js';
 import { RecurrentState } from '../../src/state.js';
 import { vocabularyNotice } from '../../src/tokenizer/vocabulary_notice.js';
 import { Tokenizer } from '../../src/tokenizer.js';
-import { temporaryFolders } from '../checkpoint/fixtures.js';
-import { tinyByteLevelJson } from '../checkpoint/tiny_tokenizers.js';
-import { runRene } from '../cli/run_rene.js';
-import { rejection } from '../generation/models.js';
 
 /** The value as if its type were right, which no checked program can write. */
 function untyped(value: unknown): never {

@@ -1,0 +1,59 @@
+// A model of random weights, loaded as a file of bf16 would be, for benchmarks without a checkpoint.
+import {
+  initializers,
+  makeParameters,
+  narrow,
+  type ParameterOptions,
+  type ParameterSpec,
+  type StoredMatrix,
+} from '@rene-js/layers';
+import { type ReneConfig, ReneLMHeadModel } from '@rene-js/rene';
+import { modelParameters } from '@rene-js/rene/internal';
+import seedrandom from 'seedrandom';
+
+/** Numbers drawn; the matrices repeat them. */
+const DRAWN = 1 << 20;
+
+/**
+ * Its matrices are one block of random numbers over and over, so that making it takes no longer than
+ * loading one: only the variety of their bits matters.
+ */
+export async function randomModel(
+  config: ReneConfig,
+  options: ParameterOptions,
+): Promise<ReneLMHeadModel> {
+  const drawn = new Float32Array(DRAWN);
+  initializers.normal(0.02)(drawn, seedrandom.alea('bench'));
+  const noise = narrow(drawn, 'BF16');
+  const parameters = await makeParameters(modelParameters(config), options, {
+    values: async (spec) => vector(spec),
+    matrix: async (spec) => repeated(noise, spec),
+  });
+  return new ReneLMHeadModel(config, parameters);
+}
+
+function vector(spec: ParameterSpec): Float32Array {
+  const values = new Float32Array(spec.shape.reduce((size, axis) => size * axis, 1));
+  spec.init(values, seedrandom.alea(spec.name));
+  return values;
+}
+
+function repeated(
+  noise: Uint8Array,
+  { shape: [rows = 0, columns = 0] }: ParameterSpec,
+): StoredMatrix {
+  return {
+    shape: [rows, columns],
+    dtype: 'BF16',
+    readRows(first, count) {
+      const bytes = new Uint8Array(count * columns * 2);
+      for (let at = 0; at < bytes.length; ) {
+        const from = (first * columns * 2 + at) % noise.length;
+        const part = noise.subarray(from, from + Math.min(noise.length - from, bytes.length - at));
+        bytes.set(part, at);
+        at += part.length;
+      }
+      return bytes;
+    },
+  };
+}

@@ -1,0 +1,26 @@
+// Reads a weight format from the command line, by our name or another library's.
+
+import { WEIGHT_FORMATS, weightFormatOrAuto } from '@rene-js/rene/internal';
+import { InvalidArgumentError } from 'commander';
+
+/** The formats that a model can be loaded in. */
+export const LOAD_FORMATS = ['auto', ...WEIGHT_FORMATS] as const;
+
+/** A parser of an option that takes these formats; 'float16' is f16, 'q4' int4, and so on. */
+export function formatFrom<F extends (typeof LOAD_FORMATS)[number]>(
+  allowed: readonly F[],
+): (text: string) => F {
+  return (text) => {
+    const found = allowed.find((format) => format === meaningOf(text));
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`Expected one of ${allowed.join(', ')}.`);
+  };
+}
+
+function meaningOf(text: string): string | undefined {
+  try {
+    return weightFormatOrAuto(text);
+  } catch {
+    return undefined;
+  }
+}

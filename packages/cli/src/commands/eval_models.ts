@@ -1,0 +1,160 @@
+// The models that `rene eval` can measure: Rene, and by adapters servers and transformers.js.
+import { createHash } from 'node:crypto';
+import type { ReneLMHeadModel } from '@rene-js/rene';
+import { adapterFolder } from '@rene-js/rene/internal';
+import type { EvaluationModel } from '../evaluation/evaluation_model.js';
+import { modelHash } from '../evaluation/model_hash.js';
+import { ReneScorer } from '../evaluation/scoring/rene_scorer.js';
+import {
+  chosenBackend,
+  chosenBatchSize,
+  chosenDtype,
+  countArg,
+  deviceNotice,
+  type ModelChoice,
+  type ModelKind,
+} from './eval_model_choice.js';
+import type { EvalOptions } from './eval_options.js';
+import { checkVocabulary, loadModel, loadTokenizer, modelFolder, onNotice } from './load.js';
+import { UsageError } from './report_error.js';
+
+export interface LoadedEvalModel {
+  model: EvaluationModel;
+  kind: ModelKind;
+  /** As tables and folders name it. */
+  name: string;
+  /** What its results are cached under. */
+  hash: string;
+  device: string;
+  batchSize: number | string;
+  /** More for the results file. */
+  modelInfo: Record<string, unknown>;
+  dispose(): void;
+}
+
+export function loadEvalModel(choice: ModelChoice, options: EvalOptions): Promise<LoadedEvalModel> {
+  switch (choice.kind) {
+    case 'rene_ssm':
+      return loadRene(choice, options);
+    case 'local-completions':
+      return loadServer(choice, options);
+    case 'transformers.js':
+      return loadTransformers(choice, options);
+  }
+}
+
+async function loadRene(
+  { kind, name, args }: ModelChoice,
+  options: EvalOptions,
+): Promise<LoadedEvalModel> {
+  const dir = await modelFolder(name, args.revision);
+  const tokenizer = await loadTokenizer(dir, options.tokenizer ?? args.tokenizer);
+  const dtype = chosenDtype(options, args);
+  const backend = chosenBackend(options, args);
+  const batchSize = chosenBatchSize(options, args);
+  const adapter = options.lora ?? args.peft;
+  const lora = adapter === undefined ? undefined : await adapterFolder(adapter);
+  const model = await loadModel(dir, {
+    backend,
+    ...(dtype !== undefined && { dtype }),
+    ...(lora !== undefined && { lora }),
+  });
+  checkVocabulary(tokenizer, model.config);
+  const notice = deviceNotice(options.device ?? args.device, model.backend);
+  if (notice !== undefined) onNotice(notice);
+  const scorer = new ReneScorer(model, tokenizer, {
+    batchSize,
+    maxLength: options.max_length ?? countArg(args, 'max_length'),
+  });
+  return {
+    model: scorer,
+    kind,
+    name: name ?? 'rene-tiny',
+    hash: await modelHash(dir, [
+      ...[model.backend, dtype ?? 'auto', options.tokenizer ?? ''],
+      ...(lora === undefined ? [] : [await modelHash(lora, [])]),
+    ]),
+    device: model.backend,
+    batchSize,
+    modelInfo: {
+      model_num_parameters: parameterCount(model),
+      model_dtype: dtype ?? 'auto',
+      model_revision: args.revision ?? 'main',
+      ...(adapter !== undefined && { peft: adapter }),
+      model_sha: '',
+    },
+    dispose: () => model.dispose(),
+  };
+}
+
+function parameterCount({ parameters }: ReneLMHeadModel): number {
+  let count = 0;
+  for (const { shape } of parameters.values()) count += shape.reduce((a, b) => a * b, 1);
+  return count;
+}
+
+async function loadServer(
+  { kind, name, args }: ModelChoice,
+  options: EvalOptions,
+): Promise<LoadedEvalModel> {
+  const { base_url: baseUrl } = args;
+  if (baseUrl === undefined || name === undefined) {
+    throw new UsageError(
+      'local-completions needs --model_args model=NAME,base_url=http://HOST/v1/completions',
+    );
+  }
+  const { CompletionsServer } = await import('../evaluation/adapters/completions_server.js');
+  const maxLength = options.max_length ?? countArg(args, 'max_length');
+  const batchSize = chosenBatchSize(options, args);
+  const tokenizer = options.tokenizer ?? args.tokenizer;
+  const model = await CompletionsServer.connect(baseUrl, {
+    model: name,
+    tokenizer: tokenizer === undefined ? undefined : await loadTokenizer(tokenizer, tokenizer),
+    batchSize: batchSize === 'auto' ? undefined : batchSize,
+    maxLength,
+    apiKey: process.env.OPENAI_API_KEY,
+    concurrency: countArg(args, 'num_concurrent'),
+  });
+  return {
+    model,
+    kind,
+    name,
+    hash: hashOf(kind, baseUrl, name, tokenizer ?? ''),
+    device: baseUrl,
+    batchSize,
+    modelInfo: {},
+    dispose: () => {},
+  };
+}
+
+async function loadTransformers(
+  { kind, name, args }: ModelChoice,
+  options: EvalOptions,
+): Promise<LoadedEvalModel> {
+  if (name === undefined) throw new UsageError('transformers.js needs --model_args pretrained=ID');
+  const { TransformersModel } = await import('../evaluation/adapters/transformers_js.js');
+  const batchSize = chosenBatchSize(options, args);
+  const device = args.device ?? options.device;
+  const model = await TransformersModel.load(name, {
+    dtype: args.dtype,
+    device,
+    revision: args.revision,
+    maxLength: options.max_length ?? countArg(args, 'max_length'),
+    batchSize: batchSize === 'auto' ? undefined : batchSize,
+  });
+  return {
+    model,
+    kind,
+    name,
+    hash: hashOf(kind, name, args.dtype ?? '', args.revision ?? ''),
+    device: device ?? 'cpu',
+    batchSize,
+    modelInfo: { model_dtype: args.dtype ?? 'auto' },
+    dispose: () => model.dispose(),
+  };
+}
+
+/** A model whose weights cannot be read is known by its names. */
+function hashOf(...names: readonly string[]): string {
+  return createHash('sha256').update(names.join('\0')).digest('hex').slice(0, 32);
+}

@@ -1,0 +1,186 @@
+// `rene generate [prompt]`: streams the continuation of a text to stdout, and nothing else there.
+import { text as readAll } from 'node:stream/consumers';
+import {
+  GenerationAbortedError,
+  type ReneLMHeadModel,
+  readConfig,
+  type StreamOptions,
+  streamText,
+  type Tokenizer,
+} from '@rene-js/rene';
+import { formatRate, formatSeconds, resolveOptions } from '@rene-js/rene/internal';
+import type { Command } from 'commander';
+import { INTERRUPTED, onInterrupt } from './interrupt.js';
+import {
+  addBackendOptions,
+  addLoraOption,
+  addModelOptions,
+  checkVocabulary,
+  type LoadOptions,
+  loadModel,
+  loadTokenizer,
+  modelFolder,
+} from './load.js';
+import { number, wholeNumber } from './numbers.js';
+import { LazyProgressBar } from './progress_bar.js';
+import { asUsageError, UsageError } from './report_error.js';
+
+interface Options extends LoadOptions {
+  maxNewTokens?: number;
+  maxLength?: number;
+  minNewTokens?: number;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+  seed?: string;
+  stop?: string[];
+  echo: boolean;
+  quiet: boolean;
+}
+
+export function addGenerate(program: Command): void {
+  const command = program
+    .command('generate')
+    .description('continue a text; greedily, unless a sampling option is given')
+    .argument('[prompt]', 'the text; from stdin when left out');
+  addModelOptions(command)
+    .option('-n, --max-new-tokens <n>', 'most tokens to add (default: 128)', wholeNumber)
+    .option('--max-length <n>', "most tokens in all, the prompt's too", wholeNumber)
+    .option('--min-new-tokens <n>', 'no end of text before so many', wholeNumber)
+    .option('-t, --temperature <x>', 'sample; 0 is greedy, 1 is as the model says', number)
+    .option('--top-k <n>', 'sample from the n likeliest tokens; 0 for all', wholeNumber)
+    .option('--top-p <p>', 'sample from the likeliest tokens that make up p', number)
+    .option('--min-p <p>', 'sample from tokens at least p times as likely as the likeliest', number)
+    .option('--repetition-penalty <x>', 'above 1: make tokens that have come less likely', number)
+    .option('--seed <seed>', 'sample; the same seed gives the same text')
+    .option('--stop <text>', 'end before this text (\\n: a new line); may be given again', another)
+    .option('--no-echo', 'leave the prompt out of the output')
+    .option('-q, --quiet', 'no figures on stderr at the end', false);
+  addLoraOption(addBackendOptions(command)).action(run);
+}
+
+/** One more stop string; a shell has no easy way to write a new line. */
+function another(text: string, others: string[] = []): string[] {
+  return [...others, text.replaceAll('\\n', '\n').replaceAll('\\t', '\t')];
+}
+
+async function run(argument: string | undefined, options: Options): Promise<void> {
+  const interrupt = onInterrupt();
+  const prompt = await readPrompt(argument);
+  const dir = await modelFolder(options.model, options.revision);
+  const config = await readConfig(dir);
+  const tokenizer = await loadTokenizer(dir, options.tokenizer);
+  checkVocabulary(tokenizer, config);
+  const generation = { ...generationOptions(options), signal: interrupt.signal };
+  try {
+    // Before a large model is loaded.
+    resolveOptions({ ...generation, tokenizer }, config);
+    const model = await loadModel(dir, options);
+    interrupt.catch();
+    await write(model, tokenizer, prompt, generation, options);
+  } catch (error) {
+    throw asUsageError(error, Object.keys(generation), { stopStrings: '--stop' });
+  }
+}
+
+async function readPrompt(argument: string | undefined): Promise<string> {
+  if (argument === undefined && process.stdin.isTTY) {
+    throw new UsageError(
+      'expected a prompt, as an argument or on stdin: rene generate "Once upon"',
+    );
+  }
+  // Of a text file the last line's end is not a part of the text to continue.
+  const prompt = argument ?? (await readAll(process.stdin)).replace(/\r?\n$/, '');
+  if (prompt === '') throw new UsageError('expected a prompt of at least one character');
+  return prompt;
+}
+
+function generationOptions(options: Options): StreamOptions {
+  const { maxNewTokens, maxLength, minNewTokens, repetitionPenalty, stop } = options;
+  const sampling = {
+    temperature: options.temperature,
+    topK: options.topK,
+    topP: options.topP,
+    minP: options.minP,
+    seed: options.seed,
+  };
+  const samples = Object.values(sampling).some((value) => value !== undefined);
+  // Chosen here, so that it can be told even when the text is interrupted.
+  if (samples) sampling.seed ??= String(Math.floor(Math.random() * 2 ** 32));
+  return {
+    ...sampling,
+    maxNewTokens,
+    maxLength,
+    minNewTokens,
+    repetitionPenalty,
+    stopStrings: stop,
+  };
+}
+
+async function write(
+  model: ReneLMHeadModel,
+  tokenizer: Tokenizer,
+  prompt: string,
+  generation: StreamOptions,
+  { echo, quiet }: Options,
+): Promise<void> {
+  const clock = new Clock();
+  const bar = new LazyProgressBar('reading the prompt [{bar}] {percentage}% {eta_formatted} left');
+  const pieces = streamText(model, tokenizer, prompt, {
+    ...generation,
+    onProgress({ promptTokens, promptLength, newTokens }) {
+      clock.note(promptTokens, newTokens);
+      if (newTokens === 0) bar.update(promptTokens, promptLength);
+      else bar.stop();
+    },
+  });
+  let written = false;
+  try {
+    for await (const piece of pieces) {
+      process.stdout.write(echo && !written ? prompt + piece : piece);
+      written = true;
+    }
+    if (echo && !written) process.stdout.write(prompt);
+    written = true;
+  } catch (error) {
+    if (!(error instanceof GenerationAbortedError)) throw error;
+    process.exitCode = INTERRUPTED;
+  } finally {
+    bar.stop();
+    if (written) process.stdout.write('\n');
+    model.dispose();
+  }
+  if (quiet) return;
+  const seed = generation.seed === undefined ? '' : `, seed ${generation.seed}`;
+  process.stderr.write(`${clock.summary()} (backend ${model.backend}${seed})\n`);
+}
+
+/** How long the prompt and the new tokens took. */
+class Clock {
+  private readonly begin = performance.now();
+  private firstToken = 0;
+  private lastToken = 0;
+  private promptTokens = 0;
+  private newTokens = 0;
+
+  note(promptTokens: number, newTokens: number): void {
+    this.promptTokens = promptTokens;
+    this.newTokens = newTokens;
+    this.lastToken = performance.now();
+    if (newTokens <= 1) this.firstToken = this.lastToken;
+  }
+
+  summary(): string {
+    const { begin, firstToken, lastToken, promptTokens, newTokens } = this;
+    const prefill = formatSeconds((firstToken - begin) / 1000);
+    const prompt = `${promptTokens} prompt tokens in ${prefill} s`;
+    if (newTokens < 2) return `${prompt}, ${newTokens} new`;
+    // The first new token comes with the prompt's logits.
+    const decode = formatSeconds((lastToken - firstToken) / 1000);
+    const decoded = newTokens - 1;
+    const rate = formatRate(decoded, decode);
+    return `${prompt}, 1 new token with them, ${decoded} new tokens in ${decode} s, ${rate} tokens/s`;
+  }
+}

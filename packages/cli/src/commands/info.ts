@@ -1,0 +1,75 @@
+// `rene info`: a model's blocks, parameters, files and the backend that it would run on.
+import { useBackend } from '@rene-js/layers';
+import { readConfig } from '@rene-js/rene';
+import {
+  type Checkpoint,
+  configToJson,
+  countParameters,
+  fileExists,
+  modelParameters,
+  openCheckpoint,
+  packageVersion,
+  stringifyJson,
+  summarize,
+} from '@rene-js/rene/internal';
+import { version_core as tfjsVersion } from '@tensorflow/tfjs-core';
+import type { Command } from 'commander';
+import { addModelOptions, type LoadOptions, modelFolder } from './load.js';
+
+interface Options extends LoadOptions {
+  json: boolean;
+}
+
+export function addInfo(program: Command): void {
+  const command = program
+    .command('info')
+    .description('what a model is made of, and what it would run on');
+  addModelOptions(command)
+    .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
+    .option('--json', 'as JSON, with the whole configuration', false)
+    .action(run);
+}
+
+async function run(options: Options): Promise<void> {
+  const dir = await modelFolder(options.model, options.revision);
+  const config = await readConfig(dir);
+  const specs = modelParameters(config);
+  const tokenizer = `${dir}/tokenizer.json`;
+  const facts = {
+    model: dir,
+    parameters: countParameters(specs),
+    dtype: await storedDTypes(dir),
+    vocabSize: config.vocabSize,
+    tokenizer: options.tokenizer ?? ((await fileExists(tokenizer)) ? tokenizer : null),
+    backend: await useBackend(options.backend),
+    versions: {
+      rene: packageVersion(),
+      tfjs: tfjsVersion,
+      node: process.versions.node,
+      platform: `${process.platform}-${process.arch}`,
+    },
+  };
+  if (options.json) {
+    process.stdout.write(stringifyJson({ ...facts, config: configToJson(config) }));
+    return;
+  }
+  for (const line of summarize(config, specs)) console.log(line);
+  const { versions, ...others } = facts;
+  console.log();
+  for (const [name, value] of [...Object.entries(others), ...Object.entries(versions)]) {
+    const shown = typeof value === 'number' ? value.toLocaleString('en-US') : (value ?? 'none');
+    console.log(`${name.padEnd(12)}${shown}`);
+  }
+}
+
+/** The dtypes of the tensors in the files, e.g. 'BF16, F32'. */
+async function storedDTypes(dir: string): Promise<string> {
+  let checkpoint: Checkpoint | undefined;
+  try {
+    checkpoint = await openCheckpoint(dir);
+    const { names, info } = checkpoint;
+    return [...new Set(names.map((name) => info(name).dtype))].sort().join(', ');
+  } finally {
+    await checkpoint?.close();
+  }
+}

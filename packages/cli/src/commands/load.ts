@@ -1,0 +1,147 @@
+// Finds and loads the model and the tokenizer that a verb was asked to use.
+import type { WeightFormat } from '@rene-js/layers';
+import { type ReneConfig, ReneLMHeadModel, Tokenizer, TokenizerError } from '@rene-js/rene';
+import {
+  EMBEDDED_MODEL,
+  resolveModel,
+  resolveTokenizer,
+  vocabularyNotice,
+} from '@rene-js/rene/internal';
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
+import { wholeNumber } from './numbers.js';
+import { withProgressBar } from './progress_bar.js';
+
+export interface LoadOptions {
+  model?: string;
+  revision?: string;
+  tokenizer?: string;
+  backend?: string;
+  threads?: number;
+  dtype?: 'auto' | WeightFormat;
+  lora?: string;
+}
+
+/** Adds the options that say which model and tokenizer are meant. */
+export function addModelOptions(command: Command): Command {
+  return command
+    .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
+    .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
+    .option(
+      '--tokenizer <path>',
+      "tokenizer.json, a folder with one, or a hub id (default: the model's)",
+    );
+}
+
+/** Adds the options that say how a model is loaded. */
+export function addBackendOptions(command: Command): Command {
+  command
+    .option(
+      '--backend <name>',
+      'auto, simd, cuda, tensorflow, cpu, or another tfjs backend',
+      'auto',
+    )
+    .option(
+      '--dtype <format>',
+      `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,
+      formatFrom(LOAD_FORMATS),
+      'auto',
+    );
+  return addThreadsOption(command);
+}
+
+/** Adds the option that names an adapter. */
+export function addLoraOption(command: Command): Command {
+  return command.option(
+    '--lora <dir>',
+    'LoRA adapter, as PEFT saves it: a folder, hub id or URL; no file is changed',
+  );
+}
+
+/** Adds the option that limitThreads takes. */
+export function addThreadsOption(command: Command): Command {
+  return command.option(
+    '--threads <count>',
+    "number of threads of the backend 'simd', at most the CPU cores (default: RENE_THREADS, else all cores)",
+    threadCount,
+  );
+}
+
+/** Sets how many threads the backend 'simd' will start with. Before it starts. */
+export async function limitThreads(threads: number | undefined): Promise<void> {
+  if (threads === undefined) return;
+  const { registerSimdBackend } = await import('@rene-js/layers/simd');
+  registerSimdBackend({ threads });
+}
+
+function threadCount(text: string): number {
+  const value = wholeNumber(text);
+  if (value >= 1 && value <= 1024) return value;
+  throw new InvalidArgumentError('It must be from 1 to 1024.');
+}
+
+/** The folder of a model, downloaded under a progress bar if need be. @throws CheckpointError, HubError */
+export function modelFolder(model = EMBEDDED_MODEL, revision?: string): Promise<string> {
+  const megabytes = (bytes: number) => Math.round(bytes / 1e6);
+  const format = '{file} [{bar}] {value}/{total} MB, {rate} MB/s, {eta_formatted} left';
+  return withProgressBar(format, (update) => {
+    let start: number | undefined;
+    let last = { file: '', bytes: 0 };
+    let onDisk = 0;
+    return resolveModel(model, {
+      revision,
+      onProgress: ({ file, bytes, totalBytes }) => {
+        // A file's first report is of what an earlier run left on the disk, which is no speed.
+        if (file !== last.file) onDisk += bytes - last.bytes;
+        last = { file, bytes };
+        start ??= performance.now();
+        const seconds = Math.max(performance.now() - start, 1) / 1000;
+        const rate = ((bytes - onDisk) / 1e6 / seconds).toFixed(1);
+        update(megabytes(bytes), megabytes(totalBytes), { file, rate });
+      },
+      onNotice,
+    });
+  });
+}
+
+/** @throws CheckpointError, ConfigError, BackendError */
+export async function loadModel(dir: string, options: LoadOptions): Promise<ReneLMHeadModel> {
+  await limitThreads(options.threads);
+  return withProgressBar('loading the model [{bar}] {percentage}% {eta_formatted} left', (update) =>
+    ReneLMHeadModel.fromPretrained(dir, {
+      backend: options.backend,
+      dtype: options.dtype,
+      lora: options.lora,
+      onNotice,
+      onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
+    }),
+  );
+}
+
+/** Says so where a tokenizer seems to be another model's. */
+export function checkVocabulary(tokenizer: Tokenizer, config: ReneConfig): void {
+  const notice = vocabularyNotice(tokenizer, config);
+  if (notice !== undefined) onNotice(notice);
+}
+
+/** @throws TokenizerError saying how to name one, HubError */
+export async function loadTokenizer(dir: string, tokenizer?: string): Promise<Tokenizer> {
+  return Tokenizer.fromFile(await tokenizerPath(dir, tokenizer));
+}
+
+/** The tokenizer.json that is meant. @throws TokenizerError saying how to name one, HubError */
+export async function tokenizerPath(dir: string, tokenizer?: string): Promise<string> {
+  try {
+    return await resolveTokenizer(tokenizer ?? dir, { onNotice });
+  } catch (error) {
+    if (tokenizer !== undefined || !(error instanceof TokenizerError)) throw error;
+    const hint = 'give one with --tokenizer (a tokenizer.json, a folder with one, or a hub id)';
+    throw new TokenizerError(`${error.message}\n${hint}`, { cause: error });
+  }
+}
+
+/** Tells the user something on stderr. */
+export function onNotice(notice: string): void {
+  process.stderr.write(`${notice}\n`);
+}

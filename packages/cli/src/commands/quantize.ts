@@ -1,0 +1,85 @@
+// `rene quantize`: a model with weights of 4 or 8 bits, which loads without being rounded again.
+import type { PackedWeight } from '@rene-js/layers';
+import { ReneLMHeadModel } from '@rene-js/rene';
+import {
+  companionFiles,
+  convertCheckpoint,
+  modelParameters,
+  saveCheckpoint,
+} from '@rene-js/rene/internal';
+import { type Command, Option } from 'commander';
+import { formatFrom } from './dtype_option.js';
+import { modelFolder } from './load.js';
+import { checkNotSame, checkOutFolder, removeStale } from './out_folder.js';
+import { withProgressBar } from './progress_bar.js';
+
+const FORMATS = ['int4', 'int8', 'bf16'] as const;
+
+interface Options {
+  dtype: (typeof FORMATS)[number];
+  groupSize: string;
+  force: boolean;
+}
+
+export function addQuantize(program: Command): void {
+  program
+    .command('quantize')
+    .description('write a model with smaller weights: int8, int4 or bf16')
+    .argument('<model>', 'model folder or hub id')
+    .argument('<out>', 'folder to write')
+    .option(
+      '--dtype <format>',
+      `how the matrices are written: ${FORMATS.join(', ')}`,
+      formatFrom(FORMATS),
+      'int8',
+    )
+    .addOption(
+      new Option('--group-size <columns>', 'columns that share a scale, for int4 and int8')
+        .choices(['32', '64'])
+        .default('64'),
+    )
+    .option('--force', 'replace a model that is in <out>', false)
+    .action(run);
+}
+
+async function run(model: string, out: string, options: Options): Promise<void> {
+  const { dtype, groupSize, force } = options;
+  await checkOutFolder(model, out, force);
+  const dir = await modelFolder(model);
+  await checkNotSame(dir, out);
+  let matrices: PackedWeight[] = [];
+  const bar = 'quantising [{bar}] {percentage}% {eta_formatted} left';
+  const written = await withProgressBar(bar, async (update) => {
+    if (dtype === 'bf16') {
+      return convertCheckpoint(dir, out, { dtype: 'BF16', onProgress: update });
+    }
+    const loaded = await ReneLMHeadModel.fromPretrained(dir, {
+      backend: 'simd',
+      dtype,
+      groupSize: Number(groupSize),
+      // The file's layout has no place for others: they are written as they were.
+      wholeGroups: true,
+      onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
+    });
+    try {
+      matrices = [...loaded.parameters.values()].filter((p) => 'format' in p);
+      const { config, parameters } = loaded;
+      const specs = modelParameters(config);
+      const others = await companionFiles(dir);
+      return await saveCheckpoint(out, specs, parameters, config, { quantized: true }, others);
+    } finally {
+      loaded.dispose();
+    }
+  });
+  await removeStale(out, written);
+  const kept = matrices.filter(({ format }) => format !== dtype);
+  if (kept.length > 0) {
+    const [first] = kept;
+    const hint = groupSize === '64' ? '; --group-size 32 may take more' : '';
+    console.error(
+      `${kept.length} of ${matrices.length} matrices stay ${first?.format}: their rows (${first?.shape[1]} numbers ` +
+        `in the first) are not whole groups of ${groupSize}${hint}`,
+    );
+  }
+  console.log(out);
+}

@@ -1,0 +1,93 @@
+// Rene as a model to evaluate: log-likelihoods from prefix trees and recurrent states.
+import { weightPacker } from '@rene-js/layers';
+import type { Tokenizer } from '@rene-js/rene';
+import { rowsThatFit } from '@rene-js/rene/internal';
+import type { EvaluationModel, ScoreOptions } from '../evaluation_model.js';
+import type { Loglikelihood } from '../metrics.js';
+import { checkRequest, type TokenRequest, truncateRequest } from '../requests.js';
+import { fedTokens, MIN_SHARED_TOKENS, prefixTree } from './prefix_tree.js';
+
+import { type ScoringModel, TreeScorer } from './tree_scorer.js';
+
+/** How texts are batched, cut and shared. */
+export interface ReneScorerOptions {
+  /** Rows of a forward; 'auto' (the default) is what memory allows, at most 64. */
+  batchSize?: number | 'auto' | undefined;
+  /** Most tokens that a text may have; longer ones lose their beginning. Default 4096. */
+  maxLength?: number | undefined;
+  /** Tokens that texts must share to be read once; Infinity reads every request alone. Default 6. */
+  minShared?: number | undefined;
+  /** Logits held at once; 32 M, which are 128 MB, unless given. */
+  maxLogits?: number | undefined;
+}
+
+/** A ReneLMHeadModel and its tokenizer, for evaluate(). It owns neither. */
+export class ReneScorer implements EvaluationModel {
+  readonly maxLength: number;
+  readonly prefixTokenId: number;
+  /** Tokens that the model has been fed so far. */
+  tokensFed = 0;
+  private readonly minShared: number;
+
+  constructor(
+    private readonly model: ScoringModel,
+    private readonly tokenizer: Pick<Tokenizer, 'encode' | 'eosTokenId'>,
+    private readonly options: ReneScorerOptions = {},
+  ) {
+    const { maxLength = 4096, minShared = MIN_SHARED_TOKENS } = options;
+    this.maxLength = maxLength;
+    this.minShared = minShared;
+    const { bosTokenId, eosTokenId } = model.config;
+    this.prefixTokenId = bosTokenId ?? tokenizer.eosTokenId ?? eosTokenId ?? 0;
+  }
+
+  tokenize(text: string): number[] {
+    return this.tokenizer.encode(text);
+  }
+
+  async loglikelihoods(
+    requests: readonly TokenRequest[],
+    { onResult, onProgress, signal }: ScoreOptions = {},
+  ): Promise<Loglikelihood[]> {
+    const results = requests.map((): Loglikelihood => ({ loglikelihood: 0, isGreedy: true }));
+    const sequences = requests.map((request, index) => {
+      checkRequest(request);
+      return { index, ...truncateRequest(request, this.maxLength) };
+    });
+    const missing = sequences.map(({ scored }) => scored);
+    const tree = prefixTree(sequences, this.minShared);
+    const total = fedTokens(tree);
+    let fed = 0;
+    const scorer = new TreeScorer(this.model, {
+      batchSize: this.rowsFor(sequences.reduce((most, { ids }) => Math.max(most, ids.length), 0)),
+      maxLogits: this.options.maxLogits,
+      signal,
+      onTarget: (index, { logProb, isGreedy }) => {
+        const result = results[index];
+        if (!result) return;
+        result.loglikelihood += logProb;
+        result.isGreedy &&= isGreedy;
+        missing[index] = (missing[index] ?? 0) - 1;
+        if (missing[index] === 0) onResult?.(index, result);
+      },
+      onTokens: (count) => {
+        this.tokensFed += count;
+        fed += count;
+        onProgress?.(Math.min(fed / total, 1));
+      },
+    });
+    await scorer.score(tree);
+    return results;
+  }
+
+  /** @param tokens of the longest text */
+  private rowsFor(tokens: number): number {
+    const { batchSize = 'auto' } = this.options;
+    if (batchSize !== 'auto') return batchSize;
+    const room = weightPacker().availableBytes?.() ?? Number.POSITIVE_INFINITY;
+    return rowsThatFit(this.model.config, { bytes: room / STATES_AT_ONCE, tokens });
+  }
+}
+
+/** Batches of states that stand at once: of a node, its parents', and copies while rows are chosen. */
+const STATES_AT_ONCE = 6;

@@ -1,0 +1,162 @@
+// The server's engine: prompts that arrive at any time, decoded as one batch, a token a step.
+
+import type { GenerationModel, Tokenizer } from '@rene-js/rene';
+import { Batch, ChoosingMemory, nextTurn } from '@rene-js/rene/internal';
+import { type Engine, type EngineLoad, type Job, type JobEvent, jobSettings } from './job.js';
+import { type JobSequence, PREFILL_CHUNK, RunningJob } from './running_job.js';
+import { Schedule } from './schedule.js';
+
+/** An engine in this thread. Sequences join and leave the batch between its steps. */
+export class BatchEngine implements Engine {
+  /** In order of arrival. */
+  private jobs: readonly RunningJob[] = [];
+  private readonly batch: Batch<JobSequence>;
+  private readonly schedule = new Schedule();
+  private readonly memory: ChoosingMemory;
+  /** Settled when there is nothing more to do. */
+  private running: Promise<void> | undefined;
+
+  /**
+   * @param slots maximum number of sequences decoded together; as many states again are kept of
+   *   prompts and sequences that wait
+   */
+  constructor(
+    private readonly model: GenerationModel,
+    private readonly tokenizer: Pick<Tokenizer, 'decodeStream'>,
+    private readonly slots: number,
+  ) {
+    this.memory = new ChoosingMemory(model.config.vocabSize);
+    this.batch = new Batch(model, slots);
+  }
+
+  /** @throws InvalidArgumentError for a job that makes no sense */
+  submit(job: Job, onEvent: (event: JobEvent) => void): () => void {
+    const settings = jobSettings(job, this.model.config, this.tokenizer);
+    const running = new RunningJob(job, settings, this.memory, onEvent);
+    this.jobs = [...this.jobs, running];
+    this.running ??= this.run();
+    return () => {
+      running.isOver = true;
+    };
+  }
+
+  /** Sequences in the batch, those that wait, and slots in all. */
+  load(): EngineLoad {
+    const active = this.batch.members.length;
+    return { active, waiting: Math.max(0, this.sequences().length - active), slots: this.slots };
+  }
+
+  /** Ends all jobs without an event, and frees what the engine holds; the model is not its own. */
+  async close(): Promise<void> {
+    for (const job of this.jobs) job.isOver = true;
+    await this.running;
+    this.batch.dispose();
+  }
+
+  private async run(): Promise<void> {
+    while (this.jobs.length > 0) {
+      try {
+        this.release();
+        await this.readPrompts();
+        this.fillSlots();
+        await this.decode();
+      } catch (error) {
+        this.failRead(error);
+      }
+      await nextTurn();
+    }
+    this.running = undefined;
+  }
+
+  /** All that have more to do, in order of arrival. */
+  private sequences(): readonly JobSequence[] {
+    return this.jobs.flatMap(({ sequences }) => sequences.filter(({ isGoing }) => isGoing));
+  }
+
+  /** Reads parts of prompts whose sequences should have a slot, about PREFILL_CHUNK tokens in all. */
+  private async readPrompts(): Promise<void> {
+    const seats = this.schedule.seats(this.sequences(), this.slots);
+    const seated = [...new Set(seats.map(({ running }) => running))];
+    for (let budget = PREFILL_CHUNK; budget > 0; ) {
+      const hasRoom = this.heldStates() < this.slots;
+      const isUnread = (job: RunningJob) => !job.isRead && !job.isOver;
+      const wanted = seated.filter((job) => isUnread(job) && (hasRoom || job.state));
+      // A started prompt that has lost its seat still holds a state, for which others may wait.
+      const started = this.jobs.filter((job) => isUnread(job) && job.state);
+      const job = this.schedule.nextPrompt(wanted.length > 0 ? wanted : started);
+      if (!job) return;
+      const before = job.read;
+      await job.readPart(this.model);
+      budget -= Math.max(1, job.read - before);
+      this.release();
+    }
+  }
+
+  /** States of prompts and of sequences that are not in the batch. */
+  private heldStates(): number {
+    return this.jobs.reduce((sum, { state, sequences }) => {
+      return sum + (state ? 1 : 0) + sequences.filter(({ parked }) => parked).length;
+    }, 0);
+  }
+
+  /** Fills free slots, and takes slots from sequences that should wait for others. */
+  private fillSlots(): void {
+    const { batch, slots } = this;
+    const active = new Set(batch.members);
+    const all = this.sequences();
+    const canRun = (sequence: JobSequence) =>
+      active.has(sequence) || sequence.isReady || sequence.parked !== undefined;
+    const seats = this.schedule.seats(all, slots).filter(canRun);
+    const runnable = new Set([...seats, ...active, ...all.filter(canRun)]);
+    const chosen = new Set([...runnable].slice(0, slots));
+    const entering = all.filter((sequence) => chosen.has(sequence) && !active.has(sequence));
+    const leaving = batch.members.filter((sequence) => !chosen.has(sequence));
+    const free = slots - active.size;
+    const room = Math.max(0, slots - this.heldStates());
+    const swaps = Math.min(Math.max(0, entering.length - free), leaving.length, room);
+    if (swaps > 0) this.park(leaving.slice(-swaps));
+    for (const sequence of entering.slice(0, free + swaps)) this.join(sequence);
+  }
+
+  /** Takes sequences out of the batch, which go on later. */
+  private park(leaving: readonly JobSequence[]): void {
+    for (const sequence of leaving) sequence.parked = this.batch.stateOf(sequence);
+    this.batch.keep((sequence) => !leaving.includes(sequence));
+  }
+
+  private join(sequence: JobSequence): void {
+    const { running } = sequence;
+    const state = sequence.parked ?? running.state;
+    if (!state) return;
+    this.batch.join(state, [sequence]);
+    sequence.hasStarted = true;
+    sequence.unpark();
+    running.release();
+  }
+
+  /** A token for every sequence of the batch. */
+  private async decode(): Promise<void> {
+    const { members } = this.batch;
+    if (members.length === 0) return;
+    const next = await this.batch.next();
+    for (const [i, sequence] of members.entries()) sequence.advance(next[i] ?? -1);
+    this.schedule.step();
+    this.release();
+  }
+
+  /** Frees what jobs and sequences hold that have ended. */
+  private release(): void {
+    for (const job of this.jobs) job.release();
+    if (this.jobs.some(({ isOver }) => isOver)) {
+      this.jobs = this.jobs.filter(({ isOver }) => !isOver);
+    }
+    this.batch.keep(({ isGoing }) => isGoing);
+  }
+
+  /** The batch's state is lost: jobs that were in it or about to join fail, the others go on. */
+  private failRead(error: unknown): void {
+    this.batch.dispose();
+    for (const job of this.jobs) if (job.isRead) job.fail(error);
+    this.release();
+  }
+}

@@ -1,0 +1,73 @@
+// One choice of a completion: new tokens in, text and log-probabilities out, at once or in pieces.
+import type { FinishReason, Tokenizer, TokenLogProb } from '@rene-js/rene';
+import { StopStringFilter } from '@rene-js/rene/internal';
+import { type LogprobColumns, LogprobWriter } from './logprobs_json.js';
+import { codePoints } from './text_offsets.js';
+import type { TokenTexts } from './token_texts.js';
+
+/** A part of a choice, or all of it. */
+export interface ChoicePiece {
+  text: string;
+  /** null unless asked for. */
+  logprobs: LogprobColumns | null;
+}
+
+export interface ChoiceOptions {
+  stop: readonly string[];
+  withLogprobs: boolean;
+  /** Leaves special tokens out of the text. */
+  skipSpecialTokens: boolean;
+}
+
+export class Choice {
+  finishReason: 'stop' | 'length' | null = null;
+  /** New tokens, the end of text included. */
+  newTokens = 0;
+  /** The sum of the new tokens' log-probabilities, where they are known. */
+  logProb = 0;
+  private readonly stream;
+  private readonly filter: StopStringFilter;
+  private readonly writer: LogprobWriter | undefined;
+  private text = '';
+  /** Code points of all new text. */
+  private offset = 0;
+
+  constructor(
+    tokenizer: Pick<Tokenizer, 'decodeStream'>,
+    tokenTexts: TokenTexts,
+    { stop, withLogprobs, skipSpecialTokens }: ChoiceOptions,
+  ) {
+    this.stream = tokenizer.decodeStream({ skipSpecialTokens });
+    this.filter = new StopStringFilter(stop);
+    this.writer = withLogprobs ? new LogprobWriter(tokenTexts) : undefined;
+  }
+
+  /** @param echoed code points of the echoed prompt before it */
+  push(
+    id: number,
+    logProb: TokenLogProb | undefined,
+    finishReason: FinishReason | undefined,
+    echoed: number,
+  ): void {
+    this.newTokens++;
+    this.logProb += logProb?.logProb ?? 0;
+    this.writer?.add(id, logProb ?? null, echoed + this.offset);
+    this.text += this.filter.push(this.count(this.stream.push(id)));
+    if (finishReason === undefined) return;
+    this.text += this.filter.push(this.count(this.stream.end()));
+    if (finishReason !== 'stop') this.text += this.filter.end();
+    this.finishReason = finishReason === 'length' && !this.filter.stopped ? 'length' : 'stop';
+  }
+
+  /** What has come since the last call. */
+  take(): ChoicePiece {
+    const { text } = this;
+    this.text = '';
+    return { text, logprobs: this.writer?.take() ?? null };
+  }
+
+  private count(text: string): string {
+    this.offset += codePoints(text);
+    return text;
+  }
+}

@@ -1,0 +1,212 @@
+// A completion: jobs to the engine, choices back, whole or in parts as they come.
+import { randomUUID } from 'node:crypto';
+import type { Tokenizer } from '@rene-js/rene';
+import { COMMA, choiceBuffers, PieceBuffers, pieceJson } from './answer_json.js';
+import { ApiError } from './api_error.js';
+import { Choice, type ChoicePiece } from './choice.js';
+import { type CompletionJobs, choicesOf } from './completion_request.js';
+import type { CompletionBody } from './completion_schema.js';
+import { EchoedPrompt } from './echoed_prompt.js';
+import type { Engine, Job, JobEvent } from './job.js';
+import { jsonText } from './json_text.js';
+import type { TokenTexts } from './token_texts.js';
+
+export interface CompletionContext {
+  engine: Engine;
+  tokenizer: Pick<Tokenizer, 'decode' | 'decodeStream'>;
+  tokenTexts: TokenTexts;
+  /** As the server names its model. */
+  modelName: string;
+}
+
+/** Told of a part of a streamed answer: JSON, in one or several pieces. */
+type OnPart = (...json: (string | Buffer)[]) => void;
+
+/** A job, and what has come of it. */
+interface Part {
+  readonly job: Job;
+  readonly choices: readonly Choice[];
+  readonly echo: EchoedPrompt | undefined;
+  /** For a whole answer: what was echoed, and what each choice has got. */
+  readonly echoed: PieceBuffers;
+  readonly pieces: readonly PieceBuffers[];
+}
+
+/** New tokens after which those of a whole answer are made into JSON. */
+const FLUSH = 256;
+
+/** A completion being made. */
+export class Completion {
+  private readonly parts: readonly Part[];
+  /** The beginning of the answer and of its parts, without the closing brace. */
+  private readonly head: string;
+  private readonly cancels: (() => void)[] = [];
+  /** Choices of the answer for each prompt; there may be more to choose from (best_of). */
+  private readonly wanted: number;
+
+  constructor(
+    private readonly context: CompletionContext,
+    private readonly body: CompletionBody,
+    { prompts, jobs }: CompletionJobs,
+  ) {
+    const { tokenizer, tokenTexts } = context;
+    const head = {
+      id: `cmpl-${randomUUID()}`,
+      object: 'text_completion',
+      created: Math.floor(Date.now() / 1000),
+      model: context.modelName,
+    };
+    this.head = jsonText(head).slice(0, -1);
+    this.wanted = choicesOf(body);
+    const withLogprobs = body.logprobs != null;
+    const skipSpecialTokens = body.skip_special_tokens ?? true;
+    this.parts = jobs.map((job, i) => {
+      const prompt = prompts[i] ?? { text: undefined, ids: job.prompt };
+      const options = { stop: job.stop, withLogprobs, skipSpecialTokens };
+      return {
+        job,
+        choices: Array.from({ length: job.n }, () => new Choice(tokenizer, tokenTexts, options)),
+        echo: body.echo ? new EchoedPrompt(prompt, tokenizer, tokenTexts, withLogprobs) : undefined,
+        echoed: new PieceBuffers(),
+        pieces: Array.from({ length: job.n }, () => new PieceBuffers()),
+      };
+    });
+  }
+
+  /**
+   * Runs all jobs.
+   *
+   * @param onPart called with each part of a streamed answer; without it answer() has all of it
+   * @throws ApiError
+   */
+  async run(onPart?: OnPart): Promise<void> {
+    try {
+      await Promise.all(this.parts.map((part, i) => this.runJob(part, i * this.wanted, onPart)));
+    } catch (error) {
+      this.cancel();
+      throw error;
+    }
+  }
+
+  /** Ends all jobs; their slots are free from the engine's next step, and run() throws. */
+  cancel(): void {
+    for (const cancel of this.cancels.splice(0)) cancel();
+  }
+
+  /** The JSON of the answer, after run(). */
+  answer(): Buffer[] {
+    const withLogprobs = this.body.logprobs != null;
+    const choices = this.parts.flatMap(({ choices, echo, echoed, pieces }) =>
+      best(choices, this.wanted).map((choice) => {
+        const own = pieces[choices.indexOf(choice)] ?? new PieceBuffers();
+        own.add(choice.take());
+        const { finishReason } = choice;
+        return { echo: echo && echoed, own, withLogprobs, finishReason };
+      }),
+    );
+    const buffers = choices.flatMap((choice, index) => [
+      ...(index > 0 ? [COMMA] : []),
+      ...choiceBuffers({ index, ...choice }),
+    ]);
+    return [
+      Buffer.from(`${this.head},"choices":[`),
+      ...buffers,
+      Buffer.from(`],"usage":${JSON.stringify(this.usage())}}`),
+    ];
+  }
+
+  /** The last part of a streamed answer, where the client asks for it. */
+  usagePart(): string {
+    return `${this.head},"choices":[],"usage":${JSON.stringify(this.usage())}}`;
+  }
+
+  /** The JSON around a piece of a streamed choice. The usage comes with the last part only. */
+  private around(index: number, finishReason: string | null): [before: string, after: string] {
+    const usage = this.body.stream_options?.include_usage ? ',"usage":null' : '';
+    const end = JSON.stringify(finishReason);
+    return [`${this.head},"choices":[{"index":${index},`, `,"finish_reason":${end}}]${usage}}`];
+  }
+
+  private usage() {
+    const promptTokens = this.parts.reduce((sum, { job }) => sum + job.prompt.length, 0);
+    const newTokens = this.parts
+      .flatMap(({ choices }) => choices)
+      .reduce((sum, choice) => sum + choice.newTokens, 0);
+    return {
+      prompt_tokens: promptTokens,
+      completion_tokens: newTokens,
+      total_tokens: promptTokens + newTokens,
+    };
+  }
+
+  /** @param first the index of the job's first choice in the answer */
+  private runJob(part: Part, first: number, onPart: OnPart | undefined): Promise<void> {
+    const { job, choices, echo, echoed, pieces } = part;
+    const onEcho = (piece: ChoicePiece) => {
+      if (!onPart) echoed.add(piece);
+      else if (!isEmpty(piece)) {
+        const json = Buffer.from(pieceJson(piece));
+        for (const k of choices.keys()) {
+          const [before, after] = this.around(first + k, null);
+          onPart(before, json, after);
+        }
+      }
+    };
+    const onChoice = (choice: Choice, k: number) => {
+      if (!onPart) {
+        if (choice.newTokens % FLUSH === 0) pieces[k]?.add(choice.take());
+        return;
+      }
+      const piece = choice.take();
+      if (isEmpty(piece) && choice.finishReason === null) return;
+      const [before, after] = this.around(first + k, choice.finishReason);
+      onPart(before + pieceJson(piece) + after);
+    };
+    return new Promise((resolve, reject) => {
+      const onEvent = (event: JobEvent): void => {
+        switch (event.type) {
+          case 'prompt': {
+            if (echo) onEcho(echo.push(event.tokens, event.logProbs));
+            return;
+          }
+          case 'token': {
+            const choice = choices[event.k];
+            if (!choice) return;
+            choice.push(event.id, event.logProb, event.finishReason, echo?.length ?? 0);
+            onChoice(choice, event.k);
+            return;
+          }
+          case 'end':
+            choices.forEach((choice, k) => {
+              if (choice.finishReason !== null) return;
+              choice.finishReason = 'length'; // no new tokens were wanted
+              onChoice(choice, k);
+            });
+            resolve();
+            return;
+          case 'error':
+            reject(new ApiError(event.isDown ? 503 : 500, event.message, 'server_error'));
+            return;
+          default:
+            event satisfies never;
+        }
+      };
+      const cancel = this.context.engine.submit(job, onEvent);
+      this.cancels.push(() => {
+        cancel();
+        reject(new ApiError(499, 'the client went away'));
+      });
+    });
+  }
+}
+
+function isEmpty({ text, logprobs }: ChoicePiece): boolean {
+  return text === '' && !logprobs?.tokens;
+}
+
+/** The most probable a token, the best first; all in their order where none is left out. */
+function best(choices: readonly Choice[], wanted: number): readonly Choice[] {
+  if (choices.length === wanted) return choices;
+  const score = ({ logProb, newTokens }: Choice) => logProb / Math.max(1, newTokens);
+  return choices.toSorted((a, b) => score(b) - score(a)).slice(0, wanted);
+}

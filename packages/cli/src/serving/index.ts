@@ -1,0 +1,13 @@
+// @rene-js/cli/serving: the HTTP server of `rene serve`, for programs of their own.
+//
+//   const engine = await WorkerEngine.start({ dir, tokenizerPath });
+//   const tokenizer = await Tokenizer.fromFile(tokenizerPath);
+//   const { vocabSize } = engine;
+//   const server = createServer({ engine, tokenizer, modelName: 'rene', vocabSize });
+//   await server.listen({ port: 8000 });
+export { BatchEngine } from './batch_engine.js';
+export type { Engine, EngineLoad, Job, JobEvent } from './job.js';
+export { createServer, type ServerOptions } from './server.js';
+export { type PromptEncoder, TokenizerThread } from './tokenizer_thread.js';
+export { type LoadCallbacks, ServingError, WorkerEngine } from './worker_engine.js';
+export type { WorkerSettings } from './worker_messages.js';

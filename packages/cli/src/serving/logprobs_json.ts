@@ -1,0 +1,73 @@
+// Log-probabilities as JSON text in the layout of OpenAI's completions API.
+//
+// They are written as text at once: a prompt of 4,000 tokens with 20 alternatives each would be
+// 80,000 objects, for each of its choices.
+import type { TokenLogProb } from '@rene-js/rene';
+import type { TokenTexts } from './token_texts.js';
+
+/** The lists of OpenAI's `logprobs` object, an entry a token. */
+export const COLUMNS = ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'] as const;
+
+/** The entries of each list as JSON, separated by commas, without brackets. */
+export type LogprobColumns = Readonly<Record<(typeof COLUMNS)[number], string>>;
+
+/** Collects the log-probabilities of a text's tokens. */
+export class LogprobWriter {
+  private readonly entries = {
+    tokens: [] as string[],
+    token_logprobs: [] as string[],
+    top_logprobs: [] as string[],
+    text_offset: [] as string[],
+  };
+
+  constructor(private readonly tokenTexts: TokenTexts) {}
+
+  /**
+   * @param logProb null where nothing comes before: the first token of an echoed prompt
+   * @param offset Unicode code points of the text before the token
+   */
+  add(id: number, logProb: TokenLogProb | null, offset: number): void {
+    const { entries } = this;
+    entries.tokens.push(this.tokenTexts.of(id).json);
+    entries.token_logprobs.push(logProb ? finite(logProb.logProb) : 'null');
+    entries.top_logprobs.push(logProb ? this.alternatives(logProb) : 'null');
+    entries.text_offset.push(String(offset));
+  }
+
+  /** What was added since the last call. */
+  take(): LogprobColumns {
+    const { tokens, token_logprobs, top_logprobs, text_offset } = this.entries;
+    return {
+      tokens: tokens.splice(0).join(),
+      token_logprobs: token_logprobs.splice(0).join(),
+      top_logprobs: top_logprobs.splice(0).join(),
+      text_offset: text_offset.splice(0).join(),
+    };
+  }
+
+  /**
+   * The top tokens, most probable first, and the token itself. Of tokens with the same text (parts of
+   * characters) the most probable stays.
+   */
+  private alternatives({ id, logProb, top }: TokenLogProb): string {
+    const seen = new Set<string>();
+    const entries: string[] = [];
+    for (const other of [...top, { id, logProb }]) {
+      const { text, json } = this.tokenTexts.of(other.id);
+      if (seen.has(text)) continue;
+      seen.add(text);
+      entries.push(`${json}:${finite(other.logProb)}`);
+    }
+    return `{${entries.join()}}`;
+  }
+}
+
+/** The `logprobs` object of these entries. */
+export function logprobsJson(columns: LogprobColumns): string {
+  return `{${COLUMNS.map((name) => `"${name}":[${columns[name]}]`).join()}}`;
+}
+
+/** JSON has no infinity; a token that is ruled out gets the least float32 instead. */
+function finite(value: number): string {
+  return Number.isFinite(value) ? String(value) : '-3.4e+38';
+}

@@ -1,0 +1,165 @@
+// A job in progress, and the sequences that continue its prompt.
+
+import type { GenerationModel, RecurrentState, TokenLogProb } from '@rene-js/rene';
+import {
+  type ChoosingMemory,
+  type NextToken,
+  type PrefilledPart,
+  prefillParts,
+  Sequence,
+  type Settings,
+  TokenChooser,
+} from '@rene-js/rene/internal';
+import type { Job, JobEvent } from './job.js';
+import type { Schedulable } from './schedule.js';
+
+/**
+ * Prompt tokens read between two decode steps. The borders of a prompt's parts do not depend on the
+ * other jobs, so that its result does not either. Parts of 512 tokens, as generate() has them, would
+ * make the others wait four times as long.
+ */
+export const PREFILL_CHUNK = 128;
+
+export class RunningJob implements Schedulable {
+  readonly client: string;
+  readonly sequences: readonly JobSequence[];
+  /** After the part of the prompt that was read; kept until all sequences have gone on from it. */
+  state: RecurrentState | undefined;
+  /** Prompt tokens that were read. */
+  read = 0;
+  /** Ended, failed or cancelled. */
+  isOver = false;
+  private parts: AsyncGenerator<PrefilledPart, void, void> | undefined;
+  /** Logits of the last prompt token that was read. */
+  private logits: Float32Array | undefined;
+  private readonly chooser: TokenChooser;
+
+  constructor(
+    readonly job: Job,
+    settings: Settings,
+    memory: ChoosingMemory,
+    readonly onEvent: (event: JobEvent) => void,
+  ) {
+    this.client = job.client ?? '';
+    this.chooser = new TokenChooser(settings, memory);
+    this.sequences = Array.from(
+      { length: job.n },
+      (_, k) => new JobSequence(this, k, settings, this.chooser),
+    );
+  }
+
+  get isRead(): boolean {
+    return this.read === this.job.prompt.length;
+  }
+
+  get remaining(): number {
+    return this.job.prompt.length - this.read + this.job.maxTokens;
+  }
+
+  /** Reads the next part of the prompt. At its end each sequence gets its first token. */
+  async readPart(model: GenerationModel): Promise<void> {
+    const { prompt, promptLogProbs, maxTokens } = this.job;
+    try {
+      this.state ??= model.initialState(1);
+      const kept = promptLogProbs ? 'all' : 'last';
+      this.parts ??= prefillParts(model, this.state, prompt, kept, PREFILL_CHUNK);
+      const { value: part } = await this.parts.next();
+      if (!part || this.isOver) return;
+      const { start, tokens, logits } = part;
+      const before = [this.logits, ...logits];
+      const logProbs = promptLogProbs
+        ? prompt.slice(start, start + tokens).map((id, i) => this.logProb(id, before[i]))
+        : undefined;
+      this.read = start + tokens;
+      const last = logits.at(-1);
+      this.logits = this.isRead ? undefined : last?.slice(); // not a view that keeps all of them
+      this.onEvent({ type: 'prompt', tokens, logProbs });
+      if (!this.isRead) return;
+      if (maxTokens === 0) this.end();
+      else for (const sequence of this.sequences) sequence.advance(last ?? -1);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Frees the states that are not needed any more. */
+  release(): void {
+    const isNeeded = !this.isRead || this.sequences.some(({ isReady }) => isReady);
+    if (this.isOver || !isNeeded) {
+      this.state?.dispose();
+      this.state = undefined;
+    }
+    for (const sequence of this.sequences) if (!sequence.isGoing) sequence.unpark();
+  }
+
+  end(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.onEvent({ type: 'end' });
+  }
+
+  fail(error: unknown): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    const message = error instanceof Error ? error.message : String(error);
+    this.onEvent({ type: 'error', message, isDown: false });
+  }
+
+  private logProb(id: number, logits: Float32Array | undefined): TokenLogProb | null {
+    return logits ? this.chooser.logProb(logits, id, this.job.logProbs ?? 0) : null;
+  }
+}
+
+export class JobSequence extends Sequence implements Schedulable {
+  /** While it waits for a slot that it had before. */
+  parked: RecurrentState | undefined;
+  /** Whether it has been in the batch. */
+  hasStarted = false;
+
+  constructor(
+    readonly running: RunningJob,
+    readonly k: number,
+    settings: Settings,
+    chooser: TokenChooser,
+  ) {
+    super(running.job.prompt, k, settings, chooser);
+  }
+
+  get client(): string {
+    return this.running.client;
+  }
+
+  get remaining(): number {
+    return this.running.remaining - (this.ids.length - this.promptLength);
+  }
+
+  /** Whether there is more to do for it. */
+  get isGoing(): boolean {
+    return !this.running.isOver && this.finishReason === undefined;
+  }
+
+  /** Whether it waits to go on from its prompt's state. */
+  get isReady(): boolean {
+    return this.isGoing && this.running.isRead && !this.hasStarted;
+  }
+
+  /** Appends the next token and tells of it. */
+  advance(next: NextToken): void {
+    const { running, k } = this;
+    if (running.isOver) return;
+    try {
+      const id = this.extend(next);
+      const logProb = this.logProbs.pop(); // told once, kept by nobody
+      running.onEvent({ type: 'token', k, id, logProb, finishReason: this.finishReason });
+      if (running.sequences.every((other) => other.finishReason !== undefined)) running.end();
+    } catch (error) {
+      running.fail(error);
+    }
+  }
+
+  /** Frees the state that it waits with. */
+  unpark(): void {
+    this.parked?.dispose();
+    this.parked = undefined;
+  }
+}

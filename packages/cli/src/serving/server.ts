@@ -1,0 +1,207 @@
+// The HTTP server: what every route shares. Completions, tokens and health are routes of their own.
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import cors from '@fastify/cors';
+import { type Tokenizer, TokenizerError } from '@rene-js/rene';
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
+import { ApiError, badRequest } from './api_error.js';
+import { ApiKeys } from './api_keys.js';
+import { answerClientError, watchAnswers } from './client_errors.js';
+import { addCompletionRoute } from './completion_route.js';
+import { checkHost } from './host_check.js';
+import { addInfoRoutes } from './info_routes.js';
+import type { Engine } from './job.js';
+import { SlowReaders } from './slow_readers.js';
+import { addTokenRoutes } from './token_routes.js';
+import { type PromptEncoder, TokenizerThreadError } from './tokenizer_thread.js';
+
+/** What is served, and how much of it. */
+export interface ServerOptions {
+  engine: Engine;
+  tokenizer: Tokenizer;
+  /** Tokenises prompts. Default: the tokenizer, which blocks this thread for long texts. */
+  encoder?: PromptEncoder | undefined;
+  /** What /v1/models lists, and requests name. */
+  modelName: string;
+  /** Ids below it are the model's. */
+  vocabSize: number;
+  /** Maximum number of tokens of a prompt and its continuation. Default: 4096. */
+  maxLength?: number | undefined;
+  /** Sequences that may wait; beyond it requests get 429. Default: 256. */
+  maxWaiting?: number | undefined;
+  /** Maximum number of bytes of a request. Default: 4 MiB. */
+  bodyLimit?: number | undefined;
+  /** Clients must send it, or one of several, as a bearer token. Default: none. */
+  apiKey?: string | readonly string[] | undefined;
+  /** Origins of web pages that may send requests (CORS); '*' for any. Default: none. */
+  corsOrigins?: readonly string[] | undefined;
+  /**
+   * Host names that a server on a loopback address without an API key answers to, besides localhost
+   * and IP addresses; '*' for any. Default: none.
+   */
+  allowedHosts?: readonly string[] | undefined;
+  /** Milliseconds for a client to send its headers, or nothing at all. Default: 20,000. */
+  headersTimeout?: number | undefined;
+  /** Milliseconds for a client to send its request. Default: 60,000. */
+  requestTimeout?: number | undefined;
+  /** Milliseconds in which a client must read some of its answer. Default: 30,000. */
+  writeTimeout?: number | undefined;
+  /** Maximum number of unsent bytes of all answers together. Default: 256 MiB. */
+  maxUnsent?: number | undefined;
+  /** Writes a line of JSON for each request to stderr. Default: false. */
+  log?: boolean | undefined;
+  /** Told of errors that are the server's own fault, which clients see as 500. */
+  onError?: ((error: Error) => void) | undefined;
+}
+
+/** With its defaults. */
+export interface ServerContext extends ServerOptions {
+  encoder: PromptEncoder;
+  maxLength: number;
+  maxWaiting: number;
+  apiKeys: ApiKeys;
+  slowReaders: SlowReaders;
+}
+
+/** A server that is not yet listening: `await server.listen({ port })`, `await server.close()`. */
+export function createServer(options: ServerOptions): FastifyInstance {
+  const { log = false, bodyLimit = 4 * 1024 * 1024, onError = () => {} } = options;
+  const { headersTimeout = 20_000, requestTimeout = 60_000 } = options;
+  const answer = (error: FastifyError | ApiError, _: FastifyRequest, reply: FastifyReply) => {
+    const told = toApiError(error, bodyLimit);
+    if (told.statusCode === 500) onError(error);
+    if (told.statusCode === 429 || told.statusCode === 503) void reply.header('retry-after', '1');
+    void reply.code(told.statusCode).send(told.toJSON());
+  };
+  const app = fastify({
+    bodyLimit,
+    logger: log && { level: 'info', stream: process.stderr },
+    // logRequests writes one line a request, not two.
+    logController: new LogController({ disableRequestLogging: true }),
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: false } },
+    requestTimeout,
+    http: {
+      headersTimeout: Math.min(headersTimeout, requestTimeout),
+      connectionsCheckingInterval: Math.min(5000, Math.ceil(headersTimeout / 4)),
+      requireHostHeader: false, // checkHost says it in OpenAI's form
+    },
+    genReqId: requestId,
+    return503OnClosing: false, // refuseWhenClosing says it in OpenAI's form
+    forceCloseConnections: 'idle',
+    frameworkErrors: answer,
+    clientErrorHandler: answerClientError,
+  });
+  const slowReaders = new SlowReaders({
+    writeTimeout: options.writeTimeout ?? 30_000,
+    maxUnsent: options.maxUnsent ?? 256 * 1024 * 1024,
+  });
+  slowReaders.watch(app.server);
+  watchAnswers(app.server);
+  app.setErrorHandler(answer);
+  app.setNotFoundHandler(({ method, url }) => {
+    throw notFound(method, url);
+  });
+  app.addHook('onRequest', async ({ id }, reply) => void reply.header('x-request-id', id));
+  if (log) logRequests(app);
+  const { apiKey, corsOrigins = [], allowedHosts = [] } = options;
+  const keys = typeof apiKey === 'string' ? [apiKey] : (apiKey ?? []);
+  const apiKeys = new ApiKeys(keys);
+  checkHost(app, keys.length > 0 ? ['*'] : allowedHosts);
+  if (corsOrigins.length > 0) allowOrigins(app, corsOrigins);
+  // After the headers for other origins, so that pages can read these errors.
+  app.after(() => {
+    refuseWhenClosing(app);
+    if (keys.length > 0) apiKeys.require(app);
+  });
+  const { encoder = options.tokenizer, maxLength = 4096, maxWaiting = 256 } = options;
+  const context = { ...options, encoder, maxLength, maxWaiting, apiKeys, slowReaders };
+  addInfoRoutes(app, context);
+  addTokenRoutes(app, context);
+  addCompletionRoute(app, context);
+  return app;
+}
+
+/** The client's own id of its request, where that can be a header, else a random one. */
+function requestId({ headers }: Pick<IncomingMessage, 'headers'>): string {
+  const own = headers['x-request-id'];
+  return typeof own === 'string' && /^[!-~]{1,128}$/.test(own) ? own : `req-${randomUUID()}`;
+}
+
+function allowOrigins(app: FastifyInstance, origins: readonly string[]): void {
+  void app.register(cors, {
+    origin: origins.includes('*') ? '*' : [...origins],
+    exposedHeaders: ['x-request-id', 'retry-after'],
+    maxAge: 600,
+  });
+}
+
+function toApiError(error: FastifyError | ApiError | TokenizerError, bodyLimit: number): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof TokenizerThreadError)
+    return new ApiError(500, error.message, 'server_error');
+  if (error instanceof TokenizerError) return badRequest(`prompt: ${error.message}`, 'prompt');
+  if (error.validation) {
+    const [first] = error.validation;
+    const param = first?.instancePath.split('/')[1] ?? null;
+    const expected = param === 'prompt' ? PROMPT_KINDS : (first?.message ?? 'is not valid');
+    return badRequest(param === null ? expected : `${param} ${expected}`, param);
+  }
+  const { statusCode = 500 } = error;
+  if (statusCode === 413) {
+    return new ApiError(413, `the request is too large: expected at most ${bodyLimit} bytes`);
+  }
+  if (statusCode === 415) {
+    return new ApiError(415, 'send JSON, with the header Content-Type: application/json');
+  }
+  if (statusCode < 500) return new ApiError(statusCode, error.message);
+  return new ApiError(500, 'internal server error', 'server_error');
+}
+
+const PROMPT_KINDS = 'must be a text, a list of texts, token ids, or a list of such lists';
+
+function notFound(method: string, url: string): ApiError {
+  const [path = url] = url.split('?');
+  const message = NOT_HERE[path] ?? `this server has ${ROUTES}`;
+  return new ApiError(404, `there is no ${method} ${path}: ${message}`);
+}
+
+const ROUTES =
+  'POST /v1/completions, GET /v1/models, GET /health, POST /tokenize, POST /detokenize and GET /tokenizer_info';
+
+/** Routes of OpenAI's API that are often asked for. */
+const NOT_HERE: Readonly<Record<string, string>> = {
+  '/v1/chat/completions':
+    'Rene is a base model, which continues text and knows no chat; POST /v1/completions with a prompt',
+  '/v1/responses':
+    'Rene is a base model, which continues text and knows no chat; POST /v1/completions with a prompt',
+  '/v1/embeddings': 'Rene continues text and makes no embeddings; POST /v1/completions',
+};
+
+function logRequests(app: FastifyInstance): void {
+  app.addHook('onResponse', async ({ method, url, ip, log }, { statusCode, elapsedTime }) => {
+    log.info({ method, url, ip, status: statusCode, ms: Math.round(elapsedTime) });
+  });
+}
+
+/** Requests in progress are finished, new ones on connections that are still open are told. */
+function refuseWhenClosing(app: FastifyInstance): void {
+  let isClosing = false;
+  app.addHook('preClose', async () => {
+    isClosing = true;
+  });
+  app.addHook('onRequest', async (_, reply) => {
+    if (!isClosing) return;
+    void reply.header('connection', 'close');
+    throw new ApiError(503, 'the server is shutting down', 'server_error');
+  });
+  // A client that keeps its connection for later requests would keep the server from ending.
+  app.addHook('onResponse', async () => {
+    if (isClosing) setImmediate(() => app.server.closeIdleConnections());
+  });
+}

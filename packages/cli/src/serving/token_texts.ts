@@ -1,0 +1,25 @@
+// The text of single tokens, by which log-probabilities name them, cached.
+import type { Tokenizer } from '@rene-js/rene';
+import { jsonText } from './json_text.js';
+
+export interface TokenText {
+  /** Part of a character is U+FFFD. */
+  readonly text: string;
+  readonly json: string;
+}
+
+export class TokenTexts {
+  private readonly texts = new Map<number, TokenText>();
+
+  constructor(private readonly tokenizer: Pick<Tokenizer, 'decode'>) {}
+
+  of(id: number): TokenText {
+    let found = this.texts.get(id);
+    if (!found) {
+      const text = this.tokenizer.decode([id]);
+      found = { text, json: jsonText(text) };
+      this.texts.set(id, found);
+    }
+    return found;
+  }
+}

@@ -1,0 +1,107 @@
+// A tokenizer in a worker thread: HTTP goes on while long texts are encoded.
+import { Worker } from 'node:worker_threads';
+import { type EncodeOptions, type Tokenizer, TokenizerError } from '@rene-js/rene';
+import type { TokenizerAnswer, TokenizerRequest } from './tokenizer_worker.js';
+
+/** Options of a prompt encoder. */
+export interface PromptEncodeOptions extends EncodeOptions {
+  /** Ends the work; the promise is rejected with the signal's reason. Default: none. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Encodes prompts. */
+export interface PromptEncoder {
+  /** The ids of a text, at once or later. @throws TokenizerError */
+  encode(text: string, options?: PromptEncodeOptions): number[] | Promise<number[]>;
+}
+
+/** The thread has ended: it is no fault of the text. */
+export class TokenizerThreadError extends TokenizerError {}
+
+/** A text that is being encoded. */
+interface Waiter {
+  resolve: (ids: number[]) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Characters that take a few milliseconds at most. */
+const SHORT = 1000;
+
+/** Encodes short texts at once, others in the thread, in turns: the short ones of them first. */
+export class TokenizerThread implements PromptEncoder {
+  private readonly waiters = new Map<number, Waiter>();
+  private worker: Worker | undefined;
+  private lastId = 0;
+
+  /**
+   * Starts the thread.
+   *
+   * @param path the tokenizer.json of the thread
+   * @param tokenizer the same one, for short texts
+   */
+  constructor(
+    private readonly path: string,
+    private readonly tokenizer: Pick<Tokenizer, 'encode' | 'isFast'>,
+  ) {
+    this.worker = this.start();
+  }
+
+  /** The ids of a text, at once or later. @throws TokenizerError */
+  encode(
+    text: string,
+    { signal, ...options }: PromptEncodeOptions = {},
+  ): number[] | Promise<number[]> {
+    signal?.throwIfAborted();
+    if (text.length <= SHORT && this.tokenizer.isFast) return this.tokenizer.encode(text, options);
+    const id = ++this.lastId;
+    const worker = this.worker ?? this.start(); // a new one where a text was too much for the last
+    this.worker = worker;
+    const post = (request: TokenizerRequest) => worker.postMessage(request);
+    return new Promise<number[]>((resolve, reject) => {
+      const onAbort = () => {
+        this.waiters.delete(id);
+        post({ type: 'cancel', id });
+        reject(signal?.reason);
+      };
+      const settled = () => signal?.removeEventListener('abort', onAbort);
+      this.waiters.set(id, {
+        resolve: (ids) => {
+          settled();
+          resolve(ids);
+        },
+        reject: (error) => {
+          settled();
+          reject(error);
+        },
+      });
+      signal?.addEventListener('abort', onAbort, { once: true });
+      post({ type: 'encode', id, text, options });
+    });
+  }
+
+  /** Ends the thread. */
+  async close(): Promise<void> {
+    await this.worker?.terminate();
+  }
+
+  private start(): Worker {
+    const url = new URL('./tokenizer_worker.js', import.meta.url);
+    const worker = new Worker(url, { workerData: this.path });
+    worker.on('message', (answer: TokenizerAnswer) => {
+      const waiter = this.waiters.get(answer.id);
+      this.waiters.delete(answer.id); // it is gone already where its client left
+      if ('ids' in answer) waiter?.resolve([...answer.ids]);
+      else waiter?.reject(new TokenizerError(answer.error));
+    });
+    const onEnd = (why: string) => {
+      if (this.worker !== worker) return;
+      this.worker = undefined;
+      const waiting = [...this.waiters.values()];
+      this.waiters.clear();
+      for (const { reject } of waiting) reject(new TokenizerThreadError(why));
+    };
+    worker.on('error', ({ message }) => onEnd(`the tokenizer's thread failed: ${message}`));
+    worker.on('exit', () => onEnd("the tokenizer's thread has ended"));
+    return worker;
+  }
+}

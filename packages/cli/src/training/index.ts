@@ -1,0 +1,7 @@
+/**
+ * What the command `rene train` adds to `@rene-js/rene/training`: documents from files and a progress bar.
+ *
+ * @module @rene-js/cli/training
+ */
+export { type TrainingProgress, trainingProgress } from './progress_bar.js';
+export { type DocumentFormat, type ReadDocumentsOptions, readDocuments } from './read_documents.js';

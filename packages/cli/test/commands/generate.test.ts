@@ -1,0 +1,226 @@
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ReneLMHeadModel, streamText, Tokenizer } from '@rene-js/rene';
+import { goldenPath, runRene } from '@rene-js/testing';
+import { expect } from 'chai';
+
+const tiny = fileURLToPath(new URL('../../../../rene/models/rene-tiny', import.meta.url));
+const few = ['--backend', 'cpu', '-n', '6'];
+
+const emptyTokenizer = {
+  added_tokens: [],
+  normalizer: null,
+  pre_tokenizer: null,
+  post_processor: null,
+  decoder: null,
+  model: { type: 'BPE', vocab: { '\u0000': 0 }, merges: [] },
+};
+
+async function continuation(prompt: string, options: object): Promise<string> {
+  const model = await ReneLMHeadModel.fromPretrained(tiny, { backend: 'cpu' });
+  const tokenizer = await Tokenizer.fromPretrained(tiny);
+  let text = '';
+  for await (const piece of streamText(model, tokenizer, prompt, options)) text += piece;
+  model.dispose();
+  return text;
+}
+
+describe('rene generate', () => {
+  it('writes the text alone to stdout and the figures to stderr', async () => {
+    const expected = await continuation('A lighthouse is', { maxNewTokens: 6 });
+    const { code, stdout, stderr } = await runRene(['generate', 'A lighthouse is', ...few]);
+    expect(stdout).to.equal(`A lighthouse is${expected}\n`);
+    expect(stderr).to.match(/^\d+ prompt tokens in .* s, \d+ new.*\(backend cpu\)\n$/);
+    const [, tokens, seconds, rate] =
+      /(\d+) new tokens in ([\d.]+) s, ([\d.]+) tokens\/s/.exec(stderr) ?? [];
+    expect(rate).to.equal((Number(tokens) / Number(seconds)).toFixed(1));
+    expect(code).to.equal(0);
+  });
+
+  it('says of Descartes what the included model has learnt', async () => {
+    const { stdout } = await runRene(['generate', 'Rene Descartes was', '-n', '20']);
+    expect(stdout).to.match(/^Rene Descartes was a French philosopher and mathematician\b/);
+  });
+
+  it('runs on a tfjs backend that is installed', async () => {
+    const { stdout, stderr } = await runRene([
+      'generate',
+      'A river',
+      '-n',
+      '2',
+      '--backend',
+      'wasm',
+    ]);
+    expect(stdout).to.equal((await runRene(['generate', 'A river', '-q', '-n', '2'])).stdout);
+    expect(stderr).to.contain('(backend wasm)');
+  });
+
+  it('says what is wrong with RENE_THREADS, and takes no slower backend instead', async () => {
+    const run = await runRene(['generate', 'A lighthouse is'], { env: { RENE_THREADS: 'zero' } });
+    expect(run.stderr).to.equal(
+      'error: RENE_THREADS: expected a whole number from 1 to 1024, found zero\n',
+    );
+    expect([run.code, run.stdout]).to.deep.equal([1, '']);
+  });
+
+  it('reads text by the tokenizer that is named, as a file or a folder', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'rene-cli-'));
+    for (const name of ['config.json', 'model.safetensors']) {
+      await copyFile(join(tiny, name), join(dir, name));
+    }
+    // The model's own would read every text as nothing.
+    await writeFile(join(dir, 'tokenizer.json'), JSON.stringify(emptyTokenizer));
+    const expected = await continuation('A lighthouse is', { maxNewTokens: 6 });
+    for (const tokenizer of [join(tiny, 'tokenizer.json'), tiny]) {
+      const args = ['generate', 'A lighthouse is', '-m', dir, '--tokenizer', tokenizer, ...few];
+      expect((await runRene(args)).stdout).to.equal(`A lighthouse is${expected}\n`);
+    }
+    const own = await runRene(['generate', 'A lighthouse is', '-m', dir, ...few]);
+    expect(own.code).not.to.equal(0);
+    await rm(dir, { recursive: true });
+  });
+
+  it('reads the prompt from stdin, samples by the seed, and leaves out the prompt if told to', async () => {
+    const prompt = 'A glacier is\na';
+    const options = { temperature: 0.8, topK: 40, topP: 0.95, seed: '7', maxNewTokens: 6 };
+    const expected = await continuation(prompt, options);
+    const { code, stdout, stderr } = await runRene(
+      [
+        'generate',
+        '-t',
+        '0.8',
+        '--top-k',
+        '40',
+        '--top-p',
+        '0.95',
+        '--seed',
+        '7',
+        ...few,
+        '--no-echo',
+      ],
+      { input: `${prompt}\n` },
+    );
+    expect(stdout).to.equal(`${expected}\n`);
+    expect(stderr).to.contain('seed 7)');
+    expect(code).to.equal(0);
+  });
+
+  it('ends before a stop text, of which there may be several, before the prompt too', async () => {
+    const whole = await continuation('A river', { maxNewTokens: 20 });
+    const stop = whole.slice(6, 9);
+    const args = ['--stop', '\\n', '--stop', stop, 'A river', '--backend', 'cpu', '-n', '20'];
+    const { code, stdout } = await runRene(['generate', ...args]);
+    expect(stdout).to.equal(`A river${whole.slice(0, whole.indexOf(stop))}\n`);
+    expect(code).to.equal(0);
+  });
+
+  it('tells the seed that it chose', async () => {
+    const { stdout, stderr } = await runRene(['generate', 'x', '-t', '3', ...few]);
+    const seed = /seed (\d+)\)/.exec(stderr)?.[1] ?? '';
+    const again = await runRene(['generate', 'x', '-t', '3', '--seed', seed, '-q', ...few]);
+    expect(again.stdout).to.equal(stdout);
+    expect(again.stderr).to.equal('');
+  });
+
+  it('ends cleanly on Ctrl-C: what was written stays, a newline, code 130', async () => {
+    const { code, stdout, stderr } = await runRene(
+      ['generate', 'A river', '--backend', 'cpu', '-n', '100000', '-t', '1', '--seed', '1'],
+      { onOutput: (text, interrupt) => text.length > 12 && interrupt() },
+    );
+    expect(code).to.equal(130);
+    expect(stdout).to.match(/^A river[\s\S]*\n$/);
+    expect(stderr).to.match(/new.*seed 1\)\n$/);
+  });
+
+  const failures: [string, string[], number, RegExp][] = [
+    ['an unknown option', ['x', '--topk', '3'], 2, /unknown option '--topk'[\s\S]*--top-k/],
+    ['no number', ['x', '-t', 'warm'], 2, /expected a number, found warm/],
+    [
+      'a negative temperature',
+      ['x', '-t', '-1'],
+      2,
+      /^error: --temperature: expected .* found -1 \(see rene generate --help\)\n/,
+    ],
+    [
+      'a length below the prompt',
+      ['a b c', '--max-length', '2'],
+      2,
+      /^error: --max-length: expected more/,
+    ],
+    ['an empty prompt', [], 2, /^error: expected a prompt/],
+    ['an unknown model', ['x', '-m', './nowhere'], 1, /^error: \.\/nowhere: no such folder/],
+    ['an unknown backend', ['x', '--backend', 'abacus'], 1, /^error: unknown backend 'abacus'/],
+    [
+      'a model without a tokenizer',
+      ['x', '-m', goldenPath('tiny-gqa')],
+      1,
+      /^error: .*\n.*--tokenizer/,
+    ],
+  ];
+  for (const [name, args, exitCode, message] of failures) {
+    it(`refuses ${name} in words, without a stack`, async () => {
+      const { code, stdout, stderr } = await runRene(['generate', ...args]);
+      expect(stderr)
+        .to.match(message)
+        .and.not.match(/\n\s+at /);
+      expect(stdout).to.equal('');
+      expect(code).to.equal(exitCode);
+    });
+  }
+
+  it('asks the hub for the revision that is named, and says what the hub answered', async () => {
+    const asked: string[] = [];
+    const hub = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => hub.listen(0, '127.0.0.1', resolve));
+    const address = hub.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    const cache = await mkdtemp(join(tmpdir(), 'rene-cli-'));
+    const args = ['x', '-m', 'someone/something', '--revision', 'v2'];
+    const env = {
+      HF_ENDPOINT: `http://127.0.0.1:${port}`,
+      HF_HUB_CACHE: cache,
+      HF_HUB_OFFLINE: '',
+    };
+    const { code, stderr } = await runRene(['generate', ...args], { env });
+    hub.close();
+    await rm(cache, { recursive: true });
+    expect(asked.join(' ')).to.contain('someone/something').and.to.contain('v2');
+    expect(stderr).to.match(/^error: .*someone\/something/);
+    expect(code).to.equal(1);
+  });
+
+  it('prints the stack of an error when told to', async () => {
+    const { stderr } = await runRene(['generate', 'x', '-m', './nowhere', '--verbose']);
+    expect(stderr).to.match(/\n\s+at /);
+  });
+});
+
+describe('rene', () => {
+  it('lists its verbs and version, and refuses others', async () => {
+    const help = await runRene(['--help']);
+    expect(help.stdout).to.contain('generate').and.to.contain('verify');
+    expect(help.code).to.equal(0);
+    expect((await runRene(['--version'])).stdout).to.match(/^\d+\.\d+\.\d+/);
+    const wrong = await runRene(['generat']);
+    expect(wrong.stderr).to.contain('Did you mean generate?');
+    expect(wrong.code).to.equal(2);
+  });
+
+  it('info tells what a model is, also as JSON', async () => {
+    const args = ['info', '-m', goldenPath('tiny-hybrid'), '--backend', 'cpu'];
+    const { stdout, code } = await runRene(args);
+    expect(code).to.equal(0);
+    expect(stdout)
+      .to.contain('Mamba2Mixer')
+      .and.to.match(/tokenizer +none/);
+    const facts: Record<string, unknown> = JSON.parse((await runRene([...args, '--json'])).stdout);
+    expect(facts).to.include({ backend: 'cpu', dtype: 'F32', vocabSize: 90 });
+    expect(facts.parameters).to.be.greaterThan(1000);
+  });
+});

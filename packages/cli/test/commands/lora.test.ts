@@ -1,0 +1,114 @@
+// `--lora` of generate, eval and serve: the numbers of the corrected model, and no file changed.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ReneLMHeadModel, streamText, Tokenizer } from '@rene-js/rene';
+import { LoraAdapter } from '@rene-js/rene/training';
+import { childEnv, runRene, temporaryFolders } from '@rene-js/testing';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'chai';
+
+const PROMPT = 'A lighthouse is';
+const bin = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
+
+describe('--lora', () => {
+  const folder = temporaryFolders();
+  let adapter = '';
+  let wanted = '';
+
+  before(async () => {
+    adapter = folder();
+    const base = await ReneLMHeadModel.fromPretrained('rene-tiny', {
+      backend: 'cpu',
+      trainable: true,
+    });
+    const lora = LoraAdapter.create(base, { rank: 2, useRslora: true, targets: ['out_proj'] });
+    for (const variable of lora.trainableVariables.values()) {
+      tf.tidy(() =>
+        variable.assign(
+          tf.add(variable, tf.randomUniform(variable.shape, -0.1, 0.1, 'float32', 3)),
+        ),
+      );
+    }
+    await lora.save(adapter);
+    lora.dispose();
+    base.dispose();
+    const model = await ReneLMHeadModel.fromPretrained('rene-tiny', {
+      backend: 'simd',
+      lora: adapter,
+    });
+    const tokenizer = await Tokenizer.fromPretrained('rene-tiny');
+    const pieces = [];
+    for await (const piece of streamText(model, tokenizer, PROMPT, { maxNewTokens: 8 })) {
+      pieces.push(piece);
+    }
+    wanted = pieces.join('');
+    model.dispose();
+  });
+
+  it('generate writes the text of the corrected model', async () => {
+    const args = ['generate', PROMPT, '-n', '8', '-q', '--no-echo', '--backend', 'simd'];
+    const plain = await runRene(args);
+    const corrected = await runRene([...args, '--lora', adapter]);
+    expect(corrected).to.deep.include({ code: 0, stdout: `${wanted}\n`, stderr: '' });
+    expect(plain.stdout).not.to.equal(corrected.stdout);
+    expect(readdirSync(adapter).sort()).to.deep.equal([
+      'adapter_config.json',
+      'adapter_model.safetensors',
+    ]);
+  });
+
+  it('generate says which option of an adapter it does not support', async () => {
+    const dir = folder();
+    const path = join(adapter, 'adapter_config.json');
+    const json = { ...JSON.parse(readFileSync(path, 'utf8')), layer_replication: [[0, 2]] };
+    writeFileSync(join(dir, 'adapter_config.json'), JSON.stringify(json));
+    const { code, stdout, stderr } = await runRene(['generate', PROMPT, '--lora', dir]);
+    expect([code, stdout]).to.deep.equal([1, '']);
+    expect(stderr).to.match(/adapter_config\.json: layer_replication: expected null/);
+  });
+
+  it("eval scores the corrected model, and caches its results apart from the base's", async () => {
+    const text = join(folder(), 'text.txt');
+    writeFileSync(text, 'A lighthouse is a tower with a light that warns ships of rocks.\n');
+    const cache = folder();
+    const args = ['eval', '--text', text, '--backend', 'simd', '--json', '--use_cache', cache];
+    const outputs = [];
+    for (const more of [[], ['--lora', adapter], ['--model_args', `peft=${adapter}`]]) {
+      const { code, stdout, stderr } = await runRene([...args, ...more]);
+      expect(code, stderr).to.equal(0);
+      outputs.push(stdout.replace(/"[^"]*(seconds|date|time|peft|model_args)[^"]*":.*/gi, ''));
+    }
+    expect(outputs[0]).not.to.equal(outputs[1]);
+    expect(outputs[2]).to.equal(outputs[1]);
+  });
+
+  it('serve answers with the corrected model', async () => {
+    const child = spawn(
+      process.execPath,
+      [bin, 'serve', '--port', '0', '--backend', 'simd', '--lora', adapter],
+      { env: childEnv() },
+    );
+    let said = '';
+    const url = await new Promise<string>((resolve, reject) => {
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+        const found = /(http:\S+\/v1\/completions) /.exec(said)?.[1];
+        if (found !== undefined) resolve(found);
+      });
+      child.once('exit', () => reject(new Error(said)));
+    });
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: PROMPT, max_tokens: 8, temperature: 0 }),
+    });
+    const answer: { choices: { text: string }[] } = JSON.parse(await response.text());
+    const ended = once(child, 'exit');
+    child.kill('SIGINT');
+    await ended;
+    expect(answer.choices[0]?.text).to.equal(wanted);
+  });
+});

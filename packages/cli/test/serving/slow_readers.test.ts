@@ -1,0 +1,105 @@
+// Clients that do not read: their answers are dropped in time, and within bounds in all.
+import { type IncomingMessage, request } from 'node:http';
+import type { Socket } from 'node:net';
+import { Tokenizer } from '@rene-js/rene';
+import { expect } from 'chai';
+import type { FastifyInstance } from 'fastify';
+import { createServer, type ServerOptions } from '../../src/serving/server.js';
+import { instantEngine } from './fake_engines.js';
+import { openRaw, rawCompletion } from './raw_http.js';
+
+/** An answer of 15 MB. */
+const LARGE = { prompt: Array(4000).fill(5), echo: true, logprobs: 20, n: 12, max_tokens: 0 };
+
+describe('clients that do not read their answers', function () {
+  this.timeout(60_000);
+  let tokenizer: Tokenizer;
+  let app: FastifyInstance;
+  let url: string;
+  const sockets: Socket[] = [];
+
+  const start = async (options: Partial<ServerOptions>) => {
+    app = createServer({
+      engine: instantEngine(),
+      tokenizer,
+      modelName: 'rene-tiny',
+      vocabSize: tokenizer.vocabSize,
+      ...options,
+    });
+    url = await app.listen({ port: 0, host: '127.0.0.1' });
+  };
+  /** Sends a request whose answer is never read. @returns what ends when the server closes it */
+  const neglect = async (body: object) => {
+    const connected = new Promise<{ closed: Promise<void> }>((resolve) => {
+      app.server.once('connection', (socket) => {
+        const closed = new Promise<void>((end) => socket.once('close', () => end()));
+        resolve({ closed });
+      });
+    });
+    const socket = openRaw(url, rawCompletion(body));
+    socket.pause();
+    sockets.push(socket);
+    return connected;
+  };
+  /** Whether it happens within some milliseconds. */
+  const within = (ms: number, event: Promise<unknown>) =>
+    Promise.race([
+      event.then(() => true),
+      new Promise<boolean>((resolve) => setTimeout(() => resolve(false), ms)),
+    ]);
+  const post = (body: object) =>
+    fetch(`${url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+
+  before(async () => {
+    tokenizer = await Tokenizer.fromPretrained('rene-tiny');
+  });
+  afterEach(async () => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+    await app.close();
+  });
+
+  it('are closed after the write timeout, whole answers and streams', async () => {
+    await start({ writeTimeout: 500 });
+    const began = performance.now();
+    const whole = await neglect(LARGE);
+    const stream = await neglect({ ...LARGE, stream: true });
+    expect(await within(20_000, Promise.all([whole.closed, stream.closed]))).to.equal(true);
+    expect(performance.now() - began).to.be.above(400);
+  });
+
+  it('are closed beyond the bound of unsent bytes, and the others are served', async () => {
+    await start({ maxUnsent: 25 * 2 ** 20 });
+    const first = await neglect(LARGE);
+    expect(await within(1200, first.closed)).to.equal(false);
+    const second = await neglect(LARGE);
+    const third = await neglect(LARGE);
+    expect(await within(20_000, first.closed), 'the one that waits longest').to.equal(true);
+    expect(await within(1200, Promise.all([second.closed, third.closed]))).to.equal(false);
+    const answer = await post({ prompt: 'A', max_tokens: 3 });
+    expect(JSON.parse(await answer.text()).usage.completion_tokens).to.equal(3);
+  });
+
+  it('are not those that read slowly', async () => {
+    await start({ writeTimeout: 1000 });
+    const response = await new Promise<IncomingMessage>((resolve) => {
+      const headers = { 'content-type': 'application/json' };
+      request(`${url}/v1/completions`, { method: 'POST', headers }, resolve).end(
+        JSON.stringify(LARGE),
+      );
+    });
+    let bytes = 0;
+    let pauses = 0;
+    for await (const part of response) {
+      bytes += part.length;
+      if (bytes / 3e6 < pauses) continue;
+      pauses++;
+      await new Promise((resolve) => setTimeout(resolve, 400));
+    }
+    expect(bytes).to.equal(Number(response.headers['content-length']));
+    expect(pauses * 400, 'milliseconds').to.be.above(1000);
+  });
+});

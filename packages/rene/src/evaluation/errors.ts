@@ -1,7 +1,0 @@
-// What evaluation and the server throw.
-import { ReneError } from '../errors.js';
-
-/** An evaluation cannot be done as asked: a task, a document or a file is not what it should be. */
-export class EvaluationError extends ReneError {
-  override readonly name = 'EvaluationError';
-}

@@ -1,0 +1,58 @@
+/**
+ * What the packages of this project share, without a promise that it stays: use `@rene-js/rene` instead.
+ *
+ * @internal
+ * @module @rene-js/rene/internal
+ */
+export { anySignal } from './any_signal.js';
+export { modelParameters } from './architecture.js';
+export { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
+export { companionFiles, convertCheckpoint } from './checkpoint/convert.js';
+export { hubCacheDir, RepoCache } from './checkpoint/hub_cache.js';
+export {
+  type HubClient,
+  type HubClientOptions,
+  hubClient,
+  isOffline,
+} from './checkpoint/hub_client.js';
+export { fetchFile } from './checkpoint/hub_files.js';
+export { EMBEDDED_MODEL } from './checkpoint/model_names.js';
+export {
+  fileExists,
+  folderExists,
+  openFile,
+  readJsonFile,
+  writeFileAtomically,
+} from './checkpoint/node_files.js';
+export { resolveModel, resolveTokenizer, TOKENIZER_FILES } from './checkpoint/resolve.js';
+export { openSafetensors, writeSafetensors } from './checkpoint/safetensors.js';
+export { saveCheckpoint } from './checkpoint/save_checkpoint.js';
+export { readF32, readI32, type TensorFile } from './checkpoint/tensor_file.js';
+export { isSameFolder } from './checkpoint/write_folder.js';
+export { configToJson, layerKinds } from './config.js';
+export { STORED_DTYPES, WEIGHT_FORMATS, weightFormatOrAuto } from './dtype_names.js';
+export { ReneError } from './errors.js';
+export { fileError } from './file_errors.js';
+export { Batch, type NextToken } from './generation/batch.js';
+export { ChoosingMemory, greedyChoice, TokenChooser } from './generation/choose.js';
+export { nextTurn } from './generation/event_loop.js';
+export { resolveOptions, type Settings } from './generation/options.js';
+export { type PrefilledPart, prefillParts } from './generation/prefill.js';
+export { generateReference } from './generation/reference.js';
+export { samplingProbabilities } from './generation/reference_sampling.js';
+export { Sequence } from './generation/sequence.js';
+export { StopStringFilter } from './generation/stopping.js';
+export { argmax } from './generation/token_distribution.js';
+export { asRecord, parseJson, stringifyJson } from './json.js';
+export { adapterFolder } from './lora/adapter_folder.js';
+export { nextTokenLoss } from './loss.js';
+export { formatRate, formatSeconds } from './rate.js';
+export { rowsThatFit } from './rows_that_fit.js';
+export { countParameters, summarize } from './summary.js';
+export { systemCode, systemReason } from './system_errors.js';
+export { vocabularyNotice } from './tokenizer/vocabulary_notice.js';
+export { withRunFolder } from './training/run_folder.js';
+export { isParquet, readLines, readText } from './training/text_encoding.js';
+export { checkRows } from './training/trainer.js';
+export { withDefaults } from './training/training_settings.js';
+export { packageVersion } from './version.js';

@@ -1,0 +1,12 @@
+// What the tests of several packages share: models, reference numbers, a hub on this machine.
+export * from './backends.js';
+export * from './child_env.js';
+export * from './fake_hub.js';
+export * from './files.js';
+export * from './fixtures.js';
+export * from './golden_folder.js';
+export * from './models.js';
+export * from './numbers.js';
+export * from './reference_model.js';
+export * from './run_rene.js';
+export * from './tiny_tokenizers.js';

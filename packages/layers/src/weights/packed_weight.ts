@@ -4,6 +4,11 @@ import { ReneError } from '../errors.js';
 
 /** How the numbers of a weight are stored. int8 and int4 are affine in groups along the input. */
 export type WeightFormat = 'f32' | 'bf16' | 'f16' | 'int8' | 'int4';
+export type IntFormat = Extract<WeightFormat, 'int8' | 'int4'>;
+
+export function isIntFormat(format: WeightFormat): format is IntFormat {
+  return format === 'int8' || format === 'int4';
+}
 
 /**
  * A weight matrix of shape (outFeatures, inFeatures), packed for one backend.

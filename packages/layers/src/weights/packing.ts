@@ -1,10 +1,13 @@
 // How matrices get from a file into a backend's packed form and back. One packer a backend.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
-import { type PackedWeight, rowsWeight, type WeightFormat } from './packed_weight.js';
+import { isIntFormat, type PackedWeight, rowsWeight, type WeightFormat } from './packed_weight.js';
 
 /** The dtypes that weights are read from and written in, as safetensors spells them. */
 export type StoredDType = 'F32' | 'F16' | 'BF16';
+
+/** Bytes of a number. */
+export const storedBytes: Readonly<Record<StoredDType, number>> = { F32: 4, F16: 2, BF16: 2 };
 
 /** A row-major matrix somewhere else (a file, an array), read a range of rows at a time. */
 export interface StoredMatrix {
@@ -96,8 +99,8 @@ export function weightBytes(
   [rows, columns]: readonly [rows: number, columns: number],
   groupSize = 64,
 ): number {
-  const isInt = format === 'int8' || format === 'int4';
-  return (rows * columns * (BITS[format] + (isInt ? 32 / groupSize : 0))) / 8;
+  const parameterBits = isIntFormat(format) ? 32 / groupSize : 0;
+  return (rows * columns * (BITS[format] + parameterBits)) / 8;
 }
 
 /** Rows read from the file at a time, so that a large matrix is never in memory twice. */
@@ -127,7 +130,7 @@ export const rowsPacker: WeightPacker = {
 export async function readAsF32(matrix: StoredMatrix): Promise<Float32Array> {
   const [rows, columns] = matrix.shape;
   const values = new Float32Array(rows * columns);
-  const rowBytes = columns * (matrix.dtype === 'F32' ? 4 : 2);
+  const rowBytes = columns * storedBytes[matrix.dtype];
   const piece = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
   for (let first = 0; first < rows; first += piece) {
     const count = Math.min(piece, rows - first);

@@ -1,10 +1,15 @@
-// The causal convolution's launches.
+// The launches of the causal convolution and its gradient.
 import type { ConvCall } from '../native/calls.js';
+import type { ConvGradCall } from '../native/gradient_calls.js';
+import { withTemporaries } from '../native/memory.js';
 import { activationIds } from './linear.js';
+import { sumMiddle } from './reductions.js';
 import type { Runtime } from './runtime.js';
 
 /** Tokens of a thread; see causal_conv1d.cu. */
 const RUN = 8;
+/** Tokens of a part of the gradients of taps and bias; see causal_conv1d_grad.cu. */
+const GRAD_RUN = 64;
 
 export function convolve(runtime: Runtime, call: ConvCall): void {
   const { length, channels, width, xStride } = call;
@@ -24,4 +29,31 @@ export function convolve(runtime: Runtime, call: ConvCall): void {
     [call.x, call.before, call.after],
     [xStride, length, channels, width],
   );
+}
+
+/** The inputs' gradient token by token; that of taps and bias by runs of tokens, whose parts are summed. */
+export function convolveGrad(runtime: Runtime, call: ConvGradCall): void {
+  const { x, weight, bias, before, dy, dafter, dx, dweight, dbias, dbefore } = call;
+  const { batch, length, channels, width, activation } = call;
+  const runs = Math.ceil(length / GRAD_RUN);
+  const parts = batch * runs;
+  const across = Math.ceil(channels / 128);
+  withTemporaries(runtime.pool, (temporaries) => {
+    const numbers = (count: number) => temporaries.allocate(count * 4);
+    const dz = activation === 'linear' ? dy : numbers(batch * length * channels);
+    const weightParts = numbers(parts * channels * width);
+    const biasParts = dbias ? numbers(parts * channels) : 0;
+    const pointers = [
+      ...[x, weight, bias, before, dy, dafter],
+      ...[dz, dx, dbefore, weightParts, biasParts],
+    ];
+    const integers = [length, channels, width, activationIds[activation]];
+    const launch = (kernel: string, grid: readonly [number, number, number]) =>
+      runtime.launch(kernel, { grid, block: 128 }, pointers, integers);
+    if (dz !== dy) launch('conv_grad_before_activation', [length, across, batch]);
+    launch('conv_grad_inputs', [width + length, across, batch]);
+    launch('conv_grad_taps', [across, runs, batch]);
+    sumMiddle(runtime, weightParts, dweight, 1, parts, channels * width);
+    if (dbias) sumMiddle(runtime, biasParts, dbias, 1, parts, channels);
+  });
 }

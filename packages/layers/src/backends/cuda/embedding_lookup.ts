@@ -1,6 +1,8 @@
-// The embedding lookup's launch.
+// The launches of the embedding lookup and its gradient.
 import type { LookupCall } from '../native/calls.js';
+import type { LookupGradCall } from '../native/gradient_calls.js';
 import { formatIds, layoutOf, PACKED_F16 } from './layout.js';
+import { overElements } from './reductions.js';
 import type { Runtime } from './runtime.js';
 
 export function lookUp(runtime: Runtime, { table, attrs, ids, rows, y }: LookupCall): void {
@@ -15,5 +17,18 @@ export function lookUp(runtime: Runtime, { table, attrs, ids, rows, y }: LookupC
       ...[pitch, tableRows, columns, columns, formatIds[format], group, groups],
       ...[layout === PACKED_F16 ? 1 : 0, 0, formatIds.f32],
     ],
+  );
+}
+
+/** Rows are added up in the order of the ids. */
+export function lookUpGrad(runtime: Runtime, call: LookupGradCall): void {
+  const { ids, count, dy, dweight, rows, columns } = call;
+  const size = rows * columns;
+  runtime.launch('fill', overElements(runtime, size), [dweight], [size, 0]);
+  runtime.launch(
+    'embedding_lookup_grad',
+    { grid: [count, Math.ceil(columns / 256)], block: 256 },
+    [ids, dy, dweight],
+    [count, rows, columns],
   );
 }

@@ -1,7 +1,9 @@
-// The gated activation's launch.
+// The launches of the gated activation and its gradient.
 import type { ActivationCall } from '../native/calls.js';
+import type { ActivationGradCall } from '../native/gradient_calls.js';
 import { formatIds } from './layout.js';
 import { activationIds } from './linear.js';
+import { overElements } from './reductions.js';
 import { MOST_GRID_Y, type Runtime } from './runtime.js';
 
 export function activate(runtime: Runtime, call: ActivationCall): void {
@@ -13,5 +15,15 @@ export function activate(runtime: Runtime, call: ActivationCall): void {
       ...[call.xStride, call.multiplierStride, call.yStride, call.rows, call.columns],
       ...[activationIds[call.activation], formatIds[call.yFormat ?? 'f32']],
     ],
+  );
+}
+
+export function activateGrad(runtime: Runtime, call: ActivationGradCall): void {
+  const { x, multiplier, dy, dx, dmultiplier, size, activation } = call;
+  runtime.launch(
+    'gated_activation_grad',
+    overElements(runtime, size),
+    [x, multiplier, dy, dx, dmultiplier],
+    [size, activationIds[activation]],
   );
 }

@@ -1,6 +1,10 @@
 // How packed weights lie in memory; weights.h describes it to the kernels.
 import { BackendError } from '../../errors.js';
-import type { PackedWeightAttrs, WeightFormat } from '../../weights/packed_weight.js';
+import {
+  isIntFormat,
+  type PackedWeightAttrs,
+  type WeightFormat,
+} from '../../weights/packed_weight.js';
 
 /** Integer formats have bf16 scales and offsets. */
 export const PACKED = 'cuda';
@@ -14,10 +18,6 @@ export const formatIds: Record<WeightFormat, number> = {
   int8: 3,
   int4: 4,
 };
-
-export function isIntFormat(format: WeightFormat): format is 'int8' | 'int4' {
-  return format === 'int8' || format === 'int4';
-}
 
 /** Sizes of a matrix in memory: the codes or numbers, then a word of parameters a row and group. */
 export interface WeightLayout {

@@ -1,12 +1,13 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import { BackendError } from '../../errors.js';
 import type { Activation } from '../../kernel_names.js';
+import { isIntFormat } from '../../weights/packed_weight.js';
 import { type NumberFormat, numberBytes } from '../native/activations.js';
 import type { InputNorm, LinearCall } from '../native/calls.js';
 import { type Temporaries, withTemporaries } from '../native/memory.js';
 import { fitsVector } from './activations.js';
 import type { Product } from './cublas_lt.js';
-import { formatIds, isIntFormat, layoutOf, PACKED_F16 } from './layout.js';
+import { formatIds, layoutOf, PACKED_F16 } from './layout.js';
 import { multiplyByLibrary } from './library_product.js';
 import { norm as normRows } from './rms_norm.js';
 import { MOST_GRID_Y, type Runtime } from './runtime.js';

@@ -7,18 +7,14 @@ import type { BlockAllocator } from '../native/memory.js';
 import type { NativeGradientOps, StepCacheTraits } from '../native/ops.js';
 import { activationFormat, fitsVector, linearInputFormat } from './activations.js';
 import { adamW } from './adamw_step.js';
-import { convolve } from './causal_conv1d.js';
-import { convolveGrad } from './causal_conv1d_grad.js';
+import { convolve, convolveGrad } from './causal_conv1d.js';
 import { crossEntropy, crossEntropyGrad } from './cross_entropy.js';
-import { lookUp } from './embedding_lookup.js';
-import { lookUpGrad } from './embedding_lookup_grad.js';
-import { activate } from './gated_activation.js';
-import { activateGrad } from './gated_activation_grad.js';
+import { lookUp, lookUpGrad } from './embedding_lookup.js';
+import { activate, activateGrad } from './gated_activation.js';
 import { PACKED, PACKED_F16 } from './layout.js';
 import { linear } from './linear.js';
 import { convertRows } from './pack_rows.js';
-import { norm } from './rms_norm.js';
-import { normGrad } from './rms_norm_grad.js';
+import { norm, normGrad } from './rms_norm.js';
 import type { Runtime } from './runtime.js';
 import { attend } from './sliding_window_attention.js';
 import { attendGrad } from './sliding_window_attention_grad.js';
@@ -74,6 +70,10 @@ export class CudaOps implements NativeGradientOps {
 
   upload(to: Address, bytes: Uint8Array): void {
     this.runtime.device.upload(to, bytes);
+  }
+
+  async download(into: Uint8Array, from: Address): Promise<void> {
+    this.runtime.device.download(into, from);
   }
 
   copy(to: Address, from: Address, bytes: number): void {

@@ -1,8 +1,9 @@
 // Rows of a matrix in and out of its packed form, on addresses.
+import { isIntFormat } from '../../weights/packed_weight.js';
 import type { QuantizedRows, StoredDType } from '../../weights/packing.js';
 import { numberBytes } from '../native/activations.js';
 import type { ConvertCall } from '../native/ops.js';
-import { formatIds, isIntFormat, layoutOf, PACKED_F16, type WeightShape } from './layout.js';
+import { formatIds, layoutOf, PACKED_F16, type WeightShape } from './layout.js';
 import type { Runtime } from './runtime.js';
 
 const storedIds: Record<StoredDType, number> = {

@@ -1,7 +1,13 @@
-// The RMS norm's launch, gated or not.
+// The launches of the RMS norm, gated or not, and its gradient.
 import type { NormCall } from '../native/calls.js';
+import type { NormGradCall } from '../native/gradient_calls.js';
+import { withTemporaries } from '../native/memory.js';
 import { formatIds } from './layout.js';
+import { sumMiddle } from './reductions.js';
 import type { Runtime } from './runtime.js';
+
+/** The most parts of a dweight. */
+const MOST_PARTS = 256;
 
 export function norm(runtime: Runtime, call: NormCall): void {
   const groups = call.columns / call.groupSize;
@@ -16,4 +22,23 @@ export function norm(runtime: Runtime, call: NormCall): void {
     ],
     [call.eps],
   );
+}
+
+/** A block has some rows, whose parts of dweight are summed. */
+export function normGrad(runtime: Runtime, call: NormGradCall): void {
+  const { x, z, weight, dy, dx, dweight, dz, rows, columns, groupSize } = call;
+  const perBlock = Math.ceil(rows / MOST_PARTS);
+  const blocks = Math.ceil(rows / perBlock);
+  const block = Math.min(512, Math.max(32, Math.ceil(groupSize / 128) * 32));
+  withTemporaries(runtime.pool, (temporaries) => {
+    const parts = temporaries.allocate(blocks * columns * 4);
+    runtime.launch(
+      'rms_norm_grad',
+      { grid: [blocks, columns / groupSize], block },
+      [x, z, weight, dy, dx, dz, parts],
+      [rows, columns, groupSize, perBlock, call.normBeforeGate ? 1 : 0],
+      [call.eps],
+    );
+    sumMiddle(runtime, parts, dweight, 1, blocks, columns);
+  });
 }

@@ -1,5 +1,5 @@
-// EmbeddingLookup: rows of the packed table that the head multiplies by.
-import { nativeKernel } from './kernel.js';
+// EmbeddingLookup: rows of the packed table that the head multiplies by. EmbeddingLookupGrad.
+import { gradientKernel, nativeKernel } from './kernel.js';
 import { checkLayout } from './weights.js';
 
 export const embeddingLookupKernel = nativeKernel(
@@ -16,5 +16,22 @@ export const embeddingLookupKernel = nativeKernel(
       y: y.address,
     });
     return y.info;
+  },
+);
+
+export const embeddingLookupGradKernel = gradientKernel(
+  'EmbeddingLookupGrad',
+  ({ ids, dy }, { rows }, tensors) => {
+    const columns = dy.shape.at(-1) ?? 0;
+    const dweight = tensors.allocate([rows, columns]);
+    tensors.ops.lookUpGrad({
+      ids: tensors.address(ids),
+      count: ids.size,
+      dy: tensors.address(dy),
+      dweight: dweight.address,
+      rows,
+      columns,
+    });
+    return dweight.info;
   },
 );

@@ -1,5 +1,11 @@
-// GatedActivation.
-import { nativeKernel, optionalAddress } from './kernel.js';
+// GatedActivation and GatedActivationGrad.
+import {
+  gradientKernel,
+  infosOf,
+  nativeKernel,
+  optionalAddress,
+  optionalOutput,
+} from './kernel.js';
 
 export const gatedActivationKernel = nativeKernel(
   'GatedActivation',
@@ -18,5 +24,24 @@ export const gatedActivationKernel = nativeKernel(
       activation,
     });
     return y.info;
+  },
+);
+
+/** Outputs [dx, dmultiplier?]. */
+export const gatedActivationGradKernel = gradientKernel(
+  'GatedActivationGrad',
+  ({ x, multiplier, dy }, { activation }, tensors) => {
+    const dx = tensors.allocate(x.shape);
+    const dmultiplier = optionalOutput(tensors, multiplier);
+    tensors.ops.activateGrad({
+      x: tensors.address(x),
+      multiplier: optionalAddress(tensors, multiplier),
+      dy: tensors.address(dy),
+      dx: dx.address,
+      dmultiplier: dmultiplier?.address ?? 0,
+      size: x.size,
+      activation,
+    });
+    return infosOf([dx, dmultiplier]);
   },
 );

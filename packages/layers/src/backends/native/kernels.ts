@@ -1,20 +1,21 @@
 // The custom kernels of the native backends.
 import { adamWStepKernel } from './adamw_step.js';
 import { attentionMixerKernel } from './attention_mixer.js';
-import { causalConv1dKernel } from './causal_conv1d.js';
-import { causalConv1dGradKernel } from './causal_conv1d_grad.js';
+import { causalConv1dGradKernel, causalConv1dKernel } from './causal_conv1d.js';
 import { crossEntropyGradKernel, crossEntropyKernel } from './cross_entropy.js';
-import { embeddingLookupKernel } from './embedding_lookup.js';
-import { embeddingLookupGradKernel } from './embedding_lookup_grad.js';
-import { gatedActivationKernel } from './gated_activation.js';
-import { gatedActivationGradKernel } from './gated_activation_grad.js';
+import { embeddingLookupGradKernel, embeddingLookupKernel } from './embedding_lookup.js';
+import { gatedActivationGradKernel, gatedActivationKernel } from './gated_activation.js';
 import { gatedMLPKernel } from './gated_mlp.js';
 import type { NativeKernel } from './kernel.js';
 import { mamba2MixerKernel } from './mamba2_mixer.js';
 import type { NativeOps } from './ops.js';
 import { packedMatMulKernel } from './packed_matmul.js';
-import { gatedRmsNormKernel, rmsNormKernel } from './rms_norm.js';
-import { gatedRmsNormGradKernel, rmsNormGradKernel } from './rms_norm_grad.js';
+import {
+  gatedRmsNormGradKernel,
+  gatedRmsNormKernel,
+  rmsNormGradKernel,
+  rmsNormKernel,
+} from './rms_norm.js';
 import { slidingWindowAttentionKernel } from './sliding_window_attention.js';
 import { slidingWindowAttentionGradKernel } from './sliding_window_attention_grad.js';
 import { ssdScanKernel } from './ssd_scan.js';

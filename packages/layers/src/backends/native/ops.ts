@@ -33,6 +33,8 @@ export interface NativeMemory {
   readonly temporaries: BlockAllocator;
   /** Copies bytes from the host. The caller may change them afterwards. */
   upload(to: Address, bytes: Uint8Array): void;
+  /** Copies bytes to the host, after all calls before it. */
+  download(into: Uint8Array, from: Address): Promise<void>;
   copy(to: Address, from: Address, bytes: number): void;
 }
 

@@ -1,42 +1,80 @@
-// RmsNorm and GatedRmsNorm.
-import { nativeKernel, optionalAddress } from './kernel.js';
+// RmsNorm, GatedRmsNorm and their gradients.
+import type * as tf from '@tensorflow/tfjs-core';
+import type { GatedRmsNormAttrs, GatedRmsNormInputs } from '../../kernel_names.js';
+import {
+  gradientKernel,
+  infosOf,
+  type NativeTensors,
+  nativeKernel,
+  optionalAddress,
+  optionalOutput,
+} from './kernel.js';
+import type { NativeGradientOps } from './ops.js';
 
-export const rmsNormKernel = nativeKernel('RmsNorm', ({ x, weight }, { eps }, tensors) => {
+export const rmsNormKernel = nativeKernel('RmsNorm', (inputs, { eps }, tensors) =>
+  norm(tensors, inputs, ungated(inputs.x, eps)),
+);
+
+export const gatedRmsNormKernel = nativeKernel('GatedRmsNorm', (inputs, attrs, tensors) =>
+  norm(tensors, inputs, attrs),
+);
+
+/** Outputs [dx, dweight]. */
+export const rmsNormGradKernel = gradientKernel('RmsNormGrad', (inputs, { eps }, tensors) =>
+  normGrad(tensors, inputs, ungated(inputs.x, eps)),
+);
+
+/** Outputs [dx, dweight, dz?]. */
+export const gatedRmsNormGradKernel = gradientKernel('GatedRmsNormGrad', (inputs, attrs, tensors) =>
+  normGrad(tensors, inputs, attrs),
+);
+
+function ungated(x: tf.Tensor, eps: number): GatedRmsNormAttrs {
+  return { groupSize: x.shape.at(-1) ?? 0, eps, normBeforeGate: false };
+}
+
+function norm(
+  tensors: NativeTensors,
+  { x, z, weight }: GatedRmsNormInputs,
+  attrs: GatedRmsNormAttrs,
+): tf.TensorInfo {
   const y = tensors.allocate(x.shape);
   const columns = x.shape.at(-1) ?? 0;
   tensors.ops.norm({
+    ...attrs,
     x: tensors.address(x),
     xStride: columns,
+    z: optionalAddress(tensors, z),
+    zStride: columns,
     weight: tensors.address(weight),
     y: y.address,
     yStride: columns,
     rows: x.size / columns,
     columns,
-    groupSize: columns,
-    eps,
   });
   return y.info;
-});
+}
 
-export const gatedRmsNormKernel = nativeKernel(
-  'GatedRmsNorm',
-  ({ x, z, weight }, { groupSize, eps, normBeforeGate }, tensors) => {
-    const y = tensors.allocate(x.shape);
-    const columns = x.shape.at(-1) ?? 0;
-    tensors.ops.norm({
-      x: tensors.address(x),
-      xStride: columns,
-      z: optionalAddress(tensors, z),
-      zStride: columns,
-      weight: tensors.address(weight),
-      y: y.address,
-      yStride: columns,
-      rows: x.size / columns,
-      columns,
-      groupSize,
-      eps,
-      normBeforeGate,
-    });
-    return y.info;
-  },
-);
+function normGrad(
+  tensors: NativeTensors<NativeGradientOps>,
+  { x, z, weight, dy }: GatedRmsNormInputs & { dy: tf.Tensor },
+  attrs: GatedRmsNormAttrs,
+): tf.TensorInfo[] {
+  const columns = x.shape.at(-1) ?? 0;
+  const dx = tensors.allocate(x.shape);
+  const dweight = tensors.allocate(weight.shape);
+  const dz = optionalOutput(tensors, z);
+  tensors.ops.normGrad({
+    ...attrs,
+    x: tensors.address(x),
+    z: optionalAddress(tensors, z),
+    weight: tensors.address(weight),
+    dy: tensors.address(dy),
+    dx: dx.address,
+    dweight: dweight.address,
+    dz: dz?.address ?? 0,
+    rows: x.size / columns,
+    columns,
+  });
+  return infosOf([dx, dweight, dz]);
+}

@@ -1,18 +1,12 @@
 // How packed weights lie in memory: sizes that the packers, the products and the look-up agree on.
 // The panels themselves are described in assembly/matmul_int4.ts, matmul_int8.ts, matmul_bf16.ts, matmul_f32.ts.
 import { BackendError } from '../../errors.js';
-import type { PackedWeightAttrs, WeightFormat } from '../../weights/packed_weight.js';
+import { type IntFormat, isIntFormat, type WeightFormat } from '../../weights/packed_weight.js';
 
 /** Panels; integer formats with bf16 scales and offsets. */
 export const PANELS = 'simd';
 /** Panels of an integer format with f16 scales and offsets, as some checkpoints have them. */
 export const PANELS_F16 = 'simd-f16';
-
-export type IntFormat = 'int8' | 'int4';
-
-export function isIntFormat(format: WeightFormat): format is IntFormat {
-  return format === 'int8' || format === 'int4';
-}
 
 export function bitsOf(format: IntFormat): 8 | 4 {
   return format === 'int8' ? 8 : 4;
@@ -48,13 +42,4 @@ export const PAGE = 4096;
 /** Pages whose first words are kept. The products by f32 panels, which a GB or two hold, go without. */
 function pageCount(format: WeightFormat, bytes: number): number {
   return format === 'f32' ? 0 : Math.ceil(bytes / PAGE);
-}
-
-/** Throws BackendError for a weight that another backend packed. */
-export function checkLayout(kernelName: string, { layout, format }: PackedWeightAttrs): void {
-  if (layout === PANELS || layout === PANELS_F16 || layout === 'rows') return;
-  throw new BackendError(
-    `${kernelName}: the backend 'simd' has no kernel for ${format} weights packed as '${layout}'; ` +
-      'a model stays on the backend that it was loaded on',
-  );
 }

@@ -1,6 +1,6 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import type { Activation } from '../../kernel_names.js';
-import type { WeightFormat } from '../../weights/packed_weight.js';
+import { isIntFormat, type WeightFormat } from '../../weights/packed_weight.js';
 import type { LinearCall } from '../native/calls.js';
 import { type Temporaries, withTemporaries } from '../native/memory.js';
 import {
@@ -12,7 +12,7 @@ import {
   ROWS_WORTH_PACKING,
 } from './float_blocks.js';
 import { ActivationId, CodeKind, FEW_ROWS_OF_INT8, KernelId, MOST_PANELS } from './kernel_ids.js';
-import { bitsOf, isIntFormat, memoryGroup, PANELS_F16, panelBytes, panelRows } from './layout.js';
+import { bitsOf, memoryGroup, PANELS_F16, panelBytes, panelRows } from './layout.js';
 import { FIRST_READING } from './reading.js';
 import type { Runtime } from './runtime.js';
 

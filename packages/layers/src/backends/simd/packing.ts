@@ -1,7 +1,7 @@
 // Packs weights into panels while they are read, on all threads, and unpacks them again.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
-import type { PackedWeight, WeightFormat } from '../../weights/packed_weight.js';
+import { isIntFormat, type PackedWeight, type WeightFormat } from '../../weights/packed_weight.js';
 import type {
   QuantizedMatrix,
   QuantizedRows,
@@ -9,12 +9,17 @@ import type {
   StoredMatrix,
   WeightPacker,
 } from '../../weights/packing.js';
+import {
+  packedWeight,
+  packPieces,
+  pieces,
+  unpackPieces,
+  type WeightShape,
+} from '../native/packing.js';
 import { asSimd, type SimdBackend } from './backend.js';
 import { KernelId, NumberKind } from './kernel_ids.js';
 import {
   bitsOf,
-  type IntFormat,
-  isIntFormat,
   memoryGroup,
   PAGE,
   PANELS,
@@ -24,9 +29,6 @@ import {
   panelRows,
 } from './layout.js';
 import type { Runtime } from './runtime.js';
-
-/** Bytes of a matrix that are read at a time. */
-const PIECE_BYTES = 8 << 20;
 
 const numberKinds: Record<StoredDType, NumberKind> = {
   F32: NumberKind.F32,
@@ -39,7 +41,7 @@ export const simdPacker: WeightPacker = {
   maximumBytes: 2 ** 32,
   availableBytes: () => asSimd(tf.backend()).runtime.availableBytes,
   pack,
-  unpack: async (weight) => unpackAll(asSimd(tf.backend()), weight),
+  unpack,
   packQuantized,
   exportQuantized,
 };
@@ -54,21 +56,20 @@ async function pack(
   }
   const backend = asSimd(tf.backend());
   const { runtime } = backend;
-  const [rows, columns] = matrix.shape;
-  const isInt = isIntFormat(format);
-  const group = isInt ? memoryGroup(groupSize) : 0;
-  const address = runtime.allocate(packedBytes(format, rows, columns, group).total);
-  try {
-    const rowBytes = columns * (matrix.dtype === 'F32' ? 4 : 2);
-    await inPieces(runtime, matrix, rowBytes, panelRows(format), (staged, first, count) => {
-      const panel = first / panelRows(format);
-      const to = address + panel * panelBytes(format, columns, group);
+  const { shape, dtype } = matrix;
+  const [, columns] = shape;
+  const group = isIntFormat(format) ? memoryGroup(groupSize) : 0;
+  const rows = panelRows(format);
+  const weight = { format, layout: PANELS, shape, groupSize: group };
+  return packedPanels(backend, weight, (address) =>
+    packPieces(backend, matrix, rows, (staged, first, count) => {
+      const to = address + (first / rows) * panelBytes(format, columns, group);
       const { args } = runtime;
       args[0] = staged;
-      args[1] = numberKinds[matrix.dtype];
+      args[1] = numberKinds[dtype];
       args[2] = count;
       args[3] = columns;
-      if (isInt) {
+      if (isIntFormat(format)) {
         args[4] = group;
         args[5] = bitsOf(format);
         args[6] = to;
@@ -76,96 +77,45 @@ async function pack(
         args[4] = to;
         args[5] = format === 'f32' ? NumberKind.F32 : NumberKind.Bf16;
       }
-      const units = Math.ceil(count / panelRows(format));
-      const id = isInt ? KernelId.PackInt : KernelId.PackFloat;
-      runtime.run(id, units, runtime.chunk(columns * panelRows(format)), group * 4);
-    });
-  } catch (error) {
-    runtime.release(address);
-    throw error;
-  }
-  return packed(backend, address, format, PANELS, [rows, columns], group);
+      const id = isIntFormat(format) ? KernelId.PackInt : KernelId.PackFloat;
+      runtime.run(id, Math.ceil(count / rows), runtime.chunk(columns * rows), group * 4);
+    }),
+  );
 }
 
-/** Reads a matrix in pieces of whole panels into memory that the kernels see. */
-async function inPieces(
-  runtime: Runtime,
-  matrix: StoredMatrix,
-  rowBytes: number,
-  multiple: number,
-  use: (staged: number, first: number, count: number) => void,
-): Promise<void> {
-  const [rows] = matrix.shape;
-  const most = Math.max(multiple, Math.floor(PIECE_BYTES / rowBytes / multiple) * multiple);
-  const piece = Math.min(rows, most);
-  const staged = runtime.allocate(piece * rowBytes);
-  try {
-    for (let first = 0; first < rows; first += piece) {
-      const count = Math.min(piece, rows - first);
-      const bytes = await matrix.readRows(first, count);
-      runtime.bytes(staged, count * rowBytes).set(bytes);
-      use(staged, first, count);
-    }
-  } finally {
-    runtime.release(staged);
-  }
-}
-
-function packed(
+/** A weight whose panels `fill` writes; the first word of each of their pages follows them. */
+function packedPanels(
   backend: SimdBackend,
-  address: number,
-  format: WeightFormat,
-  layout: string,
-  shape: readonly [number, number],
-  groupSize: number,
-): PackedWeight {
-  const bytes = packedBytes(format, ...shape, groupSize);
-  const words = backend.runtime.ints(address, bytes.total / 4);
-  for (let i = bytes.panels / 4, page = 0; i < words.length; i++, page += PAGE / 4) {
-    words[i] = words[page] ?? 0;
-  }
-  const info = backend.adopt(address, [words.length], 'int32');
-  // tfjs declares TensorInfo and Tensor apart; the engine makes the one of the other.
-  const tensor = tf.engine().makeTensorFromTensorInfo(info, backend);
-  return {
-    format,
-    layout,
-    shape,
-    tensors: [tf.keep(tensor)],
-    ...(groupSize > 0 && { groupSize }),
-  };
+  weight: WeightShape,
+  fill: (address: number) => Promise<void>,
+): Promise<PackedWeight> {
+  const bytes = packedBytes(weight.format, ...weight.shape, weight.groupSize);
+  return packedWeight(backend, weight, bytes.total, async (address) => {
+    await fill(address);
+    const words = backend.runtime.ints(address, bytes.total / 4);
+    for (let i = bytes.panels / 4, page = 0; i < words.length; i++, page += PAGE / 4) {
+      words[i] = words[page] ?? 0;
+    }
+  });
 }
 
 async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const backend = asSimd(tf.backend());
-  const { runtime } = backend;
-  const { format, groupSize, shape } = matrix;
+  const { format, groupSize, shape, parameterDType } = matrix;
   const [rows, columns] = shape;
   const group = memoryGroup(groupSize);
   if (columns % groupSize !== 0) {
     throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
   }
-  const address = runtime.allocate(packedBytes(format, rows, columns, group).total);
-  try {
-    const most = piecesOf(format, columns);
-    for (let first = 0; first < rows; first += most) {
-      const count = Math.min(most, rows - first);
-      repack(runtime, matrix, await matrix.readRows(first, count), count, group, {
+  const layout = parameterDType === 'F16' ? PANELS_F16 : PANELS;
+  const weight = { format, layout, shape, groupSize: group };
+  return packedPanels(backend, weight, async (address) => {
+    for (const [first, count] of pieces(rows, (columns * bitsOf(format)) / 8, 8)) {
+      repack(backend.runtime, matrix, await matrix.readRows(first, count), count, group, {
         panels: address + (first / 8) * panelBytes(format, columns, group),
       });
     }
-  } catch (error) {
-    runtime.release(address);
-    throw error;
-  }
-  const layout = matrix.parameterDType === 'F16' ? PANELS_F16 : PANELS;
-  return packed(backend, address, format, layout, shape, group);
-}
-
-/** Rows of a piece: whole panels. */
-function piecesOf(format: IntFormat, columns: number): number {
-  const rowBytes = (columns * bitsOf(format)) / 8;
-  return Math.max(8, Math.floor(PIECE_BYTES / rowBytes / 8) * 8);
+  });
 }
 
 /** Moves rows between a file's form and panels; with `into` from the panels. */
@@ -234,24 +184,11 @@ function exportQuantized(weight: PackedWeight): QuantizedMatrix {
   };
 }
 
-function unpackAll(backend: SimdBackend, weight: PackedWeight): Float32Array {
-  const [rows, columns] = weight.shape;
-  const [tensor] = weight.tensors;
-  if (!tensor) throw new BackendError('a packed weight has no tensor');
-  const values = new Float32Array(rows * columns);
-  const { runtime } = backend;
-  const piece = Math.max(1, Math.floor(PIECE_BYTES / 4 / columns));
-  const staged = runtime.allocate(Math.min(piece, rows) * columns * 4);
-  try {
-    for (let first = 0; first < rows; first += piece) {
-      const count = Math.min(piece, rows - first);
-      unpackRows(runtime, backend.address(tensor), weight, { first, count, to: staged });
-      values.set(runtime.floats(staged, count * columns), first * columns);
-    }
-  } finally {
-    runtime.release(staged);
-  }
-  return values;
+async function unpack(weight: PackedWeight): Promise<Float32Array> {
+  const backend = asSimd(tf.backend());
+  return unpackPieces(backend, weight, (from, to, first, count) =>
+    unpackRows(backend.runtime, from, weight, { first, count, to }),
+  );
 }
 
 /** Rows of a weight as f32 at an address: `count` from `first`, or those that `ids` names. */

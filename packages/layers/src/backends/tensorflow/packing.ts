@@ -3,21 +3,15 @@
 // f32 stays what it is everywhere, a plain tensor, so that composed ops and gradients can read it.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
-import type { PackedWeight, WeightFormat } from '../../weights/packed_weight.js';
+import { isIntFormat, type PackedWeight, type WeightFormat } from '../../weights/packed_weight.js';
 import {
   type QuantizedMatrix,
   rowsPacker,
   type StoredMatrix,
+  storedBytes,
   type WeightPacker,
 } from '../../weights/packing.js';
-import {
-  checkGroup,
-  isIntFormat,
-  layoutOf,
-  PACKED,
-  PACKED_F16,
-  type WeightShape,
-} from '../cuda/layout.js';
+import { checkGroup, layoutOf, PACKED, PACKED_F16, type WeightShape } from '../cuda/layout.js';
 import { parameterWords } from '../cuda/pack_rows.js';
 import { asNodeBackend } from './node_backend.js';
 import type { TensorflowOp } from './register_ops.js';
@@ -46,7 +40,7 @@ async function pack(
   const weight = { format, layout: PACKED, shape: matrix.shape, groupSize: group };
   const [rows, columns] = matrix.shape;
   return filled(weight, async (packed) => {
-    const piece = piecesOf(rows, columns * (matrix.dtype === 'F32' ? 4 : 2));
+    const piece = piecesOf(rows, columns * storedBytes[matrix.dtype]);
     for (const [first, count] of piece) {
       const bytes = await matrix.readRows(first, count);
       write(packRowsOp, packed, bytes, { weight, dtype: matrix.dtype }, [first, count]);

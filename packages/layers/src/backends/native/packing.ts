@@ -1,0 +1,97 @@
+// Packing weights into a backend's memory while they are read, and unpacking them.
+import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors.js';
+import type { PackedWeight, PackedWeightAttrs } from '../../weights/packed_weight.js';
+import { type StoredMatrix, storedBytes } from '../../weights/packing.js';
+import type { Address } from './address.js';
+import type { NativeBackend } from './backend.js';
+import type { NativeOps } from './ops.js';
+
+/** Bytes of a matrix that are staged at a time. */
+const PIECE_BYTES = 8 << 20;
+
+/** A weight without its memory. */
+export type WeightShape = Pick<PackedWeightAttrs, 'format' | 'layout' | 'groupSize'> &
+  Pick<PackedWeight, 'shape'>;
+
+/** A weight of `bytes` bytes, which `fill` writes. Nothing is left behind if that throws. */
+export async function packedWeight(
+  backend: NativeBackend<NativeOps>,
+  { format, layout, shape, groupSize }: WeightShape,
+  bytes: number,
+  fill: (address: Address) => Promise<void>,
+): Promise<PackedWeight> {
+  const { blocks } = backend.ops;
+  const words = Math.ceil(bytes / 4);
+  const address = blocks.allocate(words * 4);
+  try {
+    await fill(address);
+  } catch (error) {
+    blocks.release(address);
+    throw error;
+  }
+  const info = backend.adopt(address, [words], 'int32');
+  // tfjs declares TensorInfo and Tensor apart; the engine makes one from the other.
+  const tensor = tf.keep(tf.engine().makeTensorFromTensorInfo(info, backend));
+  return { format, layout, shape, tensors: [tensor], ...(groupSize > 0 && { groupSize }) };
+}
+
+/** Ranges of rows; the first is the longest. Each but the last is a multiple of `multiple` rows. */
+export function pieces(
+  rows: number,
+  rowBytes: number,
+  multiple = 1,
+): (readonly [first: number, count: number])[] {
+  const most = Math.max(1, Math.floor(PIECE_BYTES / rowBytes / multiple)) * multiple;
+  return Array.from({ length: Math.ceil(rows / most) }, (_, i) => {
+    return [i * most, Math.min(most, rows - i * most)];
+  });
+}
+
+/** Reads a matrix in pieces into the backend's memory, from which `pack` packs them. */
+export async function packPieces(
+  { ops }: NativeBackend<NativeOps>,
+  matrix: StoredMatrix,
+  multiple: number,
+  pack: (staged: Address, first: number, count: number) => void,
+): Promise<void> {
+  const [rows, columns] = matrix.shape;
+  const rowBytes = columns * storedBytes[matrix.dtype];
+  const ranges = pieces(rows, rowBytes, multiple);
+  const [[, most] = [0, 0]] = ranges;
+  const staged = ops.blocks.allocate(most * rowBytes);
+  try {
+    for (const [first, count] of ranges) {
+      ops.upload(staged, await matrix.readRows(first, count));
+      pack(staged, first, count);
+    }
+  } finally {
+    ops.blocks.release(staged);
+  }
+}
+
+/** The weight as row-major f32. `unpack` writes rows of the weight at `from` to `staged`. */
+export async function unpackPieces(
+  backend: NativeBackend<NativeOps>,
+  { shape, tensors }: PackedWeight,
+  unpack: (from: Address, staged: Address, first: number, count: number) => void,
+): Promise<Float32Array> {
+  const [rows, columns] = shape;
+  const [tensor] = tensors;
+  if (!tensor) throw new BackendError('a packed weight has no tensor');
+  const { ops } = backend;
+  const values = new Float32Array(rows * columns);
+  const ranges = pieces(rows, columns * 4);
+  const [[, most] = [0, 0]] = ranges;
+  const staged = ops.blocks.allocate(most * columns * 4);
+  try {
+    for (const [first, count] of ranges) {
+      unpack(backend.address(tensor), staged, first, count);
+      const part = values.subarray(first * columns, (first + count) * columns);
+      await ops.download(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), staged);
+    }
+  } finally {
+    ops.blocks.release(staged);
+  }
+  return values;
+}

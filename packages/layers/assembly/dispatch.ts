@@ -1,24 +1,32 @@
 // Every kernel by its number.
-import { KernelId } from '../src/backends/simd/kernel_ids';
-import { attention } from './attention';
-import { attentionGrad } from './attention_grad';
-import { causalConv1d } from './conv';
-import { causalConv1dGrad } from './conv_grad';
-import { copy2d } from './copy';
-import { adamWStep, binary, embeddingLookupGrad, sum, transpose, unary } from './elementwise';
-import { writeRing } from './kv_ring';
-import { crossEntropy, crossEntropyGrad, maxOfRows, softmax } from './loss';
-import { matMulBf16 } from './matmul_bf16';
-import { matMulF32 } from './matmul_f32';
-import { matMulInt4 } from './matmul_int4';
-import { matMulInt8 } from './matmul_int8';
-import { gatedActivation, rmsNorm } from './norm';
-import { gatedActivationGrad, rmsNormGrad } from './norm_grad';
-import { packFloat, packInt, repackInt, unpackRows } from './pack';
-import { packPanels } from './panels_f32';
-import { quantizeActivations, readProbe } from './quantize';
-import { ssdScan } from './scan';
-import { ssdScanGrad } from './scan_grad';
+import { adamWStep } from './adamw/adamw_step';
+import { attention } from './attention/attention';
+import { attentionGrad } from './attention/attention_grad';
+import { writeKvCache } from './attention/kv_cache';
+import { causalConv1d } from './causal_conv1d/causal_conv1d';
+import { causalConv1dGrad } from './causal_conv1d/causal_conv1d_grad';
+import { copy2d } from './core/copy';
+import { binary, unary } from './core/elementwise';
+import { readProbe } from './core/read_probe';
+import { maxOfRows, softmax } from './core/softmax';
+import { sum } from './core/sum';
+import { transpose } from './core/transpose';
+import { crossEntropy, crossEntropyGrad } from './cross_entropy/cross_entropy';
+import { embeddingLookupGrad } from './embedding_lookup/embedding_lookup_grad';
+import { gatedActivation } from './gated_activation/gated_activation';
+import { gatedActivationGrad } from './gated_activation/gated_activation_grad';
+import { KernelId } from './kernel_ids';
+import { matMulBf16 } from './matmul/bf16';
+import { matMulF32 } from './matmul/f32';
+import { packPanels } from './matmul/f32_panels';
+import { matMulInt4 } from './matmul/int4';
+import { matMulInt8 } from './matmul/int8';
+import { quantizeActivations } from './matmul/quantize';
+import { rmsNorm } from './norm/norm';
+import { rmsNormGrad } from './norm/norm_grad';
+import { packFloat, packInt, repackInt, unpackRows } from './packing/pack';
+import { ssdScanGrad } from './ssd_scan/grad';
+import { ssdScan } from './ssd_scan/ssd_scan';
 
 /** Runs units [begin, end) of a job on this thread. */
 export function dispatch(id: i32, args: usize, begin: i32, end: i32, scratch: usize): void {
@@ -71,8 +79,8 @@ export function dispatch(id: i32, args: usize, begin: i32, end: i32, scratch: us
     case KernelId.Attention:
       attention(args, begin, end, scratch);
       break;
-    case KernelId.WriteRing:
-      writeRing(args, begin, end);
+    case KernelId.WriteKvCache:
+      writeKvCache(args, begin, end);
       break;
     case KernelId.CrossEntropy:
       crossEntropy(args, begin, end);

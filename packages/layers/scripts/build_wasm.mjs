@@ -1,4 +1,4 @@
-// Compiles assembly/*.ts into the two WebAssembly modules beside the compiled backend.
+// Compiles assembly/ into the two WebAssembly modules beside the compiled backend.
 // Does nothing when they are newer than the sources: a build without changes costs nothing.
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, rename, stat } from 'node:fs/promises';
@@ -22,12 +22,8 @@ const flags = [
 ];
 
 async function sources() {
-  const files = await readdir(join(root, 'assembly'));
-  return [
-    ...files.map((file) => join(root, 'assembly', file)),
-    join(root, 'src/backends/simd/kernel_ids.ts'),
-    fileURLToPath(import.meta.url),
-  ];
+  const files = await readdir(join(root, 'assembly'), { recursive: true });
+  return [...files.map((file) => join(root, 'assembly', file)), fileURLToPath(import.meta.url)];
 }
 
 async function modified(path) {

@@ -1,19 +1,20 @@
 // The launch of an AdamW step.
+import { AdamWArg } from '../../../assembly/adamw/args.js';
+import { KernelId } from '../../../assembly/kernel_ids.js';
 import type { AdamWCall } from '../native/gradient_calls.js';
-import { KernelId } from './kernel_ids.js';
+import { ArgumentLayout } from './arguments.js';
 import type { Runtime } from './runtime.js';
 
-/** Numbers of a unit; see assembly/elementwise.ts. */
+/** Numbers of a unit; see assembly/adamw/adamw_step.ts. */
 const SPAN = 4096;
 
+const stepArguments = new ArgumentLayout(AdamWArg, [
+  ...(['scale', 'beta1', 'beta2', 'eps', 'squareCorrection', 'step', 'kept'] as const),
+]);
+
 export function adamW(runtime: Runtime, call: AdamWCall): void {
-  const { variable, mean, square, gradient, size } = call;
-  runtime.args.set([variable, mean, square, gradient, size]);
-  const { scale, beta1, beta2, eps, learningRate, weightDecay } = call;
-  const step = -learningRate * call.meanCorrection;
-  const kept = 1 - learningRate * weightDecay;
-  runtime.numbers.set([scale, beta1, beta2, eps, call.squareCorrection, step, kept], 5);
-  runtime.args.set([call.newVariable, call.newMean, call.newSquare], 12);
-  const units = Math.ceil(size / SPAN);
-  runtime.run(KernelId.AdamWStep, units, runtime.chunk(SPAN * 8));
+  const step = -call.learningRate * call.meanCorrection;
+  const kept = 1 - call.learningRate * call.weightDecay;
+  stepArguments.write(runtime, { ...call, step, kept });
+  runtime.run(KernelId.AdamWStep, Math.ceil(call.size / SPAN), runtime.chunk(SPAN * 8));
 }

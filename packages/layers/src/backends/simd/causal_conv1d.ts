@@ -1,45 +1,38 @@
-// The launches of the causal convolution and its gradient.
+// The launches of the causal convolution and its gradient. A unit of work is a sequence's span of channels.
+import { ConvArg, ConvGradArg } from '../../../assembly/causal_conv1d/args.js';
+import { KernelId } from '../../../assembly/kernel_ids.js';
 import type { ConvCall } from '../native/calls.js';
 import type { ConvGradCall } from '../native/gradient_calls.js';
 import { withTemporaries } from '../native/memory.js';
+import { activationIds } from './activation_ids.js';
+import { ArgumentLayout } from './arguments.js';
 import { sumMiddle } from './core/sum_middle.js';
-import { KernelId } from './kernel_ids.js';
-import { activationIds } from './linear.js';
 import type { Runtime } from './runtime.js';
 
-/** Channels of a unit; see assembly/conv.ts and conv_grad.ts. */
+/** Channels of a span; see assembly/causal_conv1d/. */
 const SPAN = 64;
 
+const convArguments = new ArgumentLayout(ConvArg);
+const gradArguments = new ArgumentLayout(ConvGradArg);
+
 export function convolve(runtime: Runtime, call: ConvCall): void {
-  const { args } = runtime;
-  args[0] = call.x;
-  args[1] = call.xStride;
-  args[2] = call.weight;
-  args[3] = call.bias;
-  args[4] = call.before;
-  args[5] = call.after;
-  args[6] = call.y;
-  args[7] = call.yStride;
-  args[8] = call.length;
-  args[9] = call.channels;
-  args[10] = call.width;
-  args[11] = activationIds[call.activation];
-  const units = call.batch * Math.ceil(call.channels / SPAN);
-  const cost = SPAN * (call.length + 1) * (call.width + 8);
-  const scratch = (call.width + 1) * SPAN * 4;
+  const { batch, channels, length, width } = call;
+  convArguments.write(runtime, { ...call, activation: activationIds[call.activation] });
+  const units = batch * Math.ceil(channels / SPAN);
+  const cost = SPAN * (length + 1) * (width + 8);
+  const scratch = (width + 1) * SPAN * 4;
   runtime.run(KernelId.CausalConv1d, units, runtime.chunk(cost), scratch);
 }
 
-/** A sequence and some channels at a time; the sequences' parts are summed. */
+/** The parts of the sequences are summed. */
 export function convolveGrad(runtime: Runtime, call: ConvGradCall): void {
-  const { x, weight, bias, before, dy, dafter, dx, dweight, dbias, dbefore } = call;
-  const { batch, length, channels, width, activation } = call;
+  const { batch, length, channels, width, dweight, dbias } = call;
   withTemporaries(runtime.temporaries, (temporaries) => {
     const weightParts = temporaries.allocate(batch * channels * width * 4);
     const biasParts = dbias ? temporaries.allocate(batch * channels * 4) : 0;
-    const given = [x, weight, bias, before, dy, dafter];
-    const made = [dx, weightParts, biasParts, dbefore];
-    runtime.args.set([...given, ...made, length, channels, width, activationIds[activation]]);
+    const activation = activationIds[call.activation];
+    const parts = { dweight: weightParts, dbias: biasParts };
+    gradArguments.write(runtime, { ...call, ...parts, activation });
     const units = batch * Math.ceil(channels / SPAN);
     const cost = SPAN * length * width * 3;
     const scratch = (width + 6 + length) * SPAN * 4;

@@ -6,7 +6,7 @@ import { NativeDecodeStep } from '../native/decode_step.js';
 import { type StepPlan, stepPlan } from '../native/step_plan.js';
 import { asSimd, type SimdBackend } from './backend.js';
 import type { SimdOps } from './ops.js';
-import { chooseReading } from './reading.js';
+import { chooseReadStrategy } from './read_strategy.js';
 import type { RecordedJobs } from './recorded_jobs.js';
 
 export function compileSimdStep(model: StepModel, batch: number): DecodeStep {
@@ -19,7 +19,7 @@ class SimdDecodeStep extends NativeDecodeStep<SimdOps> implements DecodeStep {
   private readonly temporaries: number;
   /** By number of sequences. */
   private readonly recordings = new Map<number, RecordedJobs>();
-  /** A recording for one sequence that has not been used to time the ways of reading weights. */
+  /** A recording for one sequence that has not been used to time the read strategies. */
   private untimed: RecordedJobs | undefined;
 
   constructor(backend: SimdBackend, plan: StepPlan, batch: number) {
@@ -43,7 +43,7 @@ class SimdDecodeStep extends NativeDecodeStep<SimdOps> implements DecodeStep {
     runtime.replay(recording);
     if (recording === this.untimed) {
       this.untimed = undefined;
-      chooseReading(runtime, recording);
+      chooseReadStrategy(runtime, recording);
     }
     this.advance();
     const { vocabulary } = this.plan;
@@ -72,7 +72,7 @@ class SimdDecodeStep extends NativeDecodeStep<SimdOps> implements DecodeStep {
     const { runtime } = this.ops;
     const recorded = runtime.record(() => this.launch(rows), this.temporaries);
     this.recordings.set(rows, recorded);
-    if (rows === 1 && runtime.reading === undefined) this.untimed = recorded;
+    if (rows === 1 && runtime.readStrategy === undefined) this.untimed = recorded;
     return recorded;
   }
 }

@@ -6,7 +6,8 @@ export const CONTROL = 1 << 16;
 export const FAILED_WORD = 196 / 4;
 export const ARGUMENTS_WORD = 256 / 4;
 export const ARGUMENT_COUNT = 64;
-/** Words of a recorded job: kernel, units, chunk, one unused, the arguments. */
-export const JOB_WORDS = 4 + ARGUMENT_COUNT;
+/** Words of a recorded job: kernel, units, chunk, one unused, then the arguments. */
+export const JOB_ARGUMENTS = 4;
+export const JOB_WORDS = JOB_ARGUMENTS + ARGUMENT_COUNT;
 /** Address of the first allocation. */
 export const HEAP = 2 << 16;

@@ -1,19 +1,23 @@
 // The launches of the embedding lookup and its gradient.
+import { LookupGradArg } from '../../../assembly/embedding_lookup/args.js';
+import { KernelId } from '../../../assembly/kernel_ids.js';
 import type { LookupCall } from '../native/calls.js';
 import type { LookupGradCall } from '../native/gradient_calls.js';
-import { KernelId } from './kernel_ids.js';
+import { ArgumentLayout } from './arguments.js';
 import { unpackRows } from './packing.js';
 import type { Runtime } from './runtime.js';
 
+const gradArguments = new ArgumentLayout(LookupGradArg);
+
 export function lookUp(runtime: Runtime, { table, attrs, ids, rows, y }: LookupCall): void {
-  unpackRows(runtime, table, attrs, { ids, count: rows, to: y });
+  unpackRows(runtime, table, attrs, { ids, count: rows, y });
 }
 
-/** Rows are added up in the order of the ids. */
+/** Rows are added up in the order of the ids. A unit of work is 64 columns. */
 export function lookUpGrad(runtime: Runtime, call: LookupGradCall): void {
-  const { ids, count, dy, dweight, rows, columns } = call;
+  const { dweight, rows, columns, count } = call;
   runtime.floats(dweight, rows * columns).fill(0);
-  runtime.args.set([ids, dy, dweight, count, columns, rows]);
+  gradArguments.write(runtime, call);
   const units = Math.ceil(columns / 64);
   runtime.run(KernelId.EmbeddingLookupGrad, units, runtime.chunk(count * 64));
 }

@@ -1,5 +1,14 @@
 // Packs weights into panels while they are read, on all threads, and unpacks them again.
 import * as tf from '@tensorflow/tfjs-core';
+import { KernelId } from '../../../assembly/kernel_ids.js';
+import {
+  NumberKind,
+  PackFloatArg,
+  PackIntArg,
+  PanelFormat,
+  RepackArg,
+  UnpackArg,
+} from '../../../assembly/packing/args.js';
 import { BackendError } from '../../errors.js';
 import { isIntFormat, type PackedWeight, type WeightFormat } from '../../weights/packed_weight.js';
 import type {
@@ -16,8 +25,8 @@ import {
   unpackPieces,
   type WeightShape,
 } from '../native/packing.js';
+import { ArgumentLayout } from './arguments.js';
 import { asSimd, type SimdBackend } from './backend.js';
-import { KernelId, NumberKind } from './kernel_ids.js';
 import {
   bitsOf,
   memoryGroup,
@@ -35,6 +44,19 @@ const numberKinds: Record<StoredDType, NumberKind> = {
   F16: NumberKind.F16,
   BF16: NumberKind.Bf16,
 };
+
+const panelFormats: Record<WeightFormat, PanelFormat> = {
+  f32: PanelFormat.F32,
+  bf16: PanelFormat.Bf16,
+  f16: PanelFormat.Bf16,
+  int8: PanelFormat.Int8,
+  int4: PanelFormat.Int4,
+};
+
+const packIntArguments = new ArgumentLayout(PackIntArg);
+const packFloatArguments = new ArgumentLayout(PackFloatArg);
+const repackArguments = new ArgumentLayout(RepackArg);
+const unpackArguments = new ArgumentLayout(UnpackArg);
 
 export const simdPacker: WeightPacker = {
   formats: ['f32', 'bf16', 'int8', 'int4'],
@@ -64,18 +86,12 @@ async function pack(
   return packedPanels(backend, weight, (address) =>
     packPieces(backend, matrix, rows, (staged, first, count) => {
       const to = address + (first / rows) * panelBytes(format, columns, group);
-      const { args } = runtime;
-      args[0] = staged;
-      args[1] = numberKinds[dtype];
-      args[2] = count;
-      args[3] = columns;
+      const piece = { source: staged, kind: numberKinds[dtype], rows: count, columns, panels: to };
       if (isIntFormat(format)) {
-        args[4] = group;
-        args[5] = bitsOf(format);
-        args[6] = to;
+        packIntArguments.write(runtime, { ...piece, group, bits: bitsOf(format) });
       } else {
-        args[4] = to;
-        args[5] = format === 'f32' ? NumberKind.F32 : NumberKind.Bf16;
+        const panelKind = format === 'f32' ? NumberKind.F32 : NumberKind.Bf16;
+        packFloatArguments.write(runtime, { ...piece, panelKind });
       }
       const id = isIntFormat(format) ? KernelId.PackInt : KernelId.PackFloat;
       runtime.run(id, Math.ceil(count / rows), runtime.chunk(columns * rows), group * 4);
@@ -130,20 +146,17 @@ function repack(
   const [, columns] = shape;
   const parts = [rows.codes, rows.scales, rows.offsets];
   const addresses = parts.map((part) => runtime.allocate(part.byteLength));
+  const [values = 0, scales = 0, offsets = 0] = addresses;
   try {
-    const { args } = runtime;
-    parts.forEach((part, i) => {
-      const address = addresses[i] ?? 0;
-      if (!exporting) runtime.bytes(address, part.byteLength).set(part);
-      args[i] = address;
+    if (!exporting) {
+      parts.forEach((part, i) => {
+        runtime.bytes(addresses[i] ?? 0, part.byteLength).set(part);
+      });
+    }
+    repackArguments.write(runtime, {
+      ...{ values, scales, offsets, rows: count, columns, fileGroup: groupSize, group, panels },
+      ...{ bits: bitsOf(format), exporting },
     });
-    args[3] = count;
-    args[4] = columns;
-    args[5] = groupSize;
-    args[6] = group;
-    args[7] = panels;
-    args[8] = bitsOf(format);
-    args[9] = exporting ? 1 : 0;
     const units = Math.ceil(count / 8);
     runtime.run(KernelId.RepackInt, units, runtime.chunk(columns * 2));
     if (!exporting) return;
@@ -187,28 +200,24 @@ function exportQuantized(weight: PackedWeight): QuantizedMatrix {
 async function unpack(weight: PackedWeight): Promise<Float32Array> {
   const backend = asSimd(tf.backend());
   return unpackPieces(backend, weight, (from, to, first, count) =>
-    unpackRows(backend.runtime, from, weight, { first, count, to }),
+    unpackRows(backend.runtime, from, weight, { first, count, y: to }),
   );
 }
 
-/** Rows of a weight as f32 at an address: `count` from `first`, or those that `ids` names. */
+/** Rows of a weight as f32: `count` rows from `first` on, or those that `ids` names. */
 export function unpackRows(
   runtime: Runtime,
   address: number,
   weight: Pick<PackedWeight, 'format' | 'layout' | 'groupSize'> & { shape: readonly number[] },
-  { first = 0, ids = 0, count, to }: { first?: number; ids?: number; count: number; to: number },
+  { first = 0, ids = 0, count, y }: { first?: number; ids?: number; count: number; y: number },
 ): void {
   const { format, layout, shape, groupSize = 0 } = weight;
   const [rows = 0, columns = 0] = shape;
-  const { args } = runtime;
-  args[0] = address;
-  args[1] = ids;
-  args[2] = first;
-  args[3] = to;
-  args[4] = columns;
-  args[5] = isIntFormat(format) ? memoryGroup(groupSize) : 0;
-  args[6] = layout === 'rows' ? 0 : { f32: 1, bf16: 2, f16: 2, int8: 3, int4: 4 }[format];
-  args[7] = layout === PANELS_F16 ? 1 : 0;
-  args[8] = rows;
+  unpackArguments.write(runtime, {
+    ...{ weight: address, ids, first, y, rows, columns },
+    group: isIntFormat(format) ? memoryGroup(groupSize) : 0,
+    format: layout === 'rows' ? PanelFormat.None : panelFormats[format],
+    f16Parameters: layout === PANELS_F16,
+  });
   runtime.run(KernelId.UnpackRows, count, runtime.chunk(columns * 2));
 }

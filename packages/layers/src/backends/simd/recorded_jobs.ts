@@ -1,6 +1,7 @@
 // Jobs recorded once and run again and again, without the host in between.
+
+import type { KernelId } from '../../../assembly/kernel_ids.js';
 import { JOB_WORDS } from './control.js';
-import type { KernelId } from './kernel_ids.js';
 
 /** Where recorded jobs stand, how many they are, and the scratch that each thread needs for them. */
 export interface RecordedJobs {

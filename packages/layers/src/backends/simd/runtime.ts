@@ -1,10 +1,13 @@
 // The kernels' module, its memory and its threads: everything below the tensors.
+import { ReadProbeArg } from '../../../assembly/core/args.js';
+import { KernelId } from '../../../assembly/kernel_ids.js';
+import type { ReadStrategy } from '../../../assembly/matmul/args.js';
 import type { BlockAllocator } from '../native/memory.js';
 import { Allocator } from './allocator.js';
+import { ArgumentLayout } from './arguments.js';
 import { compileKernels } from './compile_kernels.js';
 import { ARGUMENT_COUNT, ARGUMENTS_WORD, CONTROL, FAILED_WORD } from './control.js';
 import { createMemory } from './create_memory.js';
-import { KernelId, type Reading } from './kernel_ids.js';
 import { canShareMemory, freeMemory, startWorkers } from './platform.js';
 import { JobRecorder, type RecordedJobs } from './recorded_jobs.js';
 import { chooseThreads } from './threads.js';
@@ -34,14 +37,16 @@ const ARGUMENTS = CONTROL + ARGUMENTS_WORD * 4;
 /** Left for states, activations and the file's pieces when weights are loaded. */
 const WORKING_BYTES = 256 << 20;
 
+const probeArguments = new ArgumentLayout(ReadProbeArg);
+
 export class Runtime {
   /** Words of the next job's arguments, as integers and as numbers. */
   readonly args: Int32Array;
   readonly numbers: Float32Array;
-  /** How products of one row read their weights; undefined until a large step has found out what is fastest. */
-  reading: Reading | undefined;
-  /** Whether integer products sum four at once: where the engine does so by one instruction. The sums are the same. */
-  wholeDots: boolean;
+  /** How matmuls of one row read their weights; undefined until a large step has timed the strategies. */
+  readStrategy: ReadStrategy | undefined;
+  /** Whether integer matmuls sum four products at once, where the engine has one instruction for it. The sums are the same. */
+  hasInt8Dot4: boolean;
   /** Memory for one call's temporaries; while jobs are being recorded, a stack that they all share. */
   readonly temporaries: BlockAllocator = {
     allocate: (bytes) => this.recording?.allocate(bytes) ?? this.allocate(bytes),
@@ -66,7 +71,7 @@ export class Runtime {
     maximumPages: number,
   ) {
     this.allocator = new Allocator(memory, maximumPages);
-    this.wholeDots = kernels.dotsAreWhole() !== 0;
+    this.hasInt8Dot4 = kernels.hasInt8Dot4() !== 0;
     this.args = new Int32Array(memory.buffer, ARGUMENTS, ARGUMENT_COUNT);
     this.numbers = new Float32Array(memory.buffer, ARGUMENTS, ARGUMENT_COUNT);
   }
@@ -202,8 +207,7 @@ export class Runtime {
   read(address: number, bytes: number): void {
     const units = Math.floor(bytes / 65536);
     const result = this.allocate(64);
-    this.args[0] = address;
-    this.args[1] = result;
+    probeArguments.write(this, { from: address, digest: result });
     this.run(KernelId.ReadProbe, units, this.chunk(65536));
     this.release(result);
   }

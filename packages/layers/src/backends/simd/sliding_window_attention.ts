@@ -2,15 +2,20 @@
 //
 // With a bf16 cache (see ../../kv_ring.ts) the call's own keys and values are rounded too, and without a
 // cache where it would be bf16: a sequence gives bitwise the same results in whatever parts it is fed.
+import { AttentionArg, WriteKvCacheArg } from '../../../assembly/attention/args.js';
+import { KernelId } from '../../../assembly/kernel_ids.js';
 import { takesBf16Rings } from '../../kv_ring.js';
 import type { AttentionCall, CacheCall } from '../native/calls.js';
 import { type Temporaries, withTemporaries } from '../native/memory.js';
-import { KernelId } from './kernel_ids.js';
+import { ArgumentLayout } from './arguments.js';
 import type { Runtime } from './runtime.js';
 
 /** Queries of a unit. */
 const BLOCK = 16;
 const UNLIMITED = 0x7fffffff;
+
+const attentionArguments = new ArgumentLayout(AttentionArg, ['scale']);
+const writeArguments = new ArgumentLayout(WriteKvCacheArg);
 
 export function attend(runtime: Runtime, call: AttentionCall): void {
   const { cache } = call;
@@ -48,31 +53,16 @@ function attendTo(
   const headBlock = length >= 4 || isBf16 ? 1 : Math.ceil(kvHeads / (2 * runtime.threads));
   const blocks = Math.ceil(length / block);
   const headBlocks = Math.ceil(kvHeads / headBlock);
-  const { args, numbers } = runtime;
-  args[0] = call.q;
-  args[1] = call.qStride;
-  args[2] = call.k;
-  args[3] = call.v;
-  args[4] = call.kvStride;
-  args[5] = call.y;
-  args[6] = call.yStride;
-  args[7] = cache.k;
-  args[8] = cache.v;
-  args[9] = cache.capacity;
-  args[10] = cache.positions;
-  args[11] = length;
-  args[12] = heads;
-  args[13] = kvHeads;
-  args[14] = headDim;
-  args[15] = Math.min(window, UNLIMITED);
-  numbers[16] = call.scale;
-  args[17] = block;
-  args[18] = headBlock;
-  args[19] = blocks;
-  args[20] = headBlocks;
-  args[21] = scores;
-  args[22] = cache.written;
-  args[23] = isBf16 ? 1 : 0;
+  attentionArguments.write(runtime, {
+    ...call,
+    cacheK: cache.k,
+    cacheV: cache.v,
+    capacity: cache.capacity,
+    positions: cache.positions,
+    window: Math.min(window, UNLIMITED),
+    ...{ block, headBlock, blocks, headBlocks, scores, isBf16 },
+    written: cache.written,
+  });
   const unitHeads = (headBlock * heads) / kvHeads;
   const units = batch * blocks * headBlocks;
   const cost = 2 * unitHeads * headDim * block * scores;
@@ -96,22 +86,15 @@ function rounded(
 }
 
 /** Writes the call's keys and values to a cache. */
-function writeCache(
-  runtime: Runtime,
-  { batch, length, kvHeads, headDim, k, v, kvStride }: AttentionCall,
-  cache: CacheCall,
-): void {
-  const { args } = runtime;
-  args[0] = k;
-  args[1] = v;
-  args[2] = kvStride;
-  args[3] = cache.k;
-  args[4] = cache.v;
-  args[5] = cache.capacity;
-  args[6] = kvHeads;
-  args[7] = cache.positions;
-  args[8] = length;
-  args[9] = headDim;
-  args[10] = cache.format === 'bf16' ? 1 : 0;
-  runtime.run(KernelId.WriteRing, batch * length, runtime.chunk(kvHeads * headDim));
+function writeCache(runtime: Runtime, call: AttentionCall, cache: CacheCall): void {
+  const { batch, length, kvHeads, headDim } = call;
+  writeArguments.write(runtime, {
+    ...call,
+    cacheK: cache.k,
+    cacheV: cache.v,
+    capacity: cache.capacity,
+    positions: cache.positions,
+    isBf16: cache.format === 'bf16',
+  });
+  runtime.run(KernelId.WriteKvCache, batch * length, runtime.chunk(kvHeads * headDim));
 }

@@ -1,18 +1,22 @@
 // The launches of the scan's gradient: some heads of a sequence at a time, then the parts that heads or
 // sequences share are summed.
+import { KernelId } from '../../../assembly/kernel_ids.js';
+import { ScanGradArg } from '../../../assembly/ssd_scan/args.js';
 import type { ScanGradCall } from '../native/gradient_calls.js';
 import { withTemporaries } from '../native/memory.js';
+import { ArgumentLayout } from './arguments.js';
 import { sumMiddle } from './core/sum_middle.js';
-import { KernelId } from './kernel_ids.js';
 import type { Runtime } from './runtime.js';
-import { setScanArguments } from './ssd_scan.js';
+import { scanArguments } from './ssd_scan.js';
 
-/** Tokens of a chunk; see assembly/scan_grad_layout.ts. */
+/** Tokens of a chunk; see assembly/ssd_scan/grad_layout.ts. */
 const CHUNK = 32;
 /** The most heads of a unit, which share the matmuls of B and C. */
 const HEADS_PER_UNIT = 8;
 
-/** Bytes that a thread needs; see `layOut` in assembly/scan_grad_layout.ts. */
+const gradArguments = new ArgumentLayout(ScanGradArg);
+
+/** Bytes that a thread needs; see `layOut` in assembly/ssd_scan/grad_layout.ts. */
 function scratchBytes(length: number, headDim: number, dState: number): number {
   const chunks = Math.ceil(length / CHUNK);
   const tokens = chunks * CHUNK;
@@ -24,7 +28,7 @@ function scratchBytes(length: number, headDim: number, dState: number): number {
 
 export function scanGrad(runtime: Runtime, call: ScanGradCall): void {
   const { batch, length, heads, headDim, dState, groups } = call;
-  const { dx, ddt, dA, dB, dC, dD, ddtBias } = call;
+  const { ddt, dA, dB, dC, dD, ddtBias } = call;
   const blocks = Math.ceil(heads / groups / HEADS_PER_UNIT);
   const skips = call.dPerChannel ? heads * headDim : heads;
   withTemporaries(runtime.temporaries, (temporaries) => {
@@ -35,18 +39,16 @@ export function scanGrad(runtime: Runtime, call: ScanGradCall): void {
       C: blocks === 1 ? dC : temporaries.allocate(perToken),
       D: dD ? temporaries.allocate(batch * skips * 4) : 0,
     };
-    setScanArguments(runtime, {
+    scanArguments.write(runtime, {
       ...call,
       xStride: heads * headDim,
       bStride: groups * dState,
       cStride: groups * dState,
       dtStride: heads,
-      y: 0,
-      yStride: 0,
-      after: 0,
+      ...{ y: 0, yStride: 0, after: 0, gate: 0, gateStride: 0 },
     });
-    const made = [dx, ddt, parts.A, parts.B, parts.C, parts.D, call.dbefore];
-    runtime.args.set([call.dy, call.dafter, ...made, blocks], 24);
+    const made = { dA: parts.A, dB: parts.B, dC: parts.C, dD: parts.D };
+    gradArguments.write(runtime, { ...call, ...made, blocks });
     const units = batch * groups * blocks;
     const cost = (length * headDim * dState * 6 * heads) / (groups * blocks);
     const scratch = scratchBytes(length, headDim, dState);

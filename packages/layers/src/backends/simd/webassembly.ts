@@ -30,8 +30,8 @@ export interface KernelExports {
     scratchSize: number,
   ): void;
   serve(control: number, thread: number): void;
-  /** 1 where the engine sums four products of bytes by one instruction, else 0; see assembly/bytes.ts. */
-  dotsAreWhole(): number;
+  /** 1 if the engine sums four products of bytes by one instruction, else 0; see assembly/matmul/byte_dots.ts. */
+  hasInt8Dot4(): number;
 }
 
 interface WebAssemblyApi {

@@ -1,13 +1,13 @@
 // In a worker of its own: some results of a backend made with workerData as its options, posted back.
 import { parentPort, workerData } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
+import { ReadStrategy } from '../../../assembly/matmul/args.js';
 import { asSimd } from '../../../src/backends/simd/backend.js';
 import {
   registerSimdBackend,
   type SimdOptions,
   simdInfo,
 } from '../../../src/backends/simd/index.js';
-import { Reading } from '../../../src/backends/simd/kernel_ids.js';
 import {
   packedMatMul,
   slidingWindowAttention,
@@ -41,13 +41,13 @@ for (const format of formats) {
     format,
     64,
   );
-  for (const [batch, reading] of [
-    [1, Reading.AsksForPages],
-    [1, Reading.TwoPlaces],
-    [37, Reading.AsksForPages],
-    [211, Reading.AsksForPages],
+  for (const [batch, strategy] of [
+    [1, ReadStrategy.PrefetchPages],
+    [1, ReadStrategy.TwoStreams],
+    [37, ReadStrategy.PrefetchPages],
+    [211, ReadStrategy.PrefetchPages],
   ] as const) {
-    runtime.reading = reading;
+    runtime.readStrategy = strategy;
     const x = uniform('x', [batch, columns]);
     const y = packedMatMul(x, weight);
     // Of one sign and much the same size: large sums, though not the largest (see weights.test.ts).

@@ -1,10 +1,15 @@
 // tfjs's elementwise ops on float32.
 import * as tf from '@tensorflow/tfjs-core';
-import { BinaryOp, KernelId, UnaryOp } from '../kernel_ids.js';
+import { BinaryArg, BinaryOp, UnaryArg, UnaryOp } from '../../../../assembly/core/args.js';
+import { KernelId } from '../../../../assembly/kernel_ids.js';
+import { ArgumentLayout } from '../arguments.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
 
-/** Numbers of a unit; see assembly/elementwise.ts. */
+/** Numbers of a unit; see assembly/core/elementwise.ts. */
 const SPAN = 4096;
+
+const binaryArguments = new ArgumentLayout(BinaryArg);
+const unaryArguments = new ArgumentLayout(UnaryArg);
 
 function binaryKernel(kernelName: string, op: BinaryOp): tf.KernelConfig {
   return coreKernel<Tensors<'a' | 'b'>, object>(kernelName, ({ a, b }, _, backend) => {
@@ -14,11 +19,14 @@ function binaryKernel(kernelName: string, op: BinaryOp): tf.KernelConfig {
     const walkB = walkOf(b.shape, shape);
     if (!walkA || !walkB) return undefined;
     const { runtime } = backend;
-    const addresses = [backend.address(a), backend.address(b)];
+    const operands = { a: backend.address(a), b: backend.address(b) };
     const y = backend.allocate(shape);
     const size = sizeOf(shape);
-    const walks = [walkA.repeat, walkA.count, walkB.repeat, walkB.count];
-    runtime.args.set([...addresses, y.address, size, op, ...walks]);
+    const walks = {
+      ...{ aRepeat: walkA.repeat, aCount: walkA.count },
+      ...{ bRepeat: walkB.repeat, bCount: walkB.count },
+    };
+    binaryArguments.write(runtime, { ...operands, y: y.address, size, op, ...walks });
     const units = Math.ceil(size / SPAN);
     runtime.run(KernelId.Binary, units, runtime.chunk(SPAN));
     return y.info;
@@ -56,7 +64,7 @@ function unaryKernel(kernelName: string, op: UnaryOp): tf.KernelConfig {
     const from = backend.address(x);
     const y = backend.allocate(x.shape);
     const size = sizeOf(x.shape);
-    runtime.args.set([from, y.address, size, op]);
+    unaryArguments.write(runtime, { x: from, y: y.address, size, op });
     const units = Math.ceil(size / SPAN);
     runtime.run(KernelId.Unary, units, runtime.chunk(SPAN * 4));
     return y.info;

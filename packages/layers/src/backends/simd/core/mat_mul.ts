@@ -1,64 +1,13 @@
 // tfjs's matMul, plain and fused, on float32: each number one chain of multiply-adds, as PackedMatMul's.
 import * as tf from '@tensorflow/tfjs-core';
-import { type Temporaries, withTemporaries } from '../../native/memory.js';
+import { TransposeArg } from '../../../../assembly/core/args.js';
+import { KernelId } from '../../../../assembly/kernel_ids.js';
+import { ArgumentLayout } from '../arguments.js';
 import type { SimdBackend } from '../backend.js';
-import {
-  floatBlocks,
-  packPanels,
-  panelByPanel,
-  ROWS_WORTH_GATHERING,
-  ROWS_WORTH_PACKING,
-} from '../float_blocks.js';
-import { KernelId } from '../kernel_ids.js';
-import type { Runtime } from '../runtime.js';
+import { floatMatMul } from '../float_matmul.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
 
-interface Product {
-  a: number;
-  b: number;
-  y: number;
-  M: number;
-  N: number;
-  K: number;
-  /** Whether a is (K, M) and not (M, K). */
-  transposeA: boolean;
-  /** Whether b is (N, K) and not (K, N). */
-  transposeB: boolean;
-  bias: number;
-}
-
-function multiply(runtime: Runtime, temporaries: Temporaries, product: Product): void {
-  const { a, b, y, M, N, K, transposeA, transposeB, bias } = product;
-  const isPacked = M >= ROWS_WORTH_PACKING;
-  const plain = { matrix: b, transposed: !transposeB, outFeatures: N, columns: K };
-  const weight = isPacked ? packPanels(runtime, temporaries, plain) : b;
-  const panels = Math.ceil(N / 32);
-  const cut =
-    transposeA || M >= ROWS_WORTH_GATHERING
-      ? floatBlocks(runtime, M, panels, transposeA)
-      : panelByPanel(M, panels);
-  const { args } = runtime;
-  args[0] = weight;
-  args[1] = a;
-  args[2] = y;
-  args[3] = M;
-  args[4] = N;
-  args[5] = K;
-  args[6] = bias;
-  args[7] = 0;
-  args[8] = 0;
-  args[12] = panels;
-  args[13] = cut.block;
-  args[14] = N;
-  args[15] = N;
-  args[16] = transposeA ? M : K;
-  args[18] = isPacked ? 0 : transposeB ? K : N;
-  args[19] = transposeB ? 0 : 1;
-  args[20] = transposeA ? 1 : 0;
-  args[21] = cut.atOnce;
-  const chunk = runtime.chunk(32 * K * cut.block * Math.max(1, cut.atOnce));
-  runtime.run(KernelId.MatMulF32, cut.units, chunk, cut.scratch);
-}
+const transposeArguments = new ArgumentLayout(TransposeArg);
 
 /** x (rows, columns) at an address, transposed into another. */
 export function transposeMatrix(
@@ -68,7 +17,7 @@ export function transposeMatrix(
   rows: number,
   columns: number,
 ): void {
-  runtime.args.set([from, to, rows, columns]);
+  transposeArguments.write(runtime, { x: from, y: to, rows, columns });
   const units = Math.ceil(rows / 4);
   runtime.run(KernelId.Transpose, units, runtime.chunk(columns * 4));
 }
@@ -101,20 +50,25 @@ function run(
     b: backend.address(b),
     bias: bias ? backend.address(bias) : 0,
   };
+  const { runtime } = backend;
   const y = backend.allocate([...batch, M, N]);
   for (let i = 0; i < count; i++) {
-    withTemporaries(backend.runtime.temporaries, (temporaries) => {
-      multiply(backend.runtime, temporaries, {
-        a: addresses.a + (countA === 1 ? 0 : i) * M * K * 4,
-        b: addresses.b + (countB === 1 ? 0 : i) * N * K * 4,
-        y: y.address + i * M * N * 4,
-        M,
-        N,
-        K,
-        transposeA,
-        transposeB,
-        bias: addresses.bias,
-      });
+    floatMatMul(runtime, {
+      format: 'f32',
+      x: addresses.a + (countA === 1 ? 0 : i) * M * K * 4,
+      xStride: transposeA ? M : K,
+      xTransposed: transposeA,
+      rows: M,
+      weight: addresses.b + (countB === 1 ? 0 : i) * N * K * 4,
+      weightStride: transposeB ? K : N,
+      weightTransposed: !transposeB,
+      outFeatures: N,
+      columns: K,
+      bias: addresses.bias,
+      residual: 0,
+      y: y.address + i * M * N * 4,
+      yStride: N,
+      chunk: ({ block, atOnce }) => runtime.chunk(32 * K * block * Math.max(1, atOnce)),
     });
   }
   return y.info;

@@ -1,8 +1,12 @@
 // tfjs's sums, maxima and softmax on float32.
 import * as tf from '@tensorflow/tfjs-core';
-import { KernelId } from '../kernel_ids.js';
+import { RowsArg } from '../../../../assembly/core/args.js';
+import { KernelId } from '../../../../assembly/kernel_ids.js';
+import { ArgumentLayout } from '../arguments.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
 import { sumMiddle } from './sum_middle.js';
+
+const rowsArguments = new ArgumentLayout(RowsArg);
 
 export const reductionKernels: readonly tf.KernelConfig[] = [
   coreKernel<Tensors<'x'>, tf.SumAttrs>(tf.Sum, ({ x }, { axis, keepDims }, backend) => {
@@ -31,7 +35,7 @@ export const reductionKernels: readonly tf.KernelConfig[] = [
       const from = backend.address(x);
       const y = backend.allocate([...x.shape.slice(0, -1), ...(keepDims ? [1] : [])]);
       const { runtime } = backend;
-      runtime.args.set([from, y.address, columns]);
+      rowsArguments.write(runtime, { x: from, y: y.address, columns });
       runtime.run(KernelId.Max, rows, runtime.chunk(columns));
       return y.info;
     },
@@ -44,7 +48,7 @@ export const reductionKernels: readonly tf.KernelConfig[] = [
     const from = backend.address(logits);
     const y = backend.allocate(logits.shape);
     const { runtime } = backend;
-    runtime.args.set([from, y.address, columns]);
+    rowsArguments.write(runtime, { x: from, y: y.address, columns });
     runtime.run(KernelId.Softmax, rows, runtime.chunk(columns * 16));
     return y.info;
   }),

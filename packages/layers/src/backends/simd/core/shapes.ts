@@ -1,10 +1,14 @@
 // tfjs's ops that only move numbers: slices, splits, joins, padding, transposes of float32; what states
 // need, of int32 too.
 import * as tf from '@tensorflow/tfjs-core';
+import { CopyArg } from '../../../../assembly/core/args.js';
+import { KernelId } from '../../../../assembly/kernel_ids.js';
+import { ArgumentLayout } from '../arguments.js';
 import type { SimdBackend } from '../backend.js';
-import { KernelId } from '../kernel_ids.js';
 import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
 import { transposeMatrix } from './mat_mul.js';
+
+const copyArguments = new ArgumentLayout(CopyArg);
 
 /** Copies rows of `count` numbers; the strides are numbers too. */
 function copyRows(
@@ -16,7 +20,8 @@ function copyRows(
   rows: number,
   count: number,
 ): void {
-  runtime.args.set([from, fromStride * 4, to, toStride * 4, count * 4]);
+  const strides = { fromStride: fromStride * 4, toStride: toStride * 4 };
+  copyArguments.write(runtime, { from, to, ...strides, rowBytes: count * 4 });
   runtime.run(KernelId.Copy2d, rows, runtime.chunk(count));
 }
 

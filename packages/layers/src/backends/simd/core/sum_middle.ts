@@ -1,6 +1,10 @@
 // Sums along an axis, on addresses.
-import { KernelId } from '../kernel_ids.js';
+import { SumArg } from '../../../../assembly/core/args.js';
+import { KernelId } from '../../../../assembly/kernel_ids.js';
+import { ArgumentLayout } from '../arguments.js';
 import type { Runtime } from '../runtime.js';
+
+const sumArguments = new ArgumentLayout(SumArg);
 
 /** y (outer, inner) = the sums over the middle axis of x (outer, middle, inner). */
 export function sumMiddle(
@@ -11,7 +15,7 @@ export function sumMiddle(
   middle: number,
   inner: number,
 ): void {
-  runtime.args.set([x, y, outer, middle, inner]);
+  sumArguments.write(runtime, { x, y, outer, middle, inner });
   const units = outer * Math.ceil(inner / 64);
   runtime.run(KernelId.Sum, units, runtime.chunk(middle * Math.min(inner, 64)));
 }

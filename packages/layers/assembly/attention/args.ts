@@ -1,0 +1,72 @@
+// Arguments of attention, its gradient and the update of its KV cache.
+
+export enum AttentionArg {
+  q,
+  qStride,
+  /** The call's own keys and values; not read where the cache holds them already. */
+  k,
+  v,
+  /** Numbers from one token of k and v to the next, if they are f32. */
+  kvStride,
+  y,
+  yStride,
+  /** f32 (B, C, Hkv, P) or bf16 (B, Hkv, C, P); 0 for none. */
+  cacheK,
+  cacheV,
+  capacity,
+  /** i32 (B): tokens before the call. */
+  positions,
+  length,
+  heads,
+  kvHeads,
+  headDim,
+  window,
+  /** f32 */
+  scale,
+  /** Queries and key heads of a unit, and units of a sequence by each. */
+  block,
+  headBlock,
+  blocks,
+  headBlocks,
+  /** Numbers of a row of scores. */
+  scores,
+  /** How many of the call's own tokens the cache holds already: all or none. */
+  written,
+  /** Whether keys and values are bf16. */
+  isBf16,
+}
+
+/** The call's keys and values go to the cache. */
+export enum WriteKvCacheArg {
+  k,
+  v,
+  kvStride,
+  cacheK,
+  cacheV,
+  capacity,
+  kvHeads,
+  positions,
+  length,
+  headDim,
+  isBf16,
+}
+
+/** All tensors are contiguous. */
+export enum AttentionGradArg {
+  q,
+  k,
+  v,
+  dy,
+  dq,
+  dk,
+  dv,
+  length,
+  heads,
+  kvHeads,
+  headDim,
+  window,
+  /** f32 */
+  scale,
+  /** The most keys that a block of queries sees, from a multiple of four to another. */
+  seen,
+}

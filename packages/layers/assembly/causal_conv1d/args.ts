@@ -1,0 +1,41 @@
+// Arguments of the causal convolution and its gradient.
+
+export enum ConvArg {
+  x,
+  xStride,
+  /** (D, W) */
+  weight,
+  /** 0 for none. */
+  bias,
+  /** The window (B, W, D) before the call, 0 for zeros; and after it, 0 where it is not wanted. They may be the same. */
+  before,
+  after,
+  y,
+  yStride,
+  length,
+  channels,
+  width,
+  activation,
+}
+
+/** All tensors are contiguous. */
+export enum ConvGradArg {
+  x,
+  weight,
+  /** 0 for none. */
+  bias,
+  /** 0 for zeros. */
+  before,
+  dy,
+  /** The gradient of the window after the call; 0 for none. */
+  dafter,
+  dx,
+  /** Parts of the sequences: (B, D, W) and (B, D); dbias and dbefore are 0 where they are not wanted. */
+  dweight,
+  dbias,
+  dbefore,
+  length,
+  channels,
+  width,
+  activation,
+}

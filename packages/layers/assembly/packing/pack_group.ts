@@ -1,0 +1,162 @@
+// A group of one row as codes, a scale and an offset: which ones, and where they stand in a panel.
+import { signFlip } from '../matmul/byte_dots';
+import { fromBf16, toBf16 } from '../shared/halves';
+import { madd, sumLanes } from '../shared/math';
+
+/** Where row r, column k of a group stands: bytes of int8, and of int4 the byte of its nibble. */
+export function placeInt8(r: usize, k: usize): usize {
+  return ((k >> 2) << 5) + (r << 2) + (k & 3);
+}
+export function placeInt4(r: usize, k: usize): usize {
+  return ((k >> 3) << 5) + (r << 2) + (k & 3);
+}
+
+/** Finds the scale and the offset of a group of one row and writes its codes. */
+export function packGroup(
+  values: usize,
+  count: usize,
+  group: usize,
+  bits: i32,
+  out: usize,
+  r: usize,
+): void {
+  const last = <f32>((1 << bits) - 1);
+  const padded = (count + 3) & ~3;
+  // The gap at the end repeats the last number, which moves neither end of the range.
+  for (let i = count; i < padded; i++) {
+    store<f32>(values + (i << 2), load<f32>(values + ((count - 1) << 2)));
+  }
+  let low4 = v128.load(values);
+  let high4 = low4;
+  for (let i: usize = 4; i < padded; i += 4) {
+    const v = v128.load(values + (i << 2));
+    low4 = f32x4.min(low4, v);
+    high4 = f32x4.max(high4, v);
+  }
+  let low = f32x4.extract_lane(low4, 0);
+  let high = f32x4.extract_lane(high4, 0);
+  low = min(low, f32x4.extract_lane(low4, 1));
+  low = min(low, f32x4.extract_lane(low4, 2));
+  low = min(low, f32x4.extract_lane(low4, 3));
+  high = max(high, f32x4.extract_lane(high4, 1));
+  high = max(high, f32x4.extract_lane(high4, 2));
+  high = max(high, f32x4.extract_lane(high4, 3));
+
+  // The scale above the offset, as bits.
+  const found = bits === 4 ? fittest(values, padded, low, high, last) : ends(low, high, last);
+  const scaleBits = <u16>(found >> 16);
+  const offsetBits = <u16>found;
+  const scale = fromBf16(scaleBits);
+  const offset = fromBf16(offsetBits);
+  const inverse = scale > 0 ? <f32>1 / scale : <f32>0;
+  const flip = signFlip();
+  // Four columns of a row stand side by side; codes of the gap at the end multiply zeros.
+  for (let i: usize = 0; i < padded; i += 4) {
+    const v = f32x4.sub(v128.load(values + (i << 2)), f32x4.splat(offset));
+    const position = f32x4.nearest(f32x4.mul(v, f32x4.splat(inverse)));
+    const clamped = f32x4.pmax(f32x4.pmin(position, f32x4.splat(last)), f32x4.splat(0));
+    const codes = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(clamped), i32x4.splat(0));
+    const word = i32x4.extract_lane(i8x16.narrow_i16x8_u(codes, codes), 0);
+    if (bits === 8) {
+      store<u32>(out + placeInt8(r, i), <u32>word ^ flip);
+    } else {
+      const at = out + placeInt4(r, i);
+      store<i32>(at, load<i32>(at) | (word << (<i32>(i & 4))));
+    }
+  }
+  const parameters = out + group * <usize>bits + (r << 1);
+  store<u16>(parameters, scaleBits);
+  store<u16>(parameters, offsetBits, 16);
+}
+
+/** The scale and the offset that take `low` to code 0 and `high` to the last one. */
+function ends(low: f32, high: f32, last: f32): u32 {
+  const offset = toBf16(low);
+  return ((<u32>toBf16((high - fromBf16(offset)) / last)) << 16) | offset;
+}
+
+/**
+ * The scale and the offset of the least squared error among some: those that take the ends of the group to the first
+ * and last codes, regressions of the numbers on their codes from there, and regressions from that grid shifted
+ * by a third of a step either way, as the first often end in a poorer minimum.
+ */
+function fittest(values: usize, count: usize, low: f32, high: f32, last: f32): u32 {
+  best = ends(low, high, last);
+  least = Infinity;
+  valueSum = sumOf(values, count);
+  regress(values, count, best, last);
+  const grid = best;
+  for (let side: f32 = -1; side <= 1; side += 2) {
+    const offset = fromBf16(<u16>grid) + (side / 3) * fromBf16(<u16>(grid >> 16));
+    regress(values, count, (grid & 0xffff0000) | toBf16(offset), last);
+  }
+  return best;
+}
+
+/** One more gains a hundredth. */
+const REGRESSIONS: i32 = 2;
+
+let best: u32 = 0;
+let least: f32 = Infinity;
+
+function keepBetter(parameters: u32, error: f32): void {
+  if (!(error < least)) return;
+  best = parameters;
+  least = error;
+}
+
+/** From a scale and an offset to those that fit the codes best which they give, while that gets better. */
+function regress(values: usize, count: usize, parameters: u32, last: f32): void {
+  let error = tryParameters(values, count, parameters, last);
+  keepBetter(parameters, error);
+  for (let i: i32 = 0; i < REGRESSIONS; i++) {
+    const n = <f32>count;
+    const spread = n * codeSquares - codeSum * codeSum;
+    if (spread === 0) return;
+    const scale = toBf16((n * codeProducts - codeSum * valueSum) / spread);
+    parameters = ((<u32>scale) << 16) | toBf16((valueSum - fromBf16(scale) * codeSum) / n);
+    const next = tryParameters(values, count, parameters, last);
+    if (!(next < error)) return;
+    error = next;
+    keepBetter(parameters, error);
+  }
+}
+
+/** The sum of the group's numbers. */
+let valueSum: f32 = 0;
+// Of the last tryParameters: the sums of the codes, of their squares, of codes times numbers.
+let codeSum: f32 = 0;
+let codeSquares: f32 = 0;
+let codeProducts: f32 = 0;
+
+function sumOf(values: usize, count: usize): f32 {
+  let sum = f32x4.splat(0);
+  for (let i: usize = 0; i < count; i += 4) sum = f32x4.add(sum, v128.load(values + (i << 2)));
+  return sumLanes(sum);
+}
+
+/** The squared error of a group with this scale and offset. */
+function tryParameters(values: usize, count: usize, parameters: u32, last: f32): f32 {
+  const s = fromBf16(<u16>(parameters >> 16));
+  const scale = f32x4.splat(s);
+  const offset = f32x4.splat(fromBf16(<u16>parameters));
+  const inverse = f32x4.splat(s > 0 ? <f32>1 / s : <f32>0);
+  let errors = f32x4.splat(0);
+  let codes = errors;
+  let squares = errors;
+  let products = errors;
+  for (let i: usize = 0; i < count; i += 4) {
+    const v = v128.load(values + (i << 2));
+    let code = f32x4.nearest(f32x4.mul(f32x4.sub(v, offset), inverse));
+    code = f32x4.pmax(f32x4.pmin(code, f32x4.splat(last)), f32x4.splat(0));
+    const error = f32x4.sub(madd(code, scale, offset), v);
+    errors = madd(error, error, errors);
+    codes = f32x4.add(codes, code);
+    squares = madd(code, code, squares);
+    products = madd(code, v, products);
+  }
+  codeSum = sumLanes(codes);
+  codeSquares = sumLanes(squares);
+  codeProducts = sumLanes(products);
+  return sumLanes(errors);
+}

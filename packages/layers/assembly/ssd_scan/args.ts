@@ -1,0 +1,97 @@
+// Arguments of the scan and its gradient.
+
+/** The gradient reads the words before `gate` too; it does not use y. */
+export enum ScanArg {
+  x,
+  xStride,
+  B,
+  bStride,
+  C,
+  cStride,
+  dt,
+  dtStride,
+  A,
+  D,
+  dPerChannel,
+  dtBias,
+  y,
+  yStride,
+  /** 0 for zeros; it may be `after`. */
+  before,
+  /** 0 where it is not wanted. */
+  after,
+  length,
+  heads,
+  headDim,
+  dState,
+  groups,
+  dtSoftplus,
+  /** f32 */
+  dtMin,
+  dtMax,
+  /** y is multiplied by silu of this; 0 for none. */
+  gate,
+  gateStride,
+}
+
+/** What the gradient takes besides the words of ScanArg. */
+export enum ScanGradArg {
+  dy = 24,
+  /** The gradient of the state after the call; 0 for none. */
+  dafter,
+  dx,
+  ddt,
+  /** Parts to be summed: (B, H); (B, L, G, blocks, N) twice; (B, H, P) or (B, H), 0 where not wanted. */
+  dA,
+  dB,
+  dC,
+  dD,
+  /** 0 where it is not wanted. */
+  dbefore,
+  /** Blocks into which the heads of a group are cut. */
+  blocks,
+}
+
+/** Words of a table in the scratch memory: addresses in it, by `layOut`. */
+export enum ScanGradTable {
+  /** Of all tokens: dt, the decays, up, down, the gradient of the decay's logarithm. */
+  dts,
+  decays,
+  up,
+  down,
+  dLog,
+  /** (L, N) of the group, and their gradients. */
+  b,
+  c,
+  db,
+  dc,
+  /** B transposed, one chunk (N, 32) after the other. */
+  bT,
+  /** One chunk (32, 32) after the other. */
+  g,
+  dg,
+  /** The head's states (P, N) before the chunks. */
+  states,
+  /** The gradient of the state (P, N), and transposed. */
+  ds,
+  dsT,
+  /** Of the present chunk: (N, 32) and (32, N). */
+  cT,
+  part,
+  /** dy, up dy, du: (32, P). */
+  dy,
+  upDy,
+  du,
+  /** (P, 32) */
+  dyT,
+  uT,
+  /** (32, 32) */
+  l,
+  m,
+  dm,
+  /** 32 numbers */
+  sums,
+  /** Bytes of a row of P or N numbers, padded to vectors. */
+  pRow,
+  nRow,
+}

@@ -1,0 +1,9 @@
+// The activations by number.
+import { ActivationId } from '../../../assembly/gated_activation/args.js';
+import type { Activation } from '../../kernel_names.js';
+
+export const activationIds: Readonly<Record<Activation, ActivationId>> = {
+  linear: ActivationId.Linear,
+  silu: ActivationId.Silu,
+  gelu: ActivationId.Gelu,
+};

@@ -1,0 +1,141 @@
+// Matmuls by f32 and bf16 weights, and how they are cut into units; the numbers do not depend on that.
+import { KernelId } from '../../../assembly/kernel_ids.js';
+import { FloatMatMulArg, MatMulArg, PackPanelsArg } from '../../../assembly/matmul/args.js';
+import type { Address } from '../native/address.js';
+import type { LinearCall } from '../native/calls.js';
+import { withTemporaries } from '../native/memory.js';
+import { activationIds } from './activation_ids.js';
+import { ArgumentLayout } from './arguments.js';
+import { FIRST_STRATEGY } from './read_strategy.js';
+import type { Runtime } from './runtime.js';
+
+/** y = activation(x w^T + bias) + residual */
+export interface FloatMatMul
+  extends Pick<LinearCall, 'x' | 'xStride' | 'rows' | 'weight' | 'y' | 'yStride' | 'activation'> {
+  /** Whether x is (columns, rows). */
+  xTransposed: boolean;
+  format: 'f32' | 'bf16';
+  /** Numbers from a row (transposed: a column) of a plain matrix to the next; 0 for panels. */
+  weightStride: number;
+  /** Whether the plain matrix is (columns, outFeatures). */
+  weightTransposed: boolean;
+  outFeatures: number;
+  columns: number;
+  bias: Address;
+  residual: Address;
+  /** The fewest units that a thread takes at a time. */
+  chunk(blocks: Blocks): number;
+}
+
+export interface Blocks {
+  /** Rows of a block. */
+  block: number;
+  /** Panels of a unit that share a gathered part of x; 0 for one panel, and x as it is. */
+  atOnce: number;
+  units: number;
+  /** Bytes that a thread needs. */
+  scratch: number;
+}
+
+const matMulArguments = new ArgumentLayout(MatMulArg);
+const floatArguments = new ArgumentLayout(FloatMatMulArg);
+const packArguments = new ArgumentLayout(PackPanelsArg);
+
+/** Rows of x for which a plain matrix is packed into panels once, and not by every block of rows. */
+const ROWS_WORTH_PACKING = 192;
+/** Rows of x for which they are gathered six at a time. */
+const ROWS_WORTH_GATHERING = 12;
+
+/** Rows of a block whose x is read as it is. */
+const BLOCK = 64;
+/** Rows of a block that is gathered from rows of x, and from its columns: pieces of those should be long. */
+const ROWS_GATHERED = 12;
+const COLUMNS_GATHERED = 720;
+/** Panels that share a gathered part of x: at most, and where there are too few units for the threads. */
+const PANELS_AT_ONCE = 64;
+const LEAST_PANELS = 5;
+/** Units for each thread that divide the work well enough. */
+const UNITS_PER_THREAD = 8;
+/** Columns that are multiplied at once; see assembly/matmul/f32_panels.ts. */
+const COLUMN_BLOCK = 192;
+
+export function floatMatMul(runtime: Runtime, call: FloatMatMul): void {
+  const { rows, outFeatures, columns, format, xTransposed } = call;
+  const panels = Math.ceil(outFeatures / 32);
+  const isPacked = call.weightStride !== 0 && rows >= ROWS_WORTH_PACKING;
+  const isGathered = format === 'f32' && (xTransposed || rows >= ROWS_WORTH_GATHERING);
+  const blocks = isGathered
+    ? gatheredBlocks(runtime, rows, panels, xTransposed)
+    : panelByPanel(rows, panels);
+  withTemporaries(runtime.temporaries, (temporaries) => {
+    let { weight, weightStride } = call;
+    if (isPacked) {
+      weight = temporaries.allocate(panels * 32 * columns * 4);
+      packPanels(runtime, call, panels, weight);
+      weightStride = 0;
+    }
+    matMulArguments.write(runtime, {
+      ...call,
+      weight,
+      activation: activationIds[call.activation ?? 'linear'],
+      panels,
+      block: blocks.block,
+      residualStride: outFeatures,
+      readStrategy: runtime.readStrategy ?? FIRST_STRATEGY,
+    });
+    floatArguments.write(runtime, { ...call, weightStride, panelsAtOnce: blocks.atOnce });
+    const id = format === 'bf16' ? KernelId.MatMulBf16 : KernelId.MatMulF32;
+    runtime.run(id, blocks.units, call.chunk(blocks), blocks.scratch);
+  });
+}
+
+/** Packs a plain f32 matrix. */
+function packPanels(runtime: Runtime, call: FloatMatMul, panels: number, packed: Address): void {
+  const { weight: matrix, weightStride: stride, weightTransposed: transposed } = call;
+  const { outFeatures, columns } = call;
+  const values = { matrix, stride, transposed, outFeatures, columns, panels: packed };
+  packArguments.write(runtime, values);
+  runtime.run(KernelId.PackPanels, panels, runtime.chunk(8 * columns));
+}
+
+/** For assembly/matmul/f32_block.ts. */
+function gatheredBlocks(
+  { threads }: Runtime,
+  rows: number,
+  panels: number,
+  xTransposed: boolean,
+): Blocks {
+  const wanted = threads === 1 ? 1 : UNITS_PER_THREAD * threads;
+  const fewest = Math.ceil(panels / PANELS_AT_ONCE);
+  const most = Math.ceil(panels / LEAST_PANELS);
+  const largest = xTransposed ? COLUMNS_GATHERED : ROWS_GATHERED;
+  const block = stripsOf(Math.min(largest, Math.max(12, (rows * most) / wanted)), rows);
+  const blocks = Math.ceil(rows / block);
+  const parts = Math.max(fewest, Math.min(most, Math.ceil(wanted / blocks)));
+  const atOnce = Math.ceil(panels / parts);
+  const units = blocks * Math.ceil(panels / atOnce);
+  return { block, atOnce, units, scratch: scratchOf(block, atOnce) };
+}
+
+/** Blocks of at most about `most` rows, all about as large, of whole strips of six. */
+function stripsOf(most: number, rows: number): number {
+  return Math.ceil(rows / Math.ceil(rows / most) / 6) * 6;
+}
+
+/** For assembly/matmul/bf16.ts and f32.ts. */
+function panelByPanel(rows: number, panels: number): Blocks {
+  const block = balancedBlock(rows, BLOCK);
+  const units = panels * Math.ceil(rows / block);
+  return { block, atOnce: 0, units, scratch: scratchOf(block, 1) };
+}
+
+/** Sums of a block, and for f32 weights some columns of a panel and of x. */
+function scratchOf(block: number, panels: number): number {
+  return panels * block * 128 + COLUMN_BLOCK * (128 + block * 4);
+}
+
+/** Blocks of at most `most` rows, all about as large, of a multiple of 4. */
+export function balancedBlock(rows: number, most: number): number {
+  const blocks = Math.ceil(rows / most);
+  return Math.ceil(rows / blocks / 4) * 4;
+}

@@ -1,7 +1,7 @@
 // Paths that may be given as file URLs.
 import { fileURLToPath } from 'node:url';
 import { CheckpointError } from '../errors.js';
-import { schemeOf } from './model_names.js';
+import { schemeOf, shownUrl } from './model_names.js';
 
 /**
  * The path that a name or a file URL stands for.
@@ -13,7 +13,7 @@ export function pathOf(name: string | URL, expected: string): string {
   const text = String(name);
   const scheme = schemeOf(text);
   if (scheme === undefined && typeof name === 'string') return name;
-  const found = text.replace(/[?#].*$/s, '');
+  const found = shownUrl(text);
   try {
     if (scheme === 'file:') return fileURLToPath(text);
   } catch {

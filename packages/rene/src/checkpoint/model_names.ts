@@ -15,3 +15,8 @@ export function isRepoId(name: string): boolean {
 export function schemeOf(name: string): string | undefined {
   return /^([a-z][a-z\d+.-]+:)\/\//i.exec(name)?.[1]?.toLowerCase();
 }
+
+/** A URL as errors show it: without a login, and without a query, which may hold a signature. */
+export function shownUrl(url: string): string {
+  return url.replace(/[?#].*$/s, '').replace(/^([^/]*\/\/)[^/]*@/, '$1');
+}

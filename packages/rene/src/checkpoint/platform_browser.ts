@@ -2,7 +2,7 @@
 import { CheckpointError } from '../errors.js';
 import { asRecord } from '../json.js';
 import type { HubOptions } from './hub.js';
-import { EMBEDDED_MODEL, isRepoId, schemeOf } from './model_names.js';
+import { EMBEDDED_MODEL, isRepoId, schemeOf, shownUrl } from './model_names.js';
 import { type WebFolder, webFolder } from './web_folder.js';
 
 /** What to do when a server is not reached. A browser does not tell pages why. */
@@ -31,9 +31,8 @@ export function webFolderOf(name: string | URL, hub: HubOptions): WebFolder {
   const scheme = schemeOf(text);
   const url = resolve(text);
   if (url && /^https?:$/.test(scheme ?? url.protocol)) return webFolder(url);
-  const found = text.replace(/[?#].*$/s, '');
   throw new CheckpointError(
-    `'${found}': expected an http(s) URL, a path of the page's server (/models/x, ./x) or a hub id (owner/name)`,
+    `'${shownUrl(text)}': expected an http(s) URL, a path of the page's server (/models/x, ./x) or a hub id (owner/name)`,
   );
 }
 

@@ -2,6 +2,7 @@
 import { CheckpointError } from '../errors.js';
 import { parseJson } from '../json.js';
 import { type ByteSource, blobSource, checkRange } from './byte_source.js';
+import { shownUrl } from './model_names.js';
 
 /** How to ask for a file. */
 export interface WebFileOptions {
@@ -33,7 +34,7 @@ export async function fetchJson(
     return { json: parseJson(text) };
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
-    throw new CheckpointError(`${shown(url)}: not JSON: ${why}`, undefined, { cause: error });
+    throw new CheckpointError(`${shownUrl(url)}: not JSON: ${why}`, undefined, { cause: error });
   }
 }
 
@@ -47,7 +48,7 @@ export async function findUrlSource(
   url: string,
   options: WebFileOptions = {},
 ): Promise<ByteSource | Missing> {
-  const name = shown(url);
+  const name = shownUrl(url);
   const probe = await ask(url, options, { ...PLAIN, range: 'bytes=0-0' });
   if (probe instanceof Missing) return probe;
   if (isPage(probe)) {
@@ -86,18 +87,13 @@ export async function findUrlSource(
 export async function urlSource(url: string, options: WebFileOptions = {}): Promise<ByteSource> {
   const source = await findUrlSource(url, options);
   if (source instanceof Missing) {
-    throw new CheckpointError(`${shown(url)}: expected a file, found ${source.why}`);
+    throw new CheckpointError(`${shownUrl(url)}: expected a file, found ${source.why}`);
   }
   return source;
 }
 
 /** Lengths and ranges are those of the file itself. Pages may not say so. */
 const PLAIN = { 'accept-encoding': 'identity' };
-
-/** A URL as errors show it: without its query, which may hold a signature. */
-function shown(url: string): string {
-  return url.replace(/[?#].*$/s, '');
-}
 
 async function ask(
   url: string,
@@ -108,7 +104,7 @@ async function ask(
   const { platformFetch, UNREACHABLE_ADVICE } = await import('./platform.js');
   const response = await platformFetch(url, { method, headers: { ...headers, ...more } }).catch(
     (error: unknown) => {
-      const why = `${shown(url)}: cannot be reached (${reason(error)})`;
+      const why = `${shownUrl(url)}: cannot be reached (${reason(error)})`;
       throw new CheckpointError(`${why}; ${UNREACHABLE_ADVICE}`, undefined, { cause: error });
     },
   );
@@ -118,7 +114,7 @@ async function ask(
   const why = `HTTP ${status}`;
   // Busy or broken, it may have the file all the same.
   if (status < 500 && status !== 408 && status !== 429) return new Missing(why);
-  throw new CheckpointError(`${shown(url)}: ${why}`);
+  throw new CheckpointError(`${shownUrl(url)}: ${why}`);
 }
 
 /** The size by Content-Length, which pages may read where Content-Range is not exposed to them. */
@@ -137,7 +133,7 @@ async function readWhole(
   response: Response,
   { onNotice }: WebFileOptions,
 ): Promise<ByteSource | Missing> {
-  const name = shown(url);
+  const name = shownUrl(url);
   const length = Number(response.headers.get('content-length'));
   const size = length > 1e7 ? ` (${Math.round(length / 1e6)} MB)` : '';
   if (size !== '') onNotice?.(`${name}: the server gives no ranges; reading the whole file${size}`);
@@ -172,9 +168,13 @@ async function whole<T>(url: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    throw new CheckpointError(`${shown(url)}: the connection broke (${reason(error)})`, undefined, {
-      cause: error,
-    });
+    throw new CheckpointError(
+      `${shownUrl(url)}: the connection broke (${reason(error)})`,
+      undefined,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -242,6 +242,21 @@ describe('a model on a web server', () => {
       await errorOf(CheckpointError, () => Tokenizer.fromPretrained(url));
     }
     await errorOf(CheckpointError, () => logits(new URL('blob:https://x/y')));
+    for (const bad of [
+      'http://',
+      'https://u:secret@',
+      'http://[x]',
+      'https://a b/',
+      'http://x:99999/?secret',
+    ]) {
+      const error = await errorOf(CheckpointError, () => logits(bad));
+      expect(error.message)
+        .to.match(/expected the http\(s\) URL of a folder/)
+        .and.not.to.contain('secret');
+      await errorOf(CheckpointError, () => Tokenizer.fromPretrained(bad));
+    }
+    const login = await errorOf(CheckpointError, () => logits('ftp://u:secret@host/x'));
+    expect(login.message).to.match(/^ftp:\/\/host\/x: /);
     const remote = await errorOf(CheckpointError, () => logits('file://host/share'));
     expect(remote.message).to.match(/expected the URL of a local file/);
   });

@@ -4,7 +4,7 @@
 //   npm test -- sampling           the files with "sampling" in their path
 //   npm test -- sampling --grep k  options of mocha are passed on
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
@@ -35,11 +35,9 @@ process.exit(status ?? 1);
 
 function testFiles(folder) {
   return readdirSync(folder)
-    .flatMap((name) =>
-      readdirSync(join(folder, name, 'dist', 'test'), { recursive: true }).map((path) =>
-        join(folder, name, 'dist', 'test', path),
-      ),
-    )
+    .map((name) => join(folder, name, 'dist', 'test'))
+    .filter((tests) => existsSync(tests))
+    .flatMap((tests) => readdirSync(tests, { recursive: true }).map((path) => join(tests, path)))
     .filter((path) => path.endsWith('.test.js'));
 }
 

@@ -12,10 +12,11 @@ export class ApiKeys {
     this.digests = keys.map(digest);
   }
 
-  /** Refuses requests without a key, except for /health. */
+  /** Refuses requests without a key, except for /health and the preflights of browsers. */
   require(app: FastifyInstance): void {
     app.addHook('onRequest', async (request) => {
-      if (request.routeOptions.url === '/health' || this.indexOf(request) >= 0) return;
+      if (request.routeOptions.url === '/health' || request.method === 'OPTIONS') return;
+      if (this.indexOf(request) >= 0) return;
       throw new ApiError(
         401,
         'the API key is missing or wrong; send it as Authorization: Bearer KEY',

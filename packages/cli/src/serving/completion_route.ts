@@ -13,7 +13,7 @@ import { Completion } from './completions.js';
 import { noSuchModel } from './info_routes.js';
 import { jsonText } from './json_text.js';
 import type { ServerContext } from './server.js';
-import { byteLength } from './slow_readers.js';
+import { byteLength, LONG_ANSWER } from './slow_readers.js';
 import { untilClosed } from './token_routes.js';
 import { TokenTexts } from './token_texts.js';
 
@@ -22,9 +22,6 @@ const MAX_SEQUENCES = 128;
 
 /** Some 28 MB of JSON, and 128 prompts of 4,096 tokens with one alternative each. */
 const MAX_LOGPROBS = 2 ** 20;
-
-/** Longer answers are written in chunks, as fast as the client reads. */
-const LONG_ANSWER = 64 * 1024;
 
 export function addCompletionRoute(app: FastifyInstance, server: ServerContext): void {
   const { engine, encoder, modelName, maxLength, maxWaiting, vocabSize, tokenizer } = server;

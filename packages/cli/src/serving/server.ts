@@ -17,7 +17,7 @@ import { addCompletionRoute } from './completion_route.js';
 import { checkHost } from './host_check.js';
 import { addInfoRoutes } from './info_routes.js';
 import type { Engine } from './job.js';
-import { SlowReaders } from './slow_readers.js';
+import { LONG_ANSWER, SlowReaders } from './slow_readers.js';
 import { addTokenRoutes } from './token_routes.js';
 import { type PromptEncoder, TokenizerThreadError } from './tokenizer_thread.js';
 
@@ -104,8 +104,14 @@ export function createServer(options: ServerOptions): FastifyInstance {
   slowReaders.watch(app.server);
   watchAnswers(app.server);
   app.setErrorHandler(answer);
-  app.setNotFoundHandler(({ method, url }) => {
-    throw notFound(method, url);
+  app.setNotFoundHandler((request) => {
+    throw notFound(request);
+  });
+  app.addHook('onSend', async ({ raw }, reply, payload) => {
+    if (typeof payload !== 'string' || payload.length < LONG_ANSWER) return payload;
+    const body = Buffer.from(payload);
+    void reply.header('content-length', body.length);
+    return slowReaders.stream(raw.socket, [body]);
   });
   app.addHook('onRequest', async ({ id }, reply) => void reply.header('x-request-id', id));
   if (log) logRequests(app);
@@ -149,7 +155,7 @@ function toApiError(error: FastifyError | ApiError | TokenizerError, bodyLimit: 
   if (error.validation) {
     const [first] = error.validation;
     const param = first?.instancePath.split('/')[1] ?? null;
-    const expected = param === 'prompt' ? PROMPT_KINDS : (first?.message ?? 'is not valid');
+    const expected = KINDS.get(param ?? '') ?? first?.message ?? 'is not valid';
     return badRequest(param === null ? expected : `${param} ${expected}`, param);
   }
   const { statusCode = 500 } = error;
@@ -163,10 +169,23 @@ function toApiError(error: FastifyError | ApiError | TokenizerError, bodyLimit: 
   return new ApiError(500, 'internal server error', 'server_error');
 }
 
-const PROMPT_KINDS = 'must be a text, a list of texts, token ids, or a list of such lists';
+const STOP = 'must be a text, or a list of at most 16 texts, of at most 1000 characters each';
 
-function notFound(method: string, url: string): ApiError {
+/** What fields of several types must be. */
+const KINDS: ReadonlyMap<string, string> = new Map([
+  ['prompt', 'must be a text, a list of texts, token ids, or a list of such lists'],
+  ['stop', STOP],
+  ['stop_sequences', STOP],
+]);
+
+function notFound({ method, url, headers }: FastifyRequest): ApiError {
   const [path = url] = url.split('?');
+  if (method === 'OPTIONS' && headers.origin !== undefined) {
+    return new ApiError(
+      404,
+      `pages of ${headers.origin} may not ask: start the server with --cors`,
+    );
+  }
   const message = NOT_HERE[path] ?? `this server has ${ROUTES}`;
   return new ApiError(404, `there is no ${method} ${path}: ${message}`);
 }

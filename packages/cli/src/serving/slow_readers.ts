@@ -18,6 +18,9 @@ interface Progress {
   since: number;
 }
 
+/** Longer answers are written in chunks, as fast as the client reads. */
+export const LONG_ANSWER = 64 * 1024;
+
 /** Bytes handed to a socket at once, so that progress shows. */
 const CHUNK = 64 * 1024;
 

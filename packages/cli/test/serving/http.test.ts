@@ -215,8 +215,12 @@ describe('HTTP', () => {
     });
     expect(refused.statusCode).to.equal(401);
     expect(refused.headers[allowed], 'the page can read why').to.equal('*');
+    for (const apiKey of [undefined, 'secret']) {
+      const told = await preflight(server({ apiKey }));
+      expect(told.headers[allowed]).to.equal(undefined);
+      expect(told.json().error.message).to.match(/localhost:5173 may not ask: .* --cors/);
+    }
     const closed = server();
-    expect((await preflight(closed)).headers[allowed]).to.equal(undefined);
     expect(
       (await closed.inject({ url: '/health', headers: { origin } })).headers[allowed],
     ).to.equal(undefined);

@@ -211,6 +211,13 @@ describe('fields of a completion request', function () {
     expect(await jobOf({ max_tokens: 3, n_predict: 3 })).to.include({ maxTokens: 3 });
   });
 
+  it('tells what a field of several types must be', async () => {
+    const stop = Array(17).fill('x');
+    for (const field of ['stop', 'stop_sequences']) {
+      expect((await refusal({ [field]: stop })).message).to.match(/^stop.* at most 16 texts/);
+    }
+  });
+
   it('begins with the end-of-text token for an empty prompt', async () => {
     const eos = tokenizer.eosTokenId ?? -1;
     for (const body of [{ prompt: '' }, { prompt: null }, { prompt: [''] }]) {

@@ -102,4 +102,19 @@ describe('clients that do not read their answers', function () {
     expect(bytes).to.equal(Number(response.headers['content-length']));
     expect(pauses * 400, 'milliseconds').to.be.above(1000);
   });
+
+  it('are watched on other routes too, which send long answers in chunks', async () => {
+    await start({});
+    const prompt = 'one two three '.repeat(30_000);
+    const response = await fetch(`${url}/tokenize`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt }),
+    });
+    const text = await response.text();
+    expect(text.length)
+      .to.be.above(200_000)
+      .and.equal(Number(response.headers.get('content-length')));
+    expect(JSON.parse(text).tokens).to.deep.equal(tokenizer.encode(prompt));
+  });
 });

@@ -137,5 +137,6 @@ describe('a server whose model runs in a worker', () => {
       });
     });
     expect(await told).to.equal('the server is shutting down');
+    expect(other.downReason).to.equal('the server is shutting down');
   });
 });

@@ -1,8 +1,16 @@
 // The folders that `rene train` writes: checked before anything is read, trained or written.
 import { constants } from 'node:fs';
-import { access, readdir, realpath, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { fileError, folderExists, systemCode, withRunFolder } from '@rene-js/rene/internal';
+import {
+  EMBEDDED_MODEL,
+  fileError,
+  folderExists,
+  isSameFolder,
+  systemCode,
+  withRunFolder,
+} from '@rene-js/rene/internal';
+import { checkOutFolder } from './out_folder.js';
 import { UsageError } from './report_error.js';
 
 /** What must not be overwritten, and by what. */
@@ -22,22 +30,18 @@ export interface TrainFolders {
  * @throws UsageError, FileError, TrainingError
  */
 export async function checkFolders({ out, merge, model, force }: TrainFolders): Promise<void> {
+  await checkOutFolder(model ?? EMBEDDED_MODEL, out, true);
   await checkWritable(out);
-  if (await isSame(out, model)) {
+  if (model !== undefined && (await isSameFolder(out, model))) {
     throw new UsageError(`--out: ${out} holds the --model itself: choose another folder`);
   }
   if (merge !== undefined) {
-    await checkWritable(merge);
-    if ((await isSame(merge, model)) || (await isSame(merge, out))) {
+    for (const other of model === undefined ? [out] : [model, out]) {
+      if (resolve(merge) !== resolve(other) && !(await isSameFolder(merge, other))) continue;
       throw new UsageError(`--merge: ${merge} is the folder of --model or --out: choose another`);
     }
-    const names = (await folderExists(merge)) ? await readdir(merge) : [];
-    const weights = names.find((name) => /\.(safetensors|bin|npz)$/.test(name));
-    if (weights !== undefined && !force) {
-      throw new UsageError(
-        `--merge: ${merge} holds a model already (${weights}): choose another folder, or give --force`,
-      );
-    }
+    await checkOutFolder(model ?? EMBEDDED_MODEL, merge, force);
+    await checkWritable(merge);
   }
   // Takes the lock for a moment: another run is told of at once, and not after the text is encoded.
   if (await folderExists(out)) await withRunFolder(out, async () => {});
@@ -58,10 +62,4 @@ async function checkWritable(dir: string): Promise<void> {
       }
     }
   }
-}
-
-async function isSame(dir: string, other: string | undefined): Promise<boolean> {
-  if (other === undefined) return false;
-  const [a, b] = await Promise.all([dir, other].map((path) => realpath(path).catch(() => path)));
-  return a === b;
 }

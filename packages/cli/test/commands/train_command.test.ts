@@ -169,10 +169,11 @@ describe('rene train', function () {
     expect(await refusal(...lora, model)).to.match(/--merge: .* --model or --out/);
     expect(await refusal(...lora, `${dir}/x`)).to.match(/--merge: .* --model or --out/);
     expect(await refusal(...lora, `${dir}/rows`)).to.match(
-      /--merge: .*holds a model already \(model\.safetensors\).*--force/,
+      /rows: it holds a model already \(config\.json.*--force/,
     );
     await mkdir(`${dir}/foreign`);
     await writeFile(`${dir}/foreign/model.safetensors`, 'weights');
+    expect(await refusal('--out', 'rene-tiny')).to.match(/would hide the model that is included/);
     expect(await refusal('--out', `${dir}/foreign`)).to.match(/no training run/);
     expect(await digest(`${model}/model.safetensors`)).to.equal(before);
     expect(await readFile(`${dir}/foreign/model.safetensors`, 'utf8')).to.equal('weights');

@@ -74,7 +74,7 @@ function opsOf(tokens: number, kept: tf.Tensor[]): Case[] {
   const [B, C] = [random([1, tokens, 1, dState]), random([1, tokens, 1, dState])];
   const ssm = random([1, heads, headDim, dState]);
   const [q, k, v] = [0, 1, 2].map(() => random([1, tokens, 32, 64]));
-  const [ringK, ringV] = [random([1, window, 32, 64]), random([1, window, 32, 64])];
+  const [cacheK, cacheV] = [random([1, window, 32, 64]), random([1, window, 32, 64])];
   const logits = random([1, 50288]);
   const hidden = random([1, tokens, 6144]);
   const target = tf.tensor1d([17], 'int32');
@@ -82,7 +82,7 @@ function opsOf(tokens: number, kept: tf.Tensor[]): Case[] {
   if (!x || !inner || !z || !q || !k || !v) throw new Error('unreachable');
   const floats = (...tensors: tf.Tensor[]) => tensors.reduce((sum, t) => sum + 4 * t.size, 0);
   const state = { state: ssm, returnState: true, D: random([heads]), dtSoftplus: true };
-  const ring = { k: ringK, v: ringV, positions: [window + 5] };
+  const cache = { k: cacheK, v: cacheV, positions: [window + 5] };
   // Of each query, the keys and the values that the window holds.
   const attended = 4 * tokens * window * 32 * 64;
   return [
@@ -114,7 +114,7 @@ function opsOf(tokens: number, kept: tf.Tensor[]): Case[] {
     {
       name: `attention, ${window} tokens before`,
       run: () => {
-        const { y, ring: after } = slidingWindowAttention(q, k, v, { window, ring });
+        const { y, cache: after } = slidingWindowAttention(q, k, v, { window, cache });
         return after ? [y, after.k, after.v] : y;
       },
       operations: attended,
@@ -142,12 +142,12 @@ async function productsOf(tokens: number, kept: tf.Tensor[]): Promise<Case[]> {
     if (!values.dtype.split(',').includes(format)) continue;
     if (!weightPacker().formats.includes(format)) continue;
     const weight = await randomWeight(rows, columns, format);
-    kept.push(...weight.tensors);
+    kept.push(weight.tensor);
     cases.push({
       name: `packedMatMul ${rows} x ${columns}, ${format}`,
       run: () => packedMatMul(x, weight),
       operations: 2 * tokens * rows * columns,
-      ...(weight.tensors[0] && { bytes: weight.tensors[0].size * 4 }),
+      bytes: weight.tensor.size * 4,
     });
     cases.push({ name: `embeddingLookup, ${format}`, run: () => embeddingLookup(ids, weight) });
   }

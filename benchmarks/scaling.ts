@@ -8,7 +8,7 @@
 // --layers 12 is one period of Rene's pattern, a quarter of its blocks: for prompts, where the head
 // counts once, it costs a quarter.
 //
-// A state after many tokens is made, not read: recurrent states after 100 tokens, rings full of random
+// A state after many tokens is made, not read: recurrent states after 100 tokens, caches full of random
 // keys and values, the position set. What a token costs does not depend on the numbers.
 import { fork } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
@@ -18,9 +18,9 @@ import { median, randomModel, seconds } from '@rene-js/cli/bench';
 import {
   AttentionState,
   type DecodeStep,
-  ringFormatOf,
-  ringFromBytes,
-  ringShapeOf,
+  kvCacheFormatOf,
+  kvCacheFromBytes,
+  kvCacheShapeOf,
   useBackend,
   type WeightFormat,
 } from '@rene-js/layers';
@@ -109,21 +109,21 @@ function stateAfter(model: ReneLMHeadModel, start: RecurrentState, seen: number)
   const window = model.config.attn?.slidingWindowLength ?? Number.POSITIVE_INFINITY;
   const layers = start.layers.map((layer) => {
     if (!(layer instanceof AttentionState)) return layer?.clone() ?? null;
-    const format = ringFormatOf(layer.k);
-    const [batch, , heads, dim] = ringShapeOf(layer.k);
+    const format = kvCacheFormatOf(layer.k);
+    const [batch, , heads, dim] = kvCacheShapeOf(layer.k);
     const shape = [batch, Math.min(window, seen), heads, dim] as const;
-    const ring = () => {
+    const cache = () => {
       const numbers = Float32Array.from(
         { length: shape.reduce((size, axis) => size * axis, 1) },
         () => 2 * Math.random() - 1,
       );
       const bytes = new Uint8Array(numbers.buffer);
-      if (format === 'f32') return ringFromBytes(bytes, shape, format);
+      if (format === 'f32') return kvCacheFromBytes(bytes, shape, format);
       // The upper halves, which is all of a number but its precision.
       const halves = new Uint16Array(numbers.buffer).filter((_, i) => i % 2 === 1);
-      return ringFromBytes(new Uint8Array(halves.buffer), shape, format);
+      return kvCacheFromBytes(new Uint8Array(halves.buffer), shape, format);
     };
-    return new AttentionState(ring(), ring(), [seen]);
+    return new AttentionState(cache(), cache(), [seen]);
   });
   return start.with(layers, [seen]);
 }

@@ -54,7 +54,7 @@ async function measure(format: WeightFormat): Promise<void> {
     const copies = Math.max(1, Math.round(count * Number(values.share)));
     for (let i = 0; i < copies; i++) weights.push(await randomWeight(shape, format));
   }
-  const bytes = weights.reduce((sum, { tensors }) => sum + (tensors[0]?.size ?? 0) * 4, 0);
+  const bytes = weights.reduce((sum, { tensor }) => sum + tensor.size * 4, 0);
   const packSeconds = (performance.now() - start) / 1000;
 
   const token = time(weights, 1);

@@ -9,19 +9,19 @@ import './gradients/register_all_gradients.js';
 export { useBackend } from './backends/use_backend.js';
 export { BackendError, InvalidArgumentError, ReneError } from './errors.js';
 export { recomputeInBackward } from './gradients/recompute.js';
-export type { Activation, KernelName, Kernels } from './kernel_names.js';
+export type { Activation, KernelName, Kernels } from './kernels.js';
 export {
-  emptyRing,
-  type RingFormat,
-  type RingShape,
-  registerBf16Rings,
-  ringBytes,
-  ringFormatOf,
-  ringFromBytes,
-  ringShapeOf,
-  ringValues,
-  takesBf16Rings,
-} from './kv_ring.js';
+  emptyKvCache,
+  type KvCacheFormat,
+  type KvCacheShape,
+  kvCacheBytes,
+  kvCacheFormatOf,
+  kvCacheFromBytes,
+  kvCacheShapeOf,
+  kvCacheValues,
+  registerBf16KvCaches,
+  takesBf16KvCaches,
+} from './kv_cache.js';
 export { Embedding } from './layers/embedding.js';
 export { GatedMLP, type GatedMLPConfig, MLP, type MLPConfig } from './layers/gated_mlp.js';
 export * as initializers from './layers/initializers.js';
@@ -62,7 +62,7 @@ export { type Mamba2MixerSizes, type Mamba2MixerWeights, mamba2Mixer } from './o
 export { type PackedMatMulOptions, packedMatMul } from './ops/packed_matmul.js';
 export { rmsNorm } from './ops/rms_norm.js';
 export {
-  type KVRing,
+  type KvCache,
   type SlidingWindowAttentionOptions,
   slidingWindowAttention,
 } from './ops/sliding_window_attention.js';

@@ -1,40 +1,42 @@
-// What the kernels Mamba2Mixer and GatedMLP take of a layer's parts: for backends that compile steps.
-import type { MixerParts } from './step.js';
-import { packedWeightAttrs, packedWeightInputs } from './weights/packed_weight.js';
+// The inputs and attributes of the mixers' kernels, from a layer's weights and sizes; without x and states.
+import type { Activation } from './kernels.js';
+import type { AttentionMixerSizes, AttentionMixerWeights } from './ops/attention_mixer.js';
+import type { GatedMLPWeights } from './ops/gated_mlp.js';
+import type { Mamba2MixerSizes, Mamba2MixerWeights } from './ops/mamba2_mixer.js';
+import { packedWeightAttrs } from './weights/packed_weight.js';
 
-/** Inputs, without x and states, and attributes. */
-export function mamba2Call(parts: Extract<MixerParts, { kind: 'mamba2' }>) {
-  const { inProj, outProj, ...tensors } = parts.weights;
+export function mamba2Call(weights: Mamba2MixerWeights, sizes: Mamba2MixerSizes) {
   return {
-    inputs: {
-      ...tensors,
-      ...packedWeightInputs('inProj', inProj),
-      ...packedWeightInputs('outProj', outProj),
-    },
+    inputs: { ...weights, ...projectionInputs(weights) },
+    attrs: { ...sizes, ...projectionAttrs(weights) },
+  };
+}
+
+export function attentionCall(weights: AttentionMixerWeights, sizes: AttentionMixerSizes) {
+  return {
+    inputs: { ...weights, ...projectionInputs(weights) },
+    attrs: { ...sizes, ...projectionAttrs(weights) },
+  };
+}
+
+export function mlpCall(weights: GatedMLPWeights, activation: Activation, eps: number) {
+  const { gateProj, ...rest } = weights;
+  return {
+    inputs: { ...rest, ...projectionInputs(rest), gateProj: gateProj?.tensor },
     attrs: {
-      ...parts.sizes,
-      inProj: packedWeightAttrs(inProj),
-      outProj: packedWeightAttrs(outProj),
+      ...{ activation, eps },
+      ...projectionAttrs(rest),
+      ...(gateProj && { gateProj: packedWeightAttrs(gateProj) }),
     },
   };
 }
 
-/** Inputs, without x, and attributes. */
-export function mlpCall(parts: Extract<MixerParts, { kind: 'mlp' }>) {
-  const { inProj, outProj, gateProj, ...tensors } = parts.weights;
-  return {
-    inputs: {
-      ...tensors,
-      ...packedWeightInputs('inProj', inProj),
-      ...packedWeightInputs('outProj', outProj),
-      ...(gateProj && packedWeightInputs('gateProj', gateProj)),
-    },
-    attrs: {
-      activation: parts.activation,
-      eps: parts.eps,
-      inProj: packedWeightAttrs(inProj),
-      outProj: packedWeightAttrs(outProj),
-      ...(gateProj && { gateProj: packedWeightAttrs(gateProj) }),
-    },
-  };
+type Projections = Pick<Mamba2MixerWeights, 'inProj' | 'outProj'>;
+
+function projectionInputs({ inProj, outProj }: Projections) {
+  return { inProj: inProj.tensor, outProj: outProj.tensor };
+}
+
+function projectionAttrs({ inProj, outProj }: Projections) {
+  return { inProj: packedWeightAttrs(inProj), outProj: packedWeightAttrs(outProj) };
 }

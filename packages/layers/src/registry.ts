@@ -3,7 +3,13 @@
 // A kernel that the current backend lacks is run composed (from tfjs-core ops), so every op works
 // on every tfjs backend.
 import * as tf from '@tensorflow/tfjs-core';
-import type { KernelAttrs, KernelInputs, KernelName } from './kernel_names.js';
+import {
+  type DifferentiableName,
+  type KernelAttrs,
+  type KernelInputs,
+  type KernelName,
+  kernels,
+} from './kernels.js';
 
 /** A kernel without the backend that it is registered for. */
 export interface KernelSpec {
@@ -24,29 +30,26 @@ export function defineKernel<K extends KernelName>(
   };
 }
 
-const gradientInputs = new Map<string, readonly string[]>();
-
 /**
  * Registers the gradient of a kernel.
  *
- * @param inputNames every input that the kernel can have; those a call leaves out are undefined.
- * @param gradient gets one dy an output; returns a function for each input that can be asked for.
+ * @param gradient gets a dy for each output, and those of the saved inputs that the call had, in the table's
+ *   order; returns a function for each input that may need a gradient
  */
-export function defineGradient<K extends KernelName>(
+export function defineGradient<K extends DifferentiableName>(
   kernelName: K,
-  inputNames: readonly (keyof KernelInputs<K> & string)[],
   gradient: (
     dys: tf.Tensor[],
     inputs: KernelInputs<K>,
     attrs: KernelAttrs<K>,
   ) => Record<string, () => tf.Tensor>,
 ): void {
-  gradientInputs.set(kernelName, inputNames);
+  const names = kernels[kernelName].saves;
   tf.registerGradient({
     kernelName,
-    inputsToSave: [...inputNames],
+    inputsToSave: [...names],
     gradFunc: (dy, saved, attrs) => {
-      const named = Object.fromEntries(inputNames.map((name, i) => [name, saved[i]]));
+      const named = Object.fromEntries(names.map((name, i) => [name, saved[i]]));
       return gradient(
         Array.isArray(dy) ? dy : [dy],
         present(named) as KernelInputs<K>,
@@ -117,9 +120,10 @@ function ensureKernels(): void {
 }
 
 /** tfjs saves a gradient's inputs by name and cannot skip one: an absent input is an empty tensor. */
-function withPlaceholders(kernelName: string, inputs: object): tf.NamedTensorMap {
+function withPlaceholders(kernelName: KernelName, inputs: object): tf.NamedTensorMap {
   const given = present(inputs);
-  for (const name of gradientInputs.get(kernelName) ?? []) given[name] ??= tf.tensor1d([]);
+  const spec = kernels[kernelName];
+  if ('saves' in spec) for (const name of spec.saves) given[name] ??= tf.tensor1d([]);
   return given;
 }
 

@@ -1,7 +1,7 @@
 // A whole decode step, compiled once and run again and again: what a model tells a backend, and what
 // it gets back. A backend that has none leaves models to their forward().
 import * as tf from '@tensorflow/tfjs-core';
-import type { Activation } from './kernel_names.js';
+import type { Activation } from './kernels.js';
 import type { LayerState } from './layers/layer.js';
 import type { AttentionMixerSizes, AttentionMixerWeights } from './ops/attention_mixer.js';
 import type { GatedMLPWeights } from './ops/gated_mlp.js';

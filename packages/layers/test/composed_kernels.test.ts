@@ -5,7 +5,7 @@ import {
   causalConv1d,
   crossEntropy,
   embeddingLookup,
-  type KVRing,
+  type KvCache,
   mamba2Mixer,
   packedMatMul,
   rowsWeight,
@@ -94,8 +94,8 @@ describe('composed kernels', () => {
     table.dispose();
   });
 
-  it('a ring, a state and one token run on all backends', async () => {
-    const ring: KVRing = {
+  it('a cache, a state and one token run on all backends', async () => {
+    const cache: KvCache = {
       k: tf.zeros([2, 2, 1, 4]),
       v: tf.zeros([2, 2, 1, 4]),
       positions: [0, 1],
@@ -103,7 +103,7 @@ describe('composed kernels', () => {
     const attend = (length: number) => () => {
       const q = tf.ones([2, length, 2, 4]);
       const kv = tf.ones([2, length, 1, 4]);
-      const { y, ring: after } = slidingWindowAttention(q, kv, kv, { window: 5, ring });
+      const { y, cache: after } = slidingWindowAttention(q, kv, kv, { window: 5, cache });
       return [y, ...(after ? [after.k, after.v] : [])];
     };
     expectEverywhere(await tfjsKernels(attend(1)));
@@ -123,7 +123,7 @@ describe('composed kernels', () => {
     expectEverywhere(await tfjsKernels(scan));
     const conv = () => causalConv1d(tf.ones([2, 1, 4]), tf.ones([4, 3]), { returnState: true }).y;
     expectEverywhere(await tfjsKernels(conv));
-    tf.dispose([ring.k, ring.v, x, B, state]);
+    tf.dispose([cache.k, cache.v, x, B, state]);
   });
 
   it('a whole mixer runs on all backends', async () => {

@@ -1,4 +1,4 @@
-// Every op as naive float64 loops over the definition: no chunks, no blocks, no ring, no masks.
+// Every op as naive float64 loops over the definition: no chunks, no blocks, no cache, no masks.
 import type { Activation } from '@rene-js/layers';
 import { Numbers, range } from './numbers.js';
 

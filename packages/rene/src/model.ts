@@ -350,7 +350,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   get trainableVariables(): Map<string, tf.Variable> {
     const variables = new Map<string, tf.Variable>();
     for (const [name, parameter] of this.parameters) {
-      const tensor = parameter instanceof tf.Tensor ? parameter : parameter.tensors[0];
+      const tensor = parameter instanceof tf.Tensor ? parameter : parameter.tensor;
       if (tensor instanceof tf.Variable) variables.set(name, tensor);
     }
     return variables;

@@ -1,5 +1,5 @@
 // The Rene model in plain float64 loops, one token of one row at a time: a second opinion, written
-// from what the model computes and not from this project's code. No tfjs, no chunks, no ring.
+// from what the model computes and not from this project's code. No tfjs, no chunks, no cache.
 import type { ReneConfig } from '@rene-js/rene';
 import { layerKinds } from '@rene-js/rene/internal';
 import {

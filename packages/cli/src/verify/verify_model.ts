@@ -2,10 +2,10 @@
 // and gradients against what the original computed in float64.
 import {
   AttentionState,
+  kvCacheFormatOf,
+  kvCacheShapeOf,
+  kvCacheValues,
   Mamba2State,
-  ringFormatOf,
-  ringShapeOf,
-  ringValues,
   weightPacker,
 } from '@rene-js/layers';
 import { type ModelOptions, type RecurrentState, ReneLMHeadModel } from '@rene-js/rene';
@@ -58,7 +58,7 @@ function roundsKeys(model: ReneLMHeadModel): boolean {
   const state = model.initialState(1);
   try {
     return state.layers.some(
-      (layer) => layer instanceof AttentionState && ringFormatOf(layer.k) === 'bf16',
+      (layer) => layer instanceof AttentionState && kvCacheFormatOf(layer.k) === 'bf16',
     );
   } finally {
     state.dispose();
@@ -146,23 +146,23 @@ async function compareStates(
       await worst.add(`conv_state.${i}`, conv, await golden.tensor(`${when}.conv_state.${i}`));
       await worst.add(`ssm_state.${i}`, layer.ssm, await golden.tensor(`${when}.ssm_state.${i}`));
     } else if (layer instanceof AttentionState) {
-      for (const [name, ring] of [['k', layer.k] as const, ['v', layer.v] as const]) {
+      for (const [name, cache] of [['k', layer.k] as const, ['v', layer.v] as const]) {
         const whole = await golden.tensor(`${when}.${name}.${i}`);
-        const values = tf.tensor(await ringValues(ring), [...ringShapeOf(ring)]);
+        const values = tf.tensor(await kvCacheValues(cache), [...kvCacheShapeOf(cache)]);
         await worst.add(`${name}.${i}`, ...sameTokens(values, whole));
       }
     }
   }
 }
 
-/** The tokens that a ring holds, oldest first, from the ring and from the whole text. */
-function sameTokens(ring: tf.Tensor, whole: tf.Tensor): [actual: tf.Tensor, expected: tf.Tensor] {
-  const capacity = ring.shape[1] ?? 1;
+/** The tokens that a cache holds, oldest first, from the cache and from the whole text. */
+function sameTokens(cache: tf.Tensor, whole: tf.Tensor): [actual: tf.Tensor, expected: tf.Tensor] {
+  const capacity = cache.shape[1] ?? 1;
   const length = whole.shape[1] ?? 0;
   const held = Math.min(capacity, length);
   const slots = Array.from({ length: held }, (_, i) => (length - held + i) % capacity);
   return [
-    tf.gather(ring, tf.tensor1d(slots, 'int32'), 1),
+    tf.gather(cache, tf.tensor1d(slots, 'int32'), 1),
     tf.slice(whole, [0, length - held, 0, 0], [-1, held, -1, -1]),
   ];
 }

@@ -35,7 +35,7 @@ describe('bench: bytes of weights', () => {
     expect(mainFormat(parameters)).to.equal(format);
     const found = checkpointBytes(config, parameters);
     for (const parameter of parameters.values()) {
-      if ('tensors' in parameter) for (const tensor of parameter.tensors) tensor.dispose();
+      if ('layout' in parameter) parameter.tensor.dispose();
       else parameter.dispose();
     }
     return found;

@@ -1,4 +1,4 @@
-// Attention to a window of keys, of which the older ones may stand in a ring.
+// Attention to a window of keys, of which the older ones may stand in a cache.
 //
 // A query's scores are all kept, its softmax is exact, its sum runs in time order: the same operations
 // for one query or many, however they are cut into units.

@@ -1,4 +1,4 @@
-// The gradient of attention without a ring, in blocks of 32 queries: products of small matrices.
+// The gradient of attention without a cache, in blocks of 32 queries: products of small matrices.
 //
 // The weights P = softmax(scale q k^T) of a block are computed again. With dP = dy v^T:
 //   dS = scale P (dP - sum of P dP along the keys);  dq = dS k;  dk = dS^T q;  dv = P^T dy

@@ -1,6 +1,6 @@
 // Where the keys and values that attention reads stand: its arguments, and walks over them in time.
 //
-// Those of a row of the batch are up to three runs in time order: two of the ring (it wraps) and the
+// Those of a row of the batch are up to three runs in time order: two of the cache (it wraps) and the
 // call's own. f32 numbers stand token by token; bf16 ones head by head, so that a head's are read
 // straight through, 8 at a time: the even ones are the low halves of a vector's words, the odd ones the
 // high halves.
@@ -30,7 +30,7 @@ export function slotAt(
 }
 
 /** The address of the key (or value) of absolute position t of a row and key head. */
-export function keyAt(args: usize, own: usize, ring: usize, row: i32, h: i32, t: i32): usize {
+export function keyAt(args: usize, own: usize, cache: usize, row: i32, h: i32, t: i32): usize {
   const isBf16 = int(args, AttentionArg.isBf16) !== 0;
   const position = positionOf(args, row);
   const kvHeads = int(args, AttentionArg.kvHeads);
@@ -42,10 +42,10 @@ export function keyAt(args: usize, own: usize, ring: usize, row: i32, h: i32, t:
     return own + ((token + <usize>(h * dim)) << 2);
   }
   const capacity = int(args, AttentionArg.capacity);
-  return ring + slotAt(isBf16, row, capacity, t % capacity, kvHeads, h, dim);
+  return cache + slotAt(isBf16, row, capacity, t % capacity, kvHeads, h, dim);
 }
 
-/** Whether position t of a row stands in the ring. */
+/** Whether position t of a row stands in the cache. */
 function isHeld(args: usize, row: i32, t: i32): bool {
   return t < positionOf(args, row) + int(args, AttentionArg.written);
 }

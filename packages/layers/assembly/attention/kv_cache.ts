@@ -1,11 +1,11 @@
-// Writes keys and values where later tokens read them: into the ring, f32 numbers or bf16 ones.
+// Writes keys and values where later tokens read them: into the cache, f32 numbers or bf16 ones.
 import { int, ptr } from '../shared/arguments';
 import { upperHalves } from '../shared/constants';
 import { WriteKvCacheArg } from './args';
 import { slotAt } from './keys';
 
 /**
- * Words: k, v, numbers from a token to the next, ringK, ringV, capacity, key heads, positions, length,
+ * Words: k, v, numbers from a token to the next, cacheK, cacheV, capacity, key heads, positions, length,
  * numbers of a head, 1 for bf16. A unit is a token; those that later ones of the call overwrite are left
  * out.
  */

@@ -1,9 +1,12 @@
 import { defineGradient, output, runKernel } from '../registry.js';
-import { gradientsOf, namesIn } from './outputs.js';
+import { gradientsOf } from './outputs.js';
 
-defineGradient('CausalConv1d', ['x', 'weight', 'bias', 'state'], (dys, inputs, attrs) => {
-  const names = namesIn(inputs, ['x', 'weight', 'bias', 'state']);
-  const dy = output(dys, 0);
-  const dstateOut = dys[1];
-  return gradientsOf(names, runKernel('CausalConv1dGrad', { ...inputs, dy, dstateOut }, attrs));
+defineGradient('CausalConv1d', (dys, inputs, attrs) => {
+  const [, dstateOut] = dys;
+  const gradients = runKernel(
+    'CausalConv1dGrad',
+    { ...inputs, dy: output(dys, 0), dstateOut },
+    attrs,
+  );
+  return gradientsOf(inputs, gradients);
 });

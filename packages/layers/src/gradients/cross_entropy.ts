@@ -1,5 +1,5 @@
 import { defineGradient, output, runKernel1 } from '../registry.js';
 
-defineGradient('CrossEntropy', ['logits', 'targets'], (dys, inputs, attrs) => ({
+defineGradient('CrossEntropy', (dys, inputs, attrs) => ({
   logits: () => runKernel1('CrossEntropyGrad', { ...inputs, dy: output(dys, 0) }, attrs),
 }));

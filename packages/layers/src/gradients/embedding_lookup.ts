@@ -1,9 +1,7 @@
 import { requireRows } from '../backends/composed/packed_matmul.js';
 import { defineGradient, output, runKernel1 } from '../registry.js';
 
-const names = ['ids', 'weight', 'weight.scales', 'weight.offsets'] as const;
-
-defineGradient('EmbeddingLookup', names, (dys, { ids }, { weight }) => {
+defineGradient('EmbeddingLookup', (dys, { ids }, { weight }) => {
   requireRows('EmbeddingLookup gradient', weight);
   const [rows = 0] = weight.shape;
   return {

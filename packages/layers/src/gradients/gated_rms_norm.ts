@@ -1,8 +1,7 @@
 import { defineGradient, output, runKernel } from '../registry.js';
-import { gradientsOf, namesIn } from './outputs.js';
+import { gradientsOf } from './outputs.js';
 
-defineGradient('GatedRmsNorm', ['x', 'weight', 'z'], (dys, inputs, attrs) => {
+defineGradient('GatedRmsNorm', (dys, inputs, attrs) => {
   const dy = output(dys, 0);
-  const names = namesIn(inputs, ['x', 'weight', 'z']);
-  return gradientsOf(names, runKernel('GatedRmsNormGrad', { ...inputs, dy }, attrs));
+  return gradientsOf(inputs, runKernel('GatedRmsNormGrad', { ...inputs, dy }, attrs));
 });

@@ -1,19 +1,14 @@
-// The outputs of a gradient kernel as tfjs wants them: a function for each input's gradient.
+// The outputs of a gradient kernel as tfjs wants them: a function for the gradient of each input.
 import type * as tf from '@tensorflow/tfjs-core';
 import { output } from '../registry.js';
 
 /**
- * Names the outputs in order. They are computed already: tfjs asks for each in a tidy of its own,
- * in which the others would be lost.
+ * Assigns the outputs to the inputs, in their order. They are computed already: tfjs asks for each in a tidy
+ * of its own, which would dispose the others.
  */
 export function gradientsOf(
-  names: readonly string[],
+  inputs: object,
   outputs: readonly tf.Tensor[],
 ): Record<string, () => tf.Tensor> {
-  return Object.fromEntries(names.map((name, i) => [name, () => output(outputs, i)]));
-}
-
-/** The names that `inputs` has, in the order given. */
-export function namesIn(inputs: object, names: readonly string[]): string[] {
-  return names.filter((name) => name in inputs);
+  return Object.fromEntries(Object.keys(inputs).map((name, i) => [name, () => output(outputs, i)]));
 }

@@ -2,9 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { requireRows } from '../backends/composed/packed_matmul.js';
 import { defineGradient, output, runKernel1 } from '../registry.js';
 
-const names = ['x', 'weight', 'bias', 'residual', 'weight.scales', 'weight.offsets'] as const;
-
-defineGradient('PackedMatMul', names, (dys, { x, weight, bias }, attrs) => {
+defineGradient('PackedMatMul', (dys, { x, weight, bias }, attrs) => {
   requireRows('PackedMatMul gradient', attrs.weight);
   const dy = output(dys, 0);
   const [outFeatures = 0, inFeatures = 0] = attrs.weight.shape;

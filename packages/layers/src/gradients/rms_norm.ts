@@ -1,7 +1,7 @@
 import { defineGradient, output, runKernel } from '../registry.js';
 import { gradientsOf } from './outputs.js';
 
-defineGradient('RmsNorm', ['x', 'weight'], (dys, inputs, attrs) => {
+defineGradient('RmsNorm', (dys, inputs, attrs) => {
   const dy = output(dys, 0);
-  return gradientsOf(['x', 'weight'], runKernel('RmsNormGrad', { ...inputs, dy }, attrs));
+  return gradientsOf(inputs, runKernel('RmsNormGrad', { ...inputs, dy }, attrs));
 });

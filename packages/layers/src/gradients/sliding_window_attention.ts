@@ -2,15 +2,13 @@ import { ReneError } from '../errors.js';
 import { defineGradient, output, runKernel } from '../registry.js';
 import { gradientsOf } from './outputs.js';
 
-const names = ['q', 'k', 'v', 'ringK', 'ringV'] as const;
-
-defineGradient('SlidingWindowAttention', names, (dys, { q, k, v, ringK }, attrs) => {
-  if (ringK) {
-    throw new ReneError('attention has no gradient through a ring: call forward without a state');
+defineGradient('SlidingWindowAttention', (dys, { cacheK, q, k, v }, attrs) => {
+  if (cacheK) {
+    throw new ReneError(
+      'slidingWindowAttention: no gradient through a KV cache; call forward without a state',
+    );
   }
+  const inputs = { q, k, v };
   const dy = output(dys, 0);
-  return gradientsOf(
-    ['q', 'k', 'v'],
-    runKernel('SlidingWindowAttentionGrad', { q, k, v, dy }, attrs),
-  );
+  return gradientsOf(inputs, runKernel('SlidingWindowAttentionGrad', { ...inputs, dy }, attrs));
 });

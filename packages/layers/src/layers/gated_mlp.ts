@@ -1,6 +1,6 @@
 // GatedMLP (SwiGLU, GeGLU) and MLP, the ungated exact-GELU one of Rene's PyTorch checkpoint.
 import type * as tf from '@tensorflow/tfjs-core';
-import type { Activation } from '../kernel_names.js';
+import type { Activation } from '../kernels.js';
 import { type GatedMLPWeights, gatedMLP } from '../ops/gated_mlp.js';
 import type { MixerParts } from '../step.js';
 import { ones } from './initializers.js';

@@ -2,14 +2,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import {
-  emptyRing,
-  grownRing,
-  ringBytes,
-  ringFormatBeside,
-  ringFormatOf,
-  ringFromBytes,
-  ringShapeOf,
-} from '../kv_ring.js';
+  emptyKvCache,
+  grownKvCache,
+  kvCacheBytes,
+  kvCacheFormatFor,
+  kvCacheFormatOf,
+  kvCacheFromBytes,
+  kvCacheShapeOf,
+} from '../kv_cache.js';
 import {
   type AttentionMixerSizes,
   type AttentionMixerWeights,
@@ -41,17 +41,17 @@ export interface AttentionConfig {
 }
 
 /**
- * Keys and values of the last tokens, in a ring that grows until it is as long as the window. Beside f32
- * weights, and on backends without bf16 rings, its numbers are f32; else bf16: `ringValues` reads both.
+ * Keys and values of the last tokens, in a cache that grows until it is as long as the window. Beside f32
+ * weights, and on backends without bf16 caches, its numbers are f32; else bf16: `kvCacheValues` reads both.
  */
 export class AttentionState implements LayerState {
   constructor(
-    private ringK: tf.Tensor,
-    private ringV: tf.Tensor,
+    private cacheK: tf.Tensor,
+    private cacheV: tf.Tensor,
     private seen: readonly number[],
   ) {
-    tf.keep(ringK);
-    tf.keep(ringV);
+    tf.keep(cacheK);
+    tf.keep(cacheV);
   }
 
   /**
@@ -59,12 +59,12 @@ export class AttentionState implements LayerState {
    * stand by twos, int32 (B, numHeadsKv, capacity, headDim / 2).
    */
   get k(): tf.Tensor {
-    return this.ringK;
+    return this.cacheK;
   }
 
   /** Like k. */
   get v(): tf.Tensor {
-    return this.ringV;
+    return this.cacheV;
   }
 
   /** Tokens seen by each row. */
@@ -77,36 +77,36 @@ export class AttentionState implements LayerState {
     tf.keep(k);
     tf.keep(v);
     this.dispose();
-    this.ringK = k;
-    this.ringV = v;
+    this.cacheK = k;
+    this.cacheV = v;
     this.seen = positions;
   }
 
   get form(): string {
-    const [, , heads, dim] = ringShapeOf(this.ringK);
-    const format = ringFormatOf(this.ringK) === 'bf16' ? ' bf16' : '';
+    const [, , heads, dim] = kvCacheShapeOf(this.cacheK);
+    const format = kvCacheFormatOf(this.cacheK) === 'bf16' ? ' bf16' : '';
     return `k${format} [${heads}, ${dim}], v${format} [${heads}, ${dim}]`;
   }
 
   save(): StoredTensor[] {
-    return Object.entries({ k: this.ringK, v: this.ringV }).map(([name, ring]) => ({
+    return Object.entries({ k: this.cacheK, v: this.cacheV }).map(([name, cache]) => ({
       name,
-      dtype: ringFormatOf(ring) === 'bf16' ? 'BF16' : 'F32',
-      shape: ringShapeOf(ring),
-      bytes: () => ringBytes(ring),
+      dtype: kvCacheFormatOf(cache) === 'bf16' ? 'BF16' : 'F32',
+      shape: kvCacheShapeOf(cache),
+      bytes: () => kvCacheBytes(cache),
     }));
   }
 
   /** An independent copy; memory is shared until one of them moves on. */
   clone(): AttentionState {
-    return new AttentionState(tf.clone(this.ringK), tf.clone(this.ringV), this.seen);
+    return new AttentionState(tf.clone(this.cacheK), tf.clone(this.cacheV), this.seen);
   }
 
   gather(rows: readonly number[]): AttentionState {
     const index = tf.tensor1d([...rows], 'int32');
     const state = new AttentionState(
-      tf.gather(this.ringK, index),
-      tf.gather(this.ringV, index),
+      tf.gather(this.cacheK, index),
+      tf.gather(this.cacheV, index),
       rows.map((row) => this.seen[row] ?? 0),
     );
     index.dispose();
@@ -116,12 +116,12 @@ export class AttentionState implements LayerState {
   /** A shorter ring buffer has not wrapped yet, so it is only filled up. */
   concat(others: readonly LayerState[]): AttentionState {
     const states = [this, ...sameKind(AttentionState, others)];
-    const capacity = Math.max(...states.map((s) => ringShapeOf(s.k)[1]));
-    const join = (rings: tf.Tensor[]) =>
+    const capacity = Math.max(...states.map((s) => kvCacheShapeOf(s.k)[1]));
+    const join = (caches: tf.Tensor[]) =>
       tf.tidy(() =>
         tf.concat(
-          rings.map((ring) =>
-            ringShapeOf(ring)[1] === capacity ? ring : grownRing(ring, capacity),
+          caches.map((cache) =>
+            kvCacheShapeOf(cache)[1] === capacity ? cache : grownKvCache(cache, capacity),
           ),
         ),
       );
@@ -134,8 +134,8 @@ export class AttentionState implements LayerState {
 
   /** Frees its tensors. */
   dispose(): void {
-    this.ringK.dispose();
-    this.ringV.dispose();
+    this.cacheK.dispose();
+    this.cacheV.dispose();
   }
 }
 
@@ -167,8 +167,8 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
 
   forward(x: tf.Tensor, state?: AttentionState, residual?: tf.Tensor): tf.Tensor {
     return tf.tidy(() => {
-      const { y, ring } = attentionMixer(x, this.weights(), this.sizes, state, residual);
-      if (state && ring) state.replace(ring.k, ring.v, ring.positions);
+      const { y, cache } = attentionMixer(x, this.weights(), this.sizes, state, residual);
+      if (state && cache) state.replace(cache.k, cache.v, cache.positions);
       return y;
     });
   }
@@ -181,9 +181,9 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
     const { kvHeads, headDim } = this.sizes;
     const capacity = Math.min(this.config.window ?? firstCapacity, firstCapacity);
     const shape = [batch, capacity, kvHeads, headDim] as const;
-    const format = ringFormatBeside(this.inProj.weight.format, headDim);
-    const ring = () => emptyRing(shape, format);
-    return new AttentionState(ring(), ring(), Array(batch).fill(0));
+    const format = kvCacheFormatFor(this.inProj.weight.format, headDim);
+    const cache = () => emptyKvCache(shape, format);
+    return new AttentionState(cache(), cache(), Array(batch).fill(0));
   }
 
   /** A file's keys and values may be f32 or bf16, whichever this layer uses. */
@@ -198,12 +198,12 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
     if (capacity < needed || capacity > window) {
       throw new InvalidArgumentError('k', `${needed} keys, at most ${window}`, String(capacity));
     }
-    const format = ringFormatBeside(this.inProj.weight.format, headDim);
-    const ring = ({ values }: { values: Float32Array }) => {
+    const format = kvCacheFormatFor(this.inProj.weight.format, headDim);
+    const cache = ({ values }: { values: Float32Array }) => {
       const bytes = narrow(values, format === 'bf16' ? 'BF16' : 'F32');
-      return ringFromBytes(bytes, [positions.length, capacity, kvHeads, headDim], format);
+      return kvCacheFromBytes(bytes, [positions.length, capacity, kvHeads, headDim], format);
     };
-    return new AttentionState(ring(k), ring(v), positions);
+    return new AttentionState(cache(k), cache(v), positions);
   }
 
   /** Frees its tensors. */
@@ -219,7 +219,7 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
   }
 }
 
-/** Slots of a new ring; it doubles as it fills. */
+/** Slots of a new cache; it doubles as it fills. */
 const firstCapacity = 32;
 
 function sizesOf(config: AttentionConfig): AttentionMixerSizes {

@@ -1,6 +1,6 @@
 // adamWStep: one step of the optimiser AdamW for one tensor, in one pass over its numbers.
 import type * as tf from '@tensorflow/tfjs-core';
-import type { AdamWStepAttrs } from '../kernel_names.js';
+import type { AdamWStepAttrs } from '../kernels.js';
 import { output, runKernel } from '../registry.js';
 import { ShapeChecker } from './checks.js';
 

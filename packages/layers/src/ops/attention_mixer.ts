@@ -1,15 +1,11 @@
 // attentionMixer: projections and attention to a window as one op, so that a backend may fuse them.
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeAttentionMixer } from '../backends/composed/attention_mixer.js';
-import type { AttentionMixerAttrs, AttentionMixerInputs } from '../kernel_names.js';
+import { attentionCall } from '../mixer_calls.js';
 import { isTapeOpen, runKernel } from '../registry.js';
-import {
-  type PackedWeight,
-  packedWeightAttrs,
-  packedWeightInputs,
-} from '../weights/packed_weight.js';
+import type { PackedWeight } from '../weights/packed_weight.js';
 import { checkInteger, checkWeight, ShapeChecker } from './checks.js';
-import { type KVRing, runWithRing } from './sliding_window_attention.js';
+import { type KvCache, runWithCache } from './sliding_window_attention.js';
 
 /** The weights of an attention mixer. */
 export interface AttentionMixerWeights {
@@ -36,39 +32,28 @@ export interface AttentionMixerSizes {
  * The attention mixer: in_proj, attention, out_proj.
  *
  * @param x (B, L, dModel)
- * @param ring the tokens before x; without it x starts the text and no ring is returned
+ * @param cache the tokens before x; without it x starts the text and no cache is returned
  * @param residual (B, L, dModel), added to the output
- * @returns y (B, L, dModel) and, if a ring was given, the ring after x
+ * @returns y (B, L, dModel) and, if a cache was given, the cache after x
  */
 export function attentionMixer(
   x: tf.Tensor,
   weights: AttentionMixerWeights,
   sizes: AttentionMixerSizes,
-  ring?: KVRing,
+  cache?: KvCache,
   residual?: tf.Tensor,
-): { y: tf.Tensor; ring?: KVRing } {
-  const { inProj, outProj, ...tensors } = weights;
+): { y: tf.Tensor; cache?: KvCache } {
   const shapes = checkShapes(x, weights, sizes, residual);
-  const inputs: AttentionMixerInputs = {
-    x,
-    ...packedWeightInputs('inProj', inProj),
-    ...packedWeightInputs('outProj', outProj),
-    ...tensors,
-    ...(residual && { residual }),
-  };
+  const { inputs: given, attrs: fixed } = attentionCall(weights, sizes);
   const { headDim, window } = sizes;
   const user = { op: 'attentionMixer', shapes, headDim, window };
-  return runWithRing(user, ring, (rings, positions) => {
-    const attrs: AttentionMixerAttrs = {
-      ...sizes,
-      positions,
-      inProj: packedWeightAttrs(inProj),
-      outProj: packedWeightAttrs(outProj),
-    };
+  return runWithCache(user, cache, (caches, positions) => {
+    const inputs = { x, ...given, ...caches, residual };
+    const attrs = { ...fixed, positions };
     // On a tape the primitives are recorded themselves, so that nothing is computed twice.
     return isTapeOpen()
-      ? decomposeAttentionMixer({ ...inputs, ...rings }, attrs)
-      : runKernel('AttentionMixer', { ...inputs, ...rings }, attrs);
+      ? decomposeAttentionMixer(inputs, attrs)
+      : runKernel('AttentionMixer', inputs, attrs);
   });
 }
 

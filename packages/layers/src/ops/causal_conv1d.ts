@@ -1,6 +1,6 @@
 // causalConv1d: the short depthwise convolution in front of Mamba-2's scan, with its window as state.
 import type * as tf from '@tensorflow/tfjs-core';
-import type { Activation } from '../kernel_names.js';
+import type { Activation } from '../kernels.js';
 import { output, runKernel } from '../registry.js';
 import { ShapeChecker } from './checks.js';
 

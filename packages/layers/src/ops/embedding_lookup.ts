@@ -2,11 +2,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import { runKernel1 } from '../registry.js';
-import {
-  type PackedWeight,
-  packedWeightAttrs,
-  packedWeightInputs,
-} from '../weights/packed_weight.js';
+import { type PackedWeight, packedWeightAttrs } from '../weights/packed_weight.js';
 
 /**
  * The rows of `table` that `ids` name. Ids are not checked against the table here (that would read
@@ -22,7 +18,7 @@ export function embeddingLookup(ids: tf.Tensor, table: PackedWeight): tf.Tensor 
   }
   return runKernel1(
     'EmbeddingLookup',
-    { ids, ...packedWeightInputs('weight', table) },
+    { ids, weight: table.tensor },
     { weight: packedWeightAttrs(table) },
   );
 }

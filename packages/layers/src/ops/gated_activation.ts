@@ -1,6 +1,6 @@
 // gatedActivation: activation(x) * multiplier, the middle of a gated MLP and of Mamba-2 without norm.
 import type * as tf from '@tensorflow/tfjs-core';
-import type { Activation } from '../kernel_names.js';
+import type { Activation } from '../kernels.js';
 import { runKernel1 } from '../registry.js';
 import { checkLastAxis, ShapeChecker } from './checks.js';
 

@@ -1,13 +1,10 @@
 // gatedMLP: a whole MLP, gated or not, as one op, so that a backend may fuse it.
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeGatedMLP } from '../backends/composed/gated_mlp.js';
-import type { Activation, GatedMLPAttrs, GatedMLPInputs } from '../kernel_names.js';
+import type { Activation } from '../kernels.js';
+import { mlpCall } from '../mixer_calls.js';
 import { isTapeOpen, runKernel1 } from '../registry.js';
-import {
-  type PackedWeight,
-  packedWeightAttrs,
-  packedWeightInputs,
-} from '../weights/packed_weight.js';
+import type { PackedWeight } from '../weights/packed_weight.js';
 import { checkLastAxis, checkWeight, ShapeChecker } from './checks.js';
 
 /** The parameters that gatedMLP works with. */
@@ -46,23 +43,9 @@ export function gatedMLP(
   weights: GatedMLPWeights,
   { activation = 'silu', eps = 1e-5, residual }: GatedMLPOptions = {},
 ): tf.Tensor {
-  const { inProj, gateProj, outProj, ...tensors } = weights;
   checkShapes(x, weights, residual);
-  const inputs: GatedMLPInputs = {
-    x,
-    ...packedWeightInputs('inProj', inProj),
-    ...(gateProj && packedWeightInputs('gateProj', gateProj)),
-    ...packedWeightInputs('outProj', outProj),
-    ...tensors,
-    ...(residual && { residual }),
-  };
-  const attrs: GatedMLPAttrs = {
-    inProj: packedWeightAttrs(inProj),
-    ...(gateProj && { gateProj: packedWeightAttrs(gateProj) }),
-    outProj: packedWeightAttrs(outProj),
-    activation,
-    eps,
-  };
+  const { inputs: given, attrs } = mlpCall(weights, activation, eps);
+  const inputs = { x, ...given, residual };
   return isTapeOpen() ? decomposeGatedMLP(inputs, attrs) : runKernel1('GatedMLP', inputs, attrs);
 }
 

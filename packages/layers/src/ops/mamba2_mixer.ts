@@ -1,13 +1,10 @@
 // mamba2Mixer: a whole Mamba-2 mixer as one op, so that a backend may fuse it.
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeMamba2Mixer } from '../backends/composed/mamba2_mixer.js';
-import type { Mamba2MixerAttrs, Mamba2MixerInputs } from '../kernel_names.js';
+import type { Mamba2MixerAttrs } from '../kernels.js';
+import { mamba2Call } from '../mixer_calls.js';
 import { isTapeOpen, output, runKernel } from '../registry.js';
-import {
-  type PackedWeight,
-  packedWeightAttrs,
-  packedWeightInputs,
-} from '../weights/packed_weight.js';
+import type { PackedWeight } from '../weights/packed_weight.js';
 import { checkWeight, ShapeChecker } from './checks.js';
 
 /** The weights of a mixer. convDim = dSsm + 2 nGroups dState, H = dSsm / headDim. */
@@ -49,21 +46,9 @@ export function mamba2Mixer(
   state?: { convState: tf.Tensor; ssmState: tf.Tensor },
   residual?: tf.Tensor,
 ): { y: tf.Tensor; convState?: tf.Tensor; ssmState?: tf.Tensor } {
-  const { inProj, outProj, ...tensors } = weights;
   checkShapes(x, weights, sizes, state, residual);
-  const inputs: Mamba2MixerInputs = {
-    x,
-    ...packedWeightInputs('inProj', inProj),
-    ...packedWeightInputs('outProj', outProj),
-    ...tensors,
-    ...state,
-    ...(residual && { residual }),
-  };
-  const attrs: Mamba2MixerAttrs = {
-    ...sizes,
-    inProj: packedWeightAttrs(inProj),
-    outProj: packedWeightAttrs(outProj),
-  };
+  const { inputs: given, attrs } = mamba2Call(weights, sizes);
+  const inputs = { x, ...given, ...state, residual };
   // On a tape the primitives are recorded themselves, so that nothing is computed twice.
   const outputs = isTapeOpen()
     ? decomposeMamba2Mixer(inputs, attrs)

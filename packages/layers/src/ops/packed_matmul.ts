@@ -1,12 +1,8 @@
 // packedMatMul: a linear map by a packed weight, with bias, activation and residual fused in.
 import * as tf from '@tensorflow/tfjs-core';
-import type { Activation } from '../kernel_names.js';
+import type { Activation } from '../kernels.js';
 import { isTapeOpen, runKernel1 } from '../registry.js';
-import {
-  type PackedWeight,
-  packedWeightAttrs,
-  packedWeightInputs,
-} from '../weights/packed_weight.js';
+import { type PackedWeight, packedWeightAttrs } from '../weights/packed_weight.js';
 import { checkLastAxis, ShapeChecker } from './checks.js';
 import { gatedActivation } from './gated_activation.js';
 
@@ -46,7 +42,7 @@ export function packedMatMul(
     'PackedMatMul',
     {
       x,
-      ...packedWeightInputs('weight', weight),
+      weight: weight.tensor,
       ...(bias && { bias }),
       ...(residual && { residual }),
     },

@@ -1,12 +1,12 @@
-// slidingWindowAttention: causal attention to a window of tokens, with the keys and values in a ring.
+// slidingWindowAttention: causal attention to a window of tokens, with the keys and values in a cache.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError, InvalidArgumentError } from '../errors.js';
-import { grownRing, ringFormatOf, ringShapeOf, takesBf16Rings } from '../kv_ring.js';
+import { grownKvCache, kvCacheFormatOf, kvCacheShapeOf, takesBf16KvCaches } from '../kv_cache.js';
 import { output, runKernel } from '../registry.js';
 import { checkInteger, ShapeChecker } from './checks.js';
 
 /** Keys and values of the tokens seen so far: that of position t stands at slot t mod capacity. */
-export interface KVRing {
+export interface KvCache {
   /** (B, capacity, Hkv, P); or bf16 numbers by twos, int32 (B, Hkv, capacity, P / 2). */
   k: tf.Tensor;
   /** Like k. */
@@ -22,12 +22,12 @@ export interface SlidingWindowAttentionOptions {
   /** Factor on the scores; 1 / sqrt(P) unless given. */
   scale?: number;
   /**
-   * Whether a backend may round keys, values and factors to bf16, where that is faster or what its rings
+   * Whether a backend may round keys, values and factors to bf16, where that is faster or what its caches
    * do. false.
    */
   rounds?: boolean;
-  /** The tokens before q; without it q starts the text and no ring is returned. */
-  ring?: KVRing | undefined;
+  /** The tokens before q; without it q starts the text and no cache is returned. */
+  cache?: KvCache | undefined;
 }
 
 /**
@@ -38,14 +38,14 @@ export interface SlidingWindowAttentionOptions {
  * @param q (B, L, H, P)
  * @param k (B, L, Hkv, P)
  * @param v (B, L, Hkv, P)
- * @returns y (B, L, H, P) and, if a ring was given, the ring after these tokens
+ * @returns y (B, L, H, P) and, if a cache was given, the cache after these tokens
  */
 export function slidingWindowAttention(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
-  { window, scale, rounds, ring }: SlidingWindowAttentionOptions = {},
-): { y: tf.Tensor; ring?: KVRing } {
+  { window, scale, rounds, cache }: SlidingWindowAttentionOptions = {},
+): { y: tf.Tensor; cache?: KvCache } {
   const shapes = new ShapeChecker('slidingWindowAttention');
   shapes.check('q', q, ['B', 'L', 'H', 'P']);
   shapes.check('k', k, ['B', 'L', 'Hkv', 'P']);
@@ -63,68 +63,68 @@ export function slidingWindowAttention(
     scale: scale ?? 1 / Math.sqrt(shapes.size('P')),
     ...(rounds && { rounds }),
   };
-  return runWithRing(
+  return runWithCache(
     { op: 'slidingWindowAttention', shapes, headDim: shapes.size('P'), window: attrs.window },
-    ring,
-    (rings, positions) =>
-      runKernel('SlidingWindowAttention', { q, k, v, ...rings }, { ...attrs, positions }),
+    cache,
+    (caches, positions) =>
+      runKernel('SlidingWindowAttention', { q, k, v, ...caches }, { ...attrs, positions }),
   );
 }
 
 /**
- * Checks a ring against the axes B, L and Hkv, makes room in it, and runs a kernel that moves it on.
+ * Checks a cache against the axes B, L and Hkv, makes room in it, and runs a kernel that moves it on.
  *
- * @param run returns [y], or [y, ringK, ringV] where it is given rings
+ * @param run returns [y], or [y, cacheK, cacheV] where it is given caches
  */
-export function runWithRing(
-  { op, shapes, headDim, window }: RingUser,
-  ring: KVRing | undefined,
-  run: (rings: { ringK?: tf.Tensor; ringV?: tf.Tensor }, positions: number[]) => tf.Tensor[],
-): { y: tf.Tensor; ring?: KVRing } {
-  if (!ring) return { y: output(run({}, []), 0) };
-  checkFormat(op, ring, headDim);
-  for (const [name, numbers] of [['ring.k', ring.k] as const, ['ring.v', ring.v] as const]) {
-    const axes = isBf16(ring) ? ['B', 'Hkv', 'C', headDim / 2] : ['B', 'C', 'Hkv', headDim];
-    shapes.check(name, numbers, axes, isBf16(ring) ? 'int32' : 'float32');
+export function runWithCache(
+  { op, shapes, headDim, window }: CacheUser,
+  cache: KvCache | undefined,
+  run: (caches: { cacheK?: tf.Tensor; cacheV?: tf.Tensor }, positions: number[]) => tf.Tensor[],
+): { y: tf.Tensor; cache?: KvCache } {
+  if (!cache) return { y: output(run({}, []), 0) };
+  checkFormat(op, cache, headDim);
+  for (const [name, numbers] of [['cache.k', cache.k] as const, ['cache.v', cache.v] as const]) {
+    const axes = isBf16(cache) ? ['B', 'Hkv', 'C', headDim / 2] : ['B', 'C', 'Hkv', headDim];
+    shapes.check(name, numbers, axes, isBf16(cache) ? 'int32' : 'float32');
   }
-  checkPositions(op, ring.positions, shapes.size('B'));
-  checkCapacity(op, shapes.size('C'), window, Math.max(...ring.positions));
+  checkPositions(op, cache.positions, shapes.size('B'));
+  checkCapacity(op, shapes.size('C'), window, Math.max(...cache.positions));
   const length = shapes.size('L');
-  const positions = [...ring.positions];
+  const positions = [...cache.positions];
   const needed = Math.min(window, Math.max(...positions) + length);
-  const [ringK, ringV] = ringOfCapacity(ring, needed, window);
+  const [cacheK, cacheV] = cacheOfCapacity(cache, needed, window);
   try {
-    const outputs = run({ ringK, ringV }, positions);
+    const outputs = run({ cacheK, cacheV }, positions);
     return {
       y: output(outputs, 0),
-      ring: {
+      cache: {
         k: output(outputs, 1),
         v: output(outputs, 2),
         positions: positions.map((p) => p + length),
       },
     };
   } finally {
-    // A grown copy of the ring is ours to free; the caller's own ring is the caller's.
-    if (ringK !== ring.k) tf.dispose([ringK, ringV]);
+    // A grown copy of the cache is ours to free; the caller's own cache is the caller's.
+    if (cacheK !== cache.k) tf.dispose([cacheK, cacheV]);
   }
 }
 
-/** An op that attends to a ring: its name, and its axes. */
-interface RingUser {
+/** An op that attends to a cache: its name, and its axes. */
+interface CacheUser {
   op: string;
   shapes: ShapeChecker;
   headDim: number;
   window: number;
 }
 
-function isBf16({ k, v }: Pick<KVRing, 'k' | 'v'>): boolean {
-  return ringFormatOf(k) === 'bf16' && ringFormatOf(v) === 'bf16';
+function isBf16({ k, v }: Pick<KvCache, 'k' | 'v'>): boolean {
+  return kvCacheFormatOf(k) === 'bf16' && kvCacheFormatOf(v) === 'bf16';
 }
 
-function checkFormat(op: string, { k, v }: KVRing, headDim: number): void {
-  if (!isBf16({ k, v }) || takesBf16Rings(headDim)) return;
+function checkFormat(op: string, { k, v }: KvCache, headDim: number): void {
+  if (!isBf16({ k, v }) || takesBf16KvCaches(headDim)) return;
   throw new BackendError(
-    `${op}: the backend '${tf.getBackend()}' takes rings of f32 numbers for heads of ` +
+    `${op}: the backend '${tf.getBackend()}' takes caches of f32 numbers for heads of ` +
       `${headDim}, not of bf16 ones; a state stays on the backend that it was made on`,
   );
 }
@@ -132,12 +132,12 @@ function checkFormat(op: string, { k, v }: KVRing, headDim: number): void {
 function checkPositions(op: string, positions: readonly number[], batch: number): void {
   if (positions.length !== batch) {
     throw new InvalidArgumentError(
-      `${op}: ring.positions`,
+      `${op}: cache.positions`,
       `one for each of the ${batch} rows`,
       String(positions.length),
     );
   }
-  for (const p of positions) checkInteger(`${op}: ring.positions`, p, 0);
+  for (const p of positions) checkInteger(`${op}: cache.positions`, p, 0);
 }
 
 /** More slots than the window would be attended to; fewer than it has seen would have lost tokens. */
@@ -145,16 +145,16 @@ function checkCapacity(op: string, capacity: number, window: number, seen: numbe
   const least = Math.max(1, Math.min(window, seen));
   if (capacity >= least && capacity <= window) return;
   const expected = `from ${least} to ${window} slots (window ${window}, ${seen} tokens seen)`;
-  throw new InvalidArgumentError(`${op}: ring.k`, expected, String(capacity));
+  throw new InvalidArgumentError(`${op}: cache.k`, expected, String(capacity));
 }
 
 /**
- * The ring with room for `needed` tokens, at least doubled when it must grow, never beyond the
- * window. While a ring can still grow it has not wrapped, so slots stay where they are.
+ * The cache with room for `needed` tokens, at least doubled when it must grow, never beyond the
+ * window. While a cache can still grow it has not wrapped, so slots stay where they are.
  */
-function ringOfCapacity(ring: KVRing, needed: number, window: number): [tf.Tensor, tf.Tensor] {
-  const [, capacity] = ringShapeOf(ring.k);
-  if (capacity >= needed) return [ring.k, ring.v];
+function cacheOfCapacity(cache: KvCache, needed: number, window: number): [tf.Tensor, tf.Tensor] {
+  const [, capacity] = kvCacheShapeOf(cache.k);
+  if (capacity >= needed) return [cache.k, cache.v];
   const grown = Math.min(window, Math.max(needed, 2 * capacity));
-  return [grownRing(ring.k, grown), grownRing(ring.v, grown)];
+  return [grownKvCache(cache.k, grown), grownKvCache(cache.v, grown)];
 }

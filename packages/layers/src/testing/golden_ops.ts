@@ -9,7 +9,7 @@ import { gatedActivation } from '../ops/gated_activation.js';
 import { gatedMLP } from '../ops/gated_mlp.js';
 import { gatedRmsNorm } from '../ops/gated_rms_norm.js';
 import { rmsNorm } from '../ops/rms_norm.js';
-import { type KVRing, slidingWindowAttention } from '../ops/sliding_window_attention.js';
+import { type KvCache, slidingWindowAttention } from '../ops/sliding_window_attention.js';
 import { ssdScan } from '../ops/ssd_scan.js';
 import { rowsWeight } from '../weights/packed_weight.js';
 
@@ -139,7 +139,7 @@ const goldenOps: Record<string, GoldenOp> = {
     y: slidingWindowAttention(input('q'), input('k'), input('v'), attentionOptions(attrs)).y,
   }),
 
-  /** One query at the end of k and v: all keys but the last come from a ring. */
+  /** One query at the end of k and v: all keys but the last come from a cache. */
   attention_decode: (input, _, attrs) => {
     const options = attentionOptions(attrs);
     const length = input('k').shape[1] ?? 0;
@@ -147,7 +147,7 @@ const goldenOps: Record<string, GoldenOp> = {
       tf.slice(input(name), [0, start, 0, 0], [-1, count, -1, -1]);
     const past = length - 1;
     const [batch = 0, , kvHeads = 0, headDim = 0] = input('k').shape;
-    let ring: KVRing = {
+    let cache: KvCache = {
       k: tf.zeros([batch, 1, kvHeads, headDim]),
       v: tf.zeros([batch, 1, kvHeads, headDim]),
       positions: Array(batch).fill(0),
@@ -155,10 +155,10 @@ const goldenOps: Record<string, GoldenOp> = {
     if (past > 0) {
       const queries = tf.tile(input('q'), [1, past, 1, 1]);
       const [k, v] = [part('k', 0, past), part('v', 0, past)];
-      ring = slidingWindowAttention(queries, k, v, { ...options, ring }).ring ?? ring;
+      cache = slidingWindowAttention(queries, k, v, { ...options, cache }).cache ?? cache;
     }
     const [k, v] = [part('k', past, 1), part('v', past, 1)];
-    return { y: slidingWindowAttention(input('q'), k, v, { ...options, ring }).y };
+    return { y: slidingWindowAttention(input('q'), k, v, { ...options, cache }).y };
   },
 
   gelu_mlp: (input, has) => ({

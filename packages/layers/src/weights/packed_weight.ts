@@ -1,5 +1,5 @@
 // A matrix as a backend wants it in memory. Only the backend that packed it knows the layout.
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { ReneError } from '../errors.js';
 
 /** How the numbers of a weight are stored. int8 and int4 are affine in groups along the input. */
@@ -20,13 +20,13 @@ export interface PackedWeight {
   readonly format: WeightFormat;
   readonly layout: string;
   readonly shape: readonly [outFeatures: number, inFeatures: number];
-  /** [weight], or [weight, scales, offsets] for affine formats that keep them apart. */
-  readonly tensors: readonly tf.Tensor[];
+  /** f32 (outFeatures, inFeatures) for 'rows', else int32 words. */
+  readonly tensor: tf.Tensor;
   /** Columns that share a scale and an offset, for int8 and int4. */
   readonly groupSize?: number;
 }
 
-/** What a kernel must know of a PackedWeight besides its tensors. */
+/** What a kernel must know of a PackedWeight besides its tensor. */
 export type PackedWeightAttrs = {
   format: WeightFormat;
   layout: string;
@@ -40,7 +40,7 @@ export function rowsWeight(matrix: tf.Tensor): PackedWeight {
   if (matrix.rank !== 2 || outFeatures === undefined || inFeatures === undefined) {
     throw new ReneError(`a weight matrix has two axes, found shape [${matrix.shape.join(', ')}]`);
   }
-  return { format: 'f32', layout: 'rows', shape: [outFeatures, inFeatures], tensors: [matrix] };
+  return { format: 'f32', layout: 'rows', shape: [outFeatures, inFeatures], tensor: matrix };
 }
 
 export function packedWeightAttrs(weight: PackedWeight): PackedWeightAttrs {
@@ -48,21 +48,7 @@ export function packedWeightAttrs(weight: PackedWeight): PackedWeightAttrs {
   return { format, layout, shape: [...shape], groupSize: groupSize ?? 0 };
 }
 
-type PackedWeightInputs<N extends string> = Record<N, tf.Tensor> &
-  Partial<Record<`${N}.scales` | `${N}.offsets`, tf.Tensor>>;
-
-/** The tensors of a weight as kernel inputs: `name`, `name.scales`, `name.offsets`. */
-export function packedWeightInputs<N extends string>(
-  name: N,
-  weight: PackedWeight,
-): PackedWeightInputs<N> {
-  const [values, scales, offsets] = weight.tensors;
-  const inputs = { [name]: values, [`${name}.scales`]: scales, [`${name}.offsets`]: offsets };
-  // The compiler widens computed keys to string.
-  return inputs as PackedWeightInputs<N>;
-}
-
-/** Frees the tensors of a weight. */
+/** Frees a weight's tensor. */
 export function disposeWeight(weight: PackedWeight): void {
-  tf.dispose([...weight.tensors]);
+  weight.tensor.dispose();
 }

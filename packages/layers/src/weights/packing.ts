@@ -119,8 +119,7 @@ export const rowsPacker: WeightPacker = {
     return rowsWeight(tf.keep(tf.tensor2d(await readAsF32(matrix), [...matrix.shape])));
   },
   async unpack(weight) {
-    const [tensor] = weight.tensors;
-    const values = await tensor?.data();
+    const values = await weight.tensor.data();
     if (!(values instanceof Float32Array)) throw new BackendError('a rows weight is not f32');
     return values;
   },

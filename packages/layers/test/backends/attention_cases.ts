@@ -1,4 +1,4 @@
-// Attention, with a ring and without, against the composed one on tfjs's CPU backend.
+// Attention, with a cache and without, against the composed one on tfjs's CPU backend.
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { attentionMixer, rowsWeight, slidingWindowAttention } from '../../src/index.js';
@@ -9,7 +9,7 @@ export function attentionCases(backend: TestedBackend): void {
   const fuzz = fuzzOn(backend);
 
   fuzz(
-    'slidingWindowAttention without a ring',
+    'slidingWindowAttention without a cache',
     fc.record({
       batch: integer(1, 2),
       length: integer(1, 41),
@@ -26,7 +26,7 @@ export function attentionCases(backend: TestedBackend): void {
     },
   );
 
-  const ringCases = {
+  const cacheCases = {
     positions: fc.array(integer(0, 30), { minLength: 1, maxLength: 3 }),
     length: integer(1, 14),
     kvHeads: integer(1, 3),
@@ -36,11 +36,11 @@ export function attentionCases(backend: TestedBackend): void {
   };
 
   fuzz(
-    'slidingWindowAttention with a ring, rows at their own positions',
-    fc.record(ringCases),
+    'slidingWindowAttention with a cache, rows at their own positions',
+    fc.record(cacheCases),
     ({ positions, length, kvHeads, group, dim, window }) => {
       const batch = positions.length;
-      const ring = {
+      const cache = {
         k: uniform('rk', [batch, window, kvHeads, dim]),
         v: uniform('rv', [batch, window, kvHeads, dim]),
         positions,
@@ -48,19 +48,19 @@ export function attentionCases(backend: TestedBackend): void {
       const q = uniform('q', [batch, length, kvHeads * group, dim], 2);
       const k = uniform('k', [batch, length, kvHeads, dim], 2);
       const v = uniform('v', [batch, length, kvHeads, dim]);
-      const { y, ring: after } = slidingWindowAttention(q, k, v, { window, ring });
+      const { y, cache: after } = slidingWindowAttention(q, k, v, { window, cache });
       return after ? [y, used(after.k, after.positions), used(after.v, after.positions)] : [y];
     },
   );
 
   fuzz(
-    'attentionMixer, with a ring and without',
-    fc.record({ ...ringCases, hasRing: fc.boolean(), hasBias: fc.boolean() }),
-    ({ positions, length, kvHeads, group, dim: headDim, window, hasRing, hasBias }) => {
+    'attentionMixer, with a cache and without',
+    fc.record({ ...cacheCases, hasCache: fc.boolean(), hasBias: fc.boolean() }),
+    ({ positions, length, kvHeads, group, dim: headDim, window, hasCache, hasBias }) => {
       const [batch, dModel, heads] = [positions.length, 12, kvHeads * group];
       const projection = (heads + 2 * kvHeads) * headDim;
-      const ringShape = [batch, window, kvHeads, headDim];
-      const { y, ring } = attentionMixer(
+      const cacheShape = [batch, window, kvHeads, headDim];
+      const { y, cache } = attentionMixer(
         uniform('x', [batch, length, dModel]),
         {
           inProj: rowsWeight(uniform('in', [projection, dModel])),
@@ -69,23 +69,23 @@ export function attentionCases(backend: TestedBackend): void {
           outProjBias: hasBias ? uniform('outb', [dModel]) : undefined,
         },
         { heads, kvHeads, headDim, window, scale: 0.4 },
-        hasRing
-          ? { k: uniform('rk', ringShape), v: uniform('rv', ringShape), positions }
+        hasCache
+          ? { k: uniform('rk', cacheShape), v: uniform('rv', cacheShape), positions }
           : undefined,
         hasBias ? uniform('r', [batch, length, dModel]) : undefined,
       );
-      return ring ? [y, used(ring.k, ring.positions), used(ring.v, ring.positions)] : [y];
+      return cache ? [y, used(cache.k, cache.positions), used(cache.v, cache.positions)] : [y];
     },
     { tolerance: 5e-5 },
   );
 }
 
-/** The slots of a ring that hold a token, the others 0: no token has reached those, they may hold anything. */
-function used(ring: tf.Tensor, positions: readonly number[]): tf.Tensor {
-  const [batch = 0, capacity = 0] = ring.shape;
+/** The slots of a cache that hold a token, the others 0: no token has reached those, they may hold anything. */
+function used(cache: tf.Tensor, positions: readonly number[]): tf.Tensor {
+  const [batch = 0, capacity = 0] = cache.shape;
   const mask = new Float32Array(batch * capacity);
   positions.forEach((position, row) => {
     mask.fill(1, row * capacity, row * capacity + Math.min(position, capacity));
   });
-  return tf.mul(ring, tf.tensor4d(mask, [batch, capacity, 1, 1]));
+  return tf.mul(cache, tf.tensor4d(mask, [batch, capacity, 1, 1]));
 }

@@ -54,7 +54,7 @@ describeOnBackends('gradients of fused mixers', () => {
           ssmState: draw.normal([2, 4, 2, 3]).tensor(),
         };
         const { inProj, outProj, ...vectors } = weights;
-        const [inTensor = x, outTensor = x] = [inProj.tensors[0], outProj.tensors[0]];
+        const [inTensor, outTensor] = [inProj.tensor, outProj.tensor];
         const inputs = {
           ...{ x, residual, inProj: inTensor, outProj: outTensor, ...vectors },
           ...(stateful && states),

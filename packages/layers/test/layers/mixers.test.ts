@@ -111,7 +111,7 @@ async function withLayer(
 ): Promise<void> {
   const made = await initParameters(specs, 'layer', { trainable });
   const layer = make(new Parameters(made));
-  const tensors = [...made.values()].map((p) => (p instanceof tf.Tensor ? p : p.tensors[0]));
+  const tensors = [...made.values()].map((p) => (p instanceof tf.Tensor ? p : p.tensor));
   try {
     await tidily(() =>
       body(

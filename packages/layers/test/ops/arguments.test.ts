@@ -82,12 +82,12 @@ const ops: Record<string, OpCase> = {
   slidingWindowAttention: {
     shapes: {
       ...{ q: [2, 3, 4, 5], k: [2, 3, 2, 5], v: [2, 3, 2, 5] },
-      ...{ 'ring.k': [2, 8, 2, 5], 'ring.v': [2, 8, 2, 5] },
+      ...{ 'cache.k': [2, 8, 2, 5], 'cache.v': [2, 8, 2, 5] },
     },
     sets: ['q'],
     run: (t) =>
       slidingWindowAttention(get(t, 'q'), get(t, 'k'), get(t, 'v'), {
-        ring: { k: get(t, 'ring.k'), v: get(t, 'ring.v'), positions: [0, 1] },
+        cache: { k: get(t, 'cache.k'), v: get(t, 'cache.v'), positions: [0, 1] },
       }),
   },
   packedMatMul: {
@@ -200,8 +200,11 @@ describeOnBackends('values of ops', () => {
     (window: number, positions: number[], capacity: number, kvHeads = 1) =>
     () => {
       const [q, kv] = [tf.ones([1, 1, 2, 3]), tf.ones([1, 1, kvHeads, 3])];
-      const ring = tf.ones([1, capacity, kvHeads, 3]);
-      return slidingWindowAttention(q, kv, kv, { window, ring: { k: ring, v: ring, positions } });
+      const cache = tf.ones([1, capacity, kvHeads, 3]);
+      return slidingWindowAttention(q, kv, kv, {
+        window,
+        cache: { k: cache, v: cache, positions },
+      });
     };
   const wrong: Record<string, [argument: string, run: () => unknown]> = {
     'a chunk of no tokens': ['ssdScan: chunkSize', scan({ chunkSize: 0 })],
@@ -210,10 +213,10 @@ describeOnBackends('values of ops', () => {
     'limits that are no numbers': ['ssdScan: dtLimit', scan({ dtLimit: [Number.NaN, 1] })],
     'a window of nothing': ['slidingWindowAttention: window', attend(0, [0], 1)],
     'a fractional window': ['slidingWindowAttention: window', attend(2.5, [0], 1)],
-    'too many positions': ['slidingWindowAttention: ring.positions', attend(4, [0, 0], 1)],
-    'a negative position': ['slidingWindowAttention: ring.positions', attend(4, [-1], 1)],
-    'more slots than the window': ['slidingWindowAttention: ring.k', attend(4, [2], 5)],
-    'fewer slots than were seen': ['slidingWindowAttention: ring.k', attend(4, [3], 2)],
+    'too many positions': ['slidingWindowAttention: cache.positions', attend(4, [0, 0], 1)],
+    'a negative position': ['slidingWindowAttention: cache.positions', attend(4, [-1], 1)],
+    'more slots than the window': ['slidingWindowAttention: cache.k', attend(4, [2], 5)],
+    'fewer slots than were seen': ['slidingWindowAttention: cache.k', attend(4, [3], 2)],
     'heads that do not divide': ['slidingWindowAttention: k', attend(4, [0], 1, 3)],
     'a group size that does not divide': [
       'gatedRmsNorm: groupSize',
@@ -297,7 +300,7 @@ describeOnBackends('arguments of attentionMixer', () => {
     inProj: rowsWeight(tf.ones([(heads + 2 * kvHeads) * headDim, dModel])),
     outProj: rowsWeight(tf.ones([dModel, heads * headDim])),
   });
-  const ring = (slots: number) => {
+  const cache = (slots: number) => {
     const shape = [1, slots, kvHeads, headDim];
     return { k: tf.zeros(shape), v: tf.zeros(shape), positions: [2] };
   };
@@ -305,13 +308,13 @@ describeOnBackends('arguments of attentionMixer', () => {
   it('takes what fits', () =>
     void tf.tidy(() => {
       const x = tf.ones([1, 2, dModel]);
-      const { y, ring: after } = attentionMixer(x, given(), sizes, ring(5), x);
+      const { y, cache: after } = attentionMixer(x, given(), sizes, cache(5), x);
       expect(y.shape).to.deep.equal([1, 2, dModel]);
       expect(after?.positions).to.deep.equal([4]);
-      expect(attentionMixer(x, given(), sizes).ring).to.equal(undefined);
+      expect(attentionMixer(x, given(), sizes).cache).to.equal(undefined);
     }));
 
-  it('refuses wrong weights, sizes, rings, input and residual by name', () =>
+  it('refuses wrong weights, sizes, caches, input and residual by name', () =>
     void tf.tidy(() => {
       const x = tf.ones([1, 2, dModel]);
       const two = tf.ones([2, 2, dModel]);
@@ -319,11 +322,11 @@ describeOnBackends('arguments of attentionMixer', () => {
         input: tf.Tensor,
         changed: object,
         {
-          ring: kv,
+          cache: kv,
           residual,
           ...other
         }: Partial<typeof sizes> & {
-          ring?: ReturnType<typeof ring>;
+          cache?: ReturnType<typeof cache>;
           residual?: tf.Tensor;
         } = {},
       ) =>
@@ -337,11 +340,11 @@ describeOnBackends('arguments of attentionMixer', () => {
       expect(refused(x, { outProjBias: tf.ones([3]) })).to.equal('attentionMixer: outProjBias');
       expect(refused(tf.ones([2, dModel]), {})).to.equal('attentionMixer: x');
       expect(refused(x, {}, { residual: two })).to.equal('attentionMixer: residual');
-      expect(refused(two, {}, { ring: ring(5) })).to.equal('attentionMixer: ring.k');
-      expect(refused(x, {}, { ring: ring(6) })).to.equal('attentionMixer: ring.k');
+      expect(refused(two, {}, { cache: cache(5) })).to.equal('attentionMixer: cache.k');
+      expect(refused(x, {}, { cache: cache(6) })).to.equal('attentionMixer: cache.k');
       expect(refused(x, {}, { window: 0 })).to.equal('attentionMixer: window');
-      const uneven = { ring: { ...ring(5), positions: [1, 2] } };
-      expect(refused(x, {}, uneven)).to.equal('attentionMixer: ring.positions');
+      const uneven = { cache: { ...cache(5), positions: [1, 2] } };
+      expect(refused(x, {}, uneven)).to.equal('attentionMixer: cache.positions');
     }));
 });
 
@@ -351,11 +354,11 @@ describeOnBackends('ops that throw', () => {
     const ones = tf.ones([1, 1, 1, 2]);
     const gone = tf.ones([1, 1, 1, 2]);
     gone.dispose();
-    const ring = { k: tf.zeros([1, 1, 1, 2]), v: tf.zeros([1, 1, 1, 2]), positions: [1] };
+    const cache = { k: tf.zeros([1, 1, 1, 2]), v: tf.zeros([1, 1, 1, 2]), positions: [1] };
     const { numTensors } = tf.memory();
-    expect(() => slidingWindowAttention(ones, ones, gone, { ring })).to.throw();
+    expect(() => slidingWindowAttention(ones, ones, gone, { cache })).to.throw();
     expect(tf.memory().numTensors).to.equal(numTensors);
-    tf.dispose([ones, ring.k, ring.v]);
+    tf.dispose([ones, cache.k, cache.v]);
     expect(tf.memory().numTensors).to.equal(scope);
   });
 });

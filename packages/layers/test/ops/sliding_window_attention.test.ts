@@ -1,6 +1,6 @@
 // slidingWindowAttention against plain attention: any window, grouped heads, and fed in pieces
-// through a ring that grows and wraps, its rows at positions of their own.
-import { type KVRing, slidingWindowAttention } from '@rene-js/layers';
+// through a cache that grows and wraps, its rows at positions of their own.
+import { type KvCache, slidingWindowAttention } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -57,7 +57,7 @@ function part(t: Numbers, start: number, length: number, row?: number): tf.Tenso
   return tf.slice(t.tensor(), [first, start, 0, 0], [row === undefined ? -1 : 1, length, -1, -1]);
 }
 
-function emptyRing(batch: number, capacity: number, { kvHeads, dim }: Attention): KVRing {
+function emptyKvCache(batch: number, capacity: number, { kvHeads, dim }: Attention): KvCache {
   const zeros = () => tf.zeros([batch, capacity, kvHeads, dim]);
   return { k: zeros(), v: zeros(), positions: Array(batch).fill(0) };
 }
@@ -85,37 +85,37 @@ describeOnBackends('slidingWindowAttention', () => {
       const options = optionsOf(one);
       const whole = slidingWindowAttention(q.tensor(), k.tensor(), v.tensor(), options);
       await expectClose(whole.y, expected, 'y');
-      let ring = emptyRing(1, Math.min(one.window ?? 8, 8), one);
+      let cache = emptyKvCache(1, Math.min(one.window ?? 8, 8), one);
       let start = 0;
       const parts = draw.parts(one.length).map((length) => {
         const cut = (t: Numbers) => part(t, start, length);
-        const out = slidingWindowAttention(cut(q), cut(k), cut(v), { ...options, ring });
-        ring = out.ring ?? ring;
+        const out = slidingWindowAttention(cut(q), cut(k), cut(v), { ...options, cache });
+        cache = out.cache ?? cache;
         start += length;
         return out.y;
       });
       await expectClose(tf.concat(parts, 1), expected, 'y in pieces');
-      await expectRing(ring, k, v, one);
+      await expectCache(cache, k, v, one);
     },
     12,
   );
 
-  property('is the same in any pieces, through a ring', anyAttention, async (one, draw) => {
+  property('is the same in any pieces, through a cache', anyAttention, async (one, draw) => {
     const inputs = inputsOf(one, draw);
     const { q, k, v } = inputs;
     const [capacity = 1] = draw.integers(1, Math.min(one.window ?? 6, 6) + 1, 1);
-    let ring = emptyRing(one.batch, capacity, one);
+    let cache = emptyKvCache(one.batch, capacity, one);
     let start = 0;
     const parts = draw.parts(one.length).map((length) => {
       const cut = (t: Numbers) => part(t, start, length);
-      const out = slidingWindowAttention(cut(q), cut(k), cut(v), { ...optionsOf(one), ring });
-      ring = out.ring ?? ring;
+      const out = slidingWindowAttention(cut(q), cut(k), cut(v), { ...optionsOf(one), cache });
+      cache = out.cache ?? cache;
       start += length;
       return out.y;
     });
     await expectClose(tf.concat(parts, 1), expectedOf(inputs, one), 'y');
-    expect(ring.positions).to.deep.equal(Array(one.batch).fill(one.length));
-    await expectRing(ring, k, v, one);
+    expect(cache.positions).to.deep.equal(Array(one.batch).fill(one.length));
+    await expectCache(cache, k, v, one);
   });
 
   property('serves rows at different positions', anyAttention, async (one, draw) => {
@@ -125,20 +125,20 @@ describeOnBackends('slidingWindowAttention', () => {
     const starts = draw.integers(one.batch, one.length);
     const rest = one.length - Math.max(...starts);
     const rows = starts.map((start, row) => {
-      const empty = emptyRing(1, 1, one);
+      const empty = emptyKvCache(1, 1, one);
       if (start === 0) return empty;
       const cut = (t: Numbers) => part(t, 0, start, row);
-      const options = { ...optionsOf(one), ring: empty };
-      return slidingWindowAttention(cut(q), cut(k), cut(v), options).ring ?? empty;
+      const options = { ...optionsOf(one), cache: empty };
+      return slidingWindowAttention(cut(q), cut(k), cut(v), options).cache ?? empty;
     });
-    let ring = joined(rows);
+    let cache = joined(rows);
     const at = (t: Numbers, offset: number, length: number) =>
       tf.concat(starts.map((start, row) => part(t, start + offset, length, row)));
     let offset = 0;
     const parts = draw.parts(rest).map((length) => {
       const cut = (t: Numbers) => at(t, offset, length);
-      const out = slidingWindowAttention(cut(q), cut(k), cut(v), { ...optionsOf(one), ring });
-      ring = out.ring ?? ring;
+      const out = slidingWindowAttention(cut(q), cut(k), cut(v), { ...optionsOf(one), cache });
+      cache = out.cache ?? cache;
       offset += length;
       return out.y;
     });
@@ -153,19 +153,19 @@ describeOnBackends('slidingWindowAttention', () => {
     }
   });
 
-  it('wraps its ring many times', () =>
+  it('wraps its cache many times', () =>
     tidily(async () => {
       const one = { batch: 1, length: 40, kvHeads: 1, group: 2, dim: 3, window: 7 };
       const sizes = { ...one, scale: undefined };
       const inputs = inputsOf(sizes, new Draw(3));
-      let ring = emptyRing(1, 2, sizes);
+      let cache = emptyKvCache(1, 2, sizes);
       const capacities: number[] = [];
       const parts = range(one.length).map((t) => {
         const cut = (numbers: Numbers) => part(numbers, t, 1);
         const { q, k, v } = inputs;
-        const out = slidingWindowAttention(cut(q), cut(k), cut(v), { window: 7, ring });
-        ring = out.ring ?? ring;
-        capacities.push(ring.k.shape[1] ?? 0);
+        const out = slidingWindowAttention(cut(q), cut(k), cut(v), { window: 7, cache });
+        cache = out.cache ?? cache;
+        capacities.push(cache.k.shape[1] ?? 0);
         return out.y;
       });
       await expectClose(tf.concat(parts, 1), expectedOf(inputs, sizes), 'y');
@@ -182,9 +182,9 @@ describeOnBackends('slidingWindowAttention', () => {
     }));
 });
 
-/** The rows of several rings of one row, all as large as the largest. */
-function joined(rings: readonly KVRing[]): KVRing {
-  const capacity = Math.max(...rings.map(({ k }) => k.shape[1] ?? 0));
+/** The rows of several caches of one row, all as large as the largest. */
+function joined(caches: readonly KvCache[]): KvCache {
+  const capacity = Math.max(...caches.map(({ k }) => k.shape[1] ?? 0));
   const join = (parts: tf.Tensor[]) =>
     tf.concat(
       parts.map((t) =>
@@ -197,19 +197,19 @@ function joined(rings: readonly KVRing[]): KVRing {
       ),
     );
   return {
-    k: join(rings.map((ring) => ring.k)),
-    v: join(rings.map((ring) => ring.v)),
-    positions: rings.flatMap((ring) => ring.positions),
+    k: join(caches.map((cache) => cache.k)),
+    v: join(caches.map((cache) => cache.v)),
+    positions: caches.flatMap((cache) => cache.positions),
   };
 }
 
 /** Each of the last tokens stands at its slot, position mod capacity. */
-async function expectRing(ring: KVRing, k: Numbers, v: Numbers, one: Attention): Promise<void> {
-  const capacity = ring.k.shape[1] ?? 0;
+async function expectCache(cache: KvCache, k: Numbers, v: Numbers, one: Attention): Promise<void> {
+  const capacity = cache.k.shape[1] ?? 0;
   const held = Math.min(one.length, one.window ?? one.length);
   expect(capacity).to.be.at.least(held);
   expect(capacity).to.be.at.most(one.window ?? 2 * one.length + 6);
-  for (const [name, actual, whole] of [['k', ring.k, k] as const, ['v', ring.v, v] as const]) {
+  for (const [name, actual, whole] of [['k', cache.k, k] as const, ['v', cache.v, v] as const]) {
     const slots = range(held).map((i) => (one.length - held + i) % capacity);
     const values = await part(whole, one.length - held, held).data();
     const expected = new Numbers([one.batch, held, one.kvHeads, one.dim], values);

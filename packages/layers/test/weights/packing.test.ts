@@ -116,7 +116,7 @@ describeOnBackends('weights', () => {
           const expected = new Float32Array(rows * columns);
           widen(stored, dtype, expected);
           const actual = await packer.unpack(weight);
-          tf.dispose([...weight.tensors]);
+          weight.tensor.dispose();
           expect(Array.from(actual)).to.deep.equal(Array.from(expected));
         },
       ),

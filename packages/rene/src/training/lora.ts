@@ -319,7 +319,7 @@ function correctedWeight(correction: TrainedCorrection): Parameter {
 function baseMatrix({ parameters }: ReneLMHeadModel, name: string): tf.Variable {
   const parameter = parameters.get(name) ?? parameters.get(EMBEDDING);
   if (parameter && !(parameter instanceof tf.Tensor)) {
-    const [matrix] = parameter.tensors;
+    const { tensor: matrix } = parameter;
     if (parameter.layout === 'rows' && matrix instanceof tf.Variable) return matrix;
     throw new InvalidArgumentError(
       'model',

@@ -40,7 +40,7 @@ function specsOf(checkpoint: Checkpoint, leaveOut: readonly string[] = []): Para
 }
 
 async function valuesOf(parameter: Parameter | undefined): Promise<number[]> {
-  const tensor = parameter instanceof tf.Tensor ? parameter : parameter?.tensors[0];
+  const tensor = parameter instanceof tf.Tensor ? parameter : parameter?.tensor;
   return [...((await tensor?.data()) ?? [])];
 }
 
@@ -137,7 +137,7 @@ describe('checkpoint', () => {
       const load = () => loadParameters(checkpoint, specsOf(checkpoint), { trainable: true });
       const [first, second] = [await load(), await load()];
       for (const parameter of first.values()) {
-        const tensor = parameter instanceof tf.Tensor ? parameter : parameter.tensors[0];
+        const tensor = parameter instanceof tf.Tensor ? parameter : parameter.tensor;
         expect(tensor).to.be.instanceOf(tf.Variable);
       }
       disposeParameters(first);

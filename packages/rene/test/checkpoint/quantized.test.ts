@@ -59,7 +59,7 @@ async function plainTensors(parameters: ReadonlyMap<string, Parameter>): Promise
   const tensors: PlainTensor[] = [];
   for (const { name, shape } of modelParameters(config)) {
     const parameter = parameters.get(name);
-    const tensor = parameter instanceof tf.Tensor ? parameter : parameter?.tensors[0];
+    const tensor = parameter instanceof tf.Tensor ? parameter : parameter?.tensor;
     tensors.push({ name, shape, values: Float32Array.from((await tensor?.data()) ?? []) });
   }
   return tensors;

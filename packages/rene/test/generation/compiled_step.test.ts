@@ -96,7 +96,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       for (const row of [0, 1]) {
         step.join(state.layers, row, 0);
         // cuda: norms within products; embedding, head and choice at the ends.
-        // simd: a norm a block; conv, gated scan and norm, or ring and attention, between two products.
+        // simd: a norm a block; conv, gated scan and norm, or cache and attention, between two products.
         const expected = {
           cuda: 3 * mamba2 + 3 * attention + 2 * mlp + 3,
           simd: 6 * mamba2 + 5 * attention + 3 * mlp + 3,
@@ -179,12 +179,12 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       model.dispose();
     });
 
-    it('grows the rings of attention without a window', async () => {
+    it('grows the caches of attention without a window', async () => {
       const source = await load('tiny-hybrid');
       const { attn } = source.config;
       if (!attn) throw new Error('no attention');
       const config = { ...source.config, attn: { ...attn, slidingWindowLength: null } };
-      const model = await ReneLMHeadModel.fromConfig(config, { seed: 'rings', backend });
+      const model = await ReneLMHeadModel.fromConfig(config, { seed: 'caches', backend });
       source.dispose();
       // A text of 1,022 tokens that nobody has read: its keys and values are random.
       const state = model.initialState(1);
@@ -192,8 +192,8 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       const layers = state.layers.map((layer) => {
         if (!(layer instanceof AttentionState)) return layer;
         const [, , heads = 0, dim = 0] = layer.k.shape;
-        const ring = () => tf.randomNormal([1, seen, heads, dim], 0, 1, 'float32', 7);
-        layer.replace(ring(), ring(), [seen]);
+        const cache = () => tf.randomNormal([1, seen, heads, dim], 0, 1, 'float32', 7);
+        layer.replace(cache(), cache(), [seen]);
         return layer;
       });
       const grown = state.with(layers, [seen]);

@@ -15,7 +15,7 @@ const results: Float32Array[] = [];
 for (const dtype of ['f32', 'bf16', 'int8', 'int4'] as const) {
   const model = await ReneLMHeadModel.fromPretrained('rene-tiny', { backend: 'simd', dtype });
   const state = model.initialState(2);
-  // Longer than the window of 128, so that a ring wraps.
+  // Longer than the window of 128, so that a cache wraps.
   const ids = [0, 1].map((row) => Array.from({ length: 150 }, (_, i) => (i * 37 + row * 5) % 2000));
   model.forward(ids, { state, logitsToKeep: 1 }).dispose();
   const logits = model.forward([[7], [8]], { state });

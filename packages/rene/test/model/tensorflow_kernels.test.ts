@@ -95,7 +95,7 @@ const isPossible =
     this.timeout(120_000);
     const state = model.initialState(1);
     const step = (i: number) => model.forward([[i % 30]], { state, logitsToKeep: 1 }).dispose();
-    // Until the ring is full and every op has run with its last attributes.
+    // Until the cache is full and every op has run with its last attributes.
     for (let i = 0; i < 100; i++) step(i);
     const before = tf.memory();
     const resident = process.memoryUsage().rss;

@@ -1,6 +1,6 @@
 // The activations and their derivatives from tfjs-core ops.
 import * as tf from '@tensorflow/tfjs-core';
-import type { Activation } from '../../kernel_names.js';
+import type { Activation } from '../../kernels.js';
 
 /** log(1 + exp(x)), exact for large |x|. */
 export function softplus(x: tf.Tensor): tf.Tensor {

@@ -1,6 +1,6 @@
 // CausalConv1d and its gradient from tfjs-core ops: W shifted copies, scaled and summed.
 import * as tf from '@tensorflow/tfjs-core';
-import type { CausalConv1dInputs } from '../../kernel_names.js';
+import type { KernelInputs } from '../../kernels.js';
 import { defineKernel } from '../../registry.js';
 import { activate, activateGrad } from './activations.js';
 
@@ -65,13 +65,13 @@ export const causalConv1dGradKernel = defineKernel(
   },
 );
 
-function sizes({ x, weight }: CausalConv1dInputs) {
+function sizes({ x, weight }: KernelInputs<'CausalConv1d'>) {
   const [batch = 0, length = 0, channels = 0] = x.shape;
   return { batch, length, channels, width: weight.shape[1] ?? 0 };
 }
 
 /** The W inputs before x, then x: (B, W + L, D). */
-function withHistory({ x, weight, state }: CausalConv1dInputs): tf.Tensor {
+function withHistory({ x, weight, state }: KernelInputs<'CausalConv1d'>): tf.Tensor {
   if (state) return tf.concat([state, x], 1);
   return tf.pad(x, [
     [0, 0],
@@ -81,7 +81,7 @@ function withHistory({ x, weight, state }: CausalConv1dInputs): tf.Tensor {
 }
 
 /** bias + sum over w of history[t + 1 + w] * weight[:, w], before the activation. */
-function convolve(inputs: CausalConv1dInputs, history: tf.Tensor): tf.Tensor {
+function convolve(inputs: KernelInputs<'CausalConv1d'>, history: tf.Tensor): tf.Tensor {
   const { batch, length, channels, width } = sizes(inputs);
   const terms = [...Array(width).keys()].map((w) =>
     tf.mul(tf.slice(history, [0, w + 1, 0], [batch, length, channels]), tap(inputs.weight, w)),

@@ -1,11 +1,14 @@
 // GatedMLP from the primitives: what the kernel runs composed, and what a gradient tape records.
 import type * as tf from '@tensorflow/tfjs-core';
-import type { GatedMLPAttrs, GatedMLPInputs, PackedMatMulInputs } from '../../kernel_names.js';
+import type { GatedMLPAttrs, KernelInputs } from '../../kernels.js';
 import { gatedActivation } from '../../ops/gated_activation.js';
 import { rmsNorm } from '../../ops/rms_norm.js';
 import { defineKernel, runKernel1 } from '../../registry.js';
 
-export function decomposeGatedMLP(inputs: GatedMLPInputs, attrs: GatedMLPAttrs): tf.Tensor {
+export function decomposeGatedMLP(
+  inputs: KernelInputs<'GatedMLP'>,
+  attrs: GatedMLPAttrs,
+): tf.Tensor {
   const { x, normWeight, residual } = inputs;
   const projected = runKernel1(
     'PackedMatMul',
@@ -33,15 +36,13 @@ export const gatedMLPKernel = defineKernel('GatedMLP', decomposeGatedMLP);
 
 /** The inputs of the linear map `name` of the MLP, as PackedMatMul takes them. */
 function linearInputs(
-  inputs: GatedMLPInputs,
+  inputs: KernelInputs<'GatedMLP'>,
   name: 'inProj' | 'gateProj' | 'outProj',
-): Omit<PackedMatMulInputs, 'x'> {
+): Omit<KernelInputs<'PackedMatMul'>, 'x'> {
   const weight = inputs[name];
   if (!weight) throw new Error(`the weight of ${name} is missing`);
   return {
     weight,
-    'weight.scales': inputs[`${name}.scales`],
-    'weight.offsets': inputs[`${name}.offsets`],
     bias: inputs[`${name}Bias`],
   };
 }

@@ -1,10 +1,6 @@
 // Mamba2Mixer from the primitives: what the kernel runs composed, and what a gradient tape records.
 import * as tf from '@tensorflow/tfjs-core';
-import type {
-  Mamba2MixerAttrs,
-  Mamba2MixerInputs,
-  PackedMatMulInputs,
-} from '../../kernel_names.js';
+import type { KernelInputs, Mamba2MixerAttrs } from '../../kernels.js';
 import { causalConv1d } from '../../ops/causal_conv1d.js';
 import { gatedActivation } from '../../ops/gated_activation.js';
 import { gatedRmsNorm } from '../../ops/gated_rms_norm.js';
@@ -13,7 +9,7 @@ import { defineKernel, runKernel1 } from '../../registry.js';
 
 /** Returns [y] or, if the inputs hold states, [y, convState, ssmState]. */
 export function decomposeMamba2Mixer(
-  inputs: Mamba2MixerInputs,
+  inputs: KernelInputs<'Mamba2Mixer'>,
   attrs: Mamba2MixerAttrs,
 ): tf.Tensor[] {
   const { dSsm, dInner, headDim, dState, nGroups } = attrs;
@@ -73,13 +69,11 @@ export const mamba2MixerKernel = defineKernel('Mamba2Mixer', decomposeMamba2Mixe
 
 /** The inputs of the linear map `name` of a mixer, as PackedMatMul takes them. */
 function linearInputs(
-  inputs: Mamba2MixerInputs,
+  inputs: KernelInputs<'Mamba2Mixer'>,
   name: 'inProj' | 'outProj',
-): Omit<PackedMatMulInputs, 'x'> {
+): Omit<KernelInputs<'PackedMatMul'>, 'x'> {
   return {
     weight: inputs[name],
-    'weight.scales': inputs[`${name}.scales`],
-    'weight.offsets': inputs[`${name}.offsets`],
     bias: inputs[`${name}Bias`],
   };
 }

@@ -1,19 +1,19 @@
 // SlidingWindowAttention from tfjs-core ops: blocks of queries against the keys they can see.
 import * as tf from '@tensorflow/tfjs-core';
-import type { SlidingWindowAttentionAttrs } from '../../kernel_names.js';
+import type { SlidingWindowAttentionAttrs } from '../../kernels.js';
 import { defineKernel } from '../../registry.js';
 
 export const slidingWindowAttentionKernel = defineKernel(
   'SlidingWindowAttention',
-  ({ q, k, v, ringK, ringV }, attrs) => {
-    if (!ringK || !ringV) return [attendInBlocks(q, k, v, 0, attrs)];
+  ({ q, k, v, cacheK, cacheV }, attrs) => {
+    if (!cacheK || !cacheV) return [attendInBlocks(q, k, v, 0, attrs)];
     const { positions } = attrs;
-    if (q.shape[1] === 1) return attendOne(q, k, v, ringK, ringV, attrs);
+    if (q.shape[1] === 1) return attendOne(q, k, v, cacheK, cacheV, attrs);
     const together = positions.every((p) => p === positions[0]);
-    if (together) return attendMany(q, k, v, ringK, ringV, attrs);
+    if (together) return attendMany(q, k, v, cacheK, cacheV, attrs);
     const rows = positions.map((position, row) => {
       const one = (t: tf.Tensor) => tf.slice(t, [row, 0, 0, 0], [1, -1, -1, -1]);
-      return attendMany(one(q), one(k), one(v), one(ringK), one(ringV), {
+      return attendMany(one(q), one(k), one(v), one(cacheK), one(cacheV), {
         ...attrs,
         positions: [position],
       });
@@ -137,38 +137,38 @@ function attendMany(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
-  ringK: tf.Tensor,
-  ringV: tf.Tensor,
+  cacheK: tf.Tensor,
+  cacheV: tf.Tensor,
   attrs: SlidingWindowAttentionAttrs,
 ): tf.Tensor[] {
   const position = attrs.positions[0] ?? 0;
-  const capacity = ringK.shape[1] ?? 0;
-  // The whole ring and not just what the first query sees: the new ring is cut from it too.
+  const capacity = cacheK.shape[1] ?? 0;
+  // The whole cache and not just what the first query sees: the new cache is cut from it too.
   const known = Math.min(position, capacity);
-  const keys = tf.concat([inTimeOrder(ringK, position, known), k], 1);
-  const values = tf.concat([inTimeOrder(ringV, position, known), v], 1);
+  const keys = tf.concat([inTimeOrder(cacheK, position, known), k], 1);
+  const values = tf.concat([inTimeOrder(cacheV, position, known), v], 1);
   const end = position + (q.shape[1] ?? 0);
   return [
     attendInBlocks(q, keys, values, known, attrs),
-    asRing(keys, end, capacity),
-    asRing(values, end, capacity),
+    asCache(keys, end, capacity),
+    asCache(values, end, capacity),
   ];
 }
 
-/** The last `count` tokens of a ring that holds `position` tokens, oldest first. */
-function inTimeOrder(ring: tf.Tensor, position: number, count: number): tf.Tensor {
-  const [batch = 0, capacity = 0, heads = 0, dim = 0] = ring.shape;
+/** The last `count` tokens of a cache that holds `position` tokens, oldest first. */
+function inTimeOrder(cache: tf.Tensor, position: number, count: number): tf.Tensor {
+  const [batch = 0, capacity = 0, heads = 0, dim = 0] = cache.shape;
   const first = (position - count) % capacity;
   const untilEnd = Math.min(count, capacity - first);
   const cut = (at: number, size: number) =>
-    tf.slice(ring, [0, at, 0, 0], [batch, size, heads, dim]);
+    tf.slice(cache, [0, at, 0, 0], [batch, size, heads, dim]);
   return untilEnd === count
     ? cut(first, count)
     : tf.concat([cut(first, untilEnd), cut(0, count - untilEnd)], 1);
 }
 
 /** The last tokens of `all` (B, K, Hkv, P), which ends at position `end`, at their slots. */
-function asRing(all: tf.Tensor, end: number, capacity: number): tf.Tensor {
+function asCache(all: tf.Tensor, end: number, capacity: number): tf.Tensor {
   const [batch = 0, count = 0, heads = 0, dim = 0] = all.shape;
   const cut = (at: number, size: number) => tf.slice(all, [0, at, 0, 0], [batch, size, heads, dim]);
   if (end <= capacity) {
@@ -190,23 +190,23 @@ function attendOne(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
-  ringK: tf.Tensor,
-  ringV: tf.Tensor,
+  cacheK: tf.Tensor,
+  cacheV: tf.Tensor,
   { positions, scale }: SlidingWindowAttentionAttrs,
 ): tf.Tensor[] {
-  const [batch = 0, capacity = 0, kvHeads = 0, dim = 0] = ringK.shape;
+  const [batch = 0, capacity = 0, kvHeads = 0, dim = 0] = cacheK.shape;
   const heads = q.shape[2] ?? 0;
   const slots = positions.map((position) => position % capacity);
-  const newK = writeToken(ringK, k, slots);
-  const newV = writeToken(ringV, v, slots);
+  const newK = writeToken(cacheK, k, slots);
+  const newV = writeToken(cacheV, v, slots);
 
   const used = Math.min(Math.max(...positions) + 1, capacity);
   const unused = new Float32Array(batch * used);
   positions.forEach((position, row) => {
     unused.fill(-1e30, row * used + Math.min(position + 1, used), (row + 1) * used);
   });
-  const inUse = (ring: tf.Tensor) =>
-    tf.transpose(tf.slice(ring, [0, 0, 0, 0], [batch, used, kvHeads, dim]), [0, 2, 1, 3]);
+  const inUse = (cache: tf.Tensor) =>
+    tf.transpose(tf.slice(cache, [0, 0, 0, 0], [batch, used, kvHeads, dim]), [0, 2, 1, 3]);
   const rows = tf.reshape(q, [batch, kvHeads, heads / kvHeads, dim]);
   const scores = tf.mul(tf.matMul(rows, inUse(newK), false, true), scale);
   const masked = tf.add(scores, tf.tensor4d(unused, [batch, 1, 1, used]));
@@ -214,12 +214,12 @@ function attendOne(
   return [tf.reshape(y, [batch, 1, heads, dim]), newK, newV];
 }
 
-/** The ring with `token` (B, 1, Hkv, P) at each row's slot. */
-function writeToken(ring: tf.Tensor, token: tf.Tensor, slots: readonly number[]): tf.Tensor {
-  const [batch = 0, capacity = 0, heads = 0, dim = 0] = ring.shape;
+/** The cache with `token` (B, 1, Hkv, P) at each row's slot. */
+function writeToken(cache: tf.Tensor, token: tf.Tensor, slots: readonly number[]): tf.Tensor {
+  const [batch = 0, capacity = 0, heads = 0, dim = 0] = cache.shape;
   const write = (row: number, rows: number, slot: number) => {
     const cut = (at: number, size: number) =>
-      tf.slice(ring, [row, at, 0, 0], [rows, size, heads, dim]);
+      tf.slice(cache, [row, at, 0, 0], [rows, size, heads, dim]);
     return tf.concat(
       [
         ...(slot > 0 ? [cut(0, slot)] : []),

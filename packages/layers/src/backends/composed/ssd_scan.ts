@@ -4,7 +4,7 @@
 //   y[i] = sum over j <= i of exp(s[i] - s[j]) (C[i] . B[j]) dt[j] x[j]  +  exp(s[i]) state C[i]
 // Axes: M = batch x chunks, T tokens of a chunk, G groups, R heads of a group, P, N.
 import * as tf from '@tensorflow/tfjs-core';
-import type { SsdScanAttrs, SsdScanInputs } from '../../kernel_names.js';
+import type { KernelInputs, SsdScanAttrs } from '../../kernels.js';
 import { defineKernel } from '../../registry.js';
 import { softplus } from './activations.js';
 
@@ -16,7 +16,7 @@ export const ssdScanKernel = defineKernel('SsdScan', (inputs, attrs) => {
 
 /** dt as the recurrence uses it: bias, softplus, limits. */
 export function effectiveDt(
-  { dt, dtBias }: Pick<SsdScanInputs, 'dt' | 'dtBias'>,
+  { dt, dtBias }: Pick<KernelInputs<'SsdScan'>, 'dt' | 'dtBias'>,
   { dtSoftplus, dtMin, dtMax }: SsdScanAttrs,
 ): tf.Tensor {
   let t = dtBias ? tf.add(dt, dtBias) : tf.clone(dt);
@@ -40,7 +40,7 @@ export interface SsdSizes {
   N: number;
 }
 
-export function ssdSizes({ x, B }: SsdScanInputs, { chunkSize }: SsdScanAttrs): SsdSizes {
+export function ssdSizes({ x, B }: KernelInputs<'SsdScan'>, { chunkSize }: SsdScanAttrs): SsdSizes {
   const [batch = 0, length = 0, H = 0, P = 0] = x.shape;
   const [, , G = 0, N = 0] = B.shape;
   const T = Math.min(chunkSize, length);
@@ -84,7 +84,11 @@ export interface ChunkTensors {
   CB: tf.Tensor;
 }
 
-export function chunkTensors(inputs: SsdScanInputs, dt: tf.Tensor, sizes: SsdSizes): ChunkTensors {
+export function chunkTensors(
+  inputs: KernelInputs<'SsdScan'>,
+  dt: tf.Tensor,
+  sizes: SsdSizes,
+): ChunkTensors {
   const { M, T, G, R, P } = sizes;
   const dtx = tf.mul(inputs.x, tf.expandDims(dt, -1));
   const a = inChunks(tf.mul(dt, inputs.A), sizes);
@@ -160,7 +164,7 @@ export function statesOfChunks(
 }
 
 function chunkedScan(
-  inputs: SsdScanInputs,
+  inputs: KernelInputs<'SsdScan'>,
   attrs: SsdScanAttrs,
 ): { y: tf.Tensor; state: tf.Tensor } {
   const sizes = ssdSizes(inputs, attrs);
@@ -185,7 +189,7 @@ function chunkedScan(
  * are slow where the small operand has inner axes (tfjs's CPU backend), products are fast everywhere.
  */
 function recurrentStep(
-  inputs: SsdScanInputs,
+  inputs: KernelInputs<'SsdScan'>,
   attrs: SsdScanAttrs,
 ): { y: tf.Tensor; state: tf.Tensor } {
   const { batch, G, R, H, P, N } = ssdSizes(inputs, attrs);
@@ -209,7 +213,7 @@ export function overColumns(values: tf.Tensor, columns: number): tf.Tensor {
 }
 
 /** y + D x */
-function addSkip(y: tf.Tensor, { x, D }: SsdScanInputs): tf.Tensor {
+function addSkip(y: tf.Tensor, { x, D }: KernelInputs<'SsdScan'>): tf.Tensor {
   return D ? tf.add(y, tf.mul(x, skipOf(D))) : y;
 }
 

@@ -4,7 +4,7 @@
 //   d dtx[j] = sum over i of decay[i,j] (C[i].B[j]) dy[i]  +  exp(total - s[j]) dS B[j]
 //   da[k]    = sum over j < k <= i of W[i,j]  +  what is carried in, out and through (decayGradient)
 import * as tf from '@tensorflow/tfjs-core';
-import type { SsdScanAttrs, SsdScanGradInputs } from '../../kernel_names.js';
+import type { KernelInputs, SsdScanAttrs } from '../../kernels.js';
 import { defineKernel } from '../../registry.js';
 import {
   type ChunkTensors,
@@ -156,7 +156,7 @@ function decayGradient(
 
 /** Back through the limits and softplus. */
 function rawDtGradient(
-  { dt, dtBias }: SsdScanGradInputs,
+  { dt, dtBias }: KernelInputs<'SsdScanGrad'>,
   { dtSoftplus, dtMin, dtMax }: SsdScanAttrs,
   ddt: tf.Tensor,
 ): tf.Tensor {

@@ -1,6 +1,6 @@
 // y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
 import { BackendError } from '../../errors.js';
-import type { Activation } from '../../kernel_names.js';
+import type { Activation } from '../../kernels.js';
 import { isIntFormat } from '../../weights/packed_weight.js';
 import { type NumberFormat, numberBytes } from '../native/activations.js';
 import type { InputNorm, LinearCall } from '../native/calls.js';

@@ -1,5 +1,5 @@
 // AttentionMixer: projections and attention on addresses, without tensors in between.
-import type { AttentionMixerAttrs, AttentionMixerInputs } from '../../kernel_names.js';
+import type { AttentionMixerAttrs, KernelInputs } from '../../kernels.js';
 import { alignedRow, numberBytes } from './activations.js';
 import type { Address } from './address.js';
 import type { AttentionCall, InputNorm, Projection } from './calls.js';
@@ -29,7 +29,7 @@ export interface AttentionRun
 }
 
 export const attentionMixerKernel = nativeKernel('AttentionMixer', (inputs, attrs, tensors) => {
-  const { x, residual, ringK, ringV } = inputs;
+  const { x, residual, cacheK, cacheV } = inputs;
   const { positions, window } = attrs;
   const [batch = 0, length = 0] = x.shape;
   const [dModel = 0] = attrs.outProj.shape;
@@ -43,7 +43,7 @@ export const attentionMixerKernel = nativeKernel('AttentionMixer', (inputs, attr
     length,
     maxKeys: maxKeys(window, length, positions),
   };
-  const caches = withCache(tensors, ringK, ringV, positions, (cache) =>
+  const caches = withCache(tensors, cacheK, cacheV, positions, (cache) =>
     attendTokens(tensors.ops, weights, { ...run, ...cache }),
   );
   return [y.info, ...caches];
@@ -51,7 +51,7 @@ export const attentionMixerKernel = nativeKernel('AttentionMixer', (inputs, attr
 
 export function attentionWeights(
   tensors: NativeTensors,
-  inputs: Pick<AttentionMixerInputs, 'inProj' | 'inProjBias' | 'outProj' | 'outProjBias'>,
+  inputs: Pick<KernelInputs<'AttentionMixer'>, 'inProj' | 'inProjBias' | 'outProj' | 'outProjBias'>,
   attrs: Omit<AttentionMixerAttrs, 'positions'>,
 ): AttentionWeights {
   const name = 'AttentionMixer';

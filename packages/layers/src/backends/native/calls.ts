@@ -2,8 +2,8 @@
 //
 // Strides count numbers from one row or token to the next. An optional address may be 0 or absent.
 // Numbers are f32 where no format is given.
-import type { Activation } from '../../kernel_names.js';
-import type { RingFormat } from '../../kv_ring.js';
+import type { Activation } from '../../kernels.js';
+import type { KvCacheFormat } from '../../kv_cache.js';
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
 import type { ActivationFormat, NumberFormat } from './activations.js';
 import type { Address } from './address.js';
@@ -180,7 +180,7 @@ export interface AttentionCall {
 export interface CacheCall {
   k: Address;
   v: Address;
-  format: RingFormat;
+  format: KvCacheFormat;
   /** Slots of a sequence. */
   capacity: number;
   /** int32 (batch): tokens that each sequence has seen. */

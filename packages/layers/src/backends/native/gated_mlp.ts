@@ -1,5 +1,5 @@
 // GatedMLP: its matmuls, activation and norm on addresses, without tensors in between.
-import type { GatedMLPAttrs, GatedMLPInputs } from '../../kernel_names.js';
+import type { GatedMLPAttrs, KernelInputs } from '../../kernels.js';
 import { numberBytes } from './activations.js';
 import type { Address } from './address.js';
 import type { InputNorm, Projection } from './calls.js';
@@ -57,7 +57,7 @@ export const gatedMLPKernel = nativeKernel('GatedMLP', (inputs, attrs, tensors) 
 
 export function mlpWeights(
   tensors: NativeTensors,
-  inputs: Omit<GatedMLPInputs, 'x'>,
+  inputs: Omit<KernelInputs<'GatedMLP'>, 'x'>,
   sizes: GatedMLPAttrs,
 ): MlpWeights {
   const name = 'GatedMLP';

@@ -1,6 +1,6 @@
 // Arguments of the gradient kernels of a native backend. Tensors are f32 and contiguous; gradients of
 // inputs that the call leaves out are 0.
-import type { AdamWStepAttrs } from '../../kernel_names.js';
+import type { AdamWStepAttrs } from '../../kernels.js';
 import type { Address } from './address.js';
 import type {
   ActivationCall,

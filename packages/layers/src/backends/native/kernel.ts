@@ -1,6 +1,6 @@
 // Kernels of the native backends: tensors and attributes in, calls on addresses out.
 import * as tf from '@tensorflow/tfjs-core';
-import type { KernelAttrs, KernelInputs, KernelName } from '../../kernel_names.js';
+import type { KernelAttrs, KernelInputs, KernelName } from '../../kernels.js';
 import type { Address } from './address.js';
 import type { NativeGradientOps, NativeOps } from './ops.js';
 

@@ -1,5 +1,5 @@
 // Mamba2Mixer: in_proj, convolution, scan, gated norm and out_proj on addresses, without tensors in between.
-import type { Mamba2MixerAttrs, Mamba2MixerInputs } from '../../kernel_names.js';
+import type { KernelInputs, Mamba2MixerAttrs } from '../../kernels.js';
 import { type ActivationFormat, alignedRow, numberBytes } from './activations.js';
 import type { Address } from './address.js';
 import type { InputNorm, Projection } from './calls.js';
@@ -76,7 +76,7 @@ export const mamba2MixerKernel = nativeKernel('Mamba2Mixer', (inputs, attrs, ten
 
 export function mamba2Weights(
   tensors: NativeTensors,
-  inputs: Omit<Mamba2MixerInputs, 'x'>,
+  inputs: Omit<KernelInputs<'Mamba2Mixer'>, 'x'>,
   sizes: Mamba2MixerAttrs,
 ): Mamba2Weights {
   const name = 'Mamba2Mixer';

@@ -1,5 +1,5 @@
 // What the shared half asks of a native backend: its memory, what its kernels fuse, and one method an op.
-import type { RingFormat } from '../../kv_ring.js';
+import type { KvCacheFormat } from '../../kv_cache.js';
 import type { PackedWeightAttrs, WeightFormat } from '../../weights/packed_weight.js';
 import type { ActivationFormat, NumberFormat } from './activations.js';
 import type { Address } from './address.js';
@@ -72,7 +72,7 @@ export interface StepCacheTraits {
   /** Slots of a new cache; it doubles up to the window. */
   readonly firstSlots: number;
   /** dtype beside weights of a format. */
-  format(weights: WeightFormat, headDim: number): RingFormat;
+  format(weights: WeightFormat, headDim: number): KvCacheFormat;
   /** Converts tokens, where that dtype is not the one of the states' tensors. */
   convert?(call: ConvertCall): void;
 }
@@ -80,9 +80,9 @@ export interface StepCacheTraits {
 /** Rows of contiguous numbers from one dtype to another. */
 export interface ConvertCall {
   from: Address;
-  fromFormat: RingFormat;
+  fromFormat: KvCacheFormat;
   to: Address;
-  toFormat: RingFormat;
+  toFormat: KvCacheFormat;
   rows: number;
   columns: number;
 }

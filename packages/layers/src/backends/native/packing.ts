@@ -1,6 +1,5 @@
 // Packing weights into a backend's memory while they are read, and unpacking them.
 import * as tf from '@tensorflow/tfjs-core';
-import { BackendError } from '../../errors.js';
 import type { PackedWeight, PackedWeightAttrs } from '../../weights/packed_weight.js';
 import { type StoredMatrix, storedBytes } from '../../weights/packing.js';
 import type { Address } from './address.js';
@@ -33,7 +32,7 @@ export async function packedWeight(
   const info = backend.adopt(address, [words], 'int32');
   // tfjs declares TensorInfo and Tensor apart; the engine makes one from the other.
   const tensor = tf.keep(tf.engine().makeTensorFromTensorInfo(info, backend));
-  return { format, layout, shape, tensors: [tensor], ...(groupSize > 0 && { groupSize }) };
+  return { format, layout, shape, tensor, ...(groupSize > 0 && { groupSize }) };
 }
 
 /** Ranges of rows; the first is the longest. Each but the last is a multiple of `multiple` rows. */
@@ -73,12 +72,10 @@ export async function packPieces(
 /** The weight as row-major f32. `unpack` writes rows of the weight at `from` to `staged`. */
 export async function unpackPieces(
   backend: NativeBackend<NativeOps>,
-  { shape, tensors }: PackedWeight,
+  { shape, tensor }: PackedWeight,
   unpack: (from: Address, staged: Address, first: number, count: number) => void,
 ): Promise<Float32Array> {
   const [rows, columns] = shape;
-  const [tensor] = tensors;
-  if (!tensor) throw new BackendError('a packed weight has no tensor');
   const { ops } = backend;
   const values = new Float32Array(rows * columns);
   const ranges = pieces(rows, columns * 4);

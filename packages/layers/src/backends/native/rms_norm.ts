@@ -1,6 +1,6 @@
 // RmsNorm, GatedRmsNorm and their gradients.
 import type * as tf from '@tensorflow/tfjs-core';
-import type { GatedRmsNormAttrs, GatedRmsNormInputs } from '../../kernel_names.js';
+import type { GatedRmsNormAttrs, KernelInputs } from '../../kernels.js';
 import {
   gradientKernel,
   infosOf,
@@ -35,7 +35,7 @@ function ungated(x: tf.Tensor, eps: number): GatedRmsNormAttrs {
 
 function norm(
   tensors: NativeTensors,
-  { x, z, weight }: GatedRmsNormInputs,
+  { x, z, weight }: KernelInputs<'GatedRmsNorm'>,
   attrs: GatedRmsNormAttrs,
 ): tf.TensorInfo {
   const y = tensors.allocate(x.shape);
@@ -57,7 +57,7 @@ function norm(
 
 function normGrad(
   tensors: NativeTensors<NativeGradientOps>,
-  { x, z, weight, dy }: GatedRmsNormInputs & { dy: tf.Tensor },
+  { x, z, weight, dy }: KernelInputs<'GatedRmsNorm'> & { dy: tf.Tensor },
   attrs: GatedRmsNormAttrs,
 ): tf.TensorInfo[] {
   const columns = x.shape.at(-1) ?? 0;

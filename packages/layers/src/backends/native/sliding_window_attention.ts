@@ -3,14 +3,14 @@
 // Without a cache, `rounds` asks for the rounding that a bf16 cache would bring: the result of a
 // sequence then does not depend on the parts in which it is fed.
 import type * as tf from '@tensorflow/tfjs-core';
-import { ringFormatOf, ringShapeOf } from '../../kv_ring.js';
+import { kvCacheFormatOf, kvCacheShapeOf } from '../../kv_cache.js';
 import type { CacheCall } from './calls.js';
 import { canOverwrite, isGiven, type NativeTensors, nativeKernel, sharedOutput } from './kernel.js';
 import { withTemporaries } from './memory.js';
 
 export const slidingWindowAttentionKernel = nativeKernel(
   'SlidingWindowAttention',
-  ({ q, k, v, ringK, ringV }, { window, scale, positions, rounds = false }, tensors) => {
+  ({ q, k, v, cacheK, cacheV }, { window, scale, positions, rounds = false }, tensors) => {
     const [batch = 0, length = 0, heads = 0, headDim = 0] = q.shape;
     const [, , kvHeads = 0] = k.shape;
     const y = tensors.allocate(q.shape);
@@ -31,7 +31,7 @@ export const slidingWindowAttentionKernel = nativeKernel(
       scale,
       rounds,
     };
-    const caches = withCache(tensors, ringK, ringV, positions, (cache) =>
+    const caches = withCache(tensors, cacheK, cacheV, positions, (cache) =>
       tensors.ops.attend({ ...call, ...cache, maxKeys: maxKeys(window, length, positions) }),
     );
     return [y.info, ...caches];
@@ -67,8 +67,8 @@ export function withCache(
     const inPlace = canOverwrite(tensors, k) && canOverwrite(tensors, v);
     const output = inPlace ? sharedOutput : copiedOutput;
     const [newK, newV] = [output(tensors, k), output(tensors, v)];
-    const format = ringFormatOf(k);
-    const [, capacity] = ringShapeOf(k);
+    const format = kvCacheFormatOf(k);
+    const [, capacity] = kvCacheShapeOf(k);
     const cache = { k: tensors.address(newK), v: tensors.address(newV), format, capacity };
     run({ cache: { ...cache, positions: at } });
     return [newK, newV];

@@ -1,12 +1,8 @@
 // A model as addresses and sizes: what the launches of a compiled decode step need.
 import type * as tf from '@tensorflow/tfjs-core';
-import { mamba2Call, mlpCall } from '../../mixer_calls.js';
+import { attentionCall, mamba2Call, mlpCall } from '../../mixer_calls.js';
 import type { MixerParts, NormParts, StepModel } from '../../step.js';
-import {
-  type PackedWeight,
-  packedWeightAttrs,
-  packedWeightInputs,
-} from '../../weights/packed_weight.js';
+import { type PackedWeight, packedWeightAttrs } from '../../weights/packed_weight.js';
 import { type AttentionWeights, attentionWeights } from './attention_mixer.js';
 import type { InputNorm, Projection } from './calls.js';
 import { type MlpWeights, mlpWeights } from './gated_mlp.js';
@@ -52,25 +48,15 @@ export function stepPlan(tensors: NativeTensors, model: StepModel): StepPlan {
 function mixerPlan(tensors: NativeTensors, parts: MixerParts) {
   switch (parts.kind) {
     case 'mamba2': {
-      const { inputs, attrs } = mamba2Call(parts);
+      const { inputs, attrs } = mamba2Call(parts.weights, parts.sizes);
       return { kind: parts.kind, weights: mamba2Weights(tensors, inputs, attrs) } as const;
     }
     case 'mlp': {
-      const { inputs, attrs } = mlpCall(parts);
+      const { inputs, attrs } = mlpCall(parts.weights, parts.activation, parts.eps);
       return { kind: parts.kind, weights: mlpWeights(tensors, inputs, attrs) } as const;
     }
     case 'attention': {
-      const { inProj, outProj, inProjBias, outProjBias } = parts;
-      const inputs = {
-        ...{ inProjBias, outProjBias },
-        ...packedWeightInputs('inProj', inProj),
-        ...packedWeightInputs('outProj', outProj),
-      };
-      const attrs = {
-        ...parts,
-        inProj: packedWeightAttrs(inProj),
-        outProj: packedWeightAttrs(outProj),
-      };
+      const { inputs, attrs } = attentionCall(parts, parts);
       return { kind: parts.kind, weights: attentionWeights(tensors, inputs, attrs) } as const;
     }
   }
@@ -81,8 +67,7 @@ function packedProjection(
   weight: PackedWeight,
   bias?: tf.Tensor,
 ): Projection {
-  const { weight: tensor } = packedWeightInputs('weight', weight);
-  return projection('compileStep', tensors, tensor, packedWeightAttrs(weight), bias);
+  return projection('compileStep', tensors, weight.tensor, packedWeightAttrs(weight), bias);
 }
 
 function normPlan(tensors: NativeTensors, { weight, eps }: NormParts): InputNorm {

@@ -2,12 +2,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import {
-  type RingFormat,
-  ringFormatBeside,
-  ringFormatOf,
-  ringShapeOf,
-  ringTensorShape,
-} from '../../kv_ring.js';
+  type KvCacheFormat,
+  kvCacheFormatFor,
+  kvCacheFormatOf,
+  kvCacheShapeOf,
+  kvCacheTensorShape,
+} from '../../kv_cache.js';
 import type { LayerState } from '../../layers/layer.js';
 import { Mamba2State } from '../../layers/mamba2_mixer.js';
 import { AttentionState } from '../../layers/sliding_window_attention.js';
@@ -36,9 +36,9 @@ export interface CacheBlocks {
   v: StateBlock;
   /** Slots. */
   capacity: number;
-  format: RingFormat;
+  format: KvCacheFormat;
   /** Of the states' tensors, which are converted where it differs. */
-  tensorFormat: RingFormat;
+  tensorFormat: KvCacheFormat;
   weights: AttentionWeights;
 }
 
@@ -97,7 +97,7 @@ export class StepStates {
       } else if (
         'k' in block &&
         state instanceof AttentionState &&
-        ringFormatOf(state.k) === block.tensorFormat
+        kvCacheFormatOf(state.k) === block.tensorFormat
       ) {
         this.cacheIn(block, rowOf(block.k, row), state.k, from);
         this.cacheIn(block, rowOf(block.v, row), state.v, from);
@@ -146,7 +146,7 @@ export class StepStates {
         const { stepCache } = this.tensors.ops;
         const capacity = Math.min(window, stepCache.firstSlots);
         const format = stepCache.format(inProj.attrs.format, headDim);
-        const tensorFormat = ringFormatBeside(inProj.attrs.format, headDim);
+        const tensorFormat = kvCacheFormatFor(inProj.attrs.format, headDim);
         const rowBytes = capacity * slotBytes({ format, weights });
         const blocks = { k: this.newBlock(rowBytes), v: this.newBlock(rowBytes) };
         return { ...blocks, capacity, format, tensorFormat, weights };
@@ -201,7 +201,7 @@ export class StepStates {
    */
   private cacheIn(cache: CacheBlocks, to: Address, tensor: tf.Tensor, from: number): void {
     const { weights, format, tensorFormat, capacity } = cache;
-    const [, slots] = ringShapeOf(tensor);
+    const [, slots] = kvCacheShapeOf(tensor);
     const rowBytes = slots * slotBytes({ format: tensorFormat, weights });
     const source = this.tensors.address(tensor) + from * rowBytes;
     if (format === tensorFormat) this.copySlots(cache, to, capacity, source, slots);
@@ -211,7 +211,7 @@ export class StepStates {
   private cacheOut(cache: CacheBlocks, block: StateBlock, row: number): tf.Tensor {
     const { weights, format, tensorFormat, capacity } = cache;
     const { kvHeads, headDim } = weights;
-    const shape = ringTensorShape([1, capacity, kvHeads, headDim], tensorFormat);
+    const shape = kvCacheTensorShape([1, capacity, kvHeads, headDim], tensorFormat);
     const dtype = tensorFormat === 'bf16' ? 'int32' : 'float32';
     const { info, address } = this.tensors.allocate(shape, dtype);
     const from = rowOf(block, row);
@@ -223,9 +223,9 @@ export class StepStates {
   private convert(
     { weights }: CacheBlocks,
     from: Address,
-    fromFormat: RingFormat,
+    fromFormat: KvCacheFormat,
     to: Address,
-    toFormat: RingFormat,
+    toFormat: KvCacheFormat,
     rows: number,
   ): void {
     const columns = weights.kvHeads * weights.headDim;

@@ -1,6 +1,6 @@
 // The activations by number.
 import { ActivationId } from '../../../assembly/gated_activation/args.js';
-import type { Activation } from '../../kernel_names.js';
+import type { Activation } from '../../kernels.js';
 
 export const activationIds: Readonly<Record<Activation, ActivationId>> = {
   linear: ActivationId.Linear,

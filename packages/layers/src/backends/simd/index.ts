@@ -10,7 +10,7 @@
  * @module @rene-js/layers/simd
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { registerBf16Rings } from '../../kv_ring.js';
+import { registerBf16KvCaches } from '../../kv_cache.js';
 import { registerStepCompiler } from '../../step.js';
 import { registerWeightPacker } from '../../weights/packing.js';
 import { asSimd, SimdBackend } from './backend.js';
@@ -43,7 +43,7 @@ export function registerSimdBackend(options: SimdOptions = {}): boolean {
   registered = true;
   registerAllKernels();
   registerWeightPacker(BACKEND_NAME, simdPacker);
-  registerBf16Rings(BACKEND_NAME);
+  registerBf16KvCaches(BACKEND_NAME);
   registerStepCompiler(BACKEND_NAME, compileSimdStep);
   chosen = options;
   return tf.registerBackend(BACKEND_NAME, start, 0);

@@ -1,5 +1,5 @@
 // The memory, traits and kernels of `simd`, as ../native/ uses them.
-import { ringFormatBeside } from '../../kv_ring.js';
+import { kvCacheFormatFor } from '../../kv_cache.js';
 import type { Address } from '../native/address.js';
 import type { BlockAllocator } from '../native/memory.js';
 import type { NativeGradientOps } from '../native/ops.js';
@@ -28,7 +28,7 @@ export class SimdOps implements NativeGradientOps {
   readonly fusesGate = true;
   /** So few that a mixer's activations stay in the caches. */
   readonly mixerTokens = { mamba2: 512, mlp: 1024 };
-  readonly stepCache = { firstSlots: 64, format: ringFormatBeside };
+  readonly stepCache = { firstSlots: 64, format: kvCacheFormatFor };
 
   readonly linear: Kernels['linear'] = (call) => linear(this.runtime, call);
   readonly norm: Kernels['norm'] = (call) => norm(this.runtime, call);

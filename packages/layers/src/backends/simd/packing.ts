@@ -169,9 +169,8 @@ function repack(
 }
 
 function exportQuantized(weight: PackedWeight): QuantizedMatrix {
-  const { format, shape, layout, groupSize = 64 } = weight;
-  const [tensor] = weight.tensors;
-  if (!isIntFormat(format) || !tensor) {
+  const { format, shape, layout, groupSize = 64, tensor } = weight;
+  if (!isIntFormat(format)) {
     throw new BackendError(`a weight of format ${format} has no quantised form`);
   }
   const backend = asSimd(tf.backend());

@@ -1,10 +1,10 @@
 // The launches of attention to the KV cache and the call's own keys and values, which go to the cache.
 //
-// With a bf16 cache (see ../../kv_ring.ts) the call's own keys and values are rounded too, and without a
+// With a bf16 cache (see ../../kv_cache.ts) the call's own keys and values are rounded too, and without a
 // cache where it would be bf16: a sequence gives bitwise the same results in whatever parts it is fed.
 import { AttentionArg, WriteKvCacheArg } from '../../../assembly/attention/args.js';
 import { KernelId } from '../../../assembly/kernel_ids.js';
-import { takesBf16Rings } from '../../kv_ring.js';
+import { takesBf16KvCaches } from '../../kv_cache.js';
 import type { AttentionCall, CacheCall } from '../native/calls.js';
 import { type Temporaries, withTemporaries } from '../native/memory.js';
 import { ArgumentLayout } from './arguments.js';
@@ -25,7 +25,7 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
     attendTo(runtime, call, { ...cache, written: 1 });
     return;
   }
-  const format = cache?.format ?? (call.rounds && takesBf16Rings(call.headDim) ? 'bf16' : 'f32');
+  const format = cache?.format ?? (call.rounds && takesBf16KvCaches(call.headDim) ? 'bf16' : 'f32');
   withTemporaries(runtime.temporaries, (temporaries) => {
     const own = format === 'bf16' ? rounded(runtime, temporaries, call) : call;
     attendTo(runtime, { ...call, ...own }, { ...NO_CACHE, ...cache, format });

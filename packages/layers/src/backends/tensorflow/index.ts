@@ -14,7 +14,7 @@ import { type KernelOp, registerKernels, replaceKernel } from './kernels.js';
 import { loadedTensorflow } from './load.js';
 import { asNodeBackend, type NodeBackend } from './node_backend.js';
 import { TensorflowRuntime } from './op_call.js';
-import { opDefinitions } from './op_definitions.js';
+import { opDefinition } from './op_definitions.js';
 import { tensorflowPacker } from './packing.js';
 import { registerOps } from './register_ops.js';
 import { runOp } from './run_op.js';
@@ -155,6 +155,6 @@ async function tryOut(backend: NodeBackend): Promise<void> {
 
 /** The CUDA kernels that an op is defined for; the rest, gradients above all, stays composed. */
 const kernelOps: readonly KernelOp[] = nativeKernels.flatMap(({ kernelName, run }) => {
-  const definition = opDefinitions[kernelName];
+  const definition = opDefinition(kernelName);
   return definition ? [{ ...definition, name: `Rene${kernelName}`, kernelName, run }] : [];
 });

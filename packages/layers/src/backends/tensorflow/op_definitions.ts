@@ -1,13 +1,8 @@
-// The custom kernels as TensorFlow ops: the inputs of each, in their order, and the states it moves on.
-import type { KernelName } from '../../kernel_names.js';
+// The custom kernels that are TensorFlow ops, as the table of kernels describes them.
+import { type InputSpec, type KernelName, kernels } from '../../kernels.js';
 
-/** float32 or int32; 'weight' is either: plain f32 rows, or int32 words in a layout of ours. */
-export type InputType = 'float' | 'int32' | 'weight';
-
-export interface OpInput {
+export interface OpInput extends InputSpec {
   readonly name: string;
-  readonly type: InputType;
-  readonly optional: boolean;
 }
 
 export interface OpDefinition {
@@ -15,56 +10,28 @@ export interface OpDefinition {
   /** The inputs that the outputs after the first replace, in their order. */
   readonly states: readonly string[];
   /**
-   * An attribute of integers that change from call to call. They travel as an input in host memory:
-   * TensorFlow keeps a kernel for every set of attributes that it has ever seen.
+   * An attribute of integers that differ from call to call. They travel as an input in host memory:
+   * TensorFlow keeps a kernel for each set of attributes that it has seen.
    */
   readonly integers?: string;
   readonly output: 'float' | 'int32';
 }
 
-/** 'x', 'ids: int32', 'weight: weight'; with a question mark after the name it need not be there. */
-export function parseInput(text: string): OpInput {
-  const [, name = '', optional, type = 'float'] =
-    /^(\w+)(\?)?(?:: (int32|weight|float))?$/.exec(text) ?? [];
-  return { name, optional: optional === '?', type: isInputType(type) ? type : 'float' };
-}
+/** The other kernels, gradients above all, stay composed. */
+const names: readonly KernelName[] = [
+  ...(['RmsNorm', 'GatedRmsNorm', 'CausalConv1d', 'SsdScan', 'SlidingWindowAttention'] as const),
+  ...(['PackedMatMul', 'EmbeddingLookup', 'GatedActivation', 'CrossEntropy'] as const),
+  ...(['CrossEntropyGrad', 'Mamba2Mixer', 'AttentionMixer', 'GatedMLP'] as const),
+];
 
-function isInputType(type: string): type is InputType {
-  return type === 'float' || type === 'int32' || type === 'weight';
+/** The definition of a kernel that is a TensorFlow op. */
+export function opDefinition(name: KernelName): OpDefinition | undefined {
+  if (!names.includes(name)) return undefined;
+  const spec = kernels[name];
+  const inputs = Object.entries<InputSpec>(spec.inputs).map(([input, rest]) => ({
+    name: input,
+    ...rest,
+  }));
+  const states = 'states' in spec ? spec.states : [];
+  return { inputs, states, output: 'float', ...('varies' in spec && { integers: spec.varies }) };
 }
-
-function op(
-  inputs: string,
-  rest: Partial<Pick<OpDefinition, 'states' | 'integers'>> = {},
-): OpDefinition {
-  return { inputs: inputs.split(', ').map(parseInput), states: [], output: 'float', ...rest };
-}
-
-export const opDefinitions: Partial<Record<KernelName, OpDefinition>> = {
-  RmsNorm: op('x, weight'),
-  GatedRmsNorm: op('x, z?, weight'),
-  CausalConv1d: op('x, weight, bias?, state?', { states: ['state'] }),
-  SsdScan: op('x, dt, A, B, C, D?, dtBias?, state?', { states: ['state'] }),
-  SlidingWindowAttention: op('q, k, v, ringK?, ringV?', {
-    states: ['ringK', 'ringV'],
-    integers: 'positions',
-  }),
-  PackedMatMul: op('x, weight: weight, bias?, residual?'),
-  EmbeddingLookup: op('ids: int32, weight: weight'),
-  GatedActivation: op('x, multiplier?'),
-  CrossEntropy: op('logits, targets: int32'),
-  CrossEntropyGrad: op('logits, targets: int32, dy'),
-  Mamba2Mixer: op(
-    'x, residual?, inProj: weight, inProjBias?, convWeight, convBias?, dtBias, A, D, normWeight?, ' +
-      'outProj: weight, outProjBias?, convState?, ssmState?',
-    { states: ['convState', 'ssmState'] },
-  ),
-  AttentionMixer: op(
-    'x, residual?, inProj: weight, inProjBias?, outProj: weight, outProjBias?, ringK?, ringV?',
-    { states: ['ringK', 'ringV'], integers: 'positions' },
-  ),
-  GatedMLP: op(
-    'x, residual?, inProj: weight, inProjBias?, gateProj?: weight, gateProjBias?, normWeight?, ' +
-      'outProj: weight, outProjBias?',
-  ),
-};

@@ -69,10 +69,8 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
 }
 
 async function unpack(weight: PackedWeight): Promise<Float32Array> {
-  const { format, layout, groupSize = 0, tensors } = weight;
+  const { format, layout, groupSize = 0, tensor: packed } = weight;
   if (layout === 'rows') return rowsPacker.unpack(weight);
-  const [packed] = tensors;
-  if (!packed) throw new BackendError('a packed weight has no tensor');
   const [rows, columns] = weight.shape;
   const values = new Float32Array(rows * columns);
   const attrs = { weight: { format, layout, shape: weight.shape, groupSize } };
@@ -106,7 +104,7 @@ async function filled(
     throw error;
   }
   const { format, layout, shape, groupSize } = weight;
-  return { format, layout, shape, tensors: [packed], ...(groupSize > 0 && { groupSize }) };
+  return { format, layout, shape, tensor: packed, ...(groupSize > 0 && { groupSize }) };
 }
 
 /** Runs an op on bytes of a file and a weight, in place. */

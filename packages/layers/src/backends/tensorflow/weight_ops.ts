@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { StoredDType } from '../../weights/packing.js';
 import type { WeightShape } from '../cuda/layout.js';
 import { packRows, unpackRows } from '../cuda/pack_rows.js';
-import { type OpDefinition, parseInput } from './op_definitions.js';
+import type { OpDefinition } from './op_definitions.js';
 import type { TensorflowOp } from './register_ops.js';
 
 type Run<A> = (
@@ -23,7 +23,7 @@ function weightOp<A extends object>(
   const none: tf.TensorInfo = { dataId: {}, shape: [0], dtype: 'int32' };
   return {
     name,
-    inputs: inputs.map((input) => parseInput(`${input}: int32`)),
+    inputs: inputs.map((input) => ({ name: input, type: 'int32', optional: false })),
     states: [],
     integers: 'integers',
     output,

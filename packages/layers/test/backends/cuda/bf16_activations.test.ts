@@ -228,7 +228,7 @@ describeOnEmulated('cuda: bf16 activations', () => {
       { numRuns: 12 },
     ));
 
-  it('attention, in tiles and not, split and not, to rings of both formats', () =>
+  it('attention, in tiles and not, split and not, to caches of both formats', () =>
     fc.assert(
       fc.property(
         fc.record({
@@ -239,49 +239,49 @@ describeOnEmulated('cuda: bf16 activations', () => {
           headDim: fc.constantFrom(5, 8, 16, 64, 72, 130),
           window: fc.constantFrom(1, 5, 64, 300),
           gap: fc.constantFrom(0, 1, 8),
-          hasRing: fc.boolean(),
-          bf16Ring: fc.boolean(),
+          hasCache: fc.boolean(),
+          bf16Cache: fc.boolean(),
           rounds: fc.boolean(),
           yFormat: outputs,
         }),
-        ({ positions, length, kvHeads, group, headDim, window, gap, hasRing, ...options }) => {
-          const { bf16Ring, rounds, yFormat } = options;
+        ({ positions, length, kvHeads, group, headDim, window, gap, hasCache, ...options }) => {
+          const { bf16Cache, rounds, yFormat } = options;
           const batch = positions.length;
           const heads = kvHeads * group;
           const tokens = batch * length;
           const stride = (heads + 2 * kvHeads) * headDim + gap;
           const qkv = device.draw(tokens * stride, 1);
           const capacity = Math.min(window, 160);
-          const ringSize = batch * capacity * kvHeads * headDim;
-          const ringFormat = bf16Ring ? 'bf16' : 'f32';
-          const [ringK, ringV] = [device.draw(ringSize), device.draw(ringSize)];
+          const cacheSize = batch * capacity * kvHeads * headDim;
+          const cacheFormat = bf16Cache ? 'bf16' : 'f32';
+          const [cacheK, cacheV] = [device.draw(cacheSize), device.draw(cacheSize)];
           const at = device.put(Float32Array.from(positions));
           runtime.device.upload(at, new Uint8Array(Int32Array.from(positions).buffer));
           const run = (format: 'f32' | 'bf16', yOf: NumberFormat) => {
             const q = device.put(qkv, format);
             const bytes = format === 'bf16' ? 2 : 4;
             const y = device.space(tokens * heads * headDim, yOf);
-            const [k, v] = [device.put(ringK, ringFormat), device.put(ringV, ringFormat)];
+            const [k, v] = [device.put(cacheK, cacheFormat), device.put(cacheV, cacheFormat)];
             attend(widened(runtime), {
               q,
               k: q + heads * headDim * bytes,
               v: q + (heads + kvHeads) * headDim * bytes,
-              ...(hasRing && { cache: { k, v, positions: at, capacity, format: ringFormat } }),
+              ...(hasCache && { cache: { k, v, positions: at, capacity, format: cacheFormat } }),
               ...{ y, qStride: stride, kvStride: stride, yStride: heads * headDim },
               ...{ format, yFormat: yOf, batch, length, heads, kvHeads, headDim, window },
               ...{ scale: 1 / Math.sqrt(headDim), rounds },
-              maxKeys: Math.min(window, hasRing ? Math.max(...positions) + length : length),
+              maxKeys: Math.min(window, hasCache ? Math.max(...positions) + length : length),
             });
             return [
               device.take(y, tokens * heads * headDim, yOf),
-              device.take(k, ringSize, ringFormat),
-              device.take(v, ringSize, ringFormat),
+              device.take(k, cacheSize, cacheFormat),
+              device.take(v, cacheSize, cacheFormat),
             ] as const;
           };
-          const [exact, ...rings] = run('f32', 'f32');
-          const [found, ...foundRings] = run('bf16', yFormat);
+          const [exact, ...caches] = run('f32', 'f32');
+          const [found, ...foundCaches] = run('bf16', yFormat);
           expectRounded(found, exact, yFormat, 'y');
-          expect(foundRings, 'rings').to.deep.equal(rings);
+          expect(foundCaches, 'caches').to.deep.equal(caches);
           device.free();
         },
       ),

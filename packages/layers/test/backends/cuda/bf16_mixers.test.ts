@@ -143,7 +143,7 @@ describeOnEmulated('cuda: mixers of many tokens', () => {
       runs,
     ));
 
-  it('attentionMixer, with a ring and without', () =>
+  it('attentionMixer, with a cache and without', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -153,18 +153,18 @@ describeOnEmulated('cuda: mixers of many tokens', () => {
           group: fc.integer({ min: 1, max: 2 }),
           headDim: fc.constantFrom(8, 13, 16, 130),
           window: fc.constantFrom(20, 70, 200),
-          hasRing: fc.boolean(),
+          hasCache: fc.boolean(),
         }),
         formats,
-        async ({ positions, length, kvHeads, group, headDim, window, hasRing }, format) => {
+        async ({ positions, length, kvHeads, group, headDim, window, hasCache }, format) => {
           const [batch, dModel, heads] = [positions.length, 32, kvHeads * group];
           const projection = (heads + 2 * kvHeads) * headDim;
-          const ringShape = [batch, Math.min(window, 60), kvHeads, headDim];
+          const cacheShape = [batch, Math.min(window, 60), kvHeads, headDim];
           const launched = await expectRoundedAlike(
             { inProj: [projection, dModel], outProj: [dModel, heads * headDim] },
             format,
             (weight) => {
-              const { y, ring } = attentionMixer(
+              const { y, cache } = attentionMixer(
                 uniform('x', [batch, length, dModel]),
                 {
                   inProj: weight('inProj'),
@@ -173,15 +173,15 @@ describeOnEmulated('cuda: mixers of many tokens', () => {
                   outProjBias: uniform('outb', [dModel]),
                 },
                 { heads, kvHeads, headDim, window, scale: 1 / Math.sqrt(headDim) },
-                hasRing
-                  ? { k: uniform('rk', ringShape), v: uniform('rv', ringShape), positions }
+                hasCache
+                  ? { k: uniform('rk', cacheShape), v: uniform('rv', cacheShape), positions }
                   : undefined,
                 uniform('r', [batch, length, dModel]),
               );
               // Slots that a short text has not reached may hold anything.
               const slots = Math.min(window, length);
               const used = (t: tf.Tensor) => tf.slice(t, 0, [batch, slots, kvHeads, headDim]);
-              return ring ? [y, used(ring.k), used(ring.v)] : [y];
+              return cache ? [y, used(cache.k), used(cache.v)] : [y];
             },
           );
           expect(launched).to.include(

@@ -130,7 +130,7 @@ describe('simd: packed weights', () => {
           }
         }
         disposeWeight(weight);
-        tf.dispose([...plain.tensors]);
+        disposeWeight(plain);
       });
     }
   }
@@ -148,7 +148,7 @@ describe('simd: packed weights', () => {
         async ({ rows, outFeatures, columns, format, groupSize }) => {
           const { matrix } = stored(outFeatures, columns, 'F32');
           const weight = await weightPacker().pack(matrix, format, groupSize);
-          const held = () => weight.tensors.map((tensor) => tensor.dataSync().slice());
+          const held = () => weight.tensor.dataSync().slice();
           const before = held();
           valuesOf(() => [packedMatMul(uniform('x', [rows, columns]), weight)]);
           expect(held()).to.deep.equal(before);

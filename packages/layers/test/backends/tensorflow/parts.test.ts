@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { ContextOrder } from '../../../src/backends/tensorflow/context_order.js';
 import { restoreRemovedUtil } from '../../../src/backends/tensorflow/load.js';
 import { asNodeBackend } from '../../../src/backends/tensorflow/node_backend.js';
-import { parseInput } from '../../../src/backends/tensorflow/op_definitions.js';
+import { opDefinition } from '../../../src/backends/tensorflow/op_definitions.js';
 import { callText, parseCall, snake } from '../../../src/backends/tensorflow/register_ops.js';
 import { BackendError } from '../../../src/errors.js';
 
@@ -57,13 +57,17 @@ describe('tensorflow: parts', () => {
     expect(parseCall(callText(description))).to.deep.equal(description);
   });
 
-  it('reads what an input is', () => {
-    expect(parseInput('gateProj?: weight')).to.deep.equal({
-      name: 'gateProj',
-      type: 'weight',
-      optional: true,
-    });
-    expect(['x', 'A', 'ringK', 'dtBias'].map(snake)).to.deep.equal(['x', 'a', 'ring_k', 'dt_bias']);
+  it('defines ops by the table of kernels', () => {
+    const { inputs, ...rest } = opDefinition('AttentionMixer') ?? { inputs: [] };
+    const inProj = { name: 'inProj', type: 'weight', optional: false };
+    const cache = { name: 'cacheK', type: 'float', optional: true };
+    expect(inputs).to.deep.include.members([inProj, cache]);
+    const states = ['cacheK', 'cacheV'];
+    expect(rest).to.deep.equal({ states, output: 'float', integers: 'positions' });
+    expect(opDefinition('RmsNorm')?.states).to.deep.equal([]);
+    expect(opDefinition('SsdScanGrad'), 'stays composed').to.equal(undefined);
+    const names = ['x', 'A', 'cacheK', 'dtBias'];
+    expect(names.map(snake)).to.deep.equal(['x', 'a', 'cache_k', 'dt_bias']);
   });
 
   it('refuses another backend', () => {

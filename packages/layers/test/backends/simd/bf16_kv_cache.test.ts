@@ -1,4 +1,4 @@
-// Rings of bf16 numbers: attention as composed on rounded numbers, in any parts and any batch.
+// Caches of bf16 numbers: attention as composed on rounded numbers, in any parts and any batch.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -6,19 +6,19 @@ import {
   BackendError,
   disposeParameters,
   initParameters,
-  type KVRing,
+  type KvCache,
+  type KvCacheShape,
+  kvCacheFormatOf,
+  kvCacheFromBytes,
+  kvCacheShapeOf,
+  kvCacheValues,
   Parameters,
-  type RingShape,
-  ringFormatOf,
-  ringFromBytes,
-  ringShapeOf,
-  ringValues,
   SlidingWindowAttention,
   slidingWindowAttention,
 } from '../../../src/index.js';
 import { expectClose, uniform, useCpu, useSimd } from './both.js';
 
-describe('simd: rings of bf16 numbers', () => {
+describe('simd: caches of bf16 numbers', () => {
   before(useSimd);
   after(useSimd);
 
@@ -39,7 +39,7 @@ describe('simd: rings of bf16 numbers', () => {
         }),
         async ({ positions, length, kvHeads, group, dim, window }) => {
           const batch = positions.length;
-          const shape: RingShape = [batch, window, kvHeads, dim];
+          const shape: KvCacheShape = [batch, window, kvHeads, dim];
           const q = uniform('q', [batch, length, kvHeads * group, dim], 2);
           const [k, v] = [
             uniform('k', [batch, length, kvHeads, dim], 2),
@@ -48,13 +48,13 @@ describe('simd: rings of bf16 numbers', () => {
           const own = tf.slice(v, [0, 0, 0, 0], [batch, length, kvHeads, dim]);
           const known = ['rk', 'rv'].map((seed) => uniform(seed, [...shape]));
           const [rk, rv] = known.map((t) => halves(valuesOf(t)));
-          if (!rk || !rv) throw new Error('two rings');
-          const ring = { ...rings(rk, rv, shape, 'bf16'), positions };
-          const found = slidingWindowAttention(q, k, own, { window, ring });
+          if (!rk || !rv) throw new Error('two caches');
+          const cache = { ...caches(rk, rv, shape, 'bf16'), positions };
+          const found = slidingWindowAttention(q, k, own, { window, cache });
           const y = Float32Array.from(await found.y.data());
-          const after = await bothValues(found.ring);
-          expect(ringShapeOf(found.ring?.k ?? q)).to.deep.equal(shape);
-          tf.dispose([found.y, found.ring?.k ?? [], found.ring?.v ?? [], ring.k, ring.v]);
+          const after = await bothValues(found.cache);
+          expect(kvCacheShapeOf(found.cache?.k ?? q)).to.deep.equal(shape);
+          tf.dispose([found.y, found.cache?.k ?? [], found.cache?.v ?? [], cache.k, cache.v]);
 
           const rounded = [k, own].map((t) => widened(halves(valuesOf(t))));
           const asked = valuesOf(q);
@@ -65,11 +65,11 @@ describe('simd: rings of bf16 numbers', () => {
           );
           const q32 = tf.tensor(asked, [batch, length, kvHeads * group, dim]);
           if (!k32 || !v32) throw new Error('two tensors');
-          const plain = { ...rings(widened(rk), widened(rv), shape, 'f32'), positions };
-          const expected = slidingWindowAttention(q32, k32, v32, { window, ring: plain });
+          const plain = { ...caches(widened(rk), widened(rv), shape, 'f32'), positions };
+          const expected = slidingWindowAttention(q32, k32, v32, { window, cache: plain });
           expectClose(y, Float32Array.from(expected.y.dataSync()), 2e-5);
           // Slots that no token has reached yet may hold anything.
-          const wanted = await bothValues(expected.ring);
+          const wanted = await bothValues(expected.cache);
           const held = (values: Float32Array) =>
             positions.flatMap((p, row) => {
               const rowSize = values.length / batch;
@@ -77,7 +77,7 @@ describe('simd: rings of bf16 numbers', () => {
               return [...values.subarray(row * rowSize, row * rowSize + used)];
             });
           expect(after.map(held)).to.deep.equal(wanted.map(held));
-          tf.dispose([expected.y, expected.ring?.k ?? [], expected.ring?.v ?? []]);
+          tf.dispose([expected.y, expected.cache?.k ?? [], expected.cache?.v ?? []]);
           tf.dispose([q32, k32, v32, plain.k, plain.v]);
           await useSimd();
         },
@@ -85,7 +85,7 @@ describe('simd: rings of bf16 numbers', () => {
       { numRuns: 40 },
     ));
 
-  it('give a text the same bits in whatever parts it is read, from a ring or without', () =>
+  it('give a text the same bits in whatever parts it is read, from a cache or without', () =>
     fc.assert(
       fc.property(
         fc.record({
@@ -100,16 +100,16 @@ describe('simd: rings of bf16 numbers', () => {
             if (!k || !v) throw new Error('two tensors');
             const read = (parts: readonly number[]) => {
               const empty = new Uint16Array(0);
-              let ring: KVRing = {
-                ...rings(empty, empty, [1, 1, kvHeads, dim], 'bf16'),
+              let cache: KvCache = {
+                ...caches(empty, empty, [1, 1, kvHeads, dim], 'bf16'),
                 positions: [0],
               };
               let start = 0;
               const ys = parts.map((count) => {
                 const cut = (t: tf.Tensor) => tf.slice(t, [0, start, 0, 0], [1, count, -1, -1]);
-                const out = slidingWindowAttention(cut(q), cut(k), cut(v), { window, ring });
+                const out = slidingWindowAttention(cut(q), cut(k), cut(v), { window, cache });
                 start += count;
-                ring = out.ring ?? ring;
+                cache = out.cache ?? cache;
                 return out.y;
               });
               return valuesOf(tf.concat(ys, 1));
@@ -127,13 +127,13 @@ describe('simd: rings of bf16 numbers', () => {
     const numbers = [1, 1.00390625, 1.01171875, -1.005, 3.4e38, Infinity, NaN, 1e-40];
     const k = tf.tensor(numbers, [1, 1, 1, 8]);
     const empty = new Uint16Array(0);
-    const ring = { ...rings(empty, empty, [1, 1, 1, 8], 'bf16'), positions: [0] };
-    const { y, ring: after } = slidingWindowAttention(k, k, k, { window: 1, ring });
-    const found = await ringValues(after?.k ?? k);
+    const cache = { ...caches(empty, empty, [1, 1, 1, 8], 'bf16'), positions: [0] };
+    const { y, cache: after } = slidingWindowAttention(k, k, k, { window: 1, cache });
+    const found = await kvCacheValues(after?.k ?? k);
     expect([...found.subarray(0, 4)]).to.deep.equal([1, 1, 1.015625, -1.0078125]);
     expect([...found.subarray(4, 7)]).to.deep.equal([Infinity, Infinity, NaN]);
     expect(found[7]).to.be.closeTo(1e-40, 1e-41);
-    tf.dispose([k, y, ring.k, ring.v, after?.k ?? [], after?.v ?? []]);
+    tf.dispose([k, y, cache.k, cache.v, after?.k ?? [], after?.v ?? []]);
   });
 
   it('belong to weights that are not f32; states grow, clone, gather and join', async () => {
@@ -141,7 +141,7 @@ describe('simd: rings of bf16 numbers', () => {
     const specs = SlidingWindowAttention.parameters(config);
     const exact = await layerOf('f32');
     const plain = exact.layer.initialState(1);
-    expect(ringFormatOf(plain.k)).to.equal('f32');
+    expect(kvCacheFormatOf(plain.k)).to.equal('f32');
     plain.dispose();
     disposeParameters(exact.parameters);
 
@@ -149,11 +149,11 @@ describe('simd: rings of bf16 numbers', () => {
     const texts = [uniform('a', [1, 70, 16]), uniform('b', [1, 9, 16])];
     const states = texts.map((text) => {
       const state = layer.initialState(1);
-      expect(ringFormatOf(state.k)).to.equal('bf16');
+      expect(kvCacheFormatOf(state.k)).to.equal('bf16');
       layer.forward(text, state).dispose();
       return state;
     });
-    expect(states.map(({ k }) => ringShapeOf(k)[1])).to.deep.equal([50, 32]);
+    expect(states.map(({ k }) => kvCacheShapeOf(k)[1])).to.deep.equal([50, 32]);
     const token = uniform('t', [1, 1, 16]);
     const alone = states.map((state) => {
       const copy = state.clone();
@@ -171,7 +171,7 @@ describe('simd: rings of bf16 numbers', () => {
     disposeParameters(parameters);
 
     async function layerOf(format: 'f32' | 'bf16') {
-      const made = await initParameters(specs, 'ring', { format });
+      const made = await initParameters(specs, 'cache', { format });
       return { parameters: made, layer: new SlidingWindowAttention(config, new Parameters(made)) };
     }
   });
@@ -180,30 +180,30 @@ describe('simd: rings of bf16 numbers', () => {
     await useCpu();
     const q = uniform('q', [1, 1, 2, 8]);
     const words = tf.zeros([1, 2, 4, 4], 'int32');
-    const ring = { k: words, v: words, positions: [2] };
-    expect(() => slidingWindowAttention(q, q, q, { window: 4, ring }))
+    const cache = { k: words, v: words, positions: [2] };
+    expect(() => slidingWindowAttention(q, q, q, { window: 4, cache }))
       .to.throw(BackendError)
       .with.property('message')
-      .that.contains("the backend 'cpu' takes rings of f32 numbers");
+      .that.contains("the backend 'cpu' takes caches of f32 numbers");
     tf.dispose([q, words]);
     await useSimd();
   });
 });
 
-/** A ring of given numbers; of zeros where there are none. */
-function rings<T extends Uint16Array | Float32Array>(
+/** A cache of given numbers; of zeros where there are none. */
+function caches<T extends Uint16Array | Float32Array>(
   k: T,
   v: T,
-  shape: RingShape,
+  shape: KvCacheShape,
   format: 'bf16' | 'f32',
 ): { k: tf.Tensor; v: tf.Tensor } {
   const size = shape.reduce((a, b) => a * b, format === 'bf16' ? 2 : 4);
   const [rk, rv] = [k, v].map((values) => {
     const bytes = new Uint8Array(size);
     bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-    return ringFromBytes(bytes, shape, format);
+    return kvCacheFromBytes(bytes, shape, format);
   });
-  if (!rk || !rv) throw new Error('two rings');
+  if (!rk || !rv) throw new Error('two caches');
   return { k: rk, v: rv };
 }
 
@@ -221,7 +221,7 @@ function widened(numbers: Uint16Array): Float32Array {
   return new Float32Array(Uint32Array.from(numbers, (half) => half << 16).buffer);
 }
 
-function bothValues(ring: KVRing | undefined): Promise<Float32Array[]> {
-  if (!ring) throw new Error('a ring was given');
-  return Promise.all([ringValues(ring.k), ringValues(ring.v)]);
+function bothValues(cache: KvCache | undefined): Promise<Float32Array[]> {
+  if (!cache) throw new Error('a cache was given');
+  return Promise.all([kvCacheValues(cache.k), kvCacheValues(cache.v)]);
 }

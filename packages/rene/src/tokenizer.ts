@@ -8,6 +8,7 @@ import type { WebFolder } from './checkpoint/web_folder.js';
 import { describe } from './describe.js';
 import { TokenizerError } from './errors.js';
 import { asRecord } from './json.js';
+import { checkHubOptions } from './load_options.js';
 import { type AddedToken, readAddedToken } from './tokenizer/added_tokens.js';
 import { toByteCharacters } from './tokenizer/byte_alphabet.js';
 import type { Place, StageMaker } from './tokenizer/decode_stage.js';
@@ -143,12 +144,14 @@ export class Tokenizer {
    *
    * @param options how to reach the hub. onNotice is called when another tokenizer than the model's own is
    *   taken. Default: console.warn.
-   * @throws TokenizerError when there is none, HubError when it cannot be downloaded.
+   * @throws TokenizerError when there is none, HubError when it cannot be downloaded, InvalidArgumentError for
+   *   options that there are not.
    */
   static async fromPretrained(
     idOrPath: string | URL,
     { onNotice = console.warn, ...others }: HubOptions = {},
   ): Promise<Tokenizer> {
+    checkHubOptions(others);
     const options = { onNotice, ...others };
     const { webFolderOf } = await import('./checkpoint/platform.js');
     const folder = webFolderOf(idOrPath, options);

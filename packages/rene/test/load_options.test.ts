@@ -4,7 +4,7 @@ import { errorOf, golden } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { weightFormat, weightFormatOrAuto } from '../src/dtype_names.js';
-import { ReneLMHeadModel, reneConfig } from '../src/index.js';
+import { ReneLMHeadModel, reneConfig, Tokenizer } from '../src/index.js';
 
 const MODEL = golden('tiny-options');
 
@@ -58,6 +58,18 @@ describe('options of fromPretrained', () => {
       const error = await load({ dtype });
       expect(error.message).to.match(/^dtype: expected one of f32, bf16, f16, int8, int4/);
     }
+  });
+});
+
+describe('options of Tokenizer.fromPretrained', () => {
+  it('are refused by name where there is no such', async () => {
+    for (const options of [{ cache_dir: '/x' }, { useFast: true }, { hub: {} }]) {
+      const error = await errorOf(InvalidArgumentError, () =>
+        Tokenizer.fromPretrained('rene-tiny', Object(options)),
+      );
+      expect(error.message).to.contain(`found ${Object.keys(options)[0]}`);
+    }
+    await Tokenizer.fromPretrained('rene-tiny', { offline: true, revision: 'main' });
   });
 });
 

@@ -8,7 +8,13 @@ import {
   rowsWeight,
   type WeightFormat,
 } from '../weights/packed_weight.js';
-import { readAsF32, type StoredMatrix, weightBytes, weightPacker } from '../weights/packing.js';
+import {
+  FORMAT_BITS,
+  readAsF32,
+  type StoredMatrix,
+  weightBytes,
+  weightPacker,
+} from '../weights/packing.js';
 import { type Parameter, type ParameterSpec, Parameters } from './parameters.js';
 
 /** How the parameters are held in memory. */
@@ -57,6 +63,10 @@ export async function makeParameters(
   source: ParameterValues,
 ): Promise<Map<string, Parameter>> {
   const { format = 'f32', trainable = false, onProgress } = options;
+  if (!Object.hasOwn(FORMAT_BITS, format)) {
+    const known = Object.keys(FORMAT_BITS).join(', ');
+    throw new InvalidArgumentError('format', `one of ${known}`, `'${format}'`);
+  }
   if (trainable && format !== 'f32') {
     throw new InvalidArgumentError('format', "'f32' for trainable parameters", `'${format}'`);
   }

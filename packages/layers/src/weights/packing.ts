@@ -81,7 +81,7 @@ export function weightPacker(): WeightPacker {
 }
 
 /** Bits of a weight, without scales and offsets. */
-const BITS: Readonly<Record<WeightFormat, number>> = {
+export const FORMAT_BITS: Readonly<Record<WeightFormat, number>> = {
   f32: 32,
   bf16: 16,
   f16: 16,
@@ -100,7 +100,7 @@ export function weightBytes(
   groupSize = 64,
 ): number {
   const parameterBits = isIntFormat(format) ? 32 / groupSize : 0;
-  return (rows * columns * (BITS[format] + parameterBits)) / 8;
+  return (rows * columns * (FORMAT_BITS[format] + parameterBits)) / 8;
 }
 
 /** Rows read from the file at a time, so that a large matrix is never in memory twice. */

@@ -57,6 +57,18 @@ describeOnBackends('other layers', () => {
       expect(Linear.parameters(3, 5, false).map(({ name }) => name)).to.deep.equal(['weight']);
     }));
 
+  it('a format that there is not is refused by name, before anything is made', async () => {
+    for (const format of ['q4', 'F32', 'toString', '']) {
+      const options: object = { format };
+      const error: unknown = await initParameters(Linear.parameters(2, 2, false), 1, options).catch(
+        (thrown: unknown) => thrown,
+      );
+      expect(String(error)).to.equal(
+        `InvalidArgumentError: format: expected one of f32, bf16, f16, int8, int4, found '${format}'`,
+      );
+    }
+  });
+
   it('Embedding gives the rows of its table', () =>
     withParameters(Embedding.parameters(7, 3), async (given, made) => {
       const table = tf.tensor2d(await valuesOf(made.get('weight')), [7, 3]);

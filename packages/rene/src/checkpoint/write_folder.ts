@@ -1,7 +1,8 @@
 // Writes the files of a model's folder: all of them, or none.
 import { mkdir, open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileError } from '../file_errors.js';
+import { systemCode } from '../system_errors.js';
 import { pathOf } from './file_url.js';
 
 /** A file to be written. */
@@ -36,7 +37,7 @@ export async function writeFolder(
   files: readonly FolderFile[],
 ): Promise<void> {
   const dir = pathOf(folder, 'a local folder or its file URL');
-  const made = await mkdir(dir, { recursive: true }).catch((error: unknown) => {
+  const made = await makeFolder(resolve(dir)).catch((error: unknown) => {
     throw fileError(dir, 'written', error);
   });
   const ending = `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
@@ -51,9 +52,32 @@ export async function writeFolder(
     }
   } catch (error) {
     for (const file of files) await rm(temporary(file), { force: true });
-    await removeEmpty(dir, made);
+    await removeEmpty(resolve(dir), made);
     throw error;
   }
+}
+
+/** Makes a folder and those above it; returns the first one that was not there, undefined for none. */
+async function makeFolder(dir: string): Promise<string | undefined> {
+  try {
+    return await mkdir(dir, { recursive: true });
+  } catch (error) {
+    // On a read-only file system Node tells of a missing folder; one alone tells why.
+    if (systemCode(error) !== 'ENOENT') throw error;
+    let missing = dir;
+    while (missing !== dirname(missing) && !(await isThere(dirname(missing)))) {
+      missing = dirname(missing);
+    }
+    await mkdir(missing);
+    throw error;
+  }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function writeOne(path: string, temporary: string, file: FolderFile): Promise<void> {

@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { useBackend } from '@rene-js/layers';
+import { errorOf } from '@rene-js/testing';
 import { expect } from 'chai';
 import { CheckpointError, ReneLMHeadModel } from '../../src/index.js';
-import { errorOf } from '../checkpoint/fixtures.js';
 import { WebServer } from '../checkpoint/web_server.js';
 
 const DATA = fileURLToPath(new URL('../../../test/lora/data/', import.meta.url));

@@ -43,21 +43,29 @@ interface Options extends LoadOptions {
 export function addGenerate(program: Command): void {
   const command = program
     .command('generate')
-    .description('continue a text; greedily, unless a sampling option is given')
-    .argument('[prompt]', 'the text; from stdin when left out');
+    .description('continue a text; greedy decoding, unless a sampling option is given')
+    .argument('[prompt]', 'text to continue (default: stdin)');
   addModelOptions(command)
-    .option('-n, --max-new-tokens <n>', 'most tokens to add (default: 128)', wholeNumber)
-    .option('--max-length <n>', "most tokens in all, the prompt's too", wholeNumber)
-    .option('--min-new-tokens <n>', 'no end of text before so many', wholeNumber)
-    .option('-t, --temperature <x>', 'sample; 0 is greedy, 1 is as the model says', number)
-    .option('--top-k <n>', 'sample from the n likeliest tokens; 0 for all', wholeNumber)
-    .option('--top-p <p>', 'sample from the likeliest tokens that make up p', number)
-    .option('--min-p <p>', 'sample from tokens at least p times as likely as the likeliest', number)
-    .option('--repetition-penalty <x>', 'above 1: make tokens that have come less likely', number)
-    .option('--seed <seed>', 'sample; the same seed gives the same text')
-    .option('--stop <text>', 'end before this text (\\n: a new line); may be given again', another)
-    .option('--no-echo', 'leave the prompt out of the output')
-    .option('-q, --quiet', 'no figures on stderr at the end', false);
+    .option('-n, --max-new-tokens <n>', 'maximum number of new tokens (default: 128)', wholeNumber)
+    .option('--max-length <n>', "maximum number of tokens, the prompt's included", wholeNumber)
+    .option(
+      '--min-new-tokens <n>',
+      'minimum number of new tokens before the end of text',
+      wholeNumber,
+    )
+    .option('-t, --temperature <x>', 'sampling temperature; 0 = greedy', number)
+    .option('--top-k <n>', 'sample from the n most probable tokens; 0 = all', wholeNumber)
+    .option(
+      '--top-p <p>',
+      'sample from the top tokens whose probabilities sum to p; 0 = greedy',
+      number,
+    )
+    .option('--min-p <p>', 'sample from tokens at least p times as probable as the top one', number)
+    .option('--repetition-penalty <x>', 'above 1: make repeated tokens less probable', number)
+    .option('--seed <seed>', 'seed for sampling; the same seed gives the same text')
+    .option('--stop <text>', 'end before this text (\\n: a new line); can be repeated', another)
+    .option('--no-echo', 'do not print the prompt')
+    .option('-q, --quiet', 'print no statistics on stderr', false);
   addLoraOption(addBackendOptions(command)).action(run);
 }
 
@@ -106,7 +114,10 @@ function generationOptions(options: Options): StreamOptions {
     minP: options.minP,
     seed: options.seed,
   };
-  const samples = Object.values(sampling).some((value) => value !== undefined);
+  // As for servers: no token is left but the most probable one.
+  if (sampling.topP === 0) Object.assign(sampling, { topP: undefined, temperature: 0 });
+  const isGreedy = sampling.temperature === 0 || sampling.topK === 1;
+  const samples = !isGreedy && Object.values(sampling).some((value) => value !== undefined);
   // Chosen here, so that it can be told even when the text is interrupted.
   if (samples) sampling.seed ??= String(Math.floor(Math.random() * 2 ** 32));
   return {

@@ -117,6 +117,18 @@ describe('rene generate', () => {
     expect(code).to.equal(0);
   });
 
+  it('is greedy where nothing is left to sample from', async () => {
+    const { stdout } = await runRene(['generate', 'A river', ...few, '-q']);
+    for (const option of [
+      ['--top-p', '0'],
+      ['--top-k', '1', '-t', '5'],
+    ]) {
+      const run = await runRene(['generate', 'A river', ...few, ...option]);
+      expect(run.stdout, option.join(' ')).to.equal(stdout);
+      expect(run.stderr).to.match(/\(backend cpu\)\n$/);
+    }
+  });
+
   it('tells the seed that it chose', async () => {
     const { stdout, stderr } = await runRene(['generate', 'x', '-t', '3', ...few]);
     const seed = /seed (\d+)\)/.exec(stderr)?.[1] ?? '';

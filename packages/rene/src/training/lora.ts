@@ -2,7 +2,7 @@
 //
 // An adapted matrix is W + scale * B A, computed where a layer uses it, so that any layer on any backend
 // can be adapted. Files are those of the Python library PEFT.
-import { InvalidArgumentError, initializers, type Parameter, rowsWeight } from '@rene-js/layers';
+import { InvalidArgumentError, initializers, type PackedWeight, rowsWeight } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import seedrandom from 'seedrandom';
 import { jsonFile } from '../checkpoint/json_file.js';
@@ -306,11 +306,11 @@ function inverseNorm(matrix: tf.Tensor, axis: number): tf.Tensor {
 }
 
 /** A weight whose tensor is computed whenever a layer takes it: under its tidy and on its tape. */
-function correctedWeight(correction: TrainedCorrection): Parameter {
+function correctedWeight(correction: TrainedCorrection): PackedWeight {
   return {
     ...rowsWeight(correction.base),
-    get tensors() {
-      return [corrected(correction)];
+    get tensor() {
+      return corrected(correction);
     },
   };
 }

@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FakeHub, golden, temporaryFolders } from '@rene-js/testing';
-import { afterEach, beforeEach } from 'mocha';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 
 export const REPO = 'some-lab/tiny';

@@ -30,8 +30,10 @@ export async function availableCores(): Promise<number> {
 
 /** Bytes of memory that are left for this process. */
 export function freeMemory(): number {
-  // Node before 20.13 has no availableMemory; there cgroup limits are not taken into account.
-  return process.availableMemory?.() ?? freemem();
+  if (typeof process.availableMemory === 'function') return process.availableMemory();
+  // Node before 20.13.
+  const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
+  return Math.min(freemem(), Math.max(0, limit - process.memoryUsage.rss()));
 }
 
 /** An environment variable. */
@@ -55,11 +57,6 @@ export function allowRelaxedSimd(): void {
 export const memoryAdvice =
   'Raise the limit of the address space (ulimit -v), or run node with --disable-wasm-trap-handler';
 
-/** Node's arguments for a worker: --input-type is for a program on the command line, and ends a worker. */
-function workerArguments(all: readonly string[]): string[] {
-  return all.filter((arg, i) => !/^--input-type/.test(arg) && all[i - 1] !== '--input-type');
-}
-
 /** Starts a worker for each `data`. They never keep the process alive. */
 export function startWorkers(
   all: readonly WorkerData[],
@@ -68,7 +65,9 @@ export function startWorkers(
   const workers = all.map((workerData) => {
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData,
-      execArgv: workerArguments(process.execArgv),
+      // A worker needs none of the program's: V8's flags hold for the process, --input-type and, in Node 20.0, some
+      // flags of V8 would end it.
+      execArgv: [],
       stdout: false,
       stderr: false,
     });

@@ -1,4 +1,5 @@
 // The names by which models are known: hub ids, and the small model that comes with the package.
+import { InvalidArgumentError } from '@rene-js/layers';
 
 /** The small model that comes with the package. */
 export const EMBEDDED_MODEL = 'rene-tiny';
@@ -9,6 +10,13 @@ export function isRepoId(name: string): boolean {
   if (!isId || /--|\.\./.test(name)) return false;
   // A file that is not there is no model.
   return !/^[^/]*\.(?:json|safetensors|bin|pt|pth|gguf|npz|txt|model|zip)$/i.test(name);
+}
+
+/** The name of a model as text. @throws InvalidArgumentError for what is neither text nor a URL */
+export function nameText(name: unknown): string {
+  if (typeof name === 'string' || name instanceof URL) return String(name);
+  const found = name === null ? 'null' : typeof name;
+  throw new InvalidArgumentError('name', 'a folder, a hub id (owner/name) or a URL', found);
 }
 
 /** The scheme of a name that is a URL: 'https:'; undefined for others, such as 'C:\models'. */

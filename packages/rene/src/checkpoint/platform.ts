@@ -3,7 +3,7 @@
 import { CheckpointError } from '../errors.js';
 import { checkConnection } from './connect.js';
 import type { HubOptions } from './hub.js';
-import { schemeOf, shownUrl } from './model_names.js';
+import { nameText, schemeOf, shownUrl } from './model_names.js';
 import { proxiedFetch } from './proxy.js';
 import { type WebFolder, webFolder } from './web_folder.js';
 
@@ -24,7 +24,7 @@ export async function platformFetch(url: string, init?: RequestInit): Promise<Re
 
 /** The web folder that a name stands for; undefined for a folder on the disk or a hub id. */
 export function webFolderOf(name: string | URL, _hub: HubOptions): WebFolder | undefined {
-  const text = String(name);
+  const text = nameText(name);
   if (!/^https?:$/.test(schemeOf(text) ?? '')) return undefined;
   if (URL.canParse(text)) return webFolder(new URL(text));
   throw new CheckpointError(`'${shownUrl(text)}': expected the http(s) URL of a folder`);

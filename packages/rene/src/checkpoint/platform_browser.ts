@@ -2,7 +2,7 @@
 import { CheckpointError } from '../errors.js';
 import { asRecord } from '../json.js';
 import type { HubOptions } from './hub.js';
-import { EMBEDDED_MODEL, isRepoId, schemeOf, shownUrl } from './model_names.js';
+import { EMBEDDED_MODEL, isRepoId, nameText, schemeOf, shownUrl } from './model_names.js';
 import { type WebFolder, webFolder } from './web_folder.js';
 
 /** What to do when a server is not reached. A browser does not tell pages why. */
@@ -20,7 +20,7 @@ export function platformFetch(url: string, init?: RequestInit): Promise<Response
  * @throws CheckpointError for other schemes, and for the included model, which is on no server
  */
 export function webFolderOf(name: string | URL, hub: HubOptions): WebFolder {
-  const text = String(name);
+  const text = nameText(name);
   if (text === EMBEDDED_MODEL) {
     throw new CheckpointError(
       `'${EMBEDDED_MODEL}' is included for Node only: in a page, serve the folder models/${EMBEDDED_MODEL} ` +

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { InvalidArgumentError } from '@rene-js/layers';
 import { errorOf, golden, tinyByteLevelJson } from '@rene-js/testing';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -259,6 +260,17 @@ describe('a model on a web server', () => {
     expect(login.message).to.match(/^ftp:\/\/host\/x: /);
     const remote = await errorOf(CheckpointError, () => logits('file://host/share'));
     expect(remote.message).to.match(/expected the URL of a local file/);
+  });
+
+  it('is text or a URL, and nothing else', async () => {
+    for (const name of [undefined, null, 7, { href: origin }]) {
+      for (const load of [ReneLMHeadModel.fromPretrained, Tokenizer.fromPretrained]) {
+        const error = await errorOf(InvalidArgumentError, () => Reflect.apply(load, null, [name]));
+        expect(error.message).to.match(
+          /^name: expected a folder, a hub id \(owner\/name\) or a URL/,
+        );
+      }
+    }
   });
 
   it('says what is missing', async () => {

@@ -46,6 +46,7 @@ export {
   AttentionState,
   SlidingWindowAttention,
 } from './layers/sliding_window_attention.js';
+export type { MixerParts, NormParts } from './mixer_parts.js';
 export { type AdamWTensors, adamWStep } from './ops/adamw_step.js';
 export {
   type AttentionMixerSizes,
@@ -68,13 +69,11 @@ export {
 } from './ops/sliding_window_attention.js';
 export { type SsdScanOptions, ssdScan } from './ops/ssd_scan.js';
 export {
-  type Choice,
   compileStep,
   type DecodeStep,
   hasStepCompiler,
-  type MixerParts,
-  type NormParts,
   registerStepCompiler,
+  type SamplingParams,
   type StepCompiler,
   type StepModel,
 } from './step.js';

@@ -1,105 +1,84 @@
-// A whole decode step, compiled once and run again and again: what a model tells a backend, and what
-// it gets back. A backend that has none leaves models to their forward().
+// The contract of a compiled decode step: a backend records a model's step once and replays it for each token.
+// On a backend without a step compiler, models use their forward().
 import * as tf from '@tensorflow/tfjs-core';
-import type { Activation } from './kernels.js';
 import type { LayerState } from './layers/layer.js';
-import type { AttentionMixerSizes, AttentionMixerWeights } from './ops/attention_mixer.js';
-import type { GatedMLPWeights } from './ops/gated_mlp.js';
-import type { Mamba2MixerSizes, Mamba2MixerWeights } from './ops/mamba2_mixer.js';
+import type { MixerParts, NormParts } from './mixer_parts.js';
 import type { PackedWeight } from './weights/packed_weight.js';
 
-/** An RMS norm. */
-export interface NormParts {
-  /** (dModel) */
-  weight: tf.Tensor;
-  eps: number;
-}
-
-/** What a mixer is made of. */
-export type MixerParts =
-  | { kind: 'mamba2'; weights: Mamba2MixerWeights; sizes: Mamba2MixerSizes }
-  | ({ kind: 'attention' } & AttentionMixerWeights & AttentionMixerSizes)
-  | {
-      kind: 'mlp';
-      weights: GatedMLPWeights;
-      activation: Activation;
-      /** Of the inner norm. */
-      eps: number;
-    };
-
-/** A model as a row of blocks, x + mixer(norm(x)). */
+/** A model as a sequence of blocks, x + mixer(norm(x)). */
 export interface StepModel {
   embedding: PackedWeight;
   blocks: readonly { norm: NormParts; mixer: MixerParts }[];
   normF: NormParts;
   head: PackedWeight;
   headBias?: tf.Tensor | undefined;
-  /** Ids from here on are never chosen. */
+  /** Ids from here on are never sampled. */
   vocabSize: number;
 }
 
-/** How a row's next token is chosen: top k, temperature, top p, min p, in this order. */
-export interface Choice {
-  /** In [0, 1): which token of the distribution it is. */
+/** How a sequence's next token is sampled: top k, temperature, top p, min p, in this order. */
+export interface SamplingParams {
+  /** In [0, 1): where in the distribution the token is taken. */
   random: number;
-  /** 0 is greedy: the largest logit, of equal ones that of the lowest id. */
+  /** 0 is greedy: the largest logit; of equal ones, that of the lowest id. */
   temperature: number;
-  /** 0 for all. */
+  /** 0 keeps all tokens. */
   topK: number;
-  /** Off at 0 and 1. */
+  /** 0 and 1 keep all tokens. */
   topP: number;
   minP: number;
 }
 
-/** Decodes the rows of a batch, which come and go. It holds their states. */
+/** Decodes a batch of sequences that join and leave. It holds their states. */
 export interface DecodeStep {
-  /** The most rows that it holds. */
+  /** The most sequences that it holds. */
   readonly batch: number;
-  /** Rows that it holds. */
+  /** Sequences that it holds, one a row. */
   readonly rows: number;
   /**
-   * Adds a row, behind the others.
+   * Adds a sequence after the others.
    *
    * @param states of each block; copied, they stay the caller's
-   * @param row of the states
-   * @param position tokens that the row has seen
+   * @param row the row of the states to copy
+   * @param position tokens that the sequence has seen
    */
   join(states: readonly (LayerState | null)[], row: number, position: number): void;
-  /** Takes a row out; the last one takes its place. */
+  /** Removes a sequence. The last one moves to its row. */
   leave(row: number): void;
-  /** Copies of a row's states, for a batch of one; the caller disposes them. */
+  /** Copies of a sequence's states, with a batch of one. The caller disposes them. */
   statesOf(row: number): (LayerState | null)[];
   /**
-   * Feeds each row a token and chooses the next; absent where the backend has no kernel for that.
+   * Feeds each sequence a token and samples the next one. Absent if the backend has no kernel for that.
    *
-   * @returns an id a row; -1 where no logit is a number or, sampling, some are not
+   * @returns an id for each sequence; -1 if no logit is a number or, with a temperature, any logit is NaN
    */
-  choose?(tokens: readonly number[], choices: readonly Choice[]): Promise<number[]>;
-  /** After choose(): the logits that a row's token was chosen from, valid until the next call. */
+  sample?(tokens: readonly number[], params: readonly SamplingParams[]): Promise<number[]>;
+  /** After sample(): the logits from which a sequence's token was sampled, valid until the next call. */
   logitsOf?(row: number): Promise<Float32Array>;
-  /** Kernels that a token takes with the rows now in it, started together. */
+  /** Number of kernels that a token takes with the present sequences; they are started together. */
   kernels(): number;
-  /** Feeds each row a token. @returns each row's logits, valid until the next call */
+  /** Feeds each sequence a token. @returns each sequence's logits, valid until the next call */
   logits(tokens: readonly number[]): Promise<Float32Array[]>;
-  /** Frees the recorded step and the states in it. */
+  /** Frees the recording and the states. */
   dispose(): void;
 }
 
 /**
- * Records a model's decode step for a batch.
+ * Compiles a model's decode step.
  *
- * @returns undefined for a model with a part that it has no kernel for
+ * @param batch the most sequences
+ * @returns undefined for a model with a part that the backend has no kernel for
  */
 export type StepCompiler = (model: StepModel, batch: number) => DecodeStep | undefined;
 
 const compilers = new Map<string, StepCompiler>();
 
-/** Makes a backend compile decode steps. */
+/** Registers the step compiler of a backend. */
 export function registerStepCompiler(backendName: string, compiler: StepCompiler): void {
   compilers.set(backendName, compiler);
 }
 
-/** A step on the current backend; undefined where that cannot compile one. */
+/** Compiles a step on the current backend; undefined if that has no compiler or no kernel for a part. */
 export function compileStep(model: StepModel, batch: number): DecodeStep | undefined {
   return compilers.get(tf.getBackend())?.(model, batch);
 }

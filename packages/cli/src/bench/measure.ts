@@ -151,8 +151,8 @@ async function run(
       steps.push(
         await seconds(async () => {
           // A compiled step chooses the token as well, as generation has it.
-          if (compiled?.choose) {
-            next = await compiled.choose(
+          if (compiled?.sample) {
+            next = await compiled.sample(
               next,
               next.map(() => greedyChoice),
             );

@@ -6,8 +6,8 @@ import { madd } from '../shared/math';
 import { touch } from '../shared/touch';
 import { FloatMatMulArg, MatMulArg } from './args';
 import { finish } from './common';
-import { rowF32 } from './f32';
 import { COLUMN_BLOCK, columnsOf } from './f32_panels';
+import { rowF32 } from './f32_row';
 
 /** Bytes of a weight that caches hold. */
 const CACHED: usize = 16 << 20;

@@ -4,7 +4,7 @@ import { int, ptr } from '../shared/arguments';
 import { lowNibbles } from '../shared/constants';
 import { FEW_ROWS_OF_INT4, IntMatMulArg, MatMulArg, MOST_PANELS } from './args';
 import { addGroup, finish, parameters4, QUANTIZED_STRIDE } from './common';
-import { addNibbles, row, widened } from './int4';
+import { addNibbles, row, widened } from './int4_row';
 import { MOST_BYTES } from './int8_few';
 
 /** With more of them to unpack a panel once is faster. */

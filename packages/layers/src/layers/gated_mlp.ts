@@ -1,8 +1,8 @@
 // GatedMLP (SwiGLU, GeGLU) and MLP, the ungated exact-GELU one of Rene's PyTorch checkpoint.
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Activation } from '../kernels.js';
+import type { MixerParts } from '../mixer_parts.js';
 import { type GatedMLPWeights, gatedMLP } from '../ops/gated_mlp.js';
-import type { MixerParts } from '../step.js';
 import { ones } from './initializers.js';
 import type { LayerState, Mixer } from './layer.js';
 import { Linear } from './linear.js';

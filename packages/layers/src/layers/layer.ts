@@ -1,6 +1,6 @@
 // What all mixers have in common, and the state that some of them carry from call to call.
 import type * as tf from '@tensorflow/tfjs-core';
-import type { MixerParts } from '../step.js';
+import type { MixerParts } from '../mixer_parts.js';
 
 /**
  * The memory of one layer between calls. It owns its tensors, which outlive any tf.tidy; forward

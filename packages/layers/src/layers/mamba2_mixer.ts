@@ -1,12 +1,12 @@
 // Mamba2Mixer: the selective state-space layer (arXiv 2405.21060), as the mamba repository has it.
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
+import type { MixerParts } from '../mixer_parts.js';
 import {
   type Mamba2MixerSizes,
   type Mamba2MixerWeights,
   mamba2Mixer,
 } from '../ops/mamba2_mixer.js';
-import type { MixerParts } from '../step.js';
 import { each, kaimingUniform, ones } from './initializers.js';
 import type { LayerState, Mixer, ReadTensor, StoredTensor } from './layer.js';
 import { Linear } from './linear.js';

@@ -10,12 +10,12 @@ import {
   kvCacheFromBytes,
   kvCacheShapeOf,
 } from '../kv_cache.js';
+import type { MixerParts } from '../mixer_parts.js';
 import {
   type AttentionMixerSizes,
   type AttentionMixerWeights,
   attentionMixer,
 } from '../ops/attention_mixer.js';
-import type { MixerParts } from '../step.js';
 import { narrow } from '../weights/narrow.js';
 import type { LayerState, Mixer, ReadTensor, StoredTensor } from './layer.js';
 import { Linear } from './linear.js';

@@ -1,9 +1,8 @@
 // attentionMixer: projections and attention to a window as one op, so that a backend may fuse them.
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeAttentionMixer } from '../backends/composed/attention_mixer.js';
-import { attentionCall } from '../mixer_calls.js';
 import { isTapeOpen, runKernel } from '../registry.js';
-import type { PackedWeight } from '../weights/packed_weight.js';
+import { type PackedWeight, projectionAttrs, projectionInputs } from '../weights/packed_weight.js';
 import { checkInteger, checkWeight, ShapeChecker } from './checks.js';
 import { type KvCache, runWithCache } from './sliding_window_attention.js';
 
@@ -55,6 +54,14 @@ export function attentionMixer(
       ? decomposeAttentionMixer(inputs, attrs)
       : runKernel('AttentionMixer', inputs, attrs);
   });
+}
+
+/** The kernel's inputs, without x and states, and its attributes. */
+export function attentionCall(weights: AttentionMixerWeights, sizes: AttentionMixerSizes) {
+  return {
+    inputs: { ...weights, ...projectionInputs(weights) },
+    attrs: { ...sizes, ...projectionAttrs(weights) },
+  };
 }
 
 /** All of them: a fused kernel reads memory by these sizes. */

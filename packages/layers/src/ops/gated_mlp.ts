@@ -2,9 +2,13 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeGatedMLP } from '../backends/composed/gated_mlp.js';
 import type { Activation } from '../kernels.js';
-import { mlpCall } from '../mixer_calls.js';
 import { isTapeOpen, runKernel1 } from '../registry.js';
-import type { PackedWeight } from '../weights/packed_weight.js';
+import {
+  type PackedWeight,
+  packedWeightAttrs,
+  projectionAttrs,
+  projectionInputs,
+} from '../weights/packed_weight.js';
 import { checkLastAxis, checkWeight, ShapeChecker } from './checks.js';
 
 /** The parameters that gatedMLP works with. */
@@ -47,6 +51,19 @@ export function gatedMLP(
   const { inputs: given, attrs } = mlpCall(weights, activation, eps);
   const inputs = { x, ...given, residual };
   return isTapeOpen() ? decomposeGatedMLP(inputs, attrs) : runKernel1('GatedMLP', inputs, attrs);
+}
+
+/** The kernel's inputs, without x and states, and its attributes. */
+export function mlpCall(weights: GatedMLPWeights, activation: Activation, eps: number) {
+  const { gateProj, ...rest } = weights;
+  return {
+    inputs: { ...rest, ...projectionInputs(rest), gateProj: gateProj?.tensor },
+    attrs: {
+      ...{ activation, eps },
+      ...projectionAttrs(rest),
+      ...(gateProj && { gateProj: packedWeightAttrs(gateProj) }),
+    },
+  };
 }
 
 /** All of them: a fused kernel reads memory by these sizes. */

@@ -2,9 +2,8 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeMamba2Mixer } from '../backends/composed/mamba2_mixer.js';
 import type { Mamba2MixerAttrs } from '../kernels.js';
-import { mamba2Call } from '../mixer_calls.js';
 import { isTapeOpen, output, runKernel } from '../registry.js';
-import type { PackedWeight } from '../weights/packed_weight.js';
+import { type PackedWeight, projectionAttrs, projectionInputs } from '../weights/packed_weight.js';
 import { checkWeight, ShapeChecker } from './checks.js';
 
 /** The weights of a mixer. convDim = dSsm + 2 nGroups dState, H = dSsm / headDim. */
@@ -55,6 +54,14 @@ export function mamba2Mixer(
     : runKernel('Mamba2Mixer', inputs, attrs);
   const y = output(outputs, 0);
   return state ? { y, convState: output(outputs, 1), ssmState: output(outputs, 2) } : { y };
+}
+
+/** The kernel's inputs, without x and states, and its attributes. */
+export function mamba2Call(weights: Mamba2MixerWeights, sizes: Mamba2MixerSizes) {
+  return {
+    inputs: { ...weights, ...projectionInputs(weights) },
+    attrs: { ...sizes, ...projectionAttrs(weights) },
+  };
 }
 
 /** All of them: a fused kernel reads memory by these sizes. */

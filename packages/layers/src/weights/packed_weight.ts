@@ -48,6 +48,17 @@ export function packedWeightAttrs(weight: PackedWeight): PackedWeightAttrs {
   return { format, layout, shape: [...shape], groupSize: groupSize ?? 0 };
 }
 
+/** The two weights of a mixer as kernel inputs, and their attributes. */
+export function projectionInputs({ inProj, outProj }: Projections) {
+  return { inProj: inProj.tensor, outProj: outProj.tensor };
+}
+
+export function projectionAttrs({ inProj, outProj }: Projections) {
+  return { inProj: packedWeightAttrs(inProj), outProj: packedWeightAttrs(outProj) };
+}
+
+type Projections = Readonly<Record<'inProj' | 'outProj', PackedWeight>>;
+
 /** Frees a weight's tensor. */
 export function disposeWeight(weight: PackedWeight): void {
   weight.tensor.dispose();

@@ -1,6 +1,6 @@
 // Batched decoding: sequences join, decode, leave and hand out their states. Everything that decodes
 // goes through here: generate, stream, beam search and the server.
-import { BackendError, type DecodeStep, type Choice as SamplingParams } from '@rene-js/layers';
+import { BackendError, type DecodeStep, type SamplingParams } from '@rene-js/layers';
 import { RecurrentState } from '../state.js';
 import { greedyChoice as greedyParams } from './choose.js';
 import { type GenerationModel, readLogits } from './generation_model.js';
@@ -214,10 +214,10 @@ class StepRows implements Rows {
     count: number,
   ) {
     this.join(first, count);
-    const { choose, logitsOf } = step;
-    if (!choose || !logitsOf) return;
+    const { sample, logitsOf } = step;
+    if (!sample || !logitsOf) return;
     this.sample = async (tokens, params) => {
-      const ids = await choose.call(
+      const ids = await sample.call(
         step,
         tokens,
         params.map((own) => own ?? greedyParams),

@@ -1,5 +1,5 @@
 // Chooses the next token of a row from its logits.
-import type { Choice } from '@rene-js/layers';
+import type { SamplingParams } from '@rene-js/layers';
 import { GenerationError } from '../errors.js';
 import type { Settings } from './options.js';
 import { argmax, penalizeRepetition, TokenDistribution } from './token_distribution.js';
@@ -36,7 +36,13 @@ export class ChoosingMemory {
 }
 
 /** What a compiled step is told of a row whose token is the likeliest, or matters to nobody. */
-export const greedyChoice: Choice = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
+export const greedyChoice: SamplingParams = {
+  random: 0,
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+};
 
 /** One a generation. */
 export class TokenChooser {
@@ -83,7 +89,7 @@ export class TokenChooser {
    *
    * @returns undefined where the logits are needed: penalties, biases, log-probabilities
    */
-  choice(row: Pick<ChoosingRow, 'random'>): Choice | undefined {
+  choice(row: Pick<ChoosingRow, 'random'>): SamplingParams | undefined {
     const { filters, logProbs } = this.settings;
     if (!this.plain || logProbs !== undefined) return undefined;
     return filters ? { ...filters, random: row.random() } : greedyChoice;

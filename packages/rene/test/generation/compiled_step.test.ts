@@ -137,8 +137,8 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
         keep((await step.logits([8, 1, 7]))[1]);
         step.leave(0); // the last row takes its place
         keep((await step.logits([5, 2]))[1]);
-        const [chosen = -1] = (await step.choose?.([5, 3], [greedy, greedy])) ?? [5];
-        if (!step.choose) await step.logits([5, 3]);
+        const [chosen = -1] = (await step.sample?.([5, 3], [greedy, greedy])) ?? [5];
+        if (!step.sample) await step.logits([5, 3]);
         expect(chosen).to.be.within(0, model.config.vocabSize - 1);
         keep((await step.logits([chosen, 4]))[1]);
         step.leave(0);

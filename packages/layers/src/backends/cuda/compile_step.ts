@@ -2,7 +2,7 @@
 // replayed. A token costs one launch; sampling parameters and sampled tokens are in memory that host and
 // GPU share.
 import * as tf from '@tensorflow/tfjs-core';
-import type { Choice, DecodeStep, StepModel } from '../../step.js';
+import type { DecodeStep, SamplingParams, StepModel } from '../../step.js';
 import { NativeDecodeStep } from '../native/decode_step.js';
 import { type StepPlan, stepPlan } from '../native/step_plan.js';
 import { asCuda, type CudaBackend } from './backend.js';
@@ -45,8 +45,8 @@ class CudaDecodeStep extends NativeDecodeStep<CudaOps> implements DecodeStep {
     this.logitValues = new Float32Array(batch * plan.vocabulary);
   }
 
-  async choose(tokens: readonly number[], choices: readonly Choice[]): Promise<number[]> {
-    for (const [row, { random, temperature, topP, minP, topK }] of choices.entries()) {
+  async sample(tokens: readonly number[], params: readonly SamplingParams[]): Promise<number[]> {
+    for (const [row, { random, temperature, topP, minP, topK }] of params.entries()) {
       const at = row * PARAMS_BYTES;
       [random, temperature, topP, minP].forEach((value, i) => {
         this.params.setFloat64(at + 8 * i, value, true);

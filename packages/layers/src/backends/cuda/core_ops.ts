@@ -2,7 +2,7 @@
 // A call that these do not take (another dtype, more than six axes) goes through the host.
 import * as tf from '@tensorflow/tfjs-core';
 import type { CudaBackend } from './backend.js';
-import { multiplyByLibrary } from './library_product.js';
+import { cublasLtMatmul } from './cublas_lt_matmul.js';
 import { overElements, sumMiddle } from './reductions.js';
 
 /** @returns undefined for a call that must go through the host */
@@ -203,13 +203,13 @@ function matMul(
     w: batchB === 1 ? 0 : bRows * bColumns,
     y: rows * features,
   };
-  const product = {
+  const gemm = {
     ...{ format: 'f32' as const, rows, features, depth, x, w, y: y.address },
     ...{ xPitch: aColumns, wPitch: bColumns, yPitch: features },
     ...{ xTransposed: transposeA === true, wTransposed: transposeB !== true },
     ...(batches > 1 && { batch: { count: batches, ...steps } }),
   };
-  if (multiplyByLibrary(backend.runtime, product)) return y.info;
+  if (cublasLtMatmul(backend.runtime, gemm)) return y.info;
   const tile = 64;
   backend.runtime.launch(
     'matmul_f32',

@@ -1,41 +1,16 @@
 // Matrix products by NVIDIA's cuBLASLt, where it is installed: its C interface, and what it is asked.
 //
 // It counts columns first, so that our y (rows, features) is its D (features, rows), with w as A and x
-// as B. How a product of some shape is best computed it is asked once.
+// as B. How a gemm of some shape is best computed it is asked once.
 import { BackendError } from '../../errors.js';
-import type { NumberFormat } from '../native/activations.js';
 import { CudaError } from './device.js';
+import type { Gemm } from './gemm.js';
 import {
   type NativeArgument,
   type NativeFunction,
   type NativeLibrary,
   openLibrary,
 } from './native.js';
-
-/** y = x w^T (+ residual), on addresses of the device. Strides and pitches count numbers. */
-export interface Product {
-  /** Of x and w; all sums are f32. */
-  format: NumberFormat;
-  rows: number;
-  features: number;
-  depth: number;
-  x: number;
-  /** From a row of x (of its depth, if it is transposed) to the next. */
-  xPitch: number;
-  /** Whether x is (depth, rows) in memory; no unless given. Likewise w: (depth, features). */
-  xTransposed?: boolean;
-  w: number;
-  wPitch: number;
-  wTransposed?: boolean;
-  y: number;
-  yPitch: number;
-  /** f32 unless given; the library can also round to what x and w are. */
-  yFormat?: NumberFormat;
-  /** (rows, features) of f32, like y then, without gaps; 0 or absent for none. */
-  residual?: number;
-  /** Products of this many matrices each, and from one to the next; one unless given. */
-  batch?: { count: number; x: number; w: number; y: number };
-}
 
 /** Memory that the library may work in: what NVIDIA advises for Hopper. */
 export const WORKSPACE_BYTES = 32 << 20;
@@ -93,7 +68,7 @@ const statusNames: Readonly<Record<number, string>> = {
 /** Its library's names, newest first. */
 const libraryNames = ['libcublasLt.so.13', 'libcublasLt.so.12'];
 
-/** What a shape's product needs each time; `algorithm` undefined if the library has none for it. */
+/** What a shape's gemm needs each time; `algorithm` undefined if the library has none for it. */
 interface Plan {
   descriptor: bigint;
   layouts: readonly bigint[];
@@ -150,23 +125,23 @@ export class CublasLt {
     return undefined;
   }
 
-  /** Looks up how to compute a product; false if the library cannot. */
-  prepare(product: Product): boolean {
-    return this.planOf(product).algorithm !== undefined;
+  /** Looks up how to compute a gemm; false if the library cannot. */
+  prepare(gemm: Gemm): boolean {
+    return this.planOf(gemm).algorithm !== undefined;
   }
 
   /**
-   * Computes a product in the order of the stream; may be recorded.
+   * Computes a gemm in the order of the stream; may be recorded.
    *
    * @param workspace WORKSPACE_BYTES of the device's, aligned to 256 bytes
    * @returns false if the library cannot, and nothing was done
    * @throws CudaError
    */
-  multiply(product: Product, workspace: number, stream: bigint): boolean {
-    const { descriptor, layouts, algorithm } = this.planOf(product);
+  gemm(gemm: Gemm, workspace: number, stream: bigint): boolean {
+    const { descriptor, layouts, algorithm } = this.planOf(gemm);
     if (!algorithm) return false;
     const [a = 0n, b = 0n, c = 0n, d = 0n] = layouts;
-    const { x, w, y, residual = 0 } = product;
+    const { x, w, y, residual = 0 } = gemm;
     call(
       this.functions,
       'cublasLtMatmul',
@@ -183,17 +158,17 @@ export class CublasLt {
     call(this.functions, 'cublasLtDestroy', this.handle);
   }
 
-  private planOf(product: Product): Plan {
-    const { format, rows, features, depth, xPitch, wPitch, yPitch, yFormat, batch } = product;
-    const alignments = alignmentsOf(product);
+  private planOf(gemm: Gemm): Plan {
+    const { format, rows, features, depth, xPitch, wPitch, yPitch, yFormat, batch } = gemm;
+    const alignments = alignmentsOf(gemm);
     const key = [
-      ...[format, rows, features, depth, xPitch, wPitch, yPitch, yFormat, product.residual ? 1 : 0],
-      ...[product.xTransposed ? 1 : 0, product.wTransposed ? 1 : 0],
+      ...[format, rows, features, depth, xPitch, wPitch, yPitch, yFormat, gemm.residual ? 1 : 0],
+      ...[gemm.xTransposed ? 1 : 0, gemm.wTransposed ? 1 : 0],
       ...[batch?.count, batch?.x, batch?.w, batch?.y, ...alignments],
     ].join();
     const known = this.plans.get(key);
     if (known) return known;
-    const plan = this.plan(product, alignments);
+    const plan = this.plan(gemm, alignments);
     this.plans.set(key, plan);
     const [oldest] = this.plans;
     if (oldest && this.plans.size > MOST_PLANS) {
@@ -203,15 +178,15 @@ export class CublasLt {
     return plan;
   }
 
-  private plan(product: Product, alignments: readonly number[]): Plan {
+  private plan(gemm: Gemm, alignments: readonly number[]): Plan {
     const descriptor = this.create('cublasLtMatmulDescCreate', COMPUTE_32F, R_32F);
     const layouts: bigint[] = [];
     try {
       const set = (name: number, value: ArrayBufferView) =>
         this.set('cublasLtMatmulDescSetAttribute', descriptor, name, value);
-      if (!product.wTransposed) set(DESC_TRANSA, Int32Array.of(TRANSPOSED));
-      if (product.xTransposed) set(DESC_TRANSB, Int32Array.of(TRANSPOSED));
-      for (const layout of layoutsOf(product)) layouts.push(this.layout(layout, product.batch));
+      if (!gemm.wTransposed) set(DESC_TRANSA, Int32Array.of(TRANSPOSED));
+      if (gemm.xTransposed) set(DESC_TRANSB, Int32Array.of(TRANSPOSED));
+      for (const layout of layoutsOf(gemm)) layouts.push(this.layout(layout, gemm.batch));
       return { descriptor, layouts, algorithm: this.ask(descriptor, layouts, alignments) };
     } catch (error) {
       this.free({ descriptor, layouts });
@@ -219,7 +194,7 @@ export class CublasLt {
     }
   }
 
-  private layout({ type, rows, columns, pitch, batchOffset }: Layout, batch: Product['batch']) {
+  private layout({ type, rows, columns, pitch, batchOffset }: Layout, batch: Gemm['batch']) {
     const handle = this.create('cublasLtMatrixLayoutCreate', type, rows, columns, pitch);
     if (batch) {
       const name = 'cublasLtMatrixLayoutSetAttribute';
@@ -285,8 +260,8 @@ interface Layout {
 }
 
 /** A, B, C and D as they lie in memory, columns first. */
-function layoutsOf(product: Product): readonly Layout[] {
-  const { format, rows, features, depth, batch } = product;
+function layoutsOf(gemm: Gemm): readonly Layout[] {
+  const { format, rows, features, depth, batch } = gemm;
   const factor = (
     outer: number,
     pitch: number,
@@ -300,22 +275,22 @@ function layoutsOf(product: Product): readonly Layout[] {
     batchOffset: offset ?? 0,
   });
   const sums = (pitch: number): Layout => ({
-    type: dataTypes[product.yFormat ?? 'f32'],
+    type: dataTypes[gemm.yFormat ?? 'f32'],
     rows: features,
     columns: rows,
     pitch,
     batchOffset: batch?.y ?? 0,
   });
   return [
-    factor(features, product.wPitch, product.wTransposed, batch?.w),
-    factor(rows, product.xPitch, product.xTransposed, batch?.x),
-    sums(product.residual ? features : product.yPitch),
-    sums(product.yPitch),
+    factor(features, gemm.wPitch, gemm.wTransposed, batch?.w),
+    factor(rows, gemm.xPitch, gemm.xTransposed, batch?.x),
+    sums(gemm.residual ? features : gemm.yPitch),
+    sums(gemm.yPitch),
   ];
 }
 
 /** What the addresses of A, B, C and D are multiples of. */
-function alignmentsOf({ x, w, y, residual }: Product): readonly number[] {
+function alignmentsOf({ x, w, y, residual }: Gemm): readonly number[] {
   return [w, x, residual || y, y].map((address) => {
     let alignment = MOST_ALIGNMENT;
     while (address % alignment !== 0) alignment /= 2;

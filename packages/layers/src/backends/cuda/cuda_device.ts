@@ -1,9 +1,10 @@
 // The device that this backend computes on: a GPU with its memory, launches, recordings and product library.
 import { BackendError } from '../../errors.js';
-import { CublasLt, type Product } from './cublas_lt.js';
+import { CublasLt } from './cublas_lt.js';
 import type { Device, Graph, Launch, SharedBlock } from './device.js';
 import { CudaError } from './device.js';
 import type { Driver } from './driver.js';
+import type { Gemm } from './gemm.js';
 import { type CudaOptions, closeGpu, type Gpu, openGpu, synchronize } from './gpu.js';
 import { type AllocateHost, hostAllocator } from './host_memory.js';
 import { KernelLauncher } from './kernel_launcher.js';
@@ -23,7 +24,7 @@ export class CudaDevice implements Device {
   readonly stream: bigint;
   isCapturing = false;
   /** Who multiplies matrices of many rows; undefined for kernels of our own. Tests set another. */
-  productLibrary: CublasLt | undefined;
+  cublasLt: CublasLt | undefined;
   private isRehearsing = false;
   private readonly launcher: KernelLauncher;
   private readonly uploads: Uploads;
@@ -53,7 +54,7 @@ export class CudaDevice implements Device {
     const gpu = await openGpu(options);
     const device = new CudaDevice(gpu, await hostAllocator(gpu.driver));
     // The library computes on a GPU alone.
-    if (!gpu.emulated) device.productLibrary = await openProductLibrary();
+    if (!gpu.emulated) device.cublasLt = await openCublasLt();
     return device;
   }
 
@@ -113,15 +114,15 @@ export class CudaDevice implements Device {
     if (!this.isRehearsing) this.launcher.run(kernel, handle, launch);
   }
 
-  get hasProductLibrary(): boolean {
-    return this.productLibrary !== undefined;
+  get hasCublasLt(): boolean {
+    return this.cublasLt !== undefined;
   }
 
-  multiply(product: Product, workspace: number): boolean {
-    const { productLibrary } = this;
-    if (!productLibrary) return false;
-    if (this.isRehearsing) return productLibrary.prepare(product);
-    return productLibrary.multiply(product, workspace, this.stream);
+  gemm(gemm: Gemm, workspace: number): boolean {
+    const { cublasLt } = this;
+    if (!cublasLt) return false;
+    if (this.isRehearsing) return cublasLt.prepare(gemm);
+    return cublasLt.gemm(gemm, workspace, this.stream);
   }
 
   rehearse(work: () => void): void {
@@ -208,7 +209,7 @@ export class CudaDevice implements Device {
 
   dispose(): void {
     this.synchronize();
-    this.productLibrary?.dispose();
+    this.cublasLt?.dispose();
     this.uploads.dispose();
     this.launcher.dispose();
     closeGpu(this.gpu);
@@ -223,7 +224,7 @@ export class CudaDevice implements Device {
 }
 
 /** cuBLASLt, unless it is not installed or not to be used; one line says why it does not start. */
-async function openProductLibrary(): Promise<CublasLt | undefined> {
+async function openCublasLt(): Promise<CublasLt | undefined> {
   try {
     return await CublasLt.open();
   } catch (error) {

@@ -1,7 +1,7 @@
 // What this backend asks of a device. CudaDevice is the one implementation; tests run it on the
 // emulated driver, which has the same C interface as NVIDIA's.
 import { ReneError } from '../../errors.js';
-import type { Product } from './cublas_lt.js';
+import type { Gemm } from './gemm.js';
 
 /** A call of CUDA failed. */
 export class CudaError extends ReneError {
@@ -69,14 +69,14 @@ export interface Device {
     floats?: readonly number[],
   ): void;
   /** Whether there is a library to multiply() by. */
-  readonly hasProductLibrary: boolean;
+  readonly hasCublasLt: boolean;
   /**
    * A matrix product by the library; false if it cannot, and nothing was done.
    *
    * @param workspace address of WORKSPACE_BYTES of cublas_lt.ts
    * @throws CudaError
    */
-  multiply(product: Product, workspace: number): boolean;
+  gemm(gemm: Gemm, workspace: number): boolean;
   /** Loads the kernels that `work` launches, and runs none of them: recording must not load any. */
   rehearse(work: () => void): void;
   /** From here on launches and copies are recorded, not run. */

@@ -100,8 +100,8 @@ export function measureCopyBandwidth(bytes = 1 << 30): number {
  */
 export function cudaInfo(): CudaInfo {
   const { runtime } = asCuda(tf.backend());
-  const { name, emulated, totalBytes, hasProductLibrary } = runtime.device;
+  const { name, emulated, totalBytes, hasCublasLt } = runtime.device;
   const { usedBytes, peakBytes } = runtime.pool;
-  const usesCublasLt = hasProductLibrary;
+  const usesCublasLt = hasCublasLt;
   return { name, emulated, usedBytes, peakBytes, usesCublasLt, totalBytes };
 }

@@ -6,9 +6,9 @@ import { type NumberFormat, numberBytes } from '../native/activations.js';
 import type { InputNorm, LinearCall } from '../native/calls.js';
 import { type Temporaries, withTemporaries } from '../native/memory.js';
 import { fitsVector } from './activations.js';
-import type { Product } from './cublas_lt.js';
+import { cublasLtMatmul } from './cublas_lt_matmul.js';
+import type { Gemm } from './gemm.js';
 import { formatIds, layoutOf, PACKED_F16 } from './layout.js';
-import { multiplyByLibrary } from './library_product.js';
 import { norm as normRows } from './rms_norm.js';
 import { MOST_GRID_Y, type Runtime } from './runtime.js';
 
@@ -25,9 +25,9 @@ const MMA_PITCH_BYTES = 80;
 const MMA_STAGES = 4;
 
 export function linear(runtime: Runtime, call: LinearCall): void {
-  if (fitsVector(call)) vectorProduct(runtime, call);
-  else if (call.attrs.format === 'f32') exactProduct(runtime, call);
-  else tensorCoreProduct(runtime, call);
+  if (fitsVector(call)) vectorMatmul(runtime, call);
+  else if (call.attrs.format === 'f32') f32Matmul(runtime, call);
+  else tensorCoreMatmul(runtime, call);
 }
 
 /** As packed_matvec.cu numbers them. */
@@ -37,7 +37,7 @@ function prologueOf(norm: InputNorm | undefined): number {
   return norm.normBeforeGate && norm.weight ? 3 : 2;
 }
 
-function vectorProduct(runtime: Runtime, call: LinearCall): void {
+function vectorMatmul(runtime: Runtime, call: LinearCall): void {
   const { attrs, norm, conv } = call;
   const { format, shape, layout } = attrs;
   checkExact(call);
@@ -91,7 +91,7 @@ function slicesOf(runtime: Runtime, warps: number, steps: number): number {
   return slices;
 }
 
-function exactProduct(runtime: Runtime, call: LinearCall): void {
+function f32Matmul(runtime: Runtime, call: LinearCall): void {
   const { norm } = call;
   const [features = 0, columns = 0] = call.attrs.shape;
   checkExact(call);
@@ -105,7 +105,7 @@ function exactProduct(runtime: Runtime, call: LinearCall): void {
       normInput(runtime, call, norm, x, columns, 'f32');
     }
     const input = { format: 'f32' as const, depth: columns, x, xPitch: xStride, wPitch: row };
-    if (linearByLibrary(runtime, call, input)) return;
+    if (linearByCublasLt(runtime, call, input)) return;
     runtime.launch(
       'matmul_f32',
       { grid, block: 256 },
@@ -165,7 +165,7 @@ function tensorCoreInput(
   return { x, xPitch: depth };
 }
 
-function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
+function tensorCoreMatmul(runtime: Runtime, call: LinearCall): void {
   const { format, shape, layout } = call.attrs;
   const [features = 0, columns = 0] = shape;
   const { rows } = call;
@@ -181,7 +181,7 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
     const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
     if (!isIntFormat(format)) {
       const input = { format, depth, x, xPitch, wPitch: pitch / 2 };
-      if (linearByLibrary(runtime, call, input)) return;
+      if (linearByCublasLt(runtime, call, input)) return;
     }
     const partial = splits > 1 ? allocate(splits * rows * features * 4) : 0;
     const grid = [Math.ceil(features / tile), Math.ceil(rows / tile), splits] as const;
@@ -215,20 +215,20 @@ function tensorCoreProduct(runtime: Runtime, call: LinearCall): void {
 }
 
 /** A call of linear() whose input is ready: rows at x, in the weight's format. */
-function linearByLibrary(
+function linearByCublasLt(
   runtime: Runtime,
   call: LinearCall,
-  input: Pick<Product, 'depth' | 'x' | 'xPitch' | 'wPitch'> & { format: NumberFormat },
+  input: Pick<Gemm, 'depth' | 'x' | 'xPitch' | 'wPitch'> & { format: NumberFormat },
 ): boolean {
-  if (!runtime.device.hasProductLibrary) return false;
+  if (!runtime.device.hasCublasLt) return false;
   const [features = 0] = call.attrs.shape;
   const { f32Tail } = call;
-  if (!f32Tail) return partByLibrary(runtime, call, input, 0, features);
+  if (!f32Tail) return partByCublasLt(runtime, call, input, 0, features);
   // The library writes all features of a product to one place.
   const { first, y, yStride } = f32Tail;
   return (
-    partByLibrary(runtime, call, input, 0, first) &&
-    partByLibrary(runtime, { ...call, y, yStride, yFormat: 'f32' }, input, first, features - first)
+    partByCublasLt(runtime, call, input, 0, first) &&
+    partByCublasLt(runtime, { ...call, y, yStride, yFormat: 'f32' }, input, first, features - first)
   );
 }
 
@@ -236,23 +236,23 @@ function linearByLibrary(
  * Features `first` and following. Bias and activation are a kernel of ours: the library's GELU is
  * another one, and it has no SiLU.
  */
-function partByLibrary(
+function partByCublasLt(
   runtime: Runtime,
   call: LinearCall,
-  input: Pick<Product, 'depth' | 'x' | 'xPitch' | 'wPitch'> & { format: NumberFormat },
+  input: Pick<Gemm, 'depth' | 'x' | 'xPitch' | 'wPitch'> & { format: NumberFormat },
   first: number,
   features: number,
 ): boolean {
   const { rows, residual = 0, activation = 'linear', yFormat = 'f32' } = call;
   const w = call.weight + first * input.wPitch * numberBytes[input.format];
   const bias = call.bias ? call.bias + first * 4 : 0;
-  const product = { ...input, rows, features, w };
+  const gemm = { ...input, rows, features, w };
   const grid = [Math.ceil(features / 256), Math.min(rows, MOST_GRID_Y)] as const;
   const isWhole = bias === 0 && activation === 'linear';
   if (isWhole || yFormat !== 'f32') {
     const { y, yStride } = call;
     const output = { y, yPitch: yStride, yFormat, residual };
-    if (!multiplyByLibrary(runtime, { ...product, ...output })) return false;
+    if (!cublasLtMatmul(runtime, { ...gemm, ...output })) return false;
     if (isWhole) return true;
     const sizes = [rows, features, yStride, formatIds[yFormat], activationIds[activation]];
     runtime.launch('finish_rows', { grid, block: 256 }, [y, bias], sizes);
@@ -260,7 +260,7 @@ function partByLibrary(
   }
   return withTemporaries(runtime.pool, (temporaries) => {
     const sums = temporaries.allocate(rows * features * 4);
-    const isDone = multiplyByLibrary(runtime, { ...product, y: sums, yPitch: features });
+    const isDone = cublasLtMatmul(runtime, { ...gemm, y: sums, yPitch: features });
     if (!isDone) return false;
     runtime.launch(
       'sum_splits',

@@ -1,7 +1,10 @@
 // A model as addresses and sizes: what the launches of a compiled decode step need.
 import type * as tf from '@tensorflow/tfjs-core';
-import { attentionCall, mamba2Call, mlpCall } from '../../mixer_calls.js';
-import type { MixerParts, NormParts, StepModel } from '../../step.js';
+import type { MixerParts, NormParts } from '../../mixer_parts.js';
+import { attentionCall } from '../../ops/attention_mixer.js';
+import { mlpCall } from '../../ops/gated_mlp.js';
+import { mamba2Call } from '../../ops/mamba2_mixer.js';
+import type { StepModel } from '../../step.js';
 import { type PackedWeight, packedWeightAttrs } from '../../weights/packed_weight.js';
 import { type AttentionWeights, attentionWeights } from './attention_mixer.js';
 import type { InputNorm, Projection } from './calls.js';

@@ -4,8 +4,8 @@ import { KernelId } from '../../../assembly/kernel_ids.js';
 import type { LookupCall } from '../native/calls.js';
 import type { LookupGradCall } from '../native/gradient_calls.js';
 import { ArgumentLayout } from './arguments.js';
-import { unpackRows } from './packing.js';
 import type { Runtime } from './runtime.js';
+import { unpackRows } from './unpack_rows.js';
 
 const gradArguments = new ArgumentLayout(LookupGradArg);
 

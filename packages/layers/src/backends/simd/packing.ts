@@ -1,14 +1,7 @@
 // Packs weights into panels while they are read, on all threads, and unpacks them again.
 import * as tf from '@tensorflow/tfjs-core';
 import { KernelId } from '../../../assembly/kernel_ids.js';
-import {
-  NumberKind,
-  PackFloatArg,
-  PackIntArg,
-  PanelFormat,
-  RepackArg,
-  UnpackArg,
-} from '../../../assembly/packing/args.js';
+import { NumberKind, PackFloatArg, PackIntArg, RepackArg } from '../../../assembly/packing/args.js';
 import { BackendError } from '../../errors.js';
 import { isIntFormat, type PackedWeight, type WeightFormat } from '../../weights/packed_weight.js';
 import type {
@@ -38,6 +31,7 @@ import {
   panelRows,
 } from './layout.js';
 import type { Runtime } from './runtime.js';
+import { unpackRows } from './unpack_rows.js';
 
 const numberKinds: Record<StoredDType, NumberKind> = {
   F32: NumberKind.F32,
@@ -45,18 +39,9 @@ const numberKinds: Record<StoredDType, NumberKind> = {
   BF16: NumberKind.Bf16,
 };
 
-const panelFormats: Record<WeightFormat, PanelFormat> = {
-  f32: PanelFormat.F32,
-  bf16: PanelFormat.Bf16,
-  f16: PanelFormat.Bf16,
-  int8: PanelFormat.Int8,
-  int4: PanelFormat.Int4,
-};
-
 const packIntArguments = new ArgumentLayout(PackIntArg);
 const packFloatArguments = new ArgumentLayout(PackFloatArg);
 const repackArguments = new ArgumentLayout(RepackArg);
-const unpackArguments = new ArgumentLayout(UnpackArg);
 
 export const simdPacker: WeightPacker = {
   formats: ['f32', 'bf16', 'int8', 'int4'],
@@ -201,22 +186,4 @@ async function unpack(weight: PackedWeight): Promise<Float32Array> {
   return unpackPieces(backend, weight, (from, to, first, count) =>
     unpackRows(backend.runtime, from, weight, { first, count, y: to }),
   );
-}
-
-/** Rows of a weight as f32: `count` rows from `first` on, or those that `ids` names. */
-export function unpackRows(
-  runtime: Runtime,
-  address: number,
-  weight: Pick<PackedWeight, 'format' | 'layout' | 'groupSize'> & { shape: readonly number[] },
-  { first = 0, ids = 0, count, y }: { first?: number; ids?: number; count: number; y: number },
-): void {
-  const { format, layout, shape, groupSize = 0 } = weight;
-  const [rows = 0, columns = 0] = shape;
-  unpackArguments.write(runtime, {
-    ...{ weight: address, ids, first, y, rows, columns },
-    group: isIntFormat(format) ? memoryGroup(groupSize) : 0,
-    format: layout === 'rows' ? PanelFormat.None : panelFormats[format],
-    f16Parameters: layout === PANELS_F16,
-  });
-  runtime.run(KernelId.UnpackRows, count, runtime.chunk(columns * 2));
 }

@@ -36,12 +36,12 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
   function bothWaysOf(run: () => Float32Array[]): [Float32Array[], Float32Array[]] {
     const own = run();
     fake.calls.length = 0;
-    device().productLibrary = CublasLt.start(fake);
+    device().cublasLt = CublasLt.start(fake);
     try {
       return [own, run()];
     } finally {
-      device().productLibrary?.dispose();
-      device().productLibrary = undefined;
+      device().cublasLt?.dispose();
+      device().cublasLt = undefined;
       expect(fake.faults).to.deep.equal([]);
       expect(fake.alive, 'descriptors left behind').to.equal(0);
     }
@@ -182,7 +182,7 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
   it('are prepared by a rehearsal, which computes nothing', async () => {
     const weight = await packed(12, 40, 'f16');
     const lt = CublasLt.start(fake);
-    device().productLibrary = lt;
+    device().cublasLt = lt;
     const x = uniform('x', [9, 40]);
     asCuda(tf.backend()).address(x); // an upload cannot be rehearsed
     const run = () => tf.dispose(packedMatMul(x, weight));
@@ -192,7 +192,7 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
     fake.calls.length = 0;
     run();
     expect(fake.calls).to.include('cublasLtMatmul').and.not.include(asked);
-    device().productLibrary = undefined;
+    device().cublasLt = undefined;
     lt.dispose();
     tf.dispose(x);
     disposeWeight(weight);

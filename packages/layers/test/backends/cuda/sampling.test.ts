@@ -3,11 +3,14 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import seedrandom from 'seedrandom';
 import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
-import type { Choice } from '../../../src/index.js';
+import type { SamplingParams } from '../../../src/index.js';
 import { describeOnEmulated } from './both.js';
 
 /** Kept ids, ascending, and their weights. */
-function distribution(logits: Float32Array, choice: Choice): { id: number; weight: number }[] {
+function distribution(
+  logits: Float32Array,
+  choice: SamplingParams,
+): { id: number; weight: number }[] {
   const { temperature, topK, topP, minP } = choice;
   const byLogit = [...logits.keys()]
     .filter((id) => (logits[id] ?? 0) > Number.NEGATIVE_INFINITY)
@@ -48,7 +51,7 @@ describeOnEmulated('cuda: sampling', () => {
   after(() => device.dispose());
 
   /** The kernel's tokens for rows of logits, of which `vocabulary` count. */
-  function sample(rows: Float32Array[], vocabulary: number, choices: Choice[]): number[] {
+  function sample(rows: Float32Array[], vocabulary: number, choices: SamplingParams[]): number[] {
     const pitch = rows[0]?.length ?? 0;
     const addresses = [4 * pitch * rows.length, 4 * rows.length, 4 * rows.length];
     const [logits = 0, next = 0, positions = 0] = addresses.map((size) => device.allocate(size));
@@ -79,7 +82,7 @@ describeOnEmulated('cuda: sampling', () => {
     return ids;
   }
 
-  const greedy: Choice = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
+  const greedy: SamplingParams = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
 
   it('draws what the filters leave, ties and all', () =>
     fc.assert(

@@ -278,9 +278,13 @@ export class Tokenizer {
     return streamAfter(stream, held.slice(passed));
   }
 
-  /** The text of a token within a text: with the space before a word. Parts of a character are U+FFFD. */
-  tokenText(id: number): string {
-    const stream = this.streamOf(WITHIN_TEXT, {});
+  /**
+   * The text of one token within a text: with the space between words. Parts of a character are U+FFFD.
+   *
+   * @param isFirst nothing comes before the token. Default: false.
+   */
+  tokenText(id: number, isFirst = false): string {
+    const stream = this.streamOf({ hasTextBefore: !isFirst, hasTextAfter: true }, {});
     return stream.push(id) + stream.end();
   }
 
@@ -334,7 +338,6 @@ export class Tokenizer {
 }
 
 const WHOLE_TEXT = { hasTextBefore: false, hasTextAfter: false };
-const WITHIN_TEXT = { hasTextBefore: true, hasTextAfter: true };
 /** More tokens than a character has bytes. */
 const CONTEXT = 8;
 const EOS_NAMES = ['<|endoftext|>', '</s>', '<|end_of_text|>'];

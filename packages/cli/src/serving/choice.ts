@@ -17,6 +17,8 @@ export interface ChoiceOptions {
   withLogprobs: boolean;
   /** Leaves special tokens out of the text. */
   skipSpecialTokens: boolean;
+  /** The prompt, which decides on the space before the first new word. */
+  promptIds: readonly number[];
 }
 
 export class Choice {
@@ -35,9 +37,9 @@ export class Choice {
   constructor(
     tokenizer: Pick<Tokenizer, 'decodeStream'>,
     tokenTexts: TokenTexts,
-    { stop, withLogprobs, skipSpecialTokens }: ChoiceOptions,
+    { stop, withLogprobs, skipSpecialTokens, promptIds }: ChoiceOptions,
   ) {
-    this.stream = tokenizer.decodeStream({ skipSpecialTokens });
+    this.stream = tokenizer.decodeStream({ skipSpecialTokens, promptIds });
     this.filter = new StopStringFilter(stop);
     this.writer = withLogprobs ? new LogprobWriter(tokenTexts) : undefined;
   }

@@ -62,7 +62,8 @@ export class Completion {
     const skipSpecialTokens = body.skip_special_tokens ?? true;
     this.parts = jobs.map((job, i) => {
       const prompt = prompts[i] ?? { text: undefined, ids: job.prompt };
-      const options = { stop: job.stop, withLogprobs, skipSpecialTokens };
+      const { stop, prompt: promptIds } = job;
+      const options = { stop, withLogprobs, skipSpecialTokens, promptIds };
       return {
         job,
         choices: Array.from({ length: job.n }, () => new Choice(tokenizer, tokenTexts, options)),

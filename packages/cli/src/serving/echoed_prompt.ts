@@ -41,7 +41,8 @@ export class EchoedPrompt {
     this.read += tokens;
     if (prompt.text === undefined || writer) {
       for (const [i, id] of prompt.ids.slice(read, this.read).entries()) {
-        writer?.add(id, logProbs?.[i] ?? null, this.sentOffset(this.decoded));
+        const offset = this.sentOffset(this.decoded);
+        writer?.add(id, logProbs?.[i] ?? null, offset, read + i === 0);
         const part = this.stream.push(id);
         this.decoded += codePoints(part);
         if (prompt.text === undefined) text += part;

@@ -25,10 +25,11 @@ export class LogprobWriter {
   /**
    * @param logProb null where nothing comes before: the first token of an echoed prompt
    * @param offset Unicode code points of the text before the token
+   * @param isFirst the token is the first of all text
    */
-  add(id: number, logProb: TokenLogProb | null, offset: number): void {
+  add(id: number, logProb: TokenLogProb | null, offset: number, isFirst = false): void {
     const { entries } = this;
-    entries.tokens.push(this.tokenTexts.of(id).json);
+    entries.tokens.push(this.tokenTexts.of(id, isFirst).json);
     entries.token_logprobs.push(logProb ? finite(logProb.logProb) : 'null');
     entries.top_logprobs.push(logProb ? this.alternatives(logProb) : 'null');
     entries.text_offset.push(String(offset));

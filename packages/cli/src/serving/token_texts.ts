@@ -11,12 +11,17 @@ export interface TokenText {
 export class TokenTexts {
   private readonly texts = new Map<number, TokenText>();
 
-  constructor(private readonly tokenizer: Pick<Tokenizer, 'decode'>) {}
+  constructor(private readonly tokenizer: Pick<Tokenizer, 'tokenText'>) {}
 
-  of(id: number): TokenText {
+  /** @param isFirst nothing comes before it: some tokenizers leave out its space */
+  of(id: number, isFirst = false): TokenText {
+    if (isFirst) {
+      const text = this.tokenizer.tokenText(id, true);
+      return { text, json: jsonText(text) };
+    }
     let found = this.texts.get(id);
     if (!found) {
-      const text = this.tokenizer.decode([id]);
+      const text = this.tokenizer.tokenText(id);
       found = { text, json: jsonText(text) };
       this.texts.set(id, found);
     }

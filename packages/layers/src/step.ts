@@ -22,7 +22,7 @@ export interface SamplingParams {
   random: number;
   /** 0 is greedy: the largest logit; of equal ones, that of the lowest id. */
   temperature: number;
-  /** 0 keeps all tokens. */
+  /** 0 keeps all tokens. Tokens as probable as the last one kept are kept too. */
   topK: number;
   /** 0 and 1 keep all tokens. */
   topP: number;

@@ -128,6 +128,15 @@ static __device__ __forceinline__ void keep_until(Sampler &s, Weight target) {
   s.ties = static_cast<int>((target + size - 1) / size);
 }
 
+/** Keeps all logits that equal the smallest one that is kept. */
+static __device__ __forceinline__ void keep_ties(Sampler &s) {
+  Weight equal = 0;
+  for (int i = threadIdx.x; i < s.vocabulary; i += SAMPLE_THREADS) {
+    equal += order_of(s.logits[i]) == s.cutoff;
+  }
+  s.ties = static_cast<int>(block_total(equal, s.sums));
+}
+
 /** The sum of the weights that are kept. */
 static __device__ __forceinline__ Weight kept_total(const Sampler &s) {
   Weight sum = 0;
@@ -241,7 +250,10 @@ KERNEL(sample_tokens, SampleArgs, SAMPLE_THREADS) {
                  static_cast<float>(1.0 / choice.temperature), 0.0f, order_of(-INFINITY), 0,
                  bins, sums, &found_bin, &found_before};
     int count = static_cast<int>(block_total(finite, sums));
-    if (choice.top_k > 0 && choice.top_k < count) keep_until<true>(s, choice.top_k);
+    if (choice.top_k > 0 && choice.top_k < count) {
+      keep_until<true>(s, choice.top_k);
+      keep_ties(s); // as transformers does
+    }
     if (choice.top_p > 0.0 && choice.top_p < 1.0) {
       double target = choice.top_p * static_cast<double>(kept_total(s));
       keep_until<false>(s, max(Weight{1}, static_cast<Weight>(ceil(target))));

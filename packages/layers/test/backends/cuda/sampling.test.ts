@@ -16,7 +16,11 @@ function distribution(
     .filter((id) => (logits[id] ?? 0) > Number.NEGATIVE_INFINITY)
     .sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b);
   const top = logits[byLogit[0] ?? 0] ?? 0;
-  let kept = (topK > 0 ? byLogit.slice(0, topK) : byLogit).map((id) => ({
+  const last = byLogit[topK - 1];
+  const least = last === undefined ? Number.NEGATIVE_INFINITY : (logits[last] ?? 0);
+  // What equals the k-th is kept.
+  const likeliest = byLogit.filter((id) => (logits[id] ?? 0) >= least);
+  let kept = likeliest.map((id) => ({
     id,
     weight: Math.exp(((logits[id] ?? 0) - top) / temperature),
   }));
@@ -105,7 +109,8 @@ describeOnEmulated('cuda: sampling', () => {
             if (id >= vocabulary) return 1e9; // never chosen
             const logit = 12 * (random() + random() + random() - 1.5);
             if (random() < ruledOut && id > 0) return Number.NEGATIVE_INFINITY;
-            return step > 0 ? Math.round(logit / step) * step : logit;
+            // The kernel orders -0 below 0.
+            return step > 0 ? Math.round(logit / step) * step + 0 : logit;
           });
           const choices = [0, 0.999999, random(), random()].map((u) => ({ ...filters, random: u }));
           const ids = sample(

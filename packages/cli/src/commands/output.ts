@@ -17,7 +17,9 @@ export function watchOutput(): void {
 
 /** Node takes a short write to a file, as on a disk that has just filled up, for a whole one. */
 function writeFilesWhole(): void {
-  if (!fstatSync(1).isFile()) return;
+  // Without bigint, Node 20 keeps what it saw: after the status of a pipe it no longer follows the
+  // links to packages of a workspace, and loads them twice (realpathSync in its lib/fs.js).
+  if (!fstatSync(1, { bigint: true }).isFile()) return;
   process.stdout._write = (chunk: string | Uint8Array, encoding, done) => {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
     try {

@@ -68,7 +68,11 @@ export class Fields {
 
   /** A list of objects. */
   objects(name: string): Fields[] {
-    return this.list(name).map((value, i) => new Fields(value, `${this.where}.${name}[${i}]`));
+    // Array.from, unlike map, visits the holes that an array of a program may have.
+    return Array.from(
+      this.list(name),
+      (value, i) => new Fields(value, `${this.where}.${name}[${i}]`),
+    );
   }
 
   /** Throws the error for a field. */

@@ -1,7 +1,6 @@
 // SimdBackend: a tfjs backend whose tensors live in the kernels' WebAssembly memory.
 //
 // Stock CPU kernels read a tensor through a view of that memory. A caller who asks for values gets a copy.
-import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import { NativeBackend, NativeData, type NumberType, type Values } from '../native/backend.js';
@@ -71,16 +70,6 @@ function isShared(buffer: ArrayBufferLike): boolean {
 
 /** The backend that a kernel was called with. @throws BackendError for another one */
 export function asSimd(backend: unknown): SimdBackend {
-  if (backend instanceof SimdBackend || isSimd(backend)) return backend;
+  if (backend instanceof SimdBackend) return backend;
   throw new BackendError("a kernel of the backend 'simd' was run on another backend");
-}
-
-/** The package may be loaded twice, by its path and by a link to it: the class is then another. */
-function isSimd(backend: unknown): backend is SimdBackend {
-  return (
-    backend instanceof MathBackendCPU &&
-    'ops' in backend &&
-    'runtime' in backend &&
-    backend.constructor.name === SimdBackend.name
-  );
 }

@@ -27,7 +27,9 @@ describe('useBackend', () => {
   it('says that native backends need Node, and does not offer them to a page', async () => {
     Object.defineProperty(process, 'versions', { value: {}, configurable: true });
     // Another test file of this process may have registered one.
-    const unregistered = ['cuda', 'tensorflow'].filter((name) => !tf.engine().registryFactory[name]);
+    const unregistered = ['cuda', 'tensorflow'].filter(
+      (name) => !tf.engine().registryFactory[name],
+    );
     for (const name of unregistered) {
       expect(await messageOf(name)).to.match(
         new RegExp(`^the backend '${name}' needs Node; known in this page: `),

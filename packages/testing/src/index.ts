@@ -10,3 +10,4 @@ export * from './numbers.js';
 export * from './reference_model.js';
 export * from './run_rene.js';
 export * from './tiny_tokenizers.js';
+export * from './webgpu.js';

@@ -6,13 +6,21 @@ import { BackendError } from '../errors.js';
 import { quietly } from './quietly.js';
 import { type TfjsBackend, tfjsBackends } from './tfjs_backends.js';
 
+/** Where packages are looked for: beside this file, then where the program runs. */
+const installed = (): readonly string[] => [import.meta.url, `${process.cwd()}/`];
+
 /**
  * Loads the package of a tfjs backend, which registers it.
  *
+ * @param places files or folders from which packages are resolved
  * @throws BackendError that says what to install, or why what is installed does not serve
  */
-export async function loadTfjsBackend(name: TfjsBackend): Promise<void> {
+export async function loadTfjsBackend(
+  name: TfjsBackend,
+  places: readonly string[] = installed(),
+): Promise<void> {
   const { package: own, others } = tfjsBackends[name];
+  const entryOf = (each: string) => packageEntry(each, places);
   const missing = [own, ...others].filter((each) => entryOf(each) === undefined);
   if (missing.length > 0) {
     const note = name === 'webgl' ? ` (and a web page: ${NO_WEBGL})` : '';
@@ -20,7 +28,7 @@ export async function loadTfjsBackend(name: TfjsBackend): Promise<void> {
       `the backend '${name}' needs ${missing.join(' and ')}: npm install ${missing.join(' ')}${note}`,
     );
   }
-  if (name === 'webgpu') await provideWebGpu();
+  if (name === 'webgpu') await provideWebGpu(entryOf('webgpu') ?? 'webgpu');
   const entry = entryOf(own) ?? own;
   try {
     quietly(() => createRequire(import.meta.url)(entry));
@@ -40,10 +48,9 @@ export async function loadTfjsBackend(name: TfjsBackend): Promise<void> {
 const NO_WEBGL = "Node has no WebGL; use 'simd', 'wasm' or 'webgpu'";
 
 /** Node has no WebGPU of its own: that of the package 'webgpu' (Dawn) takes its place. */
-async function provideWebGpu(): Promise<void> {
+async function provideWebGpu(entry: string): Promise<void> {
   const navigator: unknown = Reflect.get(globalThis, 'navigator') ?? {};
   if (typeof navigator !== 'object' || navigator === null || 'gpu' in navigator) return;
-  const entry = entryOf('webgpu') ?? 'webgpu';
   try {
     const dawn: { create(options: string[]): object; globals: object } = await import(
       pathToFileURL(entry).href
@@ -59,11 +66,11 @@ async function provideWebGpu(): Promise<void> {
   }
 }
 
-/** The file of an installed package: beside this one, or where the program runs. */
-function entryOf(name: string): string | undefined {
-  for (const place of [createRequire(import.meta.url), createRequire(`${process.cwd()}/`)]) {
+/** The file of an installed package. */
+function packageEntry(name: string, places: readonly string[]): string | undefined {
+  for (const place of places) {
     try {
-      return place.resolve(name);
+      return createRequire(place).resolve(name);
     } catch {
       // Not installed there.
     }

@@ -5,16 +5,13 @@ import { expect } from 'chai';
 import { loadTfjsBackend } from '../../src/backends/tfjs_packages.js';
 import { BackendError } from '../../src/errors.js';
 
-/** Packages as a user's folder has them, which this repository lacks. */
+/** Packages as a user's folder has them; this repository's own are not looked at. */
 describe('loadTfjsBackend', () => {
-  const before = process.cwd();
   let dir = '';
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'rene-packages-'));
-    process.chdir(dir);
   });
   afterEach(async () => {
-    process.chdir(before);
     await rm(dir, { recursive: true });
   });
 
@@ -25,7 +22,7 @@ describe('loadTfjsBackend', () => {
   }
 
   async function failure(name: 'webgl' | 'webgpu'): Promise<string> {
-    const error = await loadTfjsBackend(name).then(
+    const error = await loadTfjsBackend(name, [`${dir}/`]).then(
       () => undefined,
       (thrown: unknown) => thrown,
     );

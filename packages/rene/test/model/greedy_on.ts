@@ -1,0 +1,32 @@
+// In a process of its own: prints the ids that rene-tiny generates on a backend of tfjs as it is published.
+// Arguments: the backend, the number of new tokens.
+import { createRequire } from 'node:module';
+import * as tf from '@tensorflow/tfjs-core';
+import { ReneLMHeadModel } from '../../src/model.js';
+
+const [, , backend = '', newTokens] = process.argv;
+const require = createRequire(import.meta.url);
+require('@tensorflow/tfjs-backend-cpu');
+
+if (backend === 'webgpu') {
+  const { create, globals } = await import('webgpu');
+  Object.assign(globalThis, globals);
+  const value = { gpu: create([]), userAgent: 'Node' };
+  Object.defineProperty(globalThis, 'navigator', { value, configurable: true });
+}
+require(`@tensorflow/tfjs-backend-${backend}`);
+await tf.setBackend(backend);
+
+const model = await ReneLMHeadModel.fromPretrained('rene-tiny');
+// Longer than a chunk of the scan, 32 tokens.
+const prompt = Array.from({ length: 40 }, (_, i) => (i * 37) % 2000);
+const { sequences } = await model.generate(prompt, {
+  maxNewTokens: Number(newTokens),
+  minNewTokens: Number(newTokens),
+});
+const { numTensors } = tf.memory();
+model.dispose();
+const left = tf.memory().numTensors;
+const result = { backend: tf.getBackend(), ids: sequences[0]?.slice(40), numTensors, left };
+console.log(JSON.stringify(result));
+process.exit();

@@ -1,0 +1,44 @@
+// rene-tiny on tfjs's own backends, from composed kernels alone. `webgl` runs in browser-tests.
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { skipWithoutWebGpu } from '@rene-js/testing';
+import { expect } from 'chai';
+import { ReneLMHeadModel } from '../../src/model.js';
+
+const run = promisify(execFile);
+const newTokens = 4;
+
+describe("tfjs's own backends", () => {
+  let expected: number[] = [];
+
+  before(async () => {
+    const model = await ReneLMHeadModel.fromPretrained('rene-tiny', { backend: 'simd' });
+    const prompt = Array.from({ length: 40 }, (_, i) => (i * 37) % 2000);
+    const options = { maxNewTokens: newTokens, minNewTokens: newTokens };
+    const { sequences } = await model.generate(prompt, options);
+    expected = sequences[0]?.slice(40) ?? [];
+    model.dispose();
+    expect(expected).to.have.length(newTokens);
+  });
+
+  async function greedy(backend: string): Promise<unknown> {
+    const script = fileURLToPath(new URL('./greedy_on.js', import.meta.url));
+    const { stdout } = await run(process.execPath, [script, backend, String(newTokens)]);
+    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+  }
+
+  it('wasm generates the ids that simd does', async () => {
+    const found = await greedy('wasm');
+    expect(found).to.deep.include({ backend: 'wasm', ids: expected, left: 0 });
+  });
+
+  describe('webgpu in Node', () => {
+    before(skipWithoutWebGpu);
+
+    it('generates the ids that simd does', async () => {
+      const found = await greedy('webgpu');
+      expect(found).to.deep.include({ backend: 'webgpu', ids: expected, left: 0 });
+    });
+  });
+});

@@ -38,7 +38,7 @@ export {
   randomParameters,
 } from './layers/make_parameters.js';
 export { type Mamba2Config, Mamba2Mixer, Mamba2State } from './layers/mamba2_mixer.js';
-export { type Parameter, type ParameterSpec, Parameters, under } from './layers/parameters.js';
+export { type Parameter, type ParameterSpec, Parameters, withPrefix } from './layers/parameters.js';
 export { type Norm, ResidualBlock } from './layers/residual_block.js';
 export { RMSNorm } from './layers/rms_norm.js';
 export {

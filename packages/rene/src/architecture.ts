@@ -18,7 +18,7 @@ import {
   ResidualBlock,
   RMSNorm,
   SlidingWindowAttention,
-  under,
+  withPrefix,
 } from '@rene-js/layers';
 import type * as tf from '@tensorflow/tfjs-core';
 import { type LayerKind, layerKinds, type ReneConfig } from './config.js';
@@ -41,17 +41,17 @@ export interface Backbone {
 export function modelParameters(config: ReneConfig): ParameterSpec[] {
   const { dModel, paddedVocabSize } = config;
   return [
-    ...under('backbone.embedding.', Embedding.parameters(paddedVocabSize, dModel)),
+    ...withPrefix('backbone.embedding.', Embedding.parameters(paddedVocabSize, dModel)),
     ...layerKinds(config).flatMap((kind, i) =>
-      under(`backbone.layers.${i}.`, [
-        ...under('norm.', normParameters(config)),
-        ...under('mixer.', asInitialised(mixerParameters(config, kind), config.nLayer)),
+      withPrefix(`backbone.layers.${i}.`, [
+        ...withPrefix('norm.', normParameters(config)),
+        ...withPrefix('mixer.', asInitialised(mixerParameters(config, kind), config.nLayer)),
       ]),
     ),
-    ...under('backbone.norm_f.', normParameters(config)),
+    ...withPrefix('backbone.norm_f.', normParameters(config)),
     ...(config.tieWordEmbeddings
       ? []
-      : under('lm_head.', Linear.parameters(dModel, paddedVocabSize, config.lmHeadBias))),
+      : withPrefix('lm_head.', Linear.parameters(dModel, paddedVocabSize, config.lmHeadBias))),
   ];
 }
 

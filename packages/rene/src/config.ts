@@ -1,6 +1,5 @@
 // What a Rene model is made of: its sizes and options, read from the originals' config.json.
 import { type ConfigSource, configSource } from './config_source.js';
-import { asRecord } from './json.js';
 
 /** The Mamba-2 mixers. Every size counts channels, heads or tokens. */
 export interface SsmConfig {
@@ -126,27 +125,6 @@ export function parseConfig(json: unknown, where?: string): ReneConfig {
     throw source.error('modelType', "'rene' (other architectures are not supported)", modelType);
   }
   return buildConfig(source);
-}
-
-/**
- * Reads the configuration of a model folder: its config.json, or, where there is none that says
- * anything about the model, what cartesia-mlx wrote into model.safetensors.
- *
- * @throws ConfigError for a wrong value, CheckpointError for a missing or unreadable file.
- */
-export async function readConfig(dir: string): Promise<ReneConfig> {
-  const { fileExists, readJsonFile } = await import('./checkpoint/node_files.js');
-  const path = `${dir}/config.json`;
-  const json = (await fileExists(path)) ? await readJsonFile(path) : {};
-  if (asRecord(json)?.d_model === undefined) {
-    const { readMlxMetadata } = await import('./checkpoint/checkpoint.js');
-    const { parseMlxConfig } = await import('./checkpoint/mlx.js');
-    const metadata = await readMlxMetadata(dir);
-    if (metadata) return parseMlxConfig(metadata, `${dir}/model.safetensors`);
-    // Not there: says so.
-    return parseConfig(await readJsonFile(path), path);
-  }
-  return parseConfig(json, path);
 }
 
 /** The kind of every block, in order. */
@@ -303,81 +281,6 @@ function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);
   return floor % 2 === 0 ? floor : floor + 1;
-}
-
-/**
- * The configuration as the JSON object that the original Python loads (`ReneConfig`). Defaults that
- * Python shares are left out where only they are meant; an infinite dt_limit is `Infinity`.
- */
-export function configToJson(config: ReneConfig): Record<string, unknown> {
-  const { ssm } = config;
-  return {
-    architectures: ['ReneLMHeadModel'],
-    model_type: 'rene',
-    d_model: config.dModel,
-    n_layer: config.nLayer,
-    vocab_size: config.vocabSize,
-    ssm_cfg: {
-      d_state: ssm.dState,
-      d_conv: ssm.dConv,
-      expand: ssm.expand,
-      headdim: ssm.headDim,
-      ...(ssm.dSsm !== ssm.dInner && { d_ssm: ssm.dSsm }),
-      ngroups: ssm.nGroups,
-      A_init_range: [...ssm.aInitRange],
-      D_has_hdim: ssm.dHasHdim,
-      rmsnorm: ssm.rmsNorm,
-      norm_before_gate: ssm.normBeforeGate,
-      dt_min: ssm.dtMin,
-      dt_max: ssm.dtMax,
-      dt_init_floor: ssm.dtInitFloor,
-      ...(isLimited(ssm.dtLimit) && { dt_limit: [...ssm.dtLimit] }),
-      bias: ssm.bias,
-      conv_bias: ssm.convBias,
-      chunk_size: ssm.chunkSize,
-    },
-    attn_layer_idx: [...config.attnLayerIdx],
-    attn_cfg: config.attn ? attnToJson(config.attn) : {},
-    mlp_layer_idx: [...config.mlpLayerIdx],
-    mlp_cfg: config.mlp ? mlpToJson(config.mlp, config.dModel) : {},
-    rms_norm: config.rmsNorm,
-    ...(config.normEps !== 1e-5 && { norm_epsilon: config.normEps }),
-    residual_in_fp32: config.residualInFp32,
-    pad_vocab_size_multiple: config.padVocabSizeMultiple,
-    tie_word_embeddings: config.tieWordEmbeddings,
-    ...(config.lmHeadBias && { lm_head_bias: true }),
-    pad_token_id: config.padTokenId,
-    bos_token_id: config.bosTokenId,
-    eos_token_id: config.eosTokenIds.length > 1 ? [...config.eosTokenIds] : config.eosTokenId,
-  };
-}
-
-function isLimited([min, max]: readonly [number, number]): boolean {
-  return min > 0 || max !== Number.POSITIVE_INFINITY;
-}
-
-function attnToJson(attn: AttnConfig): Record<string, unknown> {
-  return {
-    causal: true,
-    num_heads: attn.numHeads,
-    num_heads_kv: attn.numHeadsKv,
-    head_dim: attn.headDim,
-    qkv_proj_bias: attn.qkvProjBias,
-    out_proj_bias: attn.outProjBias,
-    sliding_window_length: attn.slidingWindowLength,
-    softmax_scale: attn.softmaxScale,
-  };
-}
-
-/** The last keys are ours: the original has neither gate nor norm, and refuses what it lacks. */
-function mlpToJson(mlp: MlpConfig, dModel: number): Record<string, unknown> {
-  return {
-    expand: mlp.dInner / dModel,
-    bias: mlp.bias,
-    ...(mlp.gated && { gated: true }),
-    ...(mlp.norm && { norm: true }),
-    ...(mlp.activation !== (mlp.gated ? 'silu' : 'gelu') && { activation: mlp.activation }),
-  };
 }
 
 const PATTERN: readonly LayerKind[] = [

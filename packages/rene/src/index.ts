@@ -1,11 +1,11 @@
 // The Rene language model, from a checkpoint to text: what Node and a browser share.
+export { readConfig } from './checkpoint/read_config.js';
 export {
   type AttnConfig,
   type MlpConfig,
   parseConfig,
   type ReneConfig,
   type ReneConfigOptions,
-  readConfig,
   reneConfig,
   reneConfig1_3B,
   type SsmConfig,
@@ -13,7 +13,6 @@ export {
 export type { DTypeName } from './dtype_names.js';
 export * from './errors.js';
 export { GenerationAbortedError } from './generation/abort.js';
-export type { TokenLogProb } from './generation/choose.js';
 export type { GenerateResult } from './generation/generate.js';
 export type { GenerationModel } from './generation/generation_model.js';
 export type {
@@ -24,6 +23,7 @@ export type {
 } from './generation/options.js';
 export type { PrefillOptions } from './generation/prefill.js';
 export type { GenerationProgress, ProgressOptions } from './generation/progress.js';
+export type { TokenLogProb } from './generation/sampler.js';
 export type { FinishReason } from './generation/sequence.js';
 export { streamText, type TextTokenizer } from './generation/stream_text.js';
 export type { ModelOptions, PretrainedOptions, RandomModelOptions } from './load_options.js';

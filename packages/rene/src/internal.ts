@@ -6,7 +6,7 @@
  */
 export { anySignal } from './any_signal.js';
 export { modelParameters } from './architecture.js';
-export { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
+export type { Checkpoint } from './checkpoint/checkpoint.js';
 export { companionFiles, convertCheckpoint } from './checkpoint/convert.js';
 export { hubCacheDir, RepoCache } from './checkpoint/hub_cache.js';
 export {
@@ -24,22 +24,24 @@ export {
   readJsonFile,
   writeFileAtomically,
 } from './checkpoint/node_files.js';
+export { openCheckpoint } from './checkpoint/open_checkpoint.js';
 export { resolveModel, resolveTokenizer, TOKENIZER_FILES } from './checkpoint/resolve.js';
 export { openSafetensors, writeSafetensors } from './checkpoint/safetensors.js';
 export { saveCheckpoint } from './checkpoint/save_checkpoint.js';
 export { readF32, readI32, type TensorFile } from './checkpoint/tensor_file.js';
 export { isSameFolder } from './checkpoint/write_folder.js';
-export { configToJson, layerKinds } from './config.js';
+export { layerKinds } from './config.js';
+export { configToJson } from './config_json.js';
 export { STORED_DTYPES, WEIGHT_FORMATS, weightFormatOrAuto } from './dtype_names.js';
 export { ReneError } from './errors.js';
 export { fileError } from './file_errors.js';
 export { Batch, type NextToken } from './generation/batch.js';
-export { ChoosingMemory, greedyChoice, TokenChooser } from './generation/choose.js';
 export { nextTurn } from './generation/event_loop.js';
-export { resolveOptions, type Settings } from './generation/options.js';
 export { type PrefilledPart, prefillParts } from './generation/prefill.js';
 export { generateReference } from './generation/reference.js';
 export { samplingProbabilities } from './generation/reference_sampling.js';
+export { type GenerationConfig, resolveOptions } from './generation/resolve_options.js';
+export { greedyParams, Sampler, SamplerBuffers } from './generation/sampler.js';
 export { Sequence } from './generation/sequence.js';
 export { StopStringFilter } from './generation/stopping.js';
 export { argmax } from './generation/token_distribution.js';

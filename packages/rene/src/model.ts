@@ -29,7 +29,7 @@ import { weightFormatOrAuto } from './dtype_names.js';
 import { ReneError } from './errors.js';
 import { fingerprint } from './generation/fingerprint.js';
 import { type GenerateResult, generate } from './generation/generate.js';
-import type { GenerationConfig } from './generation/generation_config.js';
+import type { GenerationDefaults } from './generation/generation_defaults.js';
 import type { GenerateOptions, StreamOptions } from './generation/options.js';
 import { type PrefillOptions, prefill } from './generation/prefill.js';
 import { stream } from './generation/stream.js';
@@ -86,7 +86,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     /** By the names of the original's state_dict. */
     readonly parameters: ReadonlyMap<string, Parameter>,
     /** Its own defaults of generation: what generate and stream take where an option is not given. */
-    readonly generationConfig: GenerationConfig = {},
+    readonly generationConfig: GenerationDefaults = {},
   ) {
     this.backbone = buildBackbone(config, new Parameters(parameters));
     this.inputs = [{ name: 'input_ids', shape: [-1, -1], dtype: 'int32' }];

@@ -2,15 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
+import { readConfig } from '../src/checkpoint/read_config.js';
 import {
-  configToJson,
   layerKinds,
   parseConfig,
   type ReneConfig,
-  readConfig,
   reneConfig,
   reneConfig1_3B,
 } from '../src/config.js';
+import { configToJson } from '../src/config_json.js';
 import { ConfigError } from '../src/errors.js';
 import { parseJson, stringifyJson } from '../src/json.js';
 

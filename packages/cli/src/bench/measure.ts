@@ -4,7 +4,7 @@ import type { DecodeStep, WeightFormat } from '@rene-js/layers';
 import { cudaInfo, measureCopyBandwidth } from '@rene-js/layers/cuda';
 import { availableCores, measureReadBandwidth, simdInfo } from '@rene-js/layers/simd';
 import type { ReneLMHeadModel } from '@rene-js/rene';
-import { argmax, countParameters, greedyChoice, modelParameters } from '@rene-js/rene/internal';
+import { argmax, countParameters, greedyParams, modelParameters } from '@rene-js/rene/internal';
 import { checkpointBytes, mainFormat } from './checkpoint_bytes.js';
 
 /** What is timed. */
@@ -154,7 +154,7 @@ async function run(
           if (compiled?.sample) {
             next = await compiled.sample(
               next,
-              next.map(() => greedyChoice),
+              next.map(() => greedyParams),
             );
           } else if (compiled) {
             next = (await compiled.logits(next)).map((logits) => argmax(logits, vocabSize));

@@ -1,8 +1,14 @@
 // The server's engine: prompts that arrive at any time, decoded as one batch, a token a step.
 
 import type { GenerationModel, Tokenizer } from '@rene-js/rene';
-import { Batch, ChoosingMemory, nextTurn } from '@rene-js/rene/internal';
-import { type Engine, type EngineLoad, type Job, type JobEvent, jobSettings } from './job.js';
+import { Batch, nextTurn, SamplerBuffers } from '@rene-js/rene/internal';
+import {
+  type Engine,
+  type EngineLoad,
+  type Job,
+  type JobEvent,
+  jobGenerationConfig,
+} from './job.js';
 import { type JobSequence, PREFILL_CHUNK, RunningJob } from './running_job.js';
 import { Schedule } from './schedule.js';
 
@@ -12,7 +18,7 @@ export class BatchEngine implements Engine {
   private jobs: readonly RunningJob[] = [];
   private readonly batch: Batch<JobSequence>;
   private readonly schedule = new Schedule();
-  private readonly memory: ChoosingMemory;
+  private readonly buffers: SamplerBuffers;
   /** Settled when there is nothing more to do. */
   private running: Promise<void> | undefined;
 
@@ -25,14 +31,14 @@ export class BatchEngine implements Engine {
     private readonly tokenizer: Pick<Tokenizer, 'decodeStream'>,
     private readonly slots: number,
   ) {
-    this.memory = new ChoosingMemory(model.config.vocabSize);
+    this.buffers = new SamplerBuffers(model.config.vocabSize);
     this.batch = new Batch(model, slots);
   }
 
   /** @throws InvalidArgumentError for a job that makes no sense */
   submit(job: Job, onEvent: (event: JobEvent) => void): () => void {
-    const settings = jobSettings(job, this.model.config, this.tokenizer);
-    const running = new RunningJob(job, settings, this.memory, onEvent);
+    const config = jobGenerationConfig(job, this.model.config, this.tokenizer);
+    const running = new RunningJob(job, config, this.buffers, onEvent);
     this.jobs = [...this.jobs, running];
     this.running ??= this.run();
     return () => {

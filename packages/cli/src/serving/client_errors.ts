@@ -31,8 +31,8 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
     socket.destroy(); // not into an answer that has begun
     return;
   }
-  const told = toApiError(error);
-  const body = JSON.stringify(told);
+  const apiError = toApiError(error);
+  const body = JSON.stringify(apiError);
   const headers = {
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(body),
@@ -40,7 +40,7 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
     connection: 'close',
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  const status = `HTTP/1.1 ${told.statusCode} ${STATUS_CODES[told.statusCode]}\r\n`;
+  const status = `HTTP/1.1 ${apiError.statusCode} ${STATUS_CODES[apiError.statusCode]}\r\n`;
   // Closed a little later: at once, bytes that still arrive would reset it before the answer is read.
   socket.end(`${status}${lines.join('')}\r\n${body}`, () => {
     setTimeout(() => socket.destroy(), LINGER).unref();

@@ -12,7 +12,7 @@ import { type CompletionBody, completionSchema } from './completion_schema.js';
 import { Completion } from './completions.js';
 import { noSuchModel } from './info_routes.js';
 import { jsonText } from './json_text.js';
-import type { ServerContext } from './server.js';
+import type { ServerContext } from './server_options.js';
 import { byteLength, LONG_ANSWER } from './slow_readers.js';
 import { untilClosed } from './token_routes.js';
 import { TokenTexts } from './token_texts.js';

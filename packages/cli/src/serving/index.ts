@@ -7,7 +7,8 @@
 //   await server.listen({ port: 8000 });
 export { BatchEngine } from './batch_engine.js';
 export type { Engine, EngineLoad, Job, JobEvent } from './job.js';
-export { createServer, type ServerOptions } from './server.js';
+export { createServer } from './server.js';
+export type { ServerOptions } from './server_options.js';
 export { type PromptEncoder, TokenizerThread } from './tokenizer_thread.js';
 export { type LoadCallbacks, ServingError, WorkerEngine } from './worker_engine.js';
 export type { WorkerSettings } from './worker_messages.js';

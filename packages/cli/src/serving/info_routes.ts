@@ -1,7 +1,7 @@
 // Routes about the server: /health and /v1/models.
 import type { FastifyInstance } from 'fastify';
 import { ApiError } from './api_error.js';
-import type { ServerContext } from './server.js';
+import type { ServerContext } from './server_options.js';
 
 /** The error for a model that this server does not have. */
 export function noSuchModel(wanted: string, modelName: string): ApiError {

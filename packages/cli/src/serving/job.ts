@@ -6,7 +6,7 @@ import type {
   Tokenizer,
   TokenLogProb,
 } from '@rene-js/rene';
-import { resolveOptions, type Settings } from '@rene-js/rene/internal';
+import { type GenerationConfig, resolveOptions } from '@rene-js/rene/internal';
 
 /** One prompt, and how it is continued. */
 export interface Job {
@@ -91,11 +91,11 @@ export interface Engine {
 }
 
 /** A job as generation understands it. @throws InvalidArgumentError for one that makes no sense */
-export function jobSettings(
+export function jobGenerationConfig(
   job: Job,
   config: ReneConfig,
   tokenizer: Pick<Tokenizer, 'decodeStream'>,
-): Settings {
+): GenerationConfig {
   const { presencePenalty = 0, frequencyPenalty = 0, stopIds = [] } = job;
   const eos = job.ignoreEos ? [] : config.eosTokenIds;
   return resolveOptions(

@@ -2,13 +2,13 @@
 
 import type { GenerationModel, RecurrentState, TokenLogProb } from '@rene-js/rene';
 import {
-  type ChoosingMemory,
+  type GenerationConfig,
   type NextToken,
   type PrefilledPart,
   prefillParts,
+  Sampler,
+  type SamplerBuffers,
   Sequence,
-  type Settings,
-  TokenChooser,
 } from '@rene-js/rene/internal';
 import type { Job, JobEvent } from './job.js';
 import type { Schedulable } from './schedule.js';
@@ -32,19 +32,19 @@ export class RunningJob implements Schedulable {
   private parts: AsyncGenerator<PrefilledPart, void, void> | undefined;
   /** Logits of the last prompt token that was read. */
   private logits: Float32Array | undefined;
-  private readonly chooser: TokenChooser;
+  private readonly sampler: Sampler;
 
   constructor(
     readonly job: Job,
-    settings: Settings,
-    memory: ChoosingMemory,
+    config: GenerationConfig,
+    buffers: SamplerBuffers,
     readonly onEvent: (event: JobEvent) => void,
   ) {
     this.client = job.client ?? '';
-    this.chooser = new TokenChooser(settings, memory);
+    this.sampler = new Sampler(config, buffers);
     this.sequences = Array.from(
       { length: job.n },
-      (_, k) => new JobSequence(this, k, settings, this.chooser),
+      (_, k) => new JobSequence(this, k, config, this.sampler),
     );
   }
 
@@ -106,7 +106,7 @@ export class RunningJob implements Schedulable {
   }
 
   private logProb(id: number, logits: Float32Array | undefined): TokenLogProb | null {
-    return logits ? this.chooser.logProb(logits, id, this.job.logProbs ?? 0) : null;
+    return logits ? this.sampler.logProb(logits, id, this.job.logProbs ?? 0) : null;
   }
 }
 
@@ -119,10 +119,10 @@ export class JobSequence extends Sequence implements Schedulable {
   constructor(
     readonly running: RunningJob,
     readonly k: number,
-    settings: Settings,
-    chooser: TokenChooser,
+    config: GenerationConfig,
+    sampler: Sampler,
   ) {
-    super(running.job.prompt, k, settings, chooser);
+    super(running.job.prompt, k, config, sampler);
   }
 
   get client(): string {

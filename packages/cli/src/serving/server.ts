@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import cors from '@fastify/cors';
-import { type Tokenizer, TokenizerError } from '@rene-js/rene';
+import { TokenizerError } from '@rene-js/rene';
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -16,68 +16,21 @@ import { answerClientError, watchAnswers } from './client_errors.js';
 import { addCompletionRoute } from './completion_route.js';
 import { checkHost } from './host_check.js';
 import { addInfoRoutes } from './info_routes.js';
-import type { Engine } from './job.js';
+import type { ServerOptions } from './server_options.js';
 import { LONG_ANSWER, SlowReaders } from './slow_readers.js';
 import { addTokenRoutes } from './token_routes.js';
-import { type PromptEncoder, TokenizerThreadError } from './tokenizer_thread.js';
-
-/** What is served, and how much of it. */
-export interface ServerOptions {
-  engine: Engine;
-  tokenizer: Tokenizer;
-  /** Tokenises prompts. Default: the tokenizer, which blocks this thread for long texts. */
-  encoder?: PromptEncoder | undefined;
-  /** What /v1/models lists, and requests name. */
-  modelName: string;
-  /** Ids below it are the model's. */
-  vocabSize: number;
-  /** Maximum number of tokens of a prompt and its continuation. Default: 4096. */
-  maxLength?: number | undefined;
-  /** Sequences that may wait; beyond it requests get 429. Default: 256. */
-  maxWaiting?: number | undefined;
-  /** Maximum number of bytes of a request. Default: 4 MiB. */
-  bodyLimit?: number | undefined;
-  /** Clients must send it, or one of several, as a bearer token. Default: none. */
-  apiKey?: string | readonly string[] | undefined;
-  /** Origins of web pages that may send requests (CORS); '*' for any. Default: none. */
-  corsOrigins?: readonly string[] | undefined;
-  /**
-   * Host names that a server on a loopback address without an API key answers to, besides localhost
-   * and IP addresses; '*' for any. Default: none.
-   */
-  allowedHosts?: readonly string[] | undefined;
-  /** Milliseconds for a client to send its headers, or nothing at all. Default: 20,000. */
-  headersTimeout?: number | undefined;
-  /** Milliseconds for a client to send its request. Default: 60,000. */
-  requestTimeout?: number | undefined;
-  /** Milliseconds in which a client must read some of its answer. Default: 30,000. */
-  writeTimeout?: number | undefined;
-  /** Maximum number of unsent bytes of all answers together. Default: 256 MiB. */
-  maxUnsent?: number | undefined;
-  /** Writes a line of JSON for each request to stderr. Default: false. */
-  log?: boolean | undefined;
-  /** Told of errors that are the server's own fault, which clients see as 500. */
-  onError?: ((error: Error) => void) | undefined;
-}
-
-/** With its defaults. */
-export interface ServerContext extends ServerOptions {
-  encoder: PromptEncoder;
-  maxLength: number;
-  maxWaiting: number;
-  apiKeys: ApiKeys;
-  slowReaders: SlowReaders;
-}
+import { TokenizerThreadError } from './tokenizer_thread.js';
 
 /** A server that is not yet listening: `await server.listen({ port })`, `await server.close()`. */
 export function createServer(options: ServerOptions): FastifyInstance {
   const { log = false, bodyLimit = 4 * 1024 * 1024, onError = () => {} } = options;
   const { headersTimeout = 20_000, requestTimeout = 60_000 } = options;
   const answer = (error: FastifyError | ApiError, _: FastifyRequest, reply: FastifyReply) => {
-    const told = toApiError(error, bodyLimit);
-    if (told.statusCode === 500) onError(error);
-    if (told.statusCode === 429 || told.statusCode === 503) void reply.header('retry-after', '1');
-    void reply.code(told.statusCode).send(told.toJSON());
+    const apiError = toApiError(error, bodyLimit);
+    if (apiError.statusCode === 500) onError(error);
+    if (apiError.statusCode === 429 || apiError.statusCode === 503)
+      void reply.header('retry-after', '1');
+    void reply.code(apiError.statusCode).send(apiError.toJSON());
   };
   const app = fastify({
     bodyLimit,

@@ -1,7 +1,7 @@
 // Routes about tokens: /tokenize, /detokenize and /tokenizer_info.
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { ApiError, badRequest } from './api_error.js';
-import type { ServerContext } from './server.js';
+import type { ServerContext } from './server_options.js';
 
 /** Maximum number of characters of a text to tokenise. */
 const MAX_CHARACTERS = 1_000_000;

@@ -5,7 +5,8 @@ import { expect } from 'chai';
 import type { FastifyInstance } from 'fastify';
 import { network } from '../../src/serving/api_keys.js';
 import type { Engine } from '../../src/serving/job.js';
-import { createServer, type ServerOptions } from '../../src/serving/server.js';
+import { createServer } from '../../src/serving/server.js';
+import type { ServerOptions } from '../../src/serving/server_options.js';
 import { idleEngine, instantEngine } from './fake_engines.js';
 import { openRaw, rawCompletion, sendRaw } from './raw_http.js';
 

@@ -7,7 +7,8 @@ import type { FastifyInstance } from 'fastify';
 import { modelFolder } from '../../src/commands/load.js';
 import { BatchEngine } from '../../src/serving/batch_engine.js';
 import type { Engine } from '../../src/serving/job.js';
-import { createServer, type ServerOptions } from '../../src/serving/server.js';
+import { createServer } from '../../src/serving/server.js';
+import type { ServerOptions } from '../../src/serving/server_options.js';
 
 const FUZZED = 10_000;
 

@@ -4,7 +4,8 @@ import type { Socket } from 'node:net';
 import { Tokenizer } from '@rene-js/rene';
 import { expect } from 'chai';
 import type { FastifyInstance } from 'fastify';
-import { createServer, type ServerOptions } from '../../src/serving/server.js';
+import { createServer } from '../../src/serving/server.js';
+import type { ServerOptions } from '../../src/serving/server_options.js';
 import { instantEngine } from './fake_engines.js';
 import { openRaw, rawCompletion } from './raw_http.js';
 

@@ -6,7 +6,7 @@ import { type GatedMLPWeights, gatedMLP } from '../ops/gated_mlp.js';
 import { ones } from './initializers.js';
 import type { LayerState, Mixer } from './layer.js';
 import { Linear } from './linear.js';
-import { type ParameterSpec, type Parameters, under } from './parameters.js';
+import { type ParameterSpec, type Parameters, withPrefix } from './parameters.js';
 
 /** Sizes of an ungated MLP. */
 export interface MLPConfig {
@@ -41,8 +41,8 @@ export class MLP implements Mixer {
   /** Its parameters, by their names in a checkpoint. */
   static parameters({ dModel, dInner, bias = true }: MLPConfig): ParameterSpec[] {
     return [
-      ...under('in_proj.', Linear.parameters(dModel, dInner, bias)),
-      ...under('out_proj.', Linear.parameters(dInner, dModel, bias)),
+      ...withPrefix('in_proj.', Linear.parameters(dModel, dInner, bias)),
+      ...withPrefix('out_proj.', Linear.parameters(dInner, dModel, bias)),
     ];
   }
 
@@ -93,10 +93,10 @@ export class GatedMLP implements Mixer {
       init: ones,
     };
     return [
-      ...under('in_proj.', Linear.parameters(dModel, dInner, bias)),
-      ...under('gate_proj.', Linear.parameters(dModel, dInner, bias)),
+      ...withPrefix('in_proj.', Linear.parameters(dModel, dInner, bias)),
+      ...withPrefix('gate_proj.', Linear.parameters(dModel, dInner, bias)),
       ...(norm ? [weight] : []),
-      ...under('out_proj.', Linear.parameters(dInner, dModel, bias)),
+      ...withPrefix('out_proj.', Linear.parameters(dInner, dModel, bias)),
     ];
   }
 

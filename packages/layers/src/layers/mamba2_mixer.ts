@@ -10,7 +10,7 @@ import {
 import { each, kaimingUniform, ones } from './initializers.js';
 import type { LayerState, Mixer, ReadTensor, StoredTensor } from './layer.js';
 import { Linear } from './linear.js';
-import { type ParameterSpec, type Parameters, under } from './parameters.js';
+import { type ParameterSpec, type Parameters, withPrefix } from './parameters.js';
 import { readF32, sameKind, storedF32 } from './stored_state.js';
 
 /** Sizes and switches; the defaults are those of the mamba repository's Mamba2. */
@@ -180,11 +180,11 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
         each((r) => Math.log(aMin + r * (aMax - aMin))),
       ),
       vector('D', [dHasHdim ? heads * headDim : heads], ones),
-      ...under('in_proj.', Linear.parameters(dModel, projection, bias)),
+      ...withPrefix('in_proj.', Linear.parameters(dModel, projection, bias)),
       vector('conv1d.weight', [convDim, 1, dConv], kaimingUniform(dConv)),
       ...(convBias ? [vector('conv1d.bias', [convDim], kaimingUniform(dConv))] : []),
       ...(rmsNorm ? [vector('norm.weight', [dSsm], ones)] : []),
-      ...under('out_proj.', Linear.parameters(dInner, dModel, bias)),
+      ...withPrefix('out_proj.', Linear.parameters(dInner, dModel, bias)),
     ];
   }
 

@@ -15,7 +15,7 @@ export interface ParameterSpec {
 }
 
 /** Puts a layer's parameters under a prefix: 'weight' of 'mixer.in_proj.' is 'mixer.in_proj.weight'. */
-export function under(prefix: string, specs: readonly ParameterSpec[]): ParameterSpec[] {
+export function withPrefix(prefix: string, specs: readonly ParameterSpec[]): ParameterSpec[] {
   return specs.map((spec) => ({ ...spec, name: prefix + spec.name }));
 }
 

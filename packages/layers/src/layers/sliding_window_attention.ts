@@ -19,7 +19,7 @@ import {
 import { narrow } from '../weights/narrow.js';
 import type { LayerState, Mixer, ReadTensor, StoredTensor } from './layer.js';
 import { Linear } from './linear.js';
-import { type ParameterSpec, type Parameters, under } from './parameters.js';
+import { type ParameterSpec, type Parameters, withPrefix } from './parameters.js';
 import { checkShape, sameKind } from './stored_state.js';
 
 /** Sizes and options of an attention layer. */
@@ -160,8 +160,8 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
     const { heads, kvHeads, headDim } = sizesOf(config);
     const projection = (heads + 2 * kvHeads) * headDim;
     return [
-      ...under('in_proj.', Linear.parameters(dModel, projection, qkvProjBias)),
-      ...under('out_proj.', Linear.parameters(heads * headDim, dModel, outProjBias)),
+      ...withPrefix('in_proj.', Linear.parameters(dModel, projection, qkvProjBias)),
+      ...withPrefix('out_proj.', Linear.parameters(heads * headDim, dModel, outProjBias)),
     ];
   }
 

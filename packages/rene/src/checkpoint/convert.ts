@@ -3,12 +3,14 @@
 import { join } from 'node:path';
 import { narrow, type ParameterSpec, type StoredDType, widen } from '@rene-js/layers';
 import { modelParameters } from '../architecture.js';
-import { configToJson, readConfig } from '../config.js';
+import { configToJson } from '../config_json.js';
 import { CheckpointError } from '../errors.js';
-import { type Checkpoint, openCheckpoint } from './checkpoint.js';
+import type { Checkpoint } from './checkpoint.js';
 import { jsonFile } from './json_file.js';
 import { checkNamesAndShapes } from './load_parameters.js';
 import { fileExists } from './node_files.js';
+import { openCheckpoint } from './open_checkpoint.js';
+import { readConfig } from './read_config.js';
 import { TOKENIZER_FILES } from './resolve.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 import { copyOf, type FolderFile, isSameFolder, writeFolder } from './write_folder.js';

@@ -1,8 +1,8 @@
 // A model's folder: config.json, generation_config.json and the weights.
-import { readConfig } from '../config.js';
-import { parseGenerationConfig, withEosOf } from '../generation/generation_config.js';
-import { openCheckpoint } from './checkpoint.js';
+import { parseGenerationDefaults, withEosOf } from '../generation/generation_defaults.js';
 import { fileExists, readJsonFile } from './node_files.js';
+import { openCheckpoint, readConfigJson } from './open_checkpoint.js';
+import { configOfFolder } from './read_config.js';
 import type { OpenModel } from './url_model.js';
 
 /**
@@ -15,13 +15,16 @@ export async function openModelFolder(
   dir: string,
   onNotice?: (notice: string) => void,
 ): Promise<OpenModel> {
-  const config = await readConfig(dir);
+  const configJson = await readConfigJson(dir);
+  const config = await configOfFolder(dir, configJson);
   const path = `${dir}/generation_config.json`;
-  if (!(await fileExists(path))) return { config, checkpoint: await openCheckpoint(dir) };
+  if (!(await fileExists(path))) {
+    return { config, checkpoint: await openCheckpoint(dir, configJson) };
+  }
   const json = await readJsonFile(path);
   return {
     config: withEosOf(json, config, path),
-    generationConfig: parseGenerationConfig(json, config, path, onNotice),
-    checkpoint: await openCheckpoint(dir),
+    generationConfig: parseGenerationDefaults(json, config, path, onNotice),
+    checkpoint: await openCheckpoint(dir, configJson),
   };
 }

@@ -2,11 +2,11 @@
 import { fileURLToPath } from 'node:url';
 import { CheckpointError, HubError, TokenizerError } from '../errors.js';
 import { authorsTokenizer, ownersTokenizer } from './authors_tokenizer.js';
-import { readMlxMetadata } from './checkpoint.js';
 import { pathOf } from './file_url.js';
 import { downloadFromHub, type FileChoice, type HubOptions } from './hub.js';
 import { EMBEDDED_MODEL, isRepoId } from './model_names.js';
 import { fileExists, folderExists, readJsonFile } from './node_files.js';
+import { readMlxMetadata } from './open_checkpoint.js';
 
 const embeddedFolder = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
 

@@ -1,7 +1,8 @@
 // Writes a model folder that the original Python loads: model.safetensors and config.json.
 import type { PackedWeight, Parameter, ParameterSpec } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import { configToJson, type ReneConfig } from '../config.js';
+import type { ReneConfig } from '../config.js';
+import { configToJson } from '../config_json.js';
 import { type DTypeName, weightFormatOrAuto } from '../dtype_names.js';
 import { CheckpointError } from '../errors.js';
 import { refuseUnknownOptions } from '../known_options.js';

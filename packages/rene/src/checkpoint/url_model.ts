@@ -2,13 +2,14 @@
 import { parseConfig, type ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import {
-  type GenerationConfig,
-  parseGenerationConfig,
+  type GenerationDefaults,
+  parseGenerationDefaults,
   withEosOf,
-} from '../generation/generation_config.js';
+} from '../generation/generation_defaults.js';
 import { asRecord } from '../json.js';
-import { type Checkpoint, checkpointOf, WEIGHT_FILES } from './checkpoint.js';
+import type { Checkpoint } from './checkpoint.js';
 import { isMlx, parseMlxConfig } from './mlx.js';
+import { checkpointOf, WEIGHT_FILES } from './open_checkpoint.js';
 import { shardNames } from './shard_index.js';
 import type { TensorFile } from './tensor_file.js';
 import { fetchJson, findUrlSource, Missing, urlSource } from './web_file.js';
@@ -17,7 +18,7 @@ import type { WebFolder } from './web_folder.js';
 /** A model that can be loaded: its configuration and its open weights. */
 export interface OpenModel {
   readonly config: ReneConfig;
-  readonly generationConfig?: GenerationConfig | undefined;
+  readonly generationConfig?: GenerationDefaults | undefined;
   readonly checkpoint: Checkpoint;
 }
 
@@ -45,7 +46,7 @@ export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promis
       throw new CheckpointError(`${path}: expected the model's configuration, found ${found.why}`);
     }
     const config = parseConfig(json, path);
-    return { ...(await withGenerationConfig(folder, config, onNotice)), checkpoint };
+    return { ...(await withGenerationDefaults(folder, config, onNotice)), checkpoint };
   } catch (error) {
     await closeAll(files);
     throw error;
@@ -53,7 +54,7 @@ export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promis
 }
 
 /** What generation_config.json says, where the server has it. */
-async function withGenerationConfig(
+async function withGenerationDefaults(
   folder: WebFolder,
   config: ReneConfig,
   onNotice: Notify,
@@ -64,7 +65,7 @@ async function withGenerationConfig(
   const path = `${folder.name}/${name}`;
   return {
     config: withEosOf(found.json, config, path),
-    generationConfig: parseGenerationConfig(found.json, config, path, onNotice),
+    generationConfig: parseGenerationDefaults(found.json, config, path, onNotice),
   };
 }
 

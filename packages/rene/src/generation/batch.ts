@@ -2,8 +2,8 @@
 // goes through here: generate, stream, beam search and the server.
 import { BackendError, type DecodeStep, type SamplingParams } from '@rene-js/layers';
 import { RecurrentState } from '../state.js';
-import { greedyChoice as greedyParams } from './choose.js';
 import { type GenerationModel, readLogits } from './generation_model.js';
+import { greedyParams } from './sampler.js';
 
 /** What a batch needs to know of a sequence. */
 export interface BatchMember {

@@ -1,11 +1,11 @@
 // Beam search as in transformers: of all beams' continuations the most probable ones are kept.
 import type { RecurrentState } from '../state.js';
 import { Batch } from './batch.js';
-import { logSumExp, noToken, TokenChooser } from './choose.js';
 import type { GenerationModel } from './generation_model.js';
-import type { Settings } from './options.js';
 import { type PrefilledPrompt, prefillPrompts } from './prefill.js';
 import type { Progress } from './progress.js';
+import type { GenerationConfig } from './resolve_options.js';
+import { logSumExp, noTokenError, Sampler } from './sampler.js';
 import { TokenDistribution } from './token_distribution.js';
 
 /** A sequence that has ended. */
@@ -32,7 +32,7 @@ interface Candidate {
 }
 
 /**
- * The best sequences for one prompt, the best first: settings.numReturnSequences, or fewer where
+ * The best sequences for one prompt, the best first: config.numReturnSequences, or fewer where
  * the options leave no more.
  *
  * @param from where the prompt goes on, a state of one row; left as it is
@@ -43,16 +43,16 @@ export async function beamSearch(
   model: GenerationModel,
   prompt: readonly number[],
   from: RecurrentState | undefined,
-  settings: Settings,
+  config: GenerationConfig,
   progress: Progress,
   onStep: (likeliest: number[]) => void = () => {},
 ): Promise<Hypothesis[]> {
-  const { maxLength, maxNewTokens, numReturnSequences } = settings;
+  const { maxLength, maxNewTokens, numReturnSequences } = config;
   const longest = Math.min(maxLength, prompt.length + maxNewTokens);
-  const hypotheses = new Hypotheses(prompt.length, longest, settings);
-  const expand = expander(prompt.length, settings);
+  const hypotheses = new Hypotheses(prompt.length, longest, config);
+  const expand = expander(prompt.length, config);
   let beams: readonly Beam[] = [{ ids: prompt, logProb: 0 }];
-  const batch = new Batch<Beam>(model, settings.numBeams, settings.vocabSize);
+  const batch = new Batch<Beam>(model, config.numBeams, config.vocabSize);
   let prefilled: PrefilledPrompt | undefined;
   try {
     [prefilled] = await prefillPrompts(model, [prompt], from, (n) => progress.prompt(n));
@@ -60,7 +60,7 @@ export async function beamSearch(
     for (;;) {
       const candidates = expand(beams, logits);
       const best = candidates[0]?.logProb ?? Number.NaN;
-      if (Number.isNaN(best)) throw noToken(logits[0] ?? new Float32Array(0), prompt.length);
+      if (Number.isNaN(best)) throw noTokenError(logits[0] ?? new Float32Array(0), prompt.length);
       const length = (beams[0]?.ids.length ?? 0) + 1;
       const going = hypotheses.sort(beams, candidates);
       const parents = going.flatMap(({ beam }) => beams[beam] ?? []);
@@ -94,9 +94,9 @@ export async function beamSearch(
 }
 
 /** Makes a function that finds the likeliest continuations of beams, the likeliest first. */
-function expander(promptLength: number, settings: Settings) {
-  const { vocabSize, numBeams, eosTokenIds } = settings;
-  const chooser = new TokenChooser(settings);
+function expander(promptLength: number, config: GenerationConfig) {
+  const { vocabSize, numBeams, eosTokenIds } = config;
+  const sampler = new Sampler(config);
   const scores = new Float64Array(vocabSize);
   const distribution = new TokenDistribution(vocabSize);
   // Enough that numBeams of them are no ends of text, as long as there are so many.
@@ -106,7 +106,7 @@ function expander(promptLength: number, settings: Settings) {
       const own = logits[beam]?.subarray(0, vocabSize) ?? new Float32Array(0);
       const logSum = logSumExp(own);
       for (let id = 0; id < vocabSize; id++) scores[id] = (own[id] ?? 0) - logSum;
-      chooser.process(scores, { ids, promptLength, seen: new Set(ids) });
+      sampler.process(scores, { ids, promptLength, seen: new Set(ids) });
       distribution.setLogits(scores).keepTopK(kept);
       return Array.from({ length: distribution.size }, (_, i) => ({
         beam,
@@ -127,12 +127,12 @@ class Hypotheses {
   constructor(
     private readonly promptLength: number,
     private readonly longest: number,
-    private readonly settings: Settings,
+    private readonly config: GenerationConfig,
   ) {}
 
   /** Keeps the candidates that end, and returns the numBeams likeliest of those that go on. */
   sort(beams: readonly Beam[], candidates: readonly Candidate[]): Candidate[] {
-    const { numBeams, eosTokenIds } = this.settings;
+    const { numBeams, eosTokenIds } = this.config;
     const going: Candidate[] = [];
     for (const [rank, candidate] of candidates.entries()) {
       if (going.length === numBeams) break;
@@ -147,7 +147,7 @@ class Hypotheses {
 
   /** Takes a sequence in if it is among the numBeams best. */
   add(sequence: number[], logProb: number, finishReason: 'eos' | 'length'): void {
-    const { numBeams } = this.settings;
+    const { numBeams } = this.config;
     this.ended.push({ sequence, score: this.score(logProb, sequence.length), finishReason });
     // Of equal ones the first stays.
     this.ended.sort((a, b) => b.score - a.score);
@@ -160,7 +160,7 @@ class Hypotheses {
    * @param best the log-probability of the likeliest continuation, which makes `length` tokens
    */
   isDone(best: number, length: number): boolean {
-    const { numBeams, earlyStopping, lengthPenalty } = this.settings;
+    const { numBeams, earlyStopping, lengthPenalty } = this.config;
     if (this.ended.length < numBeams) return false;
     if (earlyStopping === true) return true;
     const atItsEnd = earlyStopping === 'never' && lengthPenalty > 0;
@@ -173,6 +173,6 @@ class Hypotheses {
   }
 
   private score(logProb: number, length: number): number {
-    return logProb / (length - this.promptLength) ** this.settings.lengthPenalty;
+    return logProb / (length - this.promptLength) ** this.config.lengthPenalty;
   }
 }

@@ -1,7 +1,8 @@
 // Tells models apart, so that a state is not continued by a model that it means nothing to.
 import type { Parameter } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import { configToJson, type ReneConfig } from '../config.js';
+import type { ReneConfig } from '../config.js';
+import { configToJson } from '../config_json.js';
 
 /**
  * SHA-256, in hex, of the configuration and of every parameter that is no matrix (norms,

@@ -1,13 +1,14 @@
 // generate: whole sequences for one prompt or several.
 import { RecurrentState } from '../state.js';
 import { beamSearch, type Hypothesis } from './beam_search.js';
-import type { TokenLogProb } from './choose.js';
-import { withGenerationConfig } from './generation_config.js';
+import { withGenerationDefaults } from './generation_defaults.js';
 import type { GenerationModel } from './generation_model.js';
 import { generationLoop, makeSequences } from './loop.js';
-import { type GenerateOptions, resolveOptions, type Settings } from './options.js';
+import type { GenerateOptions } from './options.js';
 import { Progress } from './progress.js';
 import { toPrompts } from './prompt_ids.js';
+import { type GenerationConfig, resolveOptions } from './resolve_options.js';
+import type { TokenLogProb } from './sampler.js';
 import type { FinishReason, Sequence } from './sequence.js';
 
 /** What generate has made, an entry a sequence. */
@@ -42,14 +43,14 @@ export async function generate(
   ids: readonly number[] | readonly (readonly number[])[],
   given: GenerateOptions = {},
 ): Promise<GenerateResult> {
-  const options = withGenerationConfig(given, model.generationConfig);
-  const settings = resolveOptions(options, model.config);
+  const options = withGenerationDefaults(given, model.generationConfig);
+  const config = resolveOptions(options, model.config);
   const prompts = toPrompts(ids);
-  const sequences = makeSequences(prompts, settings);
-  if (settings.numBeams > 1) return generateByBeams(model, prompts, settings, options.padTokenId);
+  const sequences = makeSequences(prompts, config);
+  if (config.numBeams > 1) return generateByBeams(model, prompts, config, options.padTokenId);
   try {
-    for await (const _ of generationLoop(model, sequences, settings));
-    return collect(sequences, settings, options.padTokenId);
+    for await (const _ of generationLoop(model, sequences, config));
+    return collect(sequences, config, options.padTokenId);
   } finally {
     for (const { state } of sequences) state?.dispose();
   }
@@ -59,7 +60,7 @@ export async function generate(
 async function generateByBeams(
   model: GenerationModel,
   prompts: readonly number[][],
-  settings: Settings,
+  config: GenerationConfig,
   padTokenId: number | undefined,
 ): Promise<GenerateResult> {
   const found: Hypothesis[] = [];
@@ -67,16 +68,16 @@ async function generateByBeams(
   // The likeliest beam of the prompt that is being continued, for an AbortError to carry.
   let current: number[] = [];
   const sequences = () => [...found.map(({ sequence }) => sequence), current];
-  const progress = new Progress(prompts.flat().length, sequences, settings);
+  const progress = new Progress(prompts.flat().length, sequences, config);
   await progress.turn();
   for (const [i, prompt] of prompts.entries()) {
     current = prompt;
     const onStep = (likeliest: number[]) => {
       current = likeliest;
     };
-    const from = settings.state?.gather([settings.state.batch > 1 ? i : 0]);
+    const from = config.state?.gather([config.state.batch > 1 ? i : 0]);
     try {
-      const best = await beamSearch(model, prompt, from, settings, progress, onStep);
+      const best = await beamSearch(model, prompt, from, config, progress, onStep);
       found.push(...best);
       promptLengths.push(...best.map(() => prompt.length));
     } finally {
@@ -110,7 +111,7 @@ function padded(sequences: number[][], padTokenId: number | undefined): number[]
 /** The result of sequences that have ended. */
 export function collect(
   sequences: readonly Sequence[],
-  settings: Settings,
+  config: GenerationConfig,
   padTokenId?: number,
 ): GenerateResult {
   const states = sequences.flatMap(({ state }) => state ?? []);
@@ -122,9 +123,8 @@ export function collect(
     finishReasons: sequences.map(({ finishReason }) => finishReason ?? 'length'),
     promptLengths: sequences.map(({ promptLength }) => promptLength),
     scores: undefined,
-    seed: settings.filters ? settings.seed : undefined,
-    logProbs:
-      settings.logProbs === undefined ? undefined : sequences.map(({ logProbs }) => logProbs),
+    seed: config.filters ? config.seed : undefined,
+    logProbs: config.logProbs === undefined ? undefined : sequences.map(({ logProbs }) => logProbs),
     state: states.length > 0 ? RecurrentState.concat(states) : undefined,
   };
 }

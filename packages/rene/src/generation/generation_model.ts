@@ -3,13 +3,13 @@ import type { DecodeStep } from '@rene-js/layers';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { ReneConfig } from '../config.js';
 import type { RecurrentState } from '../state.js';
-import type { GenerationConfig } from './generation_config.js';
+import type { GenerationDefaults } from './generation_defaults.js';
 
 /** A language model with a recurrent state, as generation sees it. */
 export interface GenerationModel {
   readonly config: ReneConfig;
   /** The model's own defaults of generation. */
-  readonly generationConfig?: GenerationConfig | undefined;
+  readonly generationConfig?: GenerationDefaults | undefined;
   /**
    * Advances the state by `ids` (rows of one length).
    *

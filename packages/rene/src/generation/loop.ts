@@ -1,32 +1,29 @@
 // The generation loop: prefill, then a token for each sequence until all have ended.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { Batch } from './batch.js';
-import { TokenChooser } from './choose.js';
 import type { GenerationModel } from './generation_model.js';
-import type { Settings } from './options.js';
 import { type PrefilledPrompt, prefillPrompts } from './prefill.js';
 import { Progress } from './progress.js';
 import { checkPrompts } from './prompt_ids.js';
+import type { GenerationConfig } from './resolve_options.js';
+import { Sampler } from './sampler.js';
 import { Sequence } from './sequence.js';
 
 /** The sequences that a generation of these prompts has. @throws InvalidArgumentError */
 export function makeSequences(
   prompts: readonly (readonly number[])[],
-  settings: Settings,
+  config: GenerationConfig,
 ): Sequence[] {
-  const { maxLength, numReturnSequences, state, stopTogether, vocabSize } = settings;
+  const { maxLength, numReturnSequences, state, stopTogether, vocabSize } = config;
   checkPrompts(prompts, vocabSize, state);
   const longest = Math.max(...prompts.map(({ length }) => length));
   if (longest >= maxLength && !stopTogether) {
     const expected = `more than the ${longest} tokens of the prompt, which count as well`;
     throw new InvalidArgumentError('maxLength', expected, String(maxLength));
   }
-  const chooser = new TokenChooser(settings);
+  const sampler = new Sampler(config);
   return prompts.flatMap((prompt) =>
-    Array.from(
-      { length: numReturnSequences },
-      (_, k) => new Sequence(prompt, k, settings, chooser),
-    ),
+    Array.from({ length: numReturnSequences }, (_, k) => new Sequence(prompt, k, config, sampler)),
   );
 }
 
@@ -40,20 +37,20 @@ export function makeSequences(
 export async function* generationLoop(
   model: GenerationModel,
   sequences: readonly Sequence[],
-  settings: Settings,
+  config: GenerationConfig,
 ): AsyncGenerator<readonly Sequence[], void, void> {
-  const { numReturnSequences: copies, returnState } = settings;
+  const { numReturnSequences: copies, returnState } = config;
   const prompts = sequences.filter((_, i) => i % copies === 0).map(({ ids }) => [...ids]);
   const progress = new Progress(
     prompts.flat().length,
     () => sequences.map(({ ids }) => ids),
-    settings,
+    config,
   );
-  const batch = new Batch<Sequence>(model, sequences.length, settings.vocabSize);
+  const batch = new Batch<Sequence>(model, sequences.length, config.vocabSize);
   let prefilled: PrefilledPrompt[] = [];
   try {
     await progress.turn();
-    prefilled = await prefillPrompts(model, prompts, settings.state, (n) => progress.prompt(n));
+    prefilled = await prefillPrompts(model, prompts, config.state, (n) => progress.prompt(n));
     const promptOf = (i: number) => prefilled[Math.floor(i / copies)];
     for (const [i, sequence] of sequences.entries()) {
       sequence.extend(promptOf(i)?.logits ?? new Float32Array(0));
@@ -63,7 +60,7 @@ export async function* generationLoop(
     for (const [i, sequence] of sequences.entries()) {
       const state = promptOf(i)?.state;
       if (!state) continue;
-      if (!hasEnded(sequence, sequences, settings)) batch.join(state, [sequence]);
+      if (!hasEnded(sequence, sequences, config)) batch.join(state, [sequence]);
       else if (returnState) sequence.state = state.clone();
     }
     disposeAll(prefilled);
@@ -77,7 +74,7 @@ export async function* generationLoop(
       });
       progress.token();
       yield active;
-      const ended = active.filter((sequence) => hasEnded(sequence, active, settings));
+      const ended = active.filter((sequence) => hasEnded(sequence, active, config));
       for (const sequence of returnState ? ended : []) sequence.state = batch.stateOf(sequence);
       batch.keep((sequence) => !ended.includes(sequence));
     }
@@ -87,8 +84,12 @@ export async function* generationLoop(
   }
 }
 
-function hasEnded(sequence: Sequence, active: readonly Sequence[], settings: Settings): boolean {
-  const { stopTogether, eosTokenIds } = settings;
+function hasEnded(
+  sequence: Sequence,
+  active: readonly Sequence[],
+  config: GenerationConfig,
+): boolean {
+  const { stopTogether, eosTokenIds } = config;
   if (!stopTogether) return sequence.finishReason !== undefined;
   if (sequence.isFull) return true;
   return active.every(({ ids }) => eosTokenIds.has(ids.at(-1) ?? -1));

@@ -2,7 +2,7 @@
 
 import type { GenerationModel } from './generation_model.js';
 import { generationLoop, makeSequences } from './loop.js';
-import { resolveOptions } from './options.js';
+import { resolveOptions } from './resolve_options.js';
 
 /** Arguments as generate.json spells them. */
 export interface ReferenceGenerateArgs {
@@ -28,12 +28,12 @@ export async function generateReference(
     eosTokenId: args.eos_token_id ?? null,
     repetitionPenalty: args.repetition_penalty ?? 1,
   };
-  const settings = {
+  const config = {
     ...resolveOptions(options, model.config),
     vocabSize: model.config.paddedVocabSize,
     stopTogether: true,
   };
-  const sequences = makeSequences(ids, settings);
-  for await (const _ of generationLoop(model, sequences, settings));
+  const sequences = makeSequences(ids, config);
+  for await (const _ of generationLoop(model, sequences, config));
   return sequences.map((sequence) => sequence.ids);
 }

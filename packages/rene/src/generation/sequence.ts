@@ -2,8 +2,8 @@
 import seedrandom from 'seedrandom';
 import type { RecurrentState } from '../state.js';
 import type { BatchMember, NextToken } from './batch.js';
-import { noToken, type TokenChooser, type TokenLogProb } from './choose.js';
-import type { Settings } from './options.js';
+import type { GenerationConfig } from './resolve_options.js';
+import { noTokenError, type Sampler, type TokenLogProb } from './sampler.js';
 import { StopStringWatcher } from './stopping.js';
 
 /** Why a sequence ended: an end-of-text token, a stop string, or its maximum length. */
@@ -28,10 +28,10 @@ export class Sequence implements BatchMember {
   constructor(
     prompt: readonly number[],
     k: number,
-    private readonly settings: Settings,
-    private readonly chooser: TokenChooser,
+    private readonly config: GenerationConfig,
+    private readonly sampler: Sampler,
   ) {
-    const { maxLength, maxNewTokens, stopStrings, tokenizer, seed } = settings;
+    const { maxLength, maxNewTokens, stopStrings, tokenizer, seed } = config;
     this.ids = [...prompt];
     this.promptLength = prompt.length;
     this.seen = new Set(prompt);
@@ -47,7 +47,7 @@ export class Sequence implements BatchMember {
   }
 
   samplingParams() {
-    return this.chooser.choice(this);
+    return this.sampler.params(this);
   }
 
   /**
@@ -58,14 +58,14 @@ export class Sequence implements BatchMember {
    * @throws GenerationError where no token can be sampled
    */
   extend(next: NextToken): number {
-    const { logProbs } = this.settings;
+    const { logProbs } = this.config;
     if (typeof next === 'number') {
-      if (next < 0) throw noToken(Float32Array.of(Number.NaN), this.ids.length);
+      if (next < 0) throw noTokenError(Float32Array.of(Number.NaN), this.ids.length);
       this.push(next);
       return next;
     }
-    const id = this.chooser.choose(next, this);
-    if (logProbs !== undefined) this.logProbs.push(this.chooser.logProb(next, id, logProbs));
+    const id = this.sampler.sample(next, this);
+    if (logProbs !== undefined) this.logProbs.push(this.sampler.logProb(next, id, logProbs));
     this.push(id);
     return id;
   }
@@ -73,7 +73,7 @@ export class Sequence implements BatchMember {
   private push(id: number): void {
     this.ids.push(id);
     this.seen.add(id);
-    if (this.settings.eosTokenIds.has(id)) this.finishReason = 'eos';
+    if (this.config.eosTokenIds.has(id)) this.finishReason = 'eos';
     else if (this.watcher?.push(id)) this.finishReason = 'stop';
     else if (this.isFull) this.finishReason = 'length';
   }

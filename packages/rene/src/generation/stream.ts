@@ -1,16 +1,12 @@
 // stream: the tokens of one sequence as they come.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { collect, type GenerateResult } from './generate.js';
-import { withGenerationConfig } from './generation_config.js';
+import { withGenerationDefaults } from './generation_defaults.js';
 import type { GenerationModel } from './generation_model.js';
 import { generationLoop, makeSequences } from './loop.js';
-import {
-  type GenerateOptions,
-  resolveOptions,
-  type Settings,
-  type StreamOptions,
-} from './options.js';
+import type { GenerateOptions, StreamOptions } from './options.js';
 import { toPrompt } from './prompt_ids.js';
+import { type GenerationConfig, resolveOptions } from './resolve_options.js';
 import type { Sequence } from './sequence.js';
 
 /**
@@ -24,8 +20,8 @@ export function stream(
   ids: readonly number[],
   options: StreamOptions = {},
 ): AsyncGenerator<number, GenerateResult, void> {
-  const { sequences, settings } = startSequence(model, ids, options);
-  return tokens(model, sequences, settings);
+  const { sequences, config } = startSequence(model, ids, options);
+  return tokens(model, sequences, config);
 }
 
 /** The one sequence of a stream. @throws InvalidArgumentError */
@@ -33,15 +29,15 @@ export function startSequence(
   model: GenerationModel,
   ids: readonly number[],
   options: StreamOptions,
-): { sequences: readonly Sequence[]; settings: Settings } {
+): { sequences: readonly Sequence[]; config: GenerationConfig } {
   for (const [name, value] of Object.entries(options ?? {})) {
     if (value === undefined || !ONLY_GENERATE.has(name)) continue;
     throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
   }
   // Beams cannot be streamed.
   const defaults = { ...model.generationConfig, numBeams: undefined };
-  const settings = resolveOptions(withGenerationConfig(options, defaults), model.config);
-  return { sequences: makeSequences([toPrompt(ids)], settings), settings };
+  const config = resolveOptions(withGenerationDefaults(options, defaults), model.config);
+  return { sequences: makeSequences([toPrompt(ids)], config), config };
 }
 
 const ONLY_GENERATE: ReadonlySet<string> = new Set<keyof GenerateOptions>([
@@ -52,10 +48,10 @@ const ONLY_GENERATE: ReadonlySet<string> = new Set<keyof GenerateOptions>([
 async function* tokens(
   model: GenerationModel,
   sequences: readonly Sequence[],
-  settings: Settings,
+  config: GenerationConfig,
 ): AsyncGenerator<number, GenerateResult, void> {
-  for await (const _ of generationLoop(model, sequences, settings)) {
+  for await (const _ of generationLoop(model, sequences, config)) {
     yield sequences[0]?.ids.at(-1) ?? -1;
   }
-  return collect(sequences, settings);
+  return collect(sequences, config);
 }

@@ -32,16 +32,16 @@ export async function* streamText(
   if (ids.length === 0) throw new InvalidArgumentError('prompt', 'some text', "''");
   checkVocabulary(ids, model);
   const eosTokenId = options.eosTokenId === undefined ? ends(model, tokenizer) : options.eosTokenId;
-  const { sequences, settings } = startSequence(model, ids, { ...options, tokenizer, eosTokenId });
-  const filter = new StopStringFilter(settings.stopStrings);
+  const { sequences, config } = startSequence(model, ids, { ...options, tokenizer, eosTokenId });
+  const filter = new StopStringFilter(config.stopStrings);
   const decoder = tokenizer.decodeStream({ skipSpecialTokens: true, promptIds: ids });
-  for await (const [sequence] of generationLoop(model, sequences, settings)) {
+  for await (const [sequence] of generationLoop(model, sequences, config)) {
     const text = filter.push(decoder.push(sequence?.ids.at(-1) ?? -1));
     if (text !== '') yield text;
   }
   const rest = filter.push(decoder.end()) + filter.end();
   if (rest !== '') yield rest;
-  return collect(sequences, settings);
+  return collect(sequences, config);
 }
 
 /** @throws InvalidArgumentError for a tokenizer of another vocabulary */

@@ -11,7 +11,7 @@ import {
   ADAPTER_WEIGHTS,
   type AdapterFiles,
   OLD_ADAPTER_WEIGHTS,
-} from './open_adapter.js';
+} from './adapter_files.js';
 
 /** The files of an adapter in a folder, or of one on the hub. */
 export async function adapterInFolder(

@@ -2,18 +2,19 @@
 import type { HubOptions } from '../checkpoint/hub.js';
 import { openPyTorchBin } from '../checkpoint/pytorch_bin.js';
 import { openSafetensors } from '../checkpoint/safetensors.js';
-import type { TensorFile } from '../checkpoint/tensor_file.js';
 import { fetchJson, findUrlSource, Missing } from '../checkpoint/web_file.js';
 import type { WebFolder } from '../checkpoint/web_folder.js';
 import type { ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { parseAdapterConfig } from './adapter_config.js';
 import { type Adapter, matchAdapter } from './adapter_file.js';
+import {
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  type AdapterFiles,
+  OLD_ADAPTER_WEIGHTS,
+} from './adapter_files.js';
 import { planAdapter } from './target_modules.js';
-
-export const ADAPTER_CONFIG = 'adapter_config.json';
-export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
-export const OLD_ADAPTER_WEIGHTS = 'adapter_model.bin';
 
 /** An open adapter, with the content of its adapter_config.json. */
 export interface OpenAdapter extends Adapter {
@@ -47,14 +48,6 @@ export async function openAdapter(
     await file.close();
     throw error;
   }
-}
-
-/** Where an adapter's files are, and how they are read. */
-export interface AdapterFiles {
-  /** Its path or URL, without a slash at the end. */
-  readonly base: string;
-  config(): Promise<unknown>;
-  weights(): Promise<TensorFile>;
 }
 
 function adapterOnServer(folder: WebFolder): AdapterFiles {

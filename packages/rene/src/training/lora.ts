@@ -13,8 +13,9 @@ import { CheckpointError, ReneError } from '../errors.js';
 import { asRecord } from '../json.js';
 import { parseAdapterConfig } from '../lora/adapter_config.js';
 import { correctionTensors, PEFT_PREFIX } from '../lora/adapter_file.js';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from '../lora/adapter_files.js';
 import { separateHead } from '../lora/corrected_checkpoint.js';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openAdapter } from '../lora/open_adapter.js';
+import { openAdapter } from '../lora/open_adapter.js';
 import { type Correction, planAdapter } from '../lora/target_modules.js';
 import { type ForwardOptions, ReneLMHeadModel } from '../model.js';
 

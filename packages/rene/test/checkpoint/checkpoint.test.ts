@@ -16,12 +16,13 @@ import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.js';
 import { loadParameters } from '../../src/checkpoint/load_parameters.js';
 import { openFile, writeFileAtomically } from '../../src/checkpoint/node_files.js';
+import { openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
+import { readConfig } from '../../src/checkpoint/read_config.js';
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { saveCheckpoint } from '../../src/checkpoint/save_checkpoint.js';
-import { readConfig } from '../../src/config.js';
 import { CheckpointError } from '../../src/errors.js';
 
 /** A spec for every tensor of a checkpoint, as a model that fits it would ask for. */

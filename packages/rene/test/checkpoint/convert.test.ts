@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { narrow } from '@rene-js/layers';
 import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { convertCheckpoint } from '../../src/checkpoint/convert.js';
-import { readConfig } from '../../src/config.js';
+import { openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
+import { readConfig } from '../../src/checkpoint/read_config.js';
 import { CheckpointError } from '../../src/errors.js';
 
 describe('convertCheckpoint', () => {

@@ -8,12 +8,13 @@ import { expect } from 'chai';
 import seedrandom from 'seedrandom';
 import { modelParameters } from '../../src/architecture.js';
 import { bytesSource } from '../../src/checkpoint/byte_source.js';
-import { checkpointOf } from '../../src/checkpoint/checkpoint.js';
 import { loadParameters } from '../../src/checkpoint/load_parameters.js';
+import { checkpointOf } from '../../src/checkpoint/open_checkpoint.js';
 import { openPyTorchBin } from '../../src/checkpoint/pytorch_bin.js';
 import { openSafetensors } from '../../src/checkpoint/safetensors.js';
 import { readF32, type TensorFile } from '../../src/checkpoint/tensor_file.js';
-import { configToJson, layerKinds, parseConfig } from '../../src/config.js';
+import { layerKinds, parseConfig } from '../../src/config.js';
+import { configToJson } from '../../src/config_json.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 import { mutateBytes, mutateJson, type Random } from './mutate.js';
 

@@ -11,8 +11,8 @@ import {
 import { join } from 'node:path';
 import { errorOf, type FakeHub, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
+import { openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
 import { resolveModel, resolveTokenizer } from '../../src/checkpoint/resolve.js';
 import { CheckpointError, HubError, ReneError, TokenizerError } from '../../src/errors.js';
 import { config, REPO, weights, withFakeHub } from './hub_suite.js';

@@ -6,7 +6,7 @@ import { errorOf, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { bytesSource } from '../../src/checkpoint/byte_source.js';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
 import { unpickle } from '../../src/checkpoint/pickle.js';
 import { openPyTorchBin } from '../../src/checkpoint/pytorch_bin.js';
 import { readF32, readI32, type TensorFile } from '../../src/checkpoint/tensor_file.js';

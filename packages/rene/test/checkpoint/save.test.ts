@@ -13,7 +13,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
 import { CheckpointError, ReneLMHeadModel, Tokenizer } from '../../src/index.js';
 import { LoraAdapter } from '../../src/training/lora.js';
 

@@ -6,15 +6,15 @@ import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { modelParameters } from '../../src/architecture.js';
 import { bytesSource } from '../../src/checkpoint/byte_source.js';
-import { checkpointOf, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { checkNamesAndShapes } from '../../src/checkpoint/load_parameters.js';
+import { checkpointOf, openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
+import { readConfig } from '../../src/checkpoint/read_config.js';
 import {
   openSafetensors,
   type TensorToWrite,
   writeSafetensors,
 } from '../../src/checkpoint/safetensors.js';
 import { modelNames, withoutWrappers } from '../../src/checkpoint/wrapped_names.js';
-import { readConfig } from '../../src/config.js';
 import { CheckpointError } from '../../src/errors.js';
 import { ReneLMHeadModel } from '../../src/index.js';
 

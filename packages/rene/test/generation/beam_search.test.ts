@@ -8,8 +8,8 @@ import { GenerationAbortedError } from '../../src/generation/abort.js';
 import { beamSearch } from '../../src/generation/beam_search.js';
 import { generate } from '../../src/generation/generate.js';
 import type { GenerationModel } from '../../src/generation/generation_model.js';
-import { resolveOptions } from '../../src/generation/options.js';
 import { type GenerationProgress, Progress } from '../../src/generation/progress.js';
+import { resolveOptions } from '../../src/generation/resolve_options.js';
 import type { ReneLMHeadModel } from '../../src/model.js';
 import { RecurrentState } from '../../src/state.js';
 

@@ -11,7 +11,7 @@ import {
   type Step,
 } from '@rene-js/testing';
 import { expect } from 'chai';
-import { readConfig } from '../../src/config.js';
+import { readConfig } from '../../src/checkpoint/read_config.js';
 
 /** The goldens are float64 results written as float32. */
 const rounding = 1e-5;

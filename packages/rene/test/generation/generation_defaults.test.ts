@@ -5,10 +5,11 @@ import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import { parseConfig, reneConfig } from '../../src/config.js';
 import {
-  parseGenerationConfig,
-  withGenerationConfig,
-} from '../../src/generation/generation_config.js';
-import { type GenerateOptions, resolveOptions } from '../../src/generation/options.js';
+  parseGenerationDefaults,
+  withGenerationDefaults,
+} from '../../src/generation/generation_defaults.js';
+import type { GenerateOptions } from '../../src/generation/options.js';
+import { resolveOptions } from '../../src/generation/resolve_options.js';
 import { streamText } from '../../src/generation/stream_text.js';
 import { ConfigError, ReneLMHeadModel } from '../../src/index.js';
 
@@ -17,8 +18,8 @@ const MODEL = golden('tiny-hybrid');
 const PROMPT = [3, 14, 15, 9, 26, 5];
 
 function effective(file: object, options: GenerateOptions) {
-  const defaults = parseGenerationConfig(file, config, 'g.json');
-  const settings = resolveOptions(withGenerationConfig(options, defaults), config);
+  const defaults = parseGenerationDefaults(file, config, 'g.json');
+  const settings = resolveOptions(withGenerationDefaults(options, defaults), config);
   const { filters, maxLength, maxNewTokens, numBeams, eosTokenIds } = settings;
   return { filters, maxLength, maxNewTokens, numBeams, eos: [...eosTokenIds], settings };
 }
@@ -87,7 +88,7 @@ describe('generation_config.json', () => {
   it('is told of what is not supported, and refused where it is wrong', async () => {
     const notices: string[] = [];
     const parse = (file: unknown) =>
-      parseGenerationConfig(file, config, 'g.json', (notice) => notices.push(notice));
+      parseGenerationDefaults(file, config, 'g.json', (notice) => notices.push(notice));
     parse({ transformers_version: '5.0', use_cache: true, typical_p: 1, guidance_scale: null });
     parse({ _from_model_config: true, bos_token_id: 1, eos_token_id: 2, diversity_penalty: 0.0 });
     expect(notices).to.deep.equal([]);

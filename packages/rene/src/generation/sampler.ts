@@ -1,20 +1,20 @@
-// Chooses the next token of a row from its logits.
+// The sampler: a sequence's next token from its logits.
 import type { SamplingParams } from '@rene-js/layers';
 import { GenerationError } from '../errors.js';
-import type { Settings } from './options.js';
+import type { GenerationConfig } from './resolve_options.js';
 import { argmax, penalizeRepetition, TokenDistribution } from './token_distribution.js';
 
-/** The likelihood of a token under the model itself: no temperature, filter or penalty. */
+/** A token's log-probability under the model: no temperature, filter or penalty. */
 export interface TokenLogProb {
   readonly id: number;
   /** Natural logarithm of its probability among the ids below vocabSize. */
   readonly logProb: number;
-  /** As many others as asked for, the likeliest first; the token itself may be among them. */
+  /** The top tokens, the most probable first; the token itself may be among them. */
   readonly top: readonly { readonly id: number; readonly logProb: number }[];
 }
 
-/** What choosing needs to know of a row. */
-export interface ChoosingRow {
+/** What the sampler needs to know of a sequence. */
+export interface SampledSequence {
   readonly promptLength: number;
   /** Prompt and new tokens. */
   readonly ids: readonly number[];
@@ -24,8 +24,8 @@ export interface ChoosingRow {
   readonly random: () => number;
 }
 
-/** The memory that choosing needs; any number of choosers of a vocabulary can share it. */
-export class ChoosingMemory {
+/** Working memory, which all samplers of one vocabulary size can share. */
+export class SamplerBuffers {
   readonly scores: Float64Array;
   readonly distribution: TokenDistribution;
 
@@ -35,8 +35,8 @@ export class ChoosingMemory {
   }
 }
 
-/** What a compiled step is told of a row whose token is the likeliest, or matters to nobody. */
-export const greedyChoice: SamplingParams = {
+/** Parameters of greedy decoding. */
+export const greedyParams: SamplingParams = {
   random: 0,
   temperature: 0,
   topK: 0,
@@ -44,96 +44,95 @@ export const greedyChoice: SamplingParams = {
   minP: 0,
 };
 
-/** One a generation. */
-export class TokenChooser {
+/** Samples the tokens of all sequences of one generation. */
+export class Sampler {
   private readonly scores: Float64Array;
   private readonly distribution: TokenDistribution;
-  /** Whether scores are the logits as they are: temperature and filters alone decide. */
+  /** Whether nothing changes the logits before temperature and filters. */
   readonly plain: boolean;
 
   constructor(
-    private readonly settings: Settings,
-    { scores, distribution } = new ChoosingMemory(settings.vocabSize),
+    private readonly config: GenerationConfig,
+    { scores, distribution } = new SamplerBuffers(config.vocabSize),
   ) {
-    const { repetitionPenalty, logitBias, badWordsIds, minNewTokens } = settings;
+    const { repetitionPenalty, logitBias, badWordsIds, minNewTokens } = config;
     this.scores = scores;
     this.distribution = distribution;
     this.plain =
       repetitionPenalty === 1 &&
-      settings.noRepeatNgramSize === 0 &&
-      settings.logitsProcessors.length + logitBias.length + badWordsIds.length === 0 &&
+      config.noRepeatNgramSize === 0 &&
+      config.logitsProcessors.length + logitBias.length + badWordsIds.length === 0 &&
       minNewTokens === 0;
   }
 
   /**
-   * @param logits of the row's last token, at least vocabSize
-   * @throws GenerationError where no token is left to choose
+   * @param logits after the sequence's last token, at least vocabSize
+   * @throws GenerationError where no token is left to sample
    */
-  choose(logits: Float32Array, row: ChoosingRow): number {
-    const { filters, vocabSize } = this.settings;
+  sample(logits: Float32Array, sequence: SampledSequence): number {
+    const { filters, vocabSize } = this.config;
     let scores: Float32Array | Float64Array = logits;
     if (!this.plain) {
       this.scores.set(logits.subarray(0, vocabSize));
-      scores = this.process(this.scores, row);
+      scores = this.process(this.scores, sequence);
     }
     const id = filters
-      ? this.distribution.setProbabilities(scores, filters).draw(row.random())
+      ? this.distribution.setProbabilities(scores, filters).draw(sequence.random())
       : argmax(scores, vocabSize);
     // NaN among logits makes every probability NaN.
     if (id >= 0 && !(filters && Number.isNaN(this.distribution.values[0]))) return id;
-    throw noToken(logits, row.ids.length);
+    throw noTokenError(logits, sequence.ids.length);
   }
 
   /**
-   * What a step that chooses tokens itself is told of a row. Draws the row's next random number.
+   * Parameters for a backend that samples on its device. Draws the sequence's next random number.
    *
    * @returns undefined where the logits are needed: penalties, biases, log-probabilities
    */
-  choice(row: Pick<ChoosingRow, 'random'>): SamplingParams | undefined {
-    const { filters, logProbs } = this.settings;
+  params(sequence: Pick<SampledSequence, 'random'>): SamplingParams | undefined {
+    const { filters, logProbs } = this.config;
     if (!this.plain || logProbs !== undefined) return undefined;
-    return filters ? { ...filters, random: row.random() } : greedyChoice;
+    return filters ? { ...filters, random: sequence.random() } : greedyParams;
   }
 
   /** Applies what the options say to the scores, in place and in the order of transformers. */
-  process(scores: Float64Array, row: Omit<ChoosingRow, 'random'>): Float64Array {
-    const { settings } = this;
-    const { ids: sequence, promptLength } = row;
-    for (const [id, bias] of settings.logitBias) scores[id] = (scores[id] ?? 0) + bias;
-    if (settings.repetitionPenalty !== 1) {
-      penalizeRepetition(scores, row.seen, settings.repetitionPenalty);
+  process(scores: Float64Array, sequence: Omit<SampledSequence, 'random'>): Float64Array {
+    const { config } = this;
+    const { ids, promptLength, seen } = sequence;
+    for (const [id, bias] of config.logitBias) scores[id] = (scores[id] ?? 0) + bias;
+    if (config.repetitionPenalty !== 1) {
+      penalizeRepetition(scores, seen, config.repetitionPenalty);
     }
-    if (settings.noRepeatNgramSize > 0)
-      ruleOutRepeats(scores, sequence, settings.noRepeatNgramSize);
-    for (const word of settings.badWordsIds) {
-      if (completes(sequence, word)) scores[word.at(-1) ?? -1] = Number.NEGATIVE_INFINITY;
+    if (config.noRepeatNgramSize > 0) ruleOutRepeats(scores, ids, config.noRepeatNgramSize);
+    for (const word of config.badWordsIds) {
+      if (completes(ids, word)) scores[word.at(-1) ?? -1] = Number.NEGATIVE_INFINITY;
     }
-    if (sequence.length - promptLength < settings.minNewTokens) {
-      for (const id of settings.eosTokenIds) {
+    if (ids.length - promptLength < config.minNewTokens) {
+      for (const id of config.eosTokenIds) {
         if (id < scores.length) scores[id] = Number.NEGATIVE_INFINITY;
       }
     }
-    for (const processor of settings.logitsProcessors) processor(scores, sequence);
+    for (const processor of config.logitsProcessors) processor(scores, ids);
     return scores;
   }
 
-  /** @param top how many of the likeliest tokens to list */
+  /** @param top number of top tokens to list */
   logProb(logits: Float32Array, id: number, top: number): TokenLogProb {
-    const { distribution, settings } = this;
-    const own = logits.subarray(0, settings.vocabSize);
+    const { distribution, config } = this;
+    const own = logits.subarray(0, config.vocabSize);
     const logSum = logSumExp(own);
     distribution.setLogits(own);
     if (top > 0) distribution.keepTopK(top);
     else distribution.size = 0;
-    const likeliest = [...distribution.ids.subarray(0, distribution.size)]
+    const topTokens = [...distribution.ids.subarray(0, distribution.size)]
       .map((other) => ({ id: other, logProb: (own[other] ?? 0) - logSum }))
       .sort((a, b) => b.logProb - a.logProb || a.id - b.id);
-    return { id, logProb: (own[id] ?? 0) - logSum, top: likeliest };
+    return { id, logProb: (own[id] ?? 0) - logSum, top: topTokens };
   }
 }
 
-/** Why there is nothing to choose. */
-export function noToken(logits: Float32Array, length: number): GenerationError {
+/** The error of logits without a token to sample. */
+export function noTokenError(logits: Float32Array, length: number): GenerationError {
   return new GenerationError(
     logits.some(Number.isNaN)
       ? `the model's logits are not numbers after ${length} tokens; ` +

@@ -16,7 +16,7 @@ type Defaults = Pick<
 >;
 
 /** A model's defaults of generation. An option that the user gives wins. */
-export interface GenerationConfig extends Readonly<Defaults> {
+export interface GenerationDefaults extends Readonly<Defaults> {
   /** Whether tokens are sampled where no sampling option is given. Default: false. */
   readonly doSample?: boolean | undefined;
   /** The content of generation_config.json, which save() writes again. */
@@ -51,17 +51,17 @@ const NEUTRAL: Readonly<Record<string, unknown>> = {
  * @param onNotice called with the options of it that are not supported
  * @throws ConfigError for values of a wrong type or out of range
  */
-export function parseGenerationConfig(
+export function parseGenerationDefaults(
   json: unknown,
   { vocabSize }: ReneConfig,
   where: string,
   onNotice: (notice: string) => void = () => {},
-): GenerationConfig {
+): GenerationDefaults {
   const record = asRecord(json);
   if (!record) throw new ConfigError('generation_config', 'an object', shortJson(json), where);
   const reader = new Reader(record, where);
   const doSample = reader.flag('do_sample');
-  const config: GenerationConfig = {
+  const config: GenerationDefaults = {
     json: record,
     doSample,
     temperature: reader.number('temperature', 0, 1e6),
@@ -108,9 +108,9 @@ export function withEosOf(json: unknown, config: ReneConfig, where: string): Ren
 }
 
 /** The user's options over the model's. */
-export function withGenerationConfig(
+export function withGenerationDefaults(
   options: GenerateOptions,
-  config: GenerationConfig = {},
+  config: GenerationDefaults = {},
 ): GenerateOptions {
   // Refused later, with all that is wrong.
   if (typeof options !== 'object' || options === null) return options;

@@ -1,0 +1,112 @@
+// Opens a model's weights: finds the files of a folder, and shows MLX's and quantised tensors as the model's own.
+import { CheckpointError } from '../errors.js';
+import { type Checkpoint, rawCheckpoint } from './checkpoint.js';
+import { isMlx, mlxCheckpoint, mlxQuantization } from './mlx.js';
+import { openPyTorchBin } from './pytorch_bin.js';
+import { parseQuantization } from './quantization.js';
+import { quantizedCheckpoint } from './quantized.js';
+import { openSafetensors } from './safetensors.js';
+import { weightMap } from './shard_index.js';
+import type { TensorFile } from './tensor_file.js';
+
+/** The files that can hold a model's weights, the preferred ones first. */
+export const WEIGHT_FILES = [
+  { whole: 'model.safetensors', index: 'model.safetensors.index.json', open: openSafetensors },
+  { whole: 'pytorch_model.bin', index: 'pytorch_model.bin.index.json', open: openPyTorchBin },
+];
+
+/**
+ * Opens the weights of a model folder: model.safetensors or pytorch_model.bin, whole or in shards
+ * listed by an index.json. Files of cartesia-mlx show their tensors under the original's names.
+ *
+ * @param configJson the content of its config.json. Default: read from the folder.
+ * @throws CheckpointError when there is none, or a file is missing or damaged.
+ */
+export async function openCheckpoint(dir: string, configJson?: unknown): Promise<Checkpoint> {
+  const config = configJson ?? (await readConfigJson(dir));
+  const files = await openFiles(dir);
+  try {
+    return checkpointOf(dir, files, config);
+  } catch (error) {
+    for (const file of files) await file.close();
+    throw error;
+  }
+}
+
+/** The content of a folder's config.json; undefined if there is none. @throws CheckpointError */
+export async function readConfigJson(dir: string): Promise<unknown> {
+  const { fileExists, readJsonFile } = await import('./node_files.js');
+  const path = `${dir}/config.json`;
+  return (await fileExists(path)) ? readJsonFile(path) : undefined;
+}
+
+/** The configuration that cartesia-mlx wrote into a folder's model.safetensors, if it did. */
+export async function readMlxMetadata(
+  dir: string,
+): Promise<ReadonlyMap<string, string> | undefined> {
+  const { fileExists, openFile } = await import('./node_files.js');
+  const path = `${dir}/model.safetensors`;
+  if (!(await fileExists(path))) return undefined;
+  const { metadata, close } = await openSafetensors(await openFile(path));
+  await close();
+  return isMlx(metadata) ? metadata : undefined;
+}
+
+async function openFiles(dir: string): Promise<TensorFile[]> {
+  const { fileExists, folderExists, openFile } = await import('./node_files.js');
+  for (const { whole, index, open } of WEIGHT_FILES) {
+    const path = `${dir}/${whole}`;
+    if (await fileExists(path)) return [await open(await openFile(path))];
+    if (await fileExists(`${dir}/${index}`)) return openShards(dir, index, open);
+  }
+  const found = (await folderExists(dir)) ? 'a folder without them' : 'no such folder';
+  const wanted = WEIGHT_FILES.flatMap(({ whole, index }) => [whole, index]).join(', ');
+  throw new CheckpointError(
+    `${dir}: expected a model folder with one of ${wanted}; found ${found}`,
+  );
+}
+
+async function openShards(
+  dir: string,
+  index: string,
+  open: (typeof WEIGHT_FILES)[number]['open'],
+): Promise<TensorFile[]> {
+  const { openFile, readJsonFile } = await import('./node_files.js');
+  const path = `${dir}/${index}`;
+  const shardOf = weightMap(await readJsonFile(path), path);
+  const files = new Map<string, TensorFile>();
+  try {
+    for (const shard of new Set(shardOf.values())) {
+      files.set(shard, await open(await openFile(`${dir}/${shard}`)));
+    }
+    for (const [name, shard] of shardOf) {
+      if (files.get(shard)?.tensors.has(name)) continue;
+      throw new CheckpointError(`${path}: says that '${name}' is in ${shard}, which lacks it`);
+    }
+    return [...files.values()];
+  } catch (error) {
+    for (const file of files.values()) await file.close();
+    throw error;
+  }
+}
+
+/**
+ * A checkpoint of open files, which it closes: in the browser, of files that the user chose or that
+ * are fetched in pieces.
+ *
+ * @param path how errors call it.
+ * @param config its config.json; only the quantization section is looked at.
+ */
+export function checkpointOf(
+  path: string,
+  files: readonly TensorFile[],
+  config?: unknown,
+): Checkpoint {
+  const checkpoint = rawCheckpoint(path, files);
+  const { metadata } = checkpoint;
+  const quantization = isMlx(metadata)
+    ? mlxQuantization(metadata, path)
+    : parseQuantization(config, `${path}/config.json`);
+  const numbers = quantization ? quantizedCheckpoint(checkpoint, quantization) : checkpoint;
+  return isMlx(metadata) ? mlxCheckpoint(numbers) : numbers;
+}

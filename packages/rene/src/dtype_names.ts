@@ -1,5 +1,6 @@
 // Names of weight formats: ours, and what PyTorch, transformers(.js), safetensors and MLX call the same.
-import { InvalidArgumentError, type StoredDType, type WeightFormat } from '@rene-js/layers';
+import type { StoredDType, WeightFormat } from '@rene-js/layers';
+import { InvalidArgumentError } from '@rene-js/layers/errors';
 
 /** Every name that is understood, in lower case, and what it means. */
 const FORMATS = {

@@ -1,5 +1,5 @@
 // The errors of the model package. Each says what is wrong, what was expected, and what to do.
-import { ReneError } from '@rene-js/layers';
+import { ReneError } from '@rene-js/layers/errors';
 
 export { ReneError };
 

@@ -1,6 +1,6 @@
 // Reads a weight format from the command line, by our name or another library's.
 
-import { WEIGHT_FORMATS, weightFormatOrAuto } from '@rene-js/rene/internal';
+import { WEIGHT_FORMATS, weightFormatOrAuto } from '@rene-js/rene/internal/startup';
 import { InvalidArgumentError } from 'commander';
 
 /** The formats that a model can be loaded in. */

@@ -27,23 +27,14 @@ import { refuseUnavailable } from './eval_harness_options.js';
 import { chooseModel, type ModelChoice } from './eval_model_choice.js';
 import { type LoadedEvalModel, loadEvalModel } from './eval_models.js';
 import { modelArgs } from './eval_option_values.js';
-import { addEvalOptions, type EvalOptions } from './eval_options.js';
+import type { EvalOptions } from './eval_options.js';
 import { runPerplexity } from './eval_perplexity.js';
 import { type ChosenTasks, chooseTasks, isFile, loadOptions, loadTasks } from './eval_tasks.js';
 import { INTERRUPTED, type Interrupt, onInterrupt } from './interrupt.js';
 import { withProgressBar } from './progress_bar.js';
 import { UsageError } from './report_error.js';
 
-export function addEval(program: Command): void {
-  const command = program
-    .command('eval')
-    .description("benchmarks: the model card's tasks, custom tasks, perplexity of a text")
-    .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)')
-    .allowExcessArguments();
-  addEvalOptions(command).action(run);
-}
-
-async function run(_: unknown, given: EvalOptions, command: Command): Promise<void> {
+export async function runEval(given: EvalOptions, command: Command): Promise<void> {
   refuseUnavailable(command);
   const { models, options } = sortOperands(command.args, given);
   const list = LISTS.find((name) => options.tasks?.includes(name));

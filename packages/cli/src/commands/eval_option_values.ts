@@ -1,8 +1,8 @@
 // Parsers for the values of `rene eval`'s options, in the forms that lm-eval takes.
 import { readFileSync } from 'node:fs';
-import { asRecord, parseJson } from '@rene-js/rene/internal';
+import { asRecord, parseJson } from '@rene-js/rene/internal/startup';
 import { InvalidArgumentError } from 'commander';
-import { DEFAULT_SEEDS, type Seeds } from '../evaluation/results.js';
+import { DEFAULT_SEEDS, type Seeds } from '../evaluation/seeds.js';
 import { number, wholeNumber } from './numbers.js';
 
 /** Comma-separated names, added to those of an earlier use of the option. */

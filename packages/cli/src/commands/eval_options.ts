@@ -1,7 +1,7 @@
 // The options of `rene eval`: those of the harness's own command line, and ours.
 import type { WeightFormat } from '@rene-js/layers';
 import { type Command, Option } from 'commander';
-import type { Seeds } from '../evaluation/results.js';
+import type { Seeds } from '../evaluation/seeds.js';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { addHarnessOptions } from './eval_harness_options.js';
 import { batchSize, limit, modelArgs, names, samples, seeds } from './eval_option_values.js';
@@ -37,6 +37,15 @@ export interface EvalOptions {
   lora?: string;
   max_length?: number;
   json: boolean;
+}
+
+export function addEval(program: Command): Command {
+  const command = program
+    .command('eval')
+    .description("benchmarks: the model card's tasks, custom tasks, perplexity of a text")
+    .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)')
+    .allowExcessArguments();
+  return addEvalOptions(command);
 }
 
 export function addEvalOptions(command: Command): Command {

@@ -9,72 +9,16 @@ import {
   type Tokenizer,
 } from '@rene-js/rene';
 import { formatRate, formatSeconds, resolveOptions } from '@rene-js/rene/internal';
-import type { Command } from 'commander';
+import type { GenerateOptions } from './generate_options.js';
 import { INTERRUPTED, onInterrupt } from './interrupt.js';
-import {
-  addBackendOptions,
-  addLoraOption,
-  addModelOptions,
-  checkVocabulary,
-  type LoadOptions,
-  loadModel,
-  loadTokenizer,
-  modelFolder,
-} from './load.js';
-import { number, wholeNumber } from './numbers.js';
+import { checkVocabulary, loadModel, loadTokenizer, modelFolder } from './load.js';
 import { LazyProgressBar } from './progress_bar.js';
 import { asUsageError, UsageError } from './report_error.js';
 
-interface Options extends LoadOptions {
-  maxNewTokens?: number;
-  maxLength?: number;
-  minNewTokens?: number;
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repetitionPenalty?: number;
-  seed?: string;
-  stop?: string[];
-  echo: boolean;
-  quiet: boolean;
-}
-
-export function addGenerate(program: Command): void {
-  const command = program
-    .command('generate')
-    .description('continue a text; greedy decoding, unless a sampling option is given')
-    .argument('[prompt]', 'text to continue (default: stdin)');
-  addModelOptions(command)
-    .option('-n, --max-new-tokens <n>', 'maximum number of new tokens (default: 128)', wholeNumber)
-    .option('--max-length <n>', "maximum number of tokens, the prompt's included", wholeNumber)
-    .option(
-      '--min-new-tokens <n>',
-      'minimum number of new tokens before the end of text',
-      wholeNumber,
-    )
-    .option('-t, --temperature <x>', 'sampling temperature; 0 = greedy', number)
-    .option('--top-k <n>', 'sample from the n most probable tokens; 0 = all', wholeNumber)
-    .option(
-      '--top-p <p>',
-      'sample from the top tokens whose probabilities sum to p; 0 = greedy',
-      number,
-    )
-    .option('--min-p <p>', 'sample from tokens at least p times as probable as the top one', number)
-    .option('--repetition-penalty <x>', 'above 1: make repeated tokens less probable', number)
-    .option('--seed <seed>', 'seed for sampling; the same seed gives the same text')
-    .option('--stop <text>', 'end before this text (\\n: a new line); can be repeated', another)
-    .option('--no-echo', 'do not print the prompt')
-    .option('-q, --quiet', 'print no statistics on stderr', false);
-  addLoraOption(addBackendOptions(command)).action(run);
-}
-
-/** One more stop string; a shell has no easy way to write a new line. */
-function another(text: string, others: string[] = []): string[] {
-  return [...others, text.replaceAll('\\n', '\n').replaceAll('\\t', '\t')];
-}
-
-async function run(argument: string | undefined, options: Options): Promise<void> {
+export async function runGenerate(
+  argument: string | undefined,
+  options: GenerateOptions,
+): Promise<void> {
   const interrupt = onInterrupt();
   const prompt = await readPrompt(argument);
   const dir = await modelFolder(options.model, options.revision);
@@ -105,7 +49,7 @@ async function readPrompt(argument: string | undefined): Promise<string> {
   return prompt;
 }
 
-function generationOptions(options: Options): StreamOptions {
+function generationOptions(options: GenerateOptions): StreamOptions {
   const { maxNewTokens, maxLength, minNewTokens, repetitionPenalty, stop } = options;
   const sampling = {
     temperature: options.temperature,
@@ -135,7 +79,7 @@ async function write(
   tokenizer: Tokenizer,
   prompt: string,
   generation: StreamOptions,
-  { echo, quiet }: Options,
+  { echo, quiet }: GenerateOptions,
 ): Promise<void> {
   const clock = new Clock();
   const bar = new LazyProgressBar('reading the prompt [{bar}] {percentage}% {eta_formatted} left');

@@ -13,24 +13,10 @@ import {
   summarize,
 } from '@rene-js/rene/internal';
 import { version_core as tfjsVersion } from '@tensorflow/tfjs-core';
-import type { Command } from 'commander';
-import { addModelOptions, type LoadOptions, modelFolder } from './load.js';
+import type { InfoOptions } from './info_options.js';
+import { modelFolder } from './load.js';
 
-interface Options extends LoadOptions {
-  json: boolean;
-}
-
-export function addInfo(program: Command): void {
-  const command = program
-    .command('info')
-    .description('what a model is made of, and what it would run on');
-  addModelOptions(command)
-    .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
-    .option('--json', 'as JSON, with the whole configuration', false)
-    .action(run);
-}
-
-async function run(options: Options): Promise<void> {
+export async function runInfo(options: InfoOptions): Promise<void> {
   const dir = await modelFolder(options.model, options.revision);
   const config = await readConfig(dir);
   const specs = modelParameters(config);

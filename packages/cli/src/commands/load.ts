@@ -1,5 +1,4 @@
 // Finds and loads the model and the tokenizer that a verb was asked to use.
-import type { WeightFormat } from '@rene-js/layers';
 import { type ReneConfig, ReneLMHeadModel, Tokenizer, TokenizerError } from '@rene-js/rene';
 import {
   EMBEDDED_MODEL,
@@ -7,78 +6,14 @@ import {
   resolveTokenizer,
   vocabularyNotice,
 } from '@rene-js/rene/internal';
-import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
-import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
-import { wholeNumber } from './numbers.js';
+import type { LoadOptions } from './model_options.js';
 import { withProgressBar } from './progress_bar.js';
-
-export interface LoadOptions {
-  model?: string;
-  revision?: string;
-  tokenizer?: string;
-  backend?: string;
-  threads?: number;
-  dtype?: 'auto' | WeightFormat;
-  lora?: string;
-}
-
-/** Adds the options that say which model and tokenizer are meant. */
-export function addModelOptions(command: Command): Command {
-  return command
-    .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
-    .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
-    .option(
-      '--tokenizer <path>',
-      "tokenizer.json, a folder with one, or a hub id (default: the model's)",
-    );
-}
-
-/** Adds the options that say how a model is loaded. */
-export function addBackendOptions(command: Command): Command {
-  command
-    .option(
-      '--backend <name>',
-      'auto, simd, cuda, tensorflow, cpu, or another tfjs backend',
-      'auto',
-    )
-    .option(
-      '--dtype <format>',
-      `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,
-      formatFrom(LOAD_FORMATS),
-      'auto',
-    );
-  return addThreadsOption(command);
-}
-
-/** Adds the option that names an adapter. */
-export function addLoraOption(command: Command): Command {
-  return command.option(
-    '--lora <dir>',
-    'LoRA adapter, as PEFT saves it: a folder, hub id or URL; no file is changed',
-  );
-}
-
-/** Adds the option that limitThreads takes. */
-export function addThreadsOption(command: Command): Command {
-  return command.option(
-    '--threads <count>',
-    "number of threads of the backend 'simd', at most the CPU cores (default: RENE_THREADS, else all cores)",
-    threadCount,
-  );
-}
 
 /** Sets how many threads the backend 'simd' will start with. Before it starts. */
 export async function limitThreads(threads: number | undefined): Promise<void> {
   if (threads === undefined) return;
   const { registerSimdBackend } = await import('@rene-js/layers/simd');
   registerSimdBackend({ threads });
-}
-
-function threadCount(text: string): number {
-  const value = wholeNumber(text);
-  if (value >= 1 && value <= 1024) return value;
-  throw new InvalidArgumentError('It must be from 1 to 1024.');
 }
 
 /** The folder of a model, downloaded under a progress bar if need be. @throws CheckpointError, HubError */

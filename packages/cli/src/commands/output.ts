@@ -1,6 +1,6 @@
 // Standard output and error that cannot be written: a full disk, a reader that has gone.
 import { fstatSync, readlinkSync, writeSync } from 'node:fs';
-import { systemCode, systemReason } from '@rene-js/rene/internal';
+import { systemCode, systemReason } from '@rene-js/rene/internal/startup';
 
 /** Ends the program when its output cannot be written: quietly when the reader has gone, else with an error. */
 export function watchOutput(): void {

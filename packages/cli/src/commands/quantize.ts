@@ -7,42 +7,16 @@ import {
   modelParameters,
   saveCheckpoint,
 } from '@rene-js/rene/internal';
-import { type Command, Option } from 'commander';
-import { formatFrom } from './dtype_option.js';
 import { modelFolder } from './load.js';
 import { checkNotSame, checkOutFolder, removeStale } from './out_folder.js';
 import { withProgressBar } from './progress_bar.js';
+import type { QuantizeOptions } from './quantize_options.js';
 
-const FORMATS = ['int4', 'int8', 'bf16'] as const;
-
-interface Options {
-  dtype: (typeof FORMATS)[number];
-  groupSize: string;
-  force: boolean;
-}
-
-export function addQuantize(program: Command): void {
-  program
-    .command('quantize')
-    .description('write a model with smaller weights: int8, int4 or bf16')
-    .argument('<model>', 'model folder or hub id')
-    .argument('<out>', 'folder to write')
-    .option(
-      '--dtype <format>',
-      `how the matrices are written: ${FORMATS.join(', ')}`,
-      formatFrom(FORMATS),
-      'int8',
-    )
-    .addOption(
-      new Option('--group-size <columns>', 'columns that share a scale, for int4 and int8')
-        .choices(['32', '64'])
-        .default('64'),
-    )
-    .option('--force', 'replace a model that is in <out>', false)
-    .action(run);
-}
-
-async function run(model: string, out: string, options: Options): Promise<void> {
+export async function runQuantize(
+  model: string,
+  out: string,
+  options: QuantizeOptions,
+): Promise<void> {
   const { dtype, groupSize, force } = options;
   await checkOutFolder(model, out, force);
   const dir = await modelFolder(model);

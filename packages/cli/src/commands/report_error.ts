@@ -1,7 +1,11 @@
 // How a verb that failed ends: one line on stderr and an exit code.
-import { InvalidArgumentError } from '@rene-js/layers';
-import { FileError } from '@rene-js/rene';
-import { ReneError, systemCode, systemReason } from '@rene-js/rene/internal';
+import {
+  FileError,
+  InvalidArgumentError,
+  ReneError,
+  systemCode,
+  systemReason,
+} from '@rene-js/rene/internal/startup';
 import { usageLine } from './usage_line.js';
 
 /** The command was used in a wrong way: exit code 2. */

@@ -22,7 +22,6 @@ import {
   tokenizerFor,
   train,
 } from '@rene-js/rene/training';
-import type { Command } from 'commander';
 import { trainingProgress } from '../training/progress_bar.js';
 import { readDocuments } from '../training/read_documents.js';
 import { stopSignals } from './interrupt.js';
@@ -30,28 +29,13 @@ import { limitThreads, modelFolder, onNotice, tokenizerPath } from './load.js';
 import { asUsageError } from './report_error.js';
 import { checkFolders } from './train_folders.js';
 import {
-  addTrainOptions,
   checkCombination,
   SAVED_DTYPES,
   type TrainCommandOptions,
   trainOptions,
 } from './train_options.js';
 
-export function addTrain(program: Command): void {
-  const command = program
-    .command('train')
-    .description('train a model on documents, or fine-tune one; the same command resumes a run');
-  addTrainOptions(command);
-  command.addHelpText(
-    'after',
-    `
-A text file has one document per line. JSONL, CSV and Parquet files have one per row, in the field "text".
-Ctrl-C, SIGTERM and SIGHUP save a checkpoint and end the run; the same command goes on from there.`,
-  );
-  command.action(run);
-}
-
-async function run(options: TrainCommandOptions): Promise<void> {
+export async function runTrain(options: TrainCommandOptions): Promise<void> {
   checkCombination(options);
   const settings = trainOptions(options);
   try {

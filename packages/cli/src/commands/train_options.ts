@@ -2,8 +2,8 @@
 
 import type { TrainOptions } from '@rene-js/rene/training';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { DOCUMENT_FORMATS, type DocumentFormat } from '../training/read_documents.js';
-import { addThreadsOption } from './load.js';
+import { DOCUMENT_FORMATS, type DocumentFormat } from '../training/document_formats.js';
+import { addThreadsOption } from './model_options.js';
 import { UsageError } from './report_error.js';
 
 export interface TrainCommandOptions {
@@ -45,6 +45,20 @@ export interface TrainCommandOptions {
 }
 
 export const SAVED_DTYPES = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const;
+
+export function addTrain(program: Command): Command {
+  const command = program
+    .command('train')
+    .description('train a model on documents, or fine-tune one; the same command resumes a run');
+  addTrainOptions(command);
+  command.addHelpText(
+    'after',
+    `
+A text file has one document per line. JSONL, CSV and Parquet files have one per row, in the field "text".
+Ctrl-C, SIGTERM and SIGHUP save a checkpoint and end the run; the same command goes on from there.`,
+  );
+  return command;
+}
 
 export function addTrainOptions(command: Command): Command {
   command

@@ -1,30 +1,9 @@
 // `rene verify DIR...`: reference numbers against this machine's, a line a check.
-import { type Command, InvalidArgumentError } from 'commander';
 import { type Check, defaultTolerances, passed, type VerifyOptions } from '../verify/check.js';
 import { verify } from '../verify/verify.js';
+import type { VerifyCommandOptions } from './verify_options.js';
 
-interface Options {
-  backend?: string;
-  dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'int8' | 'int4';
-  tolerance?: number;
-  relative: boolean;
-  json: boolean;
-}
-
-export function addVerify(program: Command): void {
-  program
-    .command('verify')
-    .description('check folders of reference numbers: models, ops, sampling')
-    .argument('<dir...>', 'folders to check; folders within are checked too')
-    .option('--backend <name>', 'tfjs backend: auto, cpu, simd, tensorflow, ...', 'auto')
-    .option('--dtype <format>', 'how weights are held: auto, f32, bf16, int8, int4', 'auto')
-    .option('--tolerance <number>', 'one tolerance in place of all (except for ids)', positive)
-    .option('--relative', "divide errors by the reference tensor's largest value", false)
-    .option('--json', 'one JSON object a line', false)
-    .action(run);
-}
-
-async function run(folders: string[], options: Options): Promise<void> {
+export async function runVerify(folders: string[], options: VerifyCommandOptions): Promise<void> {
   const { tolerance, relative, json, backend, dtype } = options;
   const verifyOptions: VerifyOptions = {
     tolerances:
@@ -82,10 +61,4 @@ function linePrinter(): (check: Check) => void {
     const of = check.relative ? 'relative, ' : '';
     console.log(`  ${mark}  ${check.name.padEnd(48)}${figures}  ${of}${check.detail}`);
   };
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (value > 0 && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError('expected a number above 0');
 }

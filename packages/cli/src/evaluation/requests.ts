@@ -1,7 +1,8 @@
 // Questions to the strings and token ids that a model is asked about.
 import { EvaluationError } from './errors.js';
-import { DEFAULT_FEWSHOT_SEED, exampleSampler } from './few_shot/example_sampler.js';
+import { exampleSampler } from './few_shot/example_sampler.js';
 import { lstrip, rstrip } from './python_text.js';
+import { DEFAULT_FEWSHOT_SEED } from './seeds.js';
 import type { Doc, Question, Task } from './task.js';
 
 /** One continuation to be scored after one context. */

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { packageVersion } from '@rene-js/rene/internal';
 import type { DocumentsOption } from './card_scores.js';
 import type { Evaluation, GroupResult, Sample, TaskResult } from './evaluate.js';
-import { DEFAULT_FEWSHOT_SEED } from './few_shot/example_sampler.js';
 import type { Estimate } from './metrics.js';
 import { floatRepr, jsonDumps } from './python_text.js';
+import { DEFAULT_SEEDS, type Seeds } from './seeds.js';
 import { evaluatedSplit, type MetricName } from './task.js';
 import { GROUPS } from './tasks/index.js';
 
@@ -35,11 +35,6 @@ export interface RunInfo {
   /** What gave the documents, if not the hub. */
   documents?: DocumentsOption;
 }
-
-/** The four seeds of the harness; null where there is none. */
-export type Seeds = readonly [number | null, number | null, number | null, number | null];
-
-export const DEFAULT_SEEDS: Seeds = [0, 1234, 1234, DEFAULT_FEWSHOT_SEED];
 
 type Json = Record<string, unknown>;
 

@@ -3,5 +3,7 @@
  *
  * @module @rene-js/cli/training
  */
+
+export type { DocumentFormat } from './document_formats.js';
 export { type TrainingProgress, trainingProgress } from './progress_bar.js';
-export { type DocumentFormat, type ReadDocumentsOptions, readDocuments } from './read_documents.js';
+export { type ReadDocumentsOptions, readDocuments } from './read_documents.js';

@@ -2,13 +2,9 @@
 import { extname } from 'node:path';
 import { isParquet, readLines } from '@rene-js/rene/internal';
 import { TrainingError } from '@rene-js/rene/training';
+import type { DocumentFormat } from './document_formats.js';
 import { isJsonFile, readJsonDocuments, readJsonLines } from './json_documents.js';
 import { readCsv, readParquetColumn } from './table_documents.js';
-
-/** Formats of a training file. */
-export const DOCUMENT_FORMATS = ['auto', 'text', 'jsonl', 'json', 'csv', 'parquet'] as const;
-
-export type DocumentFormat = (typeof DOCUMENT_FORMATS)[number];
 
 /** How a file of documents is read. */
 export interface ReadDocumentsOptions {

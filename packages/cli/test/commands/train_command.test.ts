@@ -8,7 +8,8 @@ import { ReneLMHeadModel, reneConfig } from '@rene-js/rene';
 import { configToJson, openCheckpoint } from '@rene-js/rene/internal';
 import { expect } from 'chai';
 import { Command } from 'commander';
-import { addTrain } from '../../src/commands/train.js';
+import { runTrain } from '../../src/commands/train.js';
+import { addTrain } from '../../src/commands/train_options.js';
 
 const bin = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
 
@@ -17,7 +18,7 @@ const SENTENCES = ['A cat is a small animal.', 'A dog is an animal that barks.',
 /** `rene train` as the command line runs it, but in this process and silently. */
 async function rene(...args: string[]): Promise<string> {
   const program = new Command().exitOverride().configureOutput({ writeErr: () => {} });
-  addTrain(program);
+  addTrain(program).action(runTrain);
   const write = process.stderr.write;
   let printed = '';
   process.stderr.write = (text: string | Uint8Array) => {

@@ -4,9 +4,6 @@ import { EvaluationError } from '../errors.js';
 import { type Doc, exampleSplit, type Task } from '../task.js';
 import { PythonRandom } from './python_random.js';
 
-/** The harness's seed for few-shot examples. */
-export const DEFAULT_FEWSHOT_SEED = 1234;
-
 export interface SamplerOptions {
   /** Examples before each question. */
   numFewshot: number;

@@ -1,0 +1,63 @@
+// The options of `rene bench`.
+import type { WeightFormat } from '@rene-js/layers';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { BenchOptions } from '../bench/measure.js';
+import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
+import { addThreadsOption } from './model_options.js';
+import { wholeNumber } from './numbers.js';
+
+const RANDOM_SIZES = ['1.3b', 'tiny'] as const;
+
+/** Sizes of a model with random weights. */
+export type RandomSize = (typeof RANDOM_SIZES)[number];
+
+export type Format = 'auto' | WeightFormat;
+
+export interface BenchCommandOptions extends BenchOptions {
+  model?: string;
+  revision?: string;
+  randomWeights?: RandomSize;
+  backend: string;
+  threads?: number;
+  dtype?: Format[];
+  json: boolean;
+  chart?: string;
+}
+
+export function addBench(program: Command): Command {
+  const command = program
+    .command('bench')
+    .description(
+      'load, prefill and decode speed, memory, and how near decoding comes to what memory allows',
+    )
+    .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
+    .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
+    .addOption(
+      new Option('--random-weights <size>', 'no file: random weights of this size')
+        .choices(RANDOM_SIZES)
+        .conflicts('model'),
+    )
+    .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
+    .addOption(
+      new Option(
+        '--dtype <formats...>',
+        "how weights are held, one run each; 'auto' is the file's own (default: bf16 int8 int4, as far as the backend holds them)",
+      ).argParser((text: string, others: Format[] = []) => [
+        ...others,
+        formatFrom(LOAD_FORMATS)(text),
+      ]),
+    );
+  return addThreadsOption(command)
+    .option('--prompt <tokens>', 'length of the prompt', count, 512)
+    .option('--tokens <count>', 'tokens decoded after it', count, 64)
+    .option('--batch <rows>', 'prompts at a time', count, 1)
+    .option('--repeat <times>', 'prompts read and continued; medians count', count, 3)
+    .option('--json', 'one JSON object a dtype', false)
+    .option('--chart <file.svg>', 'also draw the decode speeds');
+}
+
+function count(text: string): number {
+  const value = wholeNumber(text);
+  if (value >= 1) return value;
+  throw new InvalidArgumentError('It must be at least 1.');
+}

@@ -1,0 +1,66 @@
+// The options that several verbs share: which model, which backend, how many threads.
+import type { WeightFormat } from '@rene-js/layers';
+import { type Command, InvalidArgumentError } from 'commander';
+import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
+import { wholeNumber } from './numbers.js';
+
+export interface LoadOptions {
+  model?: string;
+  revision?: string;
+  tokenizer?: string;
+  backend?: string;
+  threads?: number;
+  dtype?: 'auto' | WeightFormat;
+  lora?: string;
+}
+
+/** Adds the options that say which model and tokenizer are meant. */
+export function addModelOptions(command: Command): Command {
+  return command
+    .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
+    .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
+    .option(
+      '--tokenizer <path>',
+      "tokenizer.json, a folder with one, or a hub id (default: the model's)",
+    );
+}
+
+/** Adds the options that say how a model is loaded. */
+export function addBackendOptions(command: Command): Command {
+  command
+    .option(
+      '--backend <name>',
+      'auto, simd, cuda, tensorflow, cpu, or another tfjs backend',
+      'auto',
+    )
+    .option(
+      '--dtype <format>',
+      `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,
+      formatFrom(LOAD_FORMATS),
+      'auto',
+    );
+  return addThreadsOption(command);
+}
+
+/** Adds the option that names an adapter. */
+export function addLoraOption(command: Command): Command {
+  return command.option(
+    '--lora <dir>',
+    'LoRA adapter, as PEFT saves it: a folder, hub id or URL; no file is changed',
+  );
+}
+
+/** Adds the option that limitThreads takes. */
+export function addThreadsOption(command: Command): Command {
+  return command.option(
+    '--threads <count>',
+    "number of threads of the backend 'simd', at most the CPU cores (default: RENE_THREADS, else all cores)",
+    threadCount,
+  );
+}
+
+function threadCount(text: string): number {
+  const value = wholeNumber(text);
+  if (value >= 1 && value <= 1024) return value;
+  throw new InvalidArgumentError('It must be from 1 to 1024.');
+}

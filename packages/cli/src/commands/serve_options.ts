@@ -1,0 +1,102 @@
+// The options of `rene serve`.
+import { type Command, InvalidArgumentError } from 'commander';
+import {
+  addBackendOptions,
+  addLoraOption,
+  addModelOptions,
+  type LoadOptions,
+} from './model_options.js';
+import { wholeNumber } from './numbers.js';
+
+export interface ServeOptions extends LoadOptions {
+  host: string;
+  port: number;
+  apiKey: readonly string[];
+  cors: readonly string[];
+  allowedHosts: readonly string[];
+  servedModelName?: string;
+  maxBatch?: number;
+  maxWaiting: number;
+  maxLength: number;
+  bodyLimit: number;
+  grace: number;
+  log: boolean;
+}
+
+export function addServe(program: Command): Command {
+  const command = program
+    .command('serve')
+    .description("serve a model over HTTP, by OpenAI's completions API")
+    .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)');
+  addModelOptions(command)
+    .option('--host <address>', 'address to listen at; 0.0.0.0 for all', '127.0.0.1')
+    .option('-p, --port <n>', 'port to listen at; 0 for any free one', portNumber, 8000)
+    .option(
+      '--api-key <key>',
+      'clients must send it; may be given several times (default: $RENE_API_KEY, else none)',
+      (key: string, keys: readonly string[]) => [...keys, key],
+      [],
+    )
+    .option(
+      '--cors <origins>',
+      'origins of web pages that may ask, with commas; * for any',
+      list,
+      [],
+    )
+    .option(
+      '--allowed-hosts <names>',
+      'host names, with commas, that a server on a loopback address without a key answers to, ' +
+        'besides localhost; * for any',
+      list,
+      [],
+    )
+    .option('--served-model-name <name>', "what requests call it (default: the model's name)")
+    .option(
+      '--max-length <n>',
+      'maximum number of tokens of a prompt and its continuation',
+      positive,
+      4096,
+    )
+    .option(
+      '--max-batch <n>',
+      'maximum number of sequences decoded together (default: by memory)',
+      positive,
+    )
+    .option('--max-waiting <n>', 'sequences that may wait before clients get 429', nonNegative, 256)
+    .option('--body-limit <bytes>', 'maximum size of a request', positive, 4 * 1024 * 1024)
+    .option('--grace <seconds>', 'time for requests in progress on Ctrl-C', nonNegative, 30)
+    .option('--log', 'write a line of JSON for each request to stderr', false);
+  addLoraOption(addBackendOptions(command));
+  command.addHelpText(
+    'after',
+    `
+Routes: POST /v1/completions, GET /v1/models, GET /health, POST /tokenize, POST /detokenize,
+GET /tokenizer_info. Ctrl-C lets requests in progress end; a second one does not.`,
+  );
+  return command;
+}
+
+function list(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+function positive(text: string): number {
+  const value = wholeNumber(text);
+  if (value >= 1) return value;
+  throw new InvalidArgumentError('It must be 1 or more.');
+}
+
+function nonNegative(text: string): number {
+  const value = wholeNumber(text);
+  if (value >= 0) return value;
+  throw new InvalidArgumentError('It must be 0 or more.');
+}
+
+function portNumber(text: string): number {
+  const value = wholeNumber(text);
+  if (value >= 0 && value <= 65535) return value;
+  throw new InvalidArgumentError('It must be 0 to 65535.');
+}

@@ -1,6 +1,7 @@
 // What the tests of several packages share: models, reference numbers, a hub on this machine.
 export * from './backends.js';
 export * from './child_env.js';
+export * from './cuda.js';
 export * from './fake_hub.js';
 export * from './files.js';
 export * from './fixtures.js';

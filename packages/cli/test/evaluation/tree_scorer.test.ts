@@ -1,8 +1,7 @@
 // Scores from shared prefixes and cached states equal those of one plain forward a request.
 import { useBackend } from '@rene-js/layers';
-import { registerCudaBackend } from '@rene-js/layers/cuda';
 import { ReneLMHeadModel, reneConfig } from '@rene-js/rene';
-import { backends, golden } from '@rene-js/testing';
+import { backends, canTestCuda, golden, registerTestCuda } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -89,16 +88,14 @@ async function expectPlainScores(
 const models = ['tiny-hybrid', 'tiny-gqa', 'tiny-mamba2'];
 const present = backends.flatMap((backend) => models.map((name) => [backend, name] as const));
 /** Slow, so one model, unless RENE_TEST_BACKENDS asks for cuda. */
-const emulated: typeof present =
-  process.platform === 'linux' && process.arch === 'x64' && !backends.includes('cuda')
-    ? [['cuda', 'tiny-hybrid']]
-    : [];
+const cuda: typeof present =
+  canTestCuda && !backends.includes('cuda') ? [['cuda', 'tiny-hybrid']] : [];
 
-for (const [backend, name] of [...present, ...emulated]) {
+for (const [backend, name] of [...present, ...cuda]) {
   describe(`scores from cached states, ${name} on ${backend}`, () => {
     let model: ReneLMHeadModel;
     before(async () => {
-      if (backend === 'cuda' && emulated.length > 0) registerCudaBackend({ emulated: true });
+      if (backend === 'cuda') await registerTestCuda();
       model = await ReneLMHeadModel.fromPretrained(golden(name), { backend });
     });
     after(() => model.dispose());

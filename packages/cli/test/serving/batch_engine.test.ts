@@ -1,8 +1,8 @@
 // The engine: sequences decoded together equal those decoded alone; cancelled ones free their place.
 import { useBackend } from '@rene-js/layers';
-import { cudaInfo, registerCudaBackend } from '@rene-js/layers/cuda';
+import { cudaInfo } from '@rene-js/layers/cuda';
 import { type GenerationModel, ReneLMHeadModel, type Tokenizer } from '@rene-js/rene';
-import { golden } from '@rene-js/testing';
+import { canTestCuda, golden, registerTestCuda } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -122,9 +122,9 @@ describe('BatchEngine', () => {
     );
   });
 
-  it('gives the same in the places of a compiled step, on the emulated CUDA device', async function () {
-    if (process.platform !== 'linux' || process.arch !== 'x64') this.skip();
-    registerCudaBackend({ emulated: true });
+  it('gives the same in the places of a compiled step, on CUDA', async function () {
+    if (!canTestCuda) this.skip();
+    await registerTestCuda();
     const cuda = await ReneLMHeadModel.fromPretrained(golden('tiny-hybrid'), {
       backend: 'cuda',
       dtype: 'f32',

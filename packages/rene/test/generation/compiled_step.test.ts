@@ -1,22 +1,27 @@
-// A compiled decode step, on `simd` and on the emulated CUDA device: the same tokens as the model's
+// A compiled decode step, on `simd` and on `cuda`: the same tokens as the model's
 // forward gives.
 import { AttentionState, BackendError, useBackend } from '@rene-js/layers';
-import { cudaInfo, registerCudaBackend } from '@rene-js/layers/cuda';
+import { cudaInfo } from '@rene-js/layers/cuda';
 import { simdInfo } from '@rene-js/layers/simd';
-import { goldenPath, leavesNothing, rejection } from '@rene-js/testing';
+import {
+  canTestCuda,
+  goldenPath,
+  leavesNothing,
+  registerTestCuda,
+  rejection,
+} from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import type { GenerateOptions } from '../../src/generation/options.js';
 import { ReneLMHeadModel } from '../../src/model.js';
 import type { RecurrentState } from '../../src/state.js';
 
-const isEmulated = process.platform === 'linux' && process.arch === 'x64';
 const prompts = [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11, 12], [13]];
 const greedy = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
 
 compiledSteps('simd', () => simdInfo().usedBytes);
-(isEmulated ? describe : describe.skip)('emulated', () => {
-  before(() => registerCudaBackend({ emulated: true }));
+(canTestCuda ? describe : describe.skip)('CUDA', () => {
+  before(registerTestCuda);
   compiledSteps('cuda', () => cudaInfo().usedBytes);
 });
 

@@ -1,14 +1,12 @@
-// A long prompt on the emulated CUDA device: scan and attention on the tensor cores.
-import { registerCudaBackend } from '@rene-js/layers/cuda';
-import { goldenPath } from '@rene-js/testing';
+// A long prompt on CUDA: scan and attention on the tensor cores.
+import { canTestCuda, goldenPath, registerTestCuda } from '@rene-js/testing';
 import { expect } from 'chai';
 import { ReneLMHeadModel } from '../../src/model.js';
 
-const isHere = process.platform === 'linux' && process.arch === 'x64';
+(canTestCuda ? describe : describe.skip)('prefill on CUDA', () => {
+  before(registerTestCuda);
 
-(isHere ? describe : describe.skip)('prefill on the emulated CUDA device', () => {
   it('of bf16 weights is within a relative 1e-2 of f32, and of f32 weights exact', async () => {
-    registerCudaBackend({ emulated: true });
     const ids = [Array.from({ length: 200 }, (_, i) => (i * 37 + i * i) % 90)];
     // The file's numbers are bf16: all three models have the same weights.
     const logits = async (backend: string, dtype: 'f32' | 'bf16') => {
@@ -33,7 +31,6 @@ const isHere = process.platform === 'linux' && process.arch === 'x64';
   });
 
   it('goes on from any place: in parts, and token by token, as at once', async () => {
-    registerCudaBackend({ emulated: true });
     const ids = Array.from({ length: 170 }, (_, i) => (i * 53 + i * i) % 90);
     // Prompts meet the codes of int8 rounded to bf16, single tokens as they are.
     for (const [dtype, most] of [['bf16', 1e-2] as const, ['int8', 2e-2] as const]) {

@@ -3,12 +3,10 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { useBackend } from '@rene-js/layers';
-import { registerCudaBackend } from '@rene-js/layers/cuda';
+import { canTestCuda, registerTestCuda } from '@rene-js/testing';
 import { expect } from 'chai';
 import { train } from '../../src/training/trainer.js';
 import { smallModel, smallText } from './small_model.js';
-
-const isEmulated = process.platform === 'linux' && process.arch === 'x64';
 
 describe('train, on', () => {
   let expected: number[];
@@ -17,9 +15,9 @@ describe('train, on', () => {
   });
   after(() => useBackend('cpu'));
 
-  for (const backend of ['simd', ...(isEmulated ? ['cuda'] : [])]) {
-    it(`${backend}${backend === 'cuda' ? ', emulated' : ''}`, async () => {
-      if (backend === 'cuda') registerCudaBackend({ emulated: true });
+  for (const backend of ['simd', ...(canTestCuda ? ['cuda'] : [])]) {
+    it(backend, async () => {
+      if (backend === 'cuda') await registerTestCuda();
       const found = await losses(backend);
       expect(expected).to.have.length(6);
       for (const [step, loss] of found.entries()) {

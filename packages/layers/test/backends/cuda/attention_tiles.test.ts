@@ -3,9 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { slidingWindowAttention } from '../../../src/index.js';
-import { describeOnEmulated, expectClose, uniform, useCuda, valuesOf } from './both.js';
+import { describeOnCuda, expectClose, uniform, useCuda, valuesOf } from './both.js';
 
-describeOnEmulated('cuda: attention in tiles', () => {
+describeOnCuda('cuda: attention in tiles', () => {
   before(useCuda);
 
   it('is the exact one, within the rounding of its factors', () =>

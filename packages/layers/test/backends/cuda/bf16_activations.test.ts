@@ -3,7 +3,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { convolve } from '../../../src/backends/cuda/causal_conv1d.js';
-import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
 import { activate } from '../../../src/backends/cuda/gated_activation.js';
 import { layoutOf, PACKED } from '../../../src/backends/cuda/layout.js';
 import { linear } from '../../../src/backends/cuda/linear.js';
@@ -15,7 +14,7 @@ import { scan } from '../../../src/backends/cuda/ssd_scan.js';
 import type { NumberFormat } from '../../../src/backends/native/activations.js';
 import { BackendError } from '../../../src/errors.js';
 import type { Activation } from '../../../src/index.js';
-import { describeOnEmulated } from './both.js';
+import { describeOnCuda, openCuda } from './both.js';
 import { DeviceNumbers, expectRounded, rounded, widened } from './numbers.js';
 
 const activations = fc.constantFrom<Activation>('linear', 'silu', 'gelu');
@@ -23,11 +22,11 @@ const outputs = fc.constantFrom<NumberFormat>('f32', 'bf16', 'f16');
 const gap = fc.integer({ min: 0, max: 3 });
 const runs = { numRuns: 15 };
 
-describeOnEmulated('cuda: bf16 activations', () => {
+describeOnCuda('cuda: bf16 activations', () => {
   let runtime: CudaRuntime;
   let device: DeviceNumbers;
   before(async () => {
-    runtime = new CudaRuntime(await CudaDevice.open({ emulated: true }));
+    runtime = new CudaRuntime(await openCuda());
     device = new DeviceNumbers(runtime);
   });
   afterEach(() => device.free());

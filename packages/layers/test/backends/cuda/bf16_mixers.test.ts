@@ -14,12 +14,12 @@ import {
   type WeightFormat,
   weightPacker,
 } from '../../../src/index.js';
-import { describeOnEmulated, uniform, useCuda, valuesOf } from './both.js';
+import { describeOnCuda, uniform, useCuda, valuesOf } from './both.js';
 
 const formats = fc.constantFrom<WeightFormat>('bf16', 'f16', 'int8', 'int4');
 const runs = { numRuns: 12 };
 
-describeOnEmulated('cuda: mixers of many tokens', () => {
+describeOnCuda('cuda: mixers of many tokens', () => {
   before(useCuda);
 
   /** Packed, and the same numbers as plain f32 rows. */

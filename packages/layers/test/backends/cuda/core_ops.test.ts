@@ -3,9 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { asCuda } from '../../../src/backends/cuda/backend.js';
 import { coreCases } from '../core_cases.js';
-import { describeOnEmulated, uniform, useCuda } from './both.js';
+import { describeOnCuda, uniform, useCuda } from './both.js';
 
-describeOnEmulated("cuda: tfjs's ops", () => {
+describeOnCuda("cuda: tfjs's ops", () => {
   after(useCuda);
   coreCases({ use: useCuda, numRuns: 25 });
 

@@ -4,9 +4,9 @@ import { expect } from 'chai';
 import { asCuda } from '../../../src/backends/cuda/backend.js';
 import { slidingWindowAttention, ssdScan } from '../../../src/index.js';
 import { gradientCases, gradients } from '../gradient_cases.js';
-import { describeOnEmulated, uniform, useCuda, valuesOf } from './both.js';
+import { describeOnCuda, uniform, useCuda, valuesOf } from './both.js';
 
-describeOnEmulated('cuda: gradients as composed on the cpu', () => {
+describeOnCuda('cuda: gradients as composed on the cpu', () => {
   after(useCuda);
   gradientCases({ use: useCuda, numRuns: 12 });
 

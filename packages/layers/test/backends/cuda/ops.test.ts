@@ -3,9 +3,9 @@ import { attentionCases } from '../attention_cases.js';
 import type { TestedBackend } from '../fuzz.js';
 import { mixerCases } from '../mixer_cases.js';
 import { opCases } from '../op_cases.js';
-import { describeOnEmulated, useCuda } from './both.js';
+import { describeOnCuda, useCuda } from './both.js';
 
-describeOnEmulated('cuda: ops as composed on the cpu', () => {
+describeOnCuda('cuda: ops as composed on the cpu', () => {
   after(useCuda);
   const cuda: TestedBackend = { use: useCuda, numRuns: 15 };
   opCases(cuda);

@@ -2,9 +2,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import seedrandom from 'seedrandom';
-import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
+import type { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
 import type { SamplingParams } from '../../../src/index.js';
-import { describeOnEmulated } from './both.js';
+import { describeOnCuda, openCuda } from './both.js';
 
 /** Kept ids, ascending, and their weights. */
 function distribution(
@@ -47,10 +47,10 @@ function candidates(kept: { id: number; weight: number }[], random: number): num
   });
 }
 
-describeOnEmulated('cuda: sampling', () => {
+describeOnCuda('cuda: sampling', () => {
   let device: CudaDevice;
   before(async () => {
-    device = await CudaDevice.open({ emulated: true });
+    device = await openCuda();
   });
   after(() => device.dispose());
 

@@ -2,16 +2,15 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import seedrandom from 'seedrandom';
-import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
 import { CudaRuntime } from '../../../src/backends/cuda/runtime.js';
 import { scan } from '../../../src/backends/cuda/ssd_scan.js';
 import type { ScanCall } from '../../../src/backends/native/calls.js';
-import { describeOnEmulated, expectClose } from './both.js';
+import { describeOnCuda, expectClose, openCuda } from './both.js';
 
-describeOnEmulated('cuda: the scan in chunks', () => {
+describeOnCuda('cuda: the scan in chunks', () => {
   let runtime: CudaRuntime;
   before(async () => {
-    runtime = new CudaRuntime(await CudaDevice.open({ emulated: true }));
+    runtime = new CudaRuntime(await openCuda());
   });
   after(() => runtime.dispose());
 

@@ -1,4 +1,4 @@
-// Packed weights on the emulated device: what is packed comes back, every product uses it.
+// Packed weights: what is packed comes back, every product uses it.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -11,7 +11,7 @@ import {
   type WeightFormat,
   weightPacker,
 } from '../../../src/index.js';
-import { describeOnEmulated, expectClose, uniform, useCuda, valuesOf } from './both.js';
+import { describeOnCuda, expectClose, uniform, useCuda, valuesOf } from './both.js';
 
 const formats = fc.constantFrom<WeightFormat>('f32', 'bf16', 'f16', 'int8', 'int4');
 const runs = { numRuns: 25 };
@@ -25,7 +25,7 @@ function stored(rows: number, columns: number): { matrix: StoredMatrix; values: 
   return { matrix: { shape: [rows, columns], dtype: 'F32', readRows }, values };
 }
 
-describeOnEmulated('cuda: packed weights', () => {
+describeOnCuda('cuda: packed weights', () => {
   before(useCuda);
 
   it('unpack to what was packed, within the format', () =>

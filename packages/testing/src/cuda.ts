@@ -1,0 +1,26 @@
+// The backend 'cuda' as tests take it.
+import { BackendError } from '@rene-js/layers';
+import { loadCudaBackend, registerCudaBackend } from '@rene-js/layers/cuda';
+
+/** Whether tests of 'cuda' can run: the emulated device is built for Linux on x64 alone. */
+export const canTestCuda =
+  (process.platform === 'linux' && process.arch === 'x64') || isCudaAskedFor();
+
+/**
+ * Registers 'cuda' on this machine's card. RENE_CUDA=emulated takes the emulated device, and so does a
+ * machine without a card, unless RENE_TEST_BACKENDS names cuda.
+ *
+ * @throws BackendError where a card was asked for and there is none
+ */
+export async function registerTestCuda(): Promise<void> {
+  try {
+    await loadCudaBackend();
+  } catch (error) {
+    if (isCudaAskedFor() || !(error instanceof BackendError)) throw error;
+    registerCudaBackend({ emulated: true });
+  }
+}
+
+function isCudaAskedFor(): boolean {
+  return process.env.RENE_TEST_BACKENDS?.split(',').includes('cuda') ?? false;
+}

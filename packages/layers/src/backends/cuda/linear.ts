@@ -247,28 +247,24 @@ function partByCublasLt(
   const w = call.weight + first * input.wPitch * numberBytes[input.format];
   const bias = call.bias ? call.bias + first * 4 : 0;
   const gemm = { ...input, rows, features, w };
-  const grid = [Math.ceil(features / 256), Math.min(rows, MOST_GRID_Y)] as const;
-  const isWhole = bias === 0 && activation === 'linear';
-  if (isWhole || yFormat !== 'f32') {
-    const { y, yStride } = call;
-    const output = { y, yPitch: yStride, yFormat, residual };
-    if (!cublasLtMatmul(runtime, { ...gemm, ...output })) return false;
-    if (isWhole) return true;
-    const sizes = [rows, features, yStride, formatIds[yFormat], activationIds[activation]];
-    runtime.launch('finish_rows', { grid, block: 256 }, [y, bias], sizes);
-    return true;
+  if (bias === 0 && activation === 'linear') {
+    return cublasLtMatmul(runtime, {
+      ...gemm,
+      ...{ y: call.y, yPitch: call.yStride, yFormat, residual },
+    });
   }
+  // The library's sums stay f32 until the bias and the activation are in: y is rounded once.
   return withTemporaries(runtime.pool, (temporaries) => {
     const sums = temporaries.allocate(rows * features * 4);
     const isDone = cublasLtMatmul(runtime, { ...gemm, y: sums, yPitch: features });
     if (!isDone) return false;
     runtime.launch(
       'sum_splits',
-      { grid, block: 256 },
+      { grid: [Math.ceil(features / 256), Math.min(rows, MOST_GRID_Y)], block: 256 },
       [0, 0, call.y, bias, residual, sums, 0],
       [
         ...[rows, features, 0, 0, call.yStride, 0, 1, activationIds[activation]],
-        ...[formatIds.f32, features, 0],
+        ...[formatIds[yFormat], features, 0],
       ],
     );
     return true;

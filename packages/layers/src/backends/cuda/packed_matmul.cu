@@ -169,21 +169,3 @@ KERNEL(sum_splits, TensorCoreArgs, 256) {
     put(a, m, n, finish(epilogue, sum, at, n));
   }
 }
-
-struct FinishArgs {
-  void *y;
-  const float *bias;
-  int rows, features, y_stride, format, activation;
-};
-
-/** y = activation(y + bias) in place, of 16-bit numbers. Grid (features / 256, rows). */
-KERNEL(finish_rows, FinishArgs, 256) {
-  int n = blockIdx.x * 256 + threadIdx.x;
-  if (n >= a.features) return;
-  Epilogue epilogue = {a.bias, nullptr, a.activation};
-  for (size_t m = blockIdx.y; m < static_cast<size_t>(a.rows); m += gridDim.y) {
-    uint16_t *row = static_cast<uint16_t *>(a.y) + m * a.y_stride;
-    float sum = a.format == F16 ? from_f16(row[n]) : from_bf16(row[n]);
-    write_number(row, a.format, n, finish(epilogue, sum, 0, n));
-  }
-}

@@ -87,8 +87,8 @@ export class Tokenizer {
     });
     this.isFast = !hasSlowRegex(json.normalizer) && !hasSlowRegex(json.pre_tokenizer);
     this.startDecoder = part('decoder', readDecoder) ?? readDecoder(undefined);
-    // As the tokenizers library decodes them. The decoder of a byte-level vocabulary reads every
-    // token as bytes, so added tokens are spelled as such.
+    // The decoder of a byte-level vocabulary reads every token as bytes, so added tokens are spelled as
+    // such. The tokenizers library does not spell them: its text of an added token 'é' is U+FFFD.
     const spell = isByteLevel(json.decoder) ? toByteCharacters : (text: string) => text;
     this.addedTexts = new Map(
       addedTokens.map(({ id, content, normalized }) => [

@@ -13,6 +13,8 @@ export class BpeModel implements Model {
   /** By rank: the id that a merge makes. */
   private readonly merged: number[] = [];
   private readonly cache = new Map<string, readonly number[]>();
+  /** Of the characters that were met: much faster than a map of strings. */
+  private readonly characterIds = new Map<number, number>();
   private readonly encoder = new TextEncoder();
   private readonly unknown: string | undefined;
   private readonly fusesUnknown: boolean;
@@ -56,7 +58,7 @@ export class BpeModel implements Model {
       ids.push(whole);
       return;
     }
-    const symbols = this.symbols(word);
+    const symbols = yield* this.symbols(word);
     if (symbols.length <= FEW) {
       this.mergeFew(symbols);
       for (const id of symbols) ids.push(id);
@@ -66,34 +68,48 @@ export class BpeModel implements Model {
   }
 
   /** A word's characters as ids. */
-  private symbols(word: string): number[] {
-    const { vocabulary, prefix, suffix, byteIds } = this;
+  private *symbols(word: string): Generator<void, number[], void> {
+    const { prefix, suffix, byteIds } = this;
     const symbols: number[] = [];
+    let steps = 0;
     // Unknown characters wait for the next known one, so that a row of them can become one token.
     let waiting: number | undefined;
     for (let at = 0; at < word.length; ) {
-      const end = at + ((word.codePointAt(at) ?? 0) > 0xffff ? 2 : 1);
-      let character = word.slice(at, end);
-      if (at > 0) character = prefix + character;
-      if (end === word.length) character += suffix;
+      if (++steps % STEPS === 0) yield;
+      const code = word.codePointAt(at) ?? 0;
+      const end = at + (code > 0xffff ? 2 : 1);
+      const before = at > 0 ? prefix : '';
+      const behind = end === word.length ? suffix : '';
       at = end;
-      const id = vocabulary.id(character);
+      const id = this.characterId(code, before, behind);
       if (id !== undefined) {
         if (waiting !== undefined) symbols.push(waiting);
         waiting = undefined;
         symbols.push(id);
         continue;
       }
-      const bytes = byteIds && this.bytesOf(character, byteIds);
+      const bytes = byteIds && this.bytesOf(before + String.fromCodePoint(code) + behind, byteIds);
       if (bytes) {
         symbols.push(...bytes);
       } else if (this.unknown !== undefined) {
         if (waiting !== undefined && !this.fusesUnknown) symbols.push(waiting);
-        waiting = vocabulary.unknownId(this.unknown);
+        waiting = this.vocabulary.unknownId(this.unknown);
       }
     }
     if (waiting !== undefined) symbols.push(waiting);
     return symbols;
+  }
+
+  /** The id of a character with what marks its place in the word. */
+  private characterId(code: number, before: string, behind: string): number | undefined {
+    if (before !== '' || behind !== '') {
+      return this.vocabulary.id(before + String.fromCodePoint(code) + behind);
+    }
+    const known = this.characterIds.get(code);
+    if (known !== undefined) return known;
+    const id = this.vocabulary.id(String.fromCodePoint(code));
+    if (id !== undefined) this.characterIds.set(code, id);
+    return id;
   }
 
   private bytesOf(
@@ -126,8 +142,12 @@ export class BpeModel implements Model {
   private *mergeMany(symbols: readonly number[], ids: number[]): Generator<void, void, void> {
     const count = symbols.length;
     const own = Int32Array.from(symbols);
-    const before = Int32Array.from({ length: count }, (_, i) => i - 1);
-    const after = Int32Array.from({ length: count }, (_, i) => i + 1);
+    const before = new Int32Array(count);
+    const after = new Int32Array(count);
+    for (let i = 0; i < count; i++) {
+      before[i] = i - 1;
+      after[i] = i + 1;
+    }
     /** The rank of each symbol and the one after it; -1 for none. */
     const ranks = new Int32Array(count).fill(-1);
     const heap = new NumberHeap();
@@ -157,7 +177,10 @@ export class BpeModel implements Model {
       const previous = before[i] ?? -1;
       if (previous >= 0) rank(previous);
     }
-    for (let i = 0; i < count; i = after[i] ?? count) ids.push(own[i] ?? 0);
+    for (let i = 0; i < count; i = after[i] ?? count) {
+      ids.push(own[i] ?? 0);
+      if (++steps % STEPS === 0) yield;
+    }
   }
 
   private addMerge(merge: unknown, rank: number, where: string): void {

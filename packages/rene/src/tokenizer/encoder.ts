@@ -47,6 +47,7 @@ export class Encoder {
       }
       const section = text.slice(start, end);
       const normalized = normalize ? normalize(section) : section;
+      if (section.length >= PAUSE) yield;
       yield* this.encodeNormalized(normalized, start === 0, ids);
     }
     return addSpecialTokens && postProcess ? postProcess(ids) : ids;
@@ -66,6 +67,7 @@ export class Encoder {
       }
       const piece: Piece = { text: text.slice(start, end), isFirst: isFirst && start === 0 };
       for (const word of preTokenize ? preTokenize(piece) : [piece]) {
+        if (word.text.length >= PAUSE) yield;
         const rest = model.encode(word.text, ids);
         if (rest) yield* rest;
         done += word.text.length;

@@ -1,6 +1,7 @@
 // Normalisers: what happens to a text before it is split into words.
 import { toByteCharacters } from './byte_alphabet.js';
 import type { Fields } from './fields.js';
+import { type NormalForm, normalForm } from './normal_form.js';
 import {
   NEWER_DECOMPOSITIONS,
   NEWER_FORMAT,
@@ -24,7 +25,7 @@ export function readNormalizer(fields: Fields): Normalizer {
     case 'NFD':
     case 'NFKC':
     case 'NFKD':
-      return (text) => normalForm(text, type);
+      return (text) => olderNormalForm(text, type);
     case 'Lowercase':
       return lowercase;
     case 'StripAccents':
@@ -54,11 +55,11 @@ export function readNormalizer(fields: Fields): Normalizer {
 }
 
 /** Characters without properties stand between others as letters do. */
-function normalForm(text: string, form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): string {
-  if (!UNKNOWN.test(text)) return text.normalize(form);
+function olderNormalForm(text: string, form: NormalForm): string {
+  if (!UNKNOWN.test(text)) return normalForm(text, form);
   return text
     .split(UNKNOWN)
-    .map((part) => (UNKNOWN.test(part) ? part : part.normalize(form)))
+    .map((part) => (UNKNOWN.test(part) ? part : normalForm(part, form)))
     .join('');
 }
 
@@ -90,7 +91,7 @@ function bert(fields: Fields): Normalizer {
     let result = text;
     if (cleans) result = result.replace(NO_TEXT, '').replace(/\p{White_Space}/gu, ' ');
     if (spaces) result = result.replace(IDEOGRAPH, ' $& ');
-    if (strips) result = normalForm(result, 'NFD').replace(BERT_MARK, '');
+    if (strips) result = olderNormalForm(result, 'NFD').replace(BERT_MARK, '');
     return lowers ? lowercase(result) : result;
   };
 }

@@ -66,6 +66,16 @@ describe('Tokenizer', () => {
     expect(streamed(tiny.decodeStream(), ids.slice(0, 3))).to.deep.equal(['a', '', '', '\uFFFD']);
   });
 
+  it('pauses while it prepares, merges and collects one long word', () => {
+    const word = '海'.repeat(500_000); // three bytes each, of which none merge
+    const steps = tiny.encodeInSteps(word);
+    let pauses = 0;
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) pauses++;
+    expect(step.value).to.have.length(1_500_000);
+    expect(pauses).to.be.at.least((3 * 1_500_000) / 70_000);
+  });
+
   it('knows its special tokens', () => {
     const { eosTokenId, padTokenId } = tiny;
     expect([eosTokenId, padTokenId, tiny.vocabSize]).to.deep.equal([258, 259, 261]);

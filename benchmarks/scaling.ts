@@ -15,15 +15,13 @@ import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { median, randomModel, seconds } from '@rene-js/cli/bench';
+import { AttentionState, useBackend, type WeightFormat } from '@rene-js/layers';
 import {
-  AttentionState,
   type DecodeStep,
   kvCacheFormatOf,
   kvCacheFromBytes,
   kvCacheShapeOf,
-  useBackend,
-  type WeightFormat,
-} from '@rene-js/layers';
+} from '@rene-js/layers/internal';
 import { simdInfo } from '@rene-js/layers/simd';
 import {
   type RecurrentState,

@@ -9,23 +9,11 @@ import './gradients/register_all_gradients.js';
 export { useBackend } from './backends/use_backend.js';
 export { BackendError, InvalidArgumentError, ReneError } from './errors.js';
 export { recomputeInBackward } from './gradients/recompute.js';
-export type { Activation, KernelName, Kernels } from './kernels.js';
-export {
-  emptyKvCache,
-  type KvCacheFormat,
-  type KvCacheShape,
-  kvCacheBytes,
-  kvCacheFormatOf,
-  kvCacheFromBytes,
-  kvCacheShapeOf,
-  kvCacheValues,
-  registerBf16KvCaches,
-  takesBf16KvCaches,
-} from './kv_cache.js';
+export type { Activation } from './kernels.js';
 export { Embedding } from './layers/embedding.js';
 export { GatedMLP, type GatedMLPConfig, MLP, type MLPConfig } from './layers/gated_mlp.js';
 export * as initializers from './layers/initializers.js';
-export type { LayerState, Mixer, ReadTensor, StoredTensor } from './layers/layer.js';
+export type { LayerState, Mixer } from './layers/layer.js';
 export { LayerNorm, layerNorm } from './layers/layer_norm.js';
 export { Linear } from './layers/linear.js';
 export {
@@ -38,7 +26,7 @@ export {
   randomParameters,
 } from './layers/make_parameters.js';
 export { type Mamba2Config, Mamba2Mixer, Mamba2State } from './layers/mamba2_mixer.js';
-export { type Parameter, type ParameterSpec, Parameters, withPrefix } from './layers/parameters.js';
+export { type Parameter, type ParameterSpec, Parameters } from './layers/parameters.js';
 export { type Norm, ResidualBlock } from './layers/residual_block.js';
 export { RMSNorm } from './layers/rms_norm.js';
 export {
@@ -46,7 +34,6 @@ export {
   AttentionState,
   SlidingWindowAttention,
 } from './layers/sliding_window_attention.js';
-export type { MixerParts, NormParts } from './mixer_parts.js';
 export { type AdamWTensors, adamWStep } from './ops/adamw_step.js';
 export {
   type AttentionMixerSizes,
@@ -69,16 +56,6 @@ export {
 } from './ops/sliding_window_attention.js';
 export { type SsdScanOptions, ssdScan } from './ops/ssd_scan.js';
 export {
-  compileStep,
-  type DecodeStep,
-  hasStepCompiler,
-  registerStepCompiler,
-  type SamplingParams,
-  type StepCompiler,
-  type StepModel,
-} from './step.js';
-export { narrow } from './weights/narrow.js';
-export {
   disposeWeight,
   type PackedWeight,
   rowsWeight,
@@ -87,12 +64,8 @@ export {
 export {
   type QuantizedMatrix,
   type QuantizedRows,
-  readAsF32,
-  registerWeightPacker,
   type StoredDType,
   type StoredMatrix,
   type WeightPacker,
-  weightBytes,
   weightPacker,
-  widen,
 } from './weights/packing.js';

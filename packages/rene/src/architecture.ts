@@ -18,8 +18,8 @@ import {
   ResidualBlock,
   RMSNorm,
   SlidingWindowAttention,
-  withPrefix,
 } from '@rene-js/layers';
+import { withPrefix } from '@rene-js/layers/internal';
 import type * as tf from '@tensorflow/tfjs-core';
 import { type LayerKind, layerKinds, type ReneConfig } from './config.js';
 

@@ -1,9 +1,6 @@
 // ReneLMHeadModel: token ids in, logits out. Embedding, blocks, final norm, head.
 import {
-  compileStep,
-  type DecodeStep,
   disposeParameters,
-  hasStepCompiler,
   InvalidArgumentError,
   initParameters,
   type Parameter,
@@ -15,6 +12,7 @@ import {
   useBackend,
   type WeightFormat,
 } from '@rene-js/layers';
+import { compileStep, type DecodeStep, hasStepCompiler } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
 import type { Checkpoint } from './checkpoint/checkpoint.js';

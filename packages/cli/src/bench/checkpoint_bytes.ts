@@ -1,5 +1,6 @@
 // How many bytes of weights a decoded token must read: the floor of its time on a CPU.
-import { type PackedWeight, type Parameter, type WeightFormat, weightBytes } from '@rene-js/layers';
+import type { PackedWeight, Parameter, WeightFormat } from '@rene-js/layers';
+import { weightBytes } from '@rene-js/layers/internal';
 import type { ReneConfig } from '@rene-js/rene';
 
 /**

@@ -1,7 +1,8 @@
 // Measures one loaded model: prefill, decode, memory, and the limit that memory sets.
 import { cpus } from 'node:os';
-import type { DecodeStep, WeightFormat } from '@rene-js/layers';
+import type { WeightFormat } from '@rene-js/layers';
 import { cudaInfo, measureCopyBandwidth } from '@rene-js/layers/cuda';
+import type { DecodeStep } from '@rene-js/layers/internal';
 import { availableCores, measureReadBandwidth, simdInfo } from '@rene-js/layers/simd';
 import type { ReneLMHeadModel } from '@rene-js/rene';
 import { argmax, countParameters, greedyParams, modelParameters } from '@rene-js/rene/internal';

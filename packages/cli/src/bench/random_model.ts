@@ -2,11 +2,11 @@
 import {
   initializers,
   makeParameters,
-  narrow,
   type ParameterOptions,
   type ParameterSpec,
   type StoredMatrix,
 } from '@rene-js/layers';
+import { narrow } from '@rene-js/layers/internal';
 import { type ReneConfig, ReneLMHeadModel } from '@rene-js/rene';
 import { modelParameters } from '@rene-js/rene/internal';
 import seedrandom from 'seedrandom';

@@ -1,13 +1,7 @@
 // Checks a model folder: every hidden state, the logits, the recurrent states, decoding, greedy ids
 // and gradients against what the original computed in float64.
-import {
-  AttentionState,
-  kvCacheFormatOf,
-  kvCacheShapeOf,
-  kvCacheValues,
-  Mamba2State,
-  weightPacker,
-} from '@rene-js/layers';
+import { AttentionState, Mamba2State, weightPacker } from '@rene-js/layers';
+import { kvCacheFormatOf, kvCacheShapeOf, kvCacheValues } from '@rene-js/layers/internal';
 import { type ModelOptions, type RecurrentState, ReneLMHeadModel } from '@rene-js/rene';
 import { fileExists, nextTokenLoss } from '@rene-js/rene/internal';
 import * as tf from '@tensorflow/tfjs-core';

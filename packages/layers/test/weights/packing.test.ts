@@ -5,12 +5,11 @@ import {
   type PackedWeight,
   packedMatMul,
   ReneError,
-  readAsF32,
   rowsWeight,
   type StoredDType,
   weightPacker,
-  widen,
 } from '@rene-js/layers';
+import { readAsF32, widen } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';

@@ -1,5 +1,6 @@
 // What dtype 'auto' comes to: the file's own format where the backend holds it and memory has room.
-import { type ParameterSpec, type WeightFormat, weightBytes, weightPacker } from '@rene-js/layers';
+import { type ParameterSpec, type WeightFormat, weightPacker } from '@rene-js/layers';
+import { weightBytes } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**

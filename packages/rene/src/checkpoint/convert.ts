@@ -1,7 +1,8 @@
 // From any checkpoint that can be read to a folder that the original Python loads, a few rows at a
 // time, without a backend and without the model in memory.
 import { join } from 'node:path';
-import { narrow, type ParameterSpec, type StoredDType, widen } from '@rene-js/layers';
+import type { ParameterSpec, StoredDType } from '@rene-js/layers';
+import { narrow, widen } from '@rene-js/layers/internal';
 import { modelParameters } from '../architecture.js';
 import { configToJson } from '../config_json.js';
 import { CheckpointError } from '../errors.js';

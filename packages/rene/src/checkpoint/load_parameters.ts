@@ -1,10 +1,6 @@
 // From a checkpoint to a model's parameters: everything is checked by name and shape, then loaded.
-import {
-  makeParameters,
-  type Parameter,
-  type ParameterOptions,
-  type ParameterSpec,
-} from '@rene-js/layers';
+import type { Parameter, ParameterOptions, ParameterSpec } from '@rene-js/layers';
+import { makeParameters } from '@rene-js/layers';
 import { CheckpointError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
 

@@ -1,11 +1,7 @@
 // Quantised matrices: `x.weight` holds packed codes of 2 to 8 bits, `x.scales` and `x.biases` one number a
 // group of columns, value = code * scale + bias. MLX's layout, and that of our own files.
-import {
-  type QuantizedMatrix,
-  type QuantizedRows,
-  type StoredMatrix,
-  widen,
-} from '@rene-js/layers';
+import type { QuantizedMatrix, QuantizedRows, StoredMatrix } from '@rene-js/layers';
+import { widen } from '@rene-js/layers/internal';
 import { CheckpointError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
 import { packNibbles, unpackCodes } from './packed_codes.js';

@@ -1,13 +1,13 @@
 // Matrices as a saved file holds them: in the dtype that was asked for, quantised if need be.
 import {
   disposeWeight,
-  narrow,
   type PackedWeight,
   type QuantizedMatrix,
   type StoredDType,
   type WeightFormat,
   weightPacker,
 } from '@rene-js/layers';
+import { narrow } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 import { STORED_DTYPES } from '../dtype_names.js';
 import { CheckpointError } from '../errors.js';

@@ -1,5 +1,6 @@
 // A file of named tensors, whatever its format, and the numbers in it.
-import { type StoredDType, widen } from '@rene-js/layers';
+import type { StoredDType } from '@rene-js/layers';
+import { widen } from '@rene-js/layers/internal';
 import { CheckpointError } from '../errors.js';
 
 /** Bytes of one element, for every dtype whose size is known. Not all of them can be read. */

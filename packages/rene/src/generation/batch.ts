@@ -1,6 +1,7 @@
 // Batched decoding: sequences join, decode, leave and hand out their states. Everything that decodes
 // goes through here: generate, stream, beam search and the server.
-import { BackendError, type DecodeStep, type SamplingParams } from '@rene-js/layers';
+import { BackendError } from '@rene-js/layers';
+import type { DecodeStep, SamplingParams } from '@rene-js/layers/internal';
 import { RecurrentState } from '../state.js';
 import { type GenerationModel, readLogits } from './generation_model.js';
 import { greedyParams } from './sampler.js';

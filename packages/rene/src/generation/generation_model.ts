@@ -1,5 +1,5 @@
 // The part of a model that generation needs.
-import type { DecodeStep } from '@rene-js/layers';
+import type { DecodeStep } from '@rene-js/layers/internal';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { ReneConfig } from '../config.js';
 import type { RecurrentState } from '../state.js';

@@ -1,5 +1,5 @@
 // The sampler: a sequence's next token from its logits.
-import type { SamplingParams } from '@rene-js/layers';
+import type { SamplingParams } from '@rene-js/layers/internal';
 import { GenerationError } from '../errors.js';
 import type { GenerationConfig } from './resolve_options.js';
 import { argmax, penalizeRepetition, TokenDistribution } from './token_distribution.js';

@@ -1,5 +1,6 @@
 // A checkpoint as an adapter corrects it, computed a few rows at a time while the model is loaded.
-import { type StoredMatrix, widen } from '@rene-js/layers';
+import type { StoredMatrix } from '@rene-js/layers';
+import { widen } from '@rene-js/layers/internal';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';

@@ -5,13 +5,12 @@ import {
   disposeParameters,
   initializers,
   initParameters,
-  narrow,
   type Parameter,
   type ParameterSpec,
-  registerWeightPacker,
   rowsWeight,
   useBackend,
 } from '@rene-js/layers';
+import { narrow, registerWeightPacker } from '@rene-js/layers/internal';
 import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';

@@ -1,10 +1,6 @@
 // What dtype 'auto' comes to, on backends that hold this or that and have this or that much room.
-import {
-  type ParameterSpec,
-  registerWeightPacker,
-  useBackend,
-  type WeightFormat,
-} from '@rene-js/layers';
+import { type ParameterSpec, useBackend, type WeightFormat } from '@rene-js/layers';
+import { registerWeightPacker } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { chooseFormat } from '../../src/checkpoint/choose_format.js';

@@ -1,7 +1,7 @@
 // Conversion of checkpoints: any format in, the original's safetensors out, number by number.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { narrow } from '@rene-js/layers';
+import { narrow } from '@rene-js/layers/internal';
 import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import { convertCheckpoint } from '../../src/checkpoint/convert.js';

@@ -7,11 +7,10 @@ import {
   type PackedWeight,
   type Parameter,
   type QuantizedMatrix,
-  readAsF32,
-  registerWeightPacker,
   rowsWeight,
   useBackend,
 } from '@rene-js/layers';
+import { readAsF32, registerWeightPacker } from '@rene-js/layers/internal';
 import { errorOf, temporaryFolders } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';

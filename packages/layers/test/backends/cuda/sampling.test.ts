@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import seedrandom from 'seedrandom';
 import type { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
-import type { SamplingParams } from '../../../src/index.js';
+import type { SamplingParams } from '../../../src/internal.js';
 import { describeOnCuda, openCuda } from './both.js';
 
 /** Kept ids, ascending, and their weights. */

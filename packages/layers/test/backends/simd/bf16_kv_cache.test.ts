@@ -7,15 +7,17 @@ import {
   disposeParameters,
   initParameters,
   type KvCache,
+  Parameters,
+  SlidingWindowAttention,
+  slidingWindowAttention,
+} from '../../../src/index.js';
+import {
   type KvCacheShape,
   kvCacheFormatOf,
   kvCacheFromBytes,
   kvCacheShapeOf,
   kvCacheValues,
-  Parameters,
-  SlidingWindowAttention,
-  slidingWindowAttention,
-} from '../../../src/index.js';
+} from '../../../src/internal.js';
 import { expectClose, uniform, useCpu, useSimd } from './both.js';
 
 describe('simd: caches of bf16 numbers', () => {

@@ -1,0 +1,39 @@
+/**
+ * What this project's other packages need of the layers, without a promise that it stays: use `@rene-js/layers`
+ * instead.
+ *
+ * @internal
+ * @module @rene-js/layers/internal
+ */
+export type { KernelName, Kernels } from './kernels.js';
+export {
+  emptyKvCache,
+  type KvCacheFormat,
+  type KvCacheShape,
+  kvCacheBytes,
+  kvCacheFormatOf,
+  kvCacheFromBytes,
+  kvCacheShapeOf,
+  kvCacheValues,
+  registerBf16KvCaches,
+  takesBf16KvCaches,
+} from './kv_cache.js';
+export type { ReadTensor, StoredTensor } from './layers/layer.js';
+export { withPrefix } from './layers/parameters.js';
+export type { MixerParts, NormParts } from './mixer_parts.js';
+export {
+  compileStep,
+  type DecodeStep,
+  hasStepCompiler,
+  registerStepCompiler,
+  type SamplingParams,
+  type StepCompiler,
+  type StepModel,
+} from './step.js';
+export { narrow } from './weights/narrow.js';
+export {
+  readAsF32,
+  registerWeightPacker,
+  weightBytes,
+  widen,
+} from './weights/packing.js';

@@ -38,6 +38,7 @@ export { fileError } from './file_errors.js';
 export { Batch, type NextToken } from './generation/batch.js';
 export { nextTurn } from './generation/event_loop.js';
 export { type PrefilledPart, prefillParts } from './generation/prefill.js';
+export { isStored, PrefixCache, type StoragePlan } from './generation/prefix_cache.js';
 export { generateReference } from './generation/reference.js';
 export { samplingProbabilities } from './generation/reference_sampling.js';
 export { type GenerationConfig, resolveOptions } from './generation/resolve_options.js';

@@ -3,6 +3,7 @@ import {
   disposeParameters,
   InvalidArgumentError,
   initParameters,
+  type LayerState,
   type Parameter,
   type ParameterSpec,
   Parameters,
@@ -12,7 +13,12 @@ import {
   useBackend,
   type WeightFormat,
 } from '@rene-js/layers';
-import { compileStep, type DecodeStep, hasStepCompiler } from '@rene-js/layers/internal';
+import {
+  compileStep,
+  type DecodeStep,
+  hasStepCompiler,
+  type ReadTensor,
+} from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
 import type { Checkpoint } from './checkpoint/checkpoint.js';
@@ -265,9 +271,26 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   async restoreState(path: string): Promise<RecurrentState> {
     this.checkBackend();
     const { readStateFile } = await import('./state_file.js');
-    const mixers = this.backbone.blocks.map(({ mixer }) => mixer);
-    const { layers, positions } = await readStateFile(path, mixers, await this.fingerprint());
+    const { layers, positions } = await readStateFile(path, this);
     return new RecurrentState(layers, positions, this);
+  }
+
+  /** @internal For state files and for states on the host. */
+  async restoreLayers(
+    read: (block: number) => ReadTensor,
+    positions: readonly number[],
+  ): Promise<(LayerState | null)[]> {
+    this.checkBackend();
+    const layers: (LayerState | null)[] = [];
+    try {
+      for (const [i, { mixer }] of this.backbone.blocks.entries()) {
+        layers.push(await mixer.restoreState(read(i), positions));
+      }
+      return layers;
+    } catch (error) {
+      for (const layer of layers) layer?.dispose();
+      throw error;
+    }
   }
 
   /**

@@ -1,12 +1,7 @@
 // RecurrentState: everything a model remembers of the tokens it has seen, as a value the user holds.
 import { InvalidArgumentError, type LayerState } from '@rene-js/layers';
 import { GenerationError } from './errors.js';
-
-/** The model that a state belongs to, as far as a state file needs it. */
-export interface StateOwner {
-  /** Differs between models whose states mean different things. */
-  fingerprint(): Promise<string>;
-}
+import type { StateOwner } from './state_owner.js';
 
 /**
  * The state of every layer after some tokens. `model.forward(ids, { state })` advances it.
@@ -22,12 +17,12 @@ export class RecurrentState {
   /**
    * @param layers one a block; null for a block without memory
    * @param seen tokens seen by each row of the batch
-   * @param owner needed to save it
+   * @param owner the model; needed to save the state
    */
   constructor(
     readonly layers: readonly (LayerState | null)[],
     private seen: readonly number[],
-    private readonly owner?: StateOwner,
+    readonly owner?: StateOwner,
   ) {
     this.form = layers.map((layer) => layer?.form ?? 'no state');
   }

@@ -1,8 +1,9 @@
 // State files: safetensors with the tensors of every block's state and the fingerprint of its model.
-import { InvalidArgumentError, type LayerState, type Mixer } from '@rene-js/layers';
+import { InvalidArgumentError, type LayerState } from '@rene-js/layers';
 import { openSafetensors, writeSafetensors } from './checkpoint/safetensors.js';
 import { readF32, type TensorFile, tensorInfo } from './checkpoint/tensor_file.js';
 import { CheckpointError, GenerationError } from './errors.js';
+import type { StateOwner } from './state_owner.js';
 
 const FORMAT = 'rene-state-1';
 
@@ -40,27 +41,22 @@ export async function writeStateFile(
 /**
  * Reads a state file.
  *
- * @param mixers of the model, one a block
- * @param owner fingerprint of the model
+ * @param owner the model
  * @throws CheckpointError if the file is damaged or no state file, GenerationError for the state of
  *   another model
  */
-export async function readStateFile(
-  path: string,
-  mixers: readonly Pick<Mixer, 'restoreState'>[],
-  owner: string,
-): Promise<StoredState> {
+export async function readStateFile(path: string, owner: StateOwner): Promise<StoredState> {
   const { openFile } = await import('./checkpoint/node_files.js');
   const file = await openSafetensors(await openFile(path));
   try {
     const positions = readPositions(file);
-    if (file.metadata.get('model') !== owner) {
+    if (file.metadata.get('model') !== (await owner.fingerprint())) {
       throw new GenerationError(
         `${path}: this is the state of another model: its configuration or weights differ; ` +
           'load the model that it was saved with, or read the prompt again',
       );
     }
-    return { layers: await readLayers(file, mixers, positions), positions };
+    return { layers: await readLayers(file, owner, positions), positions };
   } finally {
     await file.close();
   }
@@ -82,23 +78,20 @@ function readPositions({ name, metadata }: TensorFile): number[] {
 
 async function readLayers(
   file: TensorFile,
-  mixers: readonly Pick<Mixer, 'restoreState'>[],
+  owner: StateOwner,
   positions: readonly number[],
 ): Promise<(LayerState | null)[]> {
-  const layers: (LayerState | null)[] = [];
+  let last = 0;
+  const read = (block: number) => async (name: string) => {
+    last = block;
+    const { shape } = tensorInfo(file, `${block}.${name}`);
+    return { values: await readF32(file, `${block}.${name}`), shape: [...shape] };
+  };
   try {
-    for (const [i, mixer] of mixers.entries()) {
-      const read = async (name: string) => {
-        const { shape } = tensorInfo(file, `${i}.${name}`);
-        return { values: await readF32(file, `${i}.${name}`), shape: [...shape] };
-      };
-      layers.push(await mixer.restoreState(read, positions));
-    }
-    return layers;
+    return await owner.restoreLayers(read, positions);
   } catch (error) {
-    for (const layer of layers) layer?.dispose();
     if (!(error instanceof InvalidArgumentError)) throw error;
-    const message = `${file.name}: block ${layers.length}: ${error.message}`;
+    const message = `${file.name}: block ${last}: ${error.message}`;
     throw new CheckpointError(message, [message], { cause: error });
   }
 }

@@ -14,7 +14,7 @@ import { UsageError } from './report_error.js';
 import type { ServeOptions } from './serve_options.js';
 
 export async function runServe(argument: string | undefined, options: ServeOptions): Promise<void> {
-  const { host, port, backend, dtype, lora, threads, maxBatch: slots } = options;
+  const { host, port, backend, dtype, lora, threads, maxBatch: slots, prefixCacheBytes } = options;
   const name = chosenModel(argument, options.model);
   await checkAddress(host, port); // before a large model is loaded
   const dir = await modelFolder(name, options.revision);
@@ -22,7 +22,8 @@ export async function runServe(argument: string | undefined, options: ServeOptio
   const tokenizer = await Tokenizer.fromFile(path);
   checkVocabulary(tokenizer, await readConfig(dir));
   const modelName = options.servedModelName ?? (await shortName(name));
-  const settings = { dir, tokenizerPath: path, backend, dtype, lora, threads, slots };
+  const model = { dir, tokenizerPath: path, backend, dtype, lora, threads };
+  const settings = { ...model, slots, prefixCacheBytes };
   const engine = await withProgressBar(
     'loading the model [{bar}] {percentage}% {eta_formatted} left',
     (onProgress) => WorkerEngine.start(settings, { onProgress, onNotice }),

@@ -19,6 +19,7 @@ export interface ServeOptions extends LoadOptions {
   maxWaiting: number;
   maxLength: number;
   bodyLimit: number;
+  prefixCacheBytes?: number;
   grace: number;
   log: boolean;
 }
@@ -64,6 +65,12 @@ export function addServe(program: Command): Command {
     )
     .option('--max-waiting <n>', 'sequences that may wait before clients get 429', nonNegative, 256)
     .option('--body-limit <bytes>', 'maximum size of a request', positive, 4 * 1024 * 1024)
+    .option(
+      '--prefix-cache-bytes <n>',
+      'memory for what prompts have in common, which is then read once; 0 = none ' +
+        '(default: a quarter of the free memory)',
+      nonNegative,
+    )
     .option('--grace <seconds>', 'time for requests in progress on Ctrl-C', nonNegative, 30)
     .option('--log', 'write a line of JSON for each request to stderr', false);
   addLoraOption(addBackendOptions(command));

@@ -1,7 +1,7 @@
 // The server's engine: prompts that arrive at any time, decoded as one batch, a token a step.
 
 import type { GenerationModel, Tokenizer } from '@rene-js/rene';
-import { Batch, nextTurn, SamplerBuffers } from '@rene-js/rene/internal';
+import { Batch, nextTurn, PrefixCache, SamplerBuffers } from '@rene-js/rene/internal';
 import {
   type Engine,
   type EngineLoad,
@@ -19,18 +19,23 @@ export class BatchEngine implements Engine {
   private readonly batch: Batch<JobSequence>;
   private readonly schedule = new Schedule();
   private readonly buffers: SamplerBuffers;
+  private readonly cache: PrefixCache;
   /** Settled when there is nothing more to do. */
   private running: Promise<void> | undefined;
 
   /**
    * @param slots maximum number of sequences decoded together; as many states again are kept of
    *   prompts and sequences that wait
+   * @param prefixCacheBytes host memory for states of prompts and answers, so that what a prompt has in
+   *   common with earlier ones is not read again. Default: 0, none is kept.
    */
   constructor(
     private readonly model: GenerationModel,
     private readonly tokenizer: Pick<Tokenizer, 'decodeStream'>,
     private readonly slots: number,
+    prefixCacheBytes = 0,
   ) {
+    this.cache = new PrefixCache(prefixCacheBytes);
     this.buffers = new SamplerBuffers(model.config.vocabSize);
     this.batch = new Batch(model, slots);
   }
@@ -92,7 +97,7 @@ export class BatchEngine implements Engine {
       const job = this.schedule.nextPrompt(wanted.length > 0 ? wanted : started);
       if (!job) return;
       const before = job.read;
-      await job.readPart(this.model);
+      await job.readPart(this.model, this.cache);
       budget -= Math.max(1, job.read - before);
       this.release();
     }
@@ -146,8 +151,22 @@ export class BatchEngine implements Engine {
     if (members.length === 0) return;
     const next = await this.batch.next();
     for (const [i, sequence] of members.entries()) sequence.advance(next[i] ?? -1);
+    if (this.cache.isOn) {
+      for (const sequence of members) if (sequence.finishReason) await this.storeAnswer(sequence);
+    }
     this.schedule.step();
     this.release();
+  }
+
+  /** A conversation goes on from an answer's end. */
+  private async storeAnswer(sequence: JobSequence): Promise<void> {
+    if (sequence.running.job.n > 1) return;
+    const state = this.batch.stateOf(sequence);
+    try {
+      await this.cache.store(sequence.ids.slice(0, -1), state);
+    } finally {
+      state.dispose();
+    }
   }
 
   /** Frees what jobs and sequences hold that have ended. */

@@ -30,6 +30,8 @@ interface Part {
   /** For a whole answer: what was echoed, and what each choice has got. */
   readonly echoed: PieceBuffers;
   readonly pieces: readonly PieceBuffers[];
+  /** Prompt tokens that were known from another prompt. */
+  cachedTokens: number;
 }
 
 /** New tokens after which those of a whole answer are made into JSON. */
@@ -70,6 +72,7 @@ export class Completion {
         echo: body.echo ? new EchoedPrompt(prompt, tokenizer, tokenTexts, withLogprobs) : undefined,
         echoed: new PieceBuffers(),
         pieces: Array.from({ length: job.n }, () => new PieceBuffers()),
+        cachedTokens: 0,
       };
     });
   }
@@ -133,10 +136,12 @@ export class Completion {
     const newTokens = this.parts
       .flatMap(({ choices }) => choices)
       .reduce((sum, choice) => sum + choice.newTokens, 0);
+    const cachedTokens = this.parts.reduce((sum, part) => sum + part.cachedTokens, 0);
     return {
       prompt_tokens: promptTokens,
       completion_tokens: newTokens,
       total_tokens: promptTokens + newTokens,
+      prompt_tokens_details: { cached_tokens: cachedTokens },
     };
   }
 
@@ -167,6 +172,7 @@ export class Completion {
       const onEvent = (event: JobEvent): void => {
         switch (event.type) {
           case 'prompt': {
+            if (event.cached) part.cachedTokens += event.tokens;
             if (echo) onEcho(echo.push(event.tokens, event.logProbs));
             return;
           }

@@ -46,10 +46,11 @@ export interface Job {
 
 /** What an engine tells of a job, in order; nothing comes after its end. */
 export type JobEvent =
-  /** So many more tokens of the prompt have been read. */
+  /** So many more tokens of the prompt have been read, or were known from another prompt. */
   | {
       type: 'prompt';
       tokens: number;
+      cached?: boolean;
       /** Theirs, null for the prompt's first; undefined unless asked for. */
       logProbs: readonly (TokenLogProb | null)[] | undefined;
     }

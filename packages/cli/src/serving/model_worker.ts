@@ -1,4 +1,5 @@
 // The model's thread: loads a model and its tokenizer, and runs the jobs that are posted to it.
+import { freemem } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { registerSimdBackend } from '@rene-js/layers/simd';
 import { ReneLMHeadModel, Tokenizer } from '@rene-js/rene';
@@ -27,7 +28,8 @@ try {
   });
   const tokenizer = await Tokenizer.fromFile(settings.tokenizerPath);
   const slots = settings.slots ?? rowsThatFit(model.config);
-  const engine = new BatchEngine(model, tokenizer, slots);
+  const cacheBytes = settings.prefixCacheBytes ?? Math.floor(memoryLeft() / 4);
+  const engine = new BatchEngine(model, tokenizer, slots, cacheBytes);
   serve(engine, model);
   const { backend, config } = model;
   post({ type: 'ready', backend, vocabSize: config.vocabSize, load: engine.load() });
@@ -83,6 +85,12 @@ function outbox(engine: BatchEngine): (id: number, event: JobEvent) => void {
       events = [];
     });
   };
+}
+
+/** Bytes that this process may still use. */
+function memoryLeft(): number {
+  // Node has availableMemory, which knows containers' limits, from 20.13 on.
+  return typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();
 }
 
 function messageOf(error: unknown): string {

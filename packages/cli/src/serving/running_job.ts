@@ -3,12 +3,15 @@
 import type { GenerationModel, RecurrentState, TokenLogProb } from '@rene-js/rene';
 import {
   type GenerationConfig,
+  isStored,
   type NextToken,
   type PrefilledPart,
+  type PrefixCache,
   prefillParts,
   Sampler,
   type SamplerBuffers,
   Sequence,
+  type StoragePlan,
 } from '@rene-js/rene/internal';
 import type { Job, JobEvent } from './job.js';
 import type { Schedulable } from './schedule.js';
@@ -30,6 +33,7 @@ export class RunningJob implements Schedulable {
   /** Ended, failed or cancelled. */
   isOver = false;
   private parts: AsyncGenerator<PrefilledPart, void, void> | undefined;
+  private plan: StoragePlan | undefined;
   /** Logits of the last prompt token that was read. */
   private logits: Float32Array | undefined;
   private readonly sampler: Sampler;
@@ -56,30 +60,58 @@ export class RunningJob implements Schedulable {
     return this.job.prompt.length - this.read + this.job.maxTokens;
   }
 
-  /** Reads the next part of the prompt. At its end each sequence gets its first token. */
-  async readPart(model: GenerationModel): Promise<void> {
-    const { prompt, promptLogProbs, maxTokens } = this.job;
+  /**
+   * Reads the next part of the prompt, or as its first part what the cache has of it. At the prompt's
+   * end each sequence gets its first token.
+   */
+  async readPart(model: GenerationModel, cache: PrefixCache): Promise<void> {
     try {
-      this.state ??= model.initialState(1);
-      const kept = promptLogProbs ? 'all' : 'last';
-      this.parts ??= prefillParts(model, this.state, prompt, kept, PREFILL_CHUNK);
-      const { value: part } = await this.parts.next();
-      if (!part || this.isOver) return;
-      const { start, tokens, logits } = part;
-      const before = [this.logits, ...logits];
-      const logProbs = promptLogProbs
-        ? prompt.slice(start, start + tokens).map((id, i) => this.logProb(id, before[i]))
-        : undefined;
-      this.read = start + tokens;
-      const last = logits.at(-1);
-      this.logits = this.isRead ? undefined : last?.slice(); // not a view that keeps all of them
-      this.onEvent({ type: 'prompt', tokens, logProbs });
-      if (!this.isRead) return;
-      if (maxTokens === 0) this.end();
-      else for (const sequence of this.sequences) sequence.advance(last ?? -1);
+      if (!this.state) await this.begin(model, cache);
+      else await this.readNext(model, cache);
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  private async begin(model: GenerationModel, cache: PrefixCache): Promise<void> {
+    const { prompt, promptLogProbs } = this.job;
+    this.plan = cache.plan(prompt, PREFILL_CHUNK);
+    // The log-probabilities of the prompt's own tokens are not kept.
+    const cached = promptLogProbs ? undefined : await cache.find(prompt);
+    this.state = cached?.state ?? model.initialState(1);
+    if (!cached) return this.readNext(model, cache);
+    this.read = cached.tokens;
+    this.onEvent({ type: 'prompt', tokens: cached.tokens, cached: true, logProbs: undefined });
+    if (this.isRead) this.start(cached.logits);
+  }
+
+  private async readNext(model: GenerationModel, cache: PrefixCache): Promise<void> {
+    const { state, read } = this;
+    const { prompt, promptLogProbs } = this.job;
+    if (!state) return;
+    const kept = promptLogProbs ? 'all' : 'last';
+    this.parts ??= prefillParts(model, state, prompt.slice(read), kept, PREFILL_CHUNK);
+    const { value: part } = await this.parts.next();
+    if (!part || this.isOver) return;
+    const { tokens, logits } = part;
+    const before = [this.logits, ...logits];
+    const logProbs = promptLogProbs
+      ? prompt.slice(read, read + tokens).map((id, i) => this.logProb(id, before[i]))
+      : undefined;
+    this.read = read + tokens;
+    const last = logits.at(-1);
+    this.logits = this.isRead ? undefined : last?.slice(); // not a view that keeps all of them
+    if (this.plan && isStored(this.plan, this.read)) {
+      await cache.store(prompt.slice(0, this.read), state, last);
+    }
+    this.onEvent({ type: 'prompt', tokens, logProbs });
+    if (this.isRead) this.start(last);
+  }
+
+  /** @param logits after the prompt */
+  private start(logits: Float32Array | undefined): void {
+    if (this.job.maxTokens === 0) this.end();
+    else for (const sequence of this.sequences) sequence.advance(logits ?? -1);
   }
 
   /** Frees the states that are not needed any more. */

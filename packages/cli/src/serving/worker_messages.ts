@@ -15,6 +15,8 @@ export interface WorkerSettings {
   threads?: number | undefined;
   /** Most sequences decoded together; unless given as many as 1 GiB of states allows, at most 64. */
   slots?: number | undefined;
+  /** Bytes for the states of prompts and answers. Default: a quarter of the memory that is left. */
+  prefixCacheBytes?: number | undefined;
 }
 
 export type ToWorker =

@@ -61,9 +61,22 @@ describe('the server', function () {
       prompt_tokens: ids.length,
       completion_tokens: 6,
       total_tokens: ids.length + 6,
+      prompt_tokens_details: { cached_tokens: 0 },
     });
     expect(json).to.include({ object: 'text_completion', model: 'rene-tiny' });
     expect(json.id).to.match(/^cmpl-/);
+  });
+
+  it('tells how many tokens of the prompt were known from an earlier one', async () => {
+    const cached = server({ engine: new BatchEngine(model, tokenizer, 4, 1e9) });
+    const body = { prompt: 'Rene Descartes was', max_tokens: 6, temperature: 0 };
+    const first = await complete(body, cached);
+    const again = await complete(body, cached);
+    expect(again.json.choices).to.deep.equal(first.json.choices);
+    const tokens = first.json.usage.prompt_tokens;
+    expect(first.json.usage.prompt_tokens_details).to.deep.equal({ cached_tokens: 0 });
+    expect(again.json.usage.prompt_tokens_details).to.deep.equal({ cached_tokens: tokens });
+    await cached.close();
   });
 
   it('takes texts and ids, one or many, and n of each, in order', async () => {

@@ -1,0 +1,73 @@
+// A state in the host's memory: it takes none of the backend's.
+import type { LayerState } from '@rene-js/layers';
+import { widen } from '@rene-js/layers/internal';
+import { GenerationError } from './errors.js';
+import { RecurrentState } from './state.js';
+import type { StateOwner } from './state_owner.js';
+
+interface HostTensor {
+  readonly dtype: 'F32' | 'BF16';
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/** A copy of a recurrent state, as often to be restored as wanted. */
+export class HostState {
+  /** Its size. */
+  readonly byteLength: number;
+
+  /** @param blocks the tensors of each block by name */
+  constructor(
+    private readonly blocks: readonly ReadonlyMap<string, HostTensor>[],
+    readonly positions: readonly number[],
+    private readonly owner: StateOwner,
+  ) {
+    this.byteLength = blocks
+      .flatMap((tensors) => [...tensors.values()])
+      .reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+  }
+
+  /** A state of the same model; the caller disposes it. */
+  async restore(): Promise<RecurrentState> {
+    const { blocks, positions, owner } = this;
+    const layers = await owner.restoreLayers(
+      (block) => async (name) => {
+        const tensor = blocks[block]?.get(name);
+        if (!tensor) throw new Error(`no tensor '${name}' of block ${block}`);
+        const { dtype, shape, bytes } = tensor;
+        const values = new Float32Array(bytes.byteLength / (dtype === 'F32' ? 4 : 2));
+        widen(bytes, dtype, values);
+        return { values, shape: [...shape] };
+      },
+      positions,
+    );
+    return new RecurrentState(layers, positions, owner);
+  }
+}
+
+/**
+ * Copies a state to the host.
+ *
+ * @throws GenerationError if the state cannot be used, or was made by no model
+ */
+export async function toHost(state: RecurrentState): Promise<HostState> {
+  state.check();
+  const { owner, positions } = state;
+  if (!owner) throw new GenerationError('this state was made by no model: it has no owner');
+  const copy = state.clone(); // this one may go on in the meantime
+  try {
+    const blocks = await Promise.all(copy.layers.map(tensorsOf));
+    return new HostState(blocks, positions, owner);
+  } finally {
+    copy.dispose();
+  }
+}
+
+async function tensorsOf(layer: LayerState | null): Promise<ReadonlyMap<string, HostTensor>> {
+  const stored = layer?.save() ?? [];
+  const tensors = stored.map(async ({ name, dtype, shape, bytes }) => {
+    // A copy: the bytes may be a view of the backend's memory.
+    return [name, { dtype, shape, bytes: (await bytes()).slice() }] as const;
+  });
+  return new Map(await Promise.all(tensors));
+}

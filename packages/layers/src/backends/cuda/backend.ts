@@ -4,6 +4,8 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import { NativeBackend, NativeData, type NumberType, type Values } from '../native/backend.js';
+import type { CoreOps } from '../native/core/core_ops.js';
+import { cudaCoreOps } from './core_ops.js';
 import { CudaOps } from './ops.js';
 import type { CudaRuntime } from './runtime.js';
 
@@ -27,8 +29,11 @@ class DeviceData extends NativeData {
 }
 
 export class CudaBackend extends NativeBackend<CudaOps> {
+  readonly core: CoreOps;
+
   constructor(readonly runtime: CudaRuntime) {
     super(new CudaOps(runtime));
+    this.core = cudaCoreOps(runtime);
   }
 
   protected override newData(address: number, length: number, dtype: NumberType): NativeData {

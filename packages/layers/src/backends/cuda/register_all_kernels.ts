@@ -1,10 +1,10 @@
 // Registers the kernels of this backend.
 import * as tf from '@tensorflow/tfjs-core';
-import { kernelConfig } from '../native/kernel.js';
-import { nativeKernels } from '../native/kernels.js';
+import { elementwiseKernels, matMulKernels, sumKernel } from '../native/core/arithmetic.js';
+import { shapeKernels } from '../native/core/shapes.js';
 import { registerKernels } from '../native/register_kernels.js';
 import { asCuda } from './backend.js';
-import { coreOps } from './core_ops.js';
+import { elementwiseIds } from './core_ops.js';
 import { BACKEND_NAME } from './ops.js';
 
 /** CPU kernels that return their input's memory and read no values. */
@@ -12,16 +12,13 @@ const bookkeeping = new Set(['Identity', 'Reshape', 'ExpandDims', 'Cast', 'Strin
 const reported = new Set<string>();
 
 export function registerAllKernels(): void {
-  const kernels = nativeKernels.map((kernel) => kernelConfig(BACKEND_NAME, kernel, asCuda));
-  registerKernels(BACKEND_NAME, kernels, ownOrHost);
-}
-
-/** A kernel on the device if it takes the call, else the CPU backend's. */
-function ownOrHost(config: tf.KernelConfig): tf.KernelFunc {
-  const run = coreOps[config.kernelName];
-  const host = throughHost(config);
-  if (!run) return host;
-  return (call) => run(call.inputs, { ...call.attrs }, asCuda(call.backend)) ?? host(call);
+  const core = [
+    ...shapeKernels,
+    ...elementwiseKernels(elementwiseIds),
+    ...matMulKernels,
+    sumKernel,
+  ];
+  registerKernels(BACKEND_NAME, core, asCuda, throughHost);
 }
 
 /** A CPU kernel; tfjs's debug mode names it once. */

@@ -4,6 +4,8 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import { NativeBackend, NativeData, type NumberType, type Values } from '../native/backend.js';
+import type { CoreOps } from '../native/core/core_ops.js';
+import { simdCoreOps } from './core/core_ops.js';
 import { SimdOps } from './ops.js';
 import type { Runtime } from './runtime.js';
 
@@ -29,8 +31,11 @@ class MemoryData extends NativeData {
 }
 
 export class SimdBackend extends NativeBackend<SimdOps> {
+  readonly core: CoreOps;
+
   constructor(readonly runtime: Runtime) {
     super(new SimdOps(runtime));
+    this.core = simdCoreOps(runtime);
   }
 
   protected override newData(address: number, length: number, dtype: NumberType): NativeData {

@@ -6,8 +6,8 @@ import type { ConvGradCall } from '../native/gradient_calls.js';
 import { withTemporaries } from '../native/memory.js';
 import { activationIds } from './activation_ids.js';
 import { ArgumentLayout } from './arguments.js';
-import { sumMiddle } from './core/sum_middle.js';
 import type { Runtime } from './runtime.js';
+import { sumMiddle } from './sum_middle.js';
 
 /** Channels of a span; see assembly/causal_conv1d/. */
 const SPAN = 64;

@@ -1,22 +1,18 @@
 // Registers the kernels of this backend.
-import { kernelConfig } from '../native/kernel.js';
-import { nativeKernels } from '../native/kernels.js';
+import { elementwiseKernels, matMulKernels, sumKernel } from '../native/core/arithmetic.js';
+import { shapeKernels } from '../native/core/shapes.js';
 import { registerKernels } from '../native/register_kernels.js';
 import { asSimd } from './backend.js';
-import { castKernel } from './core/cast.js';
-import { elementwiseKernels } from './core/elementwise.js';
-import { matMulKernels } from './core/mat_mul.js';
-import { reductionKernels } from './core/reductions.js';
-import { shapeKernels } from './core/shapes.js';
+import { elementwiseIds } from './core/elementwise.js';
+import { rowsKernels } from './core/rows.js';
 import { BACKEND_NAME } from './ops.js';
 
 export function registerAllKernels(): void {
-  registerKernels(BACKEND_NAME, [
-    ...nativeKernels.map((kernel) => kernelConfig(BACKEND_NAME, kernel, asSimd)),
-    castKernel,
-    ...elementwiseKernels,
-    ...matMulKernels,
-    ...reductionKernels,
+  const core = [
     ...shapeKernels,
-  ]);
+    ...elementwiseKernels(elementwiseIds),
+    ...matMulKernels,
+    sumKernel,
+  ];
+  registerKernels(BACKEND_NAME, [...core, ...rowsKernels], asSimd);
 }

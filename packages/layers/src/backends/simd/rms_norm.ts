@@ -5,8 +5,8 @@ import type { NormCall } from '../native/calls.js';
 import type { NormGradCall } from '../native/gradient_calls.js';
 import { withTemporaries } from '../native/memory.js';
 import { ArgumentLayout } from './arguments.js';
-import { sumMiddle } from './core/sum_middle.js';
 import type { Runtime } from './runtime.js';
+import { sumMiddle } from './sum_middle.js';
 
 /** Rows of a unit of the gradient; see assembly/norm/norm_grad.ts. */
 const GRAD_ROWS = 16;

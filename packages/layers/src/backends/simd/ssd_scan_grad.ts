@@ -5,9 +5,9 @@ import { ScanGradArg } from '../../../assembly/ssd_scan/args.js';
 import type { ScanGradCall } from '../native/gradient_calls.js';
 import { withTemporaries } from '../native/memory.js';
 import { ArgumentLayout } from './arguments.js';
-import { sumMiddle } from './core/sum_middle.js';
 import type { Runtime } from './runtime.js';
 import { scanArguments } from './ssd_scan.js';
+import { sumMiddle } from './sum_middle.js';
 
 /** Tokens of a chunk; see assembly/ssd_scan/grad_layout.ts. */
 const CHUNK = 32;

@@ -1,9 +1,12 @@
-// tfjs's elementwise ops on float32.
-import * as tf from '@tensorflow/tfjs-core';
+// The launches of tfjs's elementwise ops.
 import { BinaryArg, BinaryOp, UnaryArg, UnaryOp } from '../../../../assembly/core/args.js';
 import { KernelId } from '../../../../assembly/kernel_ids.js';
+import type { Address } from '../../native/address.js';
+import type { ElementwiseIds } from '../../native/core/arithmetic.js';
+import { sizeOf } from '../../native/core/core_kernel.js';
+import type { BinaryCall } from '../../native/core/core_ops.js';
 import { ArgumentLayout } from '../arguments.js';
-import { coreKernel, isFloat, sizeOf, type Tensors } from './core_kernel.js';
+import type { Runtime } from '../runtime.js';
 
 /** Numbers of a unit; see assembly/core/elementwise.ts. */
 const SPAN = 4096;
@@ -11,26 +14,31 @@ const SPAN = 4096;
 const binaryArguments = new ArgumentLayout(BinaryArg);
 const unaryArguments = new ArgumentLayout(UnaryArg);
 
-function binaryKernel(kernelName: string, op: BinaryOp): tf.KernelConfig {
-  return coreKernel<Tensors<'a' | 'b'>, object>(kernelName, ({ a, b }, _, backend) => {
-    if (!isFloat(a, b)) return undefined;
-    const shape = tf.backend_util.assertAndGetBroadcastShape(a.shape, b.shape);
-    const walkA = walkOf(a.shape, shape);
-    const walkB = walkOf(b.shape, shape);
-    if (!walkA || !walkB) return undefined;
-    const { runtime } = backend;
-    const operands = { a: backend.address(a), b: backend.address(b) };
-    const y = backend.allocate(shape);
-    const size = sizeOf(shape);
-    const walks = {
-      ...{ aRepeat: walkA.repeat, aCount: walkA.count },
-      ...{ bRepeat: walkB.repeat, bCount: walkB.count },
-    };
-    binaryArguments.write(runtime, { ...operands, y: y.address, size, op, ...walks });
-    const units = Math.ceil(size / SPAN);
-    runtime.run(KernelId.Binary, units, runtime.chunk(SPAN));
-    return y.info;
+export const elementwiseIds: ElementwiseIds = {
+  binary: { ...idsOf(BinaryOp), Add: BinaryOp.Add },
+  unary: idsOf(UnaryOp),
+};
+
+/** The numbers of an enum whose names are tfjs's. */
+function idsOf(ops: Readonly<Record<string, string | number>>): Record<string, number> {
+  const named = Object.entries(ops).flatMap(([name, id]) =>
+    typeof id === 'number' ? [[name, id] as const] : [],
+  );
+  return Object.fromEntries(named);
+}
+
+export function binary(runtime: Runtime, call: BinaryCall): boolean {
+  const { aShape, bShape, shape } = call;
+  const [walkA, walkB] = [walkOf(aShape, shape), walkOf(bShape, shape)];
+  if (!walkA || !walkB) return false;
+  const size = sizeOf(shape);
+  binaryArguments.write(runtime, {
+    ...{ a: call.a, b: call.b, y: call.y, op: call.op, size },
+    ...{ aRepeat: walkA.repeat, aCount: walkA.count },
+    ...{ bRepeat: walkB.repeat, bCount: walkB.count },
   });
+  runtime.run(KernelId.Binary, Math.ceil(size / SPAN), runtime.chunk(SPAN));
+  return true;
 }
 
 /**
@@ -57,33 +65,7 @@ function walkOf(
   return undefined;
 }
 
-function unaryKernel(kernelName: string, op: UnaryOp): tf.KernelConfig {
-  return coreKernel<Tensors<'x'>, object>(kernelName, ({ x }, _, backend) => {
-    if (!isFloat(x)) return undefined;
-    const { runtime } = backend;
-    const from = backend.address(x);
-    const y = backend.allocate(x.shape);
-    const size = sizeOf(x.shape);
-    unaryArguments.write(runtime, { x: from, y: y.address, size, op });
-    const units = Math.ceil(size / SPAN);
-    runtime.run(KernelId.Unary, units, runtime.chunk(SPAN * 4));
-    return y.info;
-  });
+export function unary(runtime: Runtime, op: number, x: Address, y: Address, size: number): void {
+  unaryArguments.write(runtime, { x, y, size, op });
+  runtime.run(KernelId.Unary, Math.ceil(size / SPAN), runtime.chunk(SPAN * 4));
 }
-
-export const elementwiseKernels: readonly tf.KernelConfig[] = [
-  binaryKernel(tf.Add, BinaryOp.Add),
-  binaryKernel(tf.Sub, BinaryOp.Sub),
-  binaryKernel(tf.Multiply, BinaryOp.Multiply),
-  binaryKernel(tf.RealDiv, BinaryOp.RealDiv),
-  binaryKernel(tf.Maximum, BinaryOp.Maximum),
-  binaryKernel(tf.Minimum, BinaryOp.Minimum),
-  binaryKernel(tf.SquaredDifference, BinaryOp.SquaredDifference),
-  unaryKernel(tf.Neg, UnaryOp.Neg),
-  unaryKernel(tf.Square, UnaryOp.Square),
-  unaryKernel(tf.Sqrt, UnaryOp.Sqrt),
-  unaryKernel(tf.Rsqrt, UnaryOp.Rsqrt),
-  unaryKernel(tf.Abs, UnaryOp.Abs),
-  unaryKernel(tf.Sigmoid, UnaryOp.Sigmoid),
-  unaryKernel(tf.Exp, UnaryOp.Exp),
-];

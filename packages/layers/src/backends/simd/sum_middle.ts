@@ -1,8 +1,8 @@
 // Sums along an axis, on addresses.
-import { SumArg } from '../../../../assembly/core/args.js';
-import { KernelId } from '../../../../assembly/kernel_ids.js';
-import { ArgumentLayout } from '../arguments.js';
-import type { Runtime } from '../runtime.js';
+import { SumArg } from '../../../assembly/core/args.js';
+import { KernelId } from '../../../assembly/kernel_ids.js';
+import { ArgumentLayout } from './arguments.js';
+import type { Runtime } from './runtime.js';
 
 const sumArguments = new ArgumentLayout(SumArg);
 

@@ -84,6 +84,16 @@ describe('rene eval', () => {
     expect(code).to.equal(1);
   });
 
+  it('refuses tasks that there are not as wrong usage, in one line', async () => {
+    for (const tasks of ['boolq', 'copa,hellaswagg', 'mmlu_astrology', 'gsm*']) {
+      const { code, stdout, stderr } = await runRene(['eval', '-t', tasks]);
+      expect([code, stdout], tasks).to.deep.equal([2, '']);
+      expect(stderr).to.match(
+        /^error: --tasks: there is no task '\S+'; .* \(see rene eval --help\)\n$/,
+      );
+    }
+  });
+
   it("draws the few-shot examples by lm-eval's seed", async () => {
     const examples = join(dir, 'examples.jsonl');
     const sentences = Array.from({ length: 20 }, (_, i) => ({

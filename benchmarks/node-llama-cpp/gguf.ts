@@ -228,7 +228,7 @@ function encode(values: Float32Array, type: GgufType): Uint8Array {
       for (const [i, value] of x.entries()) view.setUint16(at + 2 * i, f32Bits(value) >>> 16, true);
       continue;
     }
-    // A scale, then codes of 8 bits, or of 4 from 0 to 15 around 8: i in the low half, i + 16 in the high.
+    // A scale, then quantised values of 8 bits, or of 4 from 0 to 15 around 8: i in the low half, i + 16 in the high.
     const largest = x.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0);
     const scale = type === 'Q8_0' ? Math.abs(largest) / 127 : largest / -8;
     view.setUint16(at, f16Bits(scale), true);

@@ -5,7 +5,7 @@ import type { DTypeName } from './dtype_names.js';
 import { refuseUnknownOptions } from './known_options.js';
 
 /** How a model is held in memory, and where. */
-export interface ModelOptions extends Omit<ParameterOptions, 'format' | 'keepCodes'> {
+export interface ModelOptions extends Omit<ParameterOptions, 'format' | 'keepQuantized'> {
   /**
    * How matrices are held: 'f32', 'bf16', 'f16', 'int8' or 'int4', if the backend holds it, or what other
    * libraries call these ('float16', 'q4'). Default: 'auto', the file's own where the backend has it, else

@@ -119,16 +119,20 @@ export class ReneLMHeadModel implements tf.InferenceModel {
       await useBackend(others.backend);
       const specs = modelParameters(config);
       if (others.backend === undefined) warnOfSlowBackend(specs, onNotice);
-      const keepCodes = dtype === 'auto';
+      const keepQuantized = dtype === 'auto';
       let format: WeightFormat = 'f32';
       if (dtype !== 'auto') format = dtype;
       else if (!others.trainable) {
         const stored = storedDType(checkpoint);
         // An adapter's corrections would be rounded away by the base's few bits.
-        const isCorrectedCodes = lora !== undefined && stored.startsWith('int');
-        format = chooseFormat(isCorrectedCodes ? 'BF16' : stored, specs, onNotice);
+        const isCorrected = lora !== undefined && stored.startsWith('int');
+        format = chooseFormat(isCorrected ? 'BF16' : stored, specs, onNotice);
       }
-      const parameters = await loadParameters(checkpoint, specs, { ...others, format, keepCodes });
+      const parameters = await loadParameters(checkpoint, specs, {
+        ...others,
+        format,
+        keepQuantized,
+      });
       return new ReneLMHeadModel(config, parameters, generationConfig);
     } finally {
       await checkpoint.close();

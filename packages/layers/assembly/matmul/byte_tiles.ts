@@ -19,7 +19,7 @@ export function addDots<Q>(sums: v128, t: v128, w0: v128, u: v128, w1: v128, one
  */
 export function addTiles<Q>(
   x: usize,
-  codes: usize,
+  quantized: usize,
   group: usize,
   sums: usize,
   xs: usize,
@@ -32,7 +32,7 @@ export function addTiles<Q>(
   if (sizeof<Q>() === 2) {
     // One that is left is, with four more, three and two.
     const fours = (count & 3) === 1 ? (count >> 2) - 1 : count >> 2;
-    if (fours > 0) foursOfRows(x, codes, group, sums, xs, xb, xc, parameters, fours);
+    if (fours > 0) foursOfRows(x, quantized, group, sums, xs, xb, xc, parameters, fours);
     m = fours << 2;
   }
   // Four that are left are two and two.
@@ -41,13 +41,13 @@ export function addTiles<Q>(
     const r = m << 2;
     const xm = x + m * QUANTIZED_STRIDE;
     const c = sums + (m << 5);
-    threesOfRows<Q>(xm, codes, group, c, xs + r, xb + r, xc + r, parameters, threes);
+    threesOfRows<Q>(xm, quantized, group, c, xs + r, xb + r, xc + r, parameters, threes);
     m += threes * 3;
   }
   for (; m < count; m += 2) {
     const r = m << 2;
     const c = sums + (m << 5);
-    twoRows<Q>(x + m * QUANTIZED_STRIDE, codes, group, c, xs + r, xb + r, xc + r, parameters);
+    twoRows<Q>(x + m * QUANTIZED_STRIDE, quantized, group, c, xs + r, xb + r, xc + r, parameters);
   }
 }
 

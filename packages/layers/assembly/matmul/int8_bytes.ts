@@ -102,7 +102,7 @@ export function byteTiles<S, Q>(args: usize, p: usize, m0: i32, m1: i32, sums: u
   const count = <usize>(m1 - m0);
   memory.fill(sums, 0, count << 5);
   for (let g: usize = 0; g < groups; g++) {
-    const codes = p;
+    const quantized = p;
     p += group << 3;
     widenCentred<S>(p, parameters);
     p += 32;
@@ -111,6 +111,6 @@ export function byteTiles<S, Q>(args: usize, p: usize, m0: i32, m1: i32, sums: u
     const xs = ptr(args, IntMatMulArg.xScales) + (first << 2);
     const xb = ptr(args, IntMatMulArg.xSums) + (first << 2);
     const xc = ptr(args, IntMatMulArg.xCentres) + (first << 2);
-    addTiles<Q>(x, codes, group, sums, xs, xb, xc, parameters, count);
+    addTiles<Q>(x, quantized, group, sums, xs, xb, xc, parameters, count);
   }
 }

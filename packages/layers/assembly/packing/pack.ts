@@ -128,7 +128,7 @@ export function repackInt(args: usize, begin: i32, end: i32): void {
     for (let r: usize = 0; r < 8; r++) {
       const row = ((<usize>panel) << 3) + r;
       if (<i32>row >= rows) break;
-      const codes = ptr(args, RepackArg.values) + row * rowBytes;
+      const quantized = ptr(args, RepackArg.values) + row * rowBytes;
       for (let g: usize = 0; g < groups; g++) {
         const at = panelAt + g * groupBytes;
         const parameters = at + group * <usize>bits + (r << 1);
@@ -140,34 +140,34 @@ export function repackInt(args: usize, begin: i32, end: i32): void {
           store<u16>(parameters, load<u16>(ptr(args, RepackArg.scales) + fileAt));
           store<u16>(parameters, load<u16>(ptr(args, RepackArg.offsets) + fileAt), 16);
         }
-        if (bits === 8) moveInt8(codes + g * group, at, group, r, exporting);
-        else moveInt4(codes + ((g * group) >> 1), at, group, r, exporting);
+        if (bits === 8) moveInt8(quantized + g * group, at, group, r, exporting);
+        else moveInt4(quantized + ((g * group) >> 1), at, group, r, exporting);
       }
     }
   }
 }
 
-function moveInt8(codes: usize, at: usize, group: usize, r: usize, exporting: bool): void {
+function moveInt8(quantized: usize, at: usize, group: usize, r: usize, exporting: bool): void {
   const flip = signFlip();
   for (let k: usize = 0; k < group; k += 4) {
     const place = at + placeInt8(r, k);
-    if (exporting) store<u32>(codes + k, load<u32>(place) ^ flip);
-    else store<u32>(place, load<u32>(codes + k) ^ flip);
+    if (exporting) store<u32>(quantized + k, load<u32>(place) ^ flip);
+    else store<u32>(place, load<u32>(quantized + k) ^ flip);
   }
 }
 
 /** A word of the file holds columns 0 ... 7 from its low bits up. */
-function moveInt4(codes: usize, at: usize, group: usize, r: usize, exporting: bool): void {
+function moveInt4(quantized: usize, at: usize, group: usize, r: usize, exporting: bool): void {
   for (let k: usize = 0; k < group; k += 8) {
     const place = at + placeInt4(r, k);
     if (exporting) {
       const word = load<u32>(place);
       store<u32>(
-        codes + (k >> 1),
+        quantized + (k >> 1),
         spread(word & 0x0f0f0f0f) | (spread((word >> 4) & 0x0f0f0f0f) << 16),
       );
     } else {
-      const word = load<u32>(codes + (k >> 1));
+      const word = load<u32>(quantized + (k >> 1));
       store<u32>(place, gather(word & 0xffff) | (gather(word >> 16) << 4));
     }
   }

@@ -55,8 +55,8 @@ export function packGroup(
     const v = f32x4.sub(v128.load(values + (i << 2)), f32x4.splat(offset));
     const position = f32x4.nearest(f32x4.mul(v, f32x4.splat(inverse)));
     const clamped = f32x4.pmax(f32x4.pmin(position, f32x4.splat(last)), f32x4.splat(0));
-    const codes = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(clamped), i32x4.splat(0));
-    const word = i32x4.extract_lane(i8x16.narrow_i16x8_u(codes, codes), 0);
+    const quantized = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(clamped), i32x4.splat(0));
+    const word = i32x4.extract_lane(i8x16.narrow_i16x8_u(quantized, quantized), 0);
     if (bits === 8) {
       store<u32>(out + placeInt8(r, i), <u32>word ^ flip);
     } else {
@@ -142,7 +142,7 @@ function tryParameters(values: usize, count: usize, parameters: u32, last: f32):
   const offset = f32x4.splat(fromBf16(<u16>parameters));
   const inverse = f32x4.splat(s > 0 ? <f32>1 / s : <f32>0);
   let errors = f32x4.splat(0);
-  let codes = errors;
+  let quantized = errors;
   let squares = errors;
   let products = errors;
   for (let i: usize = 0; i < count; i += 4) {
@@ -151,11 +151,11 @@ function tryParameters(values: usize, count: usize, parameters: u32, last: f32):
     code = f32x4.pmax(f32x4.pmin(code, f32x4.splat(last)), f32x4.splat(0));
     const error = f32x4.sub(madd(code, scale, offset), v);
     errors = madd(error, error, errors);
-    codes = f32x4.add(codes, code);
+    quantized = f32x4.add(quantized, code);
     squares = madd(code, code, squares);
     products = madd(code, v, products);
   }
-  codeSum = sumLanes(codes);
+  codeSum = sumLanes(quantized);
   codeSquares = sumLanes(squares);
   codeProducts = sumLanes(products);
   return sumLanes(errors);

@@ -23,11 +23,11 @@ export interface ParameterOptions {
   format?: WeightFormat;
   /** Columns that share a scale in int8 and int4. Default 64. */
   groupSize?: number;
-  /** Leaves matrices that are stored as codes as they are, where the backend can. Default false. */
-  keepCodes?: boolean;
+  /** Leaves matrices that are stored as quantised values as they are, where the backend can. Default false. */
+  keepQuantized?: boolean;
   /**
    * Holds matrices whose columns are no whole groups as bf16 if they are stored so, else as f32: for a
-   * file of codes, which has no place for them. Default false.
+   * file of quantised values, which has no place for them. Default false.
    */
   wholeGroups?: boolean;
   /** Makes tf.variable's, in f32, for training. */
@@ -101,11 +101,11 @@ export async function makeParameters(
 /** Fails before anything is read where the backend cannot address so much. */
 function checkRoom(
   specs: readonly ParameterSpec[],
-  { format = 'f32', groupSize, keepCodes }: ParameterOptions,
+  { format = 'f32', groupSize, keepQuantized }: ParameterOptions,
 ): void {
   const { maximumBytes, formats } = weightPacker();
-  // Codes may be of a smaller format than the one for the rest.
-  if (maximumBytes === undefined || keepCodes) return;
+  // Quantised values may be of a smaller format than the one for the rest.
+  if (maximumBytes === undefined || keepQuantized) return;
   const bytesAs = (other: WeightFormat) =>
     specs
       .filter(({ kind }) => kind === 'matrix')
@@ -125,17 +125,17 @@ function checkRoom(
   );
 }
 
-/** Codes that are in the wanted format already are kept as they are. */
+/** Quantised values that are in the wanted format already are kept as they are. */
 function packMatrix(
   matrix: StoredMatrix,
-  { format = 'f32', groupSize = 64, keepCodes = false, wholeGroups = false }: ParameterOptions,
+  { format = 'f32', groupSize = 64, keepQuantized = false, wholeGroups = false }: ParameterOptions,
 ): Promise<PackedWeight> {
   const packer = weightPacker();
   const { quantized, shape } = matrix;
-  const keeps = quantized && (quantized.format === format || keepCodes);
+  const keeps = quantized && (quantized.format === format || keepQuantized);
   if (keeps && packer.packQuantized) return packer.packQuantized(quantized);
-  const isCodes = format === 'int8' || format === 'int4';
-  const leaves = wholeGroups && isCodes && shape[1] % groupSize !== 0;
+  const isQuantized = format === 'int8' || format === 'int4';
+  const leaves = wholeGroups && isQuantized && shape[1] % groupSize !== 0;
   const kept = matrix.dtype === 'BF16' && packer.formats.includes('bf16') ? 'bf16' : 'f32';
   return packer.pack(matrix, leaves ? kept : format, groupSize);
 }

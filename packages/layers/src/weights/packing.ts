@@ -15,7 +15,7 @@ export interface StoredMatrix {
   readonly dtype: StoredDType;
   /** Little-endian bytes of rows [first, first + count). */
   readRows(first: number, count: number): Promise<Uint8Array> | Uint8Array;
-  /** The same matrix as codes, where that is how it is stored. */
+  /** The same matrix as quantised values, where that is how it is stored. */
   readonly quantized?: QuantizedMatrix;
 }
 
@@ -34,8 +34,8 @@ export interface QuantizedMatrix {
 
 /** Some rows of a quantised matrix. */
 export interface QuantizedRows {
-  /** Codes from 0 up, row-major, in little-endian 32-bit words, the first in the lowest bits. */
-  readonly codes: Uint8Array;
+  /** Quantised values from 0 up, row-major, in little-endian 32-bit words, the first in the lowest bits. */
+  readonly values: Uint8Array;
   /** Little-endian numbers of parameterDType, row-major, one a group. */
   readonly scales: Uint8Array;
   readonly offsets: Uint8Array;
@@ -62,9 +62,9 @@ export interface WeightPacker {
   pack(matrix: StoredMatrix, format: WeightFormat, groupSize: number): Promise<PackedWeight>;
   /** The matrix as row-major f32. */
   unpack(weight: PackedWeight): Promise<Float32Array>;
-  /** Packs codes as they are, without rounding; absent where the backend has no integer formats. */
+  /** Packs quantised values as they are, without rounding; absent where the backend has no integer formats. */
   packQuantized?(matrix: QuantizedMatrix): Promise<PackedWeight>;
-  /** The codes of an int8 or int4 weight, for a quantised checkpoint. */
+  /** The quantised values of an int8 or int4 weight, for a quantised checkpoint. */
   exportQuantized?(weight: PackedWeight): QuantizedMatrix;
 }
 

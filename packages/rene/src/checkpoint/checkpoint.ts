@@ -19,14 +19,14 @@ export interface Checkpoint {
   readonly metadata: ReadonlyMap<string, string>;
   has(name: string): boolean;
   /**
-   * The tensor's shape, and its dtype as safetensors spells it, or 'int4' or 'int8' for codes.
+   * The tensor's shape, and its dtype as safetensors spells it, or 'int4' or 'int8' for quantised values.
    *
    * @throws CheckpointError when there is no such tensor.
    */
   info(name: string): TensorInfo;
   /** Bytes [start, start + length) of a tensor as they are in the file. */
   read(name: string, start: number, length: number): Promise<Uint8Array>;
-  /** A matrix (F32, F16, BF16 or codes) to be read a few rows at a time. */
+  /** A matrix (F32, F16, BF16 or quantised values) to be read a few rows at a time. */
   storedMatrix(name: string): StoredMatrix;
   /** A whole tensor as f32; for norms, biases and other small ones. */
   readF32(name: string): Promise<Float32Array>;

@@ -7,8 +7,8 @@ import * as tf from '@tensorflow/tfjs-core';
  * The format for matrices that are stored as `stored`, on the current backend. F16 becomes bf16 where
  * the backend has no f16. What does not fit in memory becomes the next smaller format that does.
  *
- * @param stored the file's dtype, as safetensors spells it; for codes of integer formats, which stay
- *   codes, this is about the matrices beside them
+ * @param stored the file's dtype, as safetensors spells it; for quantised values of integer formats, which stay
+ *   quantised values, this is about the matrices beside them
  * @param onNotice told when numbers are rounded to a smaller format than the file's
  */
 export function chooseFormat(

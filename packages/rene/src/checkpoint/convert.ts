@@ -17,7 +17,7 @@ import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 import { copyOf, type FolderFile, isSameFolder, writeFolder } from './write_folder.js';
 
 export interface ConvertOptions {
-  /** The matrices' dtype in the new file. Default: each one's own, F32 for codes. */
+  /** The matrices' dtype in the new file. Default: each one's own, F32 for quantised values. */
   dtype?: StoredDType | undefined;
   /** Bytes of f32 numbers that are in memory at a time. Default 8 MiB. */
   pieceBytes?: number | undefined;

@@ -14,7 +14,7 @@ export function isMlx(metadata: ReadonlyMap<string, string>): boolean {
   return metadata.has('_class_');
 }
 
-/** How the codes of an MLX checkpoint are packed; undefined where it is not quantised. */
+/** How the quantised values of an MLX checkpoint are packed; undefined where it is not quantised. */
 export function mlxQuantization(
   metadata: ReadonlyMap<string, string>,
   where: string,

@@ -2,7 +2,7 @@
 import { ConfigError } from '../errors.js';
 import { asRecord, shortJson } from '../json.js';
 
-/** How a matrix's codes are packed; shapes alone do not tell. */
+/** How a matrix's quantised values are packed; shapes alone do not tell. */
 export interface Quantization {
   readonly bits: number;
   /** Columns that share a scale and a bias. */

@@ -1,16 +1,16 @@
-// Quantised matrices: `x.weight` holds packed codes of 2 to 8 bits, `x.scales` and `x.biases` one number a
+// Quantised matrices: `x.weight` holds packed quantised values of 2 to 8 bits, `x.scales` and `x.biases` one number a
 // group of columns, value = code * scale + bias. MLX's layout, and that of our own files.
 import type { QuantizedMatrix, QuantizedRows, StoredMatrix } from '@rene-js/layers';
 import { widen } from '@rene-js/layers/internal';
 import { CheckpointError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
-import { packNibbles, unpackCodes } from './packed_codes.js';
+import { packNibbles, unpackIntegers } from './packed_integers.js';
 import type { Quantization, QuantizationPlan } from './quantization.js';
 import type { TensorToWrite } from './safetensors.js';
 
 /**
- * Shows matrices of codes as matrices of numbers: one tensor of the matrix's own shape and of dtype 'int4',
- * 'int8' or the like. Codes are handed on to backends that take them as they are: those of 2 and 3 bits as
+ * Shows matrices of quantised values as matrices of numbers: one tensor of the matrix's own shape and of dtype 'int4',
+ * 'int8' or the like. Quantised values are handed on to backends that take them as they are: those of 2 and 3 bits as
  * 4 bits, those of 5 and 6 as 8, which rounds nothing.
  */
 export function quantizedCheckpoint(inner: Checkpoint, plan: QuantizationPlan): Checkpoint {
@@ -18,24 +18,24 @@ export function quantizedCheckpoint(inner: Checkpoint, plan: QuantizationPlan): 
     const own = plan.modules.get(stemOf(name) ?? name);
     return own === undefined ? plan.general : own;
   };
-  const isCodes = (name: string) => {
+  const isQuantized = (name: string) => {
     const stem = stemOf(name);
     if (stem === undefined || planOf(name) === null) return false;
     return inner.has(name) && inner.has(`${stem}.scales`);
   };
-  const isPart = (name: string) => /\.(scales|biases)$/.test(name) && isCodes(weightOf(name));
+  const isPart = (name: string) => /\.(scales|biases)$/.test(name) && isQuantized(weightOf(name));
   const names = inner.names.filter((name) => !isPart(name));
-  const quantized = (name: string) => codesOf(inner, name, planOf(name) ?? plan.general);
+  const quantized = (name: string) => quantizedOf(inner, name, planOf(name) ?? plan.general);
   return {
     ...inner,
     names,
     has: (name) => inner.has(name) && !isPart(name),
     info(name) {
-      if (!isCodes(name)) return inner.info(name);
+      if (!isQuantized(name)) return inner.info(name);
       return { dtype: `int${planOf(name)?.bits}`, shape: quantized(name).shape };
     },
     storedMatrix(name) {
-      return isCodes(name) ? storedMatrix(quantized(name)) : inner.storedMatrix(name);
+      return isQuantized(name) ? storedMatrix(quantized(name)) : inner.storedMatrix(name);
     },
   };
 }
@@ -49,18 +49,24 @@ function weightOf(part: string): string {
 }
 
 /** A QuantizedMatrix whose scales may also be f32. */
-type Codes = Omit<QuantizedMatrix, 'parameterDType' | 'readRows'> & {
+type Quantized = Omit<QuantizedMatrix, 'parameterDType' | 'readRows'> & {
   parameterDType: 'F32' | 'F16' | 'BF16';
   readRows(first: number, count: number): Promise<QuantizedRows>;
 };
 
-function codesOf(inner: Checkpoint, name: string, { bits, groupSize }: Quantization): Codes {
+function quantizedOf(
+  inner: Checkpoint,
+  name: string,
+  { bits, groupSize }: Quantization,
+): Quantized {
   const stem = stemOf(name) ?? name;
   const fail = (problem: string) => new CheckpointError(`${inner.path}: '${name}': ${problem}`);
   const { dtype, shape } = inner.info(name);
   const [rows, words] = shape;
   if (dtype !== 'U32' || shape.length !== 2 || rows === undefined || words === undefined) {
-    throw fail(`expected a matrix of U32 codes, found ${dtype} of shape [${shape.join(', ')}]`);
+    throw fail(
+      `expected a matrix of quantised values as U32, found ${dtype} of shape [${shape.join(', ')}]`,
+    );
   }
   const columns = (words * 32) / bits;
   const groups = columns / groupSize;
@@ -81,7 +87,7 @@ function codesOf(inner: Checkpoint, name: string, { bits, groupSize }: Quantizat
   }
   const rowsOf = (part: string, rowBytes: number) => (first: number, count: number) =>
     inner.read(`${stem}.${part}`, first * rowBytes, count * rowBytes);
-  const readCodes = rowsOf('weight', words * 4);
+  const readValues = rowsOf('weight', words * 4);
   const readScales = rowsOf('scales', groups * (parameterDType === 'F32' ? 4 : 2));
   const readOffsets = rowsOf('biases', groups * (parameterDType === 'F32' ? 4 : 2));
   return {
@@ -91,7 +97,7 @@ function codesOf(inner: Checkpoint, name: string, { bits, groupSize }: Quantizat
     parameterDType,
     async readRows(first, count) {
       return {
-        codes: widened(await readCodes(first, count), bits),
+        values: widened(await readValues(first, count), bits),
         scales: await readScales(first, count),
         offsets: await readOffsets(first, count),
       };
@@ -99,29 +105,29 @@ function codesOf(inner: Checkpoint, name: string, { bits, groupSize }: Quantizat
   };
 }
 
-/** Codes as 4 or 8 bits. */
+/** Quantised values as 4 or 8 bits. */
 function widened(bytes: Uint8Array, bits: number): Uint8Array {
   if (bits === 4 || bits === 8) return bytes;
-  const codes = unpackCodes(bytes, bits);
-  return bits < 4 ? packNibbles(codes) : codes;
+  const values = unpackIntegers(bytes, bits);
+  return bits < 4 ? packNibbles(values) : values;
 }
 
-/** The numbers themselves, for who cannot use codes. */
-function storedMatrix(codes: Codes): StoredMatrix {
-  const { parameterDType, readRows } = codes;
+/** The numbers themselves, for who cannot use quantised values. */
+function storedMatrix(matrix: Quantized): StoredMatrix {
+  const { parameterDType, readRows } = matrix;
   return {
-    shape: codes.shape,
+    shape: matrix.shape,
     dtype: 'F32',
     async readRows(first, count) {
-      const values = dequantize(await readRows(first, count), codes, count);
+      const values = dequantize(await readRows(first, count), matrix, count);
       return new Uint8Array(values.buffer);
     },
-    ...(parameterDType !== 'F32' && { quantized: { ...codes, parameterDType } }),
+    ...(parameterDType !== 'F32' && { quantized: { ...matrix, parameterDType } }),
   };
 }
 
-function dequantize(rows: QuantizedRows, codes: Codes, count: number): Float32Array {
-  const { format, groupSize, parameterDType, shape } = codes;
+function dequantize(rows: QuantizedRows, matrix: Quantized, count: number): Float32Array {
+  const { format, groupSize, parameterDType, shape } = matrix;
   const [, columns] = shape;
   const values = new Float32Array(count * columns);
   const groups = values.length / groupSize;
@@ -134,7 +140,7 @@ function dequantize(rows: QuantizedRows, codes: Codes, count: number): Float32Ar
     const offset = offsets[group] ?? 0;
     const end = (group + 1) * groupSize;
     for (let i = group * groupSize; i < end; i++) {
-      const byte = rows.codes[format === 'int8' ? i : i >> 1] ?? 0;
+      const byte = rows.values[format === 'int8' ? i : i >> 1] ?? 0;
       const code = format === 'int8' ? byte : (byte >> ((i & 1) * 4)) & 15;
       values[i] = code * scale + offset;
     }
@@ -142,8 +148,8 @@ function dequantize(rows: QuantizedRows, codes: Codes, count: number): Float32Ar
   return values;
 }
 
-/** The three tensors of a matrix of codes, as they are written into a file. */
-export function codesToWrite(name: string, matrix: QuantizedMatrix): TensorToWrite[] {
+/** The three tensors of a matrix of quantised values, as they are written into a file. */
+export function quantizedTensors(name: string, matrix: QuantizedMatrix): TensorToWrite[] {
   const stem = stemOf(name) ?? name;
   const [rows, columns] = matrix.shape;
   const groups = columns / matrix.groupSize;
@@ -155,7 +161,7 @@ export function codesToWrite(name: string, matrix: QuantizedMatrix): TensorToWri
     bytes: async () => (await matrix.readRows(0, rows))[key],
   });
   return [
-    part('weight', 'U32', words, 'codes'),
+    part('weight', 'U32', words, 'values'),
     part('scales', matrix.parameterDType, groups, 'scales'),
     part('biases', matrix.parameterDType, groups, 'offsets'),
   ];

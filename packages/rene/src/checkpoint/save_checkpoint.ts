@@ -11,10 +11,10 @@ import { jsonFile } from './json_file.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 import {
   disposeWeights,
-  hasCodes,
+  hasWholeGroups,
   quantizedWeight,
-  writtenCodes,
   writtenNumbers,
+  writtenQuantized,
 } from './saved_matrix.js';
 import type { FolderFile } from './write_folder.js';
 
@@ -26,7 +26,7 @@ export interface SaveOptions {
    */
   dtype?: 'auto' | DTypeName | undefined;
   /**
-   * Keeps int8 and int4 weights as codes, in MLX's layout, with a `quantization` section in
+   * Keeps int8 and int4 weights as quantised values, in MLX's layout, with a `quantization` section in
    * config.json. They load without being rounded again; the original Python does not read them. Default:
    * whether dtype is 'int8' or 'int4'.
    */
@@ -71,27 +71,27 @@ export async function saveCheckpoint(
     for (const { name } of specs) {
       const parameter = parameters.get(name);
       if (!parameter) throw new CheckpointError(`the parameter '${name}' is missing`);
-      const isCodes = format === 'int8' || format === 'int4';
-      if (parameter instanceof tf.Tensor || !isCodes) saved.set(name, parameter);
+      const isQuantized = format === 'int8' || format === 'int4';
+      if (parameter instanceof tf.Tensor || !isQuantized) saved.set(name, parameter);
       else {
         const weight = await quantizedWeight(parameter, format);
         if (weight !== parameter) made.push(weight);
         saved.set(name, weight);
       }
     }
-    const asCodes = options.quantized ?? (format === 'int8' || format === 'int4');
+    const asQuantized = options.quantized ?? (format === 'int8' || format === 'int4');
     const tensors = specs.flatMap(({ name, shape }): TensorToWrite[] => {
       const parameter = saved.get(name);
       if (!parameter) return [];
       if (parameter instanceof tf.Tensor) {
         return [{ name, shape, dtype: 'F32', bytes: async () => bytesOf(await parameter.data()) }];
       }
-      if (asCodes && hasCodes(parameter)) return writtenCodes(name, parameter);
+      if (asQuantized && hasWholeGroups(parameter)) return writtenQuantized(name, parameter);
       const isFloat = format === 'f32' || format === 'bf16' || format === 'f16';
       return [writtenNumbers(name, parameter, isFloat ? format : undefined)];
     });
     const metadata = { ...options.metadata, format: 'pt' };
-    const json = { ...configToJson(config), ...(asCodes && quantizationOf(saved)) };
+    const json = { ...configToJson(config), ...(asQuantized && quantizationOf(saved)) };
     const files: FolderFile[] = [
       jsonFile('config.json', json),
       ...tokenizerFiles(options.tokenizer),
@@ -110,14 +110,14 @@ function tokenizerFiles(tokenizer: SaveOptions['tokenizer']): FolderFile[] {
 }
 
 /**
- * The section of config.json that tells how the codes are packed, as MLX writes it: the first matrix's way,
+ * The section of config.json that tells how the quantised values are packed, as MLX writes it: the first matrix's way,
  * and by their modules' names the matrices that are packed in another.
  */
 function quantizationOf(parameters: ReadonlyMap<string, Parameter>): Record<string, unknown> {
   let general: { group_size: number; bits: number } | undefined;
   const modules: Record<string, unknown> = {};
   for (const [name, parameter] of parameters) {
-    if (parameter instanceof tf.Tensor || !hasCodes(parameter)) continue;
+    if (parameter instanceof tf.Tensor || !hasWholeGroups(parameter)) continue;
     const { format, groupSize = 0 } = parameter;
     const own = { group_size: groupSize, bits: format === 'int4' ? 4 : 8 };
     general ??= own;

@@ -11,7 +11,7 @@ import { narrow } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 import { STORED_DTYPES } from '../dtype_names.js';
 import { CheckpointError } from '../errors.js';
-import { codesToWrite } from './quantized.js';
+import { quantizedTensors } from './quantized.js';
 import type { TensorToWrite } from './safetensors.js';
 
 /** Columns that share a scale and an offset in matrices that are quantised when they are saved. */
@@ -27,7 +27,7 @@ export async function quantizedWeight(
   weight: PackedWeight,
   format: 'int8' | 'int4',
 ): Promise<PackedWeight> {
-  if (weight.format === format && hasCodes(weight)) return weight;
+  if (weight.format === format && hasWholeGroups(weight)) return weight;
   const [rows, columns] = weight.shape;
   if (columns % GROUP_SIZE !== 0) return weight;
   const packer = weightPacker();
@@ -44,21 +44,21 @@ export async function quantizedWeight(
   return packer.pack({ shape: [rows, columns], dtype: 'F32', readRows }, format, GROUP_SIZE);
 }
 
-/** Whether a weight is held as codes that fill whole groups, as the file's layout wants them. */
-export function hasCodes({ format, shape, groupSize }: PackedWeight): boolean {
-  const isCodes = format === 'int8' || format === 'int4';
-  return isCodes && groupSize !== undefined && shape[1] % groupSize === 0;
+/** Whether a weight is held as quantised values that fill whole groups, as the file's layout wants them. */
+export function hasWholeGroups({ format, shape, groupSize }: PackedWeight): boolean {
+  const isQuantized = format === 'int8' || format === 'int4';
+  return isQuantized && groupSize !== undefined && shape[1] % groupSize === 0;
 }
 
-/** The codes of a matrix, to be written. @throws CheckpointError where the backend cannot give them */
-export function writtenCodes(name: string, weight: PackedWeight): TensorToWrite[] {
-  return codesToWrite(name, exportCodes(weight));
+/** The quantised values of a matrix, to be written. @throws CheckpointError where the backend cannot give them */
+export function writtenQuantized(name: string, weight: PackedWeight): TensorToWrite[] {
+  return quantizedTensors(name, exportQuantized(weight));
 }
 
 /**
  * The numbers of a matrix, to be written.
  *
- * @param format of the file; by default what the weights are held in, F32 for codes
+ * @param format of the file; by default what the weights are held in, F32 for quantised values
  */
 export function writtenNumbers(
   name: string,
@@ -75,7 +75,7 @@ export function disposeWeights(weights: Iterable<PackedWeight>): void {
   for (const weight of weights) disposeWeight(weight);
 }
 
-function exportCodes(weight: PackedWeight): QuantizedMatrix {
+function exportQuantized(weight: PackedWeight): QuantizedMatrix {
   const packer = weightPacker();
   if (packer.exportQuantized) return packer.exportQuantized(weight);
   throw new CheckpointError(`the backend '${tf.getBackend()}' cannot write quantised weights`);

@@ -30,7 +30,7 @@ const cases: [stored: string, formats: WeightFormat[], megabytes: number, Weight
     ['BF16', all, 1, 'int4', /as bf16 .* loading them as int4/],
     // Nothing fits: let loading say so.
     ['BF16', all, 0.5, 'bf16'],
-    // Codes stay codes; the matrices beside them stay as exact as they are.
+    // Quantised values stay quantised values; the matrices beside them stay as exact as they are.
     ['int4', all, 0.1, 'f32'],
   ];
 

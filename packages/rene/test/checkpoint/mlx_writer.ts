@@ -1,5 +1,5 @@
 // Writes checkpoints as cartesia-mlx does, from the definitions of MLX: quantisation of a matrix in
-// groups, packing of codes, names, and a configuration flattened into the metadata.
+// groups, packing of quantised values, names, and a configuration flattened into the metadata.
 
 import type { TensorToWrite } from '../../src/checkpoint/safetensors.js';
 import type { ReneConfig } from '../../src/config.js';
@@ -18,10 +18,10 @@ export interface Quantized {
   readonly biases: Float32Array;
 }
 
-/** mx.quantize: each group of a row gets codes from 0 to 2^bits - 1, a scale and a bias. */
+/** mx.quantize: each group of a row gets quantised values from 0 to 2^bits - 1, a scale and a bias. */
 export function quantize(values: Float32Array, bits: number, groupSize: number): Quantized {
   const groups = values.length / groupSize;
-  const codes = new Uint32Array(values.length);
+  const quantized = new Uint32Array(values.length);
   const scales = new Float32Array(groups);
   const biases = new Float32Array(groups);
   const most = 2 ** bits - 1;
@@ -38,11 +38,11 @@ export function quantize(values: Float32Array, bits: number, groupSize: number):
     biases[g] = toBf16(steps === 0 ? 0 : edge);
     for (const [i, value] of group.entries()) {
       const code = Math.round((value - (biases[g] ?? 0)) / (scales[g] ?? 1));
-      codes[g * groupSize + i] = Math.min(most, Math.max(0, code));
+      quantized[g * groupSize + i] = Math.min(most, Math.max(0, code));
     }
   }
   const words = new Uint32Array((values.length * bits) / 32);
-  codes.forEach((code, i) => {
+  quantized.forEach((code, i) => {
     const at = i * bits;
     const word = Math.floor(at / 32);
     words[word] = ((words[word] ?? 0) | (code << (at % 32))) >>> 0;

@@ -1,4 +1,4 @@
-// Checkpoints of codes, MLX's and our own: numbers, names, configuration, and what is refused.
+// Checkpoints of quantised values, MLX's and our own: numbers, names, configuration, and what is refused.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -136,26 +136,26 @@ describe('quantised checkpoints', () => {
       it(`reads ${bits} bits in groups of ${groupSize} as MLX defines them`, async () => {
         const checkpoint = await openCheckpoint(await mlxFolder({ bits, groupSize }));
         expect([...checkpoint.names].sort()).to.deep.equal(tensors.map(({ name }) => name).sort());
-        let codes = 0;
+        let count = 0;
         for (const { name, shape, values } of tensors) {
           expect(checkpoint.info(name).shape, name).to.deep.equal([...shape]);
           if (checkpoint.info(name).dtype === 'F32') continue;
-          codes++;
+          count++;
           expect(checkpoint.info(name).dtype).to.equal(`int${bits}`);
           const matrix = checkpoint.storedMatrix(name);
           const expected = dequantize(quantize(values, bits, groupSize), bits, groupSize);
           expect(await readAsF32(matrix)).to.deep.equal(expected);
-          // Fewer bits than a backend holds are codes of more, of the same value.
+          // Fewer bits than a backend holds are quantised values of more, of the same value.
           const held = bits <= 4 ? 4 : 8;
           expect(matrix.quantized).to.deep.include({ format: `int${held}`, groupSize });
-          const { codes: bytes } = (await matrix.quantized?.readRows(0, shape[0] ?? 0)) ?? {};
+          const { values: bytes } = (await matrix.quantized?.readRows(0, shape[0] ?? 0)) ?? {};
           const words = new Uint32Array(bytes?.slice().buffer ?? new ArrayBuffer(0));
           const { scales, biases } = quantize(values, bits, groupSize);
           expect(dequantize({ words, scales, biases }, held, groupSize)).to.deep.equal(expected);
           const error = Math.max(...expected.map((x, i) => Math.abs(x - (values[i] ?? 0))));
           expect(error).to.be.below((0.02 + 2 / (2 ** bits - 1)) * Math.max(...values));
         }
-        expect(codes).to.equal(9);
+        expect(count).to.equal(9);
         await checkpoint.close();
       });
     }
@@ -296,8 +296,8 @@ describe('quantised checkpoints', () => {
     const taken: string[] = [];
     const weight = ({ shape }: { shape: readonly [number, number] }) =>
       rowsWeight(tf.keep(tf.zeros([...shape])));
-    tf.registerBackend('codes-test', () => tf.findBackend('cpu'));
-    registerWeightPacker('codes-test', {
+    tf.registerBackend('quantized-test', () => tf.findBackend('cpu'));
+    registerWeightPacker('quantized-test', {
       formats: ['int8'],
       pack: async (matrix) => {
         taken.push('numbers');
@@ -306,32 +306,32 @@ describe('quantised checkpoints', () => {
       unpack: () => Promise.reject(new Error('not asked for')),
       packQuantized: async (matrix: QuantizedMatrix): Promise<PackedWeight> => {
         const [rows, columns] = matrix.shape;
-        const { codes, scales } = await matrix.readRows(8, 8);
-        expect([codes.length, scales.length]).to.deep.equal([8 * columns, (16 * columns) / 32]);
+        const { values, scales } = await matrix.readRows(8, 8);
+        expect([values.length, scales.length]).to.deep.equal([8 * columns, (16 * columns) / 32]);
         expect(rows).to.be.above(16);
-        taken.push('codes');
+        taken.push('quantized');
         return weight(matrix);
       },
     });
-    await tf.setBackend('codes-test');
+    await tf.setBackend('quantized-test');
     const checkpoint = await openCheckpoint(dir);
-    for (const [format, codes] of [
+    for (const [format, count] of [
       ['int8', 9],
       ['int4', 0],
     ] as const) {
       taken.length = 0;
       const specs = modelParameters(config);
       disposeParameters(await loadParameters(checkpoint, specs, { format }));
-      expect(taken.filter((what) => what === 'codes').length).to.equal(codes);
+      expect(taken.filter((what) => what === 'quantized').length).to.equal(count);
       expect(taken.length).to.equal(11);
     }
     taken.length = 0;
-    const options = { format: 'f32', keepCodes: true } as const;
+    const options = { format: 'f32', keepQuantized: true } as const;
     disposeParameters(await loadParameters(checkpoint, modelParameters(config), options));
-    expect(taken.filter((what) => what === 'codes').length).to.equal(9);
+    expect(taken.filter((what) => what === 'quantized').length).to.equal(9);
     await checkpoint.close();
     await tf.setBackend('cpu');
-    tf.removeBackend('codes-test');
+    tf.removeBackend('quantized-test');
   });
 
   it('loads by default as it is stored, the codes among it', async () => {
@@ -340,16 +340,16 @@ describe('quantised checkpoints', () => {
     const numbers = await ReneLMHeadModel.fromPretrained(dir, { backend: 'cpu' });
     const expected = await numbers.forward(ids).data();
     numbers.dispose();
-    const codes = await ReneLMHeadModel.fromPretrained(dir, { backend: 'simd' });
-    const found = await codes.forward(ids).data();
-    const formats = [...codes.parameters.values()].map((p) =>
+    const quantized = await ReneLMHeadModel.fromPretrained(dir, { backend: 'simd' });
+    const found = await quantized.forward(ids).data();
+    const formats = [...quantized.parameters.values()].map((p) =>
       'format' in p ? p.format : 'vector',
     );
     expect(formats.filter((format) => format === 'int4').length).to.equal(9);
     expect(formats.filter((format) => format === 'f32').length).to.equal(2);
-    codes.dispose();
+    quantized.dispose();
     await useBackend('cpu');
-    // Activations are rounded to 8 bits where they meet codes.
+    // Activations are rounded to 8 bits where they meet quantised values.
     const size = Math.max(...expected.map(Math.abs));
     const error = Math.max(...expected.map((value, i) => Math.abs(value - (found[i] ?? 0))));
     expect(error / size).to.be.below(0.05);

@@ -32,7 +32,7 @@ import { ReneLMHeadModel } from '../../src/model.js';
 
   it('goes on from any place: in parts, and token by token, as at once', async () => {
     const ids = Array.from({ length: 170 }, (_, i) => (i * 53 + i * i) % 90);
-    // Prompts meet the codes of int8 rounded to bf16, single tokens as they are.
+    // Prompts meet the quantised values of int8 rounded to bf16, single tokens as they are.
     for (const [dtype, most] of [['bf16', 1e-2] as const, ['int8', 2e-2] as const]) {
       const options = { backend: 'cuda', dtype };
       const model = await ReneLMHeadModel.fromPretrained(goldenPath('tiny-bf16'), options);

@@ -19,7 +19,7 @@ export const formatIds: Record<WeightFormat, number> = {
   int4: 4,
 };
 
-/** Sizes of a matrix in memory: the codes or numbers, then a word of parameters a row and group. */
+/** Sizes of a matrix in memory: the quantised values or numbers, then a word of parameters a row and group. */
 export interface WeightLayout {
   /** Bytes from one row to the next. */
   pitch: number;
@@ -50,7 +50,7 @@ export function layoutOf({ format, layout, shape, groupSize }: WeightShape): Wei
   return { pitch, group: 1, groups: 0, paramsAt: rows * pitch, bytes: rows * pitch };
 }
 
-/** @throws BackendError for groups that do not fill 16 bytes of codes */
+/** @throws BackendError for groups that do not fill 16 bytes of quantised values */
 export function checkGroup(groupSize: number): void {
   if (groupSize > 0 && groupSize % 32 === 0) return;
   throw new BackendError(`groups of a multiple of 32 columns can be packed, not ${groupSize}`);

@@ -53,7 +53,7 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   return packedWeight(backend, weight, bytes, async (address) => {
     for (const [first, count] of pieces(rows, pitch, 8)) {
       const part = await matrix.readRows(first, count);
-      backend.ops.upload(address + first * pitch, part.codes);
+      backend.ops.upload(address + first * pitch, part.values);
       backend.ops.upload(address + paramsAt + first * groups * 4, parameterWords(part));
     }
   });

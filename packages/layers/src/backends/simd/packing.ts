@@ -129,7 +129,7 @@ function repack(
   { panels, exporting = false }: { panels: number; exporting?: boolean },
 ): void {
   const [, columns] = shape;
-  const parts = [rows.codes, rows.scales, rows.offsets];
+  const parts = [rows.values, rows.scales, rows.offsets];
   const addresses = parts.map((part) => runtime.allocate(part.byteLength));
   const [values = 0, scales = 0, offsets = 0] = addresses;
   try {
@@ -170,7 +170,7 @@ function exportQuantized(weight: PackedWeight): QuantizedMatrix {
     readRows(first, count) {
       if (first % 8 !== 0) throw new BackendError('quantised rows are read from multiples of 8');
       const rows = {
-        codes: new Uint8Array((count * columns * bitsOf(format)) / 8),
+        values: new Uint8Array((count * columns * bitsOf(format)) / 8),
         scales: new Uint8Array((count * columns * 2) / groupSize),
         offsets: new Uint8Array((count * columns * 2) / groupSize),
       };

@@ -48,7 +48,7 @@ async function pack(
   });
 }
 
-/** A file's codes are ours; its scales and offsets come together in words. */
+/** A file's quantised values are ours; its scales and offsets come together in words. */
 async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const { format, shape, groupSize, parameterDType } = matrix;
   const [rows, columns] = shape;
@@ -62,7 +62,7 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   return filled(weight, async (packed) => {
     for (const [first, count] of piecesOf(rows, pitch)) {
       const part = await matrix.readRows(first, count);
-      write(storeWords, packed, part.codes, {}, [(first * pitch) / 4]);
+      write(storeWords, packed, part.values, {}, [(first * pitch) / 4]);
       write(storeWords, packed, parameterWords(part), {}, [paramsAt / 4 + first * groups]);
     }
   });

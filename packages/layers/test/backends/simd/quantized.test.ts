@@ -145,7 +145,7 @@ async function pack(matrix: QuantizedMatrix): Promise<PackedWeight> {
   return weight;
 }
 
-/** Codes, scales and offsets made up and packed as MLX defines it; and what they stand for. */
+/** Quantised values, scales and offsets made up and packed as MLX defines it; and what they stand for. */
 function mlxMatrix(
   format: 'int8' | 'int4',
   groupSize: number,
@@ -176,7 +176,7 @@ function mlxMatrix(
       ).buffer,
     );
   const all = {
-    codes: new Uint8Array(words.buffer),
+    values: new Uint8Array(words.buffer),
     scales: parameters(scale),
     offsets: parameters(offset),
   };
@@ -192,7 +192,7 @@ function mlxMatrix(
       groupSize,
       parameterDType,
       readRows: (first, count) => ({
-        codes: cut(all.codes, first, count),
+        values: cut(all.values, first, count),
         scales: cut(all.scales, first, count),
         offsets: cut(all.offsets, first, count),
       }),

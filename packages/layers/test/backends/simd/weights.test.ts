@@ -186,10 +186,10 @@ describe('simd: packed weights', () => {
         const signs = [() => 1, () => -1, (i: number) => (i & 8 ? 1 : -1)];
         for (const sign of signs) compare(repeated([1], sign), repeated([1], sign));
         if (format === 'int4') return;
-        // Of columns 0, 1, 4, 5 and of 2, 3, 6, 7: as much as a sum may be, with codes that are all rounded up.
+        // Of columns 0, 1, 4, 5 and of 2, 3, 6, 7: as much as a sum may be, with quantised values that are all rounded up.
         const four = [30.51, 30.51, 30.51, 30.51, 30.51, 32.47, 30.51, 32.47];
-        const codes = [31, 31, 31, 31, 31, 32, 31, 32];
-        for (const sign of signs) compare(repeated(four, sign), repeated(codes, sign));
+        const weights = [31, 31, 31, 31, 31, 32, 31, 32];
+        for (const sign of signs) compare(repeated(four, sign), repeated(weights, sign));
       });
     }
 

@@ -1,7 +1,9 @@
 // The docs site: the guides, the notes for developers and the API reference, which typedoc writes to api/.
 import { existsSync, readFileSync } from 'node:fs';
-import { defineConfig } from 'vitepress';
+import { posix } from 'node:path';
+import { defineConfig, type MarkdownRenderer } from 'vitepress';
 
+const REPOSITORY = 'https://github.com/rene-js/rene-js/blob/main';
 const apiSidebar = new URL('../api/typedoc-sidebar.json', import.meta.url);
 
 export default defineConfig({
@@ -9,10 +11,11 @@ export default defineConfig({
   description: 'Hybrid Mamba-2 language models in TypeScript, on TensorFlow.js',
   srcExclude: ['node_modules/**'],
   cleanUrls: true,
-  // Pages link to files of the repository, which the site does not hold.
-  ignoreDeadLinks: true,
-  // Docstrings hold text such as `results_<time>.json`, which is no HTML.
-  markdown: { html: false },
+  markdown: {
+    // Docstrings contain text such as `results_<time>.json`, which is not HTML.
+    html: false,
+    config: linkRepositoryFiles,
+  },
   themeConfig: {
     search: { provider: 'local' },
     nav: [
@@ -32,6 +35,7 @@ export default defineConfig({
             { text: 'Serve over HTTP', link: '/guide/serve' },
             { text: 'Evaluate', link: '/guide/evaluate' },
             { text: 'Train and fine-tune', link: '/guide/train' },
+            { text: 'Layers for TensorFlow.js', link: '/guide/layers' },
             { text: 'In the browser', link: '/guide/browser' },
             { text: 'TensorFlow backends', link: '/guide/tensorflow' },
             { text: 'Troubleshooting', link: '/guide/troubleshooting' },
@@ -59,3 +63,16 @@ export default defineConfig({
     },
   },
 });
+
+/** Links from a page to a file outside docs/ go to the repository, since the site does not contain it. */
+function linkRepositoryFiles(md: MarkdownRenderer): void {
+  md.core.ruler.push('repository_links', ({ tokens, env }) => {
+    const folder = posix.dirname(env.relativePath ?? '');
+    for (const token of tokens.flatMap(({ children }) => children ?? [])) {
+      const href = token.attrGet('href');
+      if (token.type !== 'link_open' || !href?.startsWith('../')) continue;
+      const path = posix.join('docs', folder, href);
+      if (!path.startsWith('docs/')) token.attrSet('href', `${REPOSITORY}/${path}`);
+    }
+  });
+}

@@ -9,7 +9,7 @@ import './gradients/register_all_gradients.js';
 export { useBackend } from './backends/use_backend.js';
 export { BackendError, InvalidArgumentError, ReneError } from './errors.js';
 export { recomputeInBackward } from './gradients/recompute.js';
-export type { Activation } from './kernels.js';
+export { type Activation, activations } from './kernels.js';
 export { Embedding } from './layers/embedding.js';
 export { GatedMLP, type GatedMLPConfig, MLP, type MLPConfig } from './layers/gated_mlp.js';
 export * as initializers from './layers/initializers.js';

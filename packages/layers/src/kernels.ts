@@ -6,8 +6,10 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { PackedWeightAttrs } from './weights/packed_weight.js';
 
-/** What an MLP applies to its hidden activations; gelu is the exact one, with erf. */
-export type Activation = 'linear' | 'silu' | 'gelu';
+/** Activation functions of an MLP; gelu is the exact one, with erf. Tests run over all of them. */
+export const activations = ['linear', 'silu', 'gelu'] as const;
+/** The name of one of them. */
+export type Activation = (typeof activations)[number];
 
 /** An input of a kernel. A weight is plain f32 rows, or int32 words in a layout of the backend. */
 export interface InputSpec {

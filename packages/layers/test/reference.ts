@@ -7,9 +7,14 @@ export function softplus(x: number): number {
 }
 
 export function activate(x: number, activation: Activation): number {
-  if (activation === 'linear') return x;
-  if (activation === 'silu') return x / (1 + Math.exp(-x));
-  return (x / 2) * (1 + erf(x / Math.SQRT2));
+  switch (activation) {
+    case 'linear':
+      return x;
+    case 'silu':
+      return x / (1 + Math.exp(-x));
+    case 'gelu':
+      return (x / 2) * (1 + erf(x / Math.SQRT2));
+  }
 }
 
 /** 2/sqrt(pi) exp(-x^2) times the sum of 2^n x^(2n+1) / (2n+1)!!; its terms have one sign. */

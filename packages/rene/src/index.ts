@@ -1,4 +1,8 @@
-// The Rene language model, from a checkpoint to text: what Node and a browser share.
+/**
+ * The Rene language model: configuration, checkpoints, tokenizer and generation, for Node and the browser.
+ *
+ * @module @rene-js/rene
+ */
 export { readConfig } from './checkpoint/read_config.js';
 export {
   type AttnConfig,

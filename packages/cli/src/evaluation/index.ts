@@ -1,5 +1,8 @@
-// Evaluation: the model card's tasks, a user's own, and perplexity, on any model.
-
+/**
+ * Evaluation on the tasks of lm-evaluation-harness or your own, and perplexity.
+ *
+ * @module @rene-js/cli/evaluation
+ */
 export type { DocumentsOption } from './card_scores.js';
 export { evaluationChart } from './chart.js';
 export { type CustomTask, readCustomTask, withCustomTasks } from './custom_task.js';

@@ -1,8 +1,8 @@
 // Results of requests on disk, so that a run that was stopped continues where it was.
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { systemCode, systemReason } from '@rene-js/rene/internal/startup';
+import { fileError } from '@rene-js/rene/internal';
 import type { Loglikelihood } from './metrics.js';
 import type { TokenRequest } from './requests.js';
 
@@ -15,34 +15,25 @@ export function requestKey(request: TokenRequest, maxLength: number): string {
 
 /**
  * One model's results in a file of lines: key, log-likelihood, 1 if greedy. A line is written as
- * soon as its result is there; a line that was torn by a crash is measured again. Where the file cannot
- * be written, results are kept in memory alone, and `onNotice` says so.
+ * soon as its result is there; a line that was torn by a crash is measured again.
  */
 export class ResultCache {
   private readonly known = new Map<string, Loglikelihood>();
-  private file: number | undefined;
+  private readonly file: number;
 
-  /** @param path made if it is not there */
-  constructor(
-    private readonly path: string,
-    private readonly onNotice: (notice: string) => void,
-  ) {
-    this.onDisk('written', () => {
+  /**
+   * @param path made if it is not there
+   * @throws FileError when it cannot be written
+   */
+  constructor(private readonly path: string) {
+    this.file = this.named(() => {
       mkdirSync(dirname(path), { recursive: true });
-      this.file = openSync(path, 'a');
+      return openSync(path, 'a+');
     });
-    // Where it can only be read, its results are used.
-    const text = existsSync(path)
-      ? (this.onDisk('read', () => readFileSync(path, 'utf8')) ?? '')
-      : '';
+    const text = this.named(() => readFileSync(path, 'utf8'));
     for (const line of text.split('\n')) this.read(line);
     // What comes next starts on a line of its own.
     if (text !== '' && !text.endsWith('\n')) this.write('\n');
-  }
-
-  /** Whether the next run finds the results. */
-  get isKept(): boolean {
-    return this.file !== undefined;
   }
 
   /** The result of a request, if it is known. */
@@ -50,7 +41,7 @@ export class ResultCache {
     return this.known.get(key);
   }
 
-  /** Keeps a result: it is in the file when this returns, if there is one. */
+  /** Keeps a result: it is in the file when this returns. @throws FileError when the disk is full */
   set(key: string, result: Loglikelihood): void {
     this.known.set(key, result);
     this.write(`${key} ${result.loglikelihood} ${result.isGreedy ? 1 : 0}.\n`);
@@ -62,26 +53,18 @@ export class ResultCache {
 
   /** Closes the file. Results stay there for the next run. */
   close(): void {
-    if (this.file !== undefined) closeSync(this.file);
-    this.file = undefined;
+    closeSync(this.file);
   }
 
   private write(text: string): void {
-    const { file } = this;
-    if (file !== undefined) this.onDisk('written', () => writeSync(file, text));
+    this.named(() => writeSync(this.file, text));
   }
 
-  /** Goes on without the file where the file system refuses it. */
-  private onDisk<T>(action: 'read' | 'written', run: () => T): T | undefined {
+  private named<T>(run: () => T): T {
     try {
       return run();
     } catch (error) {
-      if (systemCode(error) === undefined) throw error;
-      this.onNotice(
-        `${this.path}: cannot be ${action}: ${systemReason(error)}; results are not kept for the next run`,
-      );
-      this.close();
-      return undefined;
+      throw fileError(this.path, 'written', error);
     }
   }
 

@@ -1,10 +1,16 @@
-// @rene-js/cli/serving: the HTTP server of `rene serve`, for programs of their own.
-//
-//   const engine = await WorkerEngine.start({ dir, tokenizerPath });
-//   const tokenizer = await Tokenizer.fromFile(tokenizerPath);
-//   const { vocabSize } = engine;
-//   const server = createServer({ engine, tokenizer, modelName: 'rene', vocabSize });
-//   await server.listen({ port: 8000 });
+/**
+ * The HTTP server of `rene serve`, for use in other programs.
+ *
+ * ```ts
+ * const engine = await WorkerEngine.start({ dir, tokenizerPath });
+ * const tokenizer = await Tokenizer.fromFile(tokenizerPath);
+ * const { vocabSize } = engine;
+ * const server = createServer({ engine, tokenizer, modelName: 'rene', vocabSize });
+ * await server.listen({ port: 8000 });
+ * ```
+ *
+ * @module @rene-js/cli/serving
+ */
 export { BatchEngine } from './batch_engine.js';
 export type { Engine, EngineLoad, Job, JobEvent } from './job.js';
 export { createServer } from './server.js';

@@ -1,5 +1,5 @@
 /**
- * What the command `rene train` adds to `@rene-js/rene/training`: documents from files and a progress bar.
+ * Training documents from files, and a progress bar: what `rene train` adds to `@rene-js/rene/training`.
  *
  * @module @rene-js/cli/training
  */

@@ -88,6 +88,16 @@ describe('examples', () => {
     expect(stdout).to.match(/A wolf is .* in the evening\./);
   });
 
+  it('sequential: a layer in tf.sequential learns', async () => {
+    const stdout = await output('dist/sequential.js');
+    const losses = [...stdout.matchAll(/^epoch \d: loss ([\d.]+)$/gm)].map(([, loss]) =>
+      Number(loss),
+    );
+    expect(losses).to.have.length(4);
+    expect(losses[0]).to.be.above(1);
+    expect(losses[3]).to.be.below(0.2);
+  });
+
   it('commonjs: works from a CommonJS file', async () => {
     expect(await output('commonjs.cjs')).to.match(/\w{3}.*\n$/);
   });

@@ -5,10 +5,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { childEnv, golden } from '@rene-js/testing';
+import { childEnv, golden, runRene } from '@rene-js/testing';
 import { expect } from 'chai';
 import { usageLine } from '../../src/commands/usage_line.js';
-import { runInProcess } from '../run_in_process.js';
 
 const bin = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
 
@@ -36,7 +35,7 @@ describe('usage errors', () => {
   ];
   for (const [args, message, verb] of cases) {
     it(`are one line of one form: rene ${args.join(' ')}`, async () => {
-      const { code, stdout, stderr } = await runInProcess(args);
+      const { code, stdout, stderr } = await runRene(args);
       expect(stderr).to.equal(`error: ${message} (see rene ${verb}--help)\n`);
       expect([code, stdout]).to.deep.equal([2, '']);
     });
@@ -86,7 +85,7 @@ describe('errors of the file system', () => {
     it(`name the file and are typed: rene ${args.join(' ')}`, async () => {
       const named = (text: string) =>
         text.replaceAll('FILE', join(dir, 'file')).replaceAll('FOLDER', join(dir, 'folder'));
-      const { code, stderr } = await runInProcess(args.map(named));
+      const { code, stderr } = await runRene(args.map(named));
       expect(stderr).to.match(new RegExp(`^error: .*${named(message.source)}.*\n$`));
       expect(code).to.equal(1);
     });

@@ -1,4 +1,5 @@
-// What the kernels share: fused multiply-add, sums of lanes, exp, erf, activations, short vectors.
+// Vector math that the kernels share: fused multiply-add, lane sums, exp, erf, activations, short vectors.
+import { ActivationId } from '../gated_activation/args';
 
 /** a b + c; fused where the engine has relaxed SIMD. */
 export function madd(a: v128, b: v128, c: v128): v128 {
@@ -112,21 +113,23 @@ export function siluGrad4(x: v128, s: v128): v128 {
 
 /** Activation `id` of ActivationId: linear, silu, gelu (exact). */
 export function activate4(x: v128, id: i32): v128 {
-  if (id === 1) return silu4(x);
-  if (id === 2) return f32x4.mul(x, normalCdf4(x));
+  if (id === ActivationId.Silu) return silu4(x);
+  if (id === ActivationId.Gelu) return f32x4.mul(x, normalCdf4(x));
+  if (id !== ActivationId.Linear) unreachable();
   return x;
 }
 
 /** The derivative of activate4. */
 export function activateGrad4(x: v128, id: i32): v128 {
-  if (id === 1) return siluGrad4(x, sigmoid4(x));
-  if (id === 2) {
+  if (id === ActivationId.Silu) return siluGrad4(x, sigmoid4(x));
+  if (id === ActivationId.Gelu) {
     // The exponential in the distribution function is that of the density.
     const e = exp4(f32x4.mul(f32x4.mul(x, x), v128.load32_splat(C + 80)));
     const half = v128.load32_splat(C + 44);
     const erf = erfBy4(f32x4.mul(x, v128.load32_splat(C + 76)), e);
     return madd(x, f32x4.mul(e, v128.load32_splat(C + 84)), madd(erf, half, half));
   }
+  if (id !== ActivationId.Linear) unreachable();
   return v128.load32_splat(C + 48);
 }
 

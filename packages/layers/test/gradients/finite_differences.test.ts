@@ -1,7 +1,7 @@
 // Every gradient against central differences of the naive float64 ops, for random shapes: what the
 // goldens do not reach (through states, limits, any chunk, ignored targets, the norm of a gated MLP).
 import {
-  type Activation,
+  activations,
   causalConv1d,
   crossEntropy,
   embeddingLookup,
@@ -124,7 +124,7 @@ describeOnBackends('gradients by finite differences', () => {
     biased: fc.boolean(),
     stateful: fc.boolean(),
     returnState: fc.boolean(),
-    activation: fc.constantFrom<Activation>('linear', 'silu', 'gelu'),
+    activation: fc.constantFrom(...activations),
   });
 
   property(
@@ -231,7 +231,7 @@ describeOnBackends('gradients by finite differences', () => {
     outFeatures: size(1, 4),
     biased: fc.boolean(),
     residual: fc.boolean(),
-    activation: fc.constantFrom<Activation>('linear', 'silu', 'gelu'),
+    activation: fc.constantFrom(...activations),
   });
 
   property(

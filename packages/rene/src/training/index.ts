@@ -1,4 +1,8 @@
-// Training: from text files to a model of one's own.
+/**
+ * Training and fine-tuning: tokenizer training, data, loss, optimiser, trainer and LoRA.
+ *
+ * @module @rene-js/rene/training
+ */
 export { AdamW, type AdamWOptions } from './adamw.js';
 export { type BpeOptions, type BpeVocabulary, tokenizerJson, trainBpe } from './bpe_trainer.js';
 export { type Evaluation, evaluate } from './evaluate.js';

@@ -1,8 +1,15 @@
-// @rene-js/layers/tensorflow: tfjs-node(-gpu), and our kernels as TensorFlow ops inside it.
-//
-//   import { useTensorflowKernels } from '@rene-js/layers/tensorflow';
-//   await useBackend('tensorflow');
-//   await useTensorflowKernels('custom');
+/**
+ * The tfjs backend 'tensorflow' (tfjs-node or tfjs-node-gpu), with our kernels as TensorFlow ops.
+ *
+ * ```ts
+ * import { useBackend } from '@rene-js/layers';
+ * import { useTensorflowKernels } from '@rene-js/layers/tensorflow';
+ * await useBackend('tensorflow');
+ * await useTensorflowKernels('custom');
+ * ```
+ *
+ * @module @rene-js/layers/tensorflow
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError, InvalidArgumentError, ReneError } from '../../errors.js';
 import { composedKernels } from '../../registry.js';

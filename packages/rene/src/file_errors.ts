@@ -8,7 +8,11 @@ import { systemCode, systemReason } from './system_errors.js';
  * @param path the file as the user knows it, not a temporary name
  * @param action what failed: the file cannot be ...
  */
-export function fileError(path: string, action: 'read' | 'written', error: unknown): unknown {
+export function fileError(
+  path: string,
+  action: 'read' | 'written' | 'removed',
+  error: unknown,
+): unknown {
   const code = systemCode(error);
   if (code === undefined) return error;
   return new FileError(`${path}: cannot be ${action}: ${systemReason(error)}`, path, code, {

@@ -29,7 +29,7 @@ export { resolveModel, resolveTokenizer, TOKENIZER_FILES } from './checkpoint/re
 export { openSafetensors, writeSafetensors } from './checkpoint/safetensors.js';
 export { saveCheckpoint } from './checkpoint/save_checkpoint.js';
 export { readF32, readI32, type TensorFile } from './checkpoint/tensor_file.js';
-export { isSameFolder } from './checkpoint/write_folder.js';
+export { isSameFolder, writeFolder } from './checkpoint/write_folder.js';
 export { layerKinds } from './config.js';
 export { configToJson } from './config_json.js';
 export { STORED_DTYPES, WEIGHT_FORMATS, weightFormatOrAuto } from './dtype_names.js';

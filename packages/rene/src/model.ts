@@ -272,7 +272,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
    *
    * @throws CheckpointError for what is no state file, GenerationError for another model's
    */
-  async restoreState(path: string): Promise<RecurrentState> {
+  async restoreState(path: string | URL): Promise<RecurrentState> {
     this.checkBackend();
     const { readStateFile } = await import('./state_file.js');
     const { layers, positions } = await readStateFile(path, this);

@@ -92,9 +92,11 @@ export class RecurrentState {
    * Writes it to a file, from which `model.restoreState(path)` makes it again. The file is whole or
    * not there: an older one of that name stays until then.
    *
-   * @throws GenerationError if the state cannot be used, or was made by no model
+   * @param path a path or a file URL
+   * @throws GenerationError if the state cannot be used, or was made by no model; CheckpointError for
+   *   other URLs; FileError where the file cannot be written
    */
-  async save(path: string): Promise<void> {
+  async save(path: string | URL): Promise<void> {
     this.check();
     if (!this.owner) throw new GenerationError('this state was made by no model: it has no owner');
     const copy = this.clone(); // this one may go on while the file is written

@@ -6,6 +6,7 @@ import { CheckpointError, GenerationError } from './errors.js';
 import type { StateOwner } from './state_owner.js';
 
 const FORMAT = 'rene-state-1';
+const STATE_PATH = "a state file's path or file URL";
 
 /** What a state file holds. */
 export interface StoredState {
@@ -18,10 +19,11 @@ export interface StoredState {
 /**
  * Writes a state file. A file of that name stays until the new one is whole.
  *
+ * @param path a path or a file URL
  * @param owner fingerprint of the model
  */
 export async function writeStateFile(
-  path: string,
+  path: string | URL,
   { layers, positions }: StoredState,
   owner: string,
 ): Promise<void> {
@@ -34,20 +36,24 @@ export async function writeStateFile(
     })),
   );
   const metadata = { format: FORMAT, model: owner, positions: JSON.stringify(positions) };
+  const { pathOf } = await import('./checkpoint/file_url.js');
+  const file = pathOf(path, STATE_PATH);
   const { writeFileAtomically } = await import('./checkpoint/node_files.js');
-  await writeFileAtomically(path, (put) => writeSafetensors(tensors, metadata, put));
+  await writeFileAtomically(file, (put) => writeSafetensors(tensors, metadata, put));
 }
 
 /**
  * Reads a state file.
  *
+ * @param path a path or a file URL
  * @param owner the model
- * @throws CheckpointError if the file is damaged or no state file, GenerationError for the state of
- *   another model
+ * @throws CheckpointError if the file is damaged or no state file, or for other URLs; GenerationError
+ *   for the state of another model
  */
-export async function readStateFile(path: string, owner: StateOwner): Promise<StoredState> {
+export async function readStateFile(path: string | URL, owner: StateOwner): Promise<StoredState> {
+  const { pathOf } = await import('./checkpoint/file_url.js');
   const { openFile } = await import('./checkpoint/node_files.js');
-  const file = await openSafetensors(await openFile(path));
+  const file = await openSafetensors(await openFile(pathOf(path, STATE_PATH)));
   try {
     const positions = readPositions(file);
     if (file.metadata.get('model') !== (await owner.fingerprint())) {

@@ -1,8 +1,17 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { goldenPath, leavesNothing, loadGolden, rejection, testBackend } from '@rene-js/testing';
+import { pathToFileURL } from 'node:url';
+import {
+  errorOf,
+  goldenPath,
+  leavesNothing,
+  loadGolden,
+  rejection,
+  testBackend,
+} from '@rene-js/testing';
 import { expect } from 'chai';
+import { CheckpointError } from '../src/errors.js';
 import { ReneLMHeadModel } from '../src/model.js';
 import { RecurrentState } from '../src/state.js';
 
@@ -111,6 +120,23 @@ describe('state files', () => {
     await rm(weights);
     const own = new RecurrentState([], [0]);
     expect((await rejection(own.save(path))).message).to.contain('made by no model');
+  });
+
+  it('is saved to and restored from a file URL; other URLs are refused, and make no folder', async () => {
+    const state = await model.prefill([1, 2, 3]);
+    const url = pathToFileURL(join(dir, 'with a space.state'));
+    await state.save(url);
+    (await model.restoreState(url.href)).dispose();
+    for (const other of ['indexeddb://mine', 'https://host.example/a.state', 's3://bucket/a']) {
+      for (const action of [() => state.save(other), () => model.restoreState(new URL(other))]) {
+        const error = await errorOf(CheckpointError, action);
+        expect(error.message).to.contain(
+          `${other}: expected a state file's path or file URL; found`,
+        );
+      }
+    }
+    state.dispose();
+    expect((await readdir('.')).filter((name) => name.includes(':'))).to.deep.equal([]);
   });
 
   it('refuses damaged files by a typed error, and leaks nothing', async () => {

@@ -118,7 +118,7 @@ export async function measure(
 }
 
 /** Well beyond the caches; beside 2.6 GB of weights it still fits in the kernels' 4 GiB. */
-const PROBE_BYTES = 512 << 20;
+const PROBE_BYTES = 256 << 20;
 /** Weights of fewer bytes may stay in a processor's caches, and memory is not their limit. */
 const CACHE_BYTES = 128 << 20;
 const STEPS_BETWEEN_PROBES = 16;

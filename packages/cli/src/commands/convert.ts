@@ -2,6 +2,7 @@
 
 import { convertCheckpoint, STORED_DTYPES } from '@rene-js/rene/internal';
 import type { ConvertOptions } from './convert_options.js';
+import { exitOnSignals } from './interrupt.js';
 import { modelFolder } from './load.js';
 import { checkNotSame, checkOutFolder, removeStale } from './out_folder.js';
 import { withProgressBar } from './progress_bar.js';
@@ -12,6 +13,7 @@ export async function runConvert(
   options: ConvertOptions,
 ): Promise<void> {
   const { revision, dtype, force } = options;
+  exitOnSignals();
   await checkOutFolder(model, out, force);
   const dir = await modelFolder(model, revision);
   await checkNotSame(dir, out);

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from '@rene-js/rene';
+import { fileError } from '@rene-js/rene/internal';
 import type { Command } from 'commander';
 import { isOnCard } from '../evaluation/card_scores.js';
 import {
@@ -31,6 +32,7 @@ import type { EvalOptions } from './eval_options.js';
 import { runPerplexity } from './eval_perplexity.js';
 import { type ChosenTasks, chooseTasks, isFile, loadOptions, loadTasks } from './eval_tasks.js';
 import { INTERRUPTED, type Interrupt, onInterrupt } from './interrupt.js';
+import { onNotice } from './load.js';
 import { withProgressBar } from './progress_bar.js';
 import { UsageError } from './report_error.js';
 
@@ -133,22 +135,29 @@ async function withModel(
 ): Promise<void> {
   const loaded = await loadEvalModel(choice, options);
   const path = join(options.use_cache ?? defaultCacheDir(), `${loaded.hash}.results`);
-  if (options.cache_requests !== 'true') rmSync(path, { force: true });
-  const cache = new ResultCache(path);
+  if (options.cache_requests !== 'true') removeResults(path);
+  const cache = new ResultCache(path, onNotice);
   interrupt.catch();
   try {
     await use(loaded, cache);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     process.exitCode = INTERRUPTED;
-    process.stderr.write(
-      `interrupted; ${cache.size} results are kept, and the same command continues from them\n`,
-    );
+    const kept = `${cache.size} results are kept, and the same command continues from them`;
+    process.stderr.write(`interrupted; ${cache.isKept ? kept : 'no results are kept'}\n`);
   } finally {
     cache.close();
     loaded.dispose();
   }
-  if (options.cache_requests === 'delete') rmSync(path, { force: true });
+  if (options.cache_requests === 'delete') removeResults(path);
+}
+
+function removeResults(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw fileError(path, 'removed', error);
+  }
 }
 
 async function measure(

@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { type CustomTask, readCustomTask, withCustomTasks } from '../evaluation/custom_task.js';
 import { type DocSource, fileDocs, folderDocs } from '../evaluation/data/documents.js';
+import { EvaluationError } from '../evaluation/errors.js';
 import { type LoadedTask, type LoadOptions, loadTask } from '../evaluation/evaluate.js';
 import { type Selection, selectTasks } from '../evaluation/tasks/index.js';
 import type { EvalOptions } from './eval_options.js';
@@ -30,10 +31,7 @@ export async function chooseTasks(options: EvalOptions): Promise<ChosenTasks> {
   const customs: CustomTask[] = [];
   for (const path of tasks.filter(isFile)) customs.push(await readCustomTask(path));
   const names = [...tasks.filter((t) => !isFile(t)), ...customs.map(({ task }) => task.name)];
-  const selection = selectTasks(
-    names,
-    customs.map(({ task }) => task),
-  );
+  const selection = selected(names, customs);
   if (docs !== undefined && selection.tasks.length !== 1) {
     throw new UsageError(`--docs goes with one task, found ${selection.tasks.length}`);
   }
@@ -52,6 +50,19 @@ export async function chooseTasks(options: EvalOptions): Promise<ChosenTasks> {
         : undefined;
   const source = customs.length > 0 ? withCustomTasks(customs, given ?? (await hub())) : given;
   return { selection, source };
+}
+
+/** @throws UsageError for a name that nothing has */
+function selected(names: readonly string[], customs: readonly CustomTask[]): Selection {
+  try {
+    return selectTasks(
+      names,
+      customs.map(({ task }) => task),
+    );
+  } catch (error) {
+    if (!(error instanceof EvaluationError)) throw error;
+    throw new UsageError(error.message, { cause: error });
+  }
 }
 
 /** Whether a name given as a task is the path of a task of the user's own. */

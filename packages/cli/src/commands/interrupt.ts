@@ -28,6 +28,18 @@ export function onInterrupt(): Interrupt {
   };
 }
 
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Ends a verb that writes files by exit(), which removes those that are not whole. */
+export function exitOnSignals(): void {
+  for (const name of STOP_SIGNALS) process.on(name, () => process.exit(exitCodeOf(name)));
+}
+
+/** 128 and the signal's number, as shells have it. */
+function exitCodeOf(name: NodeJS.Signals): number {
+  return 128 + constants.signals[name];
+}
+
 /** The signals that ask a long run to save its work and end. */
 export interface StopSignals {
   /** Aborted by the first of them; the second ends the process at once. */
@@ -41,16 +53,15 @@ export interface StopSignals {
 /** Catches Ctrl-C, SIGTERM (a container or cluster stops it) and SIGHUP (its terminal is closed). */
 export function stopSignals(): StopSignals {
   const controller = new AbortController();
-  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   let code = INTERRUPTED;
   const release = () => {
-    for (const name of names) process.removeListener(name, stop);
+    for (const name of STOP_SIGNALS) process.removeListener(name, stop);
   };
   const stop = (name: NodeJS.Signals) => {
-    code = 128 + constants.signals[name];
+    code = exitCodeOf(name);
     release();
     controller.abort(new Error(`stopped by ${name}`));
   };
-  for (const name of names) process.on(name, stop);
+  for (const name of STOP_SIGNALS) process.on(name, stop);
   return { signal: controller.signal, exitCode: () => code, release };
 }

@@ -7,6 +7,7 @@ import {
   modelParameters,
   saveCheckpoint,
 } from '@rene-js/rene/internal';
+import { exitOnSignals } from './interrupt.js';
 import { modelFolder } from './load.js';
 import { checkNotSame, checkOutFolder, removeStale } from './out_folder.js';
 import { withProgressBar } from './progress_bar.js';
@@ -18,6 +19,7 @@ export async function runQuantize(
   options: QuantizeOptions,
 ): Promise<void> {
   const { dtype, groupSize, force } = options;
+  exitOnSignals();
   await checkOutFolder(model, out, force);
   const dir = await modelFolder(model);
   await checkNotSame(dir, out);

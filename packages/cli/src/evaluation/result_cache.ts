@@ -1,8 +1,8 @@
 // Results of requests on disk, so that a run that was stopped continues where it was.
 import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { fileError } from '@rene-js/rene/internal';
+import { systemCode, systemReason } from '@rene-js/rene/internal/startup';
 import type { Loglikelihood } from './metrics.js';
 import type { TokenRequest } from './requests.js';
 
@@ -15,25 +15,34 @@ export function requestKey(request: TokenRequest, maxLength: number): string {
 
 /**
  * One model's results in a file of lines: key, log-likelihood, 1 if greedy. A line is written as
- * soon as its result is there; a line that was torn by a crash is measured again.
+ * soon as its result is there; a line that was torn by a crash is measured again. Where the file cannot
+ * be written, results are kept in memory alone, and `onNotice` says so.
  */
 export class ResultCache {
   private readonly known = new Map<string, Loglikelihood>();
-  private readonly file: number;
+  private file: number | undefined;
 
-  /**
-   * @param path made if it is not there
-   * @throws FileError when it cannot be written
-   */
-  constructor(private readonly path: string) {
-    this.file = this.named(() => {
+  /** @param path made if it is not there */
+  constructor(
+    private readonly path: string,
+    private readonly onNotice: (notice: string) => void,
+  ) {
+    this.onDisk('written', () => {
       mkdirSync(dirname(path), { recursive: true });
-      return openSync(path, 'a+');
+      this.file = openSync(path, 'a');
     });
-    const text = this.named(() => readFileSync(path, 'utf8'));
+    // Where it can only be read, its results are used.
+    const text = existsSync(path)
+      ? (this.onDisk('read', () => readFileSync(path, 'utf8')) ?? '')
+      : '';
     for (const line of text.split('\n')) this.read(line);
     // What comes next starts on a line of its own.
     if (text !== '' && !text.endsWith('\n')) this.write('\n');
+  }
+
+  /** Whether the next run finds the results. */
+  get isKept(): boolean {
+    return this.file !== undefined;
   }
 
   /** The result of a request, if it is known. */
@@ -41,7 +50,7 @@ export class ResultCache {
     return this.known.get(key);
   }
 
-  /** Keeps a result: it is in the file when this returns. @throws FileError when the disk is full */
+  /** Keeps a result: it is in the file when this returns, if there is one. */
   set(key: string, result: Loglikelihood): void {
     this.known.set(key, result);
     this.write(`${key} ${result.loglikelihood} ${result.isGreedy ? 1 : 0}.\n`);
@@ -53,18 +62,26 @@ export class ResultCache {
 
   /** Closes the file. Results stay there for the next run. */
   close(): void {
-    closeSync(this.file);
+    if (this.file !== undefined) closeSync(this.file);
+    this.file = undefined;
   }
 
   private write(text: string): void {
-    this.named(() => writeSync(this.file, text));
+    const { file } = this;
+    if (file !== undefined) this.onDisk('written', () => writeSync(file, text));
   }
 
-  private named<T>(run: () => T): T {
+  /** Goes on without the file where the file system refuses it. */
+  private onDisk<T>(action: 'read' | 'written', run: () => T): T | undefined {
     try {
       return run();
     } catch (error) {
-      throw fileError(this.path, 'written', error);
+      if (systemCode(error) === undefined) throw error;
+      this.onNotice(
+        `${this.path}: cannot be ${action}: ${systemReason(error)}; results are not kept for the next run`,
+      );
+      this.close();
+      return undefined;
     }
   }
 

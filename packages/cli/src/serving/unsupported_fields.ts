@@ -36,6 +36,12 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   function_call: ['none', 'auto'],
 };
 
+/** Samplers that do nothing at 1, but do at 0. */
+const ONE_IS_OFF: ReadonlySet<string> = new Set([
+  ...['typical_p', 'typical', 'tfs', 'tfs_z', 'guidance_scale', 'cfg_scale'],
+  'encoder_repetition_penalty',
+]);
+
 const UNCONSTRAINED = 'answers cannot be constrained';
 const ONE_BEAM = 'the server samples, or is greedy with temperature 0';
 const NO_TOOLS = 'the model completes text and calls no tools';
@@ -109,7 +115,7 @@ function isNeutral(name: string, value: unknown, body: CompletionBody): boolean 
     const penalty = body.repetition_penalty ?? body.repeat_penalty ?? 1;
     return penalty === 1 || value === null || value === -1; // 0 would turn the penalty off
   }
-  if (isOff(value)) return true;
+  if (isOff(value) && !(value === 0 && ONE_IS_OFF.has(name))) return true;
   if (name === 'response_format') return isPlainText(value);
   return Object.hasOwn(NEUTRAL, name) && (NEUTRAL[name]?.includes(value) ?? false);
 }

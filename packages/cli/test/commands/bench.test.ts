@@ -28,7 +28,7 @@ describe('rene bench', () => {
       expect(result.decodeTokensPerSecond).to.be.above(0);
       expect(result.readBandwidth).to.be.above(1e8);
       expect(result.loadSeconds).to.be.within(0.001, 60);
-      // The probe's half a gigabyte is not counted.
+      // The probe's memory is not counted.
       expect(result.peakMemoryBytes).to.be.within(50e6, 400e6);
     }
     expect(results[0].weightBytes).to.be.below(results[1].weightBytes / 3);

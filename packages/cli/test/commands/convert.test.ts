@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { openCheckpoint } from '@rene-js/rene/internal';
 import { golden, runRene } from '@rene-js/testing';
 import { expect } from 'chai';
+import { runInProcess } from '../run_in_process.js';
 
 describe('rene convert, quantize, download', () => {
   let dir: string;
@@ -28,7 +29,7 @@ describe('rene convert, quantize, download', () => {
     const out = join(dir, 'int4');
     // Rows of 160 numbers are whole groups of 32, not of 64.
     const what = ['--dtype', 'int4', '--group-size', '32'];
-    const quantized = await runRene(['quantize', 'rene-tiny', out, ...what]);
+    const quantized = await runInProcess(['quantize', 'rene-tiny', out, ...what]);
     expect([quantized.code, quantized.stdout]).to.deep.equal([0, `${out}\n`]);
     expect(readdirSync(out)).to.include.members([
       'config.json',
@@ -36,19 +37,19 @@ describe('rene convert, quantize, download', () => {
       'tokenizer.json',
     ]);
     const full = join(dir, 'f32');
-    await runRene(['convert', 'rene-tiny', full, '--dtype', 'f32']);
+    await runInProcess(['convert', 'rene-tiny', full, '--dtype', 'f32']);
     const size = (path: string) => statSync(join(path, 'model.safetensors')).size;
     expect(size(out) / size(full)).to.be.below(0.3);
     const checkpoint = await openCheckpoint(out);
     expect(checkpoint.info('backbone.embedding.weight').dtype).to.equal('int4');
     await checkpoint.close();
-    const text = await runRene(['generate', 'A lighthouse is', '-m', out, '-n', '4']);
+    const text = await runInProcess(['generate', 'A lighthouse is', '-m', out, '-n', '4']);
     expect(text.code).to.equal(0);
     expect(text.stdout).to.match(/^A lighthouse is.+\n$/s);
   });
 
   it('says what cannot be downloaded', async () => {
-    const { code, stdout, stderr } = await runRene(['download', 'no such model']);
+    const { code, stdout, stderr } = await runInProcess(['download', 'no such model']);
     expect([code === 0, stdout]).to.deep.equal([false, '']);
     expect(stderr).to.match(/no such model: no such folder/);
   });

@@ -4,6 +4,7 @@ import { join, relative } from 'node:path';
 import { FakeHub, golden, runRene, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import { modelFolder } from '../../src/commands/load.js';
+import { runInProcess } from '../run_in_process.js';
 
 const REPO = 'some-lab/tiny';
 const VARIABLES = ['HF_HUB_CACHE', 'HF_ENDPOINT', 'HF_HUB_OFFLINE'] as const;
@@ -32,12 +33,15 @@ describe('rene download', () => {
 
   it('prints the whole path of a folder that is here', async () => {
     const here = folder();
-    const { code, stdout } = await runRene(['download', relative(process.cwd(), here)]);
+    const { code, stdout } = await runInProcess(['download', relative(process.cwd(), here)]);
     expect([code, stdout]).to.deep.equal([0, `${here}\n`]);
   });
 
   it('is refused a URL, by name', async () => {
-    const { code, stdout, stderr } = await runRene(['download', 'https://host.example/x?secret']);
+    const { code, stdout, stderr } = await runInProcess([
+      'download',
+      'https://host.example/x?secret',
+    ]);
     expect([code, stdout]).to.deep.equal([1, '']);
     expect(stderr).to.match(
       /^error: https:\/\/host\.example\/x: expected a model folder, .* hub id/,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runRene } from '@rene-js/testing';
 import { expect } from 'chai';
+import { runInProcess } from '../run_in_process.js';
 
 /** Documents as COPA's dataset has them, made up. */
 const documents = [
@@ -74,7 +75,7 @@ describe('rene eval', () => {
       HF_HUB_OFFLINE: '',
     };
     const args = ['--model_args', 'pretrained=someone/something,revision=v2'];
-    const { code, stderr } = await runRene(
+    const { code, stderr } = await runInProcess(
       ['eval', '--model', 'rene_ssm', ...args, '--tasks', 'copa', '--docs', docs],
       { env },
     );
@@ -82,6 +83,16 @@ describe('rene eval', () => {
     expect(asked).to.deep.equal(['/api/models/someone/something/revision/v2']);
     expect(stderr).to.match(/^error: .*someone\/something/);
     expect(code).to.equal(1);
+  });
+
+  it('refuses tasks that there are not as wrong usage, in one line', async () => {
+    for (const tasks of ['boolq', 'copa,hellaswagg', 'mmlu_astrology', 'gsm*']) {
+      const { code, stdout, stderr } = await runRene(['eval', '-t', tasks]);
+      expect([code, stdout], tasks).to.deep.equal([2, '']);
+      expect(stderr).to.match(
+        /^error: --tasks: there is no task '\S+'; .* \(see rene eval --help\)\n$/,
+      );
+    }
   });
 
   it("draws the few-shot examples by lm-eval's seed", async () => {
@@ -93,7 +104,7 @@ describe('rene eval', () => {
     await writeFile(examples, sentences.map((doc) => `${JSON.stringify(doc)}\n`).join(''));
     const drawn = async (...more: string[]) => {
       const files = ['--docs', docs, '--fewshot_docs', examples, '--requests', '-f', '3'];
-      const { stdout } = await runRene(['eval', '-t', 'copa', ...files, ...more]);
+      const { stdout } = await runInProcess(['eval', '-t', 'copa', ...files, ...more]);
       return stdout
         .trim()
         .split('\n')
@@ -116,13 +127,13 @@ describe('rene eval', () => {
   });
 
   it('lists what there is', async () => {
-    const { code, stdout } = await runRene(['eval', '--tasks', 'list']);
+    const { code, stdout } = await runInProcess(['eval', '--tasks', 'list']);
     expect(code).to.equal(0);
     expect(stdout).to.match(/^\|\s*Group\s*\|\s*Members\s*\|\n/);
     expect(stdout).to.match(/\|copa +\|aps\/super_glue copa +\|validation *\|train +\|/);
     expect(stdout).to.match(/\|mmlu_virology /);
     expect(stdout).to.match(/\|ai2_arc\|arc_easy, arc_challenge\|/);
-    const groups = await runRene(['eval', '-t', 'list_groups']);
+    const groups = await runInProcess(['eval', '-t', 'list_groups']);
     expect(
       groups.stdout
         .split('\n')
@@ -138,7 +149,7 @@ describe('rene eval', () => {
     await copyFile(docs, join(data, 'copa.jsonl'));
     await writeFile(join(data, 'piqa.csv'), 'goal,sol1,sol2,label\nEat,fish,stone,0\nSit,a,b,1\n');
     const where = ['--backend', 'simd', '--data_dir', data];
-    const { code, stdout, stderr } = await runRene(
+    const { code, stdout, stderr } = await runInProcess(
       ['eval', '-t', 'piqa', 'copa', ...args, ...where],
       { env: { XDG_CACHE_HOME: join(dir, 'cache') } },
     );
@@ -168,7 +179,7 @@ describe('rene eval', () => {
       [['-t', 'copa', '-E', '{"piqa": [0]}'], '--samples: expected tasks of --tasks, found piqa'],
     ];
     for (const [args, message] of cases) {
-      const { code, stdout, stderr } = await runRene(['eval', ...args]);
+      const { code, stdout, stderr } = await runInProcess(['eval', ...args]);
       expect(stderr).to.match(/^error: .*\(see rene eval --help\)\n$/);
       expect(stderr).to.include(message);
       expect([code, stdout]).to.deep.equal([2, '']);

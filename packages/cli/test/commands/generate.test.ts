@@ -3,12 +3,14 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ReneLMHeadModel, streamText, Tokenizer } from '@rene-js/rene';
+import { useBackend } from '@rene-js/layers';
+import { ReneLMHeadModel, type StreamOptions, streamText, Tokenizer } from '@rene-js/rene';
 import { goldenPath, runRene } from '@rene-js/testing';
 import { expect } from 'chai';
+import { runInProcess } from '../run_in_process.js';
 
 const tiny = fileURLToPath(new URL('../../../../rene/models/rene-tiny', import.meta.url));
-const few = ['--backend', 'cpu', '-n', '6'];
+const few = ['--backend', 'simd', '-n', '6'];
 
 const emptyTokenizer = {
   added_tokens: [],
@@ -19,21 +21,27 @@ const emptyTokenizer = {
   model: { type: 'BPE', vocab: { '\u0000': 0 }, merges: [] },
 };
 
-async function continuation(prompt: string, options: object): Promise<string> {
-  const model = await ReneLMHeadModel.fromPretrained(tiny, { backend: 'cpu' });
-  const tokenizer = await Tokenizer.fromPretrained(tiny);
-  let text = '';
-  for await (const piece of streamText(model, tokenizer, prompt, options)) text += piece;
-  model.dispose();
-  return text;
-}
-
 describe('rene generate', () => {
+  let model: ReneLMHeadModel;
+  let tokenizer: Tokenizer;
+  before(async () => {
+    model = await ReneLMHeadModel.fromPretrained(tiny, { backend: 'simd' });
+    tokenizer = await Tokenizer.fromPretrained(tiny);
+  });
+  after(() => model.dispose());
+
+  async function continuation(prompt: string, options: StreamOptions): Promise<string> {
+    await useBackend('simd');
+    let text = '';
+    for await (const piece of streamText(model, tokenizer, prompt, options)) text += piece;
+    return text;
+  }
+
   it('writes the text alone to stdout and the figures to stderr', async () => {
     const expected = await continuation('A lighthouse is', { maxNewTokens: 6 });
     const { code, stdout, stderr } = await runRene(['generate', 'A lighthouse is', ...few]);
     expect(stdout).to.equal(`A lighthouse is${expected}\n`);
-    expect(stderr).to.match(/^\d+ prompt tokens in .* s, \d+ new.*\(backend cpu\)\n$/);
+    expect(stderr).to.match(/^\d+ prompt tokens in .* s, \d+ new.*\(backend simd\)\n$/);
     const [, tokens, seconds, rate] =
       /(\d+) new tokens in ([\d.]+) s, ([\d.]+) tokens\/s/.exec(stderr) ?? [];
     expect(rate).to.equal((Number(tokens) / Number(seconds)).toFixed(1));
@@ -41,22 +49,19 @@ describe('rene generate', () => {
   });
 
   it('says of Descartes what the included model has learnt', async () => {
-    const { stdout } = await runRene(['generate', 'Rene Descartes was', '-n', '20']);
+    const { stdout } = await runInProcess(['generate', 'Rene Descartes was', '-n', '20']);
     expect(stdout).to.match(/^Rene Descartes was a French philosopher and mathematician\b/);
   });
 
-  it('runs on a tfjs backend that is installed', async () => {
-    const { stdout, stderr } = await runRene([
-      'generate',
-      'A river',
-      '-n',
-      '2',
-      '--backend',
-      'wasm',
-    ]);
-    expect(stdout).to.equal((await runRene(['generate', 'A river', '-q', '-n', '2'])).stdout);
-    expect(stderr).to.contain('(backend wasm)');
-  });
+  for (const backend of ['cpu', 'wasm']) {
+    it(`runs on a tfjs backend that is installed: ${backend}`, async () => {
+      const expected = await continuation('A river', { maxNewTokens: 2 });
+      const args = ['generate', 'A river', '-n', '2', '--backend', backend];
+      const { stdout, stderr } = await runInProcess(args);
+      expect(stdout).to.equal(`A river${expected}\n`);
+      expect(stderr).to.contain(`(backend ${backend})`);
+    });
+  }
 
   it('says what is wrong with RENE_THREADS, and takes no slower backend instead', async () => {
     const run = await runRene(['generate', 'A lighthouse is'], { env: { RENE_THREADS: 'zero' } });
@@ -76,9 +81,9 @@ describe('rene generate', () => {
     const expected = await continuation('A lighthouse is', { maxNewTokens: 6 });
     for (const tokenizer of [join(tiny, 'tokenizer.json'), tiny]) {
       const args = ['generate', 'A lighthouse is', '-m', dir, '--tokenizer', tokenizer, ...few];
-      expect((await runRene(args)).stdout).to.equal(`A lighthouse is${expected}\n`);
+      expect((await runInProcess(args)).stdout).to.equal(`A lighthouse is${expected}\n`);
     }
-    const own = await runRene(['generate', 'A lighthouse is', '-m', dir, ...few]);
+    const own = await runInProcess(['generate', 'A lighthouse is', '-m', dir, ...few]);
     expect(own.code).not.to.equal(0);
     await rm(dir, { recursive: true });
   });
@@ -111,35 +116,35 @@ describe('rene generate', () => {
   it('ends before a stop text, of which there may be several, before the prompt too', async () => {
     const whole = await continuation('A river', { maxNewTokens: 20 });
     const stop = whole.slice(6, 9);
-    const args = ['--stop', '\\n', '--stop', stop, 'A river', '--backend', 'cpu', '-n', '20'];
-    const { code, stdout } = await runRene(['generate', ...args]);
+    const args = ['--stop', '\\n', '--stop', stop, 'A river', '--backend', 'simd', '-n', '20'];
+    const { code, stdout } = await runInProcess(['generate', ...args]);
     expect(stdout).to.equal(`A river${whole.slice(0, whole.indexOf(stop))}\n`);
     expect(code).to.equal(0);
   });
 
   it('is greedy where nothing is left to sample from', async () => {
-    const { stdout } = await runRene(['generate', 'A river', ...few, '-q']);
+    const { stdout } = await runInProcess(['generate', 'A river', ...few, '-q']);
     for (const option of [
       ['--top-p', '0'],
       ['--top-k', '1', '-t', '5'],
     ]) {
-      const run = await runRene(['generate', 'A river', ...few, ...option]);
+      const run = await runInProcess(['generate', 'A river', ...few, ...option]);
       expect(run.stdout, option.join(' ')).to.equal(stdout);
-      expect(run.stderr).to.match(/\(backend cpu\)\n$/);
+      expect(run.stderr).to.match(/\(backend simd\)\n$/);
     }
   });
 
   it('tells the seed that it chose', async () => {
-    const { stdout, stderr } = await runRene(['generate', 'x', '-t', '3', ...few]);
+    const { stdout, stderr } = await runInProcess(['generate', 'x', '-t', '3', ...few]);
     const seed = /seed (\d+)\)/.exec(stderr)?.[1] ?? '';
-    const again = await runRene(['generate', 'x', '-t', '3', '--seed', seed, '-q', ...few]);
+    const again = await runInProcess(['generate', 'x', '-t', '3', '--seed', seed, '-q', ...few]);
     expect(again.stdout).to.equal(stdout);
     expect(again.stderr).to.equal('');
   });
 
   it('ends cleanly on Ctrl-C: what was written stays, a newline, code 130', async () => {
     const { code, stdout, stderr } = await runRene(
-      ['generate', 'A river', '--backend', 'cpu', '-n', '100000', '-t', '1', '--seed', '1'],
+      ['generate', 'A river', '--backend', 'simd', '-n', '100000', '-t', '1', '--seed', '1'],
       { onOutput: (text, interrupt) => text.length > 12 && interrupt() },
     );
     expect(code).to.equal(130);
@@ -174,7 +179,9 @@ describe('rene generate', () => {
   ];
   for (const [name, args, exitCode, message] of failures) {
     it(`refuses ${name} in words, without a stack`, async () => {
-      const { code, stdout, stderr } = await runRene(['generate', ...args]);
+      // Without arguments it reads stdin.
+      const run = args.length === 0 ? runRene : runInProcess;
+      const { code, stdout, stderr } = await run(['generate', ...args]);
       expect(stderr)
         .to.match(message)
         .and.not.match(/\n\s+at /);
@@ -199,7 +206,7 @@ describe('rene generate', () => {
       HF_HUB_CACHE: cache,
       HF_HUB_OFFLINE: '',
     };
-    const { code, stderr } = await runRene(['generate', ...args], { env });
+    const { code, stderr } = await runInProcess(['generate', ...args], { env });
     hub.close();
     await rm(cache, { recursive: true });
     expect(asked.join(' ')).to.contain('someone/something').and.to.contain('v2');
@@ -208,30 +215,32 @@ describe('rene generate', () => {
   });
 
   it('prints the stack of an error when told to', async () => {
-    const { stderr } = await runRene(['generate', 'x', '-m', './nowhere', '--verbose']);
+    const { stderr } = await runInProcess(['generate', 'x', '-m', './nowhere', '--verbose']);
     expect(stderr).to.match(/\n\s+at /);
   });
 });
 
 describe('rene', () => {
   it('lists its verbs and version, and refuses others', async () => {
-    const help = await runRene(['--help']);
+    const help = await runInProcess(['--help']);
     expect(help.stdout).to.contain('generate').and.to.contain('verify');
     expect(help.code).to.equal(0);
-    expect((await runRene(['--version'])).stdout).to.match(/^\d+\.\d+\.\d+/);
-    const wrong = await runRene(['generat']);
+    expect((await runInProcess(['--version'])).stdout).to.match(/^\d+\.\d+\.\d+/);
+    const wrong = await runInProcess(['generat']);
     expect(wrong.stderr).to.contain('Did you mean generate?');
     expect(wrong.code).to.equal(2);
   });
 
   it('info tells what a model is, also as JSON', async () => {
     const args = ['info', '-m', goldenPath('tiny-hybrid'), '--backend', 'cpu'];
-    const { stdout, code } = await runRene(args);
+    const { stdout, code } = await runInProcess(args);
     expect(code).to.equal(0);
     expect(stdout)
       .to.contain('Mamba2Mixer')
       .and.to.match(/tokenizer +none/);
-    const facts: Record<string, unknown> = JSON.parse((await runRene([...args, '--json'])).stdout);
+    const facts: Record<string, unknown> = JSON.parse(
+      (await runInProcess([...args, '--json'])).stdout,
+    );
     expect(facts).to.include({ backend: 'cpu', dtype: 'F32', vocabSize: 90 });
     expect(facts.parameters).to.be.greaterThan(1000);
   });

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ReneLMHeadModel, streamText, Tokenizer } from '@rene-js/rene';
 import { LoraAdapter } from '@rene-js/rene/training';
-import { childEnv, runRene, temporaryFolders } from '@rene-js/testing';
+import { childEnv, temporaryFolders } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
+import { runInProcess } from '../run_in_process.js';
 
 const PROMPT = 'A lighthouse is';
 const bin = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
@@ -50,8 +51,8 @@ describe('--lora', () => {
 
   it('generate writes the text of the corrected model', async () => {
     const args = ['generate', PROMPT, '-n', '8', '-q', '--no-echo', '--backend', 'simd'];
-    const plain = await runRene(args);
-    const corrected = await runRene([...args, '--lora', adapter]);
+    const plain = await runInProcess(args);
+    const corrected = await runInProcess([...args, '--lora', adapter]);
     expect(corrected).to.deep.include({ code: 0, stdout: `${wanted}\n`, stderr: '' });
     expect(plain.stdout).not.to.equal(corrected.stdout);
     expect(readdirSync(adapter).sort()).to.deep.equal([
@@ -65,7 +66,7 @@ describe('--lora', () => {
     const path = join(adapter, 'adapter_config.json');
     const json = { ...JSON.parse(readFileSync(path, 'utf8')), layer_replication: [[0, 2]] };
     writeFileSync(join(dir, 'adapter_config.json'), JSON.stringify(json));
-    const { code, stdout, stderr } = await runRene(['generate', PROMPT, '--lora', dir]);
+    const { code, stdout, stderr } = await runInProcess(['generate', PROMPT, '--lora', dir]);
     expect([code, stdout]).to.deep.equal([1, '']);
     expect(stderr).to.match(/adapter_config\.json: layer_replication: expected null/);
   });
@@ -77,7 +78,7 @@ describe('--lora', () => {
     const args = ['eval', '--text', text, '--backend', 'simd', '--json', '--use_cache', cache];
     const outputs = [];
     for (const more of [[], ['--lora', adapter], ['--model_args', `peft=${adapter}`]]) {
-      const { code, stdout, stderr } = await runRene([...args, ...more]);
+      const { code, stdout, stderr } = await runInProcess([...args, ...more]);
       expect(code, stderr).to.equal(0);
       outputs.push(stdout.replace(/"[^"]*(seconds|date|time|peft|model_args)[^"]*":.*/gi, ''));
     }

@@ -9,10 +9,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { errorOf, golden, runRene, temporaryFolders } from '@rene-js/testing';
+import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import { checkNotSame, checkOutFolder, removeStale } from '../../src/commands/out_folder.js';
 import { UsageError } from '../../src/commands/report_error.js';
+import { runInProcess } from '../run_in_process.js';
 
 const MODEL = golden('tiny-options');
 
@@ -53,7 +54,7 @@ describe('the folder that quantize and convert write', () => {
       ['quantize', '--dtype', 'int4'],
       ['convert', '--dtype', 'bf16'],
     ]) {
-      const run = await runRene([`${verb}`, dir, link, '--force', ...more]);
+      const run = await runInProcess([`${verb}`, dir, link, '--force', ...more]);
       expect(run).to.include({ code: 2, stdout: '' });
       expect(run.stderr).to.contain('this is the folder of the model itself');
     }
@@ -100,11 +101,11 @@ describe('the folder that quantize and convert write', () => {
     writeFileSync(join(out, 'README.md'), 'mine');
     const before = contentOf(out);
     for (const verb of ['quantize', 'convert']) {
-      const run = await runRene([verb, MODEL, out]);
+      const run = await runInProcess([verb, MODEL, out]);
       expect(run).to.include({ code: 2, stdout: '' });
     }
     expect(contentOf(out)).to.deep.equal(before);
-    const run = await runRene(['convert', MODEL, out, '--force']);
+    const run = await runInProcess(['convert', MODEL, out, '--force']);
     expect(run).to.include({ code: 0, stdout: `${out}\n` });
     expect(readdirSync(out)).to.include.members(['README.md', 'config.json', 'model.safetensors']);
     for (const name of ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json']) {

@@ -5,9 +5,10 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { childEnv, golden, runRene } from '@rene-js/testing';
+import { childEnv, golden } from '@rene-js/testing';
 import { expect } from 'chai';
 import { usageLine } from '../../src/commands/usage_line.js';
+import { runInProcess } from '../run_in_process.js';
 
 const bin = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
 
@@ -35,7 +36,7 @@ describe('usage errors', () => {
   ];
   for (const [args, message, verb] of cases) {
     it(`are one line of one form: rene ${args.join(' ')}`, async () => {
-      const { code, stdout, stderr } = await runRene(args);
+      const { code, stdout, stderr } = await runInProcess(args);
       expect(stderr).to.equal(`error: ${message} (see rene ${verb}--help)\n`);
       expect([code, stdout]).to.deep.equal([2, '']);
     });
@@ -85,7 +86,7 @@ describe('errors of the file system', () => {
     it(`name the file and are typed: rene ${args.join(' ')}`, async () => {
       const named = (text: string) =>
         text.replaceAll('FILE', join(dir, 'file')).replaceAll('FOLDER', join(dir, 'folder'));
-      const { code, stderr } = await runRene(args.map(named));
+      const { code, stderr } = await runInProcess(args.map(named));
       expect(stderr).to.match(new RegExp(`^error: .*${named(message.source)}.*\n$`));
       expect(code).to.equal(1);
     });

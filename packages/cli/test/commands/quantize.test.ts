@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type ModelOptions, ReneLMHeadModel } from '@rene-js/rene';
 import { runRene, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
+import { runInProcess } from '../run_in_process.js';
 
 describe('rene quantize', () => {
   const folder = temporaryFolders();
@@ -12,7 +13,7 @@ describe('rene quantize', () => {
     it(`writes ${dtype}`, async () => {
       const out = join(folder(), dtype);
       const what = ['--dtype', dtype, '--group-size', '32'];
-      const run = await runRene(['quantize', 'rene-tiny', out, ...what]);
+      const run = await runInProcess(['quantize', 'rene-tiny', out, ...what]);
       expect([run.code, run.stdout.trim()]).to.deep.equal([0, out]);
       // Those of 400 columns; see below.
       expect(run.stderr.includes('4 of 25 matrices stay bf16')).to.equal(dtype !== 'bf16');

@@ -3,8 +3,9 @@ import { spawn } from 'node:child_process';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text as readAll } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { childEnv, runRene } from '@rene-js/testing';
+import { childEnv } from '@rene-js/testing';
 import { expect } from 'chai';
+import { runInProcess } from '../run_in_process.js';
 
 const bin = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
 
@@ -70,20 +71,25 @@ describe('rene serve', () => {
     expect(await exitCode).to.equal(0);
   });
 
-  it('tells pages and hosts that it was told of from others', async () => {
+  it('tells pages and hosts that it was told of from others, and holds its port', async () => {
     const args = ['--cors', 'http://a.example, http://b.example', '--allowed-hosts', 'box.example'];
     const served = await serve(['rene-tiny', '-m', 'rene-tiny', ...args, '--api-key', 'k']);
     const origin = 'http://b.example';
     const health = await fetch(`${served.url}/health`, { headers: { origin } });
     expect(health.headers.get('access-control-allow-origin')).to.equal(origin);
     expect((await fetch(`${served.url}/v1/models`)).status, 'no key').to.equal(401);
+    // A second server says at once that the port is taken.
+    const { port } = new URL(served.url);
+    const second = await runInProcess(['serve', '--port', port, '/nowhere']);
+    expect(second).to.deep.include({ code: 1, stdout: '' });
+    expect(second.stderr).to.match(/^error: port \d+ of 127\.0\.0\.1 is taken: .* --port\n$/);
     served.interrupt();
     expect(await served.exitCode).to.equal(0);
   });
 
   it('ends though an answer is not read', async () => {
     const { url, interrupt, exitCode } = await serve(['--grace', '1']);
-    const prompt = Array(4000).fill(5);
+    const prompt = Array(2000).fill(5);
     const body = { prompt, echo: true, logprobs: 20, n: 12, max_tokens: 0 };
     const response = await new Promise<IncomingMessage>((resolve) => {
       const headers = { 'content-type': 'application/json' };
@@ -97,18 +103,11 @@ describe('rene serve', () => {
     response.destroy();
   });
 
-  it('says at once that the port is taken, and what is wrong with options', async () => {
-    const { url, interrupt, exitCode } = await serve();
-    const { port } = new URL(url);
-    const second = await runRene(['serve', '--port', port, '/nowhere']);
-    expect(second).to.deep.include({ code: 1, stdout: '' });
-    expect(second.stderr).to.match(/^error: port \d+ of 127\.0\.0\.1 is taken: .* --port\n$/);
-    interrupt();
-    expect(await exitCode).to.equal(0);
-    const two = await runRene(['serve', 'rene-tiny', '-m', 'other']);
+  it('says what is wrong with options', async () => {
+    const two = await runInProcess(['serve', 'rene-tiny', '-m', 'other']);
     expect(two).to.deep.include({ code: 2, stdout: '' });
     expect(two.stderr).to.match(/two models are given, 'rene-tiny' and --model 'other'/);
-    const wrong = await runRene(['serve', '--port', '70000']);
+    const wrong = await runInProcess(['serve', '--port', '70000']);
     expect(wrong.code).to.equal(2);
     expect(wrong.stderr).to.include('0 to 65535');
   });

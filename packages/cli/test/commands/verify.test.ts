@@ -2,10 +2,11 @@
 
 import { golden, runRene } from '@rene-js/testing';
 import { expect } from 'chai';
+import { runInProcess } from '../run_in_process.js';
 
 describe('rene verify', () => {
   it('prints a line a check, and the count', async () => {
-    const run = await runRene(['verify', golden('tiny-mamba2'), '--backend', 'simd']);
+    const run = await runInProcess(['verify', golden('tiny-mamba2'), '--backend', 'simd']);
     expect([run.code, run.stderr]).to.deep.equal([0, '']);
     expect(run.stdout).to.match(/ok {4}logits +\d\.\de-\d <= 1e-4/);
     expect(run.stdout).to.match(/\n\d+ passed, 0 failed\n$/);

@@ -82,7 +82,7 @@ describe('evaluate', () => {
     const source = withCustomTasks([own], NOWHERE);
     const path = join(folder(), 'cache', 'model.results');
     const run = async (model: LetterModel) => {
-      const cache = new ResultCache(path);
+      const cache = new ResultCache(path, (notice) => expect.fail(notice));
       try {
         return await evaluate(model, selection, { source, cache });
       } finally {
@@ -104,7 +104,22 @@ describe('evaluate', () => {
     expect(cached).to.deep.equal(fresh);
     // Lines that mean nothing are passed over.
     appendFileSync(path, 'rubbish\n0123456789012345678901 -1.5 1\n');
-    expect(new ResultCache(path).size).to.equal(24);
+    expect(new ResultCache(path, (notice) => expect.fail(notice)).size).to.equal(24);
+  });
+
+  it('goes on without a cache that cannot be written, and says so once', async () => {
+    const own = await ownTask(DOCS);
+    const selection = selectTasks(['own'], [own.task]);
+    const source = withCustomTasks([own], NOWHERE);
+    const inTheWay = join(folder(), 'file');
+    writeFileSync(inTheWay, '');
+    const notices: string[] = [];
+    const cache = new ResultCache(join(inTheWay, 'model.results'), (text) => notices.push(text));
+    const found = await evaluate(new LetterModel(), selection, { source, cache });
+    expect(found).to.deep.equal(await evaluate(new LetterModel(), selection, { source }));
+    expect([cache.isKept, cache.size, notices.length]).to.deep.equal([false, 24, 1]);
+    expect(notices[0]).to.match(/file\/model\.results: cannot be written: .*not kept/);
+    cache.close();
   });
 
   it('puts examples before each question', async () => {

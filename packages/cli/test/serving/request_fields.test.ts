@@ -165,6 +165,10 @@ describe('fields of a completion request', function () {
     expect(await refusal({ repeat_penalty: 1.2, repeat_last_n: 0 })).to.include({
       param: 'repeat_last_n',
     });
+    // 1 turns these off; 0 is their strongest value.
+    for (const name of ['typical_p', 'tfs_z', 'cfg_scale']) {
+      expect(await refusal({ [name]: 0 })).to.include({ param: name });
+    }
   });
 
   it('accepts them where they do nothing', async () => {

@@ -33,6 +33,9 @@ export interface DownloadProgress {
   readonly totalBytes: number;
 }
 
+/** The hub cannot be asked, and the cache has no copy. */
+export class NoCopyError extends HubError {}
+
 /** Chooses, from the names in a repository, those that are wanted. Throws when some are missing. */
 export type FileChoice = (names: readonly string[], where: string) => string[];
 
@@ -55,7 +58,7 @@ export async function downloadFromHub(
   const cached = await cachedSnapshot(cache, revision, choose);
   if (isOffline(options)) {
     if (cached) return cached;
-    throw new HubError(
+    throw new NoCopyError(
       `${repo} (${revision}) is not whole in the cache (${cache.dir}), and the hub is switched off ` +
         '(HF_HUB_OFFLINE); download it once while online',
     );
@@ -95,7 +98,7 @@ function isSystemError(error: unknown): error is Error {
 /** The hub was not reached, and the cache has no copy. */
 function withAdvice(error: HubError, repo: string, cache: RepoCache): HubError {
   if (error.status !== undefined) return error;
-  return new HubError(
+  return new NoCopyError(
     `${repo}: ${error.message}, and the cache has no copy (${cache.dir}). Without a network, give a ` +
       `model folder, or copy that cache folder from a machine where 'rene download ${repo}' was run`,
     { cause: error },

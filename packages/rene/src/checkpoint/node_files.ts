@@ -1,4 +1,5 @@
 // The one place where the checkpoint code touches Node's file system.
+import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { CheckpointError } from '../errors.js';
@@ -6,6 +7,7 @@ import { fileError } from '../file_errors.js';
 import { parseJson } from '../json.js';
 import { systemCode, systemReason } from '../system_errors.js';
 import { type ByteSource, checkRange } from './byte_source.js';
+import { atExit } from './temporary_files.js';
 
 /** Opens a file for reading in pieces. @throws CheckpointError when it cannot be opened. */
 export async function openFile(path: string): Promise<ByteSource> {
@@ -102,8 +104,9 @@ async function writeAndRename(
   write: (put: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
-  const handle = await open(temporary, 'wx');
+  const release = atExit(() => rmSync(temporary, { force: true }));
   try {
+    const handle = await open(temporary, 'wx');
     try {
       await write(async (bytes) => {
         for (let done = 0; done < bytes.byteLength; ) {
@@ -119,6 +122,8 @@ async function writeAndRename(
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  } finally {
+    release();
   }
 }
 

@@ -5,6 +5,7 @@ import { authorsTokenizer, ownersTokenizer } from './authors_tokenizer.js';
 import { pathOf } from './file_url.js';
 import { downloadFromHub, type FileChoice, type HubOptions } from './hub.js';
 import { EMBEDDED_MODEL, isRepoId } from './model_names.js';
+import { orNoFolder } from './no_folder.js';
 import { fileExists, folderExists, readJsonFile } from './node_files.js';
 import { readMlxMetadata } from './open_checkpoint.js';
 
@@ -29,16 +30,6 @@ export async function resolveModel(name: string | URL, options: HubOptions = {})
   }
   return downloadFromHub(idOrDir, modelFiles, options).catch((error: unknown) => {
     throw orNoFolder(error, idOrDir, 'folder');
-  });
-}
-
-/** What the hub does not know may have been meant as a path. */
-function orNoFolder(error: unknown, id: string, kind: string): unknown {
-  if (!(error instanceof HubError) || (error.status !== 401 && error.status !== 404)) return error;
-  const { message, status } = error;
-  return new HubError(`${id}: no such ${kind}, and the hub says: ${message}`, {
-    cause: error,
-    status,
   });
 }
 

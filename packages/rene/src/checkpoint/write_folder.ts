@@ -1,9 +1,11 @@
 // Writes the files of a model's folder: all of them, or none.
+import { rmdirSync, rmSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileError } from '../file_errors.js';
 import { systemCode } from '../system_errors.js';
 import { pathOf } from './file_url.js';
+import { atExit } from './temporary_files.js';
 
 /** A file to be written. */
 export interface FolderFile {
@@ -42,6 +44,10 @@ export async function writeFolder(
   });
   const ending = `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
   const temporary = (file: FolderFile) => join(dir, file.name + ending);
+  const release = atExit(() => {
+    for (const file of files) rmSync(temporary(file), { force: true });
+    for (const folder of foldersFrom(resolve(dir), made)) rmdirSync(folder);
+  });
   try {
     for (const file of files) await writeOne(join(dir, file.name), temporary(file), file);
     for (const file of files) {
@@ -54,6 +60,8 @@ export async function writeFolder(
     for (const file of files) await rm(temporary(file), { force: true });
     await removeEmpty(resolve(dir), made);
     throw error;
+  } finally {
+    release();
   }
 }
 
@@ -99,16 +107,21 @@ async function writeOne(path: string, temporary: string, file: FolderFile): Prom
   }
 }
 
-/** Removes the folders that were made, from the innermost to `first`, as far as nothing is in them. */
+/** Removes the folders that were made, as far as nothing is in them. */
 async function removeEmpty(dir: string, first: string | undefined): Promise<void> {
-  if (first === undefined) return;
-  for (let folder = dir; folder.length >= first.length; folder = dirname(folder)) {
+  for (const folder of foldersFrom(dir, first)) {
     const isGone = await rmdir(folder).then(
       () => true,
       () => false,
     );
     if (!isGone) return;
   }
+}
+
+/** The folders from the innermost to `first`; none where that is undefined. */
+function* foldersFrom(dir: string, first: string | undefined): Generator<string, void, void> {
+  if (first === undefined) return;
+  for (let folder = dir; folder.length >= first.length; folder = dirname(folder)) yield folder;
 }
 
 /** Whether two paths lead to one folder, by links or other spellings too. */

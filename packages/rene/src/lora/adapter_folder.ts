@@ -2,6 +2,7 @@
 import { pathOf } from '../checkpoint/file_url.js';
 import { downloadFromHub, type HubOptions } from '../checkpoint/hub.js';
 import { isRepoId } from '../checkpoint/model_names.js';
+import { orNoFolder } from '../checkpoint/no_folder.js';
 import { fileExists, folderExists, openFile, readJsonFile } from '../checkpoint/node_files.js';
 import { openPyTorchBin } from '../checkpoint/pytorch_bin.js';
 import { openSafetensors } from '../checkpoint/safetensors.js';
@@ -43,7 +44,9 @@ export async function adapterFolder(name: string | URL, hub: HubOptions = {}): P
         'found neither',
     );
   }
-  return downloadFromHub(idOrDir, adapterFiles, hub);
+  return downloadFromHub(idOrDir, adapterFiles, hub).catch((error: unknown) => {
+    throw orNoFolder(error, idOrDir, 'folder');
+  });
 }
 
 /** Which files of a repository are an adapter's. */

@@ -15,6 +15,7 @@ import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
 import { resolveModel, resolveTokenizer } from '../../src/checkpoint/resolve.js';
 import { CheckpointError, HubError, ReneError, TokenizerError } from '../../src/errors.js';
+import { adapterFolder } from '../../src/lora/adapter_folder.js';
 import { config, REPO, weights, withFakeHub } from './hub_suite.js';
 
 describe('hub', () => {
@@ -247,10 +248,18 @@ describe('hub', () => {
     for (const [resolve, kind] of [
       [resolveModel, 'folder'],
       [resolveTokenizer, 'file or folder'],
+      [adapterFolder, 'folder'],
     ] as const) {
       const error = await errorOf(HubError, () => resolve('rene-tny', options));
       expect(error.message).to.contain(`rene-tny: no such ${kind}, and the hub says: `);
       expect(error.status).to.equal(404);
+      for (const unreachable of [{ endpoint: 'http://127.0.0.1:1' }, { offline: true }]) {
+        const { message } = await errorOf(HubError, () =>
+          resolve('out/run1', { ...options, ...unreachable }),
+        );
+        expect(message).to.contain(`out/run1: no such ${kind}, and as an id of the hub: `);
+        expect(message).to.match(/cannot be reached|switched off/);
+      }
     }
   });
 

@@ -83,7 +83,7 @@ export function compileStep(model: StepModel, batch: number): DecodeStep | undef
   return compilers.get(tf.getBackend())?.(model, batch);
 }
 
-/** Whether the current backend compiles steps. */
-export function hasStepCompiler(): boolean {
-  return compilers.has(tf.getBackend());
+/** Whether a backend compiles steps. Default: the current one. */
+export function hasStepCompiler(backendName = tf.getBackend()): boolean {
+  return compilers.has(backendName);
 }

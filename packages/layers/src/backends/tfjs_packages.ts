@@ -1,13 +1,10 @@
 // The packages of tfjs's other backends, and loading them in Node from where they are installed.
 import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
+import { packageEntry, packagePlaces, requirePackages } from './installed_packages.js';
 import { quietly } from './quietly.js';
 import { type TfjsBackend, tfjsBackends } from './tfjs_backends.js';
-
-/** Where packages are looked for: beside this file, then where the program runs. */
-const installed = (): readonly string[] => [import.meta.url, `${process.cwd()}/`];
 
 /**
  * Loads the package of a tfjs backend, which registers it.
@@ -17,19 +14,11 @@ const installed = (): readonly string[] => [import.meta.url, `${process.cwd()}/`
  */
 export async function loadTfjsBackend(
   name: TfjsBackend,
-  places: readonly string[] = installed(),
+  places: readonly string[] = packagePlaces(),
 ): Promise<void> {
-  const { package: own, others } = tfjsBackends[name];
-  const entryOf = (each: string) => packageEntry(each, places);
-  const missing = [own, ...others].filter((each) => entryOf(each) === undefined);
-  if (missing.length > 0) {
-    const note = name === 'webgl' ? ` (and a web page: ${NO_WEBGL})` : '';
-    throw new BackendError(
-      `the backend '${name}' needs ${missing.join(' and ')}: npm install ${missing.join(' ')}${note}`,
-    );
-  }
-  if (name === 'webgpu') await provideWebGpu(entryOf('webgpu') ?? 'webgpu');
-  const entry = entryOf(own) ?? own;
+  const { package: own } = tfjsBackends[name];
+  requirePackages(name, [own], places, name === 'webgl' ? ` (and a web page: ${NO_WEBGL})` : '');
+  const entry = packageEntry(own, places) ?? own;
   try {
     quietly(() => createRequire(import.meta.url)(entry));
   } catch (cause) {
@@ -46,34 +35,3 @@ export async function loadTfjsBackend(
 }
 
 const NO_WEBGL = "Node has no WebGL; use 'simd', 'wasm' or 'webgpu'";
-
-/** Node has no WebGPU of its own: that of the package 'webgpu' (Dawn) takes its place. */
-async function provideWebGpu(entry: string): Promise<void> {
-  const navigator: unknown = Reflect.get(globalThis, 'navigator') ?? {};
-  if (typeof navigator !== 'object' || navigator === null || 'gpu' in navigator) return;
-  try {
-    const dawn: { create(options: string[]): object; globals: object } = await import(
-      pathToFileURL(entry).href
-    );
-    Object.assign(globalThis, dawn.globals);
-    Object.defineProperty(navigator, 'gpu', { value: dawn.create([]), configurable: true });
-    if (Reflect.get(globalThis, 'navigator') === undefined) {
-      Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
-    }
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new BackendError(`the package webgpu (${entry}) does not load: ${why}`, { cause });
-  }
-}
-
-/** The file of an installed package. */
-function packageEntry(name: string, places: readonly string[]): string | undefined {
-  for (const place of places) {
-    try {
-      return createRequire(place).resolve(name);
-    } catch {
-      // Not installed there.
-    }
-  }
-  return undefined;
-}

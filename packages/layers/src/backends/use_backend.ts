@@ -1,8 +1,10 @@
 // Chooses the tfjs backend by name and loads what it needs.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError, InvalidArgumentError, ReneError } from '../errors.js';
+import { hasStepCompiler } from '../step.js';
 import { quietly } from './quietly.js';
 import { isTfjsBackend, type TfjsBackend, tfjsBackends } from './tfjs_backends.js';
+import { describeAdapter, findAdapter } from './webgpu/device.js';
 
 /** Backends that this project loads by itself. */
 const loaders: Partial<Record<string, () => Promise<unknown>>> = {
@@ -10,6 +12,7 @@ const loaders: Partial<Record<string, () => Promise<unknown>>> = {
   simd: async () => (await import('./simd/index.js')).loadSimdBackend(),
   cuda: async () => (await import('./cuda/index.js')).loadCudaBackend(),
   tensorflow: async () => (await import('./tensorflow/load.js')).loadTensorflow(),
+  webgpu: loadWebGpu,
 };
 
 /** Backends that are native libraries, which pages and their workers cannot load. */
@@ -19,10 +22,12 @@ const NODE_ONLY: readonly string[] = ['cuda', 'tensorflow'];
  * Makes a backend the current one.
  *
  * @param name 'simd' (all cores, packed weights), 'cuda' (an NVIDIA GPU through its driver),
- *   'tensorflow' (an installed tfjs-node-gpu or tfjs-node), 'cpu' (plain JavaScript), 'wasm' or
- *   'webgpu' (of tfjs, where its package is installed), any backend that is registered with tfjs, or
- *   'auto': cuda where there is a driver and a GPU, else tensorflow where tfjs-node-gpu is installed,
- *   else simd, else cpu. Default: the backend in use; 'auto' where none is in use yet
+ *   'webgpu' (any GPU), 'tensorflow' (an installed tfjs-node-gpu or tfjs-node), 'cpu' (plain
+ *   JavaScript), 'wasm' (of tfjs, where its package is installed), any backend that is registered with
+ *   tfjs, or 'auto'. In Node, auto is cuda where there is a driver and a GPU, else tensorflow where
+ *   tfjs-node-gpu is installed, else simd, else cpu. In a page it is webgpu where that is registered
+ *   and the adapter is not software, else simd, else cpu. Default: the backend in use; 'auto' where none
+ *   is in use yet
  * @returns the name of the backend chosen
  * @throws BackendError if it is unknown, not installed or does not start
  * @throws InvalidArgumentError if the environment's RENE_THREADS is no count
@@ -49,9 +54,9 @@ async function start(name: string): Promise<string> {
   const { registryFactory } = tf.engine();
   if (!Object.hasOwn(registryFactory, name)) {
     await load(name, Object.keys(registryFactory));
-  } else if (name === 'simd') {
+  } else if (name === 'simd' || (name === 'webgpu' && isNode())) {
     // The user has registered it. If it does not start, the loader throws the reason; tfjs prints a stack.
-    await loaders.simd?.();
+    await loaders[name]?.();
   }
   if (!(await tf.setBackend(name))) {
     throw new BackendError(`the backend '${name}' does not start on this machine`);
@@ -90,14 +95,32 @@ async function loadInstalled(name: TfjsBackend): Promise<void> {
 
 /** What 'auto' tries, in order, before 'cpu'. */
 async function bestFirst(): Promise<string[]> {
-  if (!isNode()) return ['simd'];
+  if (!isNode()) return (await hasGpu()) ? ['webgpu', 'simd'] : ['simd'];
   const { installedTensorflow } = await import('./tensorflow/load.js');
   const gpu = installedTensorflow().some((entry) => entry.includes('tfjs-node-gpu'));
   return gpu ? ['cuda', 'tensorflow', 'simd'] : ['cuda', 'simd'];
 }
 
+/** Whether a page has registered our backend 'webgpu', and there is an adapter that is not software. */
+async function hasGpu(): Promise<boolean> {
+  if (!hasStepCompiler('webgpu')) return false;
+  const adapter = await findAdapter();
+  return adapter !== undefined && !describeAdapter(adapter.info).isSoftware;
+}
+
 function isNode(): boolean {
   return typeof process !== 'undefined' && Boolean(process.versions?.node);
+}
+
+/** A page's kernels come with its bundle. */
+async function loadWebGpu(): Promise<void> {
+  if (!isNode()) {
+    throw new BackendError(
+      "the backend 'webgpu' is not registered: import { registerWebGpuBackend } from " +
+        "'@rene-js/layers/webgpu' and call it first",
+    );
+  }
+  await (await import('./webgpu/load.js')).loadWebGpu();
 }
 
 async function loadCpu(): Promise<void> {

@@ -28,6 +28,16 @@ export function valuesOf(run: () => tf.Tensor[]): Float32Array[] {
   return values;
 }
 
+/** valuesOf for backends that can only be read asynchronously. */
+export async function readValuesOf(run: () => tf.Tensor[]): Promise<Float32Array[]> {
+  const before = tf.memory().numTensors;
+  const tensors = tf.tidy(run);
+  const values = await Promise.all(tensors.map(async (t) => Float32Array.from(await t.data())));
+  tf.dispose(tensors);
+  expect(tf.memory().numTensors, 'tensors left behind').to.equal(before);
+  return values;
+}
+
 /** `run` gives the same on the backend that `use` chooses, within `tolerance` of the largest number. */
 export async function expectSameAsCpu(
   use: () => Promise<void>,
@@ -37,7 +47,7 @@ export async function expectSameAsCpu(
   await useCpu();
   const expected = valuesOf(run);
   await use();
-  const found = valuesOf(run);
+  const found = await readValuesOf(run);
   expect(found.length).to.equal(expected.length);
   expected.forEach((values, i) => {
     expectClose(found[i] ?? new Float32Array(), values, tolerance, `output ${i}`);

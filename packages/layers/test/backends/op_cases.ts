@@ -15,7 +15,7 @@ import {
   rowsWeight,
   ssdScan,
 } from '../../src/index.js';
-import { expectSameAsCpu, uniform, valuesOf } from './both.js';
+import { expectSameAsCpu, readValuesOf, uniform } from './both.js';
 import { fuzzOn, integer, type TestedBackend } from './fuzz.js';
 
 const activations = fc.constantFrom<Activation>('linear', 'silu', 'gelu');
@@ -180,7 +180,7 @@ export function opCases(backend: TestedBackend): void {
 
   it('keeps NaN visible', async () => {
     await backend.use();
-    const [y = new Float32Array()] = valuesOf(() => {
+    const [y = new Float32Array()] = await readValuesOf(() => {
       const x = tf.tensor2d([Number.NaN, 1, 2, 3], [1, 4]);
       return [packedMatMul(x, rowsWeight(uniform('w', [5, 4])))];
     });

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { loadTfjsBackend } from '../../src/backends/tfjs_packages.js';
+import { loadWebGpu } from '../../src/backends/webgpu/load.js';
 import { BackendError } from '../../src/errors.js';
 
 /** Packages as a user's folder has them; this repository's own are not looked at. */
-describe('loadTfjsBackend', () => {
+describe('loadTfjsBackend and loadWebGpu', () => {
   let dir = '';
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'rene-packages-'));
@@ -22,7 +23,10 @@ describe('loadTfjsBackend', () => {
   }
 
   async function failure(name: 'webgl' | 'webgpu'): Promise<string> {
-    const error = await loadTfjsBackend(name, [`${dir}/`]).then(
+    const error = await (name === 'webgpu'
+      ? loadWebGpu([`${dir}/`])
+      : loadTfjsBackend(name, [`${dir}/`])
+    ).then(
       () => undefined,
       (thrown: unknown) => thrown,
     );
@@ -59,18 +63,18 @@ describe('loadTfjsBackend', () => {
     expect(await failure('webgpu')).to.match(/the package webgpu \(.*\) does not load: no Vulkan/);
   });
 
-  it("gives Node the package webgpu's navigator.gpu before the backend loads", async () => {
+  it("gives Node the package webgpu's WebGPU, and says what it lacks", async () => {
     await install(
       'webgpu',
-      'exports.create = () => ({ made: true }); exports.globals = { GPUStandIn: 7 };',
+      'exports.create = () => ({ requestAdapter: async () => null }); exports.globals = { GPUStandIn: 7 };',
     );
-    await install(
-      '@tensorflow/tfjs-backend-webgpu',
-      'if (navigator.gpu.made && GPUStandIn === 7) throw new Error("it has a GPU");',
-    );
+    await install('@tensorflow/tfjs-backend-webgpu', '');
     const navigator = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
     try {
-      expect(await failure('webgpu')).to.match(/does not load: it has a GPU/);
+      expect(await failure('webgpu')).to.match(
+        /^the backend 'webgpu' finds no GPU adapter: install the Vulkan loader and a driver \(Debian: apt-get install libvulkan1/,
+      );
+      expect(Reflect.get(globalThis, 'GPUStandIn')).to.equal(7);
     } finally {
       Reflect.deleteProperty(globalThis, 'GPUStandIn');
       if (navigator) Reflect.deleteProperty(Reflect.get(globalThis, 'navigator'), 'gpu');

@@ -1,5 +1,4 @@
 // How packed weights lie in memory; weights.h describes it to the kernels.
-import { BackendError } from '../../errors.js';
 import {
   isIntFormat,
   type PackedWeightAttrs,
@@ -48,10 +47,4 @@ export function layoutOf({ format, layout, shape, groupSize }: WeightShape): Wei
   // Whole steps of the tensor cores' products.
   const pitch = layout === 'rows' ? columns * 4 : Math.ceil((columns * size) / 64) * 64;
   return { pitch, group: 1, groups: 0, paramsAt: rows * pitch, bytes: rows * pitch };
-}
-
-/** @throws BackendError for groups that do not fill 16 bytes of quantised values */
-export function checkGroup(groupSize: number): void {
-  if (groupSize > 0 && groupSize % 32 === 0) return;
-  throw new BackendError(`groups of a multiple of 32 columns can be packed, not ${groupSize}`);
 }

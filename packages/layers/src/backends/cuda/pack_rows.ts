@@ -1,6 +1,6 @@
 // Rows of a matrix in and out of its packed form, on addresses.
 import { isIntFormat } from '../../weights/packed_weight.js';
-import type { QuantizedRows, StoredDType } from '../../weights/packing.js';
+import type { StoredDType } from '../../weights/packing.js';
 import { numberBytes } from '../native/activations.js';
 import type { ConvertCall } from '../native/ops.js';
 import { formatIds, layoutOf, PACKED_F16, type WeightShape } from './layout.js';
@@ -67,16 +67,4 @@ export function convertRows(runtime: Runtime, call: ConvertCall): void {
       ...[1, 0, 0, 0, formatIds[toFormat]],
     ],
   );
-}
-
-/** A word a group: its scale and its offset. */
-export function parameterWords({ scales, offsets }: QuantizedRows): Uint8Array {
-  const words = new Uint8Array(2 * scales.length);
-  for (let i = 0; i < scales.length; i += 2) {
-    words[2 * i] = scales[i] ?? 0;
-    words[2 * i + 1] = scales[i + 1] ?? 0;
-    words[2 * i + 2] = offsets[i] ?? 0;
-    words[2 * i + 3] = offsets[i + 1] ?? 0;
-  }
-  return words;
 }

@@ -8,10 +8,17 @@ import {
   type WeightFormat,
 } from '../../weights/packed_weight.js';
 import type { QuantizedMatrix, StoredMatrix, WeightPacker } from '../../weights/packing.js';
-import { packedWeight, packPieces, pieces, unpackPieces } from '../native/packing.js';
+import {
+  checkGroup,
+  packedWeight,
+  packPieces,
+  parameterWords,
+  pieces,
+  unpackPieces,
+} from '../native/packing.js';
 import { asCuda } from './backend.js';
-import { checkGroup, layoutOf, PACKED, PACKED_F16 } from './layout.js';
-import { packRows, parameterWords, unpackRows } from './pack_rows.js';
+import { layoutOf, PACKED, PACKED_F16 } from './layout.js';
+import { packRows, unpackRows } from './pack_rows.js';
 
 export const cudaPacker: WeightPacker = {
   formats: ['f32', 'bf16', 'f16', 'int8', 'int4'],

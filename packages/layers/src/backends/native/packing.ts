@@ -1,7 +1,8 @@
 // Packing weights into a backend's memory while they are read, and unpacking them.
 import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors.js';
 import type { PackedWeight, PackedWeightAttrs } from '../../weights/packed_weight.js';
-import { type StoredMatrix, storedBytes } from '../../weights/packing.js';
+import { type QuantizedRows, type StoredMatrix, storedBytes } from '../../weights/packing.js';
 import type { Address } from './address.js';
 import type { NativeBackend } from './backend.js';
 import type { NativeOps } from './ops.js';
@@ -49,7 +50,7 @@ export function pieces(
 
 /** Reads a matrix in pieces into the backend's memory, from which `pack` packs them. */
 export async function packPieces(
-  { ops }: NativeBackend<NativeOps>,
+  { ops }: Pick<NativeBackend<NativeOps>, 'ops'>,
   matrix: StoredMatrix,
   multiple: number,
   pack: (staged: Address, first: number, count: number) => void,
@@ -71,7 +72,7 @@ export async function packPieces(
 
 /** The weight as row-major f32. `unpack` writes rows of the weight at `from` to `staged`. */
 export async function unpackPieces(
-  backend: NativeBackend<NativeOps>,
+  backend: Pick<NativeBackend<NativeOps>, 'ops' | 'address'>,
   { shape, tensor }: PackedWeight,
   unpack: (from: Address, staged: Address, first: number, count: number) => void,
 ): Promise<Float32Array> {
@@ -91,4 +92,22 @@ export async function unpackPieces(
     ops.blocks.release(staged);
   }
   return values;
+}
+
+/** @throws BackendError for groups that do not fill 16 bytes of quantised values */
+export function checkGroup(groupSize: number): void {
+  if (groupSize > 0 && groupSize % 32 === 0) return;
+  throw new BackendError(`groups of a multiple of 32 columns can be packed, not ${groupSize}`);
+}
+
+/** A word a group: its scale and its offset. */
+export function parameterWords({ scales, offsets }: QuantizedRows): Uint8Array {
+  const words = new Uint8Array(2 * scales.length);
+  for (let i = 0; i < scales.length; i += 2) {
+    words[2 * i] = scales[i] ?? 0;
+    words[2 * i + 1] = scales[i + 1] ?? 0;
+    words[2 * i + 2] = offsets[i] ?? 0;
+    words[2 * i + 3] = offsets[i + 1] ?? 0;
+  }
+  return words;
 }

@@ -11,8 +11,8 @@ import {
   storedBytes,
   type WeightPacker,
 } from '../../weights/packing.js';
-import { checkGroup, layoutOf, PACKED, PACKED_F16, type WeightShape } from '../cuda/layout.js';
-import { parameterWords } from '../cuda/pack_rows.js';
+import { layoutOf, PACKED, PACKED_F16, type WeightShape } from '../cuda/layout.js';
+import { checkGroup, parameterWords } from '../native/packing.js';
 import { asNodeBackend } from './node_backend.js';
 import type { TensorflowOp } from './register_ops.js';
 import { runOp } from './run_op.js';

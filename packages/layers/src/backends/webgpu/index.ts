@@ -1,0 +1,107 @@
+/**
+ * The tfjs backend 'webgpu' with kernels of our own: any GPU, in the browser and in Node.
+ *
+ * ```ts
+ * import { registerWebGpuBackend } from '@rene-js/layers/webgpu';
+ * registerWebGpuBackend();
+ * await tf.setBackend('webgpu');
+ * ```
+ *
+ * It is tfjs's WebGPU backend over a device with the adapter's limits and features, so all ops of tfjs run
+ * on it. If that backend has been started before, its device is used.
+ *
+ * @module @rene-js/layers/webgpu
+ */
+import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
+import * as tf from '@tensorflow/tfjs-core';
+import { registerStepCompiler } from '../../step.js';
+import { registerWeightPacker } from '../../weights/packing.js';
+import { compileWebGpuStep } from './compile_step.js';
+import { type AdapterInfo, describeAdapter, type OpenedDevice, openDevice } from './device.js';
+import { BACKEND_NAME } from './ops.js';
+import { webGpuPacker } from './packing.js';
+import { registerAllKernels } from './register_all_kernels.js';
+import { tensorsOf } from './tensors.js';
+
+export { GpuDeviceLostError, GpuOutOfMemoryError } from './errors.js';
+
+let registered = false;
+/** What the backend will run on, if that was opened before tfjs asks for the backend. */
+let prepared: Promise<OpenedDevice> | undefined;
+
+/**
+ * Makes the backend 'webgpu' known to tfjs, at priority 0: it is used where tf.setBackend('webgpu') or
+ * useBackend('webgpu') asks for it. Starts nothing yet.
+ *
+ * @returns false if it was registered before
+ */
+export function registerWebGpuBackend(): boolean {
+  if (registered) return false;
+  registered = true;
+  registerAllKernels();
+  registerWeightPacker(BACKEND_NAME, webGpuPacker);
+  registerStepCompiler(BACKEND_NAME, compileWebGpuStep);
+  if (isStarted()) return true;
+  // Importing tfjs's package has registered a device of its own, at a priority above all others.
+  if (tf.findBackendFactory(BACKEND_NAME)) tf.removeBackend(BACKEND_NAME);
+  return tf.registerBackend(BACKEND_NAME, start, 0);
+}
+
+async function start(): Promise<WebGPUBackend> {
+  const { device, adapterInfo } = await (prepared ?? openDevice());
+  prepared = undefined;
+  return new WebGPUBackend(device, adapterInfo);
+}
+
+/**
+ * Registers the backend and opens its device, so that tf.setBackend('webgpu') cannot fail: tfjs would only
+ * print why.
+ *
+ * @throws BackendError that says what is missing: WebGPU, an adapter
+ */
+export async function loadWebGpuBackend(): Promise<void> {
+  registerWebGpuBackend();
+  if (isStarted()) return;
+  prepared ??= openDevice();
+  try {
+    await prepared;
+  } catch (error) {
+    prepared = undefined;
+    throw error;
+  }
+}
+
+function isStarted(): boolean {
+  return BACKEND_NAME in tf.engine().registry;
+}
+
+/** What the running backend uses. */
+export interface WebGpuInfo extends AdapterInfo {
+  /** Features of the device that kernels use: `shader-f16`, `subgroups`. */
+  features: readonly string[];
+  /** Limits of the device, in bytes or as a count. */
+  limits: Readonly<Record<string, number>>;
+  /** Bytes of the buffers of weights, states and temporaries. tf.memory() counts those of tensors. */
+  allocatedBytes: number;
+  /** Kernel launches since the start. */
+  launches: number;
+}
+
+/**
+ * What the running backend uses.
+ *
+ * @throws BackendError if the current backend is another
+ */
+export function webGpuInfo(): WebGpuInfo {
+  const { runtime } = tensorsOf(tf.backend());
+  const { device, launches, pool } = runtime;
+  const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } =
+    device.limits;
+  return {
+    ...describeAdapter(device.adapterInfo),
+    features: [...device.features].filter((name) => /^(shader-f16|subgroups)$/.test(name)),
+    limits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage },
+    allocatedBytes: pool.allocatedBytes,
+    launches,
+  };
+}

@@ -1,0 +1,143 @@
+// Packs weights while they are read: pieces are written into a GPU buffer as the file has them, or laid out by
+// a kernel. The host holds one piece at a time.
+import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors.js';
+import {
+  isIntFormat,
+  type PackedWeight,
+  packedWeightAttrs,
+  type WeightFormat,
+} from '../../weights/packed_weight.js';
+import {
+  type QuantizedMatrix,
+  type StoredDType,
+  type StoredMatrix,
+  storedBytes,
+  type WeightPacker,
+} from '../../weights/packing.js';
+import type { Address } from '../native/address.js';
+import {
+  checkGroup,
+  packPieces,
+  parameterWords,
+  pieces,
+  unpackPieces,
+  type WeightShape,
+} from '../native/packing.js';
+import { lookUp } from './embedding_lookup.js';
+import { GpuOutOfMemoryError } from './errors.js';
+import { layoutOf, PACKED, PACKED_F16 } from './layout.js';
+import { packRows } from './pack_rows.js';
+import { tensorsOf, type WebGpuTensors } from './tensors.js';
+
+export const webGpuPacker: WeightPacker = {
+  formats: ['f32', 'bf16', 'f16', 'int8', 'int4'],
+  pack,
+  unpack,
+  packQuantized,
+};
+
+/** Dtypes of files that are a format as they are. */
+const same: Partial<Record<StoredDType, WeightFormat>> = { F32: 'f32', BF16: 'bf16', F16: 'f16' };
+
+async function pack(
+  matrix: StoredMatrix,
+  format: WeightFormat,
+  groupSize: number,
+): Promise<PackedWeight> {
+  const isInt = isIntFormat(format);
+  if (isInt) checkGroup(groupSize);
+  const tensors = tensorsOf(tf.backend());
+  const { shape, dtype } = matrix;
+  // Plain rows of f32 are what composed ops and gradients read.
+  const layout = format === 'f32' ? 'rows' : PACKED;
+  const weight = { format, layout, shape, groupSize: isInt ? groupSize : 0 };
+  const { pitch, bytes } = layoutOf(weight);
+  const [rows, columns] = shape;
+  const isAsStored = same[dtype] === format && pitch === columns * storedBytes[dtype];
+  return filledWeight(tensors, weight, bytes, async (address) => {
+    if (isAsStored) {
+      for (const [first, count] of pieces(rows, pitch)) {
+        tensors.ops.upload(address + first * pitch, await matrix.readRows(first, count));
+      }
+      return;
+    }
+    await packPieces(tensors, matrix, 1, (staged, first, count) =>
+      packRows(tensors.runtime, staged, dtype, address, weight, first, count),
+    );
+  });
+}
+
+/** A file's quantised values are in our layout; its scales and offsets are interleaved as words. */
+async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
+  const { format, shape, groupSize, parameterDType } = matrix;
+  const [rows, columns] = shape;
+  checkGroup(groupSize);
+  if (columns % groupSize !== 0) {
+    throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
+  }
+  const tensors = tensorsOf(tf.backend());
+  const layout = parameterDType === 'F16' ? PACKED_F16 : PACKED;
+  const weight = { format, layout, shape, groupSize };
+  const { bytes, pitch, paramsAt, groups } = layoutOf(weight);
+  return filledWeight(tensors, weight, bytes, async (address) => {
+    for (const [first, count] of pieces(rows, pitch, 8)) {
+      const part = await matrix.readRows(first, count);
+      tensors.ops.upload(address + first * pitch, part.codes);
+      tensors.ops.upload(address + paramsAt + first * groups * 4, parameterWords(part));
+    }
+  });
+}
+
+async function unpack(weight: PackedWeight): Promise<Float32Array> {
+  const tensors = tensorsOf(tf.backend());
+  const attrs = packedWeightAttrs(weight);
+  return unpackPieces(tensors, weight, (table, staged, first, count) =>
+    lookUp(tensors.runtime, { table, attrs, ids: 0, start: first, rows: count, y: staged }),
+  );
+}
+
+/** A weight of `bytes` bytes, which `fill` writes. Nothing is left behind if that throws. */
+async function filledWeight(
+  tensors: WebGpuTensors,
+  { format, layout, shape, groupSize }: WeightShape,
+  bytes: number,
+  fill: (address: Address) => Promise<void>,
+): Promise<PackedWeight> {
+  const address = await allocate(tensors, bytes);
+  try {
+    await fill(address);
+    // Nothing that has been read is needed any more once this is done.
+    tensors.runtime.submit();
+    tensors.runtime.throwFailure();
+  } catch (error) {
+    tensors.ops.blocks.release(address);
+    throw error;
+  }
+  const isPlain = layout === 'rows';
+  const info = tensors.adopt(
+    address,
+    isPlain ? shape : [Math.ceil(bytes / 4)],
+    isPlain ? 'float32' : 'int32',
+  );
+  // tfjs declares TensorInfo and Tensor apart; the engine makes one from the other.
+  const tensor = tf.keep(tf.engine().makeTensorFromTensorInfo(info, tensors.kernelBackend));
+  return { format, layout, shape, tensor, ...(groupSize > 0 && { groupSize }) };
+}
+
+/** A device reports that it has no memory only later. @throws GpuOutOfMemoryError */
+async function allocate({ runtime }: WebGpuTensors, bytes: number): Promise<Address> {
+  const { device, pool } = runtime;
+  device.pushErrorScope('out-of-memory');
+  let address: Address;
+  try {
+    address = pool.allocateExact(bytes);
+  } catch (error) {
+    await device.popErrorScope();
+    throw error;
+  }
+  const error = await device.popErrorScope();
+  if (!error) return address;
+  pool.destroy(address);
+  throw new GpuOutOfMemoryError(bytes, error.message || 'the device refused it');
+}

@@ -1,0 +1,268 @@
+// Launches, copies and transfers on a WebGPU device, in the order of the calls.
+import { BackendError } from '../../errors.js';
+import type { Address } from '../native/address.js';
+import { bind } from './bindings.js';
+import { BufferPool } from './buffer_pool.js';
+import { Buffers } from './buffers.js';
+import { GpuDeviceLostError, GpuOutOfMemoryError } from './errors.js';
+import { argumentWords, type Kernel } from './kernel.js';
+import { Pipelines } from './pipelines.js';
+import { Uniforms } from './uniforms.js';
+
+/** Workgroups along x, y and z. */
+export type Grid = readonly [x: number, y?: number, z?: number];
+
+/** A launch with its bind group, ready to be encoded any number of times. */
+export interface PreparedLaunch {
+  readonly kernel: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly grid: Grid;
+}
+
+/** The most launches that are encoded before they are submitted. */
+const SLOTS = 1024;
+/** Launches of a decode step, of any model. */
+const RECORDING_SLOTS = 4096;
+
+interface Recording {
+  readonly launches: PreparedLaunch[];
+  readonly uniforms: Uniforms;
+}
+
+export class WebGpuRuntime {
+  readonly buffers = new Buffers();
+  readonly pool: BufferPool;
+  /** Launches since the start. */
+  launches = 0;
+  private readonly pipelines: Pipelines;
+  private readonly uniforms: Uniforms;
+  private encoder: GPUCommandEncoder | undefined;
+  private pass: GPUComputePassEncoder | undefined;
+  private recording: Recording | undefined;
+  private failure: BackendError | undefined;
+  private empty: Address | undefined;
+
+  /** @param submitOthers submits what others have encoded for this device's queue, before ours */
+  constructor(
+    readonly device: GPUDevice,
+    private readonly submitOthers: () => void,
+  ) {
+    this.pool = new BufferPool(device, this.buffers, () => this.submit());
+    this.pipelines = new Pipelines(device);
+    this.uniforms = new Uniforms(device, SLOTS);
+    device.addEventListener('uncapturederror', ({ error }) => this.fail(errorOf(error)));
+    device.lost
+      .then(({ reason, message }) => {
+        if (reason !== 'destroyed') this.fail(new GpuDeviceLostError(message || reason));
+      })
+      .catch(() => undefined);
+  }
+
+  /** A place for tensors without values. */
+  get emptyAddress(): Address {
+    this.empty ??= this.pool.allocate(4);
+    return this.empty;
+  }
+
+  get hasSubgroups(): boolean {
+    return this.device.features.has('subgroups');
+  }
+
+  /**
+   * Runs a kernel.
+   *
+   * @param memory addresses by the kernel's names; 0 for what is absent
+   * @param scalars the kernel's integers and floats
+   */
+  launch(
+    kernel: Kernel,
+    grid: Grid,
+    memory: Readonly<Record<string, Address>>,
+    scalars: Readonly<Record<string, number>>,
+  ): void {
+    if (grid.some((count) => count === 0)) return;
+    this.launches++;
+    const { recording } = this;
+    if (recording) {
+      recording.launches.push(this.prepare(recording.uniforms, kernel, grid, memory, scalars));
+      return;
+    }
+    if (this.uniforms.isFull) this.submit();
+    encode(this.openPass(), this.prepare(this.uniforms, kernel, grid, memory, scalars));
+  }
+
+  copy(to: Address, from: Address, bytes: number): void {
+    if (bytes === 0) return;
+    const [source, target] = [this.buffers.at(from), this.buffers.at(to)];
+    if (source.buffer === target.buffer) {
+      // WebGPU copies between two buffers only.
+      const between = this.pool.allocate(bytes);
+      this.copy(between, from, bytes);
+      this.copy(to, between, bytes);
+      this.pool.release(between);
+      return;
+    }
+    this.openEncoder().copyBufferToBuffer(
+      source.buffer,
+      source.offset,
+      target.buffer,
+      target.offset,
+      bytes,
+    );
+  }
+
+  upload(to: Address, bytes: Uint8Array): void {
+    this.refuseRecording('an upload');
+    if (bytes.length === 0) return;
+    // A write comes before everything that is submitted later.
+    this.submit();
+    const { buffer, offset } = this.buffers.at(to);
+    const whole = bytes.length % 4 === 0 ? bytes : padded(bytes);
+    this.device.queue.writeBuffer(buffer, offset, whole.buffer, whole.byteOffset, whole.byteLength);
+  }
+
+  async download(into: Uint8Array, from: Address): Promise<void> {
+    this.refuseRecording('reading values');
+    if (into.length === 0) return;
+    const { buffer, offset } = this.buffers.at(from);
+    const size = Math.ceil(into.length / 4) * 4;
+    const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
+    const staging = this.device.createBuffer({ size, usage });
+    try {
+      this.openEncoder().copyBufferToBuffer(buffer, offset, staging, 0, size);
+      this.submit();
+      await this.map(staging);
+      into.set(new Uint8Array(staging.getMappedRange()).subarray(0, into.length));
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Maps a buffer for reading. @throws BackendError if the device has failed */
+  async map(buffer: GPUBuffer): Promise<void> {
+    try {
+      await buffer.mapAsync(GPUMapMode.READ);
+    } catch (cause) {
+      // The reason may be reported after the mapping that it breaks.
+      await Promise.resolve();
+      this.throwFailure();
+      throw new BackendError("the backend 'webgpu' cannot read a result", { cause });
+    }
+    this.throwFailure();
+  }
+
+  /** Submits what has been encoded. */
+  submit(): void {
+    if (!this.encoder) return;
+    this.submitOthers();
+    this.closePass();
+    this.uniforms.write();
+    this.device.queue.submit([this.encoder.finish()]);
+    this.encoder = undefined;
+    this.uniforms.reset();
+  }
+
+  /** The launches of `work`, which are not run. */
+  record(work: () => void): { launches: readonly PreparedLaunch[]; dispose: () => void } {
+    const recording = { launches: [], uniforms: new Uniforms(this.device, RECORDING_SLOTS) };
+    this.recording = recording;
+    try {
+      work();
+    } catch (error) {
+      recording.uniforms.buffer.destroy();
+      throw error;
+    } finally {
+      this.recording = undefined;
+    }
+    recording.uniforms.write();
+    return {
+      launches: recording.launches,
+      dispose: () => {
+        this.submit();
+        recording.uniforms.buffer.destroy();
+      },
+    };
+  }
+
+  /** Runs recorded launches, then `after` with the encoder, and submits them. */
+  replay(launches: readonly PreparedLaunch[], after: (encoder: GPUCommandEncoder) => void): void {
+    const pass = this.openPass();
+    for (const launch of launches) encode(pass, launch);
+    this.launches += launches.length;
+    this.closePass();
+    after(this.openEncoder());
+    this.submit();
+  }
+
+  /** @throws BackendError for what has gone wrong on the device since the last call */
+  throwFailure(): void {
+    const { failure } = this;
+    if (!failure) return;
+    // A lost device stays lost.
+    if (!(failure instanceof GpuDeviceLostError)) this.failure = undefined;
+    throw failure;
+  }
+
+  private fail(error: BackendError): void {
+    if (!(this.failure instanceof GpuDeviceLostError)) this.failure = error;
+  }
+
+  private prepare(
+    uniforms: Uniforms,
+    kernel: Kernel,
+    grid: Grid,
+    memory: Readonly<Record<string, Address>>,
+    scalars: Readonly<Record<string, number>>,
+  ): PreparedLaunch {
+    const bound = bind(kernel, memory, this.buffers, this.device.limits);
+    const { pipeline, layout } = this.pipelines.get(kernel, bound);
+    const words = argumentWords(kernel, bound.places, scalars);
+    const slot = { buffer: uniforms.buffer, offset: uniforms.add(words), size: words.byteLength };
+    const bindGroup = this.device.createBindGroup({
+      layout,
+      entries: [slot, ...bound.ranges].map((resource, binding) => ({ binding, resource })),
+    });
+    return { kernel: kernel.name, pipeline, bindGroup, grid };
+  }
+
+  private openEncoder(): GPUCommandEncoder {
+    this.refuseRecording('a copy');
+    this.closePass();
+    this.encoder ??= this.device.createCommandEncoder();
+    return this.encoder;
+  }
+
+  private openPass(): GPUComputePassEncoder {
+    this.encoder ??= this.device.createCommandEncoder();
+    this.pass ??= this.encoder.beginComputePass();
+    return this.pass;
+  }
+
+  private closePass(): void {
+    this.pass?.end();
+    this.pass = undefined;
+  }
+
+  private refuseRecording(what: string): void {
+    if (!this.recording) return;
+    throw new BackendError(`webgpu: ${what} cannot be part of a compiled step`);
+  }
+}
+
+function encode(pass: GPUComputePassEncoder, { pipeline, bindGroup, grid }: PreparedLaunch): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, bindGroup);
+  pass.dispatchWorkgroups(...grid);
+}
+
+function padded(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+  whole.set(bytes);
+  return whole;
+}
+
+function errorOf(error: GPUError): BackendError {
+  if (error instanceof GPUOutOfMemoryError) return new GpuOutOfMemoryError(0, error.message);
+  return new BackendError(`webgpu: ${error.message}`);
+}

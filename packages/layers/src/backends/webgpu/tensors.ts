@@ -1,0 +1,104 @@
+// The tensors of tfjs's WebGPU backend as the kernels of ../native/ see them.
+import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
+import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors.js';
+import type { Address } from '../native/address.js';
+import type { NativeTensors, Output } from '../native/kernel.js';
+import { WebGpuOps } from './ops.js';
+import { WebGpuRuntime } from './runtime.js';
+
+type DataId = Parameters<WebGPUBackend['incRef']>[0];
+
+export class WebGpuTensors implements NativeTensors<WebGpuOps> {
+  readonly ops: WebGpuOps;
+  /** Blocks of ours that tensors hold. */
+  private readonly adopted = new Map<DataId, Address>();
+
+  constructor(readonly kernelBackend: WebGPUBackend) {
+    const backend = kernelBackend;
+    this.ops = new WebGpuOps(new WebGpuRuntime(backend.device, () => submitQueue(backend)));
+    // tfjs frees the buffers that it has made itself.
+    const disposeData = backend.disposeData.bind(backend);
+    backend.disposeData = (dataId, force) => {
+      const isGone = disposeData(dataId, force);
+      if (isGone) this.releaseAdopted(dataId);
+      return isGone;
+    };
+    // A device reports errors of what it was given only later.
+    const read = backend.read.bind(backend);
+    backend.read = async (dataId) => {
+      const values = await read(dataId);
+      this.runtime.throwFailure();
+      return values;
+    };
+  }
+
+  get runtime(): WebGpuRuntime {
+    return this.ops.runtime;
+  }
+
+  allocate(shape: readonly number[], dtype: 'float32' | 'int32' = 'float32'): Output {
+    const info = this.kernelBackend.makeTensorInfo([...shape], dtype);
+    return { info, address: this.address(info) };
+  }
+
+  /** Makes a tensor of a block of its exact size. The tensor owns the block from now on. */
+  adopt(address: Address, shape: readonly number[], dtype: 'float32' | 'int32'): tf.TensorInfo {
+    const info = this.kernelBackend.makeTensorInfo([...shape], dtype);
+    const data = this.kernelBackend.tensorMap.get(info.dataId);
+    data.resource = this.runtime.buffers.at(address).buffer;
+    data.external = true;
+    this.adopted.set(info.dataId, address);
+    return info;
+  }
+
+  address({ dataId, shape }: tf.TensorInfo): Address {
+    if (tf.util.sizeFromShape(shape) === 0) return this.runtime.emptyAddress;
+    this.kernelBackend.uploadToGPU(dataId);
+    const { resource } = this.kernelBackend.tensorMap.get(dataId);
+    if (resource instanceof GPUBuffer) return this.runtime.buffers.addressOf(resource);
+    throw new BackendError("the kernels of 'webgpu' take tensors in buffers, not textures");
+  }
+
+  isSoleOwner({ dataId }: tf.TensorInfo): boolean {
+    return this.kernelBackend.refCount(dataId) === 1;
+  }
+
+  /** Called before a kernel writes into a tensor's memory. */
+  incRef(dataId: DataId): void {
+    this.kernelBackend.incRef(dataId);
+    this.kernelBackend.uploadToGPU(dataId);
+    // tfjs keeps what it has read once.
+    Object.assign(this.kernelBackend.tensorMap.get(dataId), { values: null });
+  }
+
+  private releaseAdopted(dataId: DataId): void {
+    const address = this.adopted.get(dataId);
+    if (address === undefined) return;
+    this.adopted.delete(dataId);
+    submitQueue(this.kernelBackend);
+    this.ops.blocks.release(address);
+  }
+}
+
+const known = new WeakMap<WebGPUBackend, WebGpuTensors>();
+
+/** The tensors of a backend. @throws BackendError for one that is not tfjs's WebGPU backend */
+export function tensorsOf(backend: unknown): WebGpuTensors {
+  if (!(backend instanceof WebGPUBackend)) {
+    throw new BackendError("a kernel of the backend 'webgpu' was run on another backend");
+  }
+  let tensors = known.get(backend);
+  if (!tensors) {
+    tensors = new WebGpuTensors(backend);
+    known.set(backend, tensors);
+  }
+  return tensors;
+}
+
+/** Submits what tfjs has encoded. */
+function submitQueue(backend: WebGPUBackend): void {
+  backend.ensureCommandEncoderReady();
+  backend.endComputePassEncoder();
+  backend.submitQueue();
+}

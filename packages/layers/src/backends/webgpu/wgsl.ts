@@ -1,0 +1,80 @@
+// WGSL that kernels share: activations, and sums over a workgroup.
+
+/** Ids of kernels.ts's Activation. */
+export const activationIds = { linear: 0, silu: 1, gelu: 2 } as const;
+
+/** exp(88.7) is the largest that f32 holds. */
+export const activations = `
+fn sigmoid(v: f32) -> f32 { return 1.0 / (1.0 + exp(min(-v, 88.0))); }
+fn silu(v: f32) -> f32 { return v * sigmoid(v); }
+/** Abramowitz and Stegun 7.1.26: within 1.5e-7. */
+fn erf(v: f32) -> f32 {
+  let a = abs(v);
+  let t = 1.0 / (1.0 + 0.3275911 * a);
+  let p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+  return sign(v) * (1.0 - p * exp(-a * a));
+}
+fn gelu(v: f32) -> f32 { return 0.5 * v * (1.0 + erf(v * 0.70710678118654752)); }
+fn activated(v: f32, id: u32) -> f32 {
+  if (id == ${activationIds.silu}u) { return silu(v); }
+  if (id == ${activationIds.gelu}u) { return gelu(v); }
+  return v;
+}
+fn softplus(v: f32) -> f32 {
+  let e = exp(-abs(v));
+  // log(1 + e) loses the digits of a small e.
+  return max(v, 0.0) + select(log(1.0 + e), e * (1.0 - e * (0.5 - e / 3.0)), e < 0.01);
+}
+`;
+
+/** Directives of kernels that use `workgroupSum`. */
+export function reductionDirectives(hasSubgroups: boolean): string {
+  return hasSubgroups ? 'enable subgroups;' : '';
+}
+
+/** Parameters of main() that `workgroupSum` needs. Its first statement is `start(invocation, subgroup);`. */
+export function reductionParameters(hasSubgroups: boolean): string {
+  const subgroup = hasSubgroups
+    ? ', @builtin(subgroup_size) subgroup_size: u32, @builtin(subgroup_invocation_id) lane: u32'
+    : '';
+  return `@builtin(local_invocation_index) li: u32${subgroup}`;
+}
+
+/**
+ * `sum(v)` over the workgroup; all invocations call it together. Subgroups are runs of invocations, the
+ * smallest of 4.
+ */
+export function reduction(hasSubgroups: boolean): string {
+  return hasSubgroups
+    ? `
+var<workgroup> partial: array<f32, WORKGROUP / 4u>;
+fn workgroup_sum(v: f32, li: u32, subgroup_size: u32, lane: u32) -> f32 {
+  if (li < WORKGROUP / 4u) { partial[li] = 0.0; }
+  workgroupBarrier();
+  let s = subgroupAdd(v);
+  if (lane == 0u) { partial[li / subgroup_size] = s; }
+  workgroupBarrier();
+  var total = 0.0;
+  for (var i = 0u; i < WORKGROUP / 4u; i++) { total += partial[i]; }
+  workgroupBarrier();
+  return total;
+}`
+    : `
+var<workgroup> partial: array<f32, WORKGROUP>;
+fn workgroup_sum(v: f32, li: u32) -> f32 {
+  partial[li] = v;
+  workgroupBarrier();
+  for (var s = WORKGROUP / 2u; s > 0u; s >>= 1u) {
+    if (li < s) { partial[li] += partial[li + s]; }
+    workgroupBarrier();
+  }
+  let total = partial[0];
+  workgroupBarrier();
+  return total;
+}`;
+}
+
+/** The call of `workgroup_sum` for a value. */
+export function workgroupSum(hasSubgroups: boolean, value: string): string {
+  return `workgroup_sum(${value}, li${hasSubgroups ? ', subgroup_size, lane' : ''})`;
+}

@@ -1,0 +1,15 @@
+// The kernels of 'webgpu' against the composed ones on tfjs's CPU backend.
+import { skipWithoutWebGpu } from '@rene-js/testing';
+import { attentionCases } from '../attention_cases.js';
+import type { TestedBackend } from '../fuzz.js';
+import { mixerCases } from '../mixer_cases.js';
+import { opCases } from '../op_cases.js';
+import { useWebGpu } from './both.js';
+
+describe('webgpu: ops as composed on the cpu', () => {
+  before(skipWithoutWebGpu);
+  const webgpu: TestedBackend = { use: useWebGpu, numRuns: 4 };
+  opCases(webgpu);
+  attentionCases(webgpu);
+  mixerCases(webgpu);
+});

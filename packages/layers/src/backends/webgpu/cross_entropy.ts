@@ -7,7 +7,7 @@ import type { WebGpuRuntime } from './runtime.js';
 export function crossEntropy(runtime: WebGpuRuntime, call: CrossEntropyCall): void {
   const { logits, targets, loss, rows, columns } = call;
   runtime.launch(
-    crossEntropyKernel(runtime.hasSubgroups),
+    crossEntropyKernel(runtime.hasSubgroups, runtime.workgroup),
     [1, gridRows(rows)],
     { logits, targets, loss },
     { rows, columns },

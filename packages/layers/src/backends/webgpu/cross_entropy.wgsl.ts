@@ -2,14 +2,14 @@
 import type { Kernel } from './kernel.js';
 import { reduction, reductionDirectives, reductionParameters, workgroupSum } from './wgsl.js';
 
-export function crossEntropyKernel(hasSubgroups: boolean): Kernel {
+export function crossEntropyKernel(hasSubgroups: boolean, workgroup: number): Kernel {
   return {
     name: 'cross_entropy',
     memory: { logits: 'f32', targets: 'i32', loss: 'f32' },
     writes: ['loss'],
     integers: ['rows', 'columns'],
     floats: [],
-    workgroup: 64,
+    workgroup,
     directives: reductionDirectives(hasSubgroups),
     code: `
 ${reduction(hasSubgroups)}

@@ -79,6 +79,7 @@ function matvec(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): voi
     hasNorm: norm !== undefined,
     hasConv: conv !== undefined,
     hasSubgroups: runtime.hasSubgroups,
+    workgroup: runtime.workgroup,
   });
   runtime.launch(
     kernel,

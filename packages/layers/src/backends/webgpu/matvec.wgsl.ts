@@ -31,10 +31,12 @@ export interface MatvecVariant {
   hasNorm: boolean;
   hasConv: boolean;
   hasSubgroups: boolean;
+  /** Invocations of a workgroup. */
+  workgroup: number;
 }
 
 export function matvecKernel(variant: MatvecVariant): Kernel {
-  const { format, rows, words, hasNorm, hasConv, hasSubgroups } = variant;
+  const { format, rows, words, hasNorm, hasConv, hasSubgroups, workgroup } = variant;
   const isInt = format === 'int8' || format === 'int4';
   return {
     name: `matvec_${format}_${rows}_${words}${hasNorm ? '_norm' : ''}${hasConv ? '_conv' : ''}`,
@@ -55,7 +57,7 @@ export function matvecKernel(variant: MatvecVariant): Kernel {
       ...['conv_first', 'conv_channels', 'conv_width'],
     ],
     floats: ['eps'],
-    workgroup: 64,
+    workgroup,
     directives: reductionDirectives(hasSubgroups),
     code: `
 ${activations}
@@ -122,15 +124,17 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
     }
   }
   workgroupBarrier();
-  let feature = first + li / ROWS;
-  let r = li % ROWS;
-  if (li >= FEATURES * ROWS || feature >= args.features || r >= args.rows) { return; }
-  var v = get_bias(feature);
-  for (var i = 0u; i < PARTS; i++) { v += sums[li * PARTS + i]; }
-  ${hasConv ? 'v = convolved(feature, r, v);' : ''}
-  v = activated(v, args.activation);
-  if (has_residual) { v += get_residual(r * args.y_stride + feature); }
-  set_y(r * args.y_stride + feature, v);
+  for (var at = li; at < FEATURES * ROWS; at += WORKGROUP) {
+    let feature = first + at / ROWS;
+    let r = at % ROWS;
+    if (feature >= args.features || r >= args.rows) { continue; }
+    var v = get_bias(feature);
+    for (var i = 0u; i < PARTS; i++) { v += sums[at * PARTS + i]; }
+    ${hasConv ? 'v = convolved(feature, r, v);' : ''}
+    v = activated(v, args.activation);
+    if (has_residual) { v += get_residual(r * args.y_stride + feature); }
+    set_y(r * args.y_stride + feature, v);
+  }
 }`,
   };
 }

@@ -7,7 +7,7 @@ import type { WebGpuRuntime } from './runtime.js';
 export function norm(runtime: WebGpuRuntime, call: NormCall): void {
   const { x, z = 0, weight, y, rows, columns, groupSize, eps } = call;
   runtime.launch(
-    normKernel(runtime.hasSubgroups),
+    normKernel(runtime.hasSubgroups, runtime.workgroup),
     [columns / groupSize, gridRows(rows)],
     { x, z, weight, y },
     {

@@ -8,14 +8,14 @@ import {
   workgroupSum,
 } from './wgsl.js';
 
-export function normKernel(hasSubgroups: boolean): Kernel {
+export function normKernel(hasSubgroups: boolean, workgroup: number): Kernel {
   return {
     name: 'norm_rows',
     memory: { x: 'f32', z: 'f32', weight: 'f32', y: 'f32' },
     writes: ['y'],
     integers: ['rows', 'x_stride', 'z_stride', 'y_stride', 'group_size', 'norm_before_gate'],
     floats: ['eps'],
-    workgroup: 64,
+    workgroup,
     directives: reductionDirectives(hasSubgroups),
     code: `
 ${activations}

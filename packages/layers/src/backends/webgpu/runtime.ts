@@ -20,6 +20,10 @@ export interface PreparedLaunch {
   readonly grid: Grid;
 }
 
+const GPU_WORKGROUP = 64;
+/** A device in software runs the invocations in turns, and a barrier is a turn of each. */
+const SOFTWARE_WORKGROUP = 8;
+
 /** The most launches that are encoded before they are submitted. */
 const SLOTS = 1024;
 /** Launches of a decode step, of any model. */
@@ -43,10 +47,14 @@ export class WebGpuRuntime {
   private failure: BackendError | undefined;
   private empty: Address | undefined;
 
-  /** @param submitOthers submits what others have encoded for this device's queue, before ours */
+  /**
+   * @param submitOthers submits what others have encoded for this device's queue, before ours
+   * @param isSoftware whether the device is software on the CPU
+   */
   constructor(
     readonly device: GPUDevice,
     private readonly submitOthers: () => void,
+    readonly isSoftware: boolean,
   ) {
     this.pool = new BufferPool(device, this.buffers, () => this.submit());
     this.pipelines = new Pipelines(device);
@@ -63,6 +71,11 @@ export class WebGpuRuntime {
   get emptyAddress(): Address {
     this.empty ??= this.pool.allocate(4);
     return this.empty;
+  }
+
+  /** Invocations of the workgroups that reduce sums. */
+  get workgroup(): number {
+    return this.isSoftware ? SOFTWARE_WORKGROUP : GPU_WORKGROUP;
   }
 
   get hasSubgroups(): boolean {

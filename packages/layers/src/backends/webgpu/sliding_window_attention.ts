@@ -17,7 +17,7 @@ export function attend(runtime: WebGpuRuntime, call: AttentionCall): void {
   const caches = { cache_k: cache?.k ?? 0, cache_v: cache?.v ?? 0 };
   const memory = { k, v, ...caches, positions: cache?.positions ?? 0 };
   runtime.launch(
-    attendKernel(headDim),
+    attendKernel(headDim, runtime.workgroup),
     [length, heads, batch],
     { ...memory, q, y },
     {

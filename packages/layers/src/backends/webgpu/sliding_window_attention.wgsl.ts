@@ -2,19 +2,16 @@
 // those of the call itself. The softmax is computed tile by tile, with a running maximum.
 import type { Kernel } from './kernel.js';
 
-/** Keys of a tile, and invocations. */
-const TILE = 64;
-
 const sizes = [
   ...['length', 'heads', 'kv_heads', 'head_dim', 'q_stride', 'kv_stride', 'y_stride'],
   ...['capacity', 'window', 'writes'],
 ];
 
-/** @param headDim rounded up to whole multiples of 64 in the kernel's name */
-export function attendKernel(headDim: number): Kernel {
-  const perInvocation = Math.ceil(headDim / TILE);
+/** @param tile keys of a tile, and invocations */
+export function attendKernel(headDim: number, tile: number): Kernel {
+  const perInvocation = Math.ceil(headDim / tile);
   return {
-    name: `attend_${perInvocation}`,
+    name: `attend_${perInvocation}_${tile}`,
     memory: {
       ...{ q: 'f32', k: 'f32', v: 'f32', cache_k: 'f32', cache_v: 'f32' },
       ...{ positions: 'i32', y: 'f32' },
@@ -22,9 +19,9 @@ export function attendKernel(headDim: number): Kernel {
     writes: ['y', 'cache_k', 'cache_v'],
     integers: sizes,
     floats: ['scale'],
-    workgroup: TILE,
+    workgroup: tile,
     code: `
-const TILE = ${TILE}u;
+const TILE = ${tile}u;
 const LEAST = -3.4028234e38;
 var<workgroup> query: array<f32, ${perInvocation} * TILE>;
 var<workgroup> scores: array<f32, TILE>;

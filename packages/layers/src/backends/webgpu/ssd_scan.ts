@@ -1,7 +1,7 @@
 // The launch of the state-space scan.
 import type { ScanCall } from '../native/calls.js';
 import type { WebGpuRuntime } from './runtime.js';
-import { SCAN_CHANNELS, scanKernel } from './ssd_scan.wgsl.js';
+import { LANES, scanKernel } from './ssd_scan.wgsl.js';
 
 /** The largest f32: WGSL has no infinity to compare with. */
 const MOST = 3.4028234e38;
@@ -9,9 +9,10 @@ const MOST = 3.4028234e38;
 export function scan(runtime: WebGpuRuntime, call: ScanCall): void {
   const { batch, length, heads, headDim, dState, groups } = call;
   const { x, B, C, dt, A, D, dtBias, before, after, y } = call;
+  const channels = runtime.workgroup / LANES;
   runtime.launch(
-    scanKernel(dState),
-    [Math.ceil(headDim / SCAN_CHANNELS), heads, batch],
+    scanKernel(dState, channels),
+    [Math.ceil(headDim / channels), heads, batch],
     { x, B, C, dt, A, D, dt_bias: dtBias, before, after, y },
     {
       length,

@@ -4,14 +4,13 @@ import type { Kernel } from './kernel.js';
 import { activations } from './wgsl.js';
 
 /** Invocations that share a channel. */
-const LANES = 8;
-/** Channels of a workgroup. */
-export const SCAN_CHANNELS = 8;
+export const LANES = 8;
 
-export function scanKernel(dState: number): Kernel {
+/** @param channels of a workgroup */
+export function scanKernel(dState: number, channels: number): Kernel {
   const numbers = Math.ceil(dState / LANES);
   return {
-    name: `scan_${numbers}`,
+    name: `scan_${numbers}_${channels}`,
     memory: {
       ...{ x: 'f32', B: 'f32', C: 'f32', dt: 'f32', A: 'f32', D: 'f32', dt_bias: 'f32' },
       ...{ before: 'f32', after: 'f32', y: 'f32' },
@@ -23,7 +22,7 @@ export function scanKernel(dState: number): Kernel {
       ...['d_per_channel', 'dt_softplus'],
     ],
     floats: ['dt_min', 'dt_max'],
-    workgroup: LANES * SCAN_CHANNELS,
+    workgroup: LANES * channels,
     code: `
 ${activations}
 const LANES = ${LANES}u;
@@ -34,7 +33,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
   let row = id.z;
   let channel = li / LANES;
   let lane = li % LANES;
-  let p = id.x * ${SCAN_CHANNELS}u + channel;
+  let p = id.x * ${channels}u + channel;
   let is_mine = p < args.head_dim;
   let group = head / (args.heads / args.groups);
   let at = ((row * args.heads + head) * args.head_dim + p) * args.d_state;

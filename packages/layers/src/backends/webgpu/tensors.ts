@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { Address } from '../native/address.js';
 import type { NativeTensors, Output } from '../native/kernel.js';
+import { describeAdapter } from './device.js';
 import { WebGpuOps } from './ops.js';
 import { WebGpuRuntime } from './runtime.js';
 
@@ -16,7 +17,10 @@ export class WebGpuTensors implements NativeTensors<WebGpuOps> {
 
   constructor(readonly kernelBackend: WebGPUBackend) {
     const backend = kernelBackend;
-    this.ops = new WebGpuOps(new WebGpuRuntime(backend.device, () => submitQueue(backend)));
+    const { device } = backend;
+    const { isSoftware } = describeAdapter(device.adapterInfo);
+    const runtime = new WebGpuRuntime(device, () => submitQueue(backend), isSoftware);
+    this.ops = new WebGpuOps(runtime);
     // tfjs frees the buffers that it has made itself.
     const disposeData = backend.disposeData.bind(backend);
     backend.disposeData = (dataId, force) => {

@@ -96,6 +96,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
       var x: array<array<f32, PER_WORD>, ROWS>;
       ${isInt ? 'var total: array<f32, ROWS>;' : ''}
       for (var r = 0u; r < ROWS; r++) {
+        ${isInt ? 'total[r] = 0.0;' : ''}
         for (var i = 0u; i < PER_WORD; i++) {
           var v = 0.0;
           if (r < args.rows && column + i < args.columns) { v = input(r, column + i); }

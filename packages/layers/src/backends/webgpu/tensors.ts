@@ -81,7 +81,7 @@ export class WebGpuTensors implements NativeTensors<WebGpuOps> {
     if (address === undefined) return;
     this.adopted.delete(dataId);
     submitQueue(this.kernelBackend);
-    this.ops.blocks.release(address);
+    this.runtime.pool.destroy(address);
   }
 }
 

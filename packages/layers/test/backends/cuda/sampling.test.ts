@@ -4,48 +4,8 @@ import fc from 'fast-check';
 import seedrandom from 'seedrandom';
 import type { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
 import type { SamplingParams } from '../../../src/internal.js';
+import { candidates, distribution } from '../sampling_reference.js';
 import { describeOnCuda, openCuda } from './both.js';
-
-/** Kept ids, ascending, and their weights. */
-function distribution(
-  logits: Float32Array,
-  choice: SamplingParams,
-): { id: number; weight: number }[] {
-  const { temperature, topK, topP, minP } = choice;
-  const byLogit = [...logits.keys()]
-    .filter((id) => (logits[id] ?? 0) > Number.NEGATIVE_INFINITY)
-    .sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b);
-  const top = logits[byLogit[0] ?? 0] ?? 0;
-  const last = byLogit[topK - 1];
-  const least = last === undefined ? Number.NEGATIVE_INFINITY : (logits[last] ?? 0);
-  // What equals the k-th is kept.
-  const likeliest = byLogit.filter((id) => (logits[id] ?? 0) >= least);
-  let kept = likeliest.map((id) => ({
-    id,
-    weight: Math.exp(((logits[id] ?? 0) - top) / temperature),
-  }));
-  if (topP > 0 && topP < 1) {
-    const total = kept.reduce((sum, { weight }) => sum + weight, 0);
-    let sum = 0;
-    kept = kept.filter(({ weight }) => {
-      const before = sum;
-      sum += weight;
-      return before < topP * total;
-    });
-  }
-  return kept.filter(({ weight }) => weight >= minP).sort((a, b) => a.id - b.id);
-}
-
-/** The ids that `random` may stand for: that at its place, and its neighbours within rounding. */
-function candidates(kept: { id: number; weight: number }[], random: number): number[] {
-  const total = kept.reduce((sum, { weight }) => sum + weight, 0);
-  let sum = 0;
-  return kept.flatMap(({ id, weight }) => {
-    const from = sum / total;
-    sum += weight;
-    return random >= from - 2e-6 && random < sum / total + 2e-6 ? [id] : [];
-  });
-}
 
 describeOnCuda('cuda: sampling', () => {
   let device: CudaDevice;

@@ -83,7 +83,7 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   return filledWeight(tensors, weight, bytes, async (address) => {
     for (const [first, count] of pieces(rows, pitch, 8)) {
       const part = await matrix.readRows(first, count);
-      tensors.ops.upload(address + first * pitch, part.codes);
+      tensors.ops.upload(address + first * pitch, part.values);
       tensors.ops.upload(address + paramsAt + first * groups * 4, parameterWords(part));
     }
   });

@@ -104,7 +104,7 @@ describe('webgpu: packed weights', () => {
   });
 
   it('quantised values of a file are used as they are', async () => {
-    const codes = Uint8Array.from({ length: 3 * 32 }, (_, i) => (i * 41) % 256);
+    const values = Uint8Array.from({ length: 3 * 32 }, (_, i) => (i * 41) % 256);
     const scales = narrow(Float32Array.of(0.5, 0.25, 2), 'F16');
     const offsets = narrow(Float32Array.of(-1, 3, 0.125), 'F16');
     const weight = await weightPacker().packQuantized?.({
@@ -112,12 +112,12 @@ describe('webgpu: packed weights', () => {
       shape: [3, 32],
       groupSize: 32,
       parameterDType: 'F16',
-      readRows: () => ({ codes, scales, offsets }),
+      readRows: () => ({ values, scales, offsets }),
     });
     if (!weight) throw new Error('webgpu packs quantised values');
     const unpacked = await weightPacker().unpack(weight);
     disposeWeight(weight);
-    const expected = Array.from(codes, (code, i) => {
+    const expected = Array.from(values, (code, i) => {
       const row = Math.floor(i / 32);
       return code * ([0.5, 0.25, 2][row] ?? 0) + ([-1, 3, 0.125][row] ?? 0);
     });

@@ -5,5 +5,5 @@ module.exports = {
   ...(names ? {} : { spec: ['packages/*/dist/test/**/*.test.js'] }),
   timeout: 60000,
   reporter: 'dot',
-  'node-option': ['enable-source-maps'],
+  require: ['./scripts/source_maps.cjs'],
 };

@@ -7,13 +7,29 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The files that take longest, in this order: started first, so that no core waits for the last one. */
+const SLOW = [
+  'commands/serve',
+  'commands/output',
+  'commands/examples',
+  'commands/bench',
+  'commands/generate',
+  'verify/other_shapes',
+  'verify/failures',
+  'commands/lora',
+  'checkpoint/proxy',
+  'training/trainer',
+  'simd/quantized',
+];
 
 const args = process.argv.slice(2);
 const firstOption = args.findIndex((arg) => arg.startsWith('-'));
 const patterns = firstOption < 0 ? args : args.slice(0, firstOption);
 const options = firstOption < 0 ? [] : args.slice(firstOption);
 
-const all = testFiles('packages');
+const all = testFiles('packages').sort((a, b) => rank(a) - rank(b));
 const files =
   patterns.length === 0
     ? all
@@ -27,7 +43,8 @@ const jobs = Math.min(availableParallelism(), files.length);
 const parallel = jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : [];
 // Files share the cores: with more threads each they would only wait for each other.
 const env = { RENE_THREADS: jobs > 1 ? '1' : undefined, ...process.env };
-const { status } = spawnSync('npx', ['mocha', ...parallel, ...options, ...files], {
+const mocha = fileURLToPath(import.meta.resolve('mocha/bin/mocha.js'));
+const { status } = spawnSync(process.execPath, [mocha, ...parallel, ...options, ...files], {
   stdio: 'inherit',
   env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined)),
 });
@@ -39,6 +56,11 @@ function testFiles(folder) {
     .filter((tests) => existsSync(tests))
     .flatMap((tests) => readdirSync(tests, { recursive: true }).map((path) => join(tests, path)))
     .filter((path) => path.endsWith('.test.js'));
+}
+
+function rank(file) {
+  const place = SLOW.findIndex((name) => file.endsWith(`${name}.test.js`));
+  return place < 0 ? SLOW.length : place;
 }
 
 /** test/ops/a.test.ts is compiled to dist/test/ops/a.test.js. */

@@ -1,5 +1,6 @@
 // A value as an error message shows it: its kind and the beginning of it, never a tensor's numbers.
-import * as tf from '@tensorflow/tfjs-core';
+// Without tfjs: a thread that only tokenizes need not load it.
+import type { Tensor } from '@tensorflow/tfjs-core';
 
 const MAX_LENGTH = 60;
 
@@ -10,7 +11,7 @@ export function describe(value: unknown): string {
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'symbol') return 'a symbol';
   if (typeof value !== 'object' || value === null) return String(value);
-  if (value instanceof tf.Tensor) return `a tensor ${value.dtype} [${value.shape.join(', ')}]`;
+  if (isTensor(value)) return `a tensor ${value.dtype} [${value.shape.join(', ')}]`;
   if (Array.isArray(value)) {
     const list: readonly unknown[] = value;
     return shortened(`[${list.slice(0, MAX_LENGTH).map(describe).join(', ')}]`);
@@ -19,6 +20,10 @@ export function describe(value: unknown): string {
   const name = value.constructor?.name ?? 'Object';
   if (name !== 'Object') return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
   return shortened(`an object with ${Object.keys(value).join(', ') || 'nothing in it'}`);
+}
+
+function isTensor(value: object): value is Tensor {
+  return 'dataId' in value && 'dtype' in value && 'shape' in value && Array.isArray(value.shape);
 }
 
 function shortened(text: string): string {

@@ -1,5 +1,5 @@
 // Text to token ids and back, by a tokenizer.json of the Hugging Face tokenizers library.
-import { InvalidArgumentError } from '@rene-js/layers';
+import { InvalidArgumentError } from '@rene-js/layers/errors';
 import { authorsTokenizer, ownersTokenizer } from './checkpoint/authors_tokenizer.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { jsonFile } from './checkpoint/json_file.js';

@@ -1,6 +1,7 @@
 // The tokenizer's thread: encodes the texts that are posted to it, in turns.
 import { parentPort, workerData } from 'node:worker_threads';
-import { type EncodeOptions, Tokenizer } from '@rene-js/rene';
+// Without the rest of the library, the thread starts fast and stays small.
+import { type EncodeOptions, Tokenizer } from '@rene-js/rene/internal/tokenizer';
 import { TokenizerTasks } from './tokenizer_tasks.js';
 
 export type TokenizerRequest =

@@ -39,7 +39,9 @@ describe('HTTP', () => {
   afterEach(() => Promise.all(open.splice(0).map((app) => app.close())));
 
   it('tells errors of the transport as the API tells its own', async () => {
-    const url = await listen({ headersTimeout: 200, requestTimeout: 400, bodyLimit: 500 });
+    const url = await listen({ bodyLimit: 500 });
+    // Apart from the others, which a busy machine may be late with.
+    const hasty = await listen({ headersTimeout: 200, requestTimeout: 400 });
     const post = 'POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n';
     const json = 'Content-Type: application/json\r\n';
     const cases: [string, number, RegExp][] = [
@@ -66,7 +68,7 @@ describe('HTTP', () => {
     ];
     await Promise.all(
       cases.map(async ([text, status, message]) => {
-        const answer = await sendRaw(url, text);
+        const answer = await sendRaw(status === 408 ? hasty : url, text);
         expect(answer?.status, text.slice(0, 60)).to.equal(status);
         expect(answer?.headers['content-type']).to.match(/^application\/json/);
         expect(answer?.headers['x-request-id']).to.match(/^req-[\w-]{36}$/);

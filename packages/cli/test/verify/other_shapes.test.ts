@@ -30,8 +30,8 @@ const small: Config = {
 };
 
 const cases: Record<string, Omit<FolderOptions, 'seed' | 'config'> & { config: Config }> = {
-  'three rows of 300 tokens, window one less, four groups, dt limits, expand 2.5, MQA': {
-    batch: 3,
+  'two rows of 300 tokens, window one less, four groups, dt limits, expand 2.5, MQA': {
+    batch: 2,
     length: 300,
     generate: false,
     config: {

@@ -97,8 +97,10 @@ async function loadInstalled(name: TfjsBackend): Promise<void> {
 async function bestFirst(): Promise<string[]> {
   if (!isNode()) return (await hasGpu()) ? ['webgpu', 'simd'] : ['simd'];
   const { installedTensorflow } = await import('./tensorflow/load.js');
+  const { mayHaveCuda } = await import('./cuda/device_nodes.js');
   const gpu = installedTensorflow().some((entry) => entry.includes('tfjs-node-gpu'));
-  return gpu ? ['cuda', 'tensorflow', 'simd'] : ['cuda', 'simd'];
+  const cuda = (await mayHaveCuda()) ? ['cuda'] : [];
+  return [...cuda, ...(gpu ? ['tensorflow'] : []), 'simd'];
 }
 
 /** Whether a page has registered our backend 'webgpu', and there is an adapter that is not software. */

@@ -1,5 +1,5 @@
 // The names by which models are known: hub ids, and the small model that comes with the package.
-import { InvalidArgumentError } from '@rene-js/layers';
+import { InvalidArgumentError } from '@rene-js/layers/errors';
 
 /** The small model that comes with the package. */
 export const EMBEDDED_MODEL = 'rene-tiny';

@@ -118,19 +118,17 @@ describe('simd: quantised matrices and states', () => {
     expect(values).to.deep.equal(copy);
   });
 
-  it('gives the same bits on 1, 2 and 4 threads', async () => {
-    const digests = await Promise.all([1, 2, 4].map((threads) => resultsWith({ threads })));
-    expect(digests[1]).to.deep.equal(digests[0]);
-    expect(digests[2]).to.deep.equal(digests[0]);
-  }).timeout(60000);
-
-  it('computes the same without relaxed SIMD', async () => {
-    const [relaxed = [], plain = []] = await Promise.all(
-      [true, false].map((relaxedSimd) => resultsWith({ threads: 2, relaxedSimd })),
+  it('gives the same bits on 1, 2 and 4 threads, and nearly the same without relaxed SIMD', async () => {
+    const [one, two = [], four, plain = []] = await Promise.all(
+      [{ threads: 1 }, { threads: 2 }, { threads: 4 }, { threads: 2, relaxedSimd: false }].map(
+        resultsWith,
+      ),
     );
-    expect(plain.length).to.equal(relaxed.length);
+    expect(two).to.deep.equal(one);
+    expect(four).to.deep.equal(one);
+    expect(plain.length).to.equal(two.length);
     plain.forEach((values, i) => {
-      expectClose(relaxed[i] ?? values, values, 1e-5);
+      expectClose(two[i] ?? values, values, 1e-5);
     });
   }).timeout(60000);
 

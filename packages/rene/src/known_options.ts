@@ -2,28 +2,49 @@
 import { InvalidArgumentError } from '@rene-js/layers';
 import { describe } from './describe.js';
 
+/** The type of an option's value; true where it is checked elsewhere. */
+export type OptionType = true | 'boolean' | 'function' | 'number' | 'object' | 'string';
+
 /**
  * @param options what the user gave
- * @param known the names of all options
+ * @param known the names and types of all options
  * @param argument what the error calls the options
  * @param elsewhere names that other libraries have for an option, and what to do instead
- * @throws InvalidArgumentError for the first option that is not known
+ * @throws InvalidArgumentError for the first option that is not known, or of another type
  */
 export function refuseUnknownOptions(
   options: object,
-  known: Readonly<Record<string, unknown>>,
+  known: Readonly<Record<string, OptionType>>,
   argument = 'options',
   elsewhere: Readonly<Record<string, string>> = {},
 ): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new InvalidArgumentError(argument, 'an object', describe(options));
-  }
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(known, name)) continue;
+  checkIsOptions(options, argument);
+  for (const [name, value] of Object.entries(options)) {
+    if (Object.hasOwn(known, name)) {
+      checkType(argument === 'options' ? name : `${argument}.${name}`, value, known[name] ?? true);
+      continue;
+    }
     const camel = name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
     const hint =
       (Object.hasOwn(elsewhere, name) && elsewhere[name]) ||
       (Object.hasOwn(known, camel) ? camel : `one of ${Object.keys(known).join(', ')}`);
     throw new InvalidArgumentError(argument, hint, name);
   }
+}
+
+/** @throws InvalidArgumentError for what is no object of options */
+export function checkIsOptions(options: unknown, argument = 'options'): void {
+  // A list's or a Map's entries would be no options.
+  const isObject = typeof options === 'object' && options !== null && !(Symbol.iterator in options);
+  if (!isObject) throw new InvalidArgumentError(argument, 'an object', describe(options));
+}
+
+function checkType(argument: string, value: unknown, type: OptionType): void {
+  if (value === undefined || type === true) return;
+  if (typeof value === type && value !== null && !Number.isNaN(value)) return;
+  const expected =
+    type === 'boolean' ? 'true or false' : `${type === 'object' ? 'an' : 'a'} ${type}`;
+  // A secret is not shown, whatever it is.
+  const found = /token$/i.test(argument) ? typeof value : describe(value);
+  throw new InvalidArgumentError(argument, expected, found);
 }

@@ -2,7 +2,7 @@
 import { InvalidArgumentError, type ParameterOptions } from '@rene-js/layers';
 import type { HubOptions } from './checkpoint/hub.js';
 import type { DTypeName } from './dtype_names.js';
-import { refuseUnknownOptions } from './known_options.js';
+import { type OptionType, refuseUnknownOptions } from './known_options.js';
 
 /** How a model is held in memory, and where. */
 export interface ModelOptions extends Omit<ParameterOptions, 'format' | 'keepQuantized'> {
@@ -38,32 +38,32 @@ export interface RandomModelOptions extends ModelOptions {
   seed?: string | number | undefined;
 }
 
-const MODEL: Readonly<Record<keyof ModelOptions, true>> = {
+const MODEL: Readonly<Record<keyof ModelOptions, OptionType>> = {
   dtype: true,
-  backend: true,
-  groupSize: true,
-  wholeGroups: true,
-  trainable: true,
-  onProgress: true,
-  onNotice: true,
+  backend: 'string',
+  groupSize: 'number',
+  wholeGroups: 'boolean',
+  trainable: 'boolean',
+  onProgress: 'function',
+  onNotice: 'function',
 };
-const PRETRAINED: Readonly<Record<keyof PretrainedOptions, true>> = {
+const PRETRAINED: Readonly<Record<keyof PretrainedOptions, OptionType>> = {
   ...MODEL,
   hub: true,
   lora: true,
 };
-const RANDOM: Readonly<Record<keyof RandomModelOptions, true>> = { ...MODEL, seed: true };
-const HUB: Readonly<Record<keyof HubOptions, true>> = {
-  token: true,
-  endpoint: true,
-  cacheDir: true,
-  offline: true,
-  signal: true,
-  retryDelay: true,
-  timeout: true,
-  revision: true,
-  onProgress: true,
-  onNotice: true,
+const RANDOM: Readonly<Record<keyof RandomModelOptions, OptionType>> = { ...MODEL, seed: true };
+const HUB: Readonly<Record<keyof HubOptions, OptionType>> = {
+  token: 'string',
+  endpoint: 'string',
+  cacheDir: 'string',
+  offline: 'boolean',
+  signal: 'object',
+  retryDelay: 'number',
+  timeout: 'number',
+  revision: 'string',
+  onProgress: 'function',
+  onNotice: 'function',
 };
 
 /** What neighbouring libraries call our options. */

@@ -8,6 +8,7 @@ import type { WebFolder } from './checkpoint/web_folder.js';
 import { describe } from './describe.js';
 import { TokenizerError } from './errors.js';
 import { asRecord } from './json.js';
+import { refuseUnknownOptions } from './known_options.js';
 import { checkHubOptions } from './load_options.js';
 import { type AddedToken, readAddedToken } from './tokenizer/added_tokens.js';
 import { toByteCharacters } from './tokenizer/byte_alphabet.js';
@@ -236,22 +237,26 @@ export class Tokenizer {
    * @returns the steps; the value of the last one is the ids
    * @throws TokenizerError, InvalidArgumentError
    */
-  encodeInSteps(
-    text: string,
-    { addSpecialTokens = true }: EncodeOptions = {},
-  ): Generator<void, number[], void> {
+  encodeInSteps(text: string, options: EncodeOptions = {}): Generator<void, number[], void> {
     if (typeof text !== 'string') {
       throw new InvalidArgumentError('text', 'a string', describe(text));
     }
+    refuseUnknownOptions(options, ENCODE_OPTIONS);
+    const { addSpecialTokens = true } = options;
     const wellFormed = text.replace(/\p{Surrogate}/gu, '\ufffd');
     return this.encoder.encode(wellFormed, addSpecialTokens);
   }
 
-  /** The text of ids. Bytes that are not UTF-8 become U+FFFD; ids without a token are left out. */
+  /**
+   * The text of ids. Bytes that are not UTF-8 become U+FFFD; ids without a token are left out.
+   *
+   * @throws InvalidArgumentError for what is no list of whole numbers, and for options that there are not
+   */
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
+    refuseUnknownOptions(options, DECODE_OPTIONS);
     const stream = this.streamOf(WHOLE_TEXT, options);
     const parts: string[] = [];
-    for (const id of ids) parts.push(stream.push(id));
+    for (const id of tokenIds(ids, 'ids')) parts.push(stream.push(id));
     parts.push(stream.end());
     return parts.join('');
   }
@@ -259,8 +264,13 @@ export class Tokenizer {
   /**
    * Decodes a token at a time. What it returns, joined, is what `decode` returns; after a prompt,
    * what `decode` returns for prompt and new tokens together, without the prompt's text.
+   *
+   * @throws InvalidArgumentError as decode does
    */
-  decodeStream({ promptIds = [], ...options }: DecodeStreamOptions = {}): DecodeStream {
+  decodeStream(given: DecodeStreamOptions = {}): DecodeStream {
+    refuseUnknownOptions(given, STREAM_OPTIONS);
+    const { promptIds: prompt = [], ...options } = given;
+    const promptIds = [...tokenIds(prompt, 'promptIds')];
     // A decoder's state depends on the last few tokens alone, and on whether there is text before.
     const from = this.contextStart(promptIds, options);
     const isShown = (id: number) => this.textOf(id, options) !== undefined;
@@ -334,6 +344,25 @@ export class Tokenizer {
       if (id !== undefined && this.isSpecial(id)) return id;
     }
     return null;
+  }
+}
+
+const ENCODE_OPTIONS = { addSpecialTokens: 'boolean' } as const;
+const DECODE_OPTIONS = { skipSpecialTokens: 'boolean' } as const;
+const STREAM_OPTIONS = { ...DECODE_OPTIONS, promptIds: true } as const;
+
+/** @throws InvalidArgumentError for what is no list of whole numbers */
+function* tokenIds(ids: Iterable<number>, argument: string): Generator<number, void, void> {
+  const isList = typeof ids === 'object' && ids !== null && Symbol.iterator in ids;
+  if (!isList)
+    throw new InvalidArgumentError(argument, 'token ids such as [1, 2, 3]', describe(ids));
+  let i = 0;
+  for (const id of ids) {
+    if (!Number.isInteger(id)) {
+      throw new InvalidArgumentError(`${argument}[${i}]`, 'a token id', describe(id));
+    }
+    i++;
+    yield id;
   }
 }
 

@@ -28,6 +28,25 @@ describe('options of fromPretrained', () => {
     }
   });
 
+  it('refuses values of other types by name, and shows no token', async () => {
+    const cases: [options: object, message: string][] = [
+      [{ trainable: 'yes' }, "trainable: expected true or false, found 'yes'"],
+      [{ groupSize: '32' }, "groupSize: expected a number, found '32'"],
+      [{ onProgress: 5 }, 'onProgress: expected a function, found 5'],
+      [{ backend: ['simd'] }, "backend: expected a string, found ['simd']"],
+      [{ hub: { timeout: '5s' } }, "hub.timeout: expected a number, found '5s'"],
+      [{ hub: { offline: 'false' } }, "hub.offline: expected true or false, found 'false'"],
+      [{ hub: { token: ['hf_secret'] } }, 'hub.token: expected a string, found object'],
+      [{ hub: { signal: null } }, 'hub.signal: expected an object, found null'],
+    ];
+    for (const [options, message] of cases) {
+      expect((await load(options)).message).to.equal(message);
+    }
+    for (const options of [[], new Map([['dtype', 'int8']]), new Set()]) {
+      expect((await load(options)).message).to.match(/^options: expected an object, found /);
+    }
+  });
+
   it('refuses any other name, before anything is read, and so does fromConfig', async () => {
     const config = reneConfig({ nLayer: 1 });
     await fc.assert(

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import cors from '@fastify/cors';
-import { TokenizerError } from '@rene-js/rene';
+import { type Tokenizer, TokenizerError } from '@rene-js/rene';
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -19,7 +19,7 @@ import { addInfoRoutes } from './info_routes.js';
 import type { ServerOptions } from './server_options.js';
 import { LONG_ANSWER, SlowReaders } from './slow_readers.js';
 import { addTokenRoutes } from './token_routes.js';
-import { TokenizerThreadError } from './tokenizer_thread.js';
+import { type PromptEncoder, TokenizerThreadError } from './tokenizer_thread.js';
 
 /** A server that is not yet listening: `await server.listen({ port })`, `await server.close()`. */
 export function createServer(options: ServerOptions): FastifyInstance {
@@ -78,7 +78,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     refuseWhenClosing(app);
     if (keys.length > 0) apiKeys.require(app);
   });
-  const { encoder = options.tokenizer, maxLength = 4096, maxWaiting = 256 } = options;
+  const { encoder = atOnce(options.tokenizer), maxLength = 4096, maxWaiting = 256 } = options;
   const context = { ...options, encoder, maxLength, maxWaiting, apiKeys, slowReaders };
   addInfoRoutes(app, context);
   addTokenRoutes(app, context);
@@ -176,4 +176,11 @@ function refuseWhenClosing(app: FastifyInstance): void {
   app.addHook('onResponse', async () => {
     if (isClosing) setImmediate(() => app.server.closeIdleConnections());
   });
+}
+
+/** Encodes in this thread; a signal comes too late. */
+function atOnce(tokenizer: Pick<Tokenizer, 'encode'>): PromptEncoder {
+  return {
+    encode: (text, { addSpecialTokens } = {}) => tokenizer.encode(text, { addSpecialTokens }),
+  };
 }

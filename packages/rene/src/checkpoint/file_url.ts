@@ -1,5 +1,7 @@
 // Paths that may be given as file URLs.
 import { fileURLToPath } from 'node:url';
+import { InvalidArgumentError } from '@rene-js/layers';
+import { describe } from '../describe.js';
 import { CheckpointError } from '../errors.js';
 import { schemeOf, shownUrl } from './model_names.js';
 
@@ -7,9 +9,15 @@ import { schemeOf, shownUrl } from './model_names.js';
  * The path that a name or a file URL stands for.
  *
  * @param expected what may be given, for errors
- * @throws CheckpointError for other URLs
+ * @throws CheckpointError for other URLs and an empty name, InvalidArgumentError for other types
  */
 export function pathOf(name: string | URL, expected: string): string {
+  if (typeof name !== 'string' && !(name instanceof URL)) {
+    throw new InvalidArgumentError('name', expected, describe(name));
+  }
+  // resolve('') would be the working directory.
+  if (name === '')
+    throw new CheckpointError(`expected ${expected}, found '' (no such folder, no id)`);
   const text = String(name);
   const scheme = schemeOf(text);
   if (scheme === undefined && typeof name === 'string') return name;

@@ -21,7 +21,10 @@ export function nameText(name: unknown): string {
 
 /** The scheme of a name that is a URL: 'https:'; undefined for others, such as 'C:\models'. */
 export function schemeOf(name: string): string | undefined {
-  return /^([a-z][a-z\d+.-]+:)\/\//i.exec(name)?.[1]?.toLowerCase();
+  return /^(?:(file|data|blob|https?):|([a-z][a-z\d+.-]+):\/\/)/i
+    .exec(name)?.[0]
+    .replace(/\/*$/, '')
+    .toLowerCase();
 }
 
 /** A URL as errors show it: without a login, and without a query, which may hold a signature. */

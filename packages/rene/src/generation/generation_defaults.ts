@@ -1,7 +1,9 @@
 // generation_config.json: a model's own defaults of generation, as transformers writes and applies them.
+
 import type { ReneConfig } from '../config.js';
 import { ConfigError } from '../errors.js';
 import { asRecord, shortJson } from '../json.js';
+import { checkIsOptions } from '../known_options.js';
 import type { GenerateOptions } from './options.js';
 
 /** What transformers takes for top_k where a file does not say it. */
@@ -112,8 +114,7 @@ export function withGenerationDefaults(
   options: GenerateOptions,
   config: GenerationDefaults = {},
 ): GenerateOptions {
-  // Refused later, with all that is wrong.
-  if (typeof options !== 'object' || options === null) return options;
+  checkIsOptions(options);
   const { doSample, json: _, stopStrings, maxLength, maxNewTokens, ...others } = config;
   const { temperature, topK, topP, minP, numBeams, lengthPenalty, earlyStopping, ...rest } = others;
   const { tokenizer } = options;

@@ -90,7 +90,8 @@ export function resolveBias(
     if (typeof value !== 'number' || Number.isNaN(value)) {
       throw new InvalidArgumentError(`logitBias[${key}]`, 'a number', describe(value));
     }
-    return [whole('logitBias', Number(key), 0, vocabSize - 1), value];
+    const id = typeof key === 'string' && /^\d+$/.test(key) ? Number(key) : key;
+    return [whole('logitBias', id, 0, vocabSize - 1), value];
   });
 }
 

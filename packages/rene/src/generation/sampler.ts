@@ -1,5 +1,7 @@
 // The sampler: a sequence's next token from its logits.
+import { InvalidArgumentError } from '@rene-js/layers';
 import type { SamplingParams } from '@rene-js/layers/internal';
+import { describe } from '../describe.js';
 import { GenerationError } from '../errors.js';
 import type { GenerationConfig } from './resolve_options.js';
 import { argmax, penalizeRepetition, TokenDistribution } from './token_distribution.js';
@@ -112,7 +114,7 @@ export class Sampler {
         if (id < scores.length) scores[id] = Number.NEGATIVE_INFINITY;
       }
     }
-    for (const processor of config.logitsProcessors) processor(scores, ids);
+    for (const processor of config.logitsProcessors) runProcessor(processor, scores, ids);
     return scores;
   }
 
@@ -165,4 +167,20 @@ function completes(sequence: readonly number[], word: readonly number[]): boolea
   const start = sequence.length - word.length + 1;
   if (start < 0) return false;
   return word.slice(0, -1).every((id, i) => sequence[start + i] === id);
+}
+
+/** @throws InvalidArgumentError for a processor that returns new scores, which nobody would read */
+function runProcessor(
+  processor: (scores: Float64Array, ids: readonly number[]) => unknown,
+  scores: Float64Array,
+  ids: readonly number[],
+): void {
+  const returned = processor(scores, ids);
+  if (returned === undefined || returned === scores) return;
+  const expected = 'a function that changes the scores in place and returns nothing';
+  throw new InvalidArgumentError(
+    'logitsProcessor',
+    expected,
+    `one that returns ${describe(returned)}`,
+  );
 }

@@ -1,6 +1,8 @@
 // streamText: text in, text out, a piece at a time.
+
 import { InvalidArgumentError } from '@rene-js/layers';
 import { describe } from '../describe.js';
+import { checkIsOptions } from '../known_options.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { collect, type GenerateResult } from './generate.js';
 import type { GenerationModel } from './generation_model.js';
@@ -28,6 +30,7 @@ export async function* streamText(
   if (typeof tokenizer?.encode !== 'function') {
     throw new InvalidArgumentError('tokenizer', 'a Tokenizer', describe(tokenizer));
   }
+  checkIsOptions(options);
   const ids = tokenizer.encode(prompt);
   if (ids.length === 0) throw new InvalidArgumentError('prompt', 'some text', "''");
   checkVocabulary(ids, model);

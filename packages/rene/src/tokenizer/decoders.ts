@@ -248,7 +248,9 @@ class Suffixes implements Stage {
   private release(space: string): string[] {
     const { held, suffix } = this;
     if (held === undefined) return [];
-    return [suffix === '' ? held : held.replaceAll(suffix, space)];
+    // Rust finds an empty suffix around each character, JavaScript around each half of a surrogate pair too.
+    if (suffix === '') return [space + [...held].map((character) => character + space).join('')];
+    return [held.replaceAll(suffix, space)];
   }
 }
 

@@ -20,6 +20,11 @@ import { LoraAdapter } from '../../src/training/lora.js';
 const MODEL = golden('tiny-hybrid');
 const IDS = [[3, 14, 15, 9, 26, 5]];
 
+/** The value as if its type were right, which no checked program can write. */
+function untyped(value: unknown): never {
+  return value as never;
+}
+
 describe('save', () => {
   const folder = temporaryFolders();
   let model: ReneLMHeadModel;
@@ -124,12 +129,22 @@ describe('save', () => {
       's3://bucket/x',
       'hf://a/b',
       'gs://b/c',
+      'data:,x',
+      'blob:https://host/x',
     ]) {
       const save = await errorOf(CheckpointError, () => model.save(url));
       expect(save.message).to.contain('expected a local folder or its file URL');
       await errorOf(CheckpointError, () => model.save(new URL(url)));
       if (url.startsWith('http')) continue;
       await errorOf(CheckpointError, () => ReneLMHeadModel.fromPretrained(url));
+    }
+    // A URL has one slash or three; an empty name would be the working directory.
+    const oneSlash = pathToFileURL(join(base, 'plain')).href.replace('///', '/');
+    (await ReneLMHeadModel.fromPretrained(oneSlash)).dispose();
+    await errorOf(CheckpointError, () => model.save(''));
+    for (const none of [5, null, undefined, {}]) {
+      const error = await errorOf(InvalidArgumentError, () => model.save(untyped(none)));
+      expect(error.message).to.match(/^name: expected a local folder or its file URL, found /);
     }
     expect(readdirSync('.')).to.deep.equal(cwd);
   });

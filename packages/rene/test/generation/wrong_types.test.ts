@@ -46,6 +46,12 @@ describe('values of a wrong type', () => {
     ['logitsProcessor', {}, 'a function or functions, found an object with nothing in it'],
     ['logitsProcessor', [null], 'a function or functions, found null'],
     [
+      'logitsProcessor',
+      (scores: Float64Array) => scores.map((score) => score / 2),
+      'a function that changes the scores in place and returns nothing, found one that returns a Float64Array',
+    ],
+    ['logitBias', { the: 1 }, "a whole number, 0 to 89, found 'the'"],
+    [
       'state',
       './saved.state',
       "a RecurrentState, found './saved.state'; load a file with model.restoreState(path)",
@@ -72,9 +78,10 @@ describe('values of a wrong type', () => {
   }
 
   it('are refused where options are none', async () => {
-    for (const value of [null, 'fast', 5]) {
+    for (const value of [null, 'fast', 5, [], new Map([['topK', 5]])]) {
       const error = await rejection(model.generate([1], untyped(value)));
       expect(error.message).to.equal(`options: expected an object, found ${shown(value)}`);
+      expect(() => model.stream([1], untyped(value))).to.throw(error.message);
     }
     expect((await rejection(model.prefill([1], untyped({ maxLength: 3 })))).message).to.match(
       /options: expected one of state, signal, onProgress, found maxLength/,

@@ -1,6 +1,7 @@
 // The tokenizer: round trips, streaming without cut characters, special tokens, errors.
 import { existsSync, readFileSync } from 'node:fs';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { InvalidArgumentError } from '@rene-js/layers';
 import { errorOf, shared, tinyByteLevelJson, tinyMetaspaceJson } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
@@ -27,6 +28,11 @@ function isWellFormed(text: string): boolean {
 
 function streamed(stream: DecodeStream, ids: readonly number[]): string[] {
   return [...ids.map((id) => stream.push(id)), stream.end()];
+}
+
+/** The value as if its type were right, which no checked program can write. */
+function untyped(value: unknown): never {
+  return value as never;
 }
 
 describe('Tokenizer', () => {
@@ -94,6 +100,39 @@ describe('Tokenizer', () => {
       for (const piece of pieces) expect(piece).not.to.contain('\uFFFD');
     }
     expect(other.decode([1 + 0xf0, 1 + 0x9f])).to.match(/\uFFFD/);
+  });
+
+  it('refuses ids that are none, and options of other libraries, by name', async () => {
+    const cases: [run: () => unknown, message: string][] = [
+      [() => tiny.decode(untyped(5)), 'ids: expected token ids such as [1, 2, 3], found 5'],
+      [() => tiny.decode(untyped('97')), "ids: expected token ids such as [1, 2, 3], found '97'"],
+      [() => tiny.decode(untyped([1, '2'])), "ids[1]: expected a token id, found '2'"],
+      [() => tiny.decode(untyped([[1, 2]])), 'ids[0]: expected a token id, found [1, 2]'],
+      [() => tiny.decode([1.5]), 'ids[0]: expected a token id, found 1.5'],
+      [() => tiny.decode(untyped([7n])), 'ids[0]: expected a token id, found 7n'],
+      [
+        () => tiny.decode([1], untyped({ skip_special_tokens: true })),
+        'options: expected skipSpecialTokens, found skip_special_tokens',
+      ],
+      [() => tiny.decode([1], untyped(true)), 'options: expected an object, found true'],
+      [
+        () => tiny.decodeStream(untyped({ promptIds: 'a' })),
+        "promptIds: expected token ids such as [1, 2, 3], found 'a'",
+      ],
+      [
+        () => tiny.encode('a', untyped({ add_special_tokens: false })),
+        'options: expected addSpecialTokens, found add_special_tokens',
+      ],
+      [
+        () => tiny.encode('a', untyped({ addSpecialTokens: 'no' })),
+        "addSpecialTokens: expected true or false, found 'no'",
+      ],
+    ];
+    for (const [run, message] of cases) {
+      expect((await errorOf(InvalidArgumentError, run)).message).to.equal(message);
+    }
+    // Ids without a token are left out.
+    expect(tiny.decode([97, -1, 1e9].filter((id) => id !== 97))).to.equal('');
   });
 
   it('refuses what is no tokenizer', async () => {

@@ -1,7 +1,7 @@
 // The device that this backend computes on: a GPU with its memory, launches, recordings and product library.
 import { BackendError } from '../../errors.js';
 import { CublasLt } from './cublas_lt.js';
-import type { Device, Graph, Launch, SharedBlock } from './device.js';
+import type { Device, Graph, KernelCall, SharedBlock } from './device.js';
 import { CudaError } from './device.js';
 import type { Driver } from './driver.js';
 import type { Gemm } from './gemm.js';
@@ -103,13 +103,8 @@ export class CudaDevice implements Device {
     this.driver.call('cuMemcpyDtoDAsync_v2', 'copying', to, from, bytes, this.stream);
   }
 
-  launch(
-    kernel: string,
-    launch: Launch,
-    pointers: readonly number[],
-    integers: readonly number[],
-    floats: readonly number[] = [],
-  ): void {
+  launch(...[kernel, launch, pointers, integers, floats = []]: KernelCall): void {
+    if (launch.grid.some((size) => size === 0)) return;
     const handle = this.launcher.prepare(kernel, pointers, integers, floats);
     if (!this.isRehearsing) this.launcher.run(kernel, handle, launch);
   }

@@ -24,6 +24,15 @@ export interface Launch {
   sharedBytes?: number;
 }
 
+/** A kernel, its launch, and its argument struct: pointers, then integers, then floats. */
+export type KernelCall = readonly [
+  kernel: string,
+  launch: Launch,
+  pointers: readonly number[],
+  integers: readonly number[],
+  floats?: readonly number[],
+];
+
 /** Memory of the host's that kernels read and write too, by the same address. */
 export interface SharedBlock {
   readonly address: number;
@@ -57,17 +66,11 @@ export interface Device {
   download(into: Uint8Array, from: number): void;
   copy(to: number, from: number, bytes: number): void;
   /**
-   * Runs a kernel. Its argument struct holds pointers, then integers, then floats.
+   * Runs a kernel, unless its grid is empty.
    *
    * @throws CudaError that names the kernel
    */
-  launch(
-    kernel: string,
-    launch: Launch,
-    pointers: readonly number[],
-    integers: readonly number[],
-    floats?: readonly number[],
-  ): void;
+  launch(...call: KernelCall): void;
   /** Whether there is a library to multiply() by. */
   readonly hasCublasLt: boolean;
   /**

@@ -1,5 +1,5 @@
 // The device and its memory: everything below the tensors.
-import type { Device, Launch } from './device.js';
+import type { Device, KernelCall } from './device.js';
 import { MemoryPool } from './memory_pool.js';
 
 /** What kernels need below their tensors; the memory is the backend's own, or TensorFlow's. */
@@ -7,14 +7,8 @@ export interface Runtime {
   readonly device: Device;
   /** Blocks of device memory for as long as a kernel needs them. */
   readonly pool: { allocate(bytes: number): number; release(address: number): void };
-  /** Runs a kernel: pointers, integers and floats as its argument struct lists them. */
-  launch(
-    kernel: string,
-    launch: Launch,
-    pointers: readonly number[],
-    integers: readonly number[],
-    floats?: readonly number[],
-  ): void;
+  /** Runs a kernel, unless its grid is empty. */
+  launch(...call: KernelCall): void;
 }
 
 export class CudaRuntime implements Runtime {
@@ -24,15 +18,8 @@ export class CudaRuntime implements Runtime {
     this.pool = new MemoryPool(device);
   }
 
-  launch(
-    kernel: string,
-    launch: Launch,
-    pointers: readonly number[],
-    integers: readonly number[],
-    floats: readonly number[] = [],
-  ): void {
-    if (launch.grid.some((size) => size === 0)) return;
-    this.device.launch(kernel, launch, pointers, integers, floats);
+  launch(...call: KernelCall): void {
+    this.device.launch(...call);
   }
 
   dispose(): void {

@@ -14,17 +14,19 @@ export type Values = tf.BackendValues;
 export type NumberType = 'float32' | 'int32';
 
 /** The data of a tensor in native memory. */
-export abstract class NativeData implements TensorData {
+class NativeData implements TensorData {
   refCount = 1;
 
+  /** @param read the numbers, for kernels that run on the host */
   constructor(
     readonly address: Address,
-    protected readonly length: number,
     readonly dtype: NumberType,
+    private readonly read: () => Float32Array | Int32Array,
   ) {}
 
-  /** The numbers, for kernels that run on the host. */
-  abstract get values(): Float32Array | Int32Array;
+  get values(): Float32Array | Int32Array {
+    return this.read();
+  }
 }
 
 export abstract class NativeBackend<Ops extends NativeOps>
@@ -37,7 +39,12 @@ export abstract class NativeBackend<Ops extends NativeOps>
     super();
   }
 
-  protected abstract newData(address: Address, length: number, dtype: NumberType): NativeData;
+  /** The numbers at an address, which a host kernel reads. */
+  protected abstract valuesAt(
+    address: Address,
+    length: number,
+    dtype: NumberType,
+  ): Float32Array | Int32Array;
 
   allocate(shape: readonly number[], dtype: NumberType = 'float32'): Output {
     const address = this.ops.blocks.allocate(tf.util.sizeFromShape([...shape]) * 4);
@@ -97,6 +104,15 @@ export abstract class NativeBackend<Ops extends NativeOps>
 
   override memory(): { unreliable: boolean; reasons: string[] } {
     return { unreliable: false, reasons: [] };
+  }
+
+  override readSync(dataId: tf.DataId): Values {
+    const data = this.data.get(dataId);
+    return data instanceof NativeData ? data.values : super.readSync(dataId);
+  }
+
+  private newData(address: Address, length: number, dtype: NumberType): NativeData {
+    return new NativeData(address, dtype, () => this.valuesAt(address, length, dtype));
   }
 
   private newDataId(): tf.DataId {

@@ -1,10 +1,10 @@
 // CausalConv1d, which updates its window in place where that is allowed, and CausalConv1dGrad.
 import {
+  addressesOf,
   gradientKernel,
   infosOf,
   nativeKernel,
-  optionalAddress,
-  optionalOutput,
+  outputsLike,
   stateOutput,
 } from './kernel.js';
 
@@ -14,22 +14,13 @@ export const causalConv1dKernel = nativeKernel(
     const [batch = 0, length = 0, channels = 0] = x.shape;
     const width = weight.shape[1] ?? 0;
     const y = tensors.allocate(x.shape);
-    const before = optionalAddress(tensors, state);
+    const addresses = addressesOf(tensors, { x, weight, bias, before: state });
     const after = returnState ? stateOutput(tensors, state, [batch, width, channels]) : undefined;
     tensors.ops.convolve({
-      x: tensors.address(x),
-      xStride: channels,
-      weight: tensors.address(weight),
-      bias: optionalAddress(tensors, bias),
-      before,
-      after: after?.address ?? 0,
-      y: y.address,
-      yStride: channels,
-      batch,
-      length,
-      channels,
-      width,
-      activation,
+      ...addresses,
+      ...{ y: y.address, after: after?.address ?? 0 },
+      ...{ xStride: channels, yStride: channels },
+      ...{ batch, length, channels, width, activation },
     });
     return infosOf([y, after]);
   },
@@ -40,27 +31,13 @@ export const causalConv1dGradKernel = gradientKernel(
   'CausalConv1dGrad',
   ({ x, weight, bias, state, dy, dstateOut }, { activation }, tensors) => {
     const [batch = 0, length = 0, channels = 0] = x.shape;
-    const dx = tensors.allocate(x.shape);
-    const dweight = tensors.allocate(weight.shape);
-    const dbias = optionalOutput(tensors, bias);
-    const dstate = optionalOutput(tensors, state);
+    const width = weight.shape[1] ?? 0;
+    const gradients = outputsLike(tensors, { dx: x, dweight: weight, dbias: bias, dbefore: state });
     tensors.ops.convolveGrad({
-      x: tensors.address(x),
-      weight: tensors.address(weight),
-      bias: optionalAddress(tensors, bias),
-      before: optionalAddress(tensors, state),
-      dy: tensors.address(dy),
-      dafter: optionalAddress(tensors, dstateOut),
-      dx: dx.address,
-      dweight: dweight.address,
-      dbias: dbias?.address ?? 0,
-      dbefore: dstate?.address ?? 0,
-      batch,
-      length,
-      channels,
-      width: weight.shape[1] ?? 0,
-      activation,
+      ...addressesOf(tensors, { x, weight, bias, before: state, dy, dafter: dstateOut }),
+      ...gradients.addresses,
+      ...{ batch, length, channels, width, activation },
     });
-    return infosOf([dx, dweight, dbias, dstate]);
+    return gradients.infos;
   },
 );

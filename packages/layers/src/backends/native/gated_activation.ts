@@ -1,11 +1,5 @@
 // GatedActivation and GatedActivationGrad.
-import {
-  gradientKernel,
-  infosOf,
-  nativeKernel,
-  optionalAddress,
-  optionalOutput,
-} from './kernel.js';
+import { addressesOf, gradientKernel, nativeKernel, outputsLike } from './kernel.js';
 
 export const gatedActivationKernel = nativeKernel(
   'GatedActivation',
@@ -13,15 +7,9 @@ export const gatedActivationKernel = nativeKernel(
     const y = tensors.allocate(x.shape);
     const columns = x.shape.at(-1) ?? 1;
     tensors.ops.activate({
-      x: tensors.address(x),
-      xStride: columns,
-      multiplier: optionalAddress(tensors, multiplier),
-      multiplierStride: columns,
-      y: y.address,
-      yStride: columns,
-      rows: x.size / columns,
-      columns,
-      activation,
+      ...addressesOf(tensors, { x, multiplier }),
+      ...{ y: y.address, xStride: columns, multiplierStride: columns, yStride: columns },
+      ...{ rows: x.size / columns, columns, activation },
     });
     return y.info;
   },
@@ -31,17 +19,12 @@ export const gatedActivationKernel = nativeKernel(
 export const gatedActivationGradKernel = gradientKernel(
   'GatedActivationGrad',
   ({ x, multiplier, dy }, { activation }, tensors) => {
-    const dx = tensors.allocate(x.shape);
-    const dmultiplier = optionalOutput(tensors, multiplier);
+    const gradients = outputsLike(tensors, { dx: x, dmultiplier: multiplier });
     tensors.ops.activateGrad({
-      x: tensors.address(x),
-      multiplier: optionalAddress(tensors, multiplier),
-      dy: tensors.address(dy),
-      dx: dx.address,
-      dmultiplier: dmultiplier?.address ?? 0,
-      size: x.size,
-      activation,
+      ...addressesOf(tensors, { x, multiplier, dy }),
+      ...gradients.addresses,
+      ...{ size: x.size, activation },
     });
-    return infosOf([dx, dmultiplier]);
+    return gradients.infos;
   },
 );

@@ -39,20 +39,7 @@ export interface ConvGradCall
 
 /** The gradient of ScanCall. */
 export interface ScanGradCall
-  extends Omit<
-    ScanCall,
-    | 'xStride'
-    | 'bStride'
-    | 'cStride'
-    | 'dtStride'
-    | 'yStride'
-    | 'y'
-    | 'after'
-    | 'format'
-    | 'gate'
-    | 'gateStride'
-    | 'rounds'
-  > {
+  extends Omit<ScanCall, `${string}Stride` | 'y' | 'after' | 'format' | 'gate' | 'rounds'> {
   dy: Address;
   /** The gradient of the state after the call. */
   dafter: Address;

@@ -87,12 +87,32 @@ export function optionalAddress(
   return isGiven(tensor) ? tensors.address(tensor) : 0;
 }
 
-/** An output of the shape of an optional input; undefined if that is absent. */
-export function optionalOutput(
+/** The addresses of inputs by name; 0 for one that is absent or a placeholder. */
+export function addressesOf<Name extends string>(
   tensors: NativeTensors,
-  tensor: tf.TensorInfo | undefined,
-): Output | undefined {
-  return isGiven(tensor) ? tensors.allocate(tensor.shape) : undefined;
+  inputs: Readonly<Record<Name, tf.TensorInfo | undefined>>,
+): Record<Name, Address> {
+  const entries = Object.entries<tf.TensorInfo | undefined>(inputs);
+  return named(entries.map(([name, input]) => [name, optionalAddress(tensors, input)]));
+}
+
+/** Outputs of the shapes of inputs, by name; none where the input is absent. */
+export function outputsLike<Name extends string>(
+  tensors: NativeTensors,
+  inputs: Readonly<Record<Name, tf.TensorInfo | undefined>>,
+): { infos: tf.TensorInfo[]; addresses: Record<Name, Address> } {
+  const outputs = Object.entries<tf.TensorInfo | undefined>(inputs).map(([name, input]) => {
+    return [name, isGiven(input) ? tensors.allocate(input.shape) : undefined] as const;
+  });
+  return {
+    infos: infosOf(outputs.map(([, output]) => output)),
+    addresses: named(outputs.map(([name, output]) => [name, output?.address ?? 0])),
+  };
+}
+
+/** Object.fromEntries with the names' type. */
+function named<Name extends string>(entries: readonly (readonly [string, Address])[]) {
+  return Object.fromEntries(entries) as Record<Name, Address>;
 }
 
 /** False for an absent input and for a placeholder, which is empty. */

@@ -2,12 +2,11 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { GatedRmsNormAttrs, KernelInputs } from '../../kernels.js';
 import {
+  addressesOf,
   gradientKernel,
-  infosOf,
   type NativeTensors,
   nativeKernel,
-  optionalAddress,
-  optionalOutput,
+  outputsLike,
 } from './kernel.js';
 import type { NativeGradientOps } from './ops.js';
 
@@ -42,15 +41,9 @@ function norm(
   const columns = x.shape.at(-1) ?? 0;
   tensors.ops.norm({
     ...attrs,
-    x: tensors.address(x),
-    xStride: columns,
-    z: optionalAddress(tensors, z),
-    zStride: columns,
-    weight: tensors.address(weight),
-    y: y.address,
-    yStride: columns,
-    rows: x.size / columns,
-    columns,
+    ...addressesOf(tensors, { x, z, weight }),
+    ...{ y: y.address, xStride: columns, zStride: columns, yStride: columns },
+    ...{ rows: x.size / columns, columns },
   });
   return y.info;
 }
@@ -61,20 +54,12 @@ function normGrad(
   attrs: GatedRmsNormAttrs,
 ): tf.TensorInfo[] {
   const columns = x.shape.at(-1) ?? 0;
-  const dx = tensors.allocate(x.shape);
-  const dweight = tensors.allocate(weight.shape);
-  const dz = optionalOutput(tensors, z);
+  const gradients = outputsLike(tensors, { dx: x, dweight: weight, dz: z });
   tensors.ops.normGrad({
     ...attrs,
-    x: tensors.address(x),
-    z: optionalAddress(tensors, z),
-    weight: tensors.address(weight),
-    dy: tensors.address(dy),
-    dx: dx.address,
-    dweight: dweight.address,
-    dz: dz?.address ?? 0,
-    rows: x.size / columns,
-    columns,
+    ...addressesOf(tensors, { x, z, weight, dy }),
+    ...gradients.addresses,
+    ...{ rows: x.size / columns, columns },
   });
-  return infosOf([dx, dweight, dz]);
+  return gradients.infos;
 }

@@ -5,7 +5,14 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { kvCacheFormatOf, kvCacheShapeOf } from '../../kv_cache.js';
 import type { CacheCall } from './calls.js';
-import { canOverwrite, isGiven, type NativeTensors, nativeKernel, sharedOutput } from './kernel.js';
+import {
+  addressesOf,
+  canOverwrite,
+  isGiven,
+  type NativeTensors,
+  nativeKernel,
+  sharedOutput,
+} from './kernel.js';
 import { withTemporaries } from './memory.js';
 
 export const slidingWindowAttentionKernel = nativeKernel(
@@ -15,21 +22,10 @@ export const slidingWindowAttentionKernel = nativeKernel(
     const [, , kvHeads = 0] = k.shape;
     const y = tensors.allocate(q.shape);
     const call = {
-      q: tensors.address(q),
-      qStride: heads * headDim,
-      k: tensors.address(k),
-      v: tensors.address(v),
-      kvStride: kvHeads * headDim,
-      y: y.address,
-      yStride: heads * headDim,
-      batch,
-      length,
-      heads,
-      kvHeads,
-      headDim,
-      window,
-      scale,
-      rounds,
+      ...addressesOf(tensors, { q, k, v }),
+      ...{ qStride: heads * headDim, kvStride: kvHeads * headDim },
+      ...{ y: y.address, yStride: heads * headDim },
+      ...{ batch, length, heads, kvHeads, headDim, window, scale, rounds },
     };
     const caches = withCache(tensors, cacheK, cacheV, positions, (cache) =>
       tensors.ops.attend({ ...call, ...cache, maxKeys: maxKeys(window, length, positions) }),

@@ -1,42 +1,36 @@
 // SsdScan; its state is updated in place where that is allowed.
-import { infosOf, nativeKernel, optionalAddress, stateOutput } from './kernel.js';
+import type { KernelInputs, SsdScanAttrs } from '../../kernels.js';
+import { addressesOf, infosOf, nativeKernel, stateOutput } from './kernel.js';
 
 export const ssdScanKernel = nativeKernel('SsdScan', (inputs, attrs, tensors) => {
   const { x, dt, A, B, C, D, dtBias, state } = inputs;
-  const { dtSoftplus, dtMin, dtMax, returnState } = attrs;
-  const [batch = 0, length = 0, heads = 0, headDim = 0] = x.shape;
-  const [, , groups = 0, dState = 0] = B.shape;
+  const sizes = scanSizes(inputs, attrs);
+  const { batch, heads, headDim, dState, groups } = sizes;
   const y = tensors.allocate(x.shape);
-  const before = optionalAddress(tensors, state);
-  const after = returnState
+  const addresses = addressesOf(tensors, { x, dt, A, B, C, D, dtBias, before: state });
+  const after = attrs.returnState
     ? stateOutput(tensors, state, [batch, heads, headDim, dState])
     : undefined;
   tensors.ops.scan({
-    x: tensors.address(x),
-    xStride: heads * headDim,
-    B: tensors.address(B),
-    bStride: groups * dState,
-    C: tensors.address(C),
-    cStride: groups * dState,
-    dt: tensors.address(dt),
-    dtStride: heads,
-    A: tensors.address(A),
-    D: optionalAddress(tensors, D),
-    dPerChannel: D?.rank === 2,
-    dtBias: optionalAddress(tensors, dtBias),
-    y: y.address,
-    yStride: heads * headDim,
-    before,
-    after: after?.address ?? 0,
-    batch,
-    length,
-    heads,
-    headDim,
-    dState,
-    groups,
-    dtSoftplus,
-    dtMin,
-    dtMax,
+    ...addresses,
+    ...sizes,
+    ...{ y: y.address, after: after?.address ?? 0 },
+    ...{ xStride: heads * headDim, yStride: heads * headDim, dtStride: heads },
+    ...{ bStride: groups * dState, cStride: groups * dState },
   });
   return infosOf([y, after]);
 });
+
+/** Sizes and options of a scan and of its gradient. */
+export function scanSizes(
+  { x, B, D }: KernelInputs<'SsdScan'>,
+  { dtSoftplus, dtMin, dtMax }: Pick<SsdScanAttrs, 'dtSoftplus' | 'dtMin' | 'dtMax'>,
+) {
+  const [batch = 0, length = 0, heads = 0, headDim = 0] = x.shape;
+  const [, , groups = 0, dState = 0] = B.shape;
+  const dPerChannel = D?.rank === 2;
+  return {
+    ...{ batch, length, heads, headDim, groups, dState },
+    ...{ dPerChannel, dtSoftplus, dtMin, dtMax },
+  };
+}

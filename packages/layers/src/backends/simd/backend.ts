@@ -3,32 +3,11 @@
 // Stock CPU kernels read a tensor through a view of that memory. A caller who asks for values gets a copy.
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
-import { NativeBackend, NativeData, type NumberType, type Values } from '../native/backend.js';
+import { NativeBackend, type NumberType, type Values } from '../native/backend.js';
 import type { CoreOps } from '../native/core/core_ops.js';
 import { simdCoreOps } from './core/core_ops.js';
 import { SimdOps } from './ops.js';
 import type { Runtime } from './runtime.js';
-
-class MemoryData extends NativeData {
-  private view: Float32Array | Int32Array | undefined;
-
-  constructor(
-    private readonly runtime: Runtime,
-    address: number,
-    length: number,
-    dtype: NumberType,
-  ) {
-    super(address, length, dtype);
-  }
-
-  get values(): Float32Array | Int32Array {
-    this.view ??=
-      this.dtype === 'float32'
-        ? this.runtime.floats(this.address, this.length)
-        : this.runtime.ints(this.address, this.length);
-    return this.view;
-  }
-}
 
 export class SimdBackend extends NativeBackend<SimdOps> {
   readonly core: CoreOps;
@@ -38,8 +17,13 @@ export class SimdBackend extends NativeBackend<SimdOps> {
     this.core = simdCoreOps(runtime);
   }
 
-  protected override newData(address: number, length: number, dtype: NumberType): NativeData {
-    return new MemoryData(this.runtime, address, length, dtype);
+  protected override valuesAt(
+    address: number,
+    length: number,
+    dtype: NumberType,
+  ): Float32Array | Int32Array {
+    const { runtime } = this;
+    return dtype === 'float32' ? runtime.floats(address, length) : runtime.ints(address, length);
   }
 
   override move(
@@ -55,8 +39,8 @@ export class SimdBackend extends NativeBackend<SimdOps> {
   }
 
   override readSync(dataId: tf.DataId): Values {
-    const data = this.data.get(dataId);
-    return data instanceof MemoryData ? data.values.slice() : super.readSync(dataId);
+    const values = super.readSync(dataId);
+    return ArrayBuffer.isView(values) && this.isInMemory(values) ? values.slice() : values;
   }
 
   override dispose(): void {

@@ -41,11 +41,6 @@ export function environment(name: string): string | undefined {
   return process.env[name];
 }
 
-/** Whether memory can be shared with workers. */
-export function canShareMemory(): boolean {
-  return typeof SharedArrayBuffer !== 'undefined';
-}
-
 /** Relaxed SIMD is behind a flag in Node 20; it must be set before a module is compiled. */
 export function allowRelaxedSimd(): void {
   if (Number.parseInt(process.versions.node, 10) < 22) {

@@ -83,11 +83,6 @@ export function environment(_name: string): string | undefined {
   return undefined;
 }
 
-/** Whether memory can be shared with workers: on cross-origin isolated pages only. */
-export function canShareMemory(): boolean {
-  return typeof SharedArrayBuffer !== 'undefined';
-}
-
 /** Browsers need no flag. */
 export function allowRelaxedSimd(): void {}
 

@@ -8,7 +8,7 @@ import { ArgumentLayout } from './arguments.js';
 import { compileKernels } from './compile_kernels.js';
 import { ARGUMENT_COUNT, ARGUMENTS_WORD, CONTROL, FAILED_WORD } from './control.js';
 import { createMemory } from './create_memory.js';
-import { canShareMemory, freeMemory, startWorkers } from './platform.js';
+import { freeMemory, startWorkers } from './platform.js';
 import { JobRecorder, type RecordedJobs } from './recorded_jobs.js';
 import { chooseThreads } from './threads.js';
 import {
@@ -84,7 +84,8 @@ export class Runtime {
    * @throws InvalidArgumentError if threads is not a whole number from 1 to 1024
    */
   static async create(options: SimdOptions = {}): Promise<Runtime> {
-    const threads = canShareMemory() ? await chooseThreads(options) : 1;
+    // A page shares memory with workers only if it is cross-origin isolated.
+    const threads = typeof SharedArrayBuffer !== 'undefined' ? await chooseThreads(options) : 1;
     const { module, relaxed } = await compileKernels(options.relaxedSimd ?? true);
     const { memory, maximumPages } = createMemory();
     const kernels = instantiate(module, memory);

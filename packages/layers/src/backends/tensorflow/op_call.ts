@@ -2,7 +2,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { CudaDevice } from '../cuda/cuda_device.js';
-import type { Launch } from '../cuda/device.js';
+import type { KernelCall } from '../cuda/device.js';
 import { CudaOps } from '../cuda/ops.js';
 import type { Runtime } from '../cuda/runtime.js';
 import type { NativeTensors, Output } from '../native/kernel.js';
@@ -36,15 +36,8 @@ export class TensorflowRuntime implements Runtime {
     readonly device: CudaDevice,
   ) {}
 
-  launch(
-    kernel: string,
-    launch: Launch,
-    pointers: readonly number[],
-    integers: readonly number[],
-    floats: readonly number[] = [],
-  ): void {
-    if (launch.grid.some((size) => size === 0)) return;
-    this.device.launch(kernel, launch, pointers, integers, floats);
+  launch(...call: KernelCall): void {
+    this.device.launch(...call);
   }
 
   /** Whether TensorFlow's memory is on our GPU, looked up once. @throws BackendError if it is not */

@@ -1,4 +1,4 @@
-// What `rene` runs.
+// Entry of the command `rene`.
 import { watchOutput } from './commands/output.js';
 import { runProgram } from './program.js';
 

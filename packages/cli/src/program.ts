@@ -1,18 +1,18 @@
-// The program `rene`: its verbs, its version and how it ends.
+// The command `rene`: subcommands, version, exit code.
 import { packageVersion } from '@rene-js/rene/internal/startup';
 import { Command, CommanderError } from 'commander';
 import { reportError } from './commands/report_error.js';
 import { usageLine } from './commands/usage_line.js';
 import { verbs } from './verbs.js';
 
-/** Runs `rene` with these arguments and sets the exit code of the process. */
+/** Runs a command line without its leading 'rene' and sets process.exitCode. */
 export async function runProgram(args: readonly string[]): Promise<void> {
   const [wanted] = args.filter((arg) => !arg.startsWith('-') && arg !== 'help');
   const verb = wanted !== undefined && Object.hasOwn(verbs, wanted) ? wanted : undefined;
   const program = new Command('rene')
     .description('The Rene language model: hybrid Mamba-2, on TensorFlow.js')
     .version(packageVersion(), '-V, --version', 'print the version')
-    .option('--verbose', 'print the stack of an error')
+    .option('--verbose', 'print the stack trace of an error')
     .configureOutput({ outputError: (text, write) => write(usageLine(text, verb)) })
     .exitOverride();
   try {
@@ -22,7 +22,7 @@ export async function runProgram(args: readonly string[]): Promise<void> {
     }
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
-    // commander has told the user already.
+    // commander has already printed the message.
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else reportError(error, { verb, verbose: args.includes('--verbose') });
   }

@@ -1,15 +1,15 @@
-// The verbs of `rene`. A verb's options are loaded when it is named, its work when it runs.
+// The subcommands of `rene`. The options are loaded when a subcommand is named, its code when it runs.
 import type { Command } from 'commander';
 
 export interface Verb {
   readonly description: string;
-  /** Loads the verb's options and adds it to the program. */
+  /** Loads the subcommand's options and adds it to the program. */
   readonly add: (program: Command) => Promise<Command>;
 }
 
 export const verbs: Readonly<Record<string, Verb>> = {
   bench: {
-    description: 'speed and memory of a model on this machine',
+    description: 'measure the speed and memory of a model',
     add: async (program) => {
       const { addBench } = await import('./commands/bench_options.js');
       return addBench(program).action(async (options) =>
@@ -36,7 +36,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     },
   },
   eval: {
-    description: "a model's scores on benchmarks, and how well it predicts a text",
+    description: 'evaluate a model on benchmark tasks or a text',
     add: async (program) => {
       const { addEval } = await import('./commands/eval_options.js');
       return addEval(program).action(async (_, options, command) =>
@@ -45,7 +45,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     },
   },
   generate: {
-    description: 'continue a text, from the command line or from stdin',
+    description: 'generate a continuation of a prompt',
     add: async (program) => {
       const { addGenerate } = await import('./commands/generate_options.js');
       return addGenerate(program).action(async (prompt, options) =>
@@ -54,7 +54,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     },
   },
   info: {
-    description: 'what a model is made of, and what it would run on',
+    description: 'print the blocks, sizes and files of a model, and the backend',
     add: async (program) => {
       const { addInfo } = await import('./commands/info_options.js');
       return addInfo(program).action(async (options) =>
@@ -72,7 +72,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     },
   },
   serve: {
-    description: "an HTTP server with OpenAI's completions API",
+    description: "serve a model over HTTP with OpenAI's completions API",
     add: async (program) => {
       const { addServe } = await import('./commands/serve_options.js');
       return addServe(program).action(async (model, options) =>
@@ -81,7 +81,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     },
   },
   train: {
-    description: 'train a model on a text file, or fine-tune one',
+    description: 'train a model on documents, or fine-tune one',
     add: async (program) => {
       const { addTrain } = await import('./commands/train_options.js');
       return addTrain(program).action(async (options) =>
@@ -90,7 +90,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     },
   },
   verify: {
-    description: 'check folders of reference numbers: models, ops, sampling',
+    description: 'compare models, ops and sampling with reference numbers',
     add: async (program) => {
       const { addVerify } = await import('./commands/verify_options.js');
       return addVerify(program).action(async (folders, options) =>

@@ -1,10 +1,10 @@
-// Benchmark results as a picture: decoded tokens a second of each dtype within what memory allows.
+// Draws benchmark results: decode speed per dtype, with the limit that memory bandwidth sets.
 import type { BenchResult } from './measure.js';
 import { benchSetting } from './report.js';
 
 const WIDTH = 720;
 const LEFT = 64;
-/** Room for the text at the end of the longest bar. */
+/** Room for the label of the longest bar. */
 const RIGHT = 150;
 const TOP = 92;
 const ROW = 46;
@@ -28,7 +28,7 @@ ${results.map((result, i) => drawRow(result, TOP + i * ROW, x)).join('\n')}
 `;
 }
 
-/** Tokens a second if each read every weight once and did nothing else; 0 where unknown. */
+/** Tokens per second if decoding did nothing but read every weight once. 0 if unknown. */
 function limitOf({ readBandwidth, weightBytes, shareOfBandwidth }: BenchResult): number {
   return readBandwidth && shareOfBandwidth !== null ? readBandwidth / weightBytes : 0;
 }
@@ -58,7 +58,7 @@ function legend(): string {
     `<rect x="${LEFT}" y="59" width="14" height="12" fill="${BAR}"/>`,
     `<text x="${LEFT + 20}" y="70">measured</text>`,
     `<rect x="${LEFT + 100}" y="57" width="14" height="16" fill="${LIMIT}"/>`,
-    `<text x="${LEFT + 120}" y="70">the limit: every weight read from memory once a token</text>`,
+    `<text x="${LEFT + 120}" y="70">limit: memory bandwidth / weight bytes</text>`,
   ].join('\n');
 }
 

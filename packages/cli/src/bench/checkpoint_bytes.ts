@@ -1,11 +1,11 @@
-// How many bytes of weights a decoded token must read: the floor of its time on a CPU.
+// Bytes of weights that a decoded token must read: a lower bound of its time on a CPU.
 import type { PackedWeight, Parameter, WeightFormat } from '@rene-js/layers';
 import { weightBytes } from '@rene-js/layers/internal';
 import type { ReneConfig } from '@rene-js/rene';
 
 /**
- * Bytes of all matrices as a checkpoint holds them, once; of an embedding that is not the head too, a
- * token reads one row only.
+ * Bytes of all matrices in a checkpoint's format, each once. An embedding that is not tied to the head
+ * counts as one row.
  */
 export function checkpointBytes(
   config: ReneConfig,
@@ -19,7 +19,7 @@ export function checkpointBytes(
   return bytes;
 }
 
-/** The format that most of the weights are in. */
+/** The format of most weights. */
 export function mainFormat(parameters: ReadonlyMap<string, Parameter>): WeightFormat {
   const sizes = new Map<WeightFormat, number>();
   for (const [, weight] of matrices(parameters)) {

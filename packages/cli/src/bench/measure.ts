@@ -1,4 +1,4 @@
-// Measures one loaded model: prefill, decode, memory, and the limit that memory sets.
+// Measures a loaded model: prefill, decode, memory, and the limit that memory bandwidth sets.
 import { cpus } from 'node:os';
 import type { WeightFormat } from '@rene-js/layers';
 import { cudaInfo, measureCopyBandwidth } from '@rene-js/layers/cuda';
@@ -8,19 +8,19 @@ import type { ReneLMHeadModel } from '@rene-js/rene';
 import { argmax, countParameters, greedyParams, modelParameters } from '@rene-js/rene/internal';
 import { checkpointBytes, mainFormat } from './checkpoint_bytes.js';
 
-/** What is timed. */
+/** What to measure. */
 export interface BenchOptions {
-  /** Tokens of the prompt. */
+  /** Length of the prompt in tokens. */
   prompt: number;
-  /** Tokens decoded after it. */
+  /** Number of tokens to decode. */
   tokens: number;
-  /** Rows of the batch. */
+  /** Batch size. */
   batch: number;
-  /** Times that the prompt is read and continued. */
+  /** Number of repetitions. */
   repeat: number;
 }
 
-/** Medians of one model's runs, and what the machine allows. */
+/** Medians of one model's runs, and the limits of the machine. */
 export interface BenchResult extends BenchOptions {
   /** The processor and its cores, or the GPU. */
   machine: string;
@@ -29,30 +29,30 @@ export interface BenchResult extends BenchOptions {
   /** The format of most weights. */
   dtype: WeightFormat;
   parameters: number;
-  /** Of the backend 'simd'; null on others. */
+  /** Threads of the backend 'simd'; null on others. */
   threads: number | null;
   relaxedSimd: boolean | null;
-  /** From an open file to a model in memory, the backend's start included. */
+  /** Load time in seconds, including the start of the backend. */
   loadSeconds: number;
-  /** From a prompt to the logits of its last token, of all rows of the batch; a median. */
+  /** Median time to first token: prefill of all prompts of the batch. */
   firstTokenSeconds: number;
   prefillTokensPerSecond: number;
-  /** Of all rows of the batch together, from the median time of a step. */
+  /** Decode speed of the whole batch, from the median step time. */
   decodeTokensPerSecond: number;
-  /** The most that the process held while it loaded, read a prompt and decoded; on `cuda` the GPU. */
+  /** Peak memory of load, prefill and decode. On `cuda`, of the GPU. */
   peakMemoryBytes: number;
-  /** What a decoded token reads once: every matrix, as a checkpoint would hold it. */
+  /** Bytes that one decoded token reads: every matrix once, in the checkpoint's format. */
   weightBytes: number;
-  /** Bytes a second that the same process reads memory with; null where the backend cannot tell. */
+  /** Memory bandwidth of the same process in bytes per second; null if the backend cannot measure it. */
   readBandwidth: number | null;
-  /** Share of that which decoding reaches; null for batches, and for weights that fit in caches. */
+  /** Share of the bandwidth that decoding reaches; null for batches and for weights that fit in caches. */
   shareOfBandwidth: number | null;
 }
 
 /**
- * Runs the benchmark on a model that is loaded already.
+ * Benchmarks a loaded model.
  *
- * @param onProgress called after each forward with the tokens done and the tokens in all
+ * @param onProgress called after each forward with the number of tokens done and the total
  */
 export async function measure(
   model: ReneLMHeadModel,
@@ -71,12 +71,12 @@ export async function measure(
     done += count;
     onProgress(done, total);
   };
-  // Warms up, and shows the peak before the probe takes memory of its own.
+  // Warms up, and records the peak before the bandwidth probe allocates memory.
   await run(model, { ...options, tokens: warmUp }, note);
   const peakMemoryBytes = cuda ? cudaInfo().peakBytes : process.resourceUsage().maxRSS * 1024;
 
   const bandwidths = simd ? [measureReadBandwidth(PROBE_BYTES, 3)] : [];
-  // The limit moves on a shared machine: look at it in between, not before and after alone.
+  // Bandwidth varies on a shared machine, so probe it between the runs.
   const probe = () => {
     if (simd) bandwidths.push(measureReadBandwidth(PROBE_BYTES, 1));
   };
@@ -117,13 +117,13 @@ export async function measure(
   };
 }
 
-/** Well beyond the caches; beside 2.6 GB of weights it still fits in the kernels' 4 GiB. */
+/** Much larger than the caches. With 2.6 GB of weights it still fits in the backend's 4 GiB. */
 const PROBE_BYTES = 256 << 20;
-/** Weights of fewer bytes may stay in a processor's caches, and memory is not their limit. */
+/** Smaller weights may fit in the processor's caches, so that memory bandwidth is not their limit. */
 const CACHE_BYTES = 128 << 20;
 const STEPS_BETWEEN_PROBES = 16;
 
-/** Reads a prompt and decodes; returns seconds. */
+/** Runs prefill and decode once. Returns seconds. */
 async function run(
   model: ReneLMHeadModel,
   { prompt, tokens, batch }: BenchOptions,
@@ -151,7 +151,7 @@ async function run(
     for (let i = 0; i < tokens; i++) {
       steps.push(
         await seconds(async () => {
-          // A compiled step chooses the token as well, as generation has it.
+          // Generation samples within the compiled step too.
           if (compiled?.sample) {
             next = await compiled.sample(
               next,
@@ -173,14 +173,14 @@ async function run(
   }
 }
 
-/** How long it takes. */
+/** Seconds that a call takes. */
 export async function seconds(run: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await run();
   return (performance.now() - start) / 1000;
 }
 
-/** The middle value, the upper one of two; NaN of none. */
+/** The median (the upper one of two middle values). NaN for an empty list. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;

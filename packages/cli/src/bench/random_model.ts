@@ -1,4 +1,4 @@
-// A model of random weights, loaded as a file of bf16 would be, for benchmarks without a checkpoint.
+// A model with random weights, loaded like a bf16 checkpoint, for benchmarks without one.
 import {
   initializers,
   makeParameters,
@@ -11,12 +11,12 @@ import { type ReneConfig, ReneLMHeadModel } from '@rene-js/rene';
 import { modelParameters } from '@rene-js/rene/internal';
 import seedrandom from 'seedrandom';
 
-/** Numbers drawn; the matrices repeat them. */
+/** Number of random values. The matrices repeat them. */
 const DRAWN = 1 << 20;
 
 /**
- * Its matrices are one block of random numbers over and over, so that making it takes no longer than
- * loading one: only the variety of their bits matters.
+ * Fills the matrices with one repeated block of random values, so that this takes no longer than loading a
+ * file. Only the variety of the bits matters.
  */
 export async function randomModel(
   config: ReneConfig,

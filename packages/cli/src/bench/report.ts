@@ -1,4 +1,4 @@
-// Benchmark results as a table for the terminal.
+// Formats benchmark results as a table for the terminal.
 import { formatRate, formatSeconds } from '@rene-js/rene/internal';
 import type { BenchResult } from './measure.js';
 
@@ -18,7 +18,7 @@ const columns: [title: string, cell: (result: BenchResult) => string][] = [
   ['share', ({ shareOfBandwidth }) => shareOfBandwidth?.toFixed(2) ?? '-'],
 ];
 
-/** What was run where; the same for all results but for the dtype. */
+/** The setting, which is the same for all results except the dtype. */
 export function benchSetting({
   machine,
   node,
@@ -36,7 +36,7 @@ export function benchSetting({
   );
 }
 
-/** Lines of a table, a result a line. */
+/** The table, one line per result. */
 export function benchTable(results: readonly BenchResult[]): string[] {
   const rows = [
     columns.map(([title]) => title),
@@ -48,11 +48,11 @@ export function benchTable(results: readonly BenchResult[]): string[] {
   return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...body.map(line)];
 }
 
-/** How to read the table. */
+/** A legend for the table. */
 export const BENCH_LEGEND = [
-  'first token: the whole prompt is read, and the next token is known',
-  'read GB/s: what this process reads memory with, on the same threads, looked at in between',
-  'share: weights x decode / read; a token reads every weight once, so about 1.00 is the limit',
+  'first token: time of the prefill',
+  'read GB/s: memory bandwidth of this process, measured between the runs',
+  'share: weights x decode / read; 1.00 is the limit, since a token reads every weight once',
 ];
 
 function size(bytes: number): string {

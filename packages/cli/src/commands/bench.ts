@@ -1,4 +1,4 @@
-// `rene bench`: speed and memory of a model on this machine, each dtype in a process of its own.
+// `rene bench`: load, prefill and decode speed and memory of a model. Each dtype runs in its own process.
 import { spawn } from 'node:child_process';
 import { useBackend, weightPacker } from '@rene-js/layers';
 import { type ReneConfig, type ReneLMHeadModel, reneConfig1_3B } from '@rene-js/rene';
@@ -84,8 +84,8 @@ async function random(
 }
 
 /**
- * In a process of its own: the peak of memory is a process's, and dtypes must not share it. Undefined
- * where it failed; it has said why.
+ * Runs one dtype in its own process, so that its peak memory can be measured. Returns undefined if that
+ * failed; the process has printed the reason.
  */
 function measureApart(
   options: BenchCommandOptions,

@@ -27,13 +27,11 @@ export interface BenchCommandOptions extends BenchOptions {
 export function addBench(program: Command): Command {
   const command = program
     .command('bench')
-    .description(
-      'load, prefill and decode speed, memory, and how near decoding comes to what memory allows',
-    )
+    .description('load, prefill and decode speed, memory, and share of the memory bandwidth')
     .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
     .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
     .addOption(
-      new Option('--random-weights <size>', 'no file: random weights of this size')
+      new Option('--random-weights <size>', 'benchmark random weights of this size, without a file')
         .choices(RANDOM_SIZES)
         .conflicts('model'),
     )
@@ -41,19 +39,19 @@ export function addBench(program: Command): Command {
     .addOption(
       new Option(
         '--dtype <formats...>',
-        "how weights are held, one run each; 'auto' is the file's own (default: bf16 int8 int4, as far as the backend holds them)",
+        "dtypes of the weights in memory, one run each; 'auto' is the checkpoint's dtype (default: bf16 int8 int4, if the backend supports them)",
       ).argParser((text: string, others: Format[] = []) => [
         ...others,
         formatFrom(LOAD_FORMATS)(text),
       ]),
     );
   return addThreadsOption(command)
-    .option('--prompt <tokens>', 'length of the prompt', count, 512)
-    .option('--tokens <count>', 'tokens decoded after it', count, 64)
+    .option('--prompt <tokens>', 'length of the prompt in tokens', count, 512)
+    .option('--tokens <count>', 'number of tokens to decode', count, 64)
     .option('--batch <rows>', 'prompts at a time', count, 1)
-    .option('--repeat <times>', 'prompts read and continued; medians count', count, 3)
-    .option('--json', 'one JSON object a dtype', false)
-    .option('--chart <file.svg>', 'also draw the decode speeds');
+    .option('--repeat <times>', 'number of runs; the medians are printed', count, 3)
+    .option('--json', 'print one JSON object per dtype', false)
+    .option('--chart <file.svg>', 'also write a chart of the decode speeds');
 }
 
 function count(text: string): number {

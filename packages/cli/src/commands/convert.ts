@@ -1,4 +1,4 @@
-// `rene convert`: any checkpoint that can be read, as safetensors that the original Python loads.
+// `rene convert`: writes any readable checkpoint as safetensors that the original Python code loads.
 
 import { convertCheckpoint, STORED_DTYPES } from '@rene-js/rene/internal';
 import type { ConvertOptions } from './convert_options.js';

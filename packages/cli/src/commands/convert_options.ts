@@ -22,8 +22,8 @@ export function addConvert(program: Command): Command {
     .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
     .option(
       '--dtype <format>',
-      "the matrices' dtype: f32, bf16 or f16 (default: their own)",
+      "dtype of the matrices: f32, bf16 or f16 (default: the checkpoint's dtype)",
       formatFrom(FORMATS),
     )
-    .option('--force', 'replace a model that is in <out>', false);
+    .option('--force', 'replace an existing model in <out>', false);
 }

@@ -1,4 +1,4 @@
-// `rene download`: a model from the hub into the cache that Python uses too.
+// `rene download`: downloads a model into the cache that Python's huggingface_hub uses too.
 import { resolve } from 'node:path';
 import type { DownloadOptions } from './download_options.js';
 import { exitOnSignals } from './interrupt.js';

@@ -8,7 +8,7 @@ export interface DownloadOptions {
 export function addDownload(program: Command): Command {
   return program
     .command('download')
-    .description('download a model from the Hugging Face hub; prints the folder that holds it')
+    .description('download a model from the Hugging Face hub and print its folder')
     .argument('<id>', 'e.g. cartesia-ai/Rene-v0.1-1.3b-pytorch')
     .option('--revision <name>', 'branch, tag or commit', 'main')
     .addHelpText(

@@ -1,4 +1,4 @@
-// Reads a weight format from the command line, by our name or another library's.
+// Parses a weight format, by our name or another library's.
 
 import { WEIGHT_FORMATS, weightFormatOrAuto } from '@rene-js/rene/internal/startup';
 import { InvalidArgumentError } from 'commander';
@@ -6,7 +6,7 @@ import { InvalidArgumentError } from 'commander';
 /** The formats that a model can be loaded in. */
 export const LOAD_FORMATS = ['auto', ...WEIGHT_FORMATS] as const;
 
-/** A parser of an option that takes these formats; 'float16' is f16, 'q4' int4, and so on. */
+/** A parser for an option that takes these formats. 'float16' means f16, 'q4' means int4, and so on. */
 export function formatFrom<F extends (typeof LOAD_FORMATS)[number]>(
   allowed: readonly F[],
 ): (text: string) => F {

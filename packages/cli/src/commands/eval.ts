@@ -45,7 +45,7 @@ export async function runEval(given: EvalOptions, command: Command): Promise<voi
     return;
   }
   if (options.log_samples && options.output_path === undefined) {
-    throw new UsageError('--log_samples goes with --output_path DIR, found none');
+    throw new UsageError('--log_samples: expected --output_path DIR with it, found none');
   }
   const choice = chooseModel(models, options);
   const interrupt = onInterrupt();
@@ -59,7 +59,7 @@ export async function runEval(given: EvalOptions, command: Command): Promise<voi
   if (options.requests) await printRequests(chosen, options);
   else if (options.responses !== undefined) await scoreResponses(chosen, options);
   else {
-    // What is wrong with the documents is said before a large model is loaded.
+    // Report errors in the documents before loading a large model.
     const tasks = await loadTasks(chosen, options);
     const { groups } = chosen.selection;
     await withModel(choice, options, interrupt, (loaded, cache) =>
@@ -68,7 +68,7 @@ export async function runEval(given: EvalOptions, command: Command): Promise<voi
   }
 }
 
-/** The harness separates tasks and model_args by spaces too: --tasks copa piqa. */
+/** lm-eval also accepts tasks and model_args separated by spaces: --tasks copa piqa. */
 function sortOperands(
   operands: readonly string[],
   options: EvalOptions,
@@ -101,7 +101,7 @@ async function printRequests(chosen: ChosenTasks, options: EvalOptions): Promise
   }
 }
 
-/** Waits while the reader is slower than we are. */
+/** Waits while the reader is slower than the writer. */
 async function print(text: string): Promise<void> {
   if (process.stdout.write(text)) return;
   await new Promise((resolve) => process.stdout.once('drain', resolve));
@@ -126,7 +126,7 @@ async function scoreResponses(
   await report(evaluation, runInfo('responses', path, options, begin), options);
 }
 
-/** Loads the model, opens its cache of results, and tells what is kept when Ctrl-C ends it. */
+/** Loads the model and opens its results cache. Prints what is kept when Ctrl-C ends the run. */
 async function withModel(
   choice: ModelChoice,
   options: EvalOptions,
@@ -143,8 +143,8 @@ async function withModel(
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     process.exitCode = INTERRUPTED;
-    const kept = `${cache.size} results are kept, and the same command continues from them`;
-    process.stderr.write(`interrupted; ${cache.isKept ? kept : 'no results are kept'}\n`);
+    const kept = `${cache.size} results are saved; run the same command again to continue`;
+    process.stderr.write(`interrupted; ${cache.isKept ? kept : 'no results are saved'}\n`);
   } finally {
     cache.close();
     loaded.dispose();
@@ -211,7 +211,7 @@ function documentsOption({ docs, data_dir, responses }: EvalOptions): Pick<RunIn
   return responses === undefined ? {} : { documents: '--responses' };
 }
 
-/** Files first: standard output may be closed before its end. */
+/** Write files first: standard output may be closed early. */
 async function report(evaluation: Evaluation, info: RunInfo, options: EvalOptions): Promise<void> {
   const { output_path, log_samples, show_config, json, num_fewshot } = options;
   if (output_path !== undefined) {

@@ -1,23 +1,23 @@
-// lm-eval's other options and spellings: accepted where they change nothing, else refused by name.
+// lm-eval's other options and spellings. They are accepted where they change nothing, else refused by name.
 import { type Command, Option } from 'commander';
 import { UsageError } from './report_error.js';
 
-/** They change nothing here, so that the harness's commands run as they are printed. */
+/** Accepted, so that commands printed for lm-eval run unchanged. */
 const IGNORED = [
   '--trust_remote_code [value]',
   '--max_batch_size <n>',
   '-v, --verbosity <level>',
   '--confirm_run_unsafe_code',
-  // No task here generates text, and none takes metadata.
+  // No task here generates text or takes metadata.
   '--gen_kwargs <args...>',
   '--metadata <args...>',
 ];
 
-/** What is not available, and what to do instead. */
+/** Options that are not available, and alternatives. */
 const REFUSED: Readonly<Record<string, string>> = {
   '--apply_chat_template [template]': 'prompts are plain text, as for base models',
   '--fewshot_as_multiturn [value]': 'it needs a chat template, and prompts are plain text',
-  '--include_path <dir>': 'give a task of your own as --tasks FILE.jsonl',
+  '--include_path <dir>': 'give a custom task as --tasks FILE.jsonl',
   '-x, --predict_only': '--output_path DIR --log_samples writes the predictions',
   '--check_integrity': 'leave it out',
   '-C, --config <file>': 'give the options on the command line',
@@ -34,7 +34,7 @@ export function addHarnessOptions(command: Command): void {
   acceptSpellings(command);
 }
 
-/** @throws UsageError for an option of the harness that is not available here */
+/** @throws UsageError for an lm-eval option that is not available here */
 export function refuseUnavailable(command: Command): void {
   for (const [flags, instead] of Object.entries(REFUSED)) {
     const option = new Option(flags);
@@ -45,7 +45,7 @@ export function refuseUnavailable(command: Command): void {
   }
 }
 
-/** The harness spells its options with underscores, and some of its versions have -M for --model. */
+/** lm-eval spells its options with underscores. Some versions have -M for --model. */
 function acceptSpellings(command: Command): void {
   const spellings = new Map([['-M', '--model']]);
   for (const { long } of command.options) {

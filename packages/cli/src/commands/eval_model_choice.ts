@@ -1,4 +1,4 @@
-// Which model `rene eval` measures: the kind, the name and the arguments in --model_args.
+// Selects the model that `rene eval` measures: its kind, its name and the arguments in --model_args.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { weightFormatOrAuto } from '@rene-js/rene/internal';
 import type { EvalOptions } from './eval_options.js';
@@ -8,12 +8,12 @@ export type ModelKind = 'rene_ssm' | 'local-completions' | 'transformers.js';
 
 export interface ModelChoice {
   kind: ModelKind;
-  /** Folder or hub id; undefined for the included model. */
+  /** Folder or hub id. Default: the included model. */
   name: string | undefined;
   args: Readonly<Record<string, string>>;
 }
 
-/** What may stand after --model, with the harness's names for models that are loaded by it. */
+/** Values of --model: model kinds by lm-eval's names. */
 const KINDS: Readonly<Record<string, ModelKind>> = {
   rene_ssm: 'rene_ssm',
   rene: 'rene_ssm',
@@ -26,7 +26,7 @@ const KINDS: Readonly<Record<string, ModelKind>> = {
   'transformers.js': 'transformers.js',
 };
 
-/** Other kinds of the harness. A model folder of such a name is given as ./NAME. */
+/** lm-eval's other kinds. Write ./NAME for a model folder of such a name. */
 const OTHER_KINDS = new Set(
   (
     'anthropic anthropic-chat anthropic-chat-completions anthropic-completions deepsparse dummy ggml gguf ' +
@@ -37,7 +37,7 @@ const OTHER_KINDS = new Set(
   ).split(' '),
 );
 
-/** Keys of --model_args that a kind reads. */
+/** Keys of --model_args that each kind reads. */
 const KEYS: Readonly<Record<ModelKind, readonly string[]>> = {
   rene_ssm: [
     ...['pretrained', 'model', 'revision', 'tokenizer', 'dtype', 'backend', 'device', 'peft'],
@@ -52,7 +52,7 @@ const KEYS: Readonly<Record<ModelKind, readonly string[]>> = {
   ],
 };
 
-/** Keys of the harness that change no result here, whatever their values. */
+/** lm-eval keys that change no result here, with any value. */
 const IGNORED = new Set(
   (
     'trust_remote_code use_fast_tokenizer parallelize device_map device_map_option ' +
@@ -62,7 +62,7 @@ const IGNORED = new Set(
   ).split(' '),
 );
 
-/** Keys of the harness that are accepted with the values that mean what is done here. */
+/** lm-eval keys that are accepted with the values that match what this program does. */
 const FIXED: Readonly<Record<string, readonly string[]>> = {
   add_bos_token: ['false', 'none'],
   softmax_dtype: ['float32', 'none'],
@@ -74,7 +74,7 @@ const FIXED: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * @param models those that were named after `rene eval`
+ * @param models positional arguments of `rene eval`
  * @throws UsageError
  */
 export function chooseModel(models: readonly string[], options: EvalOptions): ModelChoice {
@@ -97,7 +97,7 @@ export function chooseModel(models: readonly string[], options: EvalOptions): Mo
   return { kind, name, args };
 }
 
-/** @throws UsageError for a key that is unknown, or a value that means something else */
+/** @throws UsageError for an unknown key or an unsupported value */
 function checkArgs(kind: ModelKind, args: ModelChoice['args']): void {
   for (const [key, value] of Object.entries(args)) {
     if (KEYS[kind].includes(key) || IGNORED.has(key)) continue;
@@ -114,7 +114,7 @@ function checkArgs(kind: ModelKind, args: ModelChoice['args']): void {
   }
 }
 
-/** --dtype, or dtype= of --model_args in the harness's words or ours. @throws UsageError */
+/** --dtype, or dtype= in --model_args. @throws UsageError */
 export function chosenDtype(
   { dtype }: EvalOptions,
   args: ModelChoice['args'],
@@ -128,13 +128,13 @@ export function chosenDtype(
   }
 }
 
-/** --backend, or backend= of --model_args, where the harness's own values say nothing. */
+/** --backend, or backend= in --model_args, if it is not one of lm-eval's own values. */
 export function chosenBackend({ backend }: EvalOptions, args: ModelChoice['args']): string {
   const isOurs = args.backend !== undefined && !['default', 'causal'].includes(args.backend);
   return backend ?? (isOurs ? args.backend : undefined) ?? 'auto';
 }
 
-/** A whole number from 1 in --model_args. @throws UsageError */
+/** A positive integer in --model_args. @throws UsageError */
 export function countArg(args: ModelChoice['args'], key: string): number | undefined {
   const text = args[key];
   if (text === undefined || text.toLowerCase() === 'none') return undefined;
@@ -143,7 +143,7 @@ export function countArg(args: ModelChoice['args'], key: string): number | undef
   throw new UsageError(`--model_args: ${key}: expected a whole number from 1, found ${text}`);
 }
 
-/** --batch_size, or batch_size= of --model_args. @throws UsageError */
+/** --batch_size, or batch_size= in --model_args. @throws UsageError */
 export function chosenBatchSize(
   { batch_size }: EvalOptions,
   args: ModelChoice['args'],
@@ -152,12 +152,12 @@ export function chosenBatchSize(
   return countArg(args, 'batch_size') ?? 'auto';
 }
 
-/** What to say where --device names another device than the one that is used. */
+/** The notice when --device names another device than the one in use. */
 export function deviceNotice(device: string | undefined, backend: string): string | undefined {
   if (device === undefined) return undefined;
   const kinds: Readonly<Record<string, string>> = { cpu: 'CPU', simd: 'CPU', cuda: 'GPU' };
   const where = Object.hasOwn(kinds, backend) ? kinds[backend] : undefined;
-  // A backend that may be on either.
+  // A backend that may run on the CPU or a GPU.
   if (where === undefined) return undefined;
   const wanted = device.startsWith('cpu') ? 'CPU' : device.startsWith('cuda') ? 'GPU' : device;
   if (wanted === where && !/^cuda:[1-9]/.test(device)) return undefined;

@@ -1,4 +1,4 @@
-// The models that `rene eval` can measure: Rene, and by adapters servers and transformers.js.
+// The models that `rene eval` can measure: Rene, and through adapters HTTP servers and transformers.js.
 import { createHash } from 'node:crypto';
 import type { ReneLMHeadModel } from '@rene-js/rene';
 import { adapterFolder } from '@rene-js/rene/internal';
@@ -21,13 +21,13 @@ import { UsageError } from './report_error.js';
 export interface LoadedEvalModel {
   model: EvaluationModel;
   kind: ModelKind;
-  /** As tables and folders name it. */
+  /** The name in tables and folders. */
   name: string;
-  /** What its results are cached under. */
+  /** The key under which its results are cached. */
   hash: string;
   device: string;
   batchSize: number | string;
-  /** More for the results file. */
+  /** Additional fields for the results file. */
   modelInfo: Record<string, unknown>;
   dispose(): void;
 }
@@ -154,7 +154,7 @@ async function loadTransformers(
   };
 }
 
-/** A model whose weights cannot be read is known by its names. */
+/** Identifies a model whose weights cannot be read by its names. */
 function hashOf(...names: readonly string[]): string {
   return createHash('sha256').update(names.join('\0')).digest('hex').slice(0, 32);
 }

@@ -1,16 +1,16 @@
-// Parsers for the values of `rene eval`'s options, in the forms that lm-eval takes.
+// Parsers for the values of `rene eval`'s options, in lm-eval's syntax.
 import { readFileSync } from 'node:fs';
 import { asRecord, parseJson } from '@rene-js/rene/internal/startup';
 import { InvalidArgumentError } from 'commander';
 import { DEFAULT_SEEDS, type Seeds } from '../evaluation/seeds.js';
 import { number, wholeNumber } from './numbers.js';
 
-/** Comma-separated names, added to those of an earlier use of the option. */
+/** Comma-separated names, appended to those of earlier uses of the option. */
 export function names(text: string, before: readonly string[] = []): string[] {
   return [...before, ...split(text)];
 }
 
-/** key=value pairs or a JSON object, added to those of an earlier use of the option. */
+/** key=value pairs or a JSON object, merged with those of earlier uses of the option. */
 export function modelArgs(
   text: string,
   before: Readonly<Record<string, string>> = {},
@@ -37,7 +37,7 @@ function split(text: string): string[] {
     .filter((part) => part !== '');
 }
 
-/** The harness's auto:M looks for a better size M times; ours is right the first time. */
+/** lm-eval's auto:M searches M times for a larger size. Ours needs one search. */
 export function batchSize(text: string): number | 'auto' {
   if (/^auto(:\d+)?$/.test(text)) return 'auto';
   const size = wholeNumber(text);
@@ -51,7 +51,7 @@ export function limit(text: string): number {
   throw new InvalidArgumentError('It must be a whole number from 1, or a share below 1.');
 }
 
-/** One seed for all four generators, or three or four of them; 'None' leaves one without. */
+/** One seed for all four generators, or three or four seeds. 'None' leaves a generator unseeded. */
 export function seeds(text: string): Seeds {
   const parts = text.split(',').map(seed);
   if (parts.length === 1) parts.push(...parts, ...parts, ...parts);
@@ -67,7 +67,7 @@ function seed(text: string): number | null {
   return word.toLowerCase() === 'none' ? null : wholeNumber(word);
 }
 
-/** Indices of documents by task, as a JSON object or the path of a file with one. */
+/** Document indices by task: a JSON object, or the path of a file with one. */
 export function samples(text: string): ReadonlyMap<string, readonly number[]> {
   const entries = Object.entries(jsonObject(text.trimStart().startsWith('{') ? text : read(text)));
   return new Map(
@@ -94,7 +94,7 @@ function jsonObject(text: string): Record<string, unknown> {
   try {
     value = parseJson(text);
   } catch {
-    // Told of below.
+    // Reported below.
   }
   const object = asRecord(value);
   if (object) return object;

@@ -1,4 +1,4 @@
-// The options of `rene eval`: those of the harness's own command line, and ours.
+// The options of `rene eval`: lm-eval's and ours.
 import type { WeightFormat } from '@rene-js/layers';
 import { type Command, Option } from 'commander';
 import type { Seeds } from '../evaluation/seeds.js';
@@ -42,7 +42,7 @@ export interface EvalOptions {
 export function addEval(program: Command): Command {
   const command = program
     .command('eval')
-    .description("benchmarks: the model card's tasks, custom tasks, perplexity of a text")
+    .description('evaluate a model on benchmark tasks, custom tasks or the perplexity of a text')
     .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)')
     .allowExcessArguments();
   return addEvalOptions(command);
@@ -60,25 +60,26 @@ export function addEvalOptions(command: Command): Command {
     ),
     new Option(
       '-t, --tasks <names>',
-      'e.g. copa,mmlu,arc_*; all: the eight of the model card; list: what there is; ' +
-        'FILE.jsonl: a task of your own',
+      'e.g. copa,mmlu,arc_*; all: the eight of the model card; list: print all names; ' +
+        'FILE.jsonl: a custom task',
     ).argParser(names),
     new Option(
       '-f, --num_fewshot <n>',
-      "number of few-shot examples (default: each task's own)",
+      "number of few-shot examples (default: the task's)",
     ).argParser(wholeNumberFrom(0)),
     new Option(
       '--seed <seeds>',
       'one seed, or python,numpy,torch,fewshot; the last one draws the few-shot examples ' +
         '(default: 0,1234,1234,1234)',
     ).argParser(seeds),
-    new Option('-b, --batch_size <n>', 'sequences of a forward, or auto')
-      .argParser(batchSize)
-      .default('auto'),
-    new Option('--device <name>', 'as lm-eval has it; --backend chooses where the model runs'),
+    new Option('-b, --batch_size <n>', 'batch size, or auto').argParser(batchSize).default('auto'),
+    new Option(
+      '--device <name>',
+      'accepted for lm-eval; use --backend to choose where the model runs',
+    ),
     new Option(
       '-L, --limit <n>',
-      'first n documents of each task, or, below 1, that share of them',
+      'evaluate the first n documents of each task; below 1: that share of them',
     ).argParser(limit),
     new Option(
       '-E, --samples <json>',
@@ -86,31 +87,37 @@ export function addEvalOptions(command: Command): Command {
     )
       .argParser(samples)
       .conflicts('limit'),
-    new Option('--system_instruction <text>', "text before each task's description"),
+    new Option('--system_instruction <text>', "system prompt before each task's description"),
     new Option('-o, --output_path <dir>', 'write results, tables and a chart into this folder'),
-    new Option('-s, --log_samples', 'write a line for each document too').default(false),
+    new Option('-s, --log_samples', 'also write one line per document').default(false),
     new Option('-w, --write_out', "print each task's first prompt").default(false),
     new Option('--show_config', 'print the results file before the tables').default(false),
-    new Option('--cache_requests [mode]', 'results of an earlier run: true uses them')
+    new Option(
+      '--cache_requests [mode]',
+      'use, recompute or delete the cached results of earlier runs',
+    )
       .choices(['true', 'refresh', 'delete'])
       .preset('true')
       .default('true'),
     new Option(
       '-c, --use_cache <dir>',
-      'folder of earlier results (default: ~/.cache/rene/evaluation)',
+      'folder of cached results (default: ~/.cache/rene/evaluation)',
     ),
-    new Option('--docs <file>', "one task's documents: JSONL, JSON, CSV, TSV or Parquet"),
-    new Option('--fewshot_docs <file>', 'documents for its few-shot examples'),
+    new Option('--docs <file>', 'documents of a single task: JSONL, JSON, CSV, TSV or Parquet'),
+    new Option('--fewshot_docs <file>', 'with --docs: documents for the few-shot examples'),
     new Option(
       '--data_dir <dir>',
       'folder with TASK.jsonl or TASK/SPLIT.jsonl (or .json, .csv, .parquet), instead of the hub',
     ),
-    new Option('--text <file>', 'perplexity of this text, instead of tasks'),
-    new Option('--context <n>', 'with --text: least tokens before those scored').argParser(
+    new Option('--text <file>', 'compute the perplexity of this text instead of tasks'),
+    new Option('--context <n>', 'with --text: minimum number of context tokens').argParser(
       wholeNumberFrom(1),
     ),
-    new Option('--requests', 'print the requests as JSON lines; no model is needed').default(false),
-    new Option('--responses <file>', 'score log-likelihoods from such lines; no model is needed'),
+    new Option('--requests', 'print the requests as JSON lines, without a model').default(false),
+    new Option(
+      '--responses <file>',
+      'score log-likelihoods from a file of such lines, without a model',
+    ),
     new Option(
       '--tokenizer <path>',
       "tokenizer.json, a folder with one, or a hub id (default: the model's)",
@@ -120,12 +127,12 @@ export function addEvalOptions(command: Command): Command {
       '--dtype <format>',
       `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,
     ).argParser(formatFrom(LOAD_FORMATS)),
-    new Option('--lora <dir>', 'LoRA adapter, as PEFT saves it: a folder or hub id'),
+    new Option('--lora <dir>', 'PEFT LoRA adapter, applied at load: folder or hub id'),
     new Option(
       '--max_length <n>',
-      'maximum number of tokens; longer texts lose their beginning (default: 4096, or what the server takes)',
+      'maximum number of tokens; longer texts are truncated on the left (default: 4096, or that of the server)',
     ).argParser(wholeNumberFrom(1)),
-    new Option('--json', 'print the results as JSON, not as tables').default(false),
+    new Option('--json', 'print the results as JSON').default(false),
   ];
   for (const option of options) command.addOption(option);
   addHarnessOptions(command);

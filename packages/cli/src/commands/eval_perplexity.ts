@@ -8,7 +8,7 @@ import { type PerplexityOptions, perplexity } from '../evaluation/perplexity.js'
 import type { EvalOptions } from './eval_options.js';
 import { withProgressBar } from './progress_bar.js';
 
-/** A .jsonl file has documents of a `text` or `page` each; any other file is one document. */
+/** A .jsonl file has one document per line, in the field `text` or `page`. Any other file is one document. */
 export async function runPerplexity(
   model: EvaluationModel,
   { text: path = '', context, limit, json }: EvalOptions,

@@ -1,4 +1,4 @@
-// The tasks that `rene eval` was asked for, their documents, and their requests.
+// Loads the tasks that `rene eval` runs, their documents and their requests.
 import { randomInt } from 'node:crypto';
 import { type CustomTask, readCustomTask, withCustomTasks } from '../evaluation/custom_task.js';
 import { type DocSource, fileDocs, folderDocs } from '../evaluation/data/documents.js';
@@ -9,10 +9,10 @@ import type { EvalOptions } from './eval_options.js';
 import { withProgressBar } from './progress_bar.js';
 import { UsageError } from './report_error.js';
 
-/** What was asked for. */
+/** The task options on the command line. */
 export interface ChosenTasks {
   selection: Selection;
-  /** Undefined where nothing was given: the hub, unless the requests' own lines do. */
+  /** Undefined if neither was given: then the hub, unless the request lines contain the documents. */
   source: DocSource | undefined;
 }
 
@@ -33,13 +33,13 @@ export async function chooseTasks(options: EvalOptions): Promise<ChosenTasks> {
   const names = [...tasks.filter((t) => !isFile(t)), ...customs.map(({ task }) => task.name)];
   const selection = selected(names, customs);
   if (docs !== undefined && selection.tasks.length !== 1) {
-    throw new UsageError(`--docs goes with one task, found ${selection.tasks.length}`);
+    throw new UsageError(`--docs: expected one task with it, found ${selection.tasks.length}`);
   }
   if (docs !== undefined && data_dir !== undefined) {
     throw new UsageError('expected --docs or --data_dir, found both');
   }
   if (fewshot_docs !== undefined && docs === undefined) {
-    throw new UsageError('--fewshot_docs goes with --docs, found none');
+    throw new UsageError('--fewshot_docs: expected --docs with it, found none');
   }
   checkSamples(options, selection);
   const given =
@@ -52,7 +52,7 @@ export async function chooseTasks(options: EvalOptions): Promise<ChosenTasks> {
   return { selection, source };
 }
 
-/** @throws UsageError for a name that nothing has */
+/** @throws UsageError for an unknown task */
 function selected(names: readonly string[], customs: readonly CustomTask[]): Selection {
   try {
     return selectTasks(
@@ -65,7 +65,7 @@ function selected(names: readonly string[], customs: readonly CustomTask[]): Sel
   }
 }
 
-/** Whether a name given as a task is the path of a task of the user's own. */
+/** Whether a task name is the path of a custom task. */
 export function isFile(task: string): boolean {
   return /\.jsonl?$/.test(task);
 }
@@ -98,7 +98,7 @@ export async function loadOptions(
   return {
     source: source ?? (await hub()),
     numFewshot: num_fewshot,
-    // 'None' is a seed of the user's own: other examples each time.
+    // 'None' is a valid seed: it draws other examples each time.
     fewshotSeed: seed?.[3] === null ? randomInt(2 ** 47) : seed?.[3],
     systemInstruction: system_instruction,
     limit,
@@ -106,7 +106,7 @@ export async function loadOptions(
   };
 }
 
-/** @throws EvaluationError for documents that are missing or wrong */
+/** @throws EvaluationError for missing or invalid documents */
 export async function loadTasks(
   { selection, source }: ChosenTasks,
   options: EvalOptions,
@@ -118,7 +118,7 @@ export async function loadTasks(
   return loaded;
 }
 
-/** The first prompt of a task, in the harness's words. */
+/** Prints the first prompt of a task, in lm-eval's format. */
 function writeOut({ task, examples }: LoadedTask): void {
   const [first] = examples;
   if (!first) return;

@@ -1,4 +1,4 @@
-// `rene generate [prompt]`: streams the continuation of a text to stdout, and nothing else there.
+// `rene generate [prompt]`: streams the continuation of a text to stdout. Statistics go to stderr.
 import { text as readAll } from 'node:stream/consumers';
 import {
   GenerationAbortedError,
@@ -27,7 +27,7 @@ export async function runGenerate(
   checkVocabulary(tokenizer, config);
   const generation = { ...generationOptions(options), signal: interrupt.signal };
   try {
-    // Before a large model is loaded.
+    // Validate the options before loading a large model.
     resolveOptions({ ...generation, tokenizer }, config);
     const model = await loadModel(dir, options);
     interrupt.catch();
@@ -43,7 +43,7 @@ async function readPrompt(argument: string | undefined): Promise<string> {
       'expected a prompt, as an argument or on stdin: rene generate "Once upon"',
     );
   }
-  // Of a text file the last line's end is not a part of the text to continue.
+  // Strip the final newline of a text file: it is not part of the prompt.
   const prompt = argument ?? (await readAll(process.stdin)).replace(/\r?\n$/, '');
   if (prompt === '') throw new UsageError('expected a prompt of at least one character');
   return prompt;
@@ -58,11 +58,11 @@ function generationOptions(options: GenerateOptions): StreamOptions {
     minP: options.minP,
     seed: options.seed,
   };
-  // As for servers: no token is left but the most probable one.
+  // As in servers, top_p 0 leaves only the most probable token.
   if (sampling.topP === 0) Object.assign(sampling, { topP: undefined, temperature: 0 });
   const isGreedy = sampling.temperature === 0 || sampling.topK === 1;
   const samples = !isGreedy && Object.values(sampling).some((value) => value !== undefined);
-  // Chosen here, so that it can be told even when the text is interrupted.
+  // Drawn here, so that the seed can be printed even if generation is interrupted.
   if (samples) sampling.seed ??= String(Math.floor(Math.random() * 2 ** 32));
   return {
     ...sampling,
@@ -82,7 +82,7 @@ async function write(
   { echo, quiet }: GenerateOptions,
 ): Promise<void> {
   const clock = new Clock();
-  const bar = new LazyProgressBar('reading the prompt [{bar}] {percentage}% {eta_formatted} left');
+  const bar = new LazyProgressBar('prefill [{bar}] {percentage}% {eta_formatted} left');
   const pieces = streamText(model, tokenizer, prompt, {
     ...generation,
     onProgress({ promptTokens, promptLength, newTokens }) {
@@ -112,7 +112,7 @@ async function write(
   process.stderr.write(`${clock.summary()} (backend ${model.backend}${seed})\n`);
 }
 
-/** How long the prompt and the new tokens took. */
+/** Measures prefill and decode time. */
 class Clock {
   private readonly begin = performance.now();
   private firstToken = 0;
@@ -132,7 +132,7 @@ class Clock {
     const prefill = formatSeconds((firstToken - begin) / 1000);
     const prompt = `${promptTokens} prompt tokens in ${prefill} s`;
     if (newTokens < 2) return `${prompt}, ${newTokens} new`;
-    // The first new token comes with the prompt's logits.
+    // The prefill's logits give the first new token.
     const decode = formatSeconds((lastToken - firstToken) / 1000);
     const decoded = newTokens - 1;
     const rate = formatRate(decoded, decode);

@@ -26,8 +26,8 @@ export interface GenerateOptions extends LoadOptions {
 export function addGenerate(program: Command): Command {
   const command = program
     .command('generate')
-    .description('continue a text; greedy decoding, unless a sampling option is given')
-    .argument('[prompt]', 'text to continue (default: stdin)');
+    .description('generate a continuation of a prompt; greedy without a sampling option')
+    .argument('[prompt]', 'prompt (default: stdin)');
   addModelOptions(command)
     .option('-n, --max-new-tokens <n>', 'maximum number of new tokens (default: 128)', wholeNumber)
     .option('--max-length <n>', "maximum number of tokens, the prompt's included", wholeNumber)
@@ -43,16 +43,16 @@ export function addGenerate(program: Command): Command {
       'sample from the top tokens whose probabilities sum to p; 0 = greedy',
       number,
     )
-    .option('--min-p <p>', 'sample from tokens at least p times as probable as the top one', number)
-    .option('--repetition-penalty <x>', 'above 1: make repeated tokens less probable', number)
+    .option('--min-p <p>', 'sample from tokens with at least p times the top probability', number)
+    .option('--repetition-penalty <x>', 'penalty for repeated tokens; 1 = none', number)
     .option('--seed <seed>', 'seed for sampling; the same seed gives the same text')
-    .option('--stop <text>', 'end before this text (\\n: a new line); can be repeated', another)
+    .option('--stop <text>', 'stop before this text (\\n: newline); can be repeated', another)
     .option('--no-echo', 'do not print the prompt')
     .option('-q, --quiet', 'print no statistics on stderr', false);
   return addLoraOption(addBackendOptions(command));
 }
 
-/** One more stop string; a shell has no easy way to write a new line. */
+/** Adds a stop string. \n and \t are unescaped, since newlines are hard to type in a shell. */
 function another(text: string, others: string[] = []): string[] {
   return [...others, text.replaceAll('\\n', '\n').replaceAll('\\t', '\t')];
 }

@@ -1,4 +1,4 @@
-// `rene info`: a model's blocks, parameters, files and the backend that it would run on.
+// `rene info`: a model's blocks, parameters and files, and the backend that it would run on.
 import { useBackend } from '@rene-js/layers';
 import { readConfig } from '@rene-js/rene';
 import {

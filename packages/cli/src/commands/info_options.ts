@@ -9,8 +9,8 @@ export interface InfoOptions extends LoadOptions {
 export function addInfo(program: Command): Command {
   const command = program
     .command('info')
-    .description('what a model is made of, and what it would run on');
+    .description('print the blocks, sizes and files of a model, and the backend');
   return addModelOptions(command)
     .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
-    .option('--json', 'as JSON, with the whole configuration', false);
+    .option('--json', 'print JSON with the whole configuration', false);
 }

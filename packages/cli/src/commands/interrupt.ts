@@ -1,11 +1,11 @@
 // Signals that end a command.
 import { constants } from 'node:os';
 
-/** How a verb learns that the user wants it to end. */
+/** Tells a command that the user wants it to end. */
 export interface Interrupt {
-  /** Aborted by the first Ctrl-C after `catch` was called; the second ends the process. */
+  /** Aborted by the first Ctrl-C after `catch` was called. The second one ends the process. */
   readonly signal: AbortSignal;
-  /** From now on the verb ends cleanly by itself. Until then Ctrl-C ends the process at once. */
+  /** From now on the command handles Ctrl-C. Before that, Ctrl-C ends the process at once. */
   catch(): void;
 }
 
@@ -16,7 +16,7 @@ export function onInterrupt(): Interrupt {
   const controller = new AbortController();
   let caught = false;
   process.on('SIGINT', () => {
-    // By exit(), not by the signal, so that a progress bar gives the cursor back.
+    // Calls exit() instead of dying by the signal, so that a progress bar can restore the cursor.
     if (!caught || controller.signal.aborted) process.exit(INTERRUPTED);
     controller.abort(new Error('interrupted'));
   });
@@ -30,27 +30,27 @@ export function onInterrupt(): Interrupt {
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Ends a verb that writes files by exit(), which removes those that are not whole. */
+/** Ends a command that writes files with exit(), whose handlers remove incomplete files. */
 export function exitOnSignals(): void {
   for (const name of STOP_SIGNALS) process.on(name, () => process.exit(exitCodeOf(name)));
 }
 
-/** 128 and the signal's number, as shells have it. */
+/** 128 plus the signal's number, as in shells. */
 function exitCodeOf(name: NodeJS.Signals): number {
   return 128 + constants.signals[name];
 }
 
-/** The signals that ask a long run to save its work and end. */
+/** Signals on which a long run saves its work and ends. */
 export interface StopSignals {
-  /** Aborted by the first of them; the second ends the process at once. */
+  /** Aborted by the first signal. The second one ends the process at once. */
   readonly signal: AbortSignal;
-  /** 128 and the number of the signal that came, as shells have it. */
+  /** 128 plus the number of the received signal, as in shells. */
   exitCode(): number;
-  /** To be called when there is nothing left to save. */
+  /** Call it when nothing is left to save. */
   release(): void;
 }
 
-/** Catches Ctrl-C, SIGTERM (a container or cluster stops it) and SIGHUP (its terminal is closed). */
+/** Catches Ctrl-C, SIGTERM (sent by containers and clusters) and SIGHUP (the terminal was closed). */
 export function stopSignals(): StopSignals {
   const controller = new AbortController();
   let code = INTERRUPTED;

@@ -1,4 +1,4 @@
-// Finds and loads the model and the tokenizer that a verb was asked to use.
+// Finds and loads the model and tokenizer named on the command line.
 import { type ReneConfig, ReneLMHeadModel, Tokenizer, TokenizerError } from '@rene-js/rene';
 import {
   EMBEDDED_MODEL,
@@ -9,14 +9,14 @@ import {
 import type { LoadOptions } from './model_options.js';
 import { withProgressBar } from './progress_bar.js';
 
-/** Sets how many threads the backend 'simd' will start with. Before it starts. */
+/** Sets the thread count of the backend 'simd'. Call it before the backend starts. */
 export async function limitThreads(threads: number | undefined): Promise<void> {
   if (threads === undefined) return;
   const { registerSimdBackend } = await import('@rene-js/layers/simd');
   registerSimdBackend({ threads });
 }
 
-/** The folder of a model, downloaded under a progress bar if need be. @throws CheckpointError, HubError */
+/** The folder of a model. Downloads it with a progress bar if necessary. @throws CheckpointError, HubError */
 export function modelFolder(model = EMBEDDED_MODEL, revision?: string): Promise<string> {
   const megabytes = (bytes: number) => Math.round(bytes / 1e6);
   const format = '{file} [{bar}] {value}/{total} MB, {rate} MB/s, {eta_formatted} left';
@@ -27,7 +27,8 @@ export function modelFolder(model = EMBEDDED_MODEL, revision?: string): Promise<
     return resolveModel(model, {
       revision,
       onProgress: ({ file, bytes, totalBytes }) => {
-        // A file's first report is of what an earlier run left on the disk, which is no speed.
+        // The first report of a file counts bytes that an earlier run downloaded. Leave them out of the
+        // rate.
         if (file !== last.file) onDisk += bytes - last.bytes;
         last = { file, bytes };
         start ??= performance.now();
@@ -54,18 +55,18 @@ export async function loadModel(dir: string, options: LoadOptions): Promise<Rene
   );
 }
 
-/** Says so where a tokenizer seems to be another model's. */
+/** Prints a notice if the tokenizer seems to belong to another model. */
 export function checkVocabulary(tokenizer: Tokenizer, config: ReneConfig): void {
   const notice = vocabularyNotice(tokenizer, config);
   if (notice !== undefined) onNotice(notice);
 }
 
-/** @throws TokenizerError saying how to name one, HubError */
+/** @throws TokenizerError with a hint how to name a tokenizer, HubError */
 export async function loadTokenizer(dir: string, tokenizer?: string): Promise<Tokenizer> {
   return Tokenizer.fromFile(await tokenizerPath(dir, tokenizer));
 }
 
-/** The tokenizer.json that is meant. @throws TokenizerError saying how to name one, HubError */
+/** The path of the tokenizer.json. @throws TokenizerError with a hint how to name a tokenizer, HubError */
 export async function tokenizerPath(dir: string, tokenizer?: string): Promise<string> {
   try {
     return await resolveTokenizer(tokenizer ?? dir, { onNotice });
@@ -76,7 +77,7 @@ export async function tokenizerPath(dir: string, tokenizer?: string): Promise<st
   }
 }
 
-/** Tells the user something on stderr. */
+/** Prints a notice on stderr. */
 export function onNotice(notice: string): void {
   process.stderr.write(`${notice}\n`);
 }

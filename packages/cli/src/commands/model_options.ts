@@ -1,4 +1,4 @@
-// The options that several verbs share: which model, which backend, how many threads.
+// Options that several commands share: model, backend, threads.
 import type { WeightFormat } from '@rene-js/layers';
 import { type Command, InvalidArgumentError } from 'commander';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
@@ -14,7 +14,7 @@ export interface LoadOptions {
   lora?: string;
 }
 
-/** Adds the options that say which model and tokenizer are meant. */
+/** Adds the options that select a model and a tokenizer. */
 export function addModelOptions(command: Command): Command {
   return command
     .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
@@ -25,7 +25,7 @@ export function addModelOptions(command: Command): Command {
     );
 }
 
-/** Adds the options that say how a model is loaded. */
+/** Adds the options that control how a model is loaded. */
 export function addBackendOptions(command: Command): Command {
   command
     .option(
@@ -42,15 +42,15 @@ export function addBackendOptions(command: Command): Command {
   return addThreadsOption(command);
 }
 
-/** Adds the option that names an adapter. */
+/** Adds --lora. */
 export function addLoraOption(command: Command): Command {
   return command.option(
     '--lora <dir>',
-    'LoRA adapter, as PEFT saves it: a folder, hub id or URL; no file is changed',
+    'PEFT LoRA adapter, applied at load: folder, hub id or URL',
   );
 }
 
-/** Adds the option that limitThreads takes. */
+/** Adds --threads, the argument of limitThreads. */
 export function addThreadsOption(command: Command): Command {
   return command.option(
     '--threads <count>',

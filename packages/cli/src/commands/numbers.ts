@@ -1,4 +1,4 @@
-// Reads numbers from the command line; their ranges are checked by who uses them.
+// Parsers for numbers. The caller checks their ranges.
 import { InvalidArgumentError } from 'commander';
 
 export function number(text: string): number {
@@ -13,7 +13,7 @@ export function wholeNumber(text: string): number {
   throw new InvalidArgumentError('It must be a whole number.');
 }
 
-/** Like wholeNumber, for options that want at least so much. */
+/** Like wholeNumber, with a minimum. */
 export function wholeNumberFrom(least: number): (text: string) => number {
   return (text) => {
     const value = wholeNumber(text);

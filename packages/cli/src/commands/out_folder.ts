@@ -1,4 +1,5 @@
-// The folder that a verb writes a model into: nothing of the user's is overwritten or hidden by it.
+// Checks the folder that a command writes a model to, so that no file of the user's is overwritten or
+// hidden.
 import { readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
@@ -10,16 +11,17 @@ import {
 } from '@rene-js/rene/internal';
 import { UsageError } from './report_error.js';
 
-/** Files of a model, which a folder to write into must not hold already. */
+/** Files of a model. The output folder must not contain any of them. */
 const MODEL_FILE =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|\.(safetensors|bin|gguf|pt|pth)$|\.index\.json$/;
 
 /**
- * Checks the folder to write into before anything is downloaded or loaded.
+ * Checks the output folder before anything is downloaded or loaded.
  *
  * @param model the model as the user named it
- * @throws UsageError where a model is there already and `force` is not given, and always where the folder
- *   would hide a model of the same name; FileError where it cannot be read
+ * @throws UsageError if the folder contains a model and `force` is not set, or if the folder would hide a
+ *   model of the same name
+ * @throws FileError if the folder cannot be read
  */
 export async function checkOutFolder(model: string, out: string, force: boolean): Promise<void> {
   const hidden = [EMBEDDED_MODEL, ...((await folderExists(model)) ? [] : [model])];
@@ -39,23 +41,26 @@ export async function checkOutFolder(model: string, out: string, force: boolean)
   if (found.length === 0 || force) return;
   const shown = [...found.slice(0, 3), ...(found.length > 3 ? ['...'] : [])].join(', ');
   throw new UsageError(
-    `${out}: it holds a model already (${shown}): choose another folder, or replace that model with --force`,
+    `${out}: it already contains a model (${shown}): choose another folder, or replace that model with --force`,
   );
 }
 
 /**
- * The folder read from and the one written to are not the same, whatever they are called.
+ * Checks that the input and output folders differ, even if one is a link to the other.
  *
  * @throws UsageError
  */
 export async function checkNotSame(dir: string, out: string): Promise<void> {
   if (!(await isSameFolder(dir, out))) return;
   throw new UsageError(
-    `${out}: this is the folder of the model itself, which would be lost: choose another one`,
+    `${out}: it is the folder of the input model, which would be lost: choose another folder`,
   );
 }
 
-/** After another model was replaced: files of its that say how a model is used, and that the new one lacks. */
+/**
+ * Removes the replaced model's files about its use (such as its tokenizer) that the new model does not
+ * have.
+ */
 export async function removeStale(out: string, written: readonly string[]): Promise<void> {
   for (const name of ['generation_config.json', ...TOKENIZER_FILES]) {
     if (!written.includes(name)) await rm(join(out, name), { force: true });
@@ -69,13 +74,13 @@ function isThere(path: string): Promise<boolean> {
   );
 }
 
-/** A path without links and other spellings, also of what is not there. */
+/** The real path, also of a file that does not exist yet. */
 async function location(path: string): Promise<string> {
   const full = resolve(path);
   const parent = dirname(full);
   if (parent === full) return full;
   const inner = await realpath(parent).catch(() => location(parent));
   const found = join(inner, basename(full));
-  // These file systems do not tell capitals from small letters.
+  // Their file systems usually ignore case.
   return ['darwin', 'win32'].includes(process.platform) ? found.toLowerCase() : found;
 }

@@ -1,24 +1,27 @@
-// Standard output and error that cannot be written: a full disk, a reader that has gone.
+// Handles standard output and error that cannot be written: a full disk, or a closed pipe.
 import { fstatSync, readlinkSync, writeSync } from 'node:fs';
 import { systemCode, systemReason } from '@rene-js/rene/internal/startup';
 
-/** Ends the program when its output cannot be written: quietly when the reader has gone, else with an error. */
+/**
+ * Ends the program when its output cannot be written. Silent if the reader closed the pipe, else prints an
+ * error.
+ */
 export function watchOutput(): void {
   writeFilesWhole();
   process.stdout.on('error', (error) => {
-    // With the exit code so far: a check that failed has failed, whoever reads of it.
+    // Keeps the exit code, so that a failed check still fails.
     if (systemCode(error) === 'EPIPE') process.exit();
     process.stderr.write(`error: ${nameOfStdout()}: cannot be written: ${systemReason(error)}\n`);
     process.exit(1);
   });
-  // There is nobody left to tell.
+  // Nothing can be printed now.
   process.stderr.on('error', () => {});
 }
 
-/** Node takes a short write to a file, as on a disk that has just filled up, for a whole one. */
+/** Node treats a short write to a file (as on a full disk) as a complete one. */
 function writeFilesWhole(): void {
-  // Without bigint, Node 20 keeps what it saw: after the status of a pipe it no longer follows the
-  // links to packages of a workspace, and loads them twice (realpathSync in its lib/fs.js).
+  // bigint is necessary: in Node 20, fstatSync of a pipe without it stops the resolution of links to
+  // workspace packages, which are then loaded twice (realpathSync in its lib/fs.js).
   if (!fstatSync(1, { bigint: true }).isFile()) return;
   process.stdout._write = (chunk: string | Uint8Array, encoding, done) => {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;

@@ -1,17 +1,17 @@
-// A bar on stderr while something takes long: on a terminal only, and only when it does take long.
+// A progress bar on stderr. It appears only on a terminal and only if the work takes long.
 import cliProgress from 'cli-progress';
 
 /** Milliseconds before a bar appears. */
 const PATIENCE = 400;
 
-/** Shows nothing until it is clear that there is time to look at it. */
+/** Appears only after a delay. */
 export class LazyProgressBar {
   private readonly begin = performance.now();
   private readonly bar: cliProgress.SingleBar | undefined;
   private started = false;
   private ended = false;
 
-  /** @param format of cli-progress, whose payload `update` is given */
+  /** @param format of cli-progress; `update` receives its payload */
   constructor(format: string) {
     if (!process.stderr.isTTY) return;
     this.bar = new cliProgress.SingleBar({
@@ -20,7 +20,7 @@ export class LazyProgressBar {
       hideCursor: true,
       clearOnComplete: true,
       etaBuffer: 100,
-      // Before anything is done the time left is no number.
+      // At first there is no estimate of the time left.
       formatTime: (time, ...others) =>
         Number.isFinite(time) ? cliProgress.Format.TimeFormat(time, ...others) : '?',
     });
@@ -28,18 +28,18 @@ export class LazyProgressBar {
 
   update(done: number, total: number, payload: object = {}): void {
     if (this.started) {
-      // A server that tells no size has the total grow.
+      // A server that does not send a size makes the total grow.
       this.bar?.setTotal(total);
       this.bar?.update(done, payload);
     } else if (!this.ended && performance.now() - this.begin > PATIENCE && done < total) {
       this.started = true;
-      // Ctrl-C ends the process here: the cursor must come back.
+      // Ctrl-C ends the process here, so restore the cursor.
       process.once('exit', this.stop);
       this.bar?.start(total, done, payload);
     }
   }
 
-  /** Clears it away for good. */
+  /** Removes the bar. */
   readonly stop = (): void => {
     process.removeListener('exit', this.stop);
     if (this.started) this.bar?.stop();
@@ -49,10 +49,10 @@ export class LazyProgressBar {
 }
 
 /**
- * Runs something with a bar that shows how far it is.
+ * Runs a function with a progress bar.
  *
- * @param format of cli-progress, whose payload `update` is given
- * @param run calls update with what is done, of how much
+ * @param format of cli-progress; `update` receives its payload
+ * @param run calls update with the work done and the total
  */
 export async function withProgressBar<T>(
   format: string,

@@ -1,4 +1,4 @@
-// `rene quantize`: a model with weights of 4 or 8 bits, which loads without being rounded again.
+// `rene quantize`: writes a model with int8, int4 or bf16 weights. It loads without being quantised again.
 import type { PackedWeight } from '@rene-js/layers';
 import { ReneLMHeadModel } from '@rene-js/rene';
 import {
@@ -33,7 +33,7 @@ export async function runQuantize(
       backend: 'simd',
       dtype,
       groupSize: Number(groupSize),
-      // The file's layout has no place for others: they are written as they were.
+      // The format has no room for other matrices: they are written unchanged.
       wholeGroups: true,
       onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
     });

@@ -18,14 +18,14 @@ export function addQuantize(program: Command): Command {
     .argument('<out>', 'folder to write')
     .option(
       '--dtype <format>',
-      `how the matrices are written: ${FORMATS.join(', ')}`,
+      `dtype of the matrices: ${FORMATS.join(', ')}`,
       formatFrom(FORMATS),
       'int8',
     )
     .addOption(
-      new Option('--group-size <columns>', 'columns that share a scale, for int4 and int8')
+      new Option('--group-size <columns>', 'columns per scale (group size) of int4 and int8')
         .choices(['32', '64'])
         .default('64'),
     )
-    .option('--force', 'replace a model that is in <out>', false);
+    .option('--force', 'replace an existing model in <out>', false);
 }

@@ -1,4 +1,4 @@
-// How a verb that failed ends: one line on stderr and an exit code.
+// Reports the error of a command: one line on stderr and an exit code.
 import {
   FileError,
   InvalidArgumentError,
@@ -8,15 +8,15 @@ import {
 } from '@rene-js/rene/internal/startup';
 import { usageLine } from './usage_line.js';
 
-/** The command was used in a wrong way: exit code 2. */
+/** Wrong usage of a command: exit code 2. */
 export class UsageError extends ReneError {
   override readonly name = 'UsageError';
 }
 
 export interface ReportOptions {
-  /** The verb that failed, if one was named. */
+  /** Name of the command that failed, if known. */
   verb: string | undefined;
-  /** Print the stack too. */
+  /** Print the stack trace too. */
   verbose: boolean;
 }
 
@@ -28,15 +28,15 @@ export function reportError(error: unknown, { verb, verbose }: ReportOptions): v
   process.stderr.write(isUsage ? usageLine(known.message, verb) : `error: ${known.message}\n`);
   if (verbose || process.env.DEBUG) process.stderr.write(`${known.stack}\n${causes(known)}`);
   else if (!(known instanceof ReneError)) {
-    process.stderr.write('(this should not happen; --verbose prints where it did)\n');
+    process.stderr.write('(this is a bug; --verbose prints the stack trace)\n');
   }
 }
 
 /**
- * An error about an option's value in the words of the command line.
+ * Rewrites an error about a library option in terms of the command line.
  *
- * @param options the options' names in the library: 'topP' becomes '--top-p'
- * @param others flags of other names, by the option's name in the library
+ * @param options library names of the options: 'topP' becomes '--top-p'
+ * @param others flags with other names, by library name
  */
 export function asUsageError(
   error: unknown,
@@ -51,7 +51,7 @@ export function asUsageError(
   return new UsageError(message.replace(argument, flag), { cause: error });
 }
 
-/** What the operating system refused is a FileError where nobody has said more. */
+/** Converts an error of the operating system to a FileError. */
 function typed(error: unknown): Error {
   const known = error instanceof Error ? error : new Error(String(error));
   const code = systemCode(known);

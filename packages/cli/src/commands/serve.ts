@@ -47,11 +47,11 @@ export async function runServe(argument: string | undefined, options: ServeOptio
     allowedHosts: options.allowedHosts,
     onError: ({ stack }) => onNotice(`error: ${stack}`),
   });
-  /** @param grace milliseconds for requests in progress */
+  /** @param grace milliseconds that requests in progress may take */
   const close = async (grace: number) => {
     const timers = [
       setTimeout(() => void engine.close(), grace),
-      // Answers that nobody reads would keep their connections.
+      // Unread answers would keep their connections open.
       setTimeout(() => server.server.closeAllConnections(), grace + LAST_WORDS),
     ];
     await server.close();
@@ -69,10 +69,13 @@ export async function runServe(argument: string | undefined, options: ServeOptio
   greet(modelName, url, engine, options.maxLength, apiKey.length > 0);
 }
 
-/** Milliseconds in which clients are told that their request has ended. */
+/** Milliseconds in which clients receive the end of their request. */
 const LAST_WORDS = 1000;
 
-/** On the first signal, which lets requests in progress end; and when the model is lost. */
+/**
+ * Called on the first signal, after which requests in progress may end, and when the model's thread is
+ * lost.
+ */
 function closeWhenAsked(
   engine: WorkerEngine,
   close: (grace: number) => Promise<void>,
@@ -84,7 +87,7 @@ function closeWhenAsked(
     isClosing = true;
     const { active, waiting } = engine.load();
     if (active + waiting > 0) {
-      const patience = `at most ${graceSeconds} s; Ctrl-C again ends them`;
+      const patience = `at most ${graceSeconds} s; press Ctrl-C again to end them`;
       onNotice(`finishing ${active + waiting} in progress, for ${patience}`);
     }
     void close(graceSeconds * 1000);
@@ -100,7 +103,7 @@ function closeWhenAsked(
   });
 }
 
-/** What the user needs to know, and a request to try. */
+/** Prints the address and an example request. */
 function greet(
   modelName: string,
   url: string,
@@ -118,22 +121,20 @@ function greet(
   );
 }
 
-/** @throws UsageError where the model is given twice */
+/** @throws UsageError if the model is given twice */
 function chosenModel(argument: string | undefined, option: string | undefined): string {
   if (argument !== undefined && option !== undefined && argument !== option) {
-    throw new UsageError(
-      `two models are given, '${argument}' and --model '${option}'; the server has one: give one of them`,
-    );
+    throw new UsageError(`expected one model, found '${argument}' and --model '${option}'`);
   }
   return argument ?? option ?? EMBEDDED_MODEL;
 }
 
-/** A folder by its own name, anything else as it is. */
+/** The folder's name for a local model, else the id. */
 async function shortName(model: string): Promise<string> {
   return (await folderExists(model)) ? basename(resolve(model)) : model;
 }
 
-/** @throws ServingError when one cannot listen there */
+/** @throws ServingError if the address cannot be used */
 async function checkAddress(host: string, port: number): Promise<void> {
   const probe = createTcpServer();
   try {
@@ -150,14 +151,14 @@ function addressError(error: unknown, host: string, port: number): unknown {
   if (!(error instanceof Error) || !('code' in error)) return error;
   switch (error.code) {
     case 'EADDRINUSE':
-      return new ServingError(
-        `port ${port} of ${host} is taken: stop what listens there, or choose another one with --port`,
-      );
+      return new ServingError(`port ${port} of ${host} is in use: choose another one with --port`);
     case 'EACCES':
       return new ServingError(`port ${port}: not permitted; choose one from 1024 with --port`);
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
-      return new ServingError(`${host}: no address of this machine; choose one with --host`);
+      return new ServingError(
+        `${host}: not an address of this machine: choose another one with --host`,
+      );
     default:
       return error;
   }

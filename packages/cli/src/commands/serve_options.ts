@@ -27,58 +27,70 @@ export interface ServeOptions extends LoadOptions {
 export function addServe(program: Command): Command {
   const command = program
     .command('serve')
-    .description("serve a model over HTTP, by OpenAI's completions API")
+    .description("serve a model over HTTP with OpenAI's completions API")
     .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)');
   addModelOptions(command)
-    .option('--host <address>', 'address to listen at; 0.0.0.0 for all', '127.0.0.1')
-    .option('-p, --port <n>', 'port to listen at; 0 for any free one', portNumber, 8000)
+    .option('--host <address>', 'address to listen on; 0.0.0.0 for all', '127.0.0.1')
+    .option('-p, --port <n>', 'port to listen on; 0 for any free one', portNumber, 8000)
     .option(
       '--api-key <key>',
-      'clients must send it; may be given several times (default: $RENE_API_KEY, else none)',
+      'API key that clients must send; can be repeated (default: $RENE_API_KEY, else none)',
       (key: string, keys: readonly string[]) => [...keys, key],
       [],
     )
     .option(
       '--cors <origins>',
-      'origins of web pages that may ask, with commas; * for any',
+      'origins of web pages to allow (CORS), comma-separated; * for any',
       list,
       [],
     )
     .option(
       '--allowed-hosts <names>',
-      'host names, with commas, that a server on a loopback address without a key answers to, ' +
-        'besides localhost; * for any',
+      'host names to accept besides localhost, comma-separated, when listening on a loopback ' +
+        'address without a key; * for any',
       list,
       [],
     )
-    .option('--served-model-name <name>', "what requests call it (default: the model's name)")
+    .option(
+      '--served-model-name <name>',
+      "name of the model in requests (default: the model's name)",
+    )
     .option(
       '--max-length <n>',
-      'maximum number of tokens of a prompt and its continuation',
+      'maximum number of tokens per sequence, prompt included',
       positive,
       4096,
     )
     .option(
       '--max-batch <n>',
-      'maximum number of sequences decoded together (default: by memory)',
+      'maximum number of sequences per batch (default: by memory)',
       positive,
     )
-    .option('--max-waiting <n>', 'sequences that may wait before clients get 429', nonNegative, 256)
-    .option('--body-limit <bytes>', 'maximum size of a request', positive, 4 * 1024 * 1024)
+    .option(
+      '--max-waiting <n>',
+      'maximum number of waiting sequences; beyond it clients get 429',
+      nonNegative,
+      256,
+    )
+    .option('--body-limit <bytes>', 'maximum size of a request body', positive, 4 * 1024 * 1024)
     .option(
       '--prefix-cache-bytes <n>',
-      'memory for what prompts have in common, which is then read once; 0 = none ' +
-        '(default: a quarter of the free memory)',
+      'memory of the prefix cache; 0 = none ' + '(default: a quarter of the free memory)',
       nonNegative,
     )
-    .option('--grace <seconds>', 'time for requests in progress on Ctrl-C', nonNegative, 30)
-    .option('--log', 'write a line of JSON for each request to stderr', false);
+    .option(
+      '--grace <seconds>',
+      'seconds that requests in progress may take after Ctrl-C',
+      nonNegative,
+      30,
+    )
+    .option('--log', 'log each request as a line of JSON on stderr', false);
   addLoraOption(addBackendOptions(command));
   command.addHelpText(
     'after',
     `
 Routes: POST /v1/completions, GET /v1/models, GET /health, POST /tokenize, POST /detokenize,
-GET /tokenizer_info. Ctrl-C lets requests in progress end; a second one does not.`,
+GET /tokenizer_info. The first Ctrl-C lets requests in progress end; the second one does not.`,
   );
   return command;
 }

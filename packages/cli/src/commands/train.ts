@@ -1,4 +1,4 @@
-// `rene train`: a new model from documents, or fine-tuning of one, whole or by LoRA.
+// `rene train`: trains a new model on documents, or fine-tunes a model, in full or with LoRA.
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ReneLMHeadModel, readConfig, Tokenizer } from '@rene-js/rene';
@@ -58,7 +58,7 @@ export async function runTrain(options: TrainCommandOptions): Promise<void> {
   }
 }
 
-/** Arguments of the library that have other names on the command line. */
+/** Library arguments with other names on the command line. */
 const OTHER_FLAGS = {
   heldOutFraction: '--held-out',
   vocabSize: '--vocab-size',
@@ -66,7 +66,7 @@ const OTHER_FLAGS = {
   alpha: '--lora-alpha',
 };
 
-/** Documents to train on and those held out. */
+/** Training and held-out documents. */
 async function readTexts(options: TrainCommandOptions): Promise<[string[], string[]]> {
   const { data, validation, heldOut, seed, dataFormat: format, textField } = options;
   const texts = await readDocuments(data, { format, textField });
@@ -74,7 +74,7 @@ async function readTexts(options: TrainCommandOptions): Promise<[string[], strin
   return [texts, await readDocuments(validation, { format, textField })];
 }
 
-/** The tokenizer that is given, else the model's, else the run's own, trained on the documents. */
+/** The given tokenizer, else the model's, else one trained on the documents. */
 async function chooseTokenizer(
   { out, tokenizer: given, vocabSize }: TrainCommandOptions,
   modelDir: string | undefined,
@@ -142,7 +142,7 @@ function createAdapter(
   return LoraAdapter.create(model, { rank: loraRank, alpha: loraAlpha ?? 2 * loraRank, seed });
 }
 
-/** Trains, and returns false when a signal stopped it. */
+/** Trains. Returns false if a signal stopped the run. */
 async function runTraining(
   model: TrainableModel,
   training: TokenDocuments,
@@ -163,7 +163,7 @@ async function runTraining(
       report.finished
         ? `done: ${report.tokens.toLocaleString('en')} tokens in ${Math.round(report.seconds)} s, ` +
             `held out ${best} bits a byte at best; the ${settings.keep} model is saved in ${settings.outDir}`
-        : `stopped after step ${report.step}; the same command goes on from there`,
+        : `stopped after step ${report.step}; run the same command again to continue`,
     );
     if (!report.finished) process.exitCode = stop.exitCode();
     return report.finished;
@@ -173,7 +173,7 @@ async function runTraining(
   }
 }
 
-/** The run's adapter as saved, merged into the model that it corrects. */
+/** Merges the saved adapter of a run into its base model. */
 async function saveMerged(
   model: ReneLMHeadModel,
   { out, saveDtype }: TrainCommandOptions,

@@ -1,4 +1,4 @@
-// The folders that `rene train` writes: checked before anything is read, trained or written.
+// Checks the folders that `rene train` writes before anything is read, trained or written.
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -13,18 +13,18 @@ import {
 import { checkOutFolder } from './out_folder.js';
 import { UsageError } from './report_error.js';
 
-/** What must not be overwritten, and by what. */
+/** Folders that must not be overwritten. */
 export interface TrainFolders {
   out: string;
   merge?: string | undefined;
-  /** The model to fine-tune; if it is a folder, it stays as it is. */
+  /** The model to fine-tune. A local folder stays unchanged. */
   model?: string | undefined;
-  /** Replace a model in `merge`. */
+  /** Replace an existing model in `merge`. */
   force: boolean;
 }
 
 /**
- * Refuses folders that cannot be written, in which another process is training, or whose model would be
+ * Checks that the folders can be written, that no other process trains in them, and that no model would be
  * lost.
  *
  * @throws UsageError, FileError, TrainingError
@@ -33,7 +33,7 @@ export async function checkFolders({ out, merge, model, force }: TrainFolders): 
   await checkOutFolder(model ?? EMBEDDED_MODEL, out, true);
   await checkWritable(out);
   if (model !== undefined && (await isSameFolder(out, model))) {
-    throw new UsageError(`--out: ${out} holds the --model itself: choose another folder`);
+    throw new UsageError(`--out: ${out} is the folder of --model: choose another folder`);
   }
   if (merge !== undefined) {
     for (const other of model === undefined ? [out] : [model, out]) {
@@ -43,11 +43,11 @@ export async function checkFolders({ out, merge, model, force }: TrainFolders): 
     await checkOutFolder(model ?? EMBEDDED_MODEL, merge, force);
     await checkWritable(merge);
   }
-  // Takes the lock for a moment: another run is told of at once, and not after the text is encoded.
+  // Takes the lock for a moment, so that another run is reported now and not after encoding the text.
   if (await folderExists(out)) await withRunFolder(out, async () => {});
 }
 
-/** @throws FileError when a folder can be neither written nor made */
+/** @throws FileError if a folder can be neither created nor written */
 async function checkWritable(dir: string): Promise<void> {
   for (let path = resolve(dir); ; path = dirname(path)) {
     try {

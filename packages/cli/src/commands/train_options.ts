@@ -55,7 +55,7 @@ export function addTrain(program: Command): Command {
     'after',
     `
 A text file has one document per line. JSONL, CSV and Parquet files have one per row, in the field "text".
-Ctrl-C, SIGTERM and SIGHUP save a checkpoint and end the run; the same command goes on from there.`,
+Ctrl-C, SIGTERM and SIGHUP save a checkpoint and end the run; run the same command again to continue.`,
   );
   return command;
 }
@@ -64,10 +64,10 @@ export function addTrainOptions(command: Command): Command {
   command
     .requiredOption(
       '--data <file>',
-      'training documents: a line of text each, or a "text" field each',
+      'training documents: text, one per line; or JSONL, CSV or Parquet',
     )
     .addOption(
-      new Option('--data-format <format>', 'auto goes by the extension and the content of the file')
+      new Option('--data-format <format>', 'format of --data; auto: by extension and content')
         .choices(DOCUMENT_FORMATS)
         .default('auto'),
     )
@@ -76,33 +76,33 @@ export function addTrainOptions(command: Command): Command {
       'field or column of JSONL, CSV or Parquet that holds the text',
       'text',
     )
-    .requiredOption('--out <dir>', 'folder of the run: the model, checkpoint, loss curve')
+    .requiredOption('--out <dir>', 'output folder: the model, checkpoint and loss curve')
     .option('--validation <file>', 'held-out documents (default: a part of --data)')
-    .option('--held-out <share>', 'part of --data that is held out', positive, 0.02)
+    .option('--held-out <share>', 'share of --data to hold out', positive, 0.02)
     .option(
       '--repeat <pattern>',
       'repeat training documents that match this regular expression',
       pattern,
     )
-    .option('--repeat-times <n>', 'times that they come per epoch', repeats, 2)
-    .option('--config <name>', "a new model's sizes: tiny, or a folder with a config.json")
+    .option('--repeat-times <n>', 'number of times per epoch', repeats, 2)
+    .option('--config <name>', 'configuration of a new model: tiny, or a folder with a config.json')
     .option('-m, --model <dir>', 'model to fine-tune: folder, hub id or rene-tiny')
     .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
     .option(
       '--tokenizer <path>',
       "tokenizer.json, a folder with one, or a hub id (default: the model's, or a new one)",
     )
-    .option('--vocab-size <n>', 'vocabulary of the tokenizer trained for a new model', whole, 2048)
+    .option('--vocab-size <n>', 'vocabulary size of the tokenizer of a new model', whole, 2048)
     .option('--lora', 'train low-rank adapters only (LoRA)', false)
     .option('--lora-rank <n>', 'rank of the adapters', whole, 8)
     .option(
       '--lora-alpha <x>',
-      'scale of the adapters times their rank (default: twice the rank)',
+      'alpha of the adapters; their scale is alpha / rank (default: twice the rank)',
       positive,
     )
     .option('--merge <dir>', 'with --lora: save the merged model here at the end')
-    .option('--force', 'replace a model that --merge finds there', false)
-    .option('--steps <n>', 'optimiser steps in all', whole, 2000)
+    .option('--force', 'replace an existing model in the --merge folder', false)
+    .option('--steps <n>', 'total number of optimiser steps', whole, 2000)
     .option('--batch-size <n>', 'rows per step', whole, 16)
     .option('--row-length <n>', 'tokens per row', whole, 128)
     .option('--accumulate <n>', 'micro-batches per step', whole, 1)
@@ -145,7 +145,7 @@ export function addTrainOptions(command: Command): Command {
   return addThreadsOption(command);
 }
 
-/** @throws UsageError for options that do not go together */
+/** @throws UsageError for options that contradict each other */
 export function checkCombination({ model, config, lora, merge }: TrainCommandOptions): void {
   if ((model === undefined) === (config === undefined)) {
     throw new UsageError(
@@ -157,7 +157,7 @@ export function checkCombination({ model, config, lora, merge }: TrainCommandOpt
   if (merge !== undefined && !lora) throw new UsageError('--merge: expected --lora with it');
 }
 
-/** The options in the library's form. */
+/** The options as the library takes them. */
 export function trainOptions(options: TrainCommandOptions): TrainOptions {
   const usualRate = options.lora ? 1e-3 : options.model === undefined ? 3e-3 : 1e-4;
   return {
@@ -188,7 +188,7 @@ function wholeFrom0(text: string): number {
   return wholeBetween(text, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** TokenDocuments counts in bytes. */
+/** TokenDocuments counts bytes. */
 function repeats(text: string): number {
   return wholeBetween(text, 1, 255);
 }

@@ -1,6 +1,6 @@
-// The one form of usage errors. Without imports: the verbs' files are not loaded for it.
+// Formats usage errors. It has no imports, so that a usage error loads nothing else.
 
-/** A usage error as one line that ends with where the right usage is printed. */
+/** A usage error in one line that ends with a pointer to the help. */
 export function usageLine(message: string, verb: string | undefined): string {
   const text = message
     .replace(/^error: /, '')
@@ -9,7 +9,7 @@ export function usageLine(message: string, verb: string | undefined): string {
   return `error: ${inOurWords(text)} (see rene ${verb === undefined ? '' : `${verb} `}--help)\n`;
 }
 
-/** Commander's "option '-n, --number <n>' argument 'x' is invalid. It must be ..." as ours say it. */
+/** Rewrites commander's "option '-n, --number <n>' argument 'x' is invalid. It must be ..." in our format. */
 function inOurWords(text: string): string {
   const refused =
     /^(?:option|command-argument) '(.+?)' argument '(.*)' is invalid\. (.*?)\.?$/.exec(text);

@@ -1,4 +1,4 @@
-// `rene verify DIR...`: reference numbers against this machine's, a line a check.
+// `rene verify DIR...`: compares this machine's results with reference numbers, one line per check.
 import { type Check, defaultTolerances, passed, type VerifyOptions } from '../verify/check.js';
 import { verify } from '../verify/verify.js';
 import type { VerifyCommandOptions } from './verify_options.js';
@@ -39,12 +39,12 @@ export async function runVerify(folders: string[], options: VerifyCommandOptions
 }
 
 function printJson(check: Check): void {
-  // JSON has no Infinity.
+  // JSON cannot represent Infinity.
   const error = Number.isFinite(check.error) ? check.error : null;
   console.log(JSON.stringify({ ...check, error, passed: passed(check) }));
 }
 
-/** Prints a heading where the folder changes, then a line a check. Errors are absolute unless said. */
+/** Prints a heading for each folder and a line for each check. Errors are absolute unless marked. */
 function linePrinter(): (check: Check) => void {
   let source = '';
   return (check) => {

@@ -12,13 +12,17 @@ export interface VerifyCommandOptions {
 export function addVerify(program: Command): Command {
   return program
     .command('verify')
-    .description('check folders of reference numbers: models, ops, sampling')
-    .argument('<dir...>', 'folders to check; folders within are checked too')
+    .description('compare models, ops and sampling with reference numbers')
+    .argument('<dir...>', 'folders to check, with their subfolders')
     .option('--backend <name>', 'tfjs backend: auto, cpu, simd, tensorflow, ...', 'auto')
-    .option('--dtype <format>', 'how weights are held: auto, f32, bf16, int8, int4', 'auto')
-    .option('--tolerance <number>', 'one tolerance in place of all (except for ids)', positive)
-    .option('--relative', "divide errors by the reference tensor's largest value", false)
-    .option('--json', 'one JSON object a line', false);
+    .option(
+      '--dtype <format>',
+      'dtype of the weights in memory: auto, f32, bf16, int8, int4',
+      'auto',
+    )
+    .option('--tolerance <number>', 'replace all tolerances except for ids', positive)
+    .option('--relative', 'compute errors relative to the largest reference value', false)
+    .option('--json', 'print one JSON object per line', false);
 }
 
 function positive(text: string): number {

@@ -1,8 +1,8 @@
-// Documents from JSON lines, or from a JSON file that holds a list of objects.
+// Reads documents from JSON lines, or from a JSON file with a list of objects.
 import { asRecord, parseJson, readLines, readText } from '@rene-js/rene/internal';
 import { TrainingError } from '@rene-js/rene/training';
 
-/** The field of each line's object. @throws TrainingError that names the line */
+/** The field of each line's object. @throws TrainingError with the line number */
 export async function readJsonLines(path: string, field: string): Promise<string[]> {
   const documents: string[] = [];
   let number = 0;
@@ -14,7 +14,7 @@ export async function readJsonLines(path: string, field: string): Promise<string
   return documents;
 }
 
-/** The field of each object in the file's list. @throws TrainingError that names the item */
+/** The field of each object of the list. @throws TrainingError with the index */
 export async function readJsonDocuments(path: string, field: string): Promise<string[]> {
   const list = parsed(await wholeText(path), path);
   if (Array.isArray(list)) {
@@ -26,7 +26,7 @@ export async function readJsonDocuments(path: string, field: string): Promise<st
   );
 }
 
-/** Whether a file is a JSON list or object as a whole. */
+/** Whether the whole file is one JSON list or object. */
 export async function isJsonFile(path: string): Promise<boolean> {
   try {
     const value: unknown = JSON.parse(await wholeText(path));

@@ -1,4 +1,4 @@
-// Shows a training run on stderr: a bar on a terminal, now and then a line in a log.
+// Shows the progress of training on stderr: a bar on a terminal, else a line at intervals.
 
 import type { StepReport, TrainOptions } from '@rene-js/rene/training';
 import { SingleBar } from 'cli-progress';
@@ -6,13 +6,13 @@ import { SingleBar } from 'cli-progress';
 /** Seconds between lines where stderr is not a terminal. */
 const LINE_EVERY = 15;
 
-/** What shows a training run. */
+/** Progress display of a training run. */
 export interface TrainingProgress extends Required<Pick<TrainOptions, 'onStep' | 'onEvaluation'>> {
-  /** To be called when train() has returned or thrown. */
+  /** Call it when train() has returned or thrown. */
   stop(): void;
 }
 
-/** onStep and onEvaluation for train(), which write to a terminal or a log. */
+/** onStep and onEvaluation callbacks for train(). */
 export function trainingProgress(stream: NodeJS.WriteStream = process.stderr): TrainingProgress {
   const bar = stream.isTTY ? startableBar(stream) : undefined;
   let lastLine = Number.NEGATIVE_INFINITY;

@@ -6,7 +6,7 @@ import type { DocumentFormat } from './document_formats.js';
 import { isJsonFile, readJsonDocuments, readJsonLines } from './json_documents.js';
 import { readCsv, readParquetColumn } from './table_documents.js';
 
-/** How a file of documents is read. */
+/** Options for reading documents. */
 export interface ReadDocumentsOptions {
   /**
    * - 'text': each line is a document.
@@ -24,9 +24,10 @@ export interface ReadDocumentsOptions {
 }
 
 /**
- * Reads documents. Empty ones, and fields that are null, are left out. Text is UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+ * Reads documents. Empty documents and null fields are skipped. Text is UTF-8, or UTF-16 or UTF-32 with a
+ * byte order mark.
  *
- * @throws TrainingError that names the line or the format where it cannot be read
+ * @throws TrainingError with the line or the format that cannot be read
  */
 export async function readDocuments(
   path: string,

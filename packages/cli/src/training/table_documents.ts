@@ -1,4 +1,4 @@
-// Documents from a column of a CSV or Parquet file.
+// Reads documents from a column of a CSV or Parquet file.
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { readLines, readText, systemReason } from '@rene-js/rene/internal';
@@ -15,7 +15,7 @@ import { compressors } from 'hyparquet-compressors';
 /** A column of a CSV file whose first row names the columns. @throws TrainingError */
 export async function readCsv(path: string, column: string): Promise<string[]> {
   const parser = parse({ delimiter: await delimiterOf(path), skip_empty_lines: true });
-  // What goes wrong comes out of the loop below as well.
+  // Errors surface in the loop below.
   const fed = pipeline(Readable.from(readText(path)), parser).catch(() => {});
   const documents: string[] = [];
   let at: number | undefined;
@@ -33,7 +33,7 @@ export async function readCsv(path: string, column: string): Promise<string[]> {
   return documents;
 }
 
-/** The separator that comes most often in the row of names. */
+/** The most frequent separator in the header row. */
 async function delimiterOf(path: string): Promise<string> {
   for await (const line of readLines(path)) {
     const counts = [',', ';', '\t', '|'].map((d): [string, number] => [d, line.split(d).length]);

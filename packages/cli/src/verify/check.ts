@@ -1,18 +1,18 @@
-// One comparison of a verification, and how far apart two tensors are.
+// One check of a verification: the distance of two tensors.
 import type * as tf from '@tensorflow/tfjs-core';
 
-/** A line of `rene verify`. */
+/** One line of `rene verify`. */
 export interface Check {
-  /** The folder or file that holds the reference. */
+  /** Folder or file of the reference. */
   readonly source: string;
-  /** What was compared. */
+  /** What is compared. */
   readonly name: string;
   /** The largest error: absolute, or relative to the largest reference value. NaN counts as Infinity. */
   readonly error: number;
   readonly tolerance: number;
-  /** Whether the error is relative. */
+  /** Whether the error is relative to the largest reference value. */
   readonly relative: boolean;
-  /** Where the largest error is, or what went wrong. */
+  /** Where the largest error is, or the reason of a failure. */
   readonly detail: string;
 }
 
@@ -31,7 +31,7 @@ export interface Tolerances {
   sampling: number;
 }
 
-/** What holds between float32 and the references' float64, absolute. */
+/** Absolute tolerances of float32 against float64 references. */
 export const defaultTolerances: Tolerances = {
   values: 1e-4,
   gradients: 5e-5,
@@ -45,16 +45,16 @@ export interface VerifyOptions {
   relative: boolean;
 }
 
-/** What holds where products round both factors to 16 bits, relative to the largest value. */
+/** Tolerances where matmuls round both factors to 16 bits, relative to the largest value. */
 const ROUNDED_TOLERANCE = 1e-2;
 
-/** The options for a model's values on a backend whose products round activations. */
+/** Tolerances for a model's values on a backend whose matmuls round activations. */
 export function forRoundedProducts({ tolerances }: VerifyOptions): VerifyOptions {
   const values = Math.max(tolerances.values, ROUNDED_TOLERANCE);
   return { relative: true, tolerances: { ...tolerances, values } };
 }
 
-/** Collects the errors of tensors that make one line, and remembers the worst. */
+/** Collects the errors of the tensors of one check and keeps the largest. */
 export class WorstError {
   private error = 0;
   private where = '';
@@ -107,7 +107,7 @@ export class WorstError {
   }
 }
 
-/** The number of ids that differ, as a check that allows none. */
+/** The number of ids that differ, as a check without tolerance. */
 export function checkIds(
   source: string,
   name: string,
@@ -128,7 +128,7 @@ export function checkIds(
   };
 }
 
-/** The first position at which two lists differ; one may be longer. */
+/** The first position at which two lists differ. They may have different lengths. */
 function firstDifference(a: readonly number[], b: readonly number[]): number {
   const length = Math.max(a.length, b.length);
   for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i;

@@ -1,4 +1,4 @@
-// Reads the fields of reference JSON without trusting it.
+// Reads fields of reference JSON with type checks.
 import { CheckpointError } from '@rene-js/rene';
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

@@ -20,7 +20,7 @@ export class ReferenceFile {
     return [...this.file.tensors.keys()];
   }
 
-  /** The tensor of that name; the caller frees it. @throws CheckpointError if there is none */
+  /** The tensor of that name. The caller disposes it. @throws CheckpointError if it is missing */
   async tensor(name: string): Promise<tf.Tensor> {
     const info = this.file.tensors.get(name);
     const integers = info?.dtype.startsWith('I');
@@ -28,7 +28,7 @@ export class ReferenceFile {
     return tf.tensor(values, [...(info?.shape ?? [])], integers ? 'int32' : 'float32');
   }
 
-  /** All tensors whose names start with `prefix`, by the rest of their names. */
+  /** All tensors whose names start with `prefix`, keyed by the rest of the name. */
   async tensors(prefix: string): Promise<Record<string, tf.Tensor>> {
     const tensors: Record<string, tf.Tensor> = {};
     for (const name of this.names) {
@@ -42,7 +42,7 @@ export class ReferenceFile {
   }
 }
 
-/** tf.tidy for asynchronous bodies: frees every tensor that `body` made and did not keep. */
+/** tf.tidy for async functions: disposes every tensor that `body` created and did not keep. */
 export async function tidily<T>(body: () => Promise<T>): Promise<T> {
   tf.engine().startScope();
   try {

@@ -1,4 +1,4 @@
-// Verification: everything that a folder of reference numbers says, checked on the current backend.
+// Checks everything in a folder of reference numbers on the current backend.
 import { readdir } from 'node:fs/promises';
 import { useBackend } from '@rene-js/layers';
 import { CheckpointError, type ModelOptions } from '@rene-js/rene';
@@ -9,10 +9,10 @@ import { verifyOps } from './verify_ops.js';
 import { verifySampling } from './verify_sampling.js';
 
 /**
- * Checks a folder, and every folder inside it: models with golden.safetensors, ops.json with
- * ops.safetensors, sampling.json.
+ * Checks a folder and its subfolders: models with golden.safetensors, ops.json with ops.safetensors,
+ * sampling.json.
  *
- * @throws CheckpointError if a folder holds nothing of the kind
+ * @throws CheckpointError if a folder contains none of them
  */
 export async function* verify(
   folder: string,
@@ -20,7 +20,7 @@ export async function* verify(
   modelOptions: ModelOptions,
 ): AsyncGenerator<Check> {
   if (!(await folderExists(folder))) throw new CheckpointError(`${folder}: no such folder`);
-  // The ops run on the backend asked for, also where no model was loaded before them.
+  // Selects the requested backend for ops, also if no model was loaded before.
   await useBackend(modelOptions.backend);
   let found = 0;
   for await (const check of walk(folder, options, modelOptions)) {

@@ -1,11 +1,11 @@
-// Checks greedy generation against the sequences of generate.json, in the original's own manner.
+// Checks greedy generation against the sequences in generate.json, with the original's rules.
 
 import type { ReneLMHeadModel } from '@rene-js/rene';
 import { generateReference, readJsonFile } from '@rene-js/rene/internal';
 import { type Check, checkIds } from './check.js';
 import { isRecord, listOf, numberOr, numbersOf, recordOf } from './json_fields.js';
 
-/** One check for all cases: rows of the prompt, arguments, sequences. */
+/** One check for all cases: prompt rows, arguments, sequences. */
 export async function* verifyGenerate(
   folder: string,
   model: ReneLMHeadModel,

@@ -1,5 +1,5 @@
-// Checks a model folder: every hidden state, the logits, the recurrent states, decoding, greedy ids
-// and gradients against what the original computed in float64.
+// Checks a model folder against float64 results of the original: hidden states, logits, recurrent states,
+// decoding, greedy ids and gradients.
 import { AttentionState, Mamba2State, weightPacker } from '@rene-js/layers';
 import { kvCacheFormatOf, kvCacheShapeOf, kvCacheValues } from '@rene-js/layers/internal';
 import { type ModelOptions, type RecurrentState, ReneLMHeadModel } from '@rene-js/rene';
@@ -15,7 +15,7 @@ import {
 import { ReferenceFile, tidily } from './reference_file.js';
 import { verifyGenerate } from './verify_generate.js';
 
-/** Loads the model of a folder with golden.safetensors and runs every check that it has numbers for. */
+/** Loads the model of a folder with golden.safetensors and runs every check for which it has numbers. */
 export async function* verifyModel(
   folder: string,
   options: VerifyOptions,
@@ -41,13 +41,13 @@ export async function* verifyModel(
   }
 }
 
-/** Whether this backend multiplies by the model's matrices with activations of 16 bits. */
+/** Whether this backend's matmuls round activations to 16 bits for this model. */
 function roundsProducts({ parameters }: ReneLMHeadModel): boolean {
   const rounded = weightPacker().roundedProducts ?? [];
   return [...parameters.values()].some((p) => 'format' in p && rounded.includes(p.format));
 }
 
-/** Whether this model attends to keys and values of 16 bits, in its states and without them. */
+/** Whether this model's keys and values are rounded to 16 bits, with and without states. */
 function roundsKeys(model: ReneLMHeadModel): boolean {
   const state = model.initialState(1);
   try {
@@ -127,7 +127,7 @@ async function checkDecode(
   }
 }
 
-/** The original's states are of other layouts: conv (B, D, W), keys and values of the whole text. */
+/** The original's states have other layouts: conv is (B, D, W), and keys and values cover the whole text. */
 async function compareStates(
   when: string,
   state: RecurrentState,
@@ -149,7 +149,7 @@ async function compareStates(
   }
 }
 
-/** The tokens that a cache holds, oldest first, from the cache and from the whole text. */
+/** The tokens in a cache, oldest first, from the cache and from the whole text. */
 function sameTokens(cache: tf.Tensor, whole: tf.Tensor): [actual: tf.Tensor, expected: tf.Tensor] {
   const capacity = cache.shape[1] ?? 1;
   const length = whole.shape[1] ?? 0;
@@ -161,7 +161,7 @@ function sameTokens(cache: tf.Tensor, whole: tf.Tensor): [actual: tf.Tensor, exp
   ];
 }
 
-/** Greedy decoding from the prompt, over the padded vocabulary as the original does. */
+/** Greedy decoding over the padded vocabulary, as in the original. */
 async function checkGreedy(
   folder: string,
   model: ReneLMHeadModel,

@@ -6,7 +6,7 @@ import { type Check, type VerifyOptions, WorstError } from './check.js';
 import { isRecord, listOf, numberOr, textOf } from './json_fields.js';
 import { ReferenceFile, tidily } from './reference_file.js';
 
-/** One check a case for the outputs, one for the gradients. */
+/** One check per case for the outputs and one for the gradients. */
 export async function* verifyOps(folder: string, options: VerifyOptions): AsyncGenerator<Check> {
   const cases = listOf(await readJsonFile(`${folder}/ops.json`), `${folder}/ops.json`);
   const reference = await ReferenceFile.open(`${folder}/ops.safetensors`);

@@ -3,7 +3,7 @@ import { readJsonFile, samplingProbabilities } from '@rene-js/rene/internal';
 import { type Check, type VerifyOptions, WorstError } from './check.js';
 import { isRecord, listOf, numberOr, numbersOf, recordOf, textOf } from './json_fields.js';
 
-/** One check a case: an api, its parameters, the probabilities of all tokens. */
+/** One check per case: API, parameters, probabilities of all tokens. */
 export async function* verifySampling(
   folder: string,
   { relative, tolerances }: VerifyOptions,
@@ -24,7 +24,7 @@ export async function* verifySampling(
     const expected = numbersOf(probs);
     const worst = new WorstError(relative);
     const name = `${textOf(api)} ${JSON.stringify(given)}`;
-    // Where equal logits compete for the last place, which of them gets it is nobody's business.
+    // Where equal logits compete for the last place, either may get it.
     if (tie_ambiguous === true)
       worst.addValues('sorted', actual.toSorted(), expected.toSorted(ascending));
     else worst.addValues('probabilities', actual, expected);

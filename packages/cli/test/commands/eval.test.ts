@@ -170,8 +170,8 @@ describe('rene eval', () => {
       ],
       [['-t', 'copa', 'rene-tiny', 'other'], 'expected one model, found rene-tiny and other'],
       [['-t', 'my.yaml'], '--tasks: expected task names or FILE.jsonl, found my.yaml'],
-      [['-t', 'copa', '-s'], '--log_samples goes with --output_path DIR'],
-      [['-t', 'copa', '--fewshot_docs', docs], '--fewshot_docs goes with --docs'],
+      [['-t', 'copa', '-s'], '--log_samples: expected --output_path DIR with it'],
+      [['-t', 'copa', '--fewshot_docs', docs], '--fewshot_docs: expected --docs with it'],
       [
         ['-t', 'copa', '--docs', docs, '--data_dir', dir],
         'expected --docs or --data_dir, found both',

@@ -56,7 +56,7 @@ describe('the folder that quantize and convert write', () => {
     ]) {
       const run = await runInProcess([`${verb}`, dir, link, '--force', ...more]);
       expect(run).to.include({ code: 2, stdout: '' });
-      expect(run.stderr).to.contain('this is the folder of the model itself');
+      expect(run.stderr).to.contain('it is the folder of the input model');
     }
     expect(contentOf(dir)).to.deep.equal(before);
   });
@@ -77,7 +77,9 @@ describe('the folder that quantize and convert write', () => {
       const out = folder();
       writeFileSync(join(out, name), 'mine');
       const error = await errorOf(UsageError, () => checkOutFolder(MODEL, out, false));
-      expect(error.message).to.contain(`it holds a model already (${name})`).and.contain('--force');
+      expect(error.message)
+        .to.contain(`it already contains a model (${name})`)
+        .and.contain('--force');
       await checkOutFolder(MODEL, out, true);
     }
     const others = folder();

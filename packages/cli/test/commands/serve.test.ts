@@ -82,7 +82,7 @@ describe('rene serve', () => {
     const { port } = new URL(served.url);
     const second = await runInProcess(['serve', '--port', port, '/nowhere']);
     expect(second).to.deep.include({ code: 1, stdout: '' });
-    expect(second.stderr).to.match(/^error: port \d+ of 127\.0\.0\.1 is taken: .* --port\n$/);
+    expect(second.stderr).to.match(/^error: port \d+ of 127\.0\.0\.1 is in use: .* --port\n$/);
     served.interrupt();
     expect(await served.exitCode).to.equal(0);
   });
@@ -106,7 +106,7 @@ describe('rene serve', () => {
   it('says what is wrong with options', async () => {
     const two = await runInProcess(['serve', 'rene-tiny', '-m', 'other']);
     expect(two).to.deep.include({ code: 2, stdout: '' });
-    expect(two.stderr).to.match(/two models are given, 'rene-tiny' and --model 'other'/);
+    expect(two.stderr).to.match(/expected one model, found 'rene-tiny' and --model 'other'/);
     const wrong = await runInProcess(['serve', '--port', '70000']);
     expect(wrong.code).to.equal(2);
     expect(wrong.stderr).to.include('0 to 65535');

@@ -165,12 +165,12 @@ describe('rene train', function () {
         () => 'it was not refused',
         (error: Error) => error.message,
       );
-    expect(await refusal('--out', `${dir}/rows/../lines`)).to.match(/--out: .* the --model itself/);
+    expect(await refusal('--out', `${dir}/rows/../lines`)).to.match(/--out: .* is the folder of --model/);
     const lora = ['--lora', '--out', `${dir}/x`, '--merge'];
     expect(await refusal(...lora, model)).to.match(/--merge: .* --model or --out/);
     expect(await refusal(...lora, `${dir}/x`)).to.match(/--merge: .* --model or --out/);
     expect(await refusal(...lora, `${dir}/rows`)).to.match(
-      /rows: it holds a model already \(config\.json.*--force/,
+      /rows: it already contains a model \(config\.json.*--force/,
     );
     await mkdir(`${dir}/foreign`);
     await writeFile(`${dir}/foreign/model.safetensors`, 'weights');
@@ -230,7 +230,7 @@ describe('rene train', function () {
       const ended = await new Promise((resolve) => child.once('exit', resolve));
       clearTimeout(late);
       expect(ended, printed).to.equal(code);
-      const [, step] = /stopped after step (\d+); the same command goes on/.exec(printed) ?? [];
+      const [, step] = /stopped after step (\d+); run the same command again/.exec(printed) ?? [];
       expect(await readdir(out)).to.have.members([
         'loss.csv',
         'loss.svg',

@@ -165,7 +165,9 @@ describe('rene train', function () {
         () => 'it was not refused',
         (error: Error) => error.message,
       );
-    expect(await refusal('--out', `${dir}/rows/../lines`)).to.match(/--out: .* is the folder of --model/);
+    expect(await refusal('--out', `${dir}/rows/../lines`)).to.match(
+      /--out: .* is the folder of --model/,
+    );
     const lora = ['--lora', '--out', `${dir}/x`, '--merge'];
     expect(await refusal(...lora, model)).to.match(/--merge: .* --model or --out/);
     expect(await refusal(...lora, `${dir}/x`)).to.match(/--merge: .* --model or --out/);

@@ -1,4 +1,5 @@
-// In a process of its own: prints the ids that rene-tiny generates on a backend of tfjs as it is published.
+// In a process of its own: prints logits of rene-tiny, and the ids that it generates, on a backend of tfjs as it
+// is published.
 // Arguments: the backend, the number of new tokens.
 import { createRequire } from 'node:module';
 import * as tf from '@tensorflow/tfjs-core';
@@ -20,6 +21,9 @@ await tf.setBackend(backend);
 const model = await ReneLMHeadModel.fromPretrained('rene-tiny');
 // Longer than a chunk of the scan, 32 tokens.
 const prompt = Array.from({ length: 40 }, (_, i) => (i * 37) % 2000);
+const forward = model.forward([prompt], { logitsToKeep: 1 });
+const logits = [...(await forward.data())].slice(0, 300);
+forward.dispose();
 const { sequences } = await model.generate(prompt, {
   maxNewTokens: Number(newTokens),
   minNewTokens: Number(newTokens),
@@ -27,6 +31,6 @@ const { sequences } = await model.generate(prompt, {
 const { numTensors } = tf.memory();
 model.dispose();
 const left = tf.memory().numTensors;
-const result = { backend: tf.getBackend(), ids: sequences[0]?.slice(40), numTensors, left };
+const result = { backend: tf.getBackend(), ids: sequences[0]?.slice(40), numTensors, left, logits };
 console.log(JSON.stringify(result));
 process.exit();

@@ -11,21 +11,28 @@ const newTokens = 4;
 
 describe("tfjs's own backends", () => {
   let expected: number[] = [];
+  let expectedLogits: number[] = [];
 
   before(async () => {
-    const model = await ReneLMHeadModel.fromPretrained('rene-tiny', { backend: 'simd' });
+    const model = await ReneLMHeadModel.fromPretrained('rene-tiny', { backend: 'simd', dtype: 'f32' });
     const prompt = Array.from({ length: 40 }, (_, i) => (i * 37) % 2000);
     const options = { maxNewTokens: newTokens, minNewTokens: newTokens };
     const { sequences } = await model.generate(prompt, options);
+    const logits = model.forward([prompt], { logitsToKeep: 1 });
+    expectedLogits = [...(await logits.data())].slice(0, 300);
+    logits.dispose();
     expected = sequences[0]?.slice(40) ?? [];
     model.dispose();
     expect(expected).to.have.length(newTokens);
   });
 
-  async function greedy(backend: string): Promise<unknown> {
+  async function greedy(backend: string): Promise<object> {
     const script = fileURLToPath(new URL('./greedy_on.js', import.meta.url));
     const { stdout } = await run(process.execPath, [script, backend, String(newTokens)]);
-    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+    const { logits, ...found } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+    const errors = expectedLogits.map((v, i) => Math.abs(v - logits[i]));
+    expect(Math.max(...errors), 'error of the logits').to.be.below(1e-4);
+    return found;
   }
 
   it('wasm generates the ids that simd does', async () => {

@@ -114,10 +114,16 @@ export function chunkTensors(
   };
 }
 
-/** The running sum along the last axis. As a matrix: tfjs's WebGPU backend sums tensors of rank 4 at most. */
+/**
+ * The running sum along the last axis. tfjs's WebGPU backend sums tensors of rank 4 at most, and its reverse
+ * sums of more than 8 numbers are wrong: hence the matrix and the reversals.
+ */
 export function runningSum(t: tf.Tensor, { exclusive = false, reverse = false } = {}): tf.Tensor {
   const rows = tf.reshape(t, [-1, t.shape.at(-1) ?? 0]);
-  return tf.reshape(tf.cumsum(rows, 1, exclusive, reverse), t.shape);
+  const sums = reverse
+    ? tf.reverse(tf.cumsum(tf.reverse(rows, 1), 1, exclusive), 1)
+    : tf.cumsum(rows, 1, exclusive);
+  return tf.reshape(sums, t.shape);
 }
 
 /** (T, T): 1 where j <= i, 0 above the diagonal. */

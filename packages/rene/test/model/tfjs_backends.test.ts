@@ -14,7 +14,10 @@ describe("tfjs's own backends", () => {
   let expectedLogits: number[] = [];
 
   before(async () => {
-    const model = await ReneLMHeadModel.fromPretrained('rene-tiny', { backend: 'simd', dtype: 'f32' });
+    const model = await ReneLMHeadModel.fromPretrained('rene-tiny', {
+      backend: 'simd',
+      dtype: 'f32',
+    });
     const prompt = Array.from({ length: 40 }, (_, i) => (i * 37) % 2000);
     const options = { maxNewTokens: newTokens, minNewTokens: newTokens };
     const { sequences } = await model.generate(prompt, options);

@@ -16,6 +16,7 @@ export {
   isOffline,
 } from './checkpoint/hub_client.js';
 export { fetchFile } from './checkpoint/hub_files.js';
+export { makeFolder } from './checkpoint/make_folder.js';
 export { EMBEDDED_MODEL } from './checkpoint/model_names.js';
 export {
   fileExists,

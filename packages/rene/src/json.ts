@@ -1,7 +1,8 @@
 // JSON as Python writes it: with Infinity and NaN, which JSON.parse refuses.
 
-/** Parses JSON that may hold NaN, Infinity and -Infinity. @throws SyntaxError */
-export function parseJson(text: string): unknown {
+/** Parses JSON that may hold NaN, Infinity and -Infinity, and begin with a BOM. @throws SyntaxError */
+export function parseJson(json: string): unknown {
+  const text = json.replace(/^\ufeff/, '');
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -114,6 +114,7 @@ describe('config', () => {
       const json = parseJson(`{"model_type": "rene", "ssm_cfg": {"dt_limit": [0.5, ${high}]}}`);
       expect(parseConfig(json).ssm.dtLimit, high).to.deep.equal([0.5, Number.POSITIVE_INFINITY]);
     }
+    expect(parseJson('\ufeff{"a": 1}')).to.deep.equal({ a: 1 });
     expect(parseJson('{"a": "Infinity \\" NaN", "b": -Infinity}')).to.deep.equal({
       a: 'Infinity " NaN',
       b: Number.NEGATIVE_INFINITY,

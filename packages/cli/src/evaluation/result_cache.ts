@@ -1,7 +1,8 @@
 // Results of requests on disk, so that a run that was stopped continues where it was.
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolder } from '@rene-js/rene/internal';
 import { systemCode, systemReason } from '@rene-js/rene/internal/startup';
 import type { Loglikelihood } from './metrics.js';
 import type { TokenRequest } from './requests.js';
@@ -28,7 +29,7 @@ export class ResultCache {
     private readonly onNotice: (notice: string) => void,
   ) {
     this.onDisk('written', () => {
-      mkdirSync(dirname(path), { recursive: true });
+      makeFolder(dirname(path));
       this.file = openSync(path, 'a');
     });
     // Where it can only be read, its results are used.

@@ -2,10 +2,11 @@
 // connection breaks, and checked before it gets its name.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HubError } from '../errors.js';
 import { bodyOf, type RequestOptions, STALL_MS, send } from './http.js';
+import { makeFolder } from './make_folder.js';
 import { TransientError, withRetries } from './retries.js';
 
 /** A file on a server, and what its content must be as far as the server says. */
@@ -33,7 +34,7 @@ export async function downloadFile(
   options: RequestOptions,
   onBytes: (bytes: number) => void = () => {},
 ): Promise<string> {
-  await mkdir(dirname(partial), { recursive: true });
+  makeFolder(dirname(partial));
   for (let attempt = 1; ; attempt++) {
     await withRetries(options, () => fetchRest(file, partial, options, onBytes), {
       progress: () => sizeOfFile(partial),

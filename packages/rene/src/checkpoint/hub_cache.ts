@@ -1,9 +1,10 @@
 // The Hugging Face cache folder, laid out as Python's huggingface_hub lays it out, so both share it:
 // models--org--name/{refs/main, blobs/<etag>, snapshots/<commit>/<file> -> ../../blobs/<etag>}.
-import { copyFile, mkdir, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises';
+import { copyFile, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { HubError } from '../errors.js';
 import { type Environment, expandPath } from './expand_path.js';
+import { makeFolder } from './make_folder.js';
 import { fileExists, folderExists, writeFileAtomically } from './node_files.js';
 
 /** HF_HOME, or where it is by default. */
@@ -76,7 +77,7 @@ export class RepoCache {
   /** Puts a downloaded blob into a snapshot under its file name: a link, or a copy without links. */
   async link(commit: string, file: string, hash: string): Promise<void> {
     const path = join(this.snapshot(commit), file);
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const target = relative(dirname(path), this.blob(hash));
     if ((await readlink(path).catch(() => undefined)) === target) return;
     await rm(path, { force: true });

@@ -1,11 +1,11 @@
 // One file of a repository into the cache.
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { downloadFile, type RemoteFile } from './download.js';
 import type { RepoCache } from './hub_cache.js';
 import type { HubClient } from './hub_client.js';
 import { withLock } from './lock.js';
+import { makeFolder } from './make_folder.js';
 import { fileExists } from './node_files.js';
 
 /**
@@ -50,7 +50,7 @@ async function fetchBlob(
     const owner = pid === undefined ? 'another process' : `process ${pid}`;
     client.onNotice?.(`${id}: waiting for ${owner}, which downloads it too`);
   };
-  await mkdir(dirname(partial), { recursive: true });
+  makeFolder(dirname(partial));
   return withLock(`${partial}.lock`, { signal: client.signal, onWait }, async () => {
     // Another process may have been faster.
     if (await isHere()) return hash;

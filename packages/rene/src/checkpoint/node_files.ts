@@ -1,12 +1,13 @@
 // The one place where the checkpoint code touches Node's file system.
 import { rmSync } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { CheckpointError } from '../errors.js';
 import { fileError } from '../file_errors.js';
 import { parseJson } from '../json.js';
 import { systemCode, systemReason } from '../system_errors.js';
 import { type ByteSource, checkRange } from './byte_source.js';
+import { makeFolder } from './make_folder.js';
 import { atExit } from './temporary_files.js';
 
 /** Opens a file for reading in pieces. @throws CheckpointError when it cannot be opened. */
@@ -92,7 +93,7 @@ export async function writeFileAtomically(
   write: (put: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     await writeAndRename(path, write);
   } catch (error) {
     throw fileError(path, 'written', error);

@@ -1,6 +1,7 @@
 // pytorch_model.bin: a zip archive with a pickled dict of tensors and a file for each storage.
 import { CheckpointError } from '../errors.js';
 import type { ByteSource } from './byte_source.js';
+import { fileKind } from './file_kind.js';
 import { PickleGlobal, unpickle } from './pickle.js';
 import { endOf, gather, isContiguous, type StridedLayout } from './strided.js';
 import {
@@ -85,6 +86,9 @@ export async function openPyTorchBin(source: ByteSource): Promise<TensorFile> {
 
 async function open(source: ByteSource): Promise<TensorFile> {
   if (!(await isZip(source))) {
+    const kind = await fileKind(source);
+    if (kind !== undefined)
+      throw new CheckpointError(`expected a zip archive of PyTorch, found ${kind}`);
     throw new CheckpointError(
       'not a zip archive; files of PyTorch before 1.6 must be saved again, as safetensors at best',
     );

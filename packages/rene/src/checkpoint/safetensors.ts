@@ -2,6 +2,7 @@
 import { CheckpointError } from '../errors.js';
 import { asRecord } from '../json.js';
 import type { ByteSource } from './byte_source.js';
+import { fileKind } from './file_kind.js';
 import {
   DTYPE_BYTES,
   sizeOf,
@@ -57,6 +58,8 @@ async function readHeader(source: ByteSource) {
   const start = await source.read(0, 8);
   const headerBytes = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true));
   if (headerBytes > Math.min(MAX_HEADER_BYTES, source.size - 8)) {
+    const kind = await fileKind(source);
+    if (kind !== undefined) throw fail(`expected a safetensors file, found ${kind}`);
     throw fail(
       `its header would be ${headerBytes} bytes, but the file has ${source.size}; ` +
         'it is truncated or not a safetensors file',

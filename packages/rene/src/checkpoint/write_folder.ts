@@ -1,10 +1,10 @@
 // Writes the files of a model's folder: all of them, or none.
 import { rmdirSync, rmSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileError } from '../file_errors.js';
-import { systemCode } from '../system_errors.js';
 import { pathOf } from './file_url.js';
+import { makeFolder } from './make_folder.js';
 import { atExit } from './temporary_files.js';
 
 /** A file to be written. */
@@ -39,9 +39,7 @@ export async function writeFolder(
   files: readonly FolderFile[],
 ): Promise<void> {
   const dir = pathOf(folder, 'a local folder or its file URL');
-  const made = await makeFolder(resolve(dir)).catch((error: unknown) => {
-    throw fileError(dir, 'written', error);
-  });
+  const made = madeFolder(dir);
   const ending = `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
   const temporary = (file: FolderFile) => join(dir, file.name + ending);
   const release = atExit(() => {
@@ -65,27 +63,12 @@ export async function writeFolder(
   }
 }
 
-/** Makes a folder and those above it; returns the first one that was not there, undefined for none. */
-async function makeFolder(dir: string): Promise<string | undefined> {
+function madeFolder(dir: string): string | undefined {
   try {
-    return await mkdir(dir, { recursive: true });
+    return makeFolder(dir);
   } catch (error) {
-    // On a read-only file system Node tells of a missing folder; one alone tells why.
-    if (systemCode(error) !== 'ENOENT') throw error;
-    let missing = dir;
-    while (missing !== dirname(missing) && !(await isThere(dirname(missing)))) {
-      missing = dirname(missing);
-    }
-    await mkdir(missing);
-    throw error;
+    throw fileError(dir, 'written', error);
   }
-}
-
-function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function writeOne(path: string, temporary: string, file: FolderFile): Promise<void> {

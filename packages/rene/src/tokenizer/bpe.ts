@@ -27,6 +27,9 @@ export class BpeModel implements Model {
   /** @throws TokenizerError */
   constructor(fields: Fields) {
     this.vocabulary = Vocabulary.read(fields);
+    if ((fields.get('dropout') ?? 0) !== 0) {
+      fields.refuse('dropout', 'null: with a dropout, the tokenizers library encodes at random');
+    }
     this.unknown = fields.has('unk_token') ? fields.string('unk_token') : undefined;
     this.fusesUnknown = fields.boolean('fuse_unk', false);
     this.ignoresMerges = fields.boolean('ignore_merges', false);

@@ -1,6 +1,7 @@
 // The folder of a training run: locked while a process writes there, and never another model's.
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { withLock } from '../checkpoint/lock.js';
+import { makeFolder } from '../checkpoint/make_folder.js';
 import { fileExists, writeFileAtomically } from '../checkpoint/node_files.js';
 import { fileError } from '../file_errors.js';
 import { TrainingError } from './training_error.js';
@@ -24,7 +25,7 @@ export async function withRunFolder<T>(dir: string, run: () => Promise<T>): Prom
     );
   };
   try {
-    await mkdir(dir, { recursive: true });
+    makeFolder(dir);
     return await withLock(path, { onWait, staleMs: STALE_MS }, run);
   } catch (error) {
     throw fileError(dir, 'written', error);

@@ -150,6 +150,19 @@ describe('Tokenizer', () => {
     expect(missing.message).to.equal('/nowhere/t.json: no such file');
   });
 
+  it('refuses a dropout, with which the original encodes at random', async () => {
+    const withDropout = (dropout: unknown) => () =>
+      Tokenizer.fromJson({ model: { type: 'BPE', vocab: { a: 0 }, merges: [], dropout } });
+    for (const none of [null, undefined, 0])
+      expect(withDropout(none)().encode('a')).to.have.length(1);
+    for (const some of [0.1, 1, '0.5']) {
+      const error = await errorOf(TokenizerError, withDropout(some));
+      expect(error.message).to.match(
+        /^tokenizer\.json: model\.dropout: expected null: .*at random, found /,
+      );
+    }
+  });
+
   it('leaves out what a vocabulary without an unknown token lacks, as the original does', () => {
     const partial = Tokenizer.fromJson({
       decoder: { type: 'ByteLevel' },

@@ -1,0 +1,44 @@
+// Folders that are made, or cannot be: with an error, and never without an end.
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { errorOf, temporaryFolders } from '@rene-js/testing';
+import { expect } from 'chai';
+import { makeFolder } from '../../src/checkpoint/make_folder.js';
+import { writeFolder } from '../../src/checkpoint/write_folder.js';
+import { FileError } from '../../src/errors.js';
+
+describe('making folders', () => {
+  const folder = temporaryFolders();
+
+  it('makes all that are missing, and says which was the first', () => {
+    const dir = folder();
+    expect(makeFolder(join(dir, 'a', 'b', 'c'))).to.equal(join(dir, 'a'));
+    expect(makeFolder(join(dir, 'a', 'b', 'd'))).to.equal(join(dir, 'a', 'b', 'd'));
+    expect(makeFolder(join(dir, 'a', 'b'))).to.equal(undefined);
+    symlinkSync(join(dir, 'a'), join(dir, 'link'));
+    expect(makeFolder(join(dir, 'link', 'e'))).to.equal(join(dir, 'link', 'e'));
+    expect(existsSync(join(dir, 'a', 'e'))).to.equal(true);
+  });
+
+  it('ends with the reason where something is in the way', async () => {
+    const dir = folder();
+    writeFileSync(join(dir, 'file'), '');
+    symlinkSync(join(dir, 'nowhere'), join(dir, 'dangling'));
+    for (const [path, code] of [
+      [join(dir, 'file'), 'EEXIST'],
+      [join(dir, 'file', 'x'), 'ENOTDIR'],
+      [join(dir, 'dangling'), 'EEXIST'],
+    ] as const) {
+      expect(await errorOf(Error, () => makeFolder(path))).to.include({ code });
+    }
+  });
+
+  // There Node's own mkdir with `recursive` never ends.
+  it('ends where the file system says that a parent is missing which is there', async function () {
+    if (!existsSync('/proc/self')) return this.skip();
+    for (const path of ['/proc/rene-test', '/proc/rene-test/inner']) {
+      const error = await errorOf(FileError, () => writeFolder(path, []));
+      expect(error.message).to.match(new RegExp(`^${path}: cannot be written: .*\\(E[A-Z]+\\)$`));
+    }
+  });
+});

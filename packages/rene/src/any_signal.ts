@@ -1,6 +1,6 @@
-// AbortSignal.any, which Node has from 20.3 on.
+// AbortSignal.any for Node before 20.3.
 
-/** A signal that is aborted as soon as one of these is, for its reason. */
+/** A signal that aborts as soon as one of these does, with its reason. */
 export function anySignal(signals: readonly AbortSignal[]): AbortSignal {
   return typeof AbortSignal.any === 'function' ? AbortSignal.any([...signals]) : joined(signals);
 }

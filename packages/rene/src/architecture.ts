@@ -1,4 +1,4 @@
-// From a configuration to blocks: which parameters there are, and the layers made of them.
+// From a configuration to parameters and blocks.
 import {
   type AttentionConfig,
   Embedding,
@@ -23,20 +23,20 @@ import { withPrefix } from '@rene-js/layers/internal';
 import type * as tf from '@tensorflow/tfjs-core';
 import { type LayerKind, layerKinds, type ReneConfig } from './config.js';
 
-/** The model's parts, in the order that a token passes them. */
+/** The model's parts, in forward order. */
 export interface Backbone {
   embedding: Embedding;
   blocks: ResidualBlock[];
   normF: Norm;
-  /** (paddedVocabSize, dModel); the embedding's own where they are tied. */
+  /** (paddedVocabSize, dModel); the embedding's weight if tied. */
   head: PackedWeight;
   headBias: tf.Tensor | undefined;
 }
 
 /**
- * Every parameter of the model, named as in the original's state_dict, with its shape and its
- * initial distribution (the mamba repository's: out_proj weights scaled by 1 / sqrt(nLayer), biases
- * of the projections zero).
+ * Every parameter of the model, named as in the original's state_dict, with its shape and initial
+ * distribution (as in the mamba repository: out_proj weights scaled by 1 / sqrt(nLayer), projection biases
+ * zero).
  */
 export function modelParameters(config: ReneConfig): ParameterSpec[] {
   const { dModel, paddedVocabSize } = config;
@@ -55,7 +55,7 @@ export function modelParameters(config: ReneConfig): ParameterSpec[] {
   ];
 }
 
-/** Makes the layers of loaded parameters. */
+/** Builds the layers from loaded parameters. */
 export function buildBackbone(config: ReneConfig, parameters: Parameters): Backbone {
   const backbone = parameters.scope('backbone.');
   const embedding = new Embedding(backbone.scope('embedding.'));
@@ -121,7 +121,7 @@ function mlpConfig({ dModel, mlp }: ReneConfig): GatedMLPConfig {
   return { dModel, ...mlp };
 }
 
-/** The mamba repository's second look at a mixer's initial values. */
+/** The mamba repository's rescaling of a mixer's initial values. */
 function asInitialised(specs: ParameterSpec[], nLayer: number): ParameterSpec[] {
   return specs.map((spec) => {
     if (spec.name === 'out_proj.weight') {

@@ -1,4 +1,4 @@
-// What a Rene model is made of: its sizes and options, read from the originals' config.json.
+// The configuration of a Rene model: sizes and options, read from config.json.
 import { type ConfigSource, configSource } from './config_source.js';
 
 /** The Mamba-2 mixers. Every size counts channels, heads or tokens. */
@@ -7,10 +7,10 @@ export interface SsmConfig {
   readonly dState: number;
   /** Width of the causal convolution. */
   readonly dConv: number;
-  /** dInner / dModel; need not be whole. */
+  /** dInner / dModel; may be fractional. */
   readonly expand: number;
   readonly headDim: number;
-  /** Channels that go through the scan; the rest of dInner is a gated MLP. */
+  /** Channels of the scan; the rest of dInner is a gated MLP. */
   readonly dSsm: number;
   readonly dInner: number;
   /** Groups of heads that share B and C. */
@@ -19,14 +19,14 @@ export interface SsmConfig {
   /** Biases on in_proj and out_proj. */
   readonly bias: boolean;
   readonly convBias: boolean;
-  /** Whether the scan's output is RMS-normed. */
+  /** Whether the scan's output has an RMS norm. */
   readonly rmsNorm: boolean;
   readonly normBeforeGate: boolean;
-  /** D per channel rather than per head. */
+  /** Whether D has a value per channel, not per head. */
   readonly dHasHdim: boolean;
   /** dt is clamped to [min, max] after softplus. */
   readonly dtLimit: readonly [min: number, max: number];
-  /** dt and A of a fresh model are drawn from these. */
+  /** Range of dt and A in a new model. */
   readonly dtMin: number;
   readonly dtMax: number;
   readonly dtInitFloor: number;
@@ -41,9 +41,9 @@ export interface AttnConfig {
   readonly headDim: number;
   readonly qkvProjBias: boolean;
   readonly outProjBias: boolean;
-  /** Keys that a token sees, itself included; null for all before it. */
+  /** Number of keys that a token attends to, itself included; null for no limit. */
   readonly slidingWindowLength: number | null;
-  /** null for 1 / sqrt(headDim). */
+  /** Default: null, 1 / sqrt(headDim). */
   readonly softmaxScale: number | null;
 }
 
@@ -58,21 +58,21 @@ export interface MlpConfig {
   readonly activation: 'gelu' | 'silu';
 }
 
-/** A model's sizes and options; plain data. Made by parseConfig, readConfig or reneConfig. */
+/** A model's sizes and options, as plain data. Made by parseConfig, readConfig or reneConfig. */
 export interface ReneConfig {
   readonly dModel: number;
   readonly nLayer: number;
   readonly vocabSize: number;
-  /** vocabSize rounded up to padVocabSizeMultiple: rows of the embedding and of the head. */
+  /** vocabSize rounded up to a multiple of padVocabSizeMultiple: rows of the embedding and of the head. */
   readonly paddedVocabSize: number;
   readonly ssm: SsmConfig;
   readonly attnLayerIdx: readonly number[];
-  /** null where there is no attention block. */
+  /** null without attention blocks. */
   readonly attn: AttnConfig | null;
   readonly mlpLayerIdx: readonly number[];
-  /** null where there is no MLP block. */
+  /** null without MLP blocks. */
   readonly mlp: MlpConfig | null;
-  /** RMSNorm before each block and at the end; LayerNorm where false. */
+  /** RMSNorm before each block and at the end; LayerNorm if false. */
   readonly rmsNorm: boolean;
   readonly normEps: number;
   readonly residualInFp32: boolean;
@@ -83,14 +83,14 @@ export interface ReneConfig {
   readonly bosTokenId: number | null;
   /** The first of eosTokenIds; null for none. */
   readonly eosTokenId: number | null;
-  /** Tokens any of which ends a text. */
+  /** End-of-text tokens. */
   readonly eosTokenIds: readonly number[];
 }
 
-/** What reneConfig takes: any of ReneConfig's fields but the derived ones. */
+/** Options of reneConfig: ReneConfig's fields except the derived ones. */
 export type ReneConfigOptions = Partial<
   Omit<ReneConfig, 'paddedVocabSize' | 'eosTokenId' | 'eosTokenIds' | 'ssm' | 'attn' | 'mlp'> & {
-    /** One token that ends a text, or several. */
+    /** One or several end-of-text tokens. */
     eosTokenId: number | readonly number[] | null;
     ssm: Partial<Omit<SsmConfig, 'dInner'>>;
     attn: Partial<AttnConfig> | null;
@@ -98,25 +98,24 @@ export type ReneConfigOptions = Partial<
   }
 >;
 
-/** What a block of the model is. */
+/** The kind of a block. */
 export type LayerKind = 'ssd' | 'attn' | 'mlp';
 
 /**
- * A configuration from a few of its fields. The rest are the originals' defaults: those of
- * `ReneConfig` and `Mamba2` in Python, without attention and MLP blocks unless their indices are given.
+ * Makes a configuration from some fields. Defaults: those of `ReneConfig` and `Mamba2` in Python, without
+ * attention and MLP blocks unless their indices are given.
  *
- * @throws ConfigError naming the field, what was expected, what was found.
+ * @throws ConfigError with the field, the expected and the actual value
  */
 export function reneConfig(options: ReneConfigOptions = {}): ReneConfig {
   return buildConfig(configSource(options, 'options'));
 }
 
 /**
- * A configuration from parsed JSON: the Hugging Face shape of Rene's config.json, or the shape of
- * state-spaces' mamba2 checkpoints.
+ * Makes a configuration from parsed JSON: Rene's config.json, or that of state-spaces' mamba2 checkpoints.
  *
- * @param where named in errors, e.g. the file's path.
- * @throws ConfigError naming the key, what was expected, what was found.
+ * @param where named in errors, such as the file's path
+ * @throws ConfigError with the key, the expected and the actual value
  */
 export function parseConfig(json: unknown, where?: string): ReneConfig {
   const source = configSource(json, 'file', where);
@@ -135,11 +134,11 @@ export function layerKinds(config: ReneConfig): LayerKind[] {
   return kinds;
 }
 
-/** Rows of a layer or a table have at most this many entries; larger values are mistakes. */
+/** Upper bound of sizes; larger values are mistakes. */
 const MAX_SIZE = 1 << 24;
 const MAX_LAYERS = 10_000;
 
-/** Checks every value of a source and fills in the originals' defaults. @throws ConfigError */
+/** Checks every value of a source and applies the originals' defaults. @throws ConfigError */
 export function buildConfig(source: ConfigSource): ReneConfig {
   const stateSpaces = source.isStateSpaces;
   const dModel = source.size('dModel', stateSpaces ? 2560 : 2048, MAX_SIZE);
@@ -182,7 +181,7 @@ export function buildConfig(source: ConfigSource): ReneConfig {
 
 function buildSsm(source: ConfigSource, dModel: number, stateSpaces: boolean): SsmConfig {
   source.refuseUnknownKeys();
-  // state-spaces' own code takes a missing layer for Mamba1.
+  // state-spaces' code takes a missing `layer` for Mamba1.
   const layer = source.optionalText('layer') ?? (stateSpaces ? 'Mamba1' : 'Mamba2');
   if (layer !== 'Mamba2') {
     throw source.error('layer', "'Mamba2' (other state-space layers are not supported)", layer);
@@ -288,13 +287,13 @@ const PATTERN: readonly LayerKind[] = [
   ...(['attn', 'ssd', 'mlp', 'ssd', 'ssd', 'mlp'] as const),
 ];
 
-/** Indices of a kind of block in Rene's pattern of twelve, repeated. */
+/** Indices of one kind of block: Rene's pattern of twelve, repeated. */
 function patternIndices(kind: LayerKind, nLayer: number): number[] {
   const all = Array.from({ length: nLayer }, (_, i) => i);
   return all.filter((i) => PATTERN[i % PATTERN.length] === kind);
 }
 
-/** The 1.3 B model: 48 blocks, d_model 2048, vocabulary 50280. For random weights and benchmarks. */
+/** The 1.3 B model: 48 blocks, d_model 2048, vocabulary 50280. For benchmarks with random weights. */
 export const reneConfig1_3B: ReneConfig = reneConfig({
   attnLayerIdx: patternIndices('attn', 48),
   attn: { numHeads: 32, headDim: 64, slidingWindowLength: 2048 },

@@ -1,9 +1,9 @@
-// A configuration as config.json.
+// Writes a configuration as config.json.
 import type { AttnConfig, MlpConfig, ReneConfig } from './config.js';
 
 /**
- * The configuration as the JSON object that the original Python loads (`ReneConfig`). Defaults that
- * Python shares are left out where only they are meant; an infinite dt_limit is `Infinity`.
+ * The configuration as a JSON object that the original Python code (`ReneConfig`) loads. Omits Python's
+ * defaults. An infinite dt_limit is written as `Infinity`.
  */
 export function configToJson(config: ReneConfig): Record<string, unknown> {
   const { ssm } = config;
@@ -65,7 +65,7 @@ function attnToJson(attn: AttnConfig): Record<string, unknown> {
   };
 }
 
-/** The last keys are ours: the original has neither gate nor norm, and refuses what it lacks. */
+/** The last keys are ours: the original supports neither gate nor norm and refuses unknown keys. */
 function mlpToJson(mlp: MlpConfig, dModel: number): Record<string, unknown> {
   return {
     expand: mlp.dInner / dModel,

@@ -1,8 +1,8 @@
-// Reads typed values out of a configuration, by our field names, whichever names its source uses.
+// Reads typed values from a configuration, under our field names or its source's.
 import { ConfigError } from './errors.js';
 import { asRecord, shortJson } from './json.js';
 
-/** Our field names to the keys of config.json, where they are not plain snake case. */
+/** Keys of config.json that are not the snake case of our field names. */
 const FILE_KEYS: Record<string, string> = {
   normEps: 'norm_epsilon',
   ssm: 'ssm_cfg',
@@ -15,7 +15,7 @@ const FILE_KEYS: Record<string, string> = {
   mlp: 'mlp_cfg',
 };
 
-/** What each section may hold; the original refuses other keys too. The last of each are unused. */
+/** Known keys of each section; the original refuses others too. The last ones of each section are ignored. */
 const SECTION_FIELDS: Record<string, readonly string[]> = {
   ssm: [
     ...['dState', 'dConv', 'expand', 'headDim', 'dSsm', 'nGroups', 'chunkSize', 'bias', 'convBias'],
@@ -32,7 +32,7 @@ const SECTION_FIELDS: Record<string, readonly string[]> = {
 
 type Naming = 'file' | 'options';
 
-/** Wraps what a user or a file gave. `where` (a path) starts every error message. */
+/** Wraps a parsed configuration. Error messages start with `where` (a path). */
 export function configSource(values: unknown, naming: Naming, where?: string): ConfigSource {
   const record = asRecord(values);
   if (!record) {
@@ -54,7 +54,7 @@ export class ConfigSource {
     private readonly sectionName: string,
   ) {}
 
-  /** The shape of state-spaces/mamba2-*: no model_type, and keys that only MambaConfig has. */
+  /** The format of state-spaces/mamba2-*: no model_type, and keys that only MambaConfig has. */
   get isStateSpaces(): boolean {
     if (this.naming === 'options' || 'model_type' in this.values) return false;
     const keys = ['tie_embeddings', 'fused_add_norm', 'd_intermediate'];
@@ -67,7 +67,7 @@ export class ConfigSource {
     return new ConfigSource(values, this.naming, this.where, name);
   }
 
-  /** The field's name as the source has it, with its section. */
+  /** The key of a field in the source, with its section. */
   key(field: string): string {
     const prefix = this.sectionName === '' ? '' : `${this.keyOf(this.sectionName, '')}.`;
     return prefix + this.keyOf(field, this.sectionName);
@@ -104,14 +104,14 @@ export class ConfigSource {
     return value;
   }
 
-  /** A whole number from 1 to max; without a fallback it must be there. */
+  /** An integer from 1 to max. Required if there is no fallback. */
   size(field: string, fallback: number | undefined, max: number): number {
     const value = this.get(field) ?? fallback;
     if (isWhole(value) && value >= 1 && value <= max) return value;
     throw this.error(field, `a whole number from 1 to ${max}`, shortJson(value));
   }
 
-  /** A whole number, 0 or more. */
+  /** An integer, 0 or more. */
   count(field: string, fallback: number): number {
     const value = this.get(field) ?? fallback;
     if (!isWhole(value) || value < 0) throw this.error(field, 'a whole number, 0 or more');
@@ -124,13 +124,13 @@ export class ConfigSource {
     throw this.error(field, 'a finite number above 0');
   }
 
-  /** [low, high] with least <= low <= high; high may be infinite, in any of its spellings. */
+  /** [low, high] with least <= low <= high. high may be infinite, in any spelling. */
   range(field: string, fallback: [number, number], least: number): [number, number] {
     const value = this.get(field) ?? fallback;
     if (Array.isArray(value) && value.length === 2) {
       const [low, high] = value.map(toNumber);
       if (low !== undefined && high !== undefined && low >= least && low <= high && low < 1e308) {
-        // Python's largest float stands for infinity in files that cannot hold it.
+        // Python's largest float stands for infinity in files that cannot represent it.
         return [low, high >= 1e308 ? Number.POSITIVE_INFINITY : high];
       }
     }
@@ -138,7 +138,7 @@ export class ConfigSource {
     throw this.error(field, `two numbers [min, max], ${from} and in order`);
   }
 
-  /** A sorted list of different block indices. */
+  /** A sorted list of distinct block indices. */
   indices(field: string, nLayer: number): number[] {
     const value = this.get(field) ?? [];
     const expected = `different block indices from 0 to ${nLayer - 1}`;
@@ -152,7 +152,7 @@ export class ConfigSource {
     return indices.sort((a, b) => a - b);
   }
 
-  /** A token id; null for none. The default counts only where the vocabulary holds it. */
+  /** A token id; null for none. The default applies only if the vocabulary contains it. */
   tokenId(field: string, fallback: number | null, vocabSize: number): number | null {
     const value = this.get(field);
     if (value === undefined) return fallback !== null && fallback < vocabSize ? fallback : null;
@@ -161,7 +161,7 @@ export class ConfigSource {
     throw this.error(field, `a token id below vocab_size (${vocabSize}), or null`);
   }
 
-  /** Different token ids: a list of them, one, or none for null. */
+  /** Distinct token ids, from a list, one id, or null for none. */
   tokenIds(field: string, fallback: number, vocabSize: number): number[] {
     const value = this.get(field);
     if (!Array.isArray(value)) {
@@ -197,7 +197,7 @@ function isWhole(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value);
 }
 
-/** A number, or one of the spellings of infinity that JSON writers use. */
+/** A number, or a spelling of infinity that JSON writers use. */
 function toNumber(value: unknown): number | undefined {
   if (typeof value === 'number') return value;
   const infinite = value === null || value === 'inf' || value === 'Infinity';

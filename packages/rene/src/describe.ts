@@ -4,7 +4,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 
 const MAX_LENGTH = 60;
 
-/** The value, short and on one line: -1, 'text' in quotes, [1, 2, 3], a tensor int32 [2, 3], a function. */
+/** A short description in one line: -1, 'text', [1, 2, 3], a tensor int32 [2, 3], a function. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return shortened(`'${value}'`);
   if (typeof value === 'bigint') return shortened(`${value}n`);

@@ -1,8 +1,8 @@
-// Names of weight formats: ours, and what PyTorch, transformers(.js), safetensors and MLX call the same.
+// Names of weight formats: ours, and aliases of PyTorch, transformers(.js), safetensors and MLX.
 import type { StoredDType, WeightFormat } from '@rene-js/layers';
 import { InvalidArgumentError } from '@rene-js/layers/errors';
 
-/** Every name that is understood, in lower case, and what it means. */
+/** Every accepted name, in lower case, with its format. */
 const FORMATS = {
   f32: 'f32',
   fp32: 'f32',
@@ -25,23 +25,23 @@ const FORMATS = {
   '4bit': 'int4',
 } as const satisfies Record<string, WeightFormat>;
 
-/** A weight format by its own name or another library's: 'bf16' and 'bfloat16', 'int4' and 'q4'. */
+/** A weight format by its own name or an alias: 'bf16' and 'bfloat16', 'int4' and 'q4'. */
 export type DTypeName = keyof typeof FORMATS | Uppercase<WeightFormat>;
 
 /** The formats by their own names. */
 export const WEIGHT_FORMATS = ['f32', 'bf16', 'f16', 'int8', 'int4'] as const;
 
-/** What a file's dtype is called as a weight format. */
+/** The weight format of a file's dtype. */
 export const STORED_DTYPES = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const satisfies Record<
   string,
   StoredDType
 >;
 
 /**
- * The weight format that a name means, in upper or lower case.
+ * The weight format of a name, in any case.
  *
  * @param argument names the argument in the error
- * @throws InvalidArgumentError for names of other formats, and for what is no text
+ * @throws InvalidArgumentError for other values
  */
 export function weightFormat(name: unknown, argument = 'dtype'): WeightFormat {
   const key = typeof name === 'string' ? name.toLowerCase() : '';
@@ -54,7 +54,7 @@ export function weightFormat(name: unknown, argument = 'dtype'): WeightFormat {
   );
 }
 
-/** As weightFormat, for who also takes 'auto'. */
+/** Like weightFormat, but also accepts 'auto'. */
 export function weightFormatOrAuto(name: unknown, argument = 'dtype'): WeightFormat | 'auto' {
   if (typeof name === 'string' && name.toLowerCase() === 'auto') return 'auto';
   return weightFormat(name, argument);

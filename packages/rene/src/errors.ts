@@ -1,4 +1,4 @@
-// The errors of the model package. Each says what is wrong, what was expected, and what to do.
+// Error classes of this package. Messages name the problem, what was expected and what to do.
 import { ReneError } from '@rene-js/layers/errors';
 
 export { ReneError };
@@ -6,7 +6,7 @@ export { ReneError };
 /** A value of a model configuration is missing, of the wrong type, or contradicts another. */
 export class ConfigError extends ReneError {
   override readonly name = 'ConfigError';
-  /** The key as it was given: `ssm_cfg.headdim` in config.json, `ssm.headDim` in reneConfig(). */
+  /** The key as given: `ssm_cfg.headdim` in config.json, `ssm.headDim` in reneConfig(). */
   readonly key: string;
 
   constructor(key: string, expected: string, found: string, where?: string) {
@@ -15,10 +15,10 @@ export class ConfigError extends ReneError {
   }
 }
 
-/** A checkpoint file is missing, damaged, or does not fit the model. */
+/** A checkpoint file is missing, damaged or does not fit the model. */
 export class CheckpointError extends ReneError {
   override readonly name = 'CheckpointError';
-  /** Everything that is wrong, a line each; one line where there is a single fault. */
+  /** All problems, one per line. */
   readonly problems: readonly string[];
 
   constructor(message: string, problems: readonly string[] = [message], options?: ErrorOptions) {
@@ -27,12 +27,12 @@ export class CheckpointError extends ReneError {
   }
 }
 
-/** A tokenizer file is missing or damaged, or cannot be used with the model. */
+/** A tokenizer file is missing or damaged, or does not fit the model. */
 export class TokenizerError extends ReneError {
   override readonly name = 'TokenizerError';
 }
 
-/** A generation was asked for something that cannot be done. */
+/** A generation cannot be done as requested. */
 export class GenerationError extends ReneError {
   override readonly name = 'GenerationError';
 }
@@ -40,7 +40,7 @@ export class GenerationError extends ReneError {
 /** A download from a model hub failed. */
 export class HubError extends ReneError {
   override readonly name = 'HubError';
-  /** The HTTP status of the last answer, if there was one. */
+  /** HTTP status of the last response, if any. */
   readonly status: number | undefined;
 
   constructor(message: string, options?: ErrorOptions & { status?: number }) {
@@ -49,7 +49,7 @@ export class HubError extends ReneError {
   }
 }
 
-/** A file or folder cannot be read or written: the disk is full, it is another user's, ... */
+/** A file or folder cannot be read or written: full disk, missing permission, ... */
 export class FileError extends ReneError {
   override readonly name = 'FileError';
 

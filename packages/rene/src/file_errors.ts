@@ -3,10 +3,11 @@ import { FileError } from './errors.js';
 import { systemCode, systemReason } from './system_errors.js';
 
 /**
- * A FileError that names the file, made from an error of the operating system; any other error as it is.
+ * Makes a FileError that names the file from an error of the operating system. Returns other errors
+ * unchanged.
  *
  * @param path the file as the user knows it, not a temporary name
- * @param action what failed: the file cannot be ...
+ * @param action completes "cannot be ..."
  */
 export function fileError(
   path: string,

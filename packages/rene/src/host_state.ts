@@ -1,4 +1,4 @@
-// A state in the host's memory: it takes none of the backend's.
+// A recurrent state in host memory.
 import type { LayerState } from '@rene-js/layers';
 import { widen } from '@rene-js/layers/internal';
 import { GenerationError } from './errors.js';
@@ -11,12 +11,12 @@ interface HostTensor {
   readonly bytes: Uint8Array;
 }
 
-/** A copy of a recurrent state, as often to be restored as wanted. */
+/** A copy of a recurrent state, which can be restored any number of times. */
 export class HostState {
-  /** Its size. */
+  /** Its size in bytes. */
   readonly byteLength: number;
 
-  /** @param blocks the tensors of each block by name */
+  /** @param blocks tensors of each block by name */
   constructor(
     private readonly blocks: readonly ReadonlyMap<string, HostTensor>[],
     readonly positions: readonly number[],
@@ -48,7 +48,7 @@ export class HostState {
 /**
  * Copies a state to the host.
  *
- * @throws GenerationError if the state cannot be used, or was made by no model
+ * @throws GenerationError if the state cannot be used, or belongs to no model
  */
 export async function toHost(state: RecurrentState): Promise<HostState> {
   state.check();
@@ -66,7 +66,7 @@ export async function toHost(state: RecurrentState): Promise<HostState> {
 async function tensorsOf(layer: LayerState | null): Promise<ReadonlyMap<string, HostTensor>> {
   const stored = layer?.save() ?? [];
   const tensors = stored.map(async ({ name, dtype, shape, bytes }) => {
-    // A copy: the bytes may be a view of the backend's memory.
+    // Copied, since the bytes may be a view of the backend's memory.
     return [name, { dtype, shape, bytes: (await bytes()).slice() }] as const;
   });
   return new Map(await Promise.all(tensors));

@@ -1,5 +1,5 @@
 /**
- * What the packages of this project share, without a promise that it stays: use `@rene-js/rene` instead.
+ * Shared by the packages of this project. May change at any time: use `@rene-js/rene` instead.
  *
  * @internal
  * @module @rene-js/rene/internal

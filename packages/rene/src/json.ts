@@ -1,4 +1,4 @@
-// JSON as Python writes it: with Infinity and NaN, which JSON.parse refuses.
+// JSON with Python's Infinity and NaN, which JSON.parse refuses.
 
 /** Parses JSON that may hold NaN, Infinity and -Infinity, and begin with a BOM. @throws SyntaxError */
 export function parseJson(json: string): unknown {
@@ -7,7 +7,7 @@ export function parseJson(json: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     if (!/\b(?:Infinity|NaN)\b/.test(text)) throw error;
-    // A string without an end is taken to the end of the text, not looked for at every quote again.
+    // An unterminated string is taken to the end of the text, so that it is scanned once.
     return JSON.parse(text.replace(/"(?:[^"\\]+|\\[\s\S])*"?|\b(?:Infinity|NaN)\b/g, spellOut));
   }
 }
@@ -25,14 +25,14 @@ function spellOut(found: string): string {
   return found === 'NaN' ? 'null' : found;
 }
 
-/** The value as an object of string keys; undefined for lists, null and all that is no object. */
+/** The value as an object with string keys; undefined for lists, null and other values. */
 export function asRecord(value: unknown): Record<string, unknown> | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  // Any object that JSON.parse made is one of string keys.
+  // Objects from JSON.parse have string keys only.
   return value as Record<string, unknown>;
 }
 
-/** A value as an error message shows it: one line of at most 60 characters. */
+/** A value in an error message: one line of at most 60 characters. */
 export function shortJson(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'number') return `${value}`;
@@ -40,7 +40,7 @@ export function shortJson(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-/** JSON.stringify calls itself, so that values nested some thousand deep overflow the stack. */
+/** JSON.stringify is recursive, so that deeply nested values overflow the stack. */
 function jsonOrType(value: unknown): string {
   try {
     return JSON.stringify(value) ?? typeof value;

@@ -1,4 +1,4 @@
-// Refuses options that nobody reads: a misspelt one would otherwise change nothing without a word.
+// Refuses unknown options, so that a misspelt option is not ignored silently.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { describe } from './describe.js';
 

@@ -1,33 +1,30 @@
-// Options of loading a model: their types, and the refusal of what is not one of them.
+// Options of loading a model: types and check for unknown ones.
 import { InvalidArgumentError, type ParameterOptions } from '@rene-js/layers';
 import type { HubOptions } from './checkpoint/hub.js';
 import type { DTypeName } from './dtype_names.js';
 import { type OptionType, refuseUnknownOptions } from './known_options.js';
 
-/** How a model is held in memory, and where. */
+/** How a model is kept in memory, and on which backend. */
 export interface ModelOptions extends Omit<ParameterOptions, 'format' | 'keepQuantized'> {
   /**
-   * How matrices are held: 'f32', 'bf16', 'f16', 'int8' or 'int4', if the backend holds it, or what other
-   * libraries call these ('float16', 'q4'). Default: 'auto', the file's own where the backend has it, else
-   * f32 (bf16 for f16), and the next smaller one where that does not fit in memory.
+   * dtype of the matrices: 'f32', 'bf16', 'f16', 'int8' or 'int4', if the backend supports it, or an alias
+   * ('float16', 'q4'). Default: 'auto', the checkpoint's dtype if the backend supports it, else f32 (bf16
+   * for f16); a smaller one if that does not fit in memory.
    */
   dtype?: 'auto' | DTypeName | undefined;
-  /** Called with what a user should know, such as that 'auto' rounds. Default: console.warn. */
+  /** Called with notices, such as that 'auto' rounds. Default: console.warn. */
   onNotice?: ((notice: string) => void) | undefined;
-  /**
-   * tfjs backend, see useBackend of @rene-js/layers. Default: the one in use; 'auto' where none is in use
-   * yet.
-   */
+  /** tfjs backend, see useBackend of @rene-js/layers. Default: the current one, else 'auto'. */
   backend?: string | undefined;
 }
 
 /** Options of ReneLMHeadModel.fromPretrained. */
 export interface PretrainedOptions extends ModelOptions {
-  /** How models are downloaded from the Hugging Face hub. */
+  /** Options of downloads from the Hugging Face hub. */
   hub?: HubOptions | undefined;
   /**
-   * A LoRA adapter as the Python library PEFT saves it: a folder, a hub id or a URL. The weights are corrected
-   * while they are loaded; no file changes.
+   * A PEFT LoRA adapter: a folder, a hub id or a URL. It is applied while the weights are loaded. No file
+   * changes.
    */
   lora?: string | URL | undefined;
 }
@@ -66,7 +63,7 @@ const HUB: Readonly<Record<keyof HubOptions, OptionType>> = {
   onNotice: 'function',
 };
 
-/** What neighbouring libraries call our options. */
+/** Other libraries' names of our options. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   torch_dtype: "dtype, for example 'bf16'",
   quantized: "dtype, for example 'int8'",
@@ -87,7 +84,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   local_files_only: 'offline inside hub: { hub: { offline: true } }',
 };
 
-/** @throws InvalidArgumentError for an option of fromPretrained that there is not. */
+/** @throws InvalidArgumentError for an unknown option of fromPretrained */
 export function checkPretrainedOptions(options: PretrainedOptions): void {
   refuseUnknownOptions(options, PRETRAINED, 'options', ELSEWHERE);
   const { hub, lora } = options;
@@ -97,12 +94,12 @@ export function checkPretrainedOptions(options: PretrainedOptions): void {
   }
 }
 
-/** @throws InvalidArgumentError for an option of fromConfig that there is not. */
+/** @throws InvalidArgumentError for an unknown option of fromConfig */
 export function checkRandomModelOptions(options: RandomModelOptions): void {
   refuseUnknownOptions(options, RANDOM, 'options', ELSEWHERE);
 }
 
-/** @throws InvalidArgumentError for an option of a download that there is not. */
+/** @throws InvalidArgumentError for an unknown download option */
 export function checkHubOptions(options: HubOptions, argument = 'options'): void {
   refuseUnknownOptions(options, HUB, argument);
 }

@@ -1,11 +1,11 @@
-// The loss of a language model on a text: how surprised it is by each next token.
+// The cross entropy loss of a language model.
 import { crossEntropy } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ReneLMHeadModel } from './model.js';
 
 /**
- * Mean cross entropy, in nats, of tokens 1 ... L-1 given those before them; over the padded
- * vocabulary, as the original trains.
+ * Mean cross entropy, in nats, of tokens 1 ... L-1 given those before them, over the padded vocabulary as
+ * in the original's training.
  *
  * @param ids int32 (B, L), L >= 2
  * @returns a scalar, differentiable by the model's trainableVariables

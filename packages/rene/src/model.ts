@@ -47,49 +47,45 @@ import { RecurrentState } from './state.js';
 import { summarize } from './summary.js';
 import { checkIds, checkPlaces, lastTokens, type TokenIds, tokensAt } from './token_ids.js';
 
-/** What forward can be told. */
+/** Options of forward. */
 export interface ForwardOptions {
-  /** Advanced by these tokens; without one the ids are a whole text from its start. */
+  /** The state to continue and advance. Default: none, the ids start a text. */
   state?: RecurrentState | undefined;
-  /** Compute logits for the last so many tokens only; all unless given. */
+  /** Compute logits for the last n tokens only. Default: all. */
   logitsToKeep?: number | undefined;
   /**
-   * Compute logits after these tokens only: places in the flattened ids, row * length + position. They
-   * come one a row. With none of them a state is advanced and nothing else computed.
+   * Compute logits only at these positions in the flattened ids, row * length + position. They are returned
+   * one per row. An empty list advances the state only.
    */
   logitsAt?: readonly number[] | undefined;
   /**
-   * Sees the residual stream (B, L, dModel): 'embed', then each block's output under its index, then
-   * 'norm_f'. Clone what you want to keep.
+   * Called with the residual stream (B, L, dModel): 'embed', then each block's output under its index, then
+   * 'norm_f'. Clone tensors that you keep.
    */
   onHidden?: (name: string, hidden: tf.Tensor) => void;
   /**
-   * Gradient checkpointing. The variables, by parameter name, that a gradient is being recorded for:
-   * of each block only its input is kept, and the rest computed again on the way back: less memory, more
-   * time. Not with a state.
+   * Gradient checkpointing: the variables, by parameter name, whose gradient is recorded. Only each block's
+   * input is kept, and the rest is recomputed in the backward pass. Not with a state.
    */
   recompute?: ReadonlyMap<string, tf.Variable> | undefined;
 }
 
-/**
- * The language model. It belongs to the backend that it was loaded on, and owns its parameters:
- * dispose() frees them.
- */
+/** The language model. It belongs to the backend on which it was loaded. dispose() frees its parameters. */
 export class ReneLMHeadModel implements tf.InferenceModel {
   readonly inputs: tf.ModelTensorInfo[];
   readonly outputs: tf.ModelTensorInfo[];
-  /** The tfjs backend that holds the parameters. */
+  /** The tfjs backend of the parameters. */
   readonly backend = tf.getBackend();
   private readonly backbone: Backbone;
   private disposed = false;
-  /** What a state of this model looks like; made when the first one comes. */
+  /** The shapes of this model's states; computed once. */
   private stateForm: readonly string[] | undefined;
 
   constructor(
     readonly config: ReneConfig,
-    /** By the names of the original's state_dict. */
+    /** Parameters by their names in the original's state_dict. */
     readonly parameters: ReadonlyMap<string, Parameter>,
-    /** Its own defaults of generation: what generate and stream take where an option is not given. */
+    /** The model's generation defaults, used where generate and stream get no option. */
     readonly generationConfig: GenerationDefaults = {},
   ) {
     this.backbone = buildBackbone(config, new Parameters(parameters));
@@ -100,11 +96,10 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   /**
    * Loads a checkpoint: config.json and model.safetensors or pytorch_model.bin, whole or in shards.
    *
-   * @param idOrDir a folder or its file URL, a hub id (downloaded once, into the cache shared with
-   *   Python), 'rene-tiny' (the small model that is included), or the http(s) URL of a folder. In a page: a
-   *   URL, a path of the page's server that begins with '/' or '.', or a hub id (read from the hub in pieces)
-   * @throws InvalidArgumentError for options that there are not; ConfigError, CheckpointError, HubError,
-   *   BackendError
+   * @param idOrDir a folder or its file URL, a hub id (downloaded once, into the cache shared with Python),
+   *   'rene-tiny' (the included model), or the http(s) URL of a folder. In a page: a URL, a path of the
+   *   page's server that begins with '/' or '.', or a hub id (read from the hub in pieces)
+   * @throws InvalidArgumentError for unknown options; ConfigError, CheckpointError, HubError, BackendError
    */
   static async fromPretrained(
     idOrDir: string | URL,
@@ -124,7 +119,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
       if (dtype !== 'auto') format = dtype;
       else if (!others.trainable) {
         const stored = storedDType(checkpoint);
-        // An adapter's corrections would be rounded away by the base's few bits.
+        // Quantised base weights would round the adapter's corrections away.
         const isCorrected = lora !== undefined && stored.startsWith('int');
         format = chooseFormat(isCorrected ? 'BF16' : stored, specs, onNotice);
       }
@@ -139,7 +134,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     }
   }
 
-  /** A model with random weights, distributed as the original's before its training. */
+  /** A model with random weights, distributed as the original's before training. */
   static async fromConfig(
     config: ReneConfig,
     options: RandomModelOptions = {},
@@ -154,12 +149,12 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 
   /**
-   * Writes config.json and model.safetensors, as the original loads them, into a folder; generation_config.json
-   * if the model came with one, and the tokenizer that is given.
+   * Writes config.json and model.safetensors, as the original loads them, into a folder; also
+   * generation_config.json if the model has one, and the given tokenizer.
    *
-   * @param dir a path or a file URL; it is made if need be
-   * @throws InvalidArgumentError, CheckpointError; FileError naming the file that cannot be written. Then the
-   *   folder is as it was.
+   * @param dir a path or a file URL; created if necessary
+   * @throws InvalidArgumentError, CheckpointError; FileError naming the file that cannot be written. The
+   *   folder is then unchanged.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
     this.checkBackend();
@@ -172,11 +167,11 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   /**
    * Logits of the next token after each token.
    *
-   * @param ids (B, L), rows of one length >= 1; an int32 tensor's values are not checked
-   * @returns float32 (B, L, paddedVocabSize), or (B, logitsToKeep, paddedVocabSize), or
-   *   (logitsAt.length, 1, paddedVocabSize)
-   * @throws InvalidArgumentError for ids out of range or rows that differ in length. An error
-   *   inside the layers leaves the state unusable; an error about an argument does not.
+   * @param ids (B, L), rows of equal length >= 1; the values of an int32 tensor are not checked
+   * @returns float32 (B, L, paddedVocabSize), or (B, logitsToKeep, paddedVocabSize), or (logitsAt.length,
+   *   1, paddedVocabSize)
+   * @throws InvalidArgumentError for ids out of range or rows of different lengths. An error inside the
+   *   layers makes the state unusable; an error about an argument does not.
    */
   forward(
     ids: TokenIds,
@@ -208,7 +203,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
           hidden = advance(hidden, next);
           onHidden?.(String(i), hidden);
         });
-        // Where hidden states are not asked for, those without a logit need no norm either.
+        // If hidden states are not requested, norm_f is computed only where logits are.
         if (!onHidden && logitsAt?.length !== 0) hidden = wanted(hidden);
         const normed = normF.forward(hidden);
         onHidden?.('norm_f', normed);
@@ -226,12 +221,11 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 
   /**
-   * A decode step of up to `batch` rows, compiled once and replayed, where the backend offers that
-   * (`simd` does; `cuda` with a CUDA graph that chooses the tokens as well). generate() and stream()
-   * use it. The caller disposes it, before the model.
+   * A compiled decode step for up to `batch` rows, if the backend has one (`simd`, `cuda` and `webgpu`).
+   * generate() and stream() use it. The caller disposes it, before the model.
    *
-   * @param vocabSize ids from here on are never chosen
-   * @returns undefined on other backends, for a model in training, and for one with LayerNorm
+   * @param vocabSize ids from here on are never sampled
+   * @returns undefined on other backends, for a model in training, and with LayerNorm
    */
   compileStep(batch = 1, vocabSize = this.config.vocabSize): DecodeStep | undefined {
     this.checkBackend();
@@ -268,9 +262,9 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 
   /**
-   * A state that `state.save(path)` wrote, on any backend and in any dtype of this model.
+   * Restores a state that `state.save(path)` wrote, on any backend and in any dtype of this model.
    *
-   * @throws CheckpointError for what is no state file, GenerationError for another model's
+   * @throws CheckpointError if the file is not a state file, GenerationError for the state of another model
    */
   async restoreState(path: string | URL): Promise<RecurrentState> {
     this.checkBackend();
@@ -279,7 +273,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     return new RecurrentState(layers, positions, this);
   }
 
-  /** @internal For state files and for states on the host. */
+  /** @internal For state files and states in host memory. */
   async restoreLayers(
     read: (block: number) => ReadTensor,
     positions: readonly number[],
@@ -298,8 +292,8 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 
   /**
-   * A text that tells models apart: a hash of the configuration and of all parameters but the
-   * matrices, which are the same in every dtype and on every backend.
+   * A fingerprint of the model: a hash of the configuration and of all parameters but the matrices. It is
+   * the same in every dtype and on every backend.
    */
   async fingerprint(): Promise<string> {
     this.checkBackend();
@@ -321,8 +315,8 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 
   /**
-   * Continues one prompt: yields each new token's id as soon as it is chosen. Leaving a `for await`
-   * early frees everything.
+   * Continues one prompt. Yields each new token's id as soon as it is sampled. Leaving a `for await` early
+   * frees everything.
    *
    * @throws InvalidArgumentError at once; GenerationError, GenerationAbortedError while it runs
    */
@@ -335,10 +329,10 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 
   /**
-   * Reads a prompt, or several of any lengths, for `generate(more, { state })` to continue from as
-   * often as one likes.
+   * Prefills one or several prompts of any lengths. `generate(more, { state })` continues the state, any
+   * number of times.
    *
-   * @returns the state after it, a row a prompt; the caller disposes it
+   * @returns the state, one row per prompt; the caller disposes it
    * @throws InvalidArgumentError, GenerationAbortedError
    */
   async prefill(
@@ -386,7 +380,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     for (const line of summarize(this.config, modelParameters(this.config))) print(line);
   }
 
-  /** Frees the parameters. States are the user's to free. */
+  /** Frees the parameters. States must be disposed by the user. */
   dispose(): void {
     for (const { mixer } of this.backbone.blocks) mixer.dispose();
     disposeParameters(this.parameters);
@@ -416,7 +410,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 }
 
-/** The model that a name stands for, corrected by an adapter if one is named. */
+/** Loads a model by name, with an adapter if one is given. */
 async function openModel(
   idOrDir: string | URL,
   lora: string | URL | undefined,
@@ -433,7 +427,7 @@ async function openModel(
   }
 }
 
-/** What finds files is loaded only where there are files. */
+/** File access is loaded only where there are files. */
 async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenModel> {
   const { webFolderOf } = await import('./checkpoint/platform.js');
   const folder = webFolderOf(idOrDir, hub);
@@ -443,7 +437,7 @@ async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenMod
   return openModelFolder(await resolveModel(idOrDir, hub), hub.onNotice);
 }
 
-/** tfjs takes its plain CPU backend by itself where a tensor was made before a backend was chosen. */
+/** tfjs selects its plain CPU backend if a tensor is created before a backend is chosen. */
 function warnOfSlowBackend(
   specs: readonly ParameterSpec[],
   onNotice: (notice: string) => void,
@@ -460,13 +454,13 @@ function ofBlock(i: number, variables: ReadonlyMap<string, tf.Variable>): tf.Var
   return [...variables].flatMap(([name, variable]) => (name.startsWith(prefix) ? [variable] : []));
 }
 
-/** Frees a block's input once its output is there; on a gradient tape it is needed later. */
+/** Frees a block's input once its output is computed. A gradient tape needs it later. */
 function advance(before: tf.Tensor, after: tf.Tensor): tf.Tensor {
   if (tf.engine().state.gradientDepth === 0) before.dispose();
   return after;
 }
 
-/** The dtype of the largest tensor stands for the file's. */
+/** The dtype of the largest tensor stands for the checkpoint's. */
 function storedDType(checkpoint: Checkpoint): string {
   const name = 'backbone.embedding.weight';
   return checkpoint.has(name) ? checkpoint.info(name).dtype : 'F32';

@@ -1,17 +1,17 @@
-// How many texts a model can hold the states of at once.
+// How many sequences' states fit in memory.
 import type { ReneConfig } from './config.js';
 
 const STATE_BYTES = 2 ** 30;
 const MAX_ROWS = 64;
 
 export interface RowsThatFitOptions {
-  /** What the states may take; 1 GiB unless given. */
+  /** Memory for the states. Default: 1 GiB. */
   bytes?: number;
-  /** Tokens that attention has keys and values of, as far as its window allows; 512 unless given. */
+  /** Tokens in the KV cache, as far as the window allows. Default: 512. */
   tokens?: number;
 }
 
-/** Rows of a batch whose states fit; at least 1, at most 64. */
+/** Batch size whose states fit, from 1 to 64. */
 export function rowsThatFit(
   config: ReneConfig,
   { bytes = STATE_BYTES, tokens = 512 }: RowsThatFitOptions = {},
@@ -20,7 +20,7 @@ export function rowsThatFit(
   return Math.max(1, Math.min(MAX_ROWS, rows));
 }
 
-/** Bytes of one row's recurrent state. */
+/** Bytes of one sequence's recurrent state. */
 function stateBytes(config: ReneConfig, tokens: number): number {
   const { nLayer, ssm, attn, attnLayerIdx, mlpLayerIdx } = config;
   const ssdLayers = nLayer - attnLayerIdx.length - mlpLayerIdx.length;

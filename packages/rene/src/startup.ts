@@ -1,5 +1,5 @@
 /**
- * What the command line needs before it knows that a model is wanted: nothing here loads TensorFlow.js.
+ * What the command line needs before it loads a model. Nothing here loads TensorFlow.js.
  *
  * @internal
  * @module @rene-js/rene/internal/startup

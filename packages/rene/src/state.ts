@@ -1,4 +1,4 @@
-// RecurrentState: everything a model remembers of the tokens it has seen, as a value the user holds.
+// RecurrentState: everything that a model remembers of the tokens it has seen.
 import { InvalidArgumentError, type LayerState } from '@rene-js/layers';
 import { GenerationError } from './errors.js';
 import type { StateOwner } from './state_owner.js';
@@ -6,17 +6,17 @@ import type { StateOwner } from './state_owner.js';
 /**
  * The state of every layer after some tokens. `model.forward(ids, { state })` advances it.
  *
- * Its size does not grow with the text while attention has a window. Clones share memory until one
- * of them moves on. Free it with dispose().
+ * Its size is bounded if attention has a window. Clones share memory until one of them advances. Free it
+ * with dispose().
  */
 export class RecurrentState {
-  /** The sizes of each block's memory, as text. States of one form fit the same models. */
+  /** The shapes of each block's state, as text. States with equal shapes fit the same models. */
   readonly form: readonly string[];
   private usable = true;
 
   /**
-   * @param layers one a block; null for a block without memory
-   * @param seen tokens seen by each row of the batch
+   * @param layers one per block; null for a block without state
+   * @param seen tokens seen by each row
    * @param owner the model; needed to save the state
    */
   constructor(
@@ -27,7 +27,7 @@ export class RecurrentState {
     this.form = layers.map((layer) => layer?.form ?? 'no state');
   }
 
-  /** Rows of the batch. */
+  /** Batch size. */
   get batch(): number {
     return this.seen.length;
   }
@@ -47,12 +47,12 @@ export class RecurrentState {
     );
   }
 
-  /** A state of the same model with these layers, which become its own. */
+  /** A state of the same model with these layers. It takes ownership of them. */
   with(layers: readonly (LayerState | null)[], positions: readonly number[]): RecurrentState {
     return new RecurrentState(layers, positions, this.owner);
   }
 
-  /** A new state of these rows, in this order; a row may come more than once (beams, samples). */
+  /** A new state with these rows, in this order. A row may occur several times (beams, samples). */
   gather(rows: readonly number[]): RecurrentState {
     this.check();
     if (rows.length === 0) {
@@ -70,7 +70,7 @@ export class RecurrentState {
     );
   }
 
-  /** A new state of the rows of all of these, which may stand at different positions. */
+  /** A new state with the rows of all of these. Their positions may differ. */
   static concat(states: readonly RecurrentState[]): RecurrentState {
     const [first] = states;
     if (!first) throw new InvalidArgumentError('concat: states', 'at least one', 'none');
@@ -89,12 +89,12 @@ export class RecurrentState {
   }
 
   /**
-   * Writes it to a file, from which `model.restoreState(path)` makes it again. The file is whole or
-   * not there: an older one of that name stays until then.
+   * Writes it to a file for `model.restoreState(path)`. An existing file is replaced once the new one is
+   * complete.
    *
    * @param path a path or a file URL
-   * @throws GenerationError if the state cannot be used, or was made by no model; CheckpointError for
-   *   other URLs; FileError where the file cannot be written
+   * @throws GenerationError if the state cannot be used, or belongs to no model; CheckpointError for other
+   *   URLs; FileError if the file cannot be written
    */
   async save(path: string | URL): Promise<void> {
     this.check();
@@ -108,17 +108,17 @@ export class RecurrentState {
     }
   }
 
-  /** Called by the model: `length` more tokens have been seen by every row. */
+  /** Called by the model after every row has seen `length` more tokens. */
   advance(length: number): void {
     this.seen = this.seen.map((position) => position + length);
   }
 
-  /** Called by the model when a forward failed half-way: some layers have moved on, some have not. */
+  /** Called by the model when a forward failed half-way: some layers have advanced, others have not. */
   invalidate(): void {
     this.usable = false;
   }
 
-  /** Throws GenerationError if the state cannot be used. */
+  /** @throws GenerationError if the state cannot be used */
   check(): void {
     if (this.usable) return;
     throw new GenerationError(
@@ -126,7 +126,7 @@ export class RecurrentState {
     );
   }
 
-  /** Throws InvalidArgumentError, naming the first block that differs, if it is of another form. */
+  /** @throws InvalidArgumentError with the first block whose shapes differ */
   checkForm(argument: string, form: readonly string[]): void {
     const sizes = `a state of ${form.length} blocks`;
     if (form.length !== this.form.length) {
@@ -137,7 +137,7 @@ export class RecurrentState {
     throw new InvalidArgumentError(argument, `${form[i]} in block ${i}`, `${this.form[i]}`);
   }
 
-  /** Frees its memory; memory that clones share stays until they are freed too. */
+  /** Frees its memory. Memory shared with clones is freed with the last of them. */
   dispose(): void {
     for (const layer of this.layers) layer?.dispose();
     this.usable = false;

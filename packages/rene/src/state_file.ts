@@ -1,4 +1,4 @@
-// State files: safetensors with the tensors of every block's state and the fingerprint of its model.
+// State files: safetensors with the tensors of each block's state and the fingerprint of the model.
 import { InvalidArgumentError, type LayerState } from '@rene-js/layers';
 import { openSafetensors, writeSafetensors } from './checkpoint/safetensors.js';
 import { readF32, type TensorFile, tensorInfo } from './checkpoint/tensor_file.js';
@@ -8,16 +8,16 @@ import type { StateOwner } from './state_owner.js';
 const FORMAT = 'rene-state-1';
 const STATE_PATH = "a state file's path or file URL";
 
-/** What a state file holds. */
+/** The contents of a state file. */
 export interface StoredState {
-  /** One a block; null for a block without memory. */
+  /** One per block; null for a block without state. */
   readonly layers: readonly (LayerState | null)[];
   /** Tokens seen by each row of the batch. */
   readonly positions: readonly number[];
 }
 
 /**
- * Writes a state file. A file of that name stays until the new one is whole.
+ * Writes a state file. An existing file is replaced once the new one is complete.
  *
  * @param path a path or a file URL
  * @param owner fingerprint of the model

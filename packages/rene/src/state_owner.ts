@@ -2,12 +2,12 @@
 import type { LayerState } from '@rene-js/layers';
 import type { ReadTensor } from '@rene-js/layers/internal';
 
-/** The model that a state belongs to, as far as a copy outside the backend needs it. */
+/** The model of a state, as far as a copy outside the backend needs it. */
 export interface StateOwner {
-  /** Differs between models whose states mean different things. */
+  /** Fingerprint: differs between models whose states are incompatible. */
   fingerprint(): Promise<string>;
   /**
-   * Layer states of stored tensors, one a block.
+   * Layer states from stored tensors, one per block.
    *
    * @param read reads the tensors of a block
    * @param positions tokens seen by each row

@@ -1,4 +1,4 @@
-// The table of blocks and parameters that model.summary() and `rene info` print.
+// The table of blocks and parameters for model.summary() and `rene info`.
 import type { ParameterSpec } from '@rene-js/layers';
 import { type LayerKind, layerKinds, type ReneConfig } from './config.js';
 
@@ -8,7 +8,7 @@ const kindNames: Record<LayerKind, string> = {
   mlp: 'MLP',
 };
 
-/** One line a block, then the totals. */
+/** One line per block, then the totals. */
 export function summarize(config: ReneConfig, specs: readonly ParameterSpec[]): string[] {
   const line = (name: string, kind: string, count: number) =>
     `${name.padEnd(24)}${kind.padEnd(26)}${count.toLocaleString('en-US').padStart(16)}`;
@@ -34,7 +34,7 @@ export function summarize(config: ReneConfig, specs: readonly ParameterSpec[]): 
   ];
 }
 
-/** Numbers in the parameters whose names start with `prefix`. */
+/** Number of parameters whose names start with `prefix`. */
 export function countParameters(specs: readonly ParameterSpec[], prefix = ''): number {
   return specs
     .filter(({ name }) => name.startsWith(prefix))

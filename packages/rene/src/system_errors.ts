@@ -1,4 +1,4 @@
-// Errors of the operating system in words. Without imports, so that a program can tell of them early.
+// Texts for errors of the operating system. No imports, so that errors can be reported at startup.
 
 const reasons: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
@@ -21,13 +21,13 @@ const reasons: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
 };
 
-/** The code of an error that the operating system gave, such as 'ENOSPC'; undefined for others. */
+/** The code of an operating system error, such as 'ENOSPC'; undefined for other errors. */
 export function systemCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** Why the operating system refused: 'no space left on the device (ENOSPC)'. */
+/** The reason of an operating system error: 'no space left on the device (ENOSPC)'. */
 export function systemReason(error: unknown): string {
   const code = systemCode(error);
   if (code !== undefined) return `${reasons[code] ?? 'the system refuses it'} (${code})`;

@@ -1,17 +1,17 @@
-// What goes into a forward pass, checked, and which tokens' hidden states go on to the head.
+// Checks the token ids of a forward pass, and selects the hidden states for the head.
 import { InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ReneConfig } from './config.js';
 import { describe } from './describe.js';
 
-/** (B, L): an int32 tensor, or rows of one length. */
+/** (B, L): an int32 tensor, or rows of equal length. */
 export type TokenIds = tf.Tensor | readonly (readonly number[])[];
 
 /**
- * The batch size and length of the ids.
+ * Batch size and length of the ids.
  *
- * @throws InvalidArgumentError for ids out of range or rows that differ in length; a tensor's values are
- *   not looked at
+ * @throws InvalidArgumentError for ids out of range or rows of different lengths; the values of a tensor
+ *   are not checked
  */
 export function checkIds(ids: TokenIds, config: ReneConfig): [batch: number, length: number] {
   if (ids instanceof tf.Tensor) {
@@ -42,7 +42,7 @@ export function checkIds(ids: TokenIds, config: ReneConfig): [batch: number, len
   return [rows.length, length];
 }
 
-/** The error for an id that the model lacks. */
+/** The error for an id outside the vocabulary. */
 export function wrongId(name: string, id: unknown, vocabSize: number): InvalidArgumentError {
   const isLarge = typeof id === 'number' && Number.isInteger(id) && id >= vocabSize;
   const hint = isLarge ? "; is the tokenizer the model's own?" : '';
@@ -64,7 +64,7 @@ function notRows(ids: unknown): InvalidArgumentError {
   return new InvalidArgumentError('ids', expected, `${describe(ids)}${advice}`);
 }
 
-/** @throws InvalidArgumentError for places that are not among `count` tokens */
+/** @throws InvalidArgumentError for positions out of range */
 export function checkPlaces(places: readonly number[] | undefined, count: number): void {
   const wrong = places?.find((place) => !Number.isInteger(place) || place < 0 || place >= count);
   if (wrong === undefined) return;
@@ -77,7 +77,7 @@ export function lastTokens(hidden: tf.Tensor, kept: number): tf.Tensor {
   return kept === length ? hidden : tf.slice(hidden, [0, length - kept, 0], [batch, kept, dModel]);
 }
 
-/** Tokens of (B, L, D) by their places in the flattened (B L, D), as (places, 1, D). */
+/** Tokens of (B, L, D) at positions in the flattened (B L, D), as (positions, 1, D). */
 export function tokensAt(hidden: tf.Tensor, places: readonly number[]): tf.Tensor {
   const [batch = 0, length = 0, dModel = 0] = hidden.shape;
   const flat = tf.reshape(hidden, [batch * length, 1, dModel]);

@@ -1,4 +1,4 @@
-// Text to token ids and back, by a tokenizer.json of the Hugging Face tokenizers library.
+// Tokenizer: text to token ids and back, from a Hugging Face tokenizer.json.
 import { InvalidArgumentError } from '@rene-js/layers/errors';
 import { authorsTokenizer, ownersTokenizer } from './checkpoint/authors_tokenizer.js';
 import type { HubOptions } from './checkpoint/hub.js';
@@ -28,38 +28,41 @@ export type { DecodeStream };
 
 /** Options of encode. */
 export interface EncodeOptions {
-  /** Adds the tokens that the tokenizer puts around a text, such as a BOS. Default: true. */
+  /** Add the special tokens of the post-processor, such as a BOS. Default: true. */
   addSpecialTokens?: boolean;
 }
 
 /** Options of decode. */
 export interface DecodeOptions {
-  /** Leaves out special tokens such as the end of text. Default: false, as in transformers. */
+  /** Skip special tokens such as the end of text. Default: false, as in transformers. */
   skipSpecialTokens?: boolean;
 }
 
 /** Options of decodeStream. */
 export interface DecodeStreamOptions extends DecodeOptions {
   /**
-   * Tokens before the first one that is pushed, such as the prompt's. The stream does not return
-   * their text, but it decodes as in the middle of a text: with the space before a word. Default:
-   * none.
+   * Tokens before the first one that is pushed, such as the prompt's. Their text is not returned, but the
+   * next token is decoded as in the middle of a text, with the space before a word. Default: none.
    */
   promptIds?: readonly number[];
 }
 
-/** Text to token ids and back. Decoding never cleans up spaces: it returns the tokens' own text. */
+/** Text to token ids and back. Decoding does not clean up spaces: it returns the text of the tokens. */
 export class Tokenizer {
-  /** Ids that have a token are below it. */
+  /** Upper bound of the ids that have a token. */
   readonly vocabSize: number;
-  /** The end of a text, e.g. `<|endoftext|>`; null if the tokenizer names none. */
+  /**
+   * The end-of-text token, such as `<
+   * endoftext
+   * >`; null if the tokenizer names none.
+   */
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
-  /** Whether any text is encoded in about the same time a character, whatever it says. */
+  /** Whether encoding time is proportional to the length of any text. */
   readonly isFast: boolean;
   private readonly addedById: ReadonlyMap<number, AddedToken>;
   private readonly addedIds: ReadonlyMap<string, number>;
-  /** What the decoder gets for an added token. */
+  /** The decoder's input for an added token. */
   private readonly addedTexts: ReadonlyMap<number, string>;
   private readonly model: Model;
   private readonly encoder: Encoder;
@@ -88,8 +91,8 @@ export class Tokenizer {
     });
     this.isFast = !hasSlowRegex(json.normalizer) && !hasSlowRegex(json.pre_tokenizer);
     this.startDecoder = part('decoder', readDecoder) ?? readDecoder(undefined);
-    // The decoder of a byte-level vocabulary reads every token as bytes, so added tokens are spelled as
-    // such. The tokenizers library does not spell them: its text of an added token 'é' is U+FFFD.
+    // A byte-level decoder reads every token as bytes, so added tokens are converted to them. The
+    // tokenizers library does not convert them: it decodes an added token 'é' as U+FFFD.
     const spell = isByteLevel(json.decoder) ? toByteCharacters : (text: string) => text;
     this.addedTexts = new Map(
       addedTokens.map(({ id, content, normalized }) => [
@@ -105,14 +108,13 @@ export class Tokenizer {
   }
 
   /**
-   * Makes a tokenizer from parsed JSON; the way in for browsers.
+   * Makes a tokenizer from parsed JSON, for example in a browser.
    *
-   * @param json the content of tokenizer.json.
+   * @param json the content of tokenizer.json
    * @param config the content of tokenizer_config.json or special_tokens_map.json, which name the
-   *   end of text and the padding. Default: none.
-   * @param where the file's name for error messages. Default: 'tokenizer.json'.
-   * @throws TokenizerError when the JSON is not that of a tokenizer, or names a component or a
-   *   regular expression that is not supported.
+   *   end-of-text and padding tokens. Default: none.
+   * @param where the file's name in errors. Default: 'tokenizer.json'.
+   * @throws TokenizerError for invalid JSON, or an unsupported component or regular expression
    */
   static fromJson(json: unknown, config: unknown = {}, where = 'tokenizer.json'): Tokenizer {
     const values = asRecord(json);
@@ -123,9 +125,9 @@ export class Tokenizer {
   }
 
   /**
-   * Reads tokenizer.json, and tokenizer_config.json or special_tokens_map.json beside it if there.
+   * Reads tokenizer.json, and tokenizer_config.json or special_tokens_map.json beside it if present.
    *
-   * @throws TokenizerError for what is no tokenizer, CheckpointError for what cannot be read.
+   * @throws TokenizerError if it is not a tokenizer, CheckpointError if it cannot be read
    */
   static async fromFile(path: string): Promise<Tokenizer> {
     const { fileExists, readJsonFile } = await import('./checkpoint/node_files.js');
@@ -139,14 +141,14 @@ export class Tokenizer {
   }
 
   /**
-   * The tokenizer of a model or of its own: a tokenizer.json, a folder, a file URL, a hub id, or the http(s)
-   * URL of a folder. In a page: a URL, a path of the page's server that begins with '/' or '.', or a hub id.
-   * Rene and state-spaces models without a tokenizer get the one they were trained with.
+   * Loads a tokenizer: a tokenizer.json, a folder, a file URL, a hub id, or the http(s) URL of a folder. In
+   * a page: a URL, a path of the page's server that begins with '/' or '.', or a hub id. Rene and
+   * state-spaces models without a tokenizer get the one with which they were trained.
    *
-   * @param options how to reach the hub. onNotice is called when another tokenizer than the model's own is
-   *   taken. Default: console.warn.
-   * @throws TokenizerError when there is none, HubError when it cannot be downloaded, InvalidArgumentError for
-   *   options that there are not.
+   * @param options of downloads. onNotice is called if another tokenizer than the model's own is used.
+   *   Default: console.warn.
+   * @throws TokenizerError if there is none, HubError if it cannot be downloaded, InvalidArgumentError for
+   *   unknown options
    */
   static async fromPretrained(
     idOrPath: string | URL,
@@ -186,11 +188,11 @@ export class Tokenizer {
       throw new TokenizerError(`${folder.name}: it has no tokenizer.json, found ${found?.why}`);
     }
     options.onNotice?.(`${folder.name} has no tokenizer; using that of ${standard}`);
-    // The revision was the model's.
+    // The revision belongs to the model.
     return Tokenizer.fromPretrained(standard, { ...options, revision: undefined });
   }
 
-  /** The content of the files that save() writes, by their names. */
+  /** Contents of the files that save() writes, by name. */
   get files(): ReadonlyMap<string, unknown> {
     const config = asRecord(this.config) ?? {};
     return new Map<string, unknown>([
@@ -200,11 +202,11 @@ export class Tokenizer {
   }
 
   /**
-   * Writes tokenizer.json, and tokenizer_config.json where there was one or a special_tokens_map.json, into a
-   * folder. To save it with a model, give it to model.save.
+   * Writes tokenizer.json, and tokenizer_config.json or special_tokens_map.json if there was one, into a
+   * folder. To save it with a model, pass it to model.save.
    *
-   * @param dir a path or a file URL; it is made if need be
-   * @throws FileError naming the file that cannot be written; then the folder is as it was
+   * @param dir a path or a file URL; created if necessary
+   * @throws FileError naming the file that cannot be written; the folder is then unchanged
    */
   async save(dir: string | URL): Promise<void> {
     const { writeFolder } = await import('./checkpoint/write_folder.js');
@@ -215,12 +217,12 @@ export class Tokenizer {
   }
 
   /**
-   * The ids of a text, as the tokenizers library has them. Special tokens that are written out in
-   * the text count as themselves; characters that the vocabulary cannot express become its unknown
-   * token, or are left out if it has none. Half a surrogate pair counts as U+FFFD.
+   * The ids of a text, as in the tokenizers library. Special tokens that occur in the text are encoded as
+   * such. Characters that the vocabulary lacks become its unknown token, or are skipped if it has none. A
+   * lone surrogate counts as U+FFFD.
    *
-   * @throws TokenizerError when the text cannot be encoded, or a regular expression of the
-   *   tokenizer takes too many steps; InvalidArgumentError when it is no text.
+   * @throws TokenizerError if the text cannot be encoded, or a regular expression of the tokenizer takes
+   *   too many steps; InvalidArgumentError if it is not a string
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const steps = this.encodeInSteps(text, options);
@@ -231,8 +233,8 @@ export class Tokenizer {
   }
 
   /**
-   * Encodes as `encode` does, with a pause after every few thousand characters: a long text need not
-   * keep a thread from everything else.
+   * Like `encode`, with a pause after every few thousand characters, so that a long text does not block the
+   * thread.
    *
    * @returns the steps; the value of the last one is the ids
    * @throws TokenizerError, InvalidArgumentError
@@ -271,7 +273,7 @@ export class Tokenizer {
     refuseUnknownOptions(given, STREAM_OPTIONS);
     const { promptIds: prompt = [], ...options } = given;
     const promptIds = [...tokenIds(prompt, 'promptIds')];
-    // A decoder's state depends on the last few tokens alone, and on whether there is text before.
+    // A decoder's state depends only on the last few tokens and on whether there is text before.
     const from = this.contextStart(promptIds, options);
     const isShown = (id: number) => this.textOf(id, options) !== undefined;
     const place = { hasTextBefore: promptIds.slice(0, from).some(isShown), hasTextAfter: false };
@@ -289,26 +291,26 @@ export class Tokenizer {
   }
 
   /**
-   * The text of one token within a text: with the space between words. Parts of a character are U+FFFD.
+   * The text of one token within a text, with the space between words. Parts of a character are U+FFFD.
    *
-   * @param isFirst nothing comes before the token. Default: false.
+   * @param isFirst the token starts the text. Default: false.
    */
   tokenText(id: number, isFirst = false): string {
     const stream = this.streamOf({ hasTextBefore: !isFirst, hasTextAfter: true }, {});
     return stream.push(id) + stream.end();
   }
 
-  /** Whether a token is left out where special tokens are skipped. */
+  /** Whether a token is skipped with skipSpecialTokens. */
   isSpecial(id: number): boolean {
     return this.addedById.get(id)?.special ?? false;
   }
 
-  /** The token of an id as the vocabulary spells it, undefined for ids without one. */
+  /** The token of an id, as in the vocabulary; undefined for ids without one. */
   token(id: number): string | undefined {
     return this.addedById.get(id)?.content ?? this.model.vocabulary.token(id);
   }
 
-  /** The id of a token as the vocabulary spells it. */
+  /** The id of a token, as in the vocabulary. */
   tokenId(token: string): number | undefined {
     return this.addedIds.get(token) ?? this.model.vocabulary.id(token);
   }
@@ -317,13 +319,13 @@ export class Tokenizer {
     return streamThrough(this.startDecoder(place), (id) => this.textOf(id, options));
   }
 
-  /** What the decoder gets for an id; undefined for ids that are left out. */
+  /** The decoder's input for an id; undefined for skipped ids. */
   private textOf(id: number, { skipSpecialTokens = false }: DecodeOptions): string | undefined {
     if (skipSpecialTokens && this.isSpecial(id)) return undefined;
     return this.addedTexts.get(id) ?? this.model.vocabulary.token(id);
   }
 
-  /** Where the tokens begin that text after them may depend on: not within a row of bytes. */
+  /** Start of the tokens on which later text may depend: not within a sequence of bytes. */
   private contextStart(ids: readonly number[], options: DecodeOptions): number {
     let from = ids.length;
     for (let shown = 0; from > 0; from--) {

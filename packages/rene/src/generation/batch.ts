@@ -6,9 +6,9 @@ import { RecurrentState } from '../state.js';
 import { type GenerationModel, readLogits } from './generation_model.js';
 import { greedyParams } from './sampler.js';
 
-/** What a batch needs to know of a sequence. */
+/** A sequence as the batch sees it. */
 export interface BatchMember {
-  /** Prompt and new tokens. The state has seen all but the last. */
+  /** Prompt and new tokens. The state covers all but the last one. */
   readonly ids: readonly number[];
   /**
    * Parameters for a backend that samples on its device. Draws the sequence's next random number.
@@ -35,7 +35,7 @@ export class Batch<Member extends BatchMember = BatchMember> {
     private readonly vocabSize = model.config.vocabSize,
   ) {}
 
-  /** Its members. Their order changes when one leaves. */
+  /** Its members. Their order changes when a member leaves. */
   get members(): readonly Member[] {
     return this.held;
   }
@@ -43,7 +43,7 @@ export class Batch<Member extends BatchMember = BatchMember> {
   /**
    * Adds sequences that continue the same prompt.
    *
-   * @param state of one row; copied, it stays the caller's
+   * @param state of one sequence; it is copied and not disposed
    */
   join(state: RecurrentState, members: readonly Member[]): void {
     if (members.length === 0) return;
@@ -52,7 +52,7 @@ export class Batch<Member extends BatchMember = BatchMember> {
     this.held = [...this.held, ...members];
   }
 
-  /** Removes every member that `stays` refuses. */
+  /** Removes every member for which `stays` returns false. */
   keep(stays: (member: Member) => boolean): void {
     const kept = this.held.flatMap((member, row) => (stays(member) ? [row] : []));
     if (kept.length === this.held.length) return;
@@ -63,9 +63,9 @@ export class Batch<Member extends BatchMember = BatchMember> {
   /**
    * Replaces all members, as beam search does.
    *
-   * @param parents for each new member the one whose state it continues; a member may be the parent
-   *   of several, or of none
-   * @param members the new members; the batch may hold them in another order
+   * @param parents the member whose state each new member continues; a member may be the parent of none or
+   *   several
+   * @param members the new members; the batch may reorder them
    */
   branch(parents: readonly Member[], members: readonly Member[]): void {
     const order = this.rows?.branch(parents.map((parent) => this.held.indexOf(parent))) ?? [];
@@ -80,8 +80,8 @@ export class Batch<Member extends BatchMember = BatchMember> {
   /**
    * Feeds each member its last token.
    *
-   * @returns of each member, in the order of `members`, its next token where the backend sampled it
-   *   (-1 where no token can be sampled), else its logits, valid until the next call
+   * @returns for each member, in the order of `members`: its next token if the backend sampled it (-1 if no
+   *   token can be sampled), else its logits, valid until the next call
    */
   async next(): Promise<readonly NextToken[]> {
     const { rows, held } = this;
@@ -91,21 +91,21 @@ export class Batch<Member extends BatchMember = BatchMember> {
     return rows.sample(held.map(lastToken), params);
   }
 
-  /** A copy of a member's state, for one row; the caller disposes it. */
+  /** A copy of a member's state, with batch size 1. The caller disposes it. */
   stateOf(member: Member): RecurrentState {
     const row = this.held.indexOf(member);
     if (!this.rows || row < 0) throw new Error('this sequence is not in the batch');
     return this.rows.stateOf(row);
   }
 
-  /** Frees the states. The batch is empty afterwards and can be used again. */
+  /** Frees the states. The batch is then empty and can be used again. */
   dispose(): void {
     this.rows?.dispose();
     this.rows = undefined;
     this.held = [];
   }
 
-  /** Rows of a compiled step where the backend has one with room for them, else of forward. */
+  /** Rows of a compiled step if the backend has one that is large enough, else rows of forward. */
   private start(state: RecurrentState, count: number): Rows {
     const { model, capacity, vocabSize } = this;
     let step: DecodeStep | undefined;
@@ -114,14 +114,14 @@ export class Batch<Member extends BatchMember = BatchMember> {
       if (step) return new StepRows(step, state, count);
     } catch (error) {
       step?.dispose();
-      // A step reserves memory for all its rows; forward only uses what the present ones need.
+      // A step reserves memory for its capacity; forward uses only as much as the present rows need.
       if (!(error instanceof BackendError)) throw error;
     }
     return new ForwardRows(model, state, count);
   }
 }
 
-/** The states of a batch, a row a member. */
+/** The states of a batch, one row per member. */
 interface Rows {
   join(state: RecurrentState, count: number): void;
   /** @returns the rows that stay, in their new order */
@@ -130,7 +130,7 @@ interface Rows {
   branch(parents: readonly number[]): readonly number[];
   /** Feeds each row a token. @returns each row's logits */
   logits(tokens: readonly number[]): Promise<readonly Float32Array[]>;
-  /** Likewise, and samples where there are parameters; absent where the backend cannot sample. */
+  /** Feeds each row a token and samples where there are parameters. Absent if the backend cannot sample. */
   sample?(
     tokens: readonly number[],
     params: readonly (SamplingParams | undefined)[],
@@ -139,10 +139,13 @@ interface Rows {
   dispose(): void;
 }
 
-/** Rows of a state that the model's forward advances. */
+/** Rows of a state that forward advances. */
 class ForwardRows implements Rows {
   private state: RecurrentState | undefined;
-  /** Joined since the last step. Concatenated there, so that each is copied once. */
+  /**
+   * Rows that joined since the last step. They are concatenated in the next step, so that each is copied
+   * once.
+   */
   private joined: RecurrentState[] = [];
 
   constructor(
@@ -203,12 +206,12 @@ class ForwardRows implements Rows {
   }
 }
 
-/** Slots of a compiled step. A slot is never copied when another sequence joins or leaves. */
+/** Slots of a compiled step. A slot is not copied when another sequence joins or leaves. */
 class StepRows implements Rows {
   sample?: Rows['sample'];
   private positions: number[] = [];
 
-  /** @param first knows its model, also after it was disposed */
+  /** @param first knows its model even after it was disposed */
   constructor(
     private readonly step: DecodeStep,
     private readonly first: RecurrentState,
@@ -244,7 +247,7 @@ class StepRows implements Rows {
     const kept = new Set(rows);
     const held = this.positions.map((_, row) => row);
     const positions = [...this.positions];
-    // From the last slot on, so that the row that takes a free slot is one that stays.
+    // From the last slot, so that the row that moves to a free slot is one that stays.
     for (let slot = held.length - 1; slot >= 0; slot--) {
       if (kept.has(held[slot] ?? -1)) continue;
       this.step.leave(slot);

@@ -1,4 +1,4 @@
-// Beam search as in transformers: of all beams' continuations the most probable ones are kept.
+// Beam search as in transformers: keeps the most probable continuations of all beams.
 import type { RecurrentState } from '../state.js';
 import { Batch } from './batch.js';
 import type { GenerationModel } from './generation_model.js';
@@ -8,7 +8,7 @@ import type { GenerationConfig } from './resolve_options.js';
 import { logSumExp, noTokenError, Sampler } from './sampler.js';
 import { TokenDistribution } from './token_distribution.js';
 
-/** A sequence that has ended. */
+/** A finished sequence. */
 export interface Hypothesis {
   readonly sequence: number[];
   /** Its log-probability / newTokens ** lengthPenalty. */
@@ -16,7 +16,7 @@ export interface Hypothesis {
   readonly finishReason: 'eos' | 'length';
 }
 
-/** A sequence that is continued. */
+/** A beam. */
 interface Beam {
   /** Prompt and new tokens. */
   readonly ids: readonly number[];
@@ -24,7 +24,7 @@ interface Beam {
   readonly logProb: number;
 }
 
-/** A beam with one more token. */
+/** A beam extended by one token. */
 interface Candidate {
   readonly beam: number;
   readonly id: number;
@@ -32,11 +32,11 @@ interface Candidate {
 }
 
 /**
- * The best sequences for one prompt, the best first: config.numReturnSequences, or fewer where
- * the options leave no more.
+ * The best sequences of one prompt, best first: config.numReturnSequences, or fewer if the options leave no
+ * more.
  *
- * @param from where the prompt goes on, a state of one row; left as it is
- * @param onStep told the likeliest beam after each token
+ * @param from the state to continue, of one sequence; not changed
+ * @param onStep called with the most probable beam after each token
  * @throws GenerationAbortedError, GenerationError
  */
 export async function beamSearch(
@@ -93,13 +93,13 @@ export async function beamSearch(
   }
 }
 
-/** Makes a function that finds the likeliest continuations of beams, the likeliest first. */
+/** Makes a function that finds the most probable continuations of beams, sorted by probability. */
 function expander(promptLength: number, config: GenerationConfig) {
   const { vocabSize, numBeams, eosTokenIds } = config;
   const sampler = new Sampler(config);
   const scores = new Float64Array(vocabSize);
   const distribution = new TokenDistribution(vocabSize);
-  // Enough that numBeams of them are no ends of text, as long as there are so many.
+  // Enough candidates that numBeams of them are not end-of-text tokens, if there are so many.
   const kept = Math.max(2, 1 + eosTokenIds.size) * numBeams;
   return (beams: readonly Beam[], logits: readonly Float32Array[]): Candidate[] => {
     const all = beams.flatMap(({ ids, logProb }, beam): Candidate[] => {
@@ -120,7 +120,7 @@ function expander(promptLength: number, config: GenerationConfig) {
   };
 }
 
-/** The best sequences that have ended so far. */
+/** The best finished sequences so far. */
 class Hypotheses {
   private readonly ended: Hypothesis[] = [];
 
@@ -130,7 +130,7 @@ class Hypotheses {
     private readonly config: GenerationConfig,
   ) {}
 
-  /** Keeps the candidates that end, and returns the numBeams likeliest of those that go on. */
+  /** Keeps the candidates that end, and returns the numBeams most probable ones that continue. */
   sort(beams: readonly Beam[], candidates: readonly Candidate[]): Candidate[] {
     const { numBeams, eosTokenIds } = this.config;
     const going: Candidate[] = [];
@@ -145,19 +145,19 @@ class Hypotheses {
     return going;
   }
 
-  /** Takes a sequence in if it is among the numBeams best. */
+  /** Adds a sequence if it is among the numBeams best. */
   add(sequence: number[], logProb: number, finishReason: 'eos' | 'length'): void {
     const { numBeams } = this.config;
     this.ended.push({ sequence, score: this.score(logProb, sequence.length), finishReason });
-    // Of equal ones the first stays.
+    // Of equal scores the first one stays.
     this.ended.sort((a, b) => b.score - a.score);
     this.ended.length = Math.min(this.ended.length, numBeams);
   }
 
   /**
-   * Whether the search is over.
+   * Whether the search is finished.
    *
-   * @param best the log-probability of the likeliest continuation, which makes `length` tokens
+   * @param best log-probability of the most probable continuation, which has `length` tokens
    */
   isDone(best: number, length: number): boolean {
     const { numBeams, earlyStopping, lengthPenalty } = this.config;

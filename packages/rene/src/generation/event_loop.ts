@@ -1,8 +1,8 @@
-// Lets other work of this thread run between two tokens: timers, signals, requests, the page.
+// Lets timers, signals, requests and the page run between two tokens.
 
-/** Resolves on the event loop's next turn. */
+/** Resolves on the next turn of the event loop. */
 export function nextTurn(): Promise<void> {
-  // A page has no setImmediate, and its timers wait 4 ms each; a message does not.
+  // A page has no setImmediate, and its timers wait 4 ms. A message does not wait.
   if (typeof setImmediate === 'function') return new Promise((resolve) => setImmediate(resolve));
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

@@ -1,12 +1,12 @@
-// Tells models apart, so that a state is not continued by a model that it means nothing to.
+// Fingerprints of models, which prevent that a state is continued by another model.
 import type { Parameter } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ReneConfig } from '../config.js';
 import { configToJson } from '../config_json.js';
 
 /**
- * SHA-256, in hex, of the configuration and of every parameter that is no matrix (norms,
- * convolutions, A_log, dt_bias, D): these are f32, the same in every dtype of the weights.
+ * SHA-256, in hex, of the configuration and of all vectors (norms, convolutions, A_log, dt_bias, D). They
+ * are f32 in every dtype of the weights.
  */
 export async function fingerprint(
   config: ReneConfig,
@@ -17,7 +17,7 @@ export async function fingerprint(
     if (!(parameter instanceof tf.Tensor)) continue;
     const values = await parameter.data<'float32'>();
     parts.push(new TextEncoder().encode(name));
-    // A copy: a hash takes no memory that threads share.
+    // A copy, since a hash does not accept shared memory.
     parts.push(new Uint8Array(Float32Array.from(values).buffer));
   }
   const digest = await crypto.subtle.digest('SHA-256', await new Blob(parts).arrayBuffer());

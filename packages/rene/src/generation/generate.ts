@@ -11,23 +11,23 @@ import { type GenerationConfig, resolveOptions } from './resolve_options.js';
 import type { TokenLogProb } from './sampler.js';
 import type { FinishReason, Sequence } from './sequence.js';
 
-/** What generate has made, an entry a sequence. */
+/** The result of generate. */
 export interface GenerateResult {
-  /** Prompt and new tokens; the first prompt's numReturnSequences sequences, then the next one's. */
+  /** Prompt and new tokens: the first prompt's numReturnSequences sequences, then the next prompt's. */
   sequences: number[][];
   /** Why each sequence ended. */
   finishReasons: FinishReason[];
-  /** Prompt tokens of each sequence: the new ones are sequences[i].slice(promptLengths[i]). */
+  /** Prompt length of each sequence: the new tokens are sequences[i].slice(promptLengths[i]). */
   promptLengths: number[];
-  /** What sampling was seeded with; undefined for greedy generation. */
+  /** The seed of the sampling; undefined for greedy decoding. */
   seed: number | string | undefined;
-  /** Of beam search: each sequence's log-probability / newTokens ** lengthPenalty. */
+  /** Beam search only: log-probability / newTokens ** lengthPenalty of each sequence. */
   scores: number[] | undefined;
-  /** Of each new token of each sequence, where the option logProbs asks for them. */
+  /** With the option logProbs: for each new token of each sequence. */
   logProbs: TokenLogProb[][] | undefined;
   /**
-   * Where the option returnState asks for it: has seen each sequence but for its last token, so
-   * that tokens to go on with are [the last one, ...more]. The caller disposes it.
+   * With the option returnState: the state after all but the last token of each sequence. To continue, pass
+   * [last token, ...more]. The caller disposes it.
    */
   state: RecurrentState | undefined;
 }
@@ -56,7 +56,7 @@ export async function generate(
   }
 }
 
-/** A prompt after the other, each with a row a beam. */
+/** One prompt after the other, with a row per beam. */
 async function generateByBeams(
   model: GenerationModel,
   prompts: readonly number[][],
@@ -65,7 +65,7 @@ async function generateByBeams(
 ): Promise<GenerateResult> {
   const found: Hypothesis[] = [];
   const promptLengths: number[] = [];
-  // The likeliest beam of the prompt that is being continued, for an AbortError to carry.
+  // The most probable beam of the current prompt, for a GenerationAbortedError.
   let current: number[] = [];
   const sequences = () => [...found.map(({ sequence }) => sequence), current];
   const progress = new Progress(prompts.flat().length, sequences, config);
@@ -98,7 +98,7 @@ async function generateByBeams(
   };
 }
 
-/** The sequences, filled up to the longest where there is something to fill them with. */
+/** The sequences, padded to the longest if there is a padding token. */
 function padded(sequences: number[][], padTokenId: number | undefined): number[][] {
   if (padTokenId === undefined) return sequences;
   const longest = Math.max(...sequences.map(({ length }) => length));
@@ -108,7 +108,7 @@ function padded(sequences: number[][], padTokenId: number | undefined): number[]
   ]);
 }
 
-/** The result of sequences that have ended. */
+/** The result from finished sequences. */
 export function collect(
   sequences: readonly Sequence[],
   config: GenerationConfig,

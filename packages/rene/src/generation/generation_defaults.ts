@@ -1,4 +1,4 @@
-// generation_config.json: a model's own defaults of generation, as transformers writes and applies them.
+// generation_config.json: the model's generation defaults, as transformers writes and applies them.
 
 import type { ReneConfig } from '../config.js';
 import { ConfigError } from '../errors.js';
@@ -6,10 +6,10 @@ import { asRecord, shortJson } from '../json.js';
 import { checkIsOptions } from '../known_options.js';
 import type { GenerateOptions } from './options.js';
 
-/** What transformers takes for top_k where a file does not say it. */
+/** transformers' default of top_k. */
 const DEFAULT_TOP_K = 50;
 
-/** Options that hold where the user gives none. */
+/** Options that apply where the user gives none. */
 type Defaults = Pick<
   GenerateOptions,
   | ('temperature' | 'topK' | 'topP' | 'minP' | 'maxLength' | 'maxNewTokens' | 'minNewTokens')
@@ -17,15 +17,15 @@ type Defaults = Pick<
   | ('numBeams' | 'lengthPenalty' | 'earlyStopping')
 >;
 
-/** A model's defaults of generation. An option that the user gives wins. */
+/** A model's generation defaults. The user's options win. */
 export interface GenerationDefaults extends Readonly<Defaults> {
-  /** Whether tokens are sampled where no sampling option is given. Default: false. */
+  /** Whether to sample if no sampling option is given. Default: false. */
   readonly doSample?: boolean | undefined;
   /** The content of generation_config.json, which save() writes again. */
   readonly json?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** Keys that change nothing here, or are read elsewhere. */
+/** Keys that have no effect here, or are read elsewhere. */
 const HARMLESS: ReadonlySet<string> = new Set([
   ...['_from_model_config', 'transformers_version', 'bos_token_id', 'decoder_start_token_id'],
   ...['use_cache', 'cache_implementation', 'cache_config', 'return_legacy_cache', 'is_assistant'],
@@ -33,7 +33,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
   ...['return_dict_in_generate', 'disable_compile', 'compile_config', 'num_return_sequences'],
 ]);
 
-/** Options of transformers that are not offered here, and the values at which they do nothing. */
+/** Options of transformers that are not supported, with the values that turn them off. */
 const NEUTRAL: Readonly<Record<string, unknown>> = {
   typical_p: 1,
   epsilon_cutoff: 0,
@@ -48,9 +48,9 @@ const NEUTRAL: Readonly<Record<string, unknown>> = {
 };
 
 /**
- * Reads the content of a generation_config.json.
+ * Parses a generation_config.json.
  *
- * @param onNotice called with the options of it that are not supported
+ * @param onNotice called with the names of unsupported options
  * @throws ConfigError for values of a wrong type or out of range
  */
 export function parseGenerationDefaults(
@@ -91,8 +91,8 @@ export function parseGenerationDefaults(
 }
 
 /**
- * The configuration of a model with the end-of-text tokens of its generation_config.json, which count before
- * those of config.json, as in transformers.
+ * A model's configuration with the end-of-text tokens of generation_config.json, which win over those of
+ * config.json as in transformers.
  *
  * @throws ConfigError
  */
@@ -109,7 +109,7 @@ export function withEosOf(json: unknown, config: ReneConfig, where: string): Ren
   return { ...config, eosTokenId: eosTokenIds[0] ?? null, eosTokenIds };
 }
 
-/** The user's options over the model's. */
+/** Merges the user's options with the model's defaults. */
 export function withGenerationDefaults(
   options: GenerateOptions,
   config: GenerationDefaults = {},
@@ -127,7 +127,7 @@ export function withGenerationDefaults(
   ].some((option) => option !== undefined);
   const samples = isSampled || (doSample === true && (options.numBeams ?? 1) === 1);
   const hasLength = options.maxLength !== undefined || options.maxNewTokens !== undefined;
-  // Beams take none of these; sampling them is not offered.
+  // Beam search does not sample.
   const takesBeams =
     !samples && !options.stopStrings && options.logProbs === undefined && !options.returnState;
   const defaults: GenerateOptions = {
@@ -135,7 +135,7 @@ export function withGenerationDefaults(
     ...(samples && { temperature: temperature ?? 1, topK, topP, minP }),
     ...(!hasLength && { maxLength, maxNewTokens }),
     ...(takesBeams && { numBeams, lengthPenalty, earlyStopping }),
-    // Only a tokenizer can look for them; beams do not.
+    // Stop strings need a tokenizer. Beam search does not support them.
     ...(tokenizer && (numBeams ?? 1) === 1 && { stopStrings }),
   };
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
@@ -193,7 +193,7 @@ class Reader {
     throw this.error(key, "true, false or 'never'");
   }
 
-  /** Keys that nobody has read and that would have an effect in transformers. */
+  /** Keys that were not read and would have an effect in transformers. */
   unsupported(): string[] {
     return Object.entries(this.values).flatMap(([key, value]) => {
       const isNothing = value == null || value === false || value === NEUTRAL[key];

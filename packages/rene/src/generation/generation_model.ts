@@ -8,10 +8,10 @@ import type { GenerationDefaults } from './generation_defaults.js';
 /** A language model with a recurrent state, as generation sees it. */
 export interface GenerationModel {
   readonly config: ReneConfig;
-  /** The model's own defaults of generation. */
+  /** The model's generation defaults. */
   readonly generationConfig?: GenerationDefaults | undefined;
   /**
-   * Advances the state by `ids` (rows of one length).
+   * Advances the state by `ids` (rows of equal length).
    *
    * @returns logits float32 (B, logitsToKeep, paddedVocabSize) of the last `logitsToKeep` tokens
    */
@@ -21,7 +21,7 @@ export interface GenerationModel {
   ): tf.Tensor;
   /** The state before the first token. */
   initialState(batch: number): RecurrentState;
-  /** A compiled decode step of up to `batch` rows; undefined where the backend has none. */
+  /** A compiled decode step for up to `batch` rows; undefined if the backend has none. */
   compileStep?(batch: number, vocabSize: number): DecodeStep | undefined;
 }
 

@@ -9,7 +9,7 @@ import type { GenerationConfig } from './resolve_options.js';
 import { Sampler } from './sampler.js';
 import { Sequence } from './sequence.js';
 
-/** The sequences that a generation of these prompts has. @throws InvalidArgumentError */
+/** The sequences of a generation, before prefill. @throws InvalidArgumentError */
 export function makeSequences(
   prompts: readonly (readonly number[])[],
   config: GenerationConfig,
@@ -28,10 +28,10 @@ export function makeSequences(
 }
 
 /**
- * Generates, and yields after each step the sequences that got a token in it. Leaving the loop early
- * frees everything it holds.
+ * Generates. Yields after each step the sequences that got a token. Leaving the loop early frees
+ * everything.
  *
- * @param sequences of makeSequences; extended in place
+ * @param sequences from makeSequences; extended in place
  * @throws GenerationAbortedError, GenerationError
  */
 export async function* generationLoop(

@@ -39,7 +39,7 @@ export function truth(name: string, value: unknown): boolean {
   throw new InvalidArgumentError(name, 'true or false', describe(value));
 }
 
-/** @throws InvalidArgumentError for what cannot seed */
+/** @throws InvalidArgumentError for a value that cannot be a seed */
 export function resolveSeed(seed: unknown): number | string | undefined {
   const isSeed = typeof seed === 'string' || (typeof seed === 'number' && !Number.isNaN(seed));
   if (isSeed || seed === undefined) return seed;
@@ -83,7 +83,7 @@ export function resolveBias(
   if (typeof bias !== 'object' || bias === null || Array.isArray(bias)) {
     throw new InvalidArgumentError('logitBias', 'a Map or an object by token id', describe(bias));
   }
-  // A Map's entries and an object's differ in the type of their keys only.
+  // A Map and an object differ only in the type of their keys.
   const entries: [number | string, unknown][] =
     bias instanceof Map ? [...bias] : Object.entries(bias);
   return entries.map(([key, value]) => {
@@ -95,7 +95,7 @@ export function resolveBias(
   });
 }
 
-/** Without those that are an end of text alone, as in transformers. */
+/** Without those that consist of an end-of-text token, as in transformers. */
 export function resolveBadWords(
   words: GenerateOptions['badWordsIds'] = [],
   vocabSize: number,

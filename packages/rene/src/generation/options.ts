@@ -25,7 +25,7 @@ export interface SamplingOptions {
    * Sample from the smallest set of tokens whose probabilities sum to topP; 0 and 1 mean all. Default: 1.
    */
   topP?: number | undefined;
-  /** Sample from tokens at least minP times as probable as the top one, 0 to 1. Default: 0, all. */
+  /** Sample from tokens with at least minP times the top probability, 0 to 1. Default: 0, all. */
   minP?: number | undefined;
   /** The same seed gives the same tokens. Default: random; GenerateResult has it. */
   seed?: number | string | undefined;
@@ -39,23 +39,26 @@ export interface StreamOptions extends SamplingOptions, ProgressOptions {
   maxNewTokens?: number | undefined;
   /** Minimum number of new tokens before the end of text. Default: 0. */
   minNewTokens?: number | undefined;
-  /** Above 1, tokens of the prompt and new ones become less probable. Default: 1, off. */
+  /** Penalty for tokens of the prompt and new tokens; above 1 they become less probable. Default: 1, off. */
   repetitionPenalty?: number | undefined;
-  /** No run of so many tokens is repeated, the prompt included. Default: 0, off. */
+  /** Size of n-grams that may occur only once, prompt included. Default: 0, off. */
   noRepeatNgramSize?: number | undefined;
-  /** A sequence ends with any of these tokens; null for none. Default: the config's. */
+  /** End-of-text tokens; null for none. Default: the config's. */
   eosTokenId?: number | readonly number[] | null | undefined;
-  /** A sequence ends with the token that completes any of these texts; needs `tokenizer`. */
+  /** A sequence ends with the token that completes any of these texts. Needs `tokenizer`. */
   stopStrings?: string | readonly string[] | undefined;
   /** Decodes new tokens, for `stopStrings`. */
   tokenizer?: Pick<Tokenizer, 'decodeStream'> | undefined;
-  /** Added to the logits of these ids; -Infinity rules one out. */
+  /** Values added to the logits of these ids; -Infinity excludes an id. */
   logitBias?: ReadonlyMap<number, number> | Readonly<Record<number, number>> | undefined;
-  /** Runs of ids that are ruled out, as in transformers: one that is an end of text alone is ignored. */
+  /**
+   * Sequences of ids that must not occur, as in transformers: one that is only an end-of-text token is
+   * ignored.
+   */
   badWordsIds?: readonly (readonly number[])[] | undefined;
-  /** Called in turn for every token of every sequence. */
+  /** Called in order for every token of every sequence. */
   logitsProcessor?: LogitsProcessor | readonly LogitsProcessor[] | undefined;
-  /** The prompt continues this state, which is left as it is. */
+  /** State that the prompt continues. It is not changed. */
   state?: RecurrentState | undefined;
 }
 
@@ -63,13 +66,13 @@ export interface StreamOptions extends SamplingOptions, ProgressOptions {
 export interface GenerateOptions extends StreamOptions {
   /** Sequences per prompt. Default: 1. */
   numReturnSequences?: number | undefined;
-  /** Also return log-probabilities of the new tokens and of so many top tokens. Default: none. */
+  /** Also return log-probabilities of the new tokens and of this many top tokens. Default: none. */
   logProbs?: number | undefined;
   /** Also return the state. Default: false. */
   returnState?: boolean | undefined;
   /**
-   * Beam search with so many beams, as in transformers; not with sampling options or stopStrings.
-   * Default: 1, no beam search.
+   * Number of beams, as in transformers; not with sampling options or stopStrings. Default: 1, no beam
+   * search.
    */
   numBeams?: number | undefined;
   /** A beam's score is its log-probability / newTokens ** lengthPenalty. Default: 1. */
@@ -79,6 +82,6 @@ export interface GenerateOptions extends StreamOptions {
    * (false), or only when none can come ('never'). Default: false.
    */
   earlyStopping?: boolean | 'never' | undefined;
-  /** Pads shorter sequences at their end. Default: none; each ends where it ends. */
+  /** Pads shorter sequences at their end. Default: no padding. */
   padTokenId?: number | undefined;
 }

@@ -1,4 +1,4 @@
-// Prefill: prompts into states, part by part. generate, beam search and the server all use it.
+// Prefill: reads prompts into states in chunks. generate, beam search and the server use it.
 import { refuseUnknownOptions } from '../known_options.js';
 import { RecurrentState } from '../state.js';
 import { type GenerationModel, readLogits } from './generation_model.js';
@@ -7,12 +7,12 @@ import { Progress, type ProgressOptions } from './progress.js';
 import { checkPrompts, toPrompts } from './prompt_ids.js';
 
 /**
- * Most tokens of a part. A part ends at a multiple of it, so that the borders, and with them the
- * result, depend on positions alone.
+ * Maximum number of tokens per chunk. Chunks end at its multiples, so that their borders, and the result,
+ * depend on positions alone.
  */
 export const PREFILL_CHUNK = 512;
 
-/** A part of a prompt that was read. */
+/** A chunk of a prompt after its forward pass. */
 export interface PrefilledPart {
   /** Index of its first token in the prompt. */
   readonly start: number;
@@ -22,11 +22,11 @@ export interface PrefilledPart {
 }
 
 /**
- * Reads a prompt into a state and yields after each part, so that the caller can do other work.
+ * Reads a prompt into a state and yields after each chunk, so that the caller can do other work.
  *
- * @param state of one row; advanced
- * @param chunk a part ends at a multiple of so many tokens
- * @param logits 'all': logits after every token of the prompt; 'last': after the last of each part
+ * @param state of one sequence; advanced
+ * @param chunk chunks end at multiples of this many tokens
+ * @param logits 'all': logits after every token of the prompt; 'last': after the last token of each chunk
  */
 export async function* prefillParts(
   model: GenerationModel,
@@ -46,19 +46,19 @@ export async function* prefillParts(
   }
 }
 
-/** A prompt that was read. */
+/** A prompt after prefill. */
 export interface PrefilledPrompt {
-  /** Of one row; the caller's. */
+  /** Of one sequence. The caller owns it. */
   readonly state: RecurrentState;
   /** Logits of the next token. */
   readonly logits: Float32Array;
 }
 
 /**
- * Reads each prompt alone, so that its result does not depend on the others.
+ * Prefills each prompt separately, so that its result does not depend on the others.
  *
- * @param from where the prompts continue: a row a prompt, or one for all; left as it is
- * @param onPart called after each part with its number of tokens; may throw
+ * @param from states to continue: one per prompt, or one for all; not changed
+ * @param onPart called after each chunk with its number of tokens; may throw
  */
 export async function prefillPrompts(
   model: GenerationModel,
@@ -88,7 +88,7 @@ export async function prefillPrompts(
 
 /** Options of prefill. */
 export interface PrefillOptions extends ProgressOptions {
-  /** The prompt continues this state, which is left as it is. */
+  /** State that the prompt continues. It is not changed. */
   state?: RecurrentState | undefined;
 }
 
@@ -99,9 +99,9 @@ const KNOWN: Readonly<Record<keyof PrefillOptions, true>> = {
 };
 
 /**
- * Reads a prompt, or several of any lengths.
+ * Prefills one or several prompts of any lengths.
  *
- * @returns the state after it, a row a prompt; the caller disposes it. `generate(more, { state })`
+ * @returns the state after them, one row per prompt. The caller disposes it. `generate(more, { state })`
  *   continues it, any number of times.
  * @throws InvalidArgumentError, GenerationAbortedError
  */

@@ -1,4 +1,4 @@
-// States of prompts that were read, so that what several prompts begin with is read once.
+// Prefix cache: states of prompts, so that a common prefix of several prompts is computed once.
 import { type HostState, toHost } from '../host_state.js';
 import type { RecurrentState } from '../state.js';
 import { PREFILL_CHUNK } from './prefill.js';
@@ -7,39 +7,39 @@ import { RadixTree } from './radix_tree.js';
 interface Entry {
   readonly ids: readonly number[];
   readonly state: HostState;
-  /** Logits of the next token, where they are known. */
+  /** Logits of the next token, if known. */
   readonly logits: Float32Array | undefined;
 }
 
-/** How much of a prompt need not be read. */
+/** The part of a prompt that is cached. */
 export interface CachedPrefix {
-  /** The state after its first tokens; the caller disposes it. */
+  /** The state after the prefix. The caller disposes it. */
   readonly state: RecurrentState;
-  /** Their number. */
+  /** Length of the prefix. */
   readonly tokens: number;
-  /** Logits of the next token, where they are known. They always are for a whole prompt. */
+  /** Logits of the next token, if known. They are always known for a whole prompt. */
   readonly logits: Float32Array | undefined;
 }
 
-/** The states of one prompt take at most this share of the cache, so that others stay. */
+/** Maximum share of the cache for the states of one prompt, so that other prompts stay cached. */
 const PROMPT_SHARE = 1 / 4;
 
-/** Of one model. States are on the host, the least recently used are dropped first. */
+/** The cache of one model. States are in host memory. The least recently used ones are dropped first. */
 export class PrefixCache {
-  /** Bytes of its states. */
+  /** Bytes of the states. */
   usedBytes = 0;
   private readonly tree = new RadixTree<Entry>();
   /** Least recently used first. */
   private readonly entries = new Set<Entry>();
 
-  /** @param maxBytes bytes that its states may take; 0 for a cache that holds nothing */
+  /** @param maxBytes maximum size of the states; 0 disables the cache */
   constructor(private readonly maxBytes: number) {}
 
   get isOn(): boolean {
     return this.maxBytes > 0;
   }
 
-  /** The longest known beginning of a prompt. */
+  /** The longest cached prefix of a prompt. */
   async find(prompt: readonly number[]): Promise<CachedPrefix | undefined> {
     const entry = this.tree.find(
       prompt,
@@ -52,7 +52,7 @@ export class PrefixCache {
     return { state: await entry.state.restore(), tokens: ids.length, logits };
   }
 
-  /** Which states of a prompt to store. Call it before the prompt is read. */
+  /** Positions at which to store states of a prompt. Call it before prefill. */
   plan(prompt: readonly number[], chunk = PREFILL_CHUNK): StoragePlan {
     const [any] = this.entries;
     const chunks = Math.ceil(prompt.length / chunk);
@@ -67,7 +67,7 @@ export class PrefixCache {
   /**
    * Stores a copy of a state.
    *
-   * @param ids the tokens that the state has seen
+   * @param ids the tokens that the state covers
    * @param logits of the next token
    */
   async store(
@@ -97,9 +97,12 @@ export class PrefixCache {
   }
 }
 
-/** The positions of a prompt whose states are stored. */
+/** Positions of a prompt at which states are stored. */
 export interface StoragePlan {
-  /** The last end of a part up to which another prompt is the same: a third one may part there too. */
+  /**
+   * The last chunk border within the prefix shared with another prompt: a third prompt may branch there
+   * too.
+   */
   readonly branch: number;
   /** Multiples of it. */
   readonly stride: number;
@@ -107,7 +110,7 @@ export interface StoragePlan {
   readonly end: number;
 }
 
-/** Whether the state after so many tokens is to be stored. */
+/** Whether to store the state at this position. */
 export function isStored({ branch, stride, end }: StoragePlan, position: number): boolean {
   return position === branch || position % stride === 0 || position === end;
 }

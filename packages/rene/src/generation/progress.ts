@@ -1,30 +1,30 @@
-// Between two steps: tells the user how far it is, lets other work run, and looks at the signal.
+// Reports progress, yields to the event loop and checks the signal between two steps.
 import { GenerationAbortedError } from './abort.js';
 import { nextTurn } from './event_loop.js';
 
-/** How far a generation is. */
+/** Progress of a generation. */
 export interface GenerationProgress {
-  /** Prompt tokens that the model has seen, of all prompts together, and how many there are. */
+  /** Prompt tokens that were processed, over all prompts, and their total. */
   readonly promptTokens: number;
   readonly promptLength: number;
-  /** New tokens of each sequence so far; of the longest where some have ended. */
+  /** New tokens so far; of the longest sequence. */
   readonly newTokens: number;
 }
 
-/** How to follow a generation, and how to end it. */
+/** Options to follow and end a generation. */
 export interface ProgressOptions {
-  /** Ends it with a GenerationAbortedError, between tokens or parts of a prompt. */
+  /** Ends the generation with a GenerationAbortedError, between tokens or chunks of a prompt. */
   signal?: AbortSignal | undefined;
-  /** Called after each part of a prompt and each token. */
+  /** Called after each chunk of a prompt and each token. */
   onProgress?: ((progress: GenerationProgress) => void) | undefined;
 }
 
-/** Follows one generation. */
+/** Progress of one generation. */
 export class Progress {
   private promptTokens = 0;
   private newTokens = 0;
 
-  /** @param sequences what there is of each, for an AbortError to carry */
+  /** @param sequences the current ids of each sequence, for a GenerationAbortedError */
   constructor(
     private readonly promptLength: number,
     private readonly sequences: () => number[][],

@@ -6,10 +6,10 @@ import type { RecurrentState } from '../state.js';
 import { wrongId } from '../token_ids.js';
 
 /**
- * One prompt or several, as several.
+ * One or several prompts, as a list.
  *
- * @param ids token ids, or lists of them; typed arrays are lists
- * @throws InvalidArgumentError for what holds no token ids
+ * @param ids token ids, or lists of them; typed arrays are accepted
+ * @throws InvalidArgumentError for other values
  */
 export function toPrompts(ids: unknown): number[][] {
   const entries = listOf(ids, 'ids', 'token ids such as [1, 2, 3], or a list of such prompts');
@@ -36,7 +36,7 @@ function isList(value: unknown): value is Iterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.iterator in value;
 }
 
-/** What users of other libraries need to hear. */
+/** Advice for values that users of other libraries pass. */
 function adviceFor(ids: unknown): string {
   if (typeof ids === 'string') return '; encode a text with tokenizer.encode(text)';
   if (ids instanceof tf.Tensor) return '; give its values: await ids.array()';

@@ -105,7 +105,7 @@ function split<Value>(child: Node<Value>, length: number): Node<Value> {
   return middle;
 }
 
-/** A node without a value that has one child is joined with it. */
+/** The originals' generate(), reproduced exactly, to verify ids. Not for users. */
 function joinOnlyChild<Value>(node: Node<Value>): void {
   const [only] = node.children.values();
   if (!node.parent || node.value || !only || node.children.size > 1) return;

@@ -1,23 +1,23 @@
-// The originals' generate(), to the letter: for checking ids against theirs, not for users.
+// Arguments, named as in generate.json.
 
 import type { GenerationModel } from './generation_model.js';
 import { generationLoop, makeSequences } from './loop.js';
 import { resolveOptions } from './resolve_options.js';
 
-/** Arguments as generate.json spells them. */
+/**
+ * Greedy generation as in mamba_ssm: all rows end together, when each emits the end of text in the same
+ * step; padding ids can occur; there is always one new token.
+ *
+ * @param ids rows of equal length
+ * @returns prompt and new tokens of each row
+ */
 export interface ReferenceGenerateArgs {
   max_length: number;
   eos_token_id?: number | null;
   repetition_penalty?: number;
 }
 
-/**
- * Greedy generation as mamba_ssm does it: all rows end together, when each emits the end of text in
- * the same step; ids of the padding can come; there is always one new token.
- *
- * @param ids rows of one length
- * @returns prompt and new tokens of each row
- */
+/** The originals' sampling functions, reproduced exactly, to verify probabilities. */
 export async function generateReference(
   model: GenerationModel,
   ids: readonly (readonly number[])[],

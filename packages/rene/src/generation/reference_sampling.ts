@@ -1,4 +1,4 @@
-// The originals' sampling functions to the letter, for checking numbers against theirs.
+// Parameters, named as in sampling.json. Defaults: the originals'.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { argmax, penalizeRepetition, TokenDistribution } from './token_distribution.js';
 
@@ -14,16 +14,7 @@ export interface ReferenceSamplingParams {
   kind?: string;
 }
 
-/**
- * The probability of every token, in f64.
- *
- * @param api 'mamba' (sample of mamba_ssm, after the repetition penalty), 'mamba_filter' (one of its
- *   filters alone) or 'mlx' (the functions of the MLX version)
- * @param logits one a token
- * @param previous tokens that the repetition penalty covers
- * @returns a probability for each logit
- * @throws InvalidArgumentError for another api
- */
+/** Its min_p is a share of the first token's logit, if that is between 0 and 1, and top_p has no effect. */
 export function samplingProbabilities(
   api: string,
   logits: ArrayLike<number>,
@@ -59,8 +50,7 @@ function mamba(
   distribution.setLogits(logits);
   distribution.keepTopK(top_k);
   if (top_k === 0 && min_p > 0) {
-    // Its min_p compares logits with a share of the first token's logit, where that is between 0
-    // and 1, and leaves top_p out.
+    // This one keeps ties with the k-th.
     const least = (logits[0] ?? 0) * min_p;
     if (least > 0 && least < 1) distribution.keepAbove(least, logits.length);
     distribution.exponentiate(temperature);

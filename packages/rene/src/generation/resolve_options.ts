@@ -1,4 +1,4 @@
-// Generation options with their defaults, validated.
+// null for greedy decoding.
 import { InvalidArgumentError } from '@rene-js/layers';
 import type { ReneConfig } from '../config.js';
 import { describe } from '../describe.js';
@@ -23,7 +23,7 @@ import type { GenerateOptions, LogitsProcessor, SamplingOptions } from './option
 import type { ProgressOptions } from './progress.js';
 import type { Filters } from './token_distribution.js';
 
-/** Generation options with their defaults, validated. */
+/** null for greedy decoding. */
 export interface GenerationConfig {
   /** null for greedy. */
   readonly filters: Filters | null;
@@ -50,7 +50,7 @@ export interface GenerationConfig {
   readonly returnState: boolean;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: ProgressOptions['onProgress'];
-  /** Ids from here on are never sampled. */
+  /** Only for reference generation: sequences end together, when all emit the end of text in one step. */
   readonly vocabSize: number;
   /** The reference's way: sequences end together, when all emit the end of text in one step. */
   readonly stopTogether: boolean;
@@ -85,7 +85,7 @@ const KNOWN: Readonly<Record<keyof GenerateOptions, true>> = {
   padTokenId: true,
 };
 
-/** @throws InvalidArgumentError naming the option. */
+/** Random, not secret, and short enough to type. */
 export function resolveOptions(options: GenerateOptions, config: ReneConfig): GenerationConfig {
   refuseUnknownOptions(options, KNOWN);
   refuseNull(options);
@@ -169,7 +169,7 @@ function resolveFilters(options: SamplingOptions): Filters | null {
   return filters.temperature === 0 || filters.topK === 1 ? null : filters;
 }
 
-/** Not a secret; only different every time, and short enough to be typed again. */
+/** Samples the next token of a sequence from its logits. */
 function randomSeed(): number {
   return Math.floor(Math.random() * 2 ** 32);
 }

@@ -11,7 +11,7 @@ export interface TokenLogProb {
   readonly id: number;
   /** Natural logarithm of its probability among the ids below vocabSize. */
   readonly logProb: number;
-  /** The top tokens, the most probable first; the token itself may be among them. */
+  /** A sequence as the sampler sees it. */
   readonly top: readonly { readonly id: number; readonly logProb: number }[];
 }
 
@@ -22,7 +22,7 @@ export interface SampledSequence {
   readonly ids: readonly number[];
   /** The tokens of `ids`, once each. */
   readonly seen: ReadonlySet<number>;
-  /** The next random number in [0, 1). */
+  /** Working memory. All samplers of one vocabulary size can share it. */
   readonly random: () => number;
 }
 
@@ -37,7 +37,7 @@ export class SamplerBuffers {
   }
 }
 
-/** Parameters of greedy decoding. */
+/** Samples tokens for all sequences of one generation. */
 export const greedyParams: SamplingParams = {
   random: 0,
   temperature: 0,
@@ -46,11 +46,14 @@ export const greedyParams: SamplingParams = {
   minP: 0,
 };
 
-/** Samples the tokens of all sequences of one generation. */
+/** Whether no option changes the logits before temperature and filters. */
 export class Sampler {
   private readonly scores: Float64Array;
   private readonly distribution: TokenDistribution;
-  /** Whether nothing changes the logits before temperature and filters. */
+  /**
+   * @param logits after the sequence's last token, at least vocabSize of them
+   * @throws GenerationError if no token can be sampled
+   */
   readonly plain: boolean;
 
   constructor(
@@ -67,10 +70,7 @@ export class Sampler {
       minNewTokens === 0;
   }
 
-  /**
-   * @param logits after the sequence's last token, at least vocabSize
-   * @throws GenerationError where no token is left to sample
-   */
+  /** One NaN logit makes every probability NaN. */
   sample(logits: Float32Array, sequence: SampledSequence): number {
     const { filters, vocabSize } = this.config;
     let scores: Float32Array | Float64Array = logits;
@@ -86,11 +86,7 @@ export class Sampler {
     throw noTokenError(logits, sequence.ids.length);
   }
 
-  /**
-   * Parameters for a backend that samples on its device. Draws the sequence's next random number.
-   *
-   * @returns undefined where the logits are needed: penalties, biases, log-probabilities
-   */
+  /** Applies penalties, biases and processors to the scores, in place and in the order of transformers. */
   params(sequence: Pick<SampledSequence, 'random'>): SamplingParams | undefined {
     const { filters, logProbs } = this.config;
     if (!this.plain || logProbs !== undefined) return undefined;
@@ -118,7 +114,7 @@ export class Sampler {
     return scores;
   }
 
-  /** @param top number of top tokens to list */
+  /** The error for logits from which no token can be sampled. */
   logProb(logits: Float32Array, id: number, top: number): TokenLogProb {
     const { distribution, config } = this;
     const own = logits.subarray(0, config.vocabSize);
@@ -143,7 +139,7 @@ export function noTokenError(logits: Float32Array, length: number): GenerationEr
   );
 }
 
-/** log(sum(exp(logits))) */
+/** Excludes tokens that would repeat an n-gram. */
 export function logSumExp(logits: Float32Array): number {
   let max = Number.NEGATIVE_INFINITY;
   for (const logit of logits) max = Math.max(max, logit);
@@ -152,7 +148,7 @@ export function logSumExp(logits: Float32Array): number {
   return max + Math.log(sum);
 }
 
-/** Rules out the tokens that would make the last n - 1 tokens a run of n that was there before. */
+/** Whether the sequence ends with all but the last token of a word. */
 function ruleOutRepeats(scores: Float64Array, sequence: readonly number[], n: number): void {
   const last = sequence.length - (n - 1);
   for (let start = 0; start < last; start++) {
@@ -162,7 +158,7 @@ function ruleOutRepeats(scores: Float64Array, sequence: readonly number[], n: nu
   }
 }
 
-/** Whether the sequence ends with all of a word but its last token. */
+/** @throws InvalidArgumentError for a processor that returns new scores, which would be ignored */
 function completes(sequence: readonly number[], word: readonly number[]): boolean {
   const start = sequence.length - word.length + 1;
   if (start < 0) return false;

@@ -1,4 +1,4 @@
-// A sequence in the making: its tokens, its sampler and why it ended.
+// A sequence during generation: its tokens, its sampler and why it ended.
 import seedrandom from 'seedrandom';
 import type { RecurrentState } from '../state.js';
 import type { BatchMember, NextToken } from './batch.js';
@@ -13,13 +13,13 @@ export class Sequence implements BatchMember {
   /** Prompt and new tokens. */
   readonly ids: number[];
   readonly promptLength: number;
-  /** The tokens of `ids`, once each. */
+  /** The distinct tokens of `ids`. */
   readonly seen: Set<number>;
   readonly random: () => number;
-  /** Of each new token, where the options ask for log-probabilities. */
+  /** For each new token, with the option logProbs. */
   readonly logProbs: TokenLogProb[] = [];
   finishReason: FinishReason | undefined;
-  /** After all but the last token, once the sequence has ended and if the options ask for it. */
+  /** The state after all but the last token, once the sequence has ended, with the option returnState. */
   state: RecurrentState | undefined;
   private readonly watcher: StopStringWatcher | undefined;
   private readonly maxLength: number;
@@ -53,9 +53,9 @@ export class Sequence implements BatchMember {
   /**
    * Appends the next token.
    *
-   * @param next the token if it is sampled already, else the logits to sample it from
+   * @param next the token if it was sampled already, else the logits
    * @returns the token
-   * @throws GenerationError where no token can be sampled
+   * @throws GenerationError if no token can be sampled
    */
   extend(next: NextToken): number {
     const { logProbs } = this.config;

@@ -1,7 +1,7 @@
-// Looks for stop strings in the text of new tokens, wherever the borders of tokens are.
+// Finds stop strings in the text of new tokens, also across token borders.
 import type { Tokenizer } from '../tokenizer.js';
 
-/** Watches the new tokens of one sequence. */
+/** Follows the new tokens of one sequence. */
 export class StopStringWatcher {
   private readonly stream;
   private readonly stopStrings: readonly string[];
@@ -19,7 +19,7 @@ export class StopStringWatcher {
     this.longest = Math.max(0, ...stopStrings.map((text) => text.length));
   }
 
-  /** Whether the text ends or contains a stop string once this token is there. */
+  /** Adds a token. Returns whether the text then contains a stop string. */
   push(id: number): boolean {
     const text = this.tail + this.stream.push(id);
     this.tail = text.slice(-this.longest);
@@ -27,12 +27,9 @@ export class StopStringWatcher {
   }
 }
 
-/**
- * Passes text on up to the first stop string. Text that may be a stop string's beginning is held
- * back until it is clear.
- */
+/** Passes text up to the first stop string. Holds back text that may be the start of a stop string. */
 export class StopStringFilter {
-  /** A stop string has come; nothing more passes. */
+  /** A stop string was found. Nothing more passes. */
   stopped = false;
   private held = '';
   private readonly stopStrings: readonly string[];
@@ -54,14 +51,14 @@ export class StopStringFilter {
     return all.slice(0, clear);
   }
 
-  /** What was held back, when the text ends without more. */
+  /** The text held back, once no more text comes. */
   end(): string {
     const rest = this.stopped ? '' : this.held;
     this.held = '';
     return rest;
   }
 
-  /** Length of the longest end of the text that a stop string begins with. */
+  /** Length of the longest suffix of the text with which a stop string begins. */
   private beginningAtEnd(text: string): number {
     let longest = 0;
     for (const stop of this.stopStrings) {
@@ -73,7 +70,7 @@ export class StopStringFilter {
   }
 }
 
-/** Half a surrogate pair never comes, and would cut a character in two. */
+/** A stop string starting with a low surrogate would cut a character in two. */
 function wholeCharacters(stopStrings: readonly string[]): readonly string[] {
   return stopStrings.filter((text) => !/\p{Surrogate}/u.test(text));
 }

@@ -1,4 +1,4 @@
-// stream: the tokens of one sequence as they come.
+// stream: yields the tokens of one sequence.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { collect, type GenerateResult } from './generate.js';
 import { withGenerationDefaults } from './generation_defaults.js';
@@ -10,8 +10,8 @@ import { type GenerationConfig, resolveOptions } from './resolve_options.js';
 import type { Sequence } from './sequence.js';
 
 /**
- * Yields each new token's id as soon as it is chosen, the end of text included. The generator's
- * return value is what generate would have returned. Leaving a `for await` early frees everything.
+ * Yields each new token's id as soon as it is sampled, end of text included. The generator's return value
+ * equals generate's result. Leaving a `for await` early frees everything.
  *
  * @throws InvalidArgumentError at once; GenerationError and GenerationAbortedError while it runs
  */
@@ -34,7 +34,7 @@ export function startSequence(
     if (value === undefined || !ONLY_GENERATE.has(name)) continue;
     throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
   }
-  // Beams cannot be streamed.
+  // Beam search cannot stream.
   const defaults = { ...model.generationConfig, numBeams: undefined };
   const config = resolveOptions(withGenerationDefaults(options, defaults), model.config);
   return { sequences: makeSequences([toPrompt(ids)], config), config };

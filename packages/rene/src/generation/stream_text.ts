@@ -1,4 +1,4 @@
-// streamText: text in, text out, a piece at a time.
+// streamText: continues a text and yields pieces of text.
 
 import { InvalidArgumentError } from '@rene-js/layers';
 import { describe } from '../describe.js';
@@ -15,10 +15,10 @@ import { startSequence } from './stream.js';
 export type TextTokenizer = Pick<Tokenizer, 'encode' | 'decodeStream' | 'eosTokenId'>;
 
 /**
- * Continues a text. Yields what comes after the prompt, in whole characters, without special tokens
- * and without the stop string that ended it. The generator's return value is that of stream.
+ * Continues a text. Yields the text after the prompt, in whole characters, without special tokens and
+ * without the stop string that ended it. The generator's return value is that of stream.
  *
- * @param options as for stream; the tokenizer's end of text ends it as well as the config's
+ * @param options as for stream; end-of-text tokens are the config's and the tokenizer's
  * @throws TokenizerError, InvalidArgumentError, GenerationError, GenerationAbortedError
  */
 export async function* streamText(

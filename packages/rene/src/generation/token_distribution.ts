@@ -1,37 +1,37 @@
-// The probabilities of the next token, from logits: cut to the likeliest tokens, then drawn from.
+// The distribution of the next token: filters of logits, and sampling.
 
-/** Narrows logits to the tokens that sampling may choose. */
+/** Filters of the sampling distribution. */
 export interface Filters {
-  /** The softmax is taken of logits / temperature; above 0. */
+  /** Divides the logits before the softmax; above 0. */
   readonly temperature: number;
   /** Only the topK most probable tokens, and those as probable as the last of them; 0 for all. */
   readonly topK: number;
-  /** Only the fewest tokens whose probabilities add up to topP; off at 0 and at 1. */
+  /** Keep the smallest set of tokens whose probabilities sum to topP; 0 and 1: all. */
   readonly topP: number;
-  /** Only tokens at least minP times as likely as the likeliest; 0 for all. */
+  /** Keep tokens with at least minP times the top probability; 0: all. */
   readonly minP: number;
 }
 
 /**
- * A distribution over token ids and the memory to compute it in, so that a generation makes one and
- * a token allocates nothing. All arithmetic is in double precision.
+ * A distribution over token ids, with its working memory, so that sampling a token allocates nothing. All
+ * arithmetic is in double precision.
  *
- * Top k keeps all tokens that are as probable as the k-th, as transformers does. Of equally probable
- * tokens of which top p keeps some, the lowest ids stay.
+ * Top k keeps ties with the k-th token, as transformers does. Top p keeps the lowest ids of equally
+ * probable tokens.
  */
 export class TokenDistribution {
-  /** Tokens that can be drawn; their ids, ascending, are ids[0 .. size). */
+  /** Candidate ids, ascending: ids[0 .. size). */
   size = 0;
   readonly ids: Int32Array;
-  /** By place in `ids`: logits after setLogits, probabilities after setProbabilities. */
+  /** For each candidate its logit after setLogits, its probability after setProbabilities. */
   readonly values: Float64Array;
   private readonly scratch: Float64Array;
   /** The upper and lower halves of `values`. */
   private readonly halves: Uint32Array;
-  /** The sum of the weights of each size class. */
+  /** Total weight of each size class. */
   private readonly masses = new Float64Array(SIZE_CLASSES);
 
-  /** @param capacity the vocabulary's size */
+  /** @param capacity vocabulary size */
   constructor(capacity: number) {
     this.ids = new Int32Array(capacity);
     this.values = new Float64Array(capacity);
@@ -39,7 +39,7 @@ export class TokenDistribution {
     this.halves = new Uint32Array(this.values.buffer);
   }
 
-  /** Becomes what sampling draws from: top k, temperature, top p, min p, in the original's order. */
+  /** Computes the sampling distribution: top k, temperature, top p, min p, in the original's order. */
   setProbabilities(logits: ArrayLike<number>, filters: Filters): this {
     this.setLogits(logits);
     this.keepTopK(filters.topK, true);
@@ -49,7 +49,7 @@ export class TokenDistribution {
     return this.normalize();
   }
 
-  /** Every token with a logit above -Infinity. */
+  /** Takes every token with a logit above -Infinity. */
   setLogits(logits: ArrayLike<number>): this {
     let size = 0;
     for (let id = 0; id < this.ids.length; id++) {
@@ -65,7 +65,7 @@ export class TokenDistribution {
   /**
    * Keeps the k largest values; all for k = 0.
    *
-   * @param withTies keeps all that equal the k-th; else the lowest ids of them
+   * @param withTies also keep values equal to the k-th; else the lowest ids win
    */
   keepTopK(k: number, withTies = false): void {
     if (k <= 0 || k >= this.size) return;
@@ -79,7 +79,7 @@ export class TokenDistribution {
     this.keepAbove(cutoff, ties);
   }
 
-  /** Logits to weights: exp(logit / temperature), scaled so that the largest is 1. */
+  /** Turns logits into weights: exp(logit / temperature), scaled so that the largest is 1. */
   exponentiate(temperature: number): void {
     const { values, size } = this;
     let max = Number.NEGATIVE_INFINITY;
@@ -87,12 +87,12 @@ export class TokenDistribution {
     for (let i = 0; i < size; i++) values[i] = Math.exp((this.value(i) - max) / temperature);
   }
 
-  /** Drops the smallest weights while they add up to no more than 1 - p; nothing for p = 0 or 1. */
+  /** Drops the smallest weights whose sum is at most 1 - p. No effect for p = 0 or 1. */
   keepTopP(p: number): void {
     if (p <= 0 || p >= 1) return;
     const limit = (1 - p) * this.total();
-    // Without sorting all of them: masses by size class, smallest first, until the limit is passed;
-    // then only the class in which that happens is sorted.
+    // Avoids a full sort: sums size classes from the smallest until the limit is passed, then sorts that
+    // class only.
     this.masses.fill(0);
     for (let i = 0; i < this.size; i++) {
       const key = this.sizeClass(i);
@@ -121,12 +121,12 @@ export class TokenDistribution {
     this.keepAbove(cutoff, ties);
   }
 
-  /** Drops weights below p times the largest, which exponentiate has made 1. */
+  /** Drops weights below p times the largest one, which is 1. */
   keepMinP(p: number): void {
     if (p > 0) this.keepAbove(p, this.size);
   }
 
-  /** Keeps the values above the cutoff and, in order of id, so many of those equal to it. */
+  /** Keeps values above the cutoff and, in order of id, this many of those equal to it. */
   keepAbove(cutoff: number, ties: number): void {
     let kept = 0;
     let tiesLeft = ties;
@@ -139,25 +139,25 @@ export class TokenDistribution {
     this.size = kept;
   }
 
-  /** Weights to probabilities. */
+  /** Normalises weights to probabilities. */
   normalize(): this {
     const total = this.total();
     for (let i = 0; i < this.size; i++) this.values[i] = this.value(i) / total;
     return this;
   }
 
-  /** The token at `u`, a random number in [0, 1); -1 where there is none to draw. */
+  /** The token at `u`, a random number in [0, 1); -1 if there is none. */
   draw(u: number): number {
     let sum = 0;
     for (let i = 0; i < this.size; i++) {
       sum += this.value(i);
       if (sum > u) return this.ids[i] ?? -1;
     }
-    // Rounding left the sum just under u.
+    // Rounding left the sum just below u.
     return this.ids[this.size - 1] ?? -1;
   }
 
-  /** The k-th largest value: through a heap of the k largest, or by sorting where k is large. */
+  /** The k-th largest value: by a heap for small k, else by sorting. */
   kthLargest(k: number): number {
     const { size, scratch } = this;
     if (k > size / 8) {
@@ -174,7 +174,7 @@ export class TokenDistribution {
     return heap[0] ?? 0;
   }
 
-  /** The upper bits of a weight in [0, 1], which grow with it. */
+  /** The upper bits of a weight in [0, 1]. They increase with the weight. */
   private sizeClass(i: number): number {
     return (this.halves[2 * i + UPPER] ?? 0) >>> CLASS_SHIFT;
   }
@@ -190,14 +190,14 @@ export class TokenDistribution {
   }
 }
 
-/** Which half of a number holds its exponent: the second on little-endian machines. */
+/** Index of the half of a float64 with the exponent: 1 on little-endian machines. */
 const UPPER = new Uint32Array(Float64Array.of(1).buffer)[1] === 0 ? 0 : 1;
-/** Leaves of the upper half the exponent and four bits of the fraction. */
+/** Keeps the exponent and four bits of the fraction. */
 const CLASS_SHIFT = 16;
-/** One more than the class of 1, the largest weight. */
+/** One more than the class of the largest weight, 1. */
 const SIZE_CLASSES = (0x3ff00000 >>> CLASS_SHIFT) + 1;
 
-/** Puts a value in place of a min-heap's top. */
+/** Replaces the top of a min-heap. */
 function replaceSmallest(heap: Float64Array, value: number): void {
   let hole = 0;
   for (;;) {
@@ -212,7 +212,7 @@ function replaceSmallest(heap: Float64Array, value: number): void {
   heap[hole] = value;
 }
 
-/** The id of the largest value, the lowest where several are equal; -1 where none is a number. */
+/** The id of the largest value, the lowest of equal ones; -1 if all are NaN. */
 export function argmax(values: ArrayLike<number>, count = values.length): number {
   let best = -1;
   let max = Number.NEGATIVE_INFINITY;
@@ -226,7 +226,7 @@ export function argmax(values: ArrayLike<number>, count = values.length): number
   return best;
 }
 
-/** Makes tokens less likely (penalty > 1) that have come before: negative logits x it, others / it. */
+/** Repetition penalty for earlier tokens: negative logits are multiplied by it, others divided. */
 export function penalizeRepetition(
   logits: Float64Array,
   seen: ReadonlySet<number>,

@@ -1,5 +1,5 @@
 // Refuses unknown options, so that a misspelt option is not ignored silently.
-import { InvalidArgumentError } from '@rene-js/layers';
+import { InvalidArgumentError } from '@rene-js/layers/errors';
 import { describe } from './describe.js';
 
 /** The type of an option's value; true where it is checked elsewhere. */

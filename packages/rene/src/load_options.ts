@@ -1,5 +1,6 @@
 // Options of loading a model: types and check for unknown ones.
-import { InvalidArgumentError, type ParameterOptions } from '@rene-js/layers';
+import type { ParameterOptions } from '@rene-js/layers';
+import { InvalidArgumentError } from '@rene-js/layers/errors';
 import type { HubOptions } from './checkpoint/hub.js';
 import type { DTypeName } from './dtype_names.js';
 import { type OptionType, refuseUnknownOptions } from './known_options.js';

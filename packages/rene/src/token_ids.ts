@@ -1,5 +1,5 @@
 // Checks the token ids of a forward pass, and selects the hidden states for the head.
-import { InvalidArgumentError } from '@rene-js/layers';
+import { InvalidArgumentError } from '@rene-js/layers/errors';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ReneConfig } from './config.js';
 import { describe } from './describe.js';

@@ -1,6 +1,6 @@
 // Paths that may be given as file URLs.
 import { fileURLToPath } from 'node:url';
-import { InvalidArgumentError } from '@rene-js/layers';
+import { InvalidArgumentError } from '@rene-js/layers/errors';
 import { describe } from '../describe.js';
 import { CheckpointError } from '../errors.js';
 import { schemeOf, shownUrl } from './model_names.js';

@@ -20,7 +20,7 @@ interface RandomBatch {
   options: GenerateOptions;
 }
 
-/** 1 to 8 prompts of 1 to 60 tokens and any options, all from one seed. */
+/** 1 to 6 prompts of 1 to 40 tokens and any options, all from one seed. */
 function randomBatch(seed: number, vocabSize: number, tokenizer: Tokenizer | null): RandomBatch {
   const random = seedrandom(String(seed));
   const from = (low: number, high: number) => low + Math.floor(random() * (high - low + 1));
@@ -28,7 +28,7 @@ function randomBatch(seed: number, vocabSize: number, tokenizer: Tokenizer | nul
   const seldom = <T>(value: T) => (random() < 0.2 ? value : undefined);
   const tokens = (longest: number) =>
     Array.from({ length: from(1, longest) }, () => from(0, vocabSize - 1));
-  const prompts = Array.from({ length: from(1, 8) }, () => tokens(60));
+  const prompts = Array.from({ length: from(1, 6) }, () => tokens(40));
   const longest = Math.max(...prompts.map(({ length }) => length));
   const options: GenerateOptions = {
     maxNewTokens: from(1, 12),
@@ -146,7 +146,7 @@ async function expectEqualAlone(
 }
 
 for (const [name, dir, backend, batches] of [
-  ['a golden model', goldenPath('tiny-gqa'), 'cpu', 5],
+  ['a golden model', goldenPath('tiny-gqa'), 'cpu', 4],
   ['rene-tiny', tiny, 'simd', Number(asked ?? 15)],
   ['rene-tiny', tiny, 'cpu', Number(asked ?? 0)],
 ] as const) {

@@ -8,7 +8,7 @@ import { expect } from 'chai';
 
 const KILLS = Number(process.env.RENE_KILLS ?? 2);
 /** More than all the lives before the last can take: every kill hits a run at work. */
-const STEPS = 20 * (KILLS + 1);
+const STEPS = 10 * (KILLS + 1);
 const CHILD = fileURLToPath(new URL('./kill_child.js', import.meta.url));
 
 interface Ended {
@@ -51,7 +51,7 @@ describe('a training run that is killed', function () {
     expect(whole, whole.messages).to.include({ code: 0, lastStep: STEPS });
     let reached = 0;
     for (let i = 0; i < KILLS; i++) {
-      const { code, lastStep, messages } = await trainInChild(`${dir}/killed`, Math.random() * 80);
+      const { code, lastStep, messages } = await trainInChild(`${dir}/killed`, Math.random() * 40);
       expect({ code, messages }).to.deep.equal({ code: null, messages: '' });
       // A checkpoint comes with every step: what was said to be done is done, but for the last.
       expect(lastStep).to.be.at.least(reached);

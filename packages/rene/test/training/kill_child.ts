@@ -3,7 +3,7 @@ import { train } from '../../src/training/trainer.js';
 import { smallModel, smallText } from './small_model.js';
 
 const [dir = '', steps] = process.argv.slice(2);
-const model = await smallModel();
+const model = await smallModel('test', 'cpu');
 await train(model, smallText(40), smallText(3), {
   outDir: dir,
   steps: Number(steps),

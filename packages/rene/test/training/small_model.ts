@@ -5,7 +5,7 @@ import { encodeDocuments, type TokenDocuments } from '../../src/training/token_d
 export const VOCAB_SIZE = 28;
 
 /** All three kinds of block. Letters are 2 ... 27, eos is 0. */
-export function smallModel(seed = 'test', backend = 'cpu'): Promise<ReneLMHeadModel> {
+export function smallModel(seed = 'test', backend = 'simd'): Promise<ReneLMHeadModel> {
   const config = reneConfig({
     dModel: 16,
     nLayer: 3,

@@ -52,7 +52,7 @@ describe('train', () => {
     expect(lines).to.have.length(41);
     expect(lines.filter((line) => line.split(',')[5] !== '')).to.have.length(1 + 8);
     expect(await readFile(`${dir}/loss.svg`, 'utf8')).to.match(/^<svg.*polyline.*<\/svg>\n$/s);
-    const saved = await ReneLMHeadModel.fromPretrained(dir, { backend: 'cpu' });
+    const saved = await ReneLMHeadModel.fromPretrained(dir, { backend: 'simd' });
     const after = await evaluate(saved, heldOut, { rowLength: 8, batchSize: 4 });
     expect(after.bitsPerByte).to.be.closeTo(report.bestBitsPerByte ?? 0, 1e-6);
     saved.dispose();
@@ -70,7 +70,7 @@ describe('train', () => {
       const last = measured.at(-1) ?? 0;
       const best = Math.min(...measured);
       expect(last).to.be.above(best * 1.1);
-      const saved = await ReneLMHeadModel.fromPretrained(outDir, { backend: 'cpu' });
+      const saved = await ReneLMHeadModel.fromPretrained(outDir, { backend: 'simd' });
       const { bitsPerByte } = await evaluate(saved, heldOut, { rowLength: 8, batchSize: 4 });
       expect(bitsPerByte).to.be.closeTo(keep === 'best' ? best : last, 1e-6);
       saved.dispose();
@@ -82,7 +82,7 @@ describe('train', () => {
     const measured: number[] = [];
     const onEvaluation = ({ bitsPerByte }: { bitsPerByte: number }) => measured.push(bitsPerByte);
     const run = async (more: Partial<TrainOptions>) => {
-      const model = await smallModel();
+      const model = await smallModel('test', 'cpu');
       await train(model, training, heldOut, { ...rising, onEvaluation, ...more });
       model.dispose();
     };
@@ -284,7 +284,7 @@ describe('train', () => {
     expect((await run({ learningRate: Number.NaN })).message).to.match(/learningRate/);
     const foreign = { ...smallText(40), ids: Uint16Array.from([VOCAB_SIZE, 0]) };
     expect((await run({}, foreign)).message).to.match(/training: .* vocabulary of 28, found 28/);
-    const fixed = await ReneLMHeadModel.fromConfig(model.config, { backend: 'cpu' });
+    const fixed = await ReneLMHeadModel.fromConfig(model.config, { backend: 'simd' });
     const error = await rejection(train(fixed, training, heldOut, { ...options, outDir: dir }));
     expect(error.message).to.match(/trainable/);
     fixed.dispose();

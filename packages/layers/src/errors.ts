@@ -1,6 +1,6 @@
-// The errors of the project. Each says which argument is wrong, what was expected, what was found.
+// Error classes. Messages name the argument, what was expected and what was found.
 
-/** Base of every error that the project throws on purpose. */
+/** Base class of all errors that this project throws deliberately. */
 export class ReneError extends Error {
   override readonly name: string = 'ReneError';
 }
@@ -8,7 +8,7 @@ export class ReneError extends Error {
 /** An argument has a wrong value, shape or dtype. */
 export class InvalidArgumentError extends ReneError {
   override readonly name = 'InvalidArgumentError';
-  /** The argument, written as the caller wrote it. */
+  /** The argument, as the caller named it. */
   readonly argument: string;
 
   constructor(argument: string, expected: string, found: string) {
@@ -17,7 +17,7 @@ export class InvalidArgumentError extends ReneError {
   }
 }
 
-/** A backend is missing, cannot start, or lacks what was asked of it. */
+/** A backend is missing, does not start, or does not support what was requested. */
 export class BackendError extends ReneError {
   override readonly name = 'BackendError';
 }

@@ -1,6 +1,5 @@
 /**
- * What this project's other packages need of the layers, without a promise that it stays: use `@rene-js/layers`
- * instead.
+ * Shared by the packages of this project. May change at any time: use `@rene-js/layers` instead.
  *
  * @internal
  * @module @rene-js/layers/internal

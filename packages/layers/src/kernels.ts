@@ -8,10 +8,10 @@ import type { PackedWeightAttrs } from './weights/packed_weight.js';
 
 /** Activation functions of an MLP; gelu is the exact one, with erf. Tests run over all of them. */
 export const activations = ['linear', 'silu', 'gelu'] as const;
-/** The name of one of them. */
+/** The name of an activation function. */
 export type Activation = (typeof activations)[number];
 
-/** An input of a kernel. A weight is plain f32 rows, or int32 words in a layout of the backend. */
+/** An input of a kernel. A weight is plain f32 rows, or int32 words in a backend's layout. */
 export interface InputSpec {
   readonly type: 'float' | 'int32' | 'weight';
   readonly optional: boolean;
@@ -22,9 +22,9 @@ interface KernelSpec {
   readonly attrs: AttrsSpec<object>;
   /** Inputs that the gradient needs; absent for a kernel without a gradient. */
   readonly saves?: readonly string[];
-  /** Inputs that the outputs after the first replace, in this order. */
+  /** Inputs that are replaced by the outputs after the first, in this order. */
   readonly states?: readonly string[];
-  /** An attribute of integers that differ from call to call. */
+  /** An integer attribute that differs between calls. */
   readonly varies?: string;
 }
 
@@ -130,7 +130,7 @@ export const kernels = {
     attrs: attrs<EmbeddingLookupGradAttrs>(),
   },
 
-  /** y = activation(x) * multiplier; without a multiplier the activation alone. Outputs [y]. */
+  /** y = activation(x) * multiplier; y = activation(x) without a multiplier. Outputs [y]. */
   GatedActivation: {
     inputs: { x: float, multiplier: optional },
     attrs: attrs<GatedActivationAttrs>(),
@@ -154,7 +154,7 @@ export const kernels = {
     attrs: attrs<Record<string, never>>(),
   },
 
-  /** A step of AdamW for one tensor; all inputs have one shape. Outputs [variable, mean, square]. */
+  /** One AdamW step for one tensor. All inputs have the same shape. Outputs [variable, mean, square]. */
   AdamWStep: {
     inputs: { variable: float, mean: float, square: float, gradient: float },
     attrs: attrs<AdamWStepAttrs>(),
@@ -214,7 +214,7 @@ export const kernels = {
   },
 } satisfies Record<string, KernelSpec>;
 
-/** The table of custom kernels. */
+/** The type of the table of custom kernels. */
 export type Kernels = typeof kernels;
 /** The name of a custom kernel, as tfjs registers it. */
 export type KernelName = keyof Kernels;
@@ -223,7 +223,7 @@ type Inputs<Specs> = {
   [N in keyof Specs as Specs[N] extends { optional: false } ? N : never]: Tensor;
 } & { [N in keyof Specs as Specs[N] extends { optional: true } ? N : never]?: Tensor | undefined };
 
-/** The tensors that a kernel takes, by name. */
+/** A kernel's input tensors by name. */
 export type KernelInputs<K extends KernelName> = Inputs<Kernels[K]['inputs']>;
 export type KernelAttrs<K extends KernelName> = NonNullable<Kernels[K]['attrs']['type']>;
 /** A kernel with a gradient. */
@@ -243,10 +243,10 @@ export type SsdScanAttrs = {
   returnState: boolean;
 };
 export type SlidingWindowAttentionAttrs = {
-  /** Keys that a token sees, itself included; Infinity for full causal attention. */
+  /** Number of keys that a token attends to, itself included; Infinity for full causal attention. */
   window: number;
   scale: number;
-  /** Tokens that each sequence has seen before this call; empty without a KV cache. */
+  /** Number of tokens that each sequence has seen before this call; empty without a KV cache. */
   positions: number[];
   /** Whether keys, values and factors may be rounded to bf16. A KV cache's format decides this too. Default: false. */
   rounds?: boolean;
@@ -256,12 +256,12 @@ export type EmbeddingLookupAttrs = { weight: PackedWeightAttrs };
 export type EmbeddingLookupGradAttrs = { rows: number };
 export type GatedActivationAttrs = { activation: Activation };
 export type AdamWStepAttrs = {
-  /** Multiplies the gradient first. */
+  /** Factor on the gradient. */
   scale: number;
   beta1: number;
   beta2: number;
   eps: number;
-  /** 1 / (1 - beta^t) of each beta: corrects moments that start from 0. */
+  /** 1 / (1 - beta^t) for each beta: corrects the bias of moments that start at 0. */
   meanCorrection: number;
   squareCorrection: number;
   learningRate: number;
@@ -270,7 +270,7 @@ export type AdamWStepAttrs = {
 export type Mamba2MixerAttrs = {
   inProj: PackedWeightAttrs;
   outProj: PackedWeightAttrs;
-  /** Channels of the scan; the other dInner - dSsm are a plain gated MLP. */
+  /** Channels of the scan. The other dInner - dSsm channels are a plain gated MLP. */
   dSsm: number;
   dInner: number;
   headDim: number;

@@ -1,15 +1,15 @@
-// How a cache of keys or values stands in its tensor: f32 numbers token by token, (B, capacity, Hkv, P),
-// or bf16 ones head by head, int32 (B, Hkv, capacity, P / 2), two to a word, the first in the low half.
+// Layouts of a KV cache: f32, (B, capacity, Hkv, P), token by token; or bf16, int32 (B, Hkv, capacity, P /
+// 2), head by head, two values per word, the first in the low half.
 //
-// A decoded token reads each head's keys and values once: in order where they stand head by head.
+// A decoded token reads each head's keys and values once, so the bf16 layout is read sequentially.
 import * as tf from '@tensorflow/tfjs-core';
 import type { WeightFormat } from './weights/packed_weight.js';
 import { widen } from './weights/packing.js';
 
-/** How a cache holds its numbers. */
+/** The dtype of a cache. */
 export type KvCacheFormat = 'f32' | 'bf16';
 
-/** (B, capacity, Hkv, P), whatever the layout. */
+/** (B, capacity, Hkv, P), in either layout. */
 export type KvCacheShape = readonly [
   batch: number,
   capacity: number,
@@ -19,27 +19,30 @@ export type KvCacheShape = readonly [
 
 const bf16Backends = new Set<string>();
 
-/** Tells that a backend's attention takes caches of bf16 numbers. */
+/** Registers that a backend's attention supports bf16 caches. */
 export function registerBf16KvCaches(backendName: string): void {
   bf16Backends.add(backendName);
 }
 
-/** Whether the current backend's attention takes caches of bf16 numbers, for heads of that size. */
+/** Whether the current backend's attention supports bf16 caches for heads of this size. */
 export function takesBf16KvCaches(headDim: number): boolean {
   return bf16Backends.has(tf.getBackend()) && headDim % 8 === 0;
 }
 
-/** Beside f32 weights caches are f32, so that nothing is rounded; else bf16 where the backend has that. */
+/**
+ * The dtype of a new cache: f32 with f32 weights, so that nothing is rounded; else bf16 if the backend
+ * supports it.
+ */
 export function kvCacheFormatFor(weights: WeightFormat, headDim: number): KvCacheFormat {
   return weights !== 'f32' && takesBf16KvCaches(headDim) ? 'bf16' : 'f32';
 }
 
-/** The format of a cache's tensor. */
+/** The dtype of a cache's tensor. */
 export function kvCacheFormatOf(cache: tf.TensorInfo): KvCacheFormat {
   return cache.dtype === 'int32' ? 'bf16' : 'f32';
 }
 
-/** The sizes of a cache, from its tensor. */
+/** The shape of a cache, from its tensor. */
 export function kvCacheShapeOf(cache: tf.TensorInfo): KvCacheShape {
   const [batch = 0, second = 0, third = 0, last = 0] = cache.shape;
   return kvCacheFormatOf(cache) === 'bf16'
@@ -62,7 +65,7 @@ export function emptyKvCache(shape: KvCacheShape, format: KvCacheFormat): tf.Ten
   return tf.zeros(kvCacheTensorShape(shape, format), format === 'bf16' ? 'int32' : 'float32');
 }
 
-/** A cache with room for more; one that has not wrapped keeps its tokens at their slots. */
+/** A larger copy of a cache. A cache that has not wrapped keeps its tokens at their slots. */
 export function grownKvCache(cache: tf.Tensor, capacity: number): tf.Tensor {
   const missing = capacity - kvCacheShapeOf(cache)[1];
   const axis = kvCacheFormatOf(cache) === 'bf16' ? 2 : 1;
@@ -72,7 +75,7 @@ export function grownKvCache(cache: tf.Tensor, capacity: number): tf.Tensor {
   );
 }
 
-/** A cache from little-endian numbers of its format in the order (B, capacity, Hkv, P). */
+/** Makes a cache from little-endian values of its dtype in the order (B, capacity, Hkv, P). */
 export function kvCacheFromBytes(
   bytes: Uint8Array,
   shape: KvCacheShape,
@@ -90,7 +93,7 @@ export function kvCacheFromBytes(
   return tf.tensor(byHead, tensorShape, 'int32');
 }
 
-/** The way back: the numbers of a cache in its format, in the order (B, capacity, Hkv, P). */
+/** The values of a cache in its dtype, in the order (B, capacity, Hkv, P). Inverse of kvCacheFromBytes. */
 export async function kvCacheBytes(cache: tf.Tensor): Promise<Uint8Array> {
   const data = await cache.data<'float32' | 'int32'>();
   const [, capacity, kvHeads, headDim] = kvCacheShapeOf(cache);
@@ -99,7 +102,7 @@ export async function kvCacheBytes(cache: tf.Tensor): Promise<Uint8Array> {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** The numbers of a cache as f32, in the order (B, capacity, Hkv, P); exact. */
+/** The values of a cache as f32, in the order (B, capacity, Hkv, P); exact. */
 export async function kvCacheValues(cache: tf.Tensor): Promise<Float32Array> {
   const values = new Float32Array(kvCacheShapeOf(cache).reduce((size, axis) => size * axis, 1));
   widen(await kvCacheBytes(cache), kvCacheFormatOf(cache) === 'bf16' ? 'BF16' : 'F32', values);

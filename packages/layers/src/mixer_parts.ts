@@ -1,4 +1,4 @@
-// What a layer is made of, for backends that compile a whole decode step.
+// Weights and sizes of a layer, for backends that compile a decode step.
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Activation } from './kernels.js';
 import type { AttentionMixerSizes, AttentionMixerWeights } from './ops/attention_mixer.js';
@@ -20,6 +20,6 @@ export type MixerParts =
       kind: 'mlp';
       weights: GatedMLPWeights;
       activation: Activation;
-      /** Of the inner norm. */
+      /** Epsilon of the inner norm. */
       eps: number;
     };

@@ -1,7 +1,7 @@
-// The seam to tfjs's kernel registry: typed on our side, maps of strings on theirs.
+// Typed access to tfjs's kernel registry.
 //
-// A kernel that the current backend lacks is run composed (from tfjs-core ops), so every op works
-// on every tfjs backend.
+// A kernel that the current backend lacks is composed of tfjs-core ops, so that every op works on every
+// tfjs backend.
 import * as tf from '@tensorflow/tfjs-core';
 import {
   type DifferentiableName,
@@ -11,20 +11,20 @@ import {
   kernels,
 } from './kernels.js';
 
-/** A kernel without the backend that it is registered for. */
+/** A kernel, not yet registered for a backend. */
 export interface KernelSpec {
   readonly kernelName: KernelName;
   readonly kernelFunc: tf.KernelFunc;
 }
 
-/** Describes a kernel for the registry. Its intermediate tensors are disposed, its outputs are not. */
+/** Defines a kernel. Its intermediate tensors are disposed, its outputs are not. */
 export function defineKernel<K extends KernelName>(
   kernelName: K,
   run: (inputs: KernelInputs<K>, attrs: KernelAttrs<K>) => tf.Tensor | tf.Tensor[],
 ): KernelSpec {
   return {
     kernelName,
-    // tfjs types what a kernel gets as maps of anything; Kernels says what they hold.
+    // tfjs types inputs and attributes as generic maps. Kernels has their real types.
     kernelFunc: ({ inputs, attrs }) =>
       tf.tidy(() => run(present(inputs) as KernelInputs<K>, attrs as KernelAttrs<K>)),
   };
@@ -33,8 +33,8 @@ export function defineKernel<K extends KernelName>(
 /**
  * Registers the gradient of a kernel.
  *
- * @param gradient gets a dy for each output, and those of the saved inputs that the call had, in the table's
- *   order; returns a function for each input that may need a gradient
+ * @param gradient receives a dy for each output and the saved inputs that the call had, in the table's
+ *   order; returns a function for each differentiable input
  */
 export function defineGradient<K extends DifferentiableName>(
   kernelName: K,
@@ -59,13 +59,13 @@ export function defineGradient<K extends DifferentiableName>(
   });
 }
 
-/** True while a gradient is being recorded (inside tf.grads, tf.variableGrads and their kin). */
+/** Whether a gradient is being recorded (inside tf.grads, tf.variableGrads and similar). */
 export function isTapeOpen(): boolean {
   const { gradientDepth, kernelDepth } = tf.engine().state;
   return gradientDepth > 0 && kernelDepth === 0;
 }
 
-/** Runs a custom kernel on the current backend, composed if the backend has none of its own. */
+/** Runs a custom kernel on the current backend; the composed one if the backend has none. */
 export function runKernel<K extends KernelName>(
   kernelName: K,
   inputs: KernelInputs<K>,
@@ -77,7 +77,7 @@ export function runKernel<K extends KernelName>(
   return Array.isArray(outputs) ? outputs : [outputs];
 }
 
-/** runKernel for kernels of one output. */
+/** runKernel for kernels with one output. */
 export function runKernel1<K extends KernelName>(
   kernelName: K,
   inputs: KernelInputs<K>,
@@ -86,7 +86,7 @@ export function runKernel1<K extends KernelName>(
   return output(runKernel(kernelName, inputs, attrs), 0);
 }
 
-/** The i-th output of a kernel, which must be there. */
+/** The i-th output of a kernel. It must exist. */
 export function output(outputs: readonly tf.Tensor[], i: number): tf.Tensor {
   const tensor = outputs[i];
   if (tensor === undefined)
@@ -97,12 +97,12 @@ export function output(outputs: readonly tf.Tensor[], i: number): tf.Tensor {
 const composed: KernelSpec[] = [];
 const completeBackends = new Set<string>();
 
-/** Makes kernels available to every backend that has none of its own by that name. */
+/** Registers kernels as fallbacks for every backend that lacks them. */
 export function registerComposed(kernels: readonly KernelSpec[]): void {
   composed.push(...kernels);
 }
 
-/** The kernels of every backend that has none of its own. */
+/** The fallback kernels. */
 export function composedKernels(): readonly KernelSpec[] {
   return composed;
 }
@@ -119,7 +119,7 @@ function ensureKernels(): void {
   completeBackends.add(backendName);
 }
 
-/** tfjs saves a gradient's inputs by name and cannot skip one: an absent input is an empty tensor. */
+/** tfjs saves a gradient's inputs by name and cannot skip one, so an absent input is an empty tensor. */
 function withPlaceholders(kernelName: KernelName, inputs: object): tf.NamedTensorMap {
   const given = present(inputs);
   const spec = kernels[kernelName];
@@ -127,7 +127,7 @@ function withPlaceholders(kernelName: KernelName, inputs: object): tf.NamedTenso
   return given;
 }
 
-/** The inputs that are there: neither undefined nor a placeholder. */
+/** The present inputs: neither undefined nor a placeholder. */
 function present(inputs: object): tf.NamedTensorMap {
   const given: tf.NamedTensorMap = {};
   for (const [name, tensor] of Object.entries(inputs)) {

@@ -1,5 +1,5 @@
-// The contract of a compiled decode step: a backend records a model's step once and replays it for each token.
-// On a backend without a step compiler, models use their forward().
+// The interface of a compiled decode step: a backend records a model's step once and replays it for each
+// token. On a backend without a step compiler, models use forward().
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerState } from './layers/layer.js';
 import type { MixerParts, NormParts } from './mixer_parts.js';
@@ -16,46 +16,46 @@ export interface StepModel {
   vocabSize: number;
 }
 
-/** How a sequence's next token is sampled: top k, temperature, top p, min p, in this order. */
+/** Sampling parameters of a sequence: top k, temperature, top p, min p, applied in this order. */
 export interface SamplingParams {
-  /** In [0, 1): where in the distribution the token is taken. */
+  /** Random number in [0, 1) that selects the token. */
   random: number;
-  /** 0 is greedy: the largest logit; of equal ones, that of the lowest id. */
+  /** 0 is greedy: the largest logit, with the lowest id among equal ones. */
   temperature: number;
-  /** 0 keeps all tokens. Tokens as probable as the last one kept are kept too. */
+  /** 0 keeps all tokens. Ties with the last kept token are kept too. */
   topK: number;
   /** 0 and 1 keep all tokens. */
   topP: number;
   minP: number;
 }
 
-/** Decodes a batch of sequences that join and leave. It holds their states. */
+/** Decodes a batch of sequences and holds their states. Sequences can join and leave. */
 export interface DecodeStep {
-  /** The most sequences that it holds. */
+  /** Maximum number of sequences. */
   readonly batch: number;
-  /** Sequences that it holds, one a row. */
+  /** Current number of sequences, one per row. */
   readonly rows: number;
   /**
-   * Adds a sequence after the others.
+   * Appends a sequence.
    *
-   * @param states of each block; copied, they stay the caller's
+   * @param states of each block; copied, the caller still owns them
    * @param row the row of the states to copy
-   * @param position tokens that the sequence has seen
+   * @param position number of tokens that the sequence has seen
    */
   join(states: readonly (LayerState | null)[], row: number, position: number): void;
   /** Removes a sequence. The last one moves to its row. */
   leave(row: number): void;
-  /** Copies of a sequence's states, with a batch of one. The caller disposes them. */
+  /** Copies of a sequence's states, with batch size 1. The caller disposes them. */
   statesOf(row: number): (LayerState | null)[];
   /**
-   * Feeds each sequence a token and samples the next one. Absent if the backend has no kernel for that.
+   * Feeds each sequence a token and samples the next one. Absent if the backend has no kernel for it.
    *
-   * @returns an id for each sequence; -1 if no logit is a number or, with a temperature, any logit is NaN
+   * @returns an id for each sequence; -1 if all logits are NaN or, with a temperature, any logit is NaN
    */
   sample?(tokens: readonly number[], params: readonly SamplingParams[]): Promise<number[]>;
   /** After sample(): the logits from which a sequence's token was sampled, valid until the next call. */
   logitsOf?(row: number): Promise<Float32Array>;
-  /** Number of kernels that a token takes with the present sequences; they are started together. */
+  /** Number of kernel launches per token with the current sequences; they are submitted together. */
   kernels(): number;
   /** Feeds each sequence a token. @returns each sequence's logits, valid until the next call */
   logits(tokens: readonly number[]): Promise<Float32Array[]>;
@@ -66,8 +66,8 @@ export interface DecodeStep {
 /**
  * Compiles a model's decode step.
  *
- * @param batch the most sequences
- * @returns undefined for a model with a part that the backend has no kernel for
+ * @param batch maximum number of sequences
+ * @returns undefined if the backend has no kernel for a part of the model
  */
 export type StepCompiler = (model: StepModel, batch: number) => DecodeStep | undefined;
 
@@ -78,7 +78,9 @@ export function registerStepCompiler(backendName: string, compiler: StepCompiler
   compilers.set(backendName, compiler);
 }
 
-/** Compiles a step on the current backend; undefined if that has no compiler or no kernel for a part. */
+/**
+ * Compiles a decode step on the current backend; undefined if it has no compiler, or no kernel for a part.
+ */
 export function compileStep(model: StepModel, batch: number): DecodeStep | undefined {
   return compilers.get(tf.getBackend())?.(model, batch);
 }

@@ -1,11 +1,11 @@
-// Optional packages in Node, from where they are installed.
+// Optional packages in Node, found where they are installed.
 import { createRequire } from 'node:module';
 import { BackendError } from '../errors.js';
 
-/** Where packages are looked for: beside this file, then where the program runs. */
+/** Search path of packages: beside this file, then in the program's folder. */
 export const packagePlaces = (): readonly string[] => [import.meta.url, `${process.cwd()}/`];
 
-/** The file of an installed package. @param places files or folders from which it is resolved */
+/** The file of an installed package. @param places files or folders from which to resolve it */
 export function packageEntry(name: string, places: readonly string[]): string | undefined {
   for (const place of places) {
     try {
@@ -17,7 +17,7 @@ export function packageEntry(name: string, places: readonly string[]): string | 
   return undefined;
 }
 
-/** @throws BackendError that names the packages to install */
+/** @throws BackendError with the packages to install */
 export function requirePackages(
   backend: string,
   names: readonly string[],

@@ -1,4 +1,4 @@
-// tfjs's backends that this project has no part in: each is registered by a package of its own.
+// tfjs's own backends: each is registered by its package.
 
 export type TfjsBackend = 'wasm' | 'webgl';
 

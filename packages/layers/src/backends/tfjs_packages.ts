@@ -1,4 +1,4 @@
-// The packages of tfjs's other backends, and loading them in Node from where they are installed.
+// Loads the packages of tfjs's other backends in Node.
 import { createRequire } from 'node:module';
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
@@ -10,7 +10,7 @@ import { type TfjsBackend, tfjsBackends } from './tfjs_backends.js';
  * Loads the package of a tfjs backend, which registers it.
  *
  * @param places files or folders from which packages are resolved
- * @throws BackendError that says what to install, or why what is installed does not serve
+ * @throws BackendError that says what to install, or why the installed package does not work
  */
 export async function loadTfjsBackend(
   name: TfjsBackend,

@@ -6,7 +6,7 @@ import { quietly } from './quietly.js';
 import { isTfjsBackend, type TfjsBackend, tfjsBackends } from './tfjs_backends.js';
 import { describeAdapter, findAdapter } from './webgpu/device.js';
 
-/** Backends that this project loads by itself. */
+/** Backends that this project loads itself. */
 const loaders: Partial<Record<string, () => Promise<unknown>>> = {
   cpu: loadCpu,
   simd: async () => (await import('./simd/index.js')).loadSimdBackend(),
@@ -15,7 +15,7 @@ const loaders: Partial<Record<string, () => Promise<unknown>>> = {
   webgpu: loadWebGpu,
 };
 
-/** Backends that are native libraries, which pages and their workers cannot load. */
+/** Native backends, which are not available in pages and workers. */
 const NODE_ONLY: readonly string[] = ['cuda', 'tensorflow'];
 
 /**
@@ -37,9 +37,9 @@ export async function useBackend(name?: string): Promise<string> {
   if (wanted !== 'auto') return start(wanted);
   for (const candidate of await bestFirst()) {
     const started = await start(candidate).catch((error: unknown) => {
-      // A backend that does not start here is passed over; what the user got wrong is not.
+      // Skip a backend that does not start, but report the user's mistakes.
       if (!(error instanceof ReneError) || error instanceof InvalidArgumentError) throw error;
-      // Most machines have no GPU; simd runs nearly everywhere, and what comes after it is slow.
+      // Most machines have no GPU. simd runs nearly everywhere, and the next one is slow.
       if (candidate === 'simd') {
         console.warn(`${error.message}. Using the backend 'cpu', which is some 20 times slower`);
       }
@@ -55,7 +55,8 @@ async function start(name: string): Promise<string> {
   if (!Object.hasOwn(registryFactory, name)) {
     await load(name, Object.keys(registryFactory));
   } else if (name === 'simd' || (name === 'webgpu' && isNode())) {
-    // The user has registered it. If it does not start, the loader throws the reason; tfjs prints a stack.
+    // Registered by the user. If it does not start, the loader throws the reason, where tfjs prints a
+    // stack.
     await loaders[name]?.();
   }
   if (!(await tf.setBackend(name))) {
@@ -68,7 +69,7 @@ async function start(name: string): Promise<string> {
   return name;
 }
 
-/** @throws BackendError for a name that nobody knows here */
+/** @throws BackendError for an unknown name */
 async function load(name: string, registered: readonly string[]): Promise<void> {
   if (isTfjsBackend(name)) return loadInstalled(name);
   const loader = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
@@ -82,7 +83,7 @@ async function load(name: string, registered: readonly string[]): Promise<void> 
   await loader();
 }
 
-/** A page's backends come with its bundle; Node's from wherever they are installed. */
+/** In a page the bundle contains the backends; in Node they are installed. */
 async function loadInstalled(name: TfjsBackend): Promise<void> {
   if (!isNode()) {
     const { package: own } = tfjsBackends[name];
@@ -114,7 +115,7 @@ function isNode(): boolean {
   return typeof process !== 'undefined' && Boolean(process.versions?.node);
 }
 
-/** A page's kernels come with its bundle. */
+/** In a page the bundle contains the kernels. */
 async function loadWebGpu(): Promise<void> {
   if (!isNode()) {
     throw new BackendError(
@@ -129,10 +130,7 @@ async function loadCpu(): Promise<void> {
   await import('@tensorflow/tfjs-backend-cpu');
 }
 
-/**
- * On its first tensor in Node, tfjs's CPU backend prints an advertisement for tfjs-node. The user
- * chose this backend by our hand: let the moment pass silently.
- */
+/** On its first tensor in Node, tfjs's CPU backend prints an advertisement for tfjs-node. Suppress it. */
 function greetQuietly(): void {
   quietly(() => tf.scalar(0).dispose());
 }

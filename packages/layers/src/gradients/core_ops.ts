@@ -1,7 +1,7 @@
-// Gradients of the tfjs-core ops that layers are put together with.
+// Gradients of tfjs-core ops that the layers use.
 //
-// tfjs-core alone registers no gradients (the package @tensorflow/tfjs does), so those that stand
-// between our ops come from here. One that is registered already is left alone.
+// tfjs-core alone registers no gradients (the package @tensorflow/tfjs does). Gradients that are registered
+// already are kept.
 import * as tf from '@tensorflow/tfjs-core';
 import { output } from '../registry.js';
 
@@ -153,7 +153,7 @@ if (tf.getGradient('AddN') == null) {
   });
 }
 
-/** dy of a reduction with its reduced axes back, of size 1. */
+/** dy of a reduction, with its reduced axes restored as size 1. */
 function expandReduced(dy: tf.Tensor, x: tf.Tensor, axis: unknown): tf.Tensor {
   const given = axis === undefined || axis === null ? x.shape.map((_, i) => i) : axis;
   const axes = tf.util.parseAxisParam(numbers(given), x.shape);

@@ -1,10 +1,10 @@
-// The outputs of a gradient kernel as tfjs wants them: a function for the gradient of each input.
+// The outputs of a gradient kernel as tfjs expects them: a function for each input's gradient.
 import type * as tf from '@tensorflow/tfjs-core';
 import { output } from '../registry.js';
 
 /**
- * Assigns the outputs to the inputs, in their order. They are computed already: tfjs asks for each in a tidy
- * of its own, which would dispose the others.
+ * Assigns the outputs to the inputs, in order. They are computed in advance: tfjs requests each in a
+ * separate tidy, which would dispose the others.
  */
 export function gradientsOf(
   inputs: object,

@@ -1,12 +1,11 @@
-// Gradient checkpointing: a part of a model whose inner results are computed again on the way back.
+// Gradient checkpointing: recomputes a part of a model in the backward pass.
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
- * f(x). While a gradient is recorded, only x is kept of it: f runs a second time when the gradient
- * comes by (arXiv 1604.06174).
+ * f(x). While a gradient is recorded, only x is kept; f runs again in the backward pass (arXiv 1604.06174).
  *
- * @param f differentiable, of one output, the same whenever it is called
- * @param variables what f uses besides x that gradients are wanted for
+ * @param f differentiable and deterministic, with one output
+ * @param variables variables of f besides x that need gradients
  */
 export function recomputeInBackward(
   f: (x: tf.Tensor) => tf.Tensor,
@@ -25,14 +24,17 @@ export function recomputeInBackward(
   })(x, ...variables);
 }
 
-/** Gradients of f() by each of xs, zeros where f does not use it, from within another gradient. */
+/**
+ * Gradients of f() with respect to each of xs, from within another gradient; zeros for those that f does
+ * not use.
+ */
 export function gradientsWithin(
   f: () => tf.Tensor,
   xs: readonly tf.Tensor[],
   dy?: tf.Tensor,
 ): tf.Tensor[] {
   const { state } = tf.engine();
-  // tfjs is walking its tape just now, and a gradient within would leave another in its place.
+  // tfjs is processing its tape now. A nested gradient would replace it.
   const outerTape = state.activeTape;
   try {
     const { grads } = tf.engine().gradients(f, [...xs], dy, true);

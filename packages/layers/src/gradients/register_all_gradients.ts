@@ -1,4 +1,4 @@
-// Registers the gradients of all custom kernels with tfjs; they are the same on every backend.
+// Registers the gradients of all custom kernels with tfjs. They are the same on every backend.
 import './core_ops.js';
 import './causal_conv1d.js';
 import './cross_entropy.js';

@@ -1,13 +1,13 @@
-// Embedding: a row of dModel numbers for each token id.
+// Embedding: maps token ids to rows of a table.
 import type * as tf from '@tensorflow/tfjs-core';
 import { embeddingLookup } from '../ops/embedding_lookup.js';
 import type { PackedWeight } from '../weights/packed_weight.js';
 import { normal } from './initializers.js';
 import type { ParameterSpec, Parameters } from './parameters.js';
 
-/** Rows of a table by token id: ids (B, L) to (B, L, dModel). */
+/** Rows of a table by token id, from (B, L) to (B, L, dModel). */
 export class Embedding {
-  /** (rows, dModel); a tied head multiplies by the same weight. */
+  /** (rows, dModel). A tied head uses the same weight. */
   readonly weight: PackedWeight;
 
   /** @param parameters 'weight' (rows, dModel) */

@@ -13,17 +13,17 @@ export interface MLPConfig {
   dModel: number;
   /** Channels between the projections. */
   dInner: number;
-  /** Biases of the projections. true. */
+  /** Biases of the projections. Default: true. */
   bias?: boolean;
-  /** 'gelu' (exact) for MLP, 'silu' for GatedMLP. */
+  /** Default: 'gelu' (exact) for MLP, 'silu' for GatedMLP. */
   activation?: Activation;
 }
 
 /** Sizes and options of a gated MLP. */
 export interface GatedMLPConfig extends MLPConfig {
-  /** An RMS norm before out_proj. false. */
+  /** An RMS norm before out_proj. Default: false. */
   norm?: boolean;
-  /** Of that norm. 1e-5. */
+  /** Epsilon of that norm. Default: 1e-5. */
   normEps?: number;
 }
 

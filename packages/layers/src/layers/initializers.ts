@@ -1,6 +1,6 @@
-// How a parameter starts: a function that fills an array from a source of random numbers in [0, 1).
+// Initial values of parameters: functions that fill an array from random numbers in [0, 1).
 
-/** Fills a fresh parameter. */
+/** Fills a new parameter with initial values. */
 export type Initializer = (values: Float32Array, random: () => number) => void;
 
 /** All 0. */
@@ -32,7 +32,7 @@ export function normal(stddev: number): Initializer {
   };
 }
 
-/** Each value by itself, from a random number in [0, 1). */
+/** Computes each value from one random number in [0, 1). */
 export function each(value: (random: number) => number): Initializer {
   return (values, random) => {
     for (let i = 0; i < values.length; i++) values[i] = value(random());

@@ -1,4 +1,4 @@
-// LayerNorm: mean and variance of the last axis normalised away, then weight and bias.
+// LayerNorm: normalises mean and variance of the last axis, then applies weight and bias.
 import * as tf from '@tensorflow/tfjs-core';
 import { checkLastAxis, ShapeChecker } from '../ops/checks.js';
 import { ones, zeros } from './initializers.js';
@@ -10,7 +10,7 @@ import type { ParameterSpec, Parameters } from './parameters.js';
  * @param x (..., D)
  * @param weight (D)
  * @param bias (D)
- * @param eps 1e-5 unless given
+ * @param eps Default: 1e-5
  */
 export function layerNorm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, eps = 1e-5): tf.Tensor {
   const shapes = new ShapeChecker('layerNorm');

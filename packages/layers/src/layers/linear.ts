@@ -1,4 +1,4 @@
-// Linear: y = x weight^T + bias, by a packed weight.
+// Linear: y = x weight^T + bias, with a packed weight.
 import type * as tf from '@tensorflow/tfjs-core';
 import { type PackedMatMulOptions, packedMatMul } from '../ops/packed_matmul.js';
 import type { PackedWeight } from '../weights/packed_weight.js';
@@ -19,7 +19,7 @@ export class Linear {
   /**
    * Its parameters, by their names in a checkpoint.
    *
-   * @param init of the weight; PyTorch's default, uniform in 1 / sqrt(inFeatures), unless given
+   * @param init of the weight. Default: PyTorch's, uniform in 1 / sqrt(inFeatures)
    */
   static parameters(
     inFeatures: number,

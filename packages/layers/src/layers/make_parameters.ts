@@ -1,4 +1,4 @@
-// Makes a layer's parameters from wherever their numbers come: a file, or a random number generator.
+// Makes a layer's parameters from a file or a random number generator.
 import * as tf from '@tensorflow/tfjs-core';
 import seedrandom from 'seedrandom';
 import { BackendError, InvalidArgumentError } from '../errors.js';
@@ -17,46 +17,46 @@ import {
 } from '../weights/packing.js';
 import { type Parameter, type ParameterSpec, Parameters } from './parameters.js';
 
-/** How the parameters are held in memory. */
+/** Options for the parameters in memory. */
 export interface ParameterOptions {
-  /** The matrices' format; the current backend must support it. Default 'f32'. */
+  /** dtype of the matrices; the current backend must support it. Default: 'f32'. */
   format?: WeightFormat;
-  /** Columns that share a scale in int8 and int4. Default 64. */
+  /** Columns per scale in int8 and int4. Default: 64. */
   groupSize?: number;
-  /** Leaves matrices that are stored as quantised values as they are, where the backend can. Default false. */
+  /** Keep matrices that are stored quantised as they are, if the backend can. Default: false. */
   keepQuantized?: boolean;
   /**
-   * Holds matrices whose columns are no whole groups as bf16 if they are stored so, else as f32: for a
-   * file of quantised values, which has no place for them. Default false.
+   * Keep matrices whose columns are not a multiple of the group size as bf16 if they are stored so, else as
+   * f32, as the format of quantised files requires. Default: false.
    */
   wholeGroups?: boolean;
-  /** Makes tf.variable's, in f32, for training. */
+  /** Make tf.variable's in f32, for training. Default: false. */
   trainable?: boolean;
   /** Called after each parameter. */
   onProgress?: (progress: ParameterProgress) => void;
 }
 
-/** How far the loading of parameters is. */
+/** Progress of loading parameters. */
 export interface ParameterProgress {
-  /** The parameter that was just made. */
+  /** The last loaded parameter. */
   readonly name: string;
-  /** Parameters made, of how many. */
+  /** Number of loaded parameters, and their total. */
   readonly loaded: number;
   readonly total: number;
-  /** Numbers in them, of how many. */
+  /** Number of values in them, and their total. */
   readonly loadedValues: number;
   readonly totalValues: number;
 }
 
-/** Where the numbers of a parameter come from: a file, or a random number generator. */
+/** A source of parameter values: a file or a random number generator. */
 export interface ParameterValues {
-  /** A matrix, to be read a few rows at a time. */
+  /** A matrix, read a few rows at a time. */
   matrix(spec: ParameterSpec): Promise<StoredMatrix>;
-  /** A whole vector, row-major. */
+  /** A vector, as a whole. */
   values(spec: ParameterSpec): Promise<Float32Array>;
 }
 
-/** Makes every parameter, one after the other, from wherever its numbers come. */
+/** Loads all parameters, one after the other. */
 export async function makeParameters(
   specs: readonly ParameterSpec[],
   options: ParameterOptions,
@@ -98,13 +98,13 @@ export async function makeParameters(
   }
 }
 
-/** Fails before anything is read where the backend cannot address so much. */
+/** Fails early if the weights exceed the backend's address space. */
 function checkRoom(
   specs: readonly ParameterSpec[],
   { format = 'f32', groupSize, keepQuantized }: ParameterOptions,
 ): void {
   const { maximumBytes, formats } = weightPacker();
-  // Quantised values may be of a smaller format than the one for the rest.
+  // Quantised values may be smaller than the requested format.
   if (maximumBytes === undefined || keepQuantized) return;
   const bytesAs = (other: WeightFormat) =>
     specs
@@ -125,7 +125,7 @@ function checkRoom(
   );
 }
 
-/** Quantised values that are in the wanted format already are kept as they are. */
+/** Quantised values that already have the requested format are kept. */
 function packMatrix(
   matrix: StoredMatrix,
   { format = 'f32', groupSize = 64, keepQuantized = false, wholeGroups = false }: ParameterOptions,
@@ -140,7 +140,7 @@ function packMatrix(
   return packer.pack(matrix, leaves ? kept : format, groupSize);
 }
 
-/** Frees parameters that were loaded but belong to no model. */
+/** Frees loaded parameters that belong to no model. */
 export function disposeParameters(parameters: ReadonlyMap<string, Parameter>): void {
   for (const parameter of parameters.values()) {
     if (parameter instanceof tf.Tensor) parameter.dispose();
@@ -148,7 +148,7 @@ export function disposeParameters(parameters: ReadonlyMap<string, Parameter>): v
   }
 }
 
-/** tfjs names it; names from the file would clash when two models are loaded. */
+/** tfjs chooses the name, since names from the file would clash when two models are loaded. */
 function asVariable(tensor: tf.Tensor): tf.Variable {
   const variable = tf.variable(tensor);
   tensor.dispose();
@@ -156,8 +156,8 @@ function asVariable(tensor: tf.Tensor): tf.Variable {
 }
 
 /**
- * Draws parameters by each one's own initialisation. Each has a generator of its own, seeded by
- * `${seed}:${name}`, so that neither their order nor their number matters.
+ * Draws initial parameters. Each has its own generator, seeded with `${seed}:${name}`, so that order and
+ * number of parameters do not matter.
  */
 export function initParameters(
   specs: readonly ParameterSpec[],
@@ -166,7 +166,7 @@ export function initParameters(
 ): Promise<Map<string, Parameter>> {
   const draw = (spec: ParameterSpec): Float32Array => {
     const values = new Float32Array(sizeOf(spec));
-    // Alea is by far the fastest of seedrandom's generators; the default one needs 30 times longer.
+    // Alea is the fastest of seedrandom's generators; the default one takes 30 times longer.
     spec.init(values, seedrandom.alea(`${seed}:${spec.name}`));
     return values;
   };
@@ -177,9 +177,9 @@ export function initParameters(
 }
 
 /**
- * Random parameters for a layer by itself.
+ * Random parameters for a single layer.
  *
- * @param seed the same seed gives the same numbers; 'rene' unless given
+ * @param seed the same seed gives the same values. Default: 'rene'
  * @example new Mamba2Mixer(config, await randomParameters(Mamba2Mixer.parameters(config)))
  */
 export async function randomParameters(

@@ -1,4 +1,4 @@
-// Mamba2Mixer: the selective state-space layer (arXiv 2405.21060), as the mamba repository has it.
+// Mamba2Mixer: the selective state-space layer (arXiv 2405.21060), as in the mamba repository.
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import type { MixerParts } from '../mixer_parts.js';
@@ -13,46 +13,46 @@ import { Linear } from './linear.js';
 import { type ParameterSpec, type Parameters, withPrefix } from './parameters.js';
 import { readF32, sameKind, storedF32 } from './stored_state.js';
 
-/** Sizes and switches; the defaults are those of the mamba repository's Mamba2. */
+/** Sizes and options. The defaults are those of the mamba repository's Mamba2. */
 export interface Mamba2Config {
   dModel: number;
-  /** Size N of the state of a channel. 128. */
+  /** State size N per channel. Default: 128. */
   dState?: number;
-  /** Width of the convolution. 4. */
+  /** Width of the convolution. Default: 4. */
   dConv?: number;
-  /** dInner = expand * dModel. 2. */
+  /** dInner = expand * dModel. Default: 2. */
   expand?: number;
-  /** Channels of a head. 64. */
+  /** Channels per head. Default: 64. */
   headDim?: number;
-  /** Channels that go through the scan; the rest of dInner is a plain gated MLP. dInner. */
+  /** Channels of the scan; the rest of dInner is a plain gated MLP. Default: dInner. */
   dSsm?: number | null;
-  /** Groups of heads that share B and C, and of channels that are normalised together. 1. */
+  /** Groups of heads that share B and C, and of channels that are normalised together. Default: 1. */
   nGroups?: number;
-  /** Whether D has a value a channel rather than a head. false. */
+  /** Whether D has a value per channel, not per head. Default: false. */
   dHasHdim?: boolean;
-  /** Whether the scan's output is normalised. true. */
+  /** Whether the scan's output is normalised. Default: true. */
   rmsNorm?: boolean;
-  /** Whether the gate comes after that norm. false. */
+  /** Whether the gate comes after that norm. Default: false. */
   normBeforeGate?: boolean;
-  /** Biases of the projections. false. */
+  /** Biases of the projections. Default: false. */
   bias?: boolean;
-  /** true. */
+  /** Bias of the convolution. Default: true. */
   convBias?: boolean;
-  /** dt is clamped to this range after softplus. [0, Infinity]. */
+  /** dt is clamped to this range after softplus. Default: [0, Infinity]. */
   dtLimit?: readonly [min: number, max: number];
-  /** Tokens of a chunk of the scan's matrix form; speed only. At most 64 are taken. */
+  /** Tokens per chunk of the scan's matrix form, at most 64; affects speed only. */
   chunkSize?: number;
-  /** Of the inner norm. 1e-5. */
+  /** Epsilon of the inner norm. Default: 1e-5. */
   normEps?: number;
-  /** Initial values: A in this range, [1, 16]. */
+  /** Range of A's initial values. Default: [1, 16]. */
   aInitRange?: readonly [min: number, max: number];
-  /** Initial values: dt in [dtMin, dtMax] = [0.001, 0.1], at least dtInitFloor = 1e-4. */
+  /** Range of dt's initial values and a lower bound. Default: 0.001, 0.1 and 1e-4. */
   dtMin?: number;
   dtMax?: number;
   dtInitFloor?: number;
 }
 
-/** What the layer remembers: the last inputs of the convolution and the scan's state. */
+/** The state of the layer: the last inputs of the convolution and the scan's state. */
 export class Mamba2State implements LayerState {
   constructor(
     private convState: tf.Tensor,
@@ -72,7 +72,7 @@ export class Mamba2State implements LayerState {
     return this.ssmState;
   }
 
-  /** Takes over these tensors and frees the ones before. */
+  /** Takes ownership of these tensors and frees the old ones. */
   replace(conv: tf.Tensor, ssm: tf.Tensor): void {
     tf.keep(conv);
     tf.keep(ssm);
@@ -90,7 +90,7 @@ export class Mamba2State implements LayerState {
     return [storedF32('convState', this.convState), storedF32('ssmState', this.ssmState)];
   }
 
-  /** An independent copy; memory is shared until one of them moves on. */
+  /** An independent copy. Memory is shared until one of them advances. */
   clone(): Mamba2State {
     return new Mamba2State(tf.clone(this.convState), tf.clone(this.ssmState));
   }
@@ -125,9 +125,9 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
   private readonly weights: Omit<Mamba2MixerWeights, 'A' | 'convWeight'>;
   private readonly convWeight: tf.Tensor;
   private readonly aLog: tf.Tensor;
-  /** -exp(A_log), kept unless A_log is being trained. */
+  /** -exp(A_log), precomputed unless A_log is trained. */
   private readonly fixedA: tf.Tensor | undefined;
-  /** (convDim, dConv), kept unless it is being trained: a reshape is an op a token in TensorFlow. */
+  /** (convDim, dConv), precomputed unless it is trained: in TensorFlow a reshape is one op per token. */
   private readonly fixedConv: tf.Tensor | undefined;
 
   /** @param parameters those of Mamba2Mixer.parameters(config) */
@@ -161,7 +161,7 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
     const { bias = false, convBias = true, rmsNorm = true, dHasHdim = false } = config;
     const { aInitRange = [1, 16], dtMin = 0.001, dtMax = 0.1, dtInitFloor = 1e-4 } = config;
     const [aMin, aMax] = aInitRange;
-    // dt starts log-uniform in its range; its bias is the softplus' inverse of that.
+    // dt starts log-uniform in its range; its bias is the inverse softplus of that.
     const dtBias = each((r) => {
       const dt = Math.exp(r * (Math.log(dtMax) - Math.log(dtMin)) + Math.log(dtMin));
       return inverseSoftplus(Math.max(dt, dtInitFloor));
@@ -209,7 +209,7 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
     };
   }
 
-  /** The weights in the shapes that the op takes; those are new tensors on the same memory. */
+  /** The weights in the shapes that the op takes, as new tensors on the same memory. */
   private shapedWeights(A: tf.Tensor, convWeight: tf.Tensor): Mamba2MixerWeights {
     const { heads, headDim } = this.sizes;
     const { D } = this.weights;

@@ -4,7 +4,7 @@ import type { LayerState, Mixer } from './layer.js';
 
 /** A norm over the last axis: RMSNorm or LayerNorm. */
 export interface Norm {
-  /** x (B, L, dModel), normed over the last axis. */
+  /** x (B, L, dModel), normalised over the last axis. */
   forward(x: tf.Tensor): tf.Tensor;
 }
 

@@ -1,4 +1,4 @@
-// RMSNorm: the last axis divided by its root mean square, times a weight.
+// RMSNorm: divides the last axis by its root mean square, then applies a weight.
 import type * as tf from '@tensorflow/tfjs-core';
 import { rmsNorm } from '../ops/rms_norm.js';
 import { ones } from './initializers.js';

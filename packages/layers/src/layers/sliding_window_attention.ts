@@ -1,4 +1,4 @@
-// SlidingWindowAttention: multi-head, grouped or multi-query attention to a window of tokens.
+// SlidingWindowAttention: multi-head, grouped-query or multi-query attention within a window.
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import {
@@ -26,23 +26,23 @@ import { checkShape, sameKind } from './stored_state.js';
 export interface AttentionConfig {
   dModel: number;
   numHeads: number;
-  /** Heads of keys and values; numHeads unless given. */
+  /** Heads of keys and values. Default: numHeads. */
   numHeadsKv?: number | null;
-  /** dModel / numHeads unless given. */
+  /** Default: dModel / numHeads. */
   headDim?: number | null;
-  /** false. */
+  /** Default: false. */
   qkvProjBias?: boolean;
-  /** false. */
+  /** Default: false. */
   outProjBias?: boolean;
-  /** Tokens that a token sees, itself included; null (the default) for all before it. */
+  /** Number of tokens that a token attends to, itself included. Default: null, no limit. */
   window?: number | null;
-  /** 1 / sqrt(headDim) unless given. */
+  /** Factor on the scores. Default: 1 / sqrt(headDim). */
   softmaxScale?: number | null;
 }
 
 /**
- * Keys and values of the last tokens, in a cache that grows until it is as long as the window. Beside f32
- * weights, and on backends without bf16 caches, its numbers are f32; else bf16: `kvCacheValues` reads both.
+ * KV cache of the last tokens. It grows up to the window. It is f32 with f32 weights and on backends
+ * without bf16 caches, else bf16; `kvCacheValues` reads both.
  */
 export class AttentionState implements LayerState {
   constructor(
@@ -55,14 +55,14 @@ export class AttentionState implements LayerState {
   }
 
   /**
-   * (B, capacity, numHeadsKv, headDim), the token of position t at slot t mod capacity; bf16 numbers
-   * stand by twos, int32 (B, numHeadsKv, capacity, headDim / 2).
+   * (B, capacity, numHeadsKv, headDim), with position t at slot t mod capacity; bf16 values are stored in
+   * pairs, int32 (B, numHeadsKv, capacity, headDim / 2).
    */
   get k(): tf.Tensor {
     return this.cacheK;
   }
 
-  /** Like k. */
+  /** The values, in k's layout. */
   get v(): tf.Tensor {
     return this.cacheV;
   }
@@ -72,7 +72,7 @@ export class AttentionState implements LayerState {
     return this.seen;
   }
 
-  /** Takes over these tensors and frees the ones before. */
+  /** Takes ownership of these tensors and frees the old ones. */
   replace(k: tf.Tensor, v: tf.Tensor, positions: readonly number[]): void {
     tf.keep(k);
     tf.keep(v);
@@ -97,7 +97,7 @@ export class AttentionState implements LayerState {
     }));
   }
 
-  /** An independent copy; memory is shared until one of them moves on. */
+  /** An independent copy. Memory is shared until one of them advances. */
   clone(): AttentionState {
     return new AttentionState(tf.clone(this.cacheK), tf.clone(this.cacheV), this.seen);
   }
@@ -113,7 +113,7 @@ export class AttentionState implements LayerState {
     return state;
   }
 
-  /** A shorter ring buffer has not wrapped yet, so it is only filled up. */
+  /** A cache below the window has not wrapped yet, so it is only extended. */
   concat(others: readonly LayerState[]): AttentionState {
     const states = [this, ...sameKind(AttentionState, others)];
     const capacity = Math.max(...states.map((s) => kvCacheShapeOf(s.k)[1]));
@@ -186,7 +186,7 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
     return new AttentionState(cache(), cache(), Array(batch).fill(0));
   }
 
-  /** A file's keys and values may be f32 or bf16, whichever this layer uses. */
+  /** Stored keys and values may be f32 or bf16, independent of what this layer uses. */
   async restoreState(read: ReadTensor, positions: readonly number[]): Promise<AttentionState> {
     const { kvHeads, headDim, window } = this.sizes;
     const [k, v] = [await read('k'), await read('v')];

@@ -1,9 +1,9 @@
-// Checks and conversions of stored states that the mixers share.
+// Checks and conversions of stored states, shared by the mixers.
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import type { LayerState, ReadTensor, StoredTensor } from './layer.js';
 
-/** A float32 tensor of a state, to be stored. */
+/** Stores a float32 tensor of a state. */
 export function storedF32(name: string, tensor: tf.Tensor): StoredTensor {
   return {
     name,
@@ -41,7 +41,7 @@ export function checkShape(
   throw new InvalidArgumentError(name, `a tensor of shape [${sizes}]`, `[${shape.join(', ')}]`);
 }
 
-/** The states as those of one class. @throws InvalidArgumentError for states of another kind */
+/** The states as instances of one class. @throws InvalidArgumentError for states of another kind */
 export function sameKind<State extends LayerState>(
   kind: new (...args: never[]) => State,
   states: readonly LayerState[],

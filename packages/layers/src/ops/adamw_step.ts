@@ -1,10 +1,10 @@
-// adamWStep: one step of the optimiser AdamW for one tensor, in one pass over its numbers.
+// adamWStep: one AdamW step for one tensor in a single pass.
 import type * as tf from '@tensorflow/tfjs-core';
 import type { AdamWStepAttrs } from '../kernels.js';
 import { output, runKernel } from '../registry.js';
 import { ShapeChecker } from './checks.js';
 
-/** A tensor that is optimised and the decayed means of its gradients and of their squares. */
+/** A trained tensor with its first and second moments. */
 export interface AdamWTensors {
   variable: tf.Tensor;
   mean: tf.Tensor;

@@ -1,4 +1,4 @@
-// attentionMixer: projections and attention to a window as one op, so that a backend may fuse them.
+// attentionMixer: projections and sliding-window attention as one op that a backend may fuse.
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeAttentionMixer } from '../backends/composed/attention_mixer.js';
 import { isTapeOpen, runKernel } from '../registry.js';
@@ -21,7 +21,7 @@ export interface AttentionMixerSizes {
   heads: number;
   kvHeads: number;
   headDim: number;
-  /** Keys that a token sees, itself included; Infinity for all before it. */
+  /** Number of keys that a token attends to, itself included; Infinity for no limit. */
   window: number;
   /** Factor on the scores. */
   scale: number;
@@ -31,7 +31,7 @@ export interface AttentionMixerSizes {
  * The attention mixer: in_proj, attention, out_proj.
  *
  * @param x (B, L, dModel)
- * @param cache the tokens before x; without it x starts the text and no cache is returned
+ * @param cache KV cache of the tokens before x. Default: none; x starts the text and no cache is returned
  * @param residual (B, L, dModel), added to the output
  * @returns y (B, L, dModel) and, if a cache was given, the cache after x
  */
@@ -49,7 +49,7 @@ export function attentionMixer(
   return runWithCache(user, cache, (caches, positions) => {
     const inputs = { x, ...given, ...caches, residual };
     const attrs = { ...fixed, positions };
-    // On a tape the primitives are recorded themselves, so that nothing is computed twice.
+    // A gradient tape records the primitives, so that nothing is computed twice.
     return isTapeOpen()
       ? decomposeAttentionMixer(inputs, attrs)
       : runKernel('AttentionMixer', inputs, attrs);
@@ -64,7 +64,7 @@ export function attentionCall(weights: AttentionMixerWeights, sizes: AttentionMi
   };
 }
 
-/** All of them: a fused kernel reads memory by these sizes. */
+/** Check all of them: a fused kernel reads memory with these sizes. */
 function checkShapes(
   x: tf.Tensor,
   { inProj, inProjBias, outProj, outProjBias }: AttentionMixerWeights,

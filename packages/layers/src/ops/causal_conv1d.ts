@@ -1,4 +1,4 @@
-// causalConv1d: the short depthwise convolution in front of Mamba-2's scan, with its window as state.
+// causalConv1d: the short depthwise convolution before Mamba-2's scan, with its window as state.
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Activation } from '../kernels.js';
 import { output, runKernel } from '../registry.js';
@@ -8,21 +8,21 @@ import { ShapeChecker } from './checks.js';
 export interface CausalConv1dOptions {
   /** (D) */
   bias?: tf.Tensor | undefined;
-  /** (B, W, D): the last W inputs before x, oldest first; zeros unless given. */
+  /** (B, W, D): the last W inputs before x, oldest first. Default: zeros. */
   state?: tf.Tensor | undefined;
-  /** 'silu' unless given. */
+  /** Default: 'silu'. */
   activation?: Activation;
-  /** Also return the window after x. false unless given. */
+  /** Also return the window after x. Default: false. */
   returnState?: boolean;
 }
 
 /**
  * y[t] = activation(bias + sum over w of weight[:, w] * x[t - (W-1) + w]): a causal depthwise
- * cross-correlation, weight[:, W-1] on the current token.
+ * cross-correlation. weight[:, W-1] applies to the current token.
  *
  * @param x (B, L, D)
  * @param weight (D, W)
- * @returns y (B, L, D) and, if asked for, state (B, W, D): the last W raw inputs, oldest first
+ * @returns y (B, L, D) and, with returnState, state (B, W, D): the last W raw inputs, oldest first
  */
 export function causalConv1d(
   x: tf.Tensor,

@@ -1,13 +1,13 @@
-// Argument checks of the public ops: every error names the argument, what it should be, what it is.
+// Argument checks of the public ops. Errors name the argument, the expected and the actual value.
 import type * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import type { PackedWeight } from '../weights/packed_weight.js';
 
-/** An axis: a fixed size, a name to be bound at first sight, or null for anything. */
+/** An axis: a fixed size, a name that is bound on first use, or null for any size. */
 export type Axis = number | string | null;
 
 /**
- * Checks shapes and dtype of the tensors of one op call; named axes must agree between them.
+ * Checks shapes and dtypes of the tensors of an op call. Equal axis names must have equal sizes.
  *
  * @example
  * const shapes = new ShapeChecker('ssdScan');
@@ -19,7 +19,7 @@ export class ShapeChecker {
 
   constructor(private readonly op: string) {}
 
-  /** Returns the sizes of the axes. Throws InvalidArgumentError. */
+  /** Returns the sizes of the axes. @throws InvalidArgumentError */
   check(
     argument: string,
     tensor: tf.Tensor,
@@ -35,12 +35,12 @@ export class ShapeChecker {
     return shape;
   }
 
-  /** Gives a named axis its size. */
+  /** Binds an axis name to a size. */
   bind(axis: string, size: number): void {
     this.sizes.set(axis, size);
   }
 
-  /** The size bound to a named axis. */
+  /** The size bound to an axis name. */
   size(axis: string): number {
     const size = this.sizes.get(axis);
     if (size === undefined) throw new Error(`${this.op}: axis ${axis} was never bound`);
@@ -71,14 +71,14 @@ export function shapeText(shape: readonly number[]): string {
   return `[${shape.join(', ')}]`;
 }
 
-/** Throws InvalidArgumentError unless the value is an integer of at least `least`. */
+/** @throws InvalidArgumentError unless the value is an integer of at least `least` */
 export function checkInteger(argument: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least) {
     throw new InvalidArgumentError(argument, `an integer of at least ${least}`, String(value));
   }
 }
 
-/** Throws InvalidArgumentError unless the tensor is float32 with `size` as its last axis. */
+/** @throws InvalidArgumentError unless the tensor is float32 with `size` as its last axis */
 export function checkLastAxis(argument: string, tensor: tf.Tensor, size: number): void {
   if (tensor.dtype !== 'float32') {
     throw new InvalidArgumentError(argument, 'float32', tensor.dtype);
@@ -88,7 +88,7 @@ export function checkLastAxis(argument: string, tensor: tf.Tensor, size: number)
   }
 }
 
-/** Throws InvalidArgumentError unless the packed weight is of shape (outFeatures, inFeatures). */
+/** @throws InvalidArgumentError unless the packed weight has shape (outFeatures, inFeatures) */
 export function checkWeight(
   argument: string,
   { shape }: PackedWeight,

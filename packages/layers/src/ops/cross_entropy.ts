@@ -1,4 +1,4 @@
-// crossEntropy: the loss of a language model, one number a token.
+// crossEntropy: the loss of a language model, one value per token.
 import type * as tf from '@tensorflow/tfjs-core';
 import { runKernel1 } from '../registry.js';
 import { ShapeChecker } from './checks.js';
@@ -7,7 +7,7 @@ import { ShapeChecker } from './checks.js';
  * loss = logsumexp(logits) - logits[target], in nats.
  *
  * @param logits (T, V)
- * @param targets (T) int32 below V; a negative one is left out: its loss and gradient are 0
+ * @param targets (T) int32 below V; a negative target is ignored: its loss and gradient are 0
  * @returns (T)
  */
 export function crossEntropy(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {

@@ -1,12 +1,12 @@
-// embeddingLookup: rows of a packed table, one a token id.
+// embeddingLookup: rows of a packed table by token id.
 import type * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import { runKernel1 } from '../registry.js';
 import { type PackedWeight, packedWeightAttrs } from '../weights/packed_weight.js';
 
 /**
- * The rows of `table` that `ids` name. Ids are not checked against the table here (that would read
- * them back from the device); the model checks them where they come in.
+ * The rows of `table` at `ids`. The ids are not checked here, since that would read them back from the
+ * device; the model checks its input.
  *
  * @param ids int32, any shape
  * @param table packed, of shape (rows, dModel)

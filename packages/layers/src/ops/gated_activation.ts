@@ -1,4 +1,4 @@
-// gatedActivation: activation(x) * multiplier, the middle of a gated MLP and of Mamba-2 without norm.
+// gatedActivation: activation(x) * multiplier, as in a gated MLP and in Mamba-2 without norm.
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Activation } from '../kernels.js';
 import { runKernel1 } from '../registry.js';
@@ -8,7 +8,7 @@ import { checkLastAxis, ShapeChecker } from './checks.js';
  * y = activation(x) * multiplier. 'gelu' is the exact one: x/2 (1 + erf(x / sqrt 2)).
  *
  * @param x any shape
- * @param multiplier of x's shape; null for the activation alone
+ * @param multiplier x's shape; null to apply the activation only
  * @returns x's shape
  */
 export function gatedActivation(

@@ -1,4 +1,4 @@
-// gatedMLP: a whole MLP, gated or not, as one op, so that a backend may fuse it.
+// gatedMLP: a whole MLP, gated or not, as one op that a backend may fuse.
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeGatedMLP } from '../backends/composed/gated_mlp.js';
 import type { Activation } from '../kernels.js';
@@ -11,15 +11,15 @@ import {
 } from '../weights/packed_weight.js';
 import { checkLastAxis, checkWeight, ShapeChecker } from './checks.js';
 
-/** The parameters that gatedMLP works with. */
+/** The weights of an MLP. */
 export interface GatedMLPWeights {
   /** (hidden, dModel) */
   inProj: PackedWeight;
   inProjBias?: tf.Tensor | undefined;
-  /** (hidden, dModel); without it the MLP is not gated. */
+  /** (hidden, dModel). Default: none, the MLP is not gated. */
   gateProj?: PackedWeight | undefined;
   gateProjBias?: tf.Tensor | undefined;
-  /** (hidden): an RMS norm before outProj. */
+  /** (hidden): weight of an RMS norm before outProj. Default: none. */
   normWeight?: tf.Tensor | undefined;
   /** (dModel, hidden) */
   outProj: PackedWeight;
@@ -28,9 +28,9 @@ export interface GatedMLPWeights {
 
 /** Options of gatedMLP. */
 export interface GatedMLPOptions {
-  /** 'silu' (SwiGLU) unless given; 'gelu' is the exact one. */
+  /** 'gelu' is the exact one. Default: 'silu' (SwiGLU). */
   activation?: Activation;
-  /** Of the inner norm; 1e-5 unless given. */
+  /** Epsilon of the inner norm. Default: 1e-5. */
   eps?: number;
   /** (..., dModel), added to the output. */
   residual?: tf.Tensor | undefined;
@@ -66,7 +66,7 @@ export function mlpCall(weights: GatedMLPWeights, activation: Activation, eps: n
   };
 }
 
-/** All of them: a fused kernel reads memory by these sizes. */
+/** Check all of them: a fused kernel reads memory with these sizes. */
 function checkShapes(
   x: tf.Tensor,
   weights: GatedMLPWeights,

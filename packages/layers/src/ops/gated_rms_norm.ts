@@ -1,4 +1,4 @@
-// gatedRmsNorm: Mamba-2's norm over groups of channels with a SiLU gate before or after it.
+// gatedRmsNorm: Mamba-2's RMS norm over groups of channels, with a SiLU gate before or after it.
 import type * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
 import { runKernel1 } from '../registry.js';
@@ -6,17 +6,16 @@ import { checkLastAxis, ShapeChecker } from './checks.js';
 
 /** Options of gatedRmsNorm. */
 export interface GatedRmsNormOptions {
-  /** Channels that are normalised together; all of them unless given. Must divide D. */
+  /** Channels per group. Must divide D. Default: D. */
   groupSize?: number;
-  /** 1e-5 unless given. */
+  /** Default: 1e-5. */
   eps?: number;
-  /** true: rms(x) * weight * silu(z). false (the default): rms(x * silu(z)) * weight. */
+  /** true: rms(x) * weight * silu(z). false: rms(x * silu(z)) * weight. Default: false. */
   normBeforeGate?: boolean;
 }
 
 /**
- * The norm that Mamba-2 puts between the scan and the output projection (`RMSNormGated` of the
- * mamba repository).
+ * The norm between Mamba-2's scan and output projection (`RMSNormGated` of the mamba repository).
  *
  * @param x (..., D)
  * @param z the gate, of x's shape; null for a plain grouped norm

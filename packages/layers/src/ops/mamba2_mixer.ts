@@ -1,4 +1,4 @@
-// mamba2Mixer: a whole Mamba-2 mixer as one op, so that a backend may fuse it.
+// mamba2Mixer: a whole Mamba-2 mixer as one op that a backend may fuse.
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeMamba2Mixer } from '../backends/composed/mamba2_mixer.js';
 import type { Mamba2MixerAttrs } from '../kernels.js';
@@ -20,7 +20,7 @@ export interface Mamba2MixerWeights {
   A: tf.Tensor;
   /** (H) or (H, headDim) */
   D: tf.Tensor;
-  /** (dSsm); without it the scan's output is gated but not normalised. */
+  /** (dSsm). Default: none, the scan's output is gated but not normalised. */
   normWeight?: tf.Tensor | undefined;
   /** (dModel, dInner) */
   outProj: PackedWeight;
@@ -48,7 +48,7 @@ export function mamba2Mixer(
   checkShapes(x, weights, sizes, state, residual);
   const { inputs: given, attrs } = mamba2Call(weights, sizes);
   const inputs = { x, ...given, ...state, residual };
-  // On a tape the primitives are recorded themselves, so that nothing is computed twice.
+  // A gradient tape records the primitives, so that nothing is computed twice.
   const outputs = isTapeOpen()
     ? decomposeMamba2Mixer(inputs, attrs)
     : runKernel('Mamba2Mixer', inputs, attrs);
@@ -64,7 +64,7 @@ export function mamba2Call(weights: Mamba2MixerWeights, sizes: Mamba2MixerSizes)
   };
 }
 
-/** All of them: a fused kernel reads memory by these sizes. */
+/** Check all of them: a fused kernel reads memory with these sizes. */
 function checkShapes(
   x: tf.Tensor,
   weights: Mamba2MixerWeights,

@@ -1,4 +1,4 @@
-// packedMatMul: a linear map by a packed weight, with bias, activation and residual fused in.
+// packedMatMul: a matmul by a packed weight, with fused bias, activation and residual.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Activation } from '../kernels.js';
 import { isTapeOpen, runKernel1 } from '../registry.js';
@@ -10,7 +10,7 @@ import { gatedActivation } from './gated_activation.js';
 export interface PackedMatMulOptions {
   /** (outFeatures) */
   bias?: tf.Tensor | undefined;
-  /** Applied after the bias. 'linear' unless given. */
+  /** Applied after the bias. Default: 'linear'. */
   activation?: Activation;
   /** (..., outFeatures), added last. */
   residual?: tf.Tensor | undefined;
@@ -34,7 +34,7 @@ export function packedMatMul(
   if (bias) shapes.check('bias', bias, [outFeatures]);
   if (residual) shapes.check('residual', residual, [...x.shape.slice(0, -1), outFeatures]);
   if (activation !== 'linear' && isTapeOpen()) {
-    // Apart, so that the gradient need not compute the product again to know its sign.
+    // Separate ops, so that the gradient need not recompute the matmul for the activation's input.
     const y = gatedActivation(packedMatMul(x, weight, { bias }), null, activation);
     return residual ? tf.add(y, residual) : y;
   }

@@ -8,7 +8,7 @@ import { checkLastAxis, ShapeChecker } from './checks.js';
  *
  * @param x (..., D)
  * @param weight (D)
- * @param eps added to the mean square; 1e-5 unless given
+ * @param eps added to the mean square. Default: 1e-5
  * @returns (..., D)
  */
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, eps = 1e-5): tf.Tensor {

@@ -1,39 +1,36 @@
-// slidingWindowAttention: causal attention to a window of tokens, with the keys and values in a cache.
+// slidingWindowAttention: causal attention within a window of tokens, with a KV cache.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError, InvalidArgumentError } from '../errors.js';
 import { grownKvCache, kvCacheFormatOf, kvCacheShapeOf, takesBf16KvCaches } from '../kv_cache.js';
 import { output, runKernel } from '../registry.js';
 import { checkInteger, ShapeChecker } from './checks.js';
 
-/** Keys and values of the tokens seen so far: that of position t stands at slot t mod capacity. */
+/** A KV cache (ring buffer): the keys and values of position t are at slot t mod capacity. */
 export interface KvCache {
-  /** (B, capacity, Hkv, P); or bf16 numbers by twos, int32 (B, Hkv, capacity, P / 2). */
+  /** (B, capacity, Hkv, P); or bf16 values in pairs, int32 (B, Hkv, capacity, P / 2). */
   k: tf.Tensor;
-  /** Like k. */
+  /** The values, in k's layout. */
   v: tf.Tensor;
-  /** Tokens seen by each row of the batch. */
+  /** Number of tokens that each row has seen. */
   positions: readonly number[];
 }
 
 /** Options of slidingWindowAttention. */
 export interface SlidingWindowAttentionOptions {
-  /** Keys that a token sees, itself included; null or absent: all before it. */
+  /** Number of keys that a token attends to, itself included. Default: null, no limit. */
   window?: number | null;
-  /** Factor on the scores; 1 / sqrt(P) unless given. */
+  /** Factor on the scores. Default: 1 / sqrt(P). */
   scale?: number;
-  /**
-   * Whether a backend may round keys, values and factors to bf16, where that is faster or what its caches
-   * do. false.
-   */
+  /** Whether a backend may round keys, values and factors to bf16. Default: false. */
   rounds?: boolean;
-  /** The tokens before q; without it q starts the text and no cache is returned. */
+  /** KV cache of the tokens before q. Default: none; q starts the text and no cache is returned. */
   cache?: KvCache | undefined;
 }
 
 /**
- * softmax(scale q k^T) v, where token i sees tokens i - window + 1 ... i. No positional encoding.
- * Query head h reads key head floor(h / (H / Hkv)). Memory grows with length x window, never with
- * length x length.
+ * softmax(scale q k^T) v, where token i attends to tokens i - window + 1 ... i. No positional encoding.
+ * Query head h uses key head floor(h / (H / Hkv)). Memory grows with length x window, not with length x
+ * length.
  *
  * @param q (B, L, H, P)
  * @param k (B, L, Hkv, P)
@@ -72,9 +69,9 @@ export function slidingWindowAttention(
 }
 
 /**
- * Checks a cache against the axes B, L and Hkv, makes room in it, and runs a kernel that moves it on.
+ * Checks a cache against the axes B, L and Hkv, grows it if necessary, and runs a kernel that advances it.
  *
- * @param run returns [y], or [y, cacheK, cacheV] where it is given caches
+ * @param run returns [y], or [y, cacheK, cacheV] if it receives caches
  */
 export function runWithCache(
   { op, shapes, headDim, window }: CacheUser,
@@ -104,12 +101,12 @@ export function runWithCache(
       },
     };
   } finally {
-    // A grown copy of the cache is ours to free; the caller's own cache is the caller's.
+    // Dispose a grown copy of the cache, but not the caller's cache.
     if (cacheK !== cache.k) tf.dispose([cacheK, cacheV]);
   }
 }
 
-/** An op that attends to a cache: its name, and its axes. */
+/** Name and axes of an op with a KV cache. */
 interface CacheUser {
   op: string;
   shapes: ShapeChecker;
@@ -140,7 +137,7 @@ function checkPositions(op: string, positions: readonly number[], batch: number)
   for (const p of positions) checkInteger(`${op}: cache.positions`, p, 0);
 }
 
-/** More slots than the window would be attended to; fewer than it has seen would have lost tokens. */
+/** Slots beyond the window would be attended to; with fewer slots than tokens seen, tokens would be lost. */
 function checkCapacity(op: string, capacity: number, window: number, seen: number): void {
   const least = Math.max(1, Math.min(window, seen));
   if (capacity >= least && capacity <= window) return;
@@ -149,8 +146,8 @@ function checkCapacity(op: string, capacity: number, window: number, seen: numbe
 }
 
 /**
- * The cache with room for `needed` tokens, at least doubled when it must grow, never beyond the
- * window. While a cache can still grow it has not wrapped, so slots stay where they are.
+ * The cache with room for `needed` tokens. Its capacity at least doubles, up to the window. A cache that
+ * can still grow has not wrapped, so slots stay the same.
  */
 function cacheOfCapacity(cache: KvCache, needed: number, window: number): [tf.Tensor, tf.Tensor] {
   const [, capacity] = kvCacheShapeOf(cache.k);

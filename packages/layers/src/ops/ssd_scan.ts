@@ -6,19 +6,19 @@ import { checkInteger, ShapeChecker } from './checks.js';
 
 /** Options of ssdScan. */
 export interface SsdScanOptions {
-  /** The skip connection, a head (H) or a channel (H, P); none unless given. */
+  /** The skip connection, per head (H) or per channel (H, P). Default: none. */
   D?: tf.Tensor | undefined;
   /** (H), added to dt before softplus. */
   dtBias?: tf.Tensor | undefined;
-  /** (B, H, P, N), the state before x; zeros unless given. */
+  /** (B, H, P, N), the state before x. Default: zeros. */
   state?: tf.Tensor | undefined;
-  /** Whether dt passes through softplus. true unless given. */
+  /** Whether to apply softplus to dt. Default: true. */
   dtSoftplus?: boolean;
-  /** dt is clamped to [min, max] after softplus; not at all unless given. */
+  /** dt is clamped to [min, max] after softplus. Default: no limits. */
   dtLimit?: readonly [min: number, max: number];
-  /** Tokens of a chunk of the matrix form; speed only. 64 unless given. */
+  /** Tokens per chunk of the matrix form; affects speed only. Default: 64. */
   chunkSize?: number;
-  /** Also return the state after x. false unless given. */
+  /** Also return the state after x. Default: false. */
   returnState?: boolean;
 }
 

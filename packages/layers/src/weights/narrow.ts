@@ -1,4 +1,4 @@
-// Narrows f32 values to a file's dtype: to the nearest, ties to even, as PyTorch does.
+// Rounds f32 values to a file's dtype, to nearest even as PyTorch does.
 import type { StoredDType } from './packing.js';
 
 /** Little-endian bytes of the values in another dtype; F32 shares memory with them. */
@@ -22,7 +22,7 @@ function f16(bits: number): number {
   if (magnitude > 0x7f800000) return sign | 0x7e00;
   if (magnitude >= 0x47800000) return sign | 0x7c00; // 65536 and above, infinity too
   if (magnitude >= 0x38800000) {
-    // Normal: rounding may carry into the exponent, up to infinity, which is right.
+    // Normal number: rounding may carry into the exponent, up to infinity, which is correct.
     const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
     return sign | ((rounded - 0x38000000) >>> 13);
   }

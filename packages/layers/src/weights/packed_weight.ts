@@ -1,8 +1,8 @@
-// A matrix as a backend wants it in memory. Only the backend that packed it knows the layout.
+// A matrix packed for a backend. Only the backend that packed it knows the layout.
 import type * as tf from '@tensorflow/tfjs-core';
 import { ReneError } from '../errors.js';
 
-/** How the numbers of a weight are stored. int8 and int4 are affine in groups along the input. */
+/** The dtype of a weight. int8 and int4 are affine, in groups along the input features. */
 export type WeightFormat = 'f32' | 'bf16' | 'f16' | 'int8' | 'int4';
 export type IntFormat = Extract<WeightFormat, 'int8' | 'int4'>;
 
@@ -13,8 +13,8 @@ export function isIntFormat(format: WeightFormat): format is IntFormat {
 /**
  * A weight matrix of shape (outFeatures, inFeatures), packed for one backend.
  *
- * `layout` names the memory layout: 'rows' is the plain row-major f32 matrix, which every backend
- * takes (training needs it); other layouts are private to the backend that wrote them.
+ * `layout` names the memory layout. 'rows' is the plain row-major f32 matrix, which every backend supports
+ * and training requires. Other layouts are private to the backend that wrote them.
  */
 export interface PackedWeight {
   readonly format: WeightFormat;
@@ -22,11 +22,11 @@ export interface PackedWeight {
   readonly shape: readonly [outFeatures: number, inFeatures: number];
   /** f32 (outFeatures, inFeatures) for 'rows', else int32 words. */
   readonly tensor: tf.Tensor;
-  /** Columns that share a scale and an offset, for int8 and int4. */
+  /** Columns per scale and offset, for int8 and int4. */
   readonly groupSize?: number;
 }
 
-/** What a kernel must know of a PackedWeight besides its tensor. */
+/** The attributes of a PackedWeight that kernels need besides its tensor. */
 export type PackedWeightAttrs = {
   format: WeightFormat;
   layout: string;
@@ -34,7 +34,7 @@ export type PackedWeightAttrs = {
   groupSize: number;
 };
 
-/** Wraps a plain (outFeatures, inFeatures) f32 matrix; the tensor is held, not copied. */
+/** Wraps a plain f32 matrix (outFeatures, inFeatures) without copying it. */
 export function rowsWeight(matrix: tf.Tensor): PackedWeight {
   const [outFeatures, inFeatures] = matrix.shape;
   if (matrix.rank !== 2 || outFeatures === undefined || inFeatures === undefined) {

@@ -1,27 +1,27 @@
-// How matrices get from a file into a backend's packed form and back. One packer a backend.
+// Packers: one per backend, from a file's matrices to the backend's packed form and back.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
 import { isIntFormat, type PackedWeight, rowsWeight, type WeightFormat } from './packed_weight.js';
 
-/** The dtypes that weights are read from and written in, as safetensors spells them. */
+/** The dtypes in which weights are stored, with safetensors' names. */
 export type StoredDType = 'F32' | 'F16' | 'BF16';
 
-/** Bytes of a number. */
+/** Bytes per value. */
 export const storedBytes: Readonly<Record<StoredDType, number>> = { F32: 4, F16: 2, BF16: 2 };
 
-/** A row-major matrix somewhere else (a file, an array), read a range of rows at a time. */
+/** A row-major matrix in a file or an array, read in ranges of rows. */
 export interface StoredMatrix {
   readonly shape: readonly [rows: number, columns: number];
   readonly dtype: StoredDType;
   /** Little-endian bytes of rows [first, first + count). */
   readRows(first: number, count: number): Promise<Uint8Array> | Uint8Array;
-  /** The same matrix as quantised values, where that is how it is stored. */
+  /** The quantised values, if the matrix is stored so. */
   readonly quantized?: QuantizedMatrix;
 }
 
 /**
- * A matrix quantised in groups along its columns, value = code * scale + offset: how MLX and our own
- * quantised checkpoints hold it.
+ * A matrix quantised in groups along its columns, value = code * scale + offset, as in MLX and in our
+ * quantised checkpoints.
  */
 export interface QuantizedMatrix {
   readonly format: 'int8' | 'int4';
@@ -32,37 +32,37 @@ export interface QuantizedMatrix {
   readRows(first: number, count: number): Promise<QuantizedRows> | QuantizedRows;
 }
 
-/** Some rows of a quantised matrix. */
+/** Rows of a quantised matrix. */
 export interface QuantizedRows {
-  /** Quantised values from 0 up, row-major, in little-endian 32-bit words, the first in the lowest bits. */
+  /** Quantised values (unsigned), row-major, in little-endian 32-bit words, the first in the lowest bits. */
   readonly values: Uint8Array;
-  /** Little-endian numbers of parameterDType, row-major, one a group. */
+  /** Little-endian values of parameterDType, row-major, one per group. */
   readonly scales: Uint8Array;
   readonly offsets: Uint8Array;
 }
 
-/** Gets matrices into the form that a backend multiplies with, and out of it. */
+/** Converts matrices to a backend's packed form and back. */
 export interface WeightPacker {
-  /** Formats that this backend holds in memory as they are. */
+  /** Formats that this backend keeps in memory without conversion. */
   readonly formats: readonly WeightFormat[];
-  /** Bytes that weights can still take; absent where nobody knows. */
+  /** Free bytes for weights; absent if unknown. */
   availableBytes?(): number;
-  /** Bytes that all weights together can ever take; absent where only the machine limits them. */
+  /** Maximum bytes of all weights together; absent if only the machine limits them. */
   readonly maximumBytes?: number;
   /**
-   * Formats whose products of many rows round the other factor too, to 16 bits, as tensor cores
-   * want it; none unless given. Results are then within a relative 1e-2 of the f32 ones.
+   * Formats whose matmuls with many rows also round the activations to 16 bits, for tensor cores. Results
+   * are then within a relative 1e-2 of f32. Default: none.
    */
   readonly roundedProducts?: readonly WeightFormat[];
   /**
-   * Reads a matrix into the backend's form.
+   * Packs a matrix.
    *
-   * @param groupSize columns that share a scale in int8 and int4
+   * @param groupSize columns per scale in int8 and int4
    */
   pack(matrix: StoredMatrix, format: WeightFormat, groupSize: number): Promise<PackedWeight>;
   /** The matrix as row-major f32. */
   unpack(weight: PackedWeight): Promise<Float32Array>;
-  /** Packs quantised values as they are, without rounding; absent where the backend has no integer formats. */
+  /** Packs quantised values without rounding; absent if the backend has no integer formats. */
   packQuantized?(matrix: QuantizedMatrix): Promise<PackedWeight>;
   /** The quantised values of an int8 or int4 weight, for a quantised checkpoint. */
   exportQuantized?(weight: PackedWeight): QuantizedMatrix;
@@ -70,17 +70,17 @@ export interface WeightPacker {
 
 const packers = new Map<string, WeightPacker>();
 
-/** Tells how a backend, by its name, packs weights; without one they are plain f32 tensors. */
+/** Registers how a backend packs weights. Default: plain f32 tensors. */
 export function registerWeightPacker(backendName: string, packer: WeightPacker): void {
   packers.set(backendName, packer);
 }
 
-/** The packer of the current backend; the plain one, f32 rows, where it has none of its own. */
+/** The packer of the current backend, else the one for plain f32 rows. */
 export function weightPacker(): WeightPacker {
   return packers.get(tf.getBackend()) ?? rowsPacker;
 }
 
-/** Bits of a weight, without scales and offsets. */
+/** Bits per weight, without scales and offsets. */
 export const FORMAT_BITS: Readonly<Record<WeightFormat, number>> = {
   f32: 32,
   bf16: 16,
@@ -90,9 +90,9 @@ export const FORMAT_BITS: Readonly<Record<WeightFormat, number>> = {
 };
 
 /**
- * Bytes of a matrix in a format: with a 16-bit scale and a 16-bit offset a group in the integer ones.
+ * Bytes of a matrix in a format, with a 16-bit scale and a 16-bit offset per group in the integer formats.
  *
- * @param groupSize 64 unless given; of no matter for the other formats
+ * @param groupSize for integer formats. Default: 64
  */
 export function weightBytes(
   format: WeightFormat,
@@ -103,10 +103,10 @@ export function weightBytes(
   return (rows * columns * (FORMAT_BITS[format] + parameterBits)) / 8;
 }
 
-/** Rows read from the file at a time, so that a large matrix is never in memory twice. */
+/** Rows read from the file at a time, so that a large matrix is not in memory twice. */
 const PIECE_BYTES = 16 << 20;
 
-/** Any stored dtype becomes one plain f32 tensor. */
+/** Packs any stored dtype as one plain f32 tensor. */
 export const rowsPacker: WeightPacker = {
   formats: ['f32'],
   async pack(matrix, format) {
@@ -139,7 +139,7 @@ export async function readAsF32(matrix: StoredMatrix): Promise<Float32Array> {
   return values;
 }
 
-/** Little-endian F32, F16 or BF16 bytes as f32 values; exact. */
+/** Converts little-endian F32, F16 or BF16 bytes to f32 values; exact. */
 export function widen(bytes: Uint8Array, dtype: StoredDType, values: Float32Array): void {
   if (dtype === 'F32') {
     new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(bytes);
@@ -154,7 +154,7 @@ export function widen(bytes: Uint8Array, dtype: StoredDType, values: Float32Arra
   }
 }
 
-/** The bits of the f32 that equals a half-precision number. */
+/** The bits of the f32 with the value of a half-precision number. */
 function f16Bits(half: number): number {
   const sign = (half & 0x8000) << 16;
   const exponent = (half >> 10) & 0x1f;

@@ -21,7 +21,7 @@ export interface AttentionWeights
 export interface AttentionRun
   extends Pick<AttentionCall, 'batch' | 'length' | 'cache' | 'maxKeys'> {
   x: Address;
-  /** The block's norm, if x has not been through it. */
+  /** The block's norm, if x is not normalised yet. */
   norm?: InputNorm;
   residual: Address;
   /** May be the residual. */

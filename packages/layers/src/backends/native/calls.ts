@@ -25,7 +25,7 @@ export interface LinearCall extends Projection {
   yStride: number;
   /** Not with a residual. */
   yFormat?: NumberFormat;
-  /** The features from `first` on go to another place, as f32. */
+  /** Features from `first` on are written to another address, as f32. */
   f32Tail?: { first: number; y: Address; yStride: number } | undefined;
   residual?: Address;
   activation?: Activation;
@@ -41,7 +41,7 @@ export interface InputNorm {
   weight: Address;
   groupSize: number;
   eps: number;
-  /** The gate, in the input's format. */
+  /** The gate, in the input's dtype. */
   z?: Address;
   zStride?: number;
   normBeforeGate?: boolean;
@@ -144,7 +144,7 @@ export interface ScanCall {
   /** y is multiplied by silu of this. Only where `fusesGate`. */
   gate?: Address;
   gateStride?: number;
-  /** Whether a kernel may round factors to bf16 where that is faster. Default: false. */
+  /** Whether a kernel may round factors to bf16. Default: false. */
   rounds?: boolean;
 }
 
@@ -165,23 +165,23 @@ export interface AttentionCall {
   heads: number;
   kvHeads: number;
   headDim: number;
-  /** Keys that a query sees, itself included; may be Infinity. */
+  /** Number of keys that a query attends to, itself included; may be Infinity. */
   window: number;
   scale: number;
-  /** The most keys that any query of the call sees. */
+  /** Maximum number of keys over all queries of the call. */
   maxKeys: number;
   /** Tokens before the call. The call's own keys and values are added to it. */
   cache?: CacheCall;
-  /** Whether a kernel may round factors to bf16 where that is faster. Default: false. */
+  /** Whether a kernel may round factors to bf16. Default: false. */
   rounds?: boolean;
 }
 
-/** The KV cache of a call: a ring buffer with the token of position t at slot t mod capacity. */
+/** The KV cache of a call: a ring buffer with position t at slot t mod capacity. */
 export interface CacheCall {
   k: Address;
   v: Address;
   format: KvCacheFormat;
-  /** Slots of a sequence. */
+  /** Slots per sequence. */
   capacity: number;
   /** int32 (batch): tokens that each sequence has seen. */
   positions: Address;

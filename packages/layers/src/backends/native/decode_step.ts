@@ -1,4 +1,4 @@
-// A compiled decode step without its recording: the sequences that come and go, their states, the buffers.
+// The base of compiled decode steps: sequences, their states and buffers. A backend adds the recording.
 import { BackendError } from '../../errors.js';
 import type { LayerState } from '../../layers/layer.js';
 import type { NativeTensors } from './kernel.js';
@@ -70,7 +70,7 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
     this.memory.release();
   }
 
-  /** Frees what was recorded; the addresses in it are no longer valid. */
+  /** Frees the recording, whose addresses are no longer valid. */
   protected abstract forgetRecordings(): void;
 
   /** Called after a sequence has joined or left. */
@@ -86,7 +86,7 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
     this.reserve(Math.max(...this.positions) + 1);
   }
 
-  /** Counts the token that each sequence has been fed. */
+  /** Counts the token that was fed to each sequence. */
   protected advance(): void {
     this.positions = this.positions.map((position) => position + 1);
   }
@@ -95,7 +95,7 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
     launchStep(this.ops, this.plan, this.states, this.buffers, rows);
   }
 
-  /** Makes room for so many tokens in each KV cache, up to its window. */
+  /** Grows each KV cache to this many tokens, up to its window. */
   private reserve(tokens: number): void {
     if (!this.states.needsMore(tokens)) return;
     this.forgetRecordings();

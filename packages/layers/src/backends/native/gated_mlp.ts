@@ -22,13 +22,13 @@ export interface MlpWeights {
 
 export interface MlpRun {
   x: Address;
-  /** The block's norm, if x has not been through it. */
+  /** The block's norm, if x is not normalised yet. */
   norm?: InputNorm;
   residual: Address;
   /** May be the residual. */
   y: Address;
   rows: number;
-  /** Tokens of a sequence that the whole call brings. */
+  /** Tokens per sequence in the whole call. */
   length: number;
 }
 
@@ -74,7 +74,7 @@ export function mlpWeights(
   };
 }
 
-/** The whole MLP. Where everything is fused, it takes two kernels, or four if it is gated. */
+/** The whole MLP: two kernels if everything is fused, four if it is gated. */
 export function mlpRows(ops: NativeOps, weights: MlpWeights, run: MlpRun): void {
   const { sizes, inProj, gateProj, normWeight, outProj } = weights;
   const { x, norm, rows, length } = run;
@@ -82,7 +82,7 @@ export function mlpRows(ops: NativeOps, weights: MlpWeights, run: MlpRun): void 
   const [outFeatures = 0] = outProj.attrs.shape;
   const before = gateProj ? [inProj.attrs, gateProj.attrs] : [inProj.attrs];
   const format = ops.activationFormat(length, [...before, outProj.attrs]);
-  // A norm reads an activation; out_proj reads its own format.
+  // A norm reads activations in the mixer's dtype; out_proj reads its own input dtype.
   const last = normWeight === 0 ? ops.linearInputFormat(rows, outProj.attrs, before) : format;
   const yFormat = gateProj ? format : last;
   withTemporaries(ops.temporaries, (temporaries) => {

@@ -94,7 +94,7 @@ export interface CrossEntropyGradCall
   dlogits: Address;
 }
 
-/** One AdamW step over `size` numbers; the results go to new places. */
+/** One AdamW step over `size` values. The results are written to new addresses. */
 export interface AdamWCall extends AdamWStepAttrs {
   variable: Address;
   mean: Address;

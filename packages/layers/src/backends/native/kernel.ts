@@ -17,9 +17,9 @@ export interface NativeTensors<Ops extends NativeOps = NativeOps> {
   allocate(shape: readonly number[], dtype?: 'float32' | 'int32'): Output;
   /** The address of a float32 or int32 tensor. */
   address(tensor: tf.TensorInfo): Address;
-  /** Whether nobody else holds the tensor's memory, so that a kernel may write into it. */
+  /** Whether the tensor's memory has no other owner, so that a kernel may overwrite it. */
   isSoleOwner(tensor: tf.TensorInfo): boolean;
-  /** For an input that is returned as an output too. */
+  /** For an input that is also returned as an output. */
   incRef(dataId: tf.DataId): void;
 }
 
@@ -38,7 +38,7 @@ type Run<K extends KernelName, Ops extends NativeOps> = (
   tensors: NativeTensors<Ops>,
 ) => tf.TensorInfo | tf.TensorInfo[];
 
-/** A kernel that every native backend has. */
+/** A kernel of every native backend. */
 export function nativeKernel<K extends KernelName>(
   kernelName: K,
   run: Run<K, NativeOps>,
@@ -60,7 +60,7 @@ function kernel<K extends KernelName, Ops extends NativeOps>(
 ): NativeKernel<Ops> {
   return {
     kernelName,
-    // tfjs passes maps of any tensors and attributes; Kernels types them.
+    // tfjs passes generic maps of tensors and attributes. Kernels has their types.
     run: (inputs, attrs, tensors) =>
       run(inputs as KernelInputs<K>, attrs as KernelAttrs<K>, tensors),
   };
@@ -96,7 +96,7 @@ export function addressesOf<Name extends string>(
   return named(entries.map(([name, input]) => [name, optionalAddress(tensors, input)]));
 }
 
-/** Outputs of the shapes of inputs, by name; none where the input is absent. */
+/** Outputs with the shapes of inputs, by name; none for absent inputs. */
 export function outputsLike<Name extends string>(
   tensors: NativeTensors,
   inputs: Readonly<Record<Name, tf.TensorInfo | undefined>>,
@@ -110,7 +110,7 @@ export function outputsLike<Name extends string>(
   };
 }
 
-/** Object.fromEntries with the names' type. */
+/** Object.fromEntries with typed keys. */
 function named<Name extends string>(entries: readonly (readonly [string, Address])[]) {
   return Object.fromEntries(entries) as Record<Name, Address>;
 }
@@ -120,14 +120,14 @@ export function isGiven(tensor: tf.TensorInfo | undefined): tensor is tf.TensorI
   return tensor !== undefined && tf.util.sizeFromShape(tensor.shape) > 0;
 }
 
-/** The infos of the outputs that there are. */
+/** The infos of the present outputs. */
 export function infosOf(outputs: readonly (Output | undefined)[]): tf.TensorInfo[] {
   return outputs.flatMap((output) => (output ? [output.info] : []));
 }
 
 /**
- * Where a state goes: into its own memory if nobody else holds it and no gradient is being recorded,
- * else into a new tensor.
+ * The output of a state: its own memory if it has no other owner and no gradient is recorded, else a new
+ * tensor.
  */
 export function stateOutput(
   tensors: NativeTensors,
@@ -141,7 +141,7 @@ export function stateOutput(
   };
 }
 
-/** An input returned as an output: the same memory, counted once more. */
+/** An input returned as an output: shares the memory and counts one more reference. */
 export function sharedOutput(
   tensors: NativeTensors,
   { dataId, shape, dtype }: tf.TensorInfo,
@@ -150,7 +150,7 @@ export function sharedOutput(
   return { dataId, shape, dtype };
 }
 
-/** Whether a kernel may write into an input that its caller replaces by the output. */
+/** Whether a kernel may overwrite an input that is replaced by the output. */
 export function canOverwrite(tensors: NativeTensors, tensor: tf.TensorInfo): boolean {
   return tensors.isSoleOwner(tensor) && tf.engine().state.gradientDepth === 0;
 }

@@ -4,7 +4,7 @@ import type { Address } from './address.js';
 import type { InputNorm, LinearCall } from './calls.js';
 import type { NativeOps } from './ops.js';
 
-/** Rows and what they go through before a matmul. */
+/** Rows, and the norm that they need before a matmul. */
 export interface LinearInput {
   x: Address;
   xStride: number;
@@ -14,10 +14,10 @@ export interface LinearInput {
 }
 
 /**
- * The input as LinearCall takes it. Where the backend's matmul does not normalise its input itself,
- * this does, once for all matmuls that read it.
+ * The input for LinearCall. If the backend's matmul does not normalise its input, this does it once for all
+ * matmuls that read it.
  *
- * @param space gives the address of the normalised rows; it may be x itself
+ * @param space gives the address of the normalised rows; may be x itself
  */
 export function linearInput(
   ops: NativeOps,

@@ -16,7 +16,7 @@ import { type Temporaries, withTemporaries } from './memory.js';
 import type { NativeOps } from './ops.js';
 import { projection } from './weights.js';
 
-/** A mixer's weights as addresses, 0 for those it lacks, and its sizes. */
+/** A mixer's weights as addresses (0 for absent ones), and its sizes. */
 export interface Mamba2Weights {
   sizes: Mamba2MixerAttrs;
   inProj: Projection;
@@ -35,14 +35,14 @@ export interface Mamba2Weights {
 /** A run of tokens. */
 export interface Mamba2Run {
   x: Address;
-  /** The block's norm, if x has not been through it. */
+  /** The block's norm, if x is not normalised yet. */
   norm?: InputNorm;
   residual: Address;
   /** May be the residual. */
   y: Address;
   batch: number;
   length: number;
-  /** States before and after the run; 0 for zeros, and where they are not wanted. */
+  /** States before and after the run. 0: zeros before, not wanted after. */
   convBefore: Address;
   convAfter: Address;
   ssmBefore: Address;
@@ -100,7 +100,7 @@ export function convChannels({ dSsm, nGroups, dState }: Mamba2MixerAttrs): numbe
   return dSsm + 2 * nGroups * dState;
 }
 
-/** Runs long inputs sequence by sequence and piece by piece. The result is bitwise the same. */
+/** Splits long inputs into sequences and pieces. The result is bitwise identical. */
 function mixInPieces(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run): void {
   const { batch, length } = run;
   const piece = ops.mixerTokens.mamba2;
@@ -139,7 +139,7 @@ function mixInPieces(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run): vo
   });
 }
 
-/** The whole mixer. Where everything is fused, a token takes three kernels. */
+/** The whole mixer: three kernels per token if everything is fused. */
 export function mixTokens(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run): void {
   const { sizes, inProj, outProj, normWeight } = weights;
   const { dSsm, dInner, nGroups, eps, normBeforeGate } = sizes;
@@ -167,7 +167,7 @@ export function mixTokens(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run
       : undefined;
     let input = { x: y, xStride: dInner, xFormat: format, rows, norm };
     if (dMlp > 0) {
-      // The norm covers a part of out_proj's input, so out_proj cannot do it.
+      // The norm covers only part of out_proj's input, so out_proj cannot apply it.
       const scan = { x: scanned, xStride: dInner, xFormat: format };
       if (norm) {
         const place = { y: scanned, yStride: dInner, yFormat: format };
@@ -251,7 +251,7 @@ function projectedSpace(
   return { address, stride, format, dt: temporaries.allocate(rows * heads * 4), dtStride: heads };
 }
 
-/** Convolution, unless in_proj has done it, and scan. */
+/** Convolution (unless in_proj did it) and scan. */
 function scanProjected(
   ops: NativeOps,
   weights: Mamba2Weights,

@@ -2,7 +2,7 @@
 import type { Address } from './address.js';
 
 export interface BlockAllocator {
-  /** Returns a block of uninitialised bytes. */
+  /** Allocates a block of uninitialised bytes. */
   allocate(bytes: number): Address;
   /** Frees a block. Launches that were issued before may still use it. */
   release(address: Address): void;
@@ -19,7 +19,7 @@ export class Temporaries {
     return address;
   }
 
-  /** Frees the blocks, the last one first: an allocator may be a stack. */
+  /** Frees the blocks in reverse order, since an allocator may be a stack. */
   release(): void {
     for (const address of this.addresses.reverse()) this.allocator.release(address);
     this.addresses.length = 0;

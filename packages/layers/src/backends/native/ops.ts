@@ -1,4 +1,4 @@
-// What the shared half asks of a native backend: its memory, what its kernels fuse, and one method an op.
+// The interface of a native backend: memory, traits (what its kernels fuse), and one method per op.
 import type { KvCacheFormat } from '../../kv_cache.js';
 import type { PackedWeightAttrs, WeightFormat } from '../../weights/packed_weight.js';
 import type { ActivationFormat, NumberFormat } from './activations.js';
@@ -25,11 +25,11 @@ import type {
 } from './gradient_calls.js';
 import type { BlockAllocator } from './memory.js';
 
-/** Memory of the backend. Everything happens in the order of the calls. */
+/** Memory of the backend. Operations take effect in call order. */
 export interface NativeMemory {
-  /** Blocks that live until they are released. */
+  /** Blocks that live until they are freed. */
   readonly blocks: BlockAllocator;
-  /** Blocks that live as long as one call; a backend that records launches may place them itself. */
+  /** Blocks that live for one call. A backend that records launches may place them itself. */
   readonly temporaries: BlockAllocator;
   /** Copies bytes from the host. The caller may change them afterwards. */
   upload(to: Address, bytes: Uint8Array): void;
@@ -38,21 +38,24 @@ export interface NativeMemory {
   copy(to: Address, from: Address, bytes: number): void;
 }
 
-/** What the kernels of a backend do in one pass, and in which dtypes. Mixers ask this, never a backend's name. */
+/**
+ * What the kernels of a backend fuse, and in which dtypes. Mixers ask for traits, never for a backend's
+ * name.
+ */
 export interface NativeTraits {
-  /** The name that tfjs and error messages know the backend by. */
+  /** The backend's name in tfjs and in error messages. */
   readonly backendName: string;
-  /** `PackedWeight.layout`s that its kernels read, besides plain rows. */
+  /** Values of `PackedWeight.layout` that its kernels read, besides plain rows. */
   readonly weightLayouts: readonly string[];
-  /** Whether linear() normalises its input in the same pass. */
+  /** Whether linear() normalises its input in the same kernel. */
   readonly fusesNorm: boolean;
-  /** Whether scan() multiplies its output by silu(gate) in the same pass. */
+  /** Whether scan() multiplies its output by silu(gate) in the same kernel. */
   readonly fusesGate: boolean;
-  /** Whether linear() by this weight does the convolution of one token a row in the same pass. */
+  /** Whether linear() with this weight also convolves, for one token per row. */
   fusesConv(rows: number, weight: PackedWeightAttrs): boolean;
-  /** Tokens (of all sequences) whose inner activations a mixer holds at a time. */
+  /** Maximum number of tokens (of all sequences) whose activations a mixer keeps at a time. */
   readonly mixerTokens: { readonly mamba2: number; readonly mlp: number };
-  /** dtype that the kernels inside a mixer with these weights pass on, for sequences of `length` tokens. */
+  /** dtype of the activations inside a mixer with these weights, for sequences of `length` tokens. */
   activationFormat(length: number, weights: readonly PackedWeightAttrs[]): ActivationFormat;
   /**
    * dtype in which the kernel before a matmul writes the matmul's input.
@@ -69,11 +72,11 @@ export interface NativeTraits {
 }
 
 export interface StepCacheTraits {
-  /** Slots of a new cache; it doubles up to the window. */
+  /** Slots of a new cache; they double up to the window. */
   readonly firstSlots: number;
   /** dtype beside weights of a format. */
   format(weights: WeightFormat, headDim: number): KvCacheFormat;
-  /** Converts tokens, where that dtype is not the one of the states' tensors. */
+  /** Converts tokens if that dtype is not the one of the states' tensors. */
   convert?(call: ConvertCall): void;
 }
 
@@ -87,7 +90,7 @@ export interface ConvertCall {
   columns: number;
 }
 
-/** Memory, traits and forward kernels of a backend. A kernel file of the backend stands behind each method. */
+/** Memory, traits and forward kernels of a backend. Each method is a kernel file of the backend. */
 export interface NativeOps extends NativeMemory, NativeTraits {
   linear(call: LinearCall): void;
   norm(call: NormCall): void;
@@ -99,7 +102,7 @@ export interface NativeOps extends NativeMemory, NativeTraits {
   crossEntropy(call: CrossEntropyCall): void;
 }
 
-/** The same with gradient kernels. A backend without them gets the composed gradients. */
+/** Adds gradient kernels. A backend without them uses the composed gradients. */
 export interface NativeGradientOps extends NativeOps {
   normGrad(call: NormGradCall): void;
   activateGrad(call: ActivationGradCall): void;

@@ -7,14 +7,14 @@ import type { Address } from './address.js';
 import type { NativeBackend } from './backend.js';
 import type { NativeOps } from './ops.js';
 
-/** Bytes of a matrix that are staged at a time. */
+/** Maximum bytes of a matrix that are staged at a time. */
 const PIECE_BYTES = 8 << 20;
 
 /** A weight without its memory. */
 export type WeightShape = Pick<PackedWeightAttrs, 'format' | 'layout' | 'groupSize'> &
   Pick<PackedWeight, 'shape'>;
 
-/** A weight of `bytes` bytes, which `fill` writes. Nothing is left behind if that throws. */
+/** Allocates a weight of `bytes` bytes, which `fill` writes. Frees it if that throws. */
 export async function packedWeight(
   backend: NativeBackend<NativeOps>,
   { format, layout, shape, groupSize }: WeightShape,
@@ -31,7 +31,7 @@ export async function packedWeight(
     throw error;
   }
   const info = backend.adopt(address, [words], 'int32');
-  // tfjs declares TensorInfo and Tensor apart; the engine makes one from the other.
+  // tfjs types TensorInfo and Tensor separately; the engine makes one from the other.
   const tensor = tf.keep(tf.engine().makeTensorFromTensorInfo(info, backend));
   return { format, layout, shape, tensor, ...(groupSize > 0 && { groupSize }) };
 }

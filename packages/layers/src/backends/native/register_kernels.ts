@@ -20,7 +20,7 @@ export function registerKernels<Backend extends CoreBackend<NativeGradientOps>>(
   const coreRuns = new Map(core.map(({ kernelName, run }) => [kernelName, run]));
   for (const config of tf.getKernelsForBackend('cpu')) {
     const { kernelName } = config;
-    // Custom kernels that the CPU backend has composed are composed here too, when first asked for.
+    // Custom kernels that the CPU backend has composed are composed here too, on first use.
     if (customNames.has(kernelName)) continue;
     const host = onHost(config);
     const run = coreRuns.get(kernelName);

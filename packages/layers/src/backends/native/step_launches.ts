@@ -1,4 +1,4 @@
-// The launches of a decode step, in order: embedding, blocks, norm and head.
+// The launches of a decode step in order: embedding, blocks, norm and head.
 import type { Address } from './address.js';
 import { attendTokens } from './attention_mixer.js';
 import { mlpRows } from './gated_mlp.js';
@@ -9,7 +9,7 @@ import type { NativeOps } from './ops.js';
 import type { StepPlan } from './step_plan.js';
 import type { StepStates } from './step_states.js';
 
-/** What a step reads and writes besides states; a row for each sequence. */
+/** Inputs and outputs of a step besides states; one row per sequence. */
 export interface StepBuffers {
   /** int32: the token to feed. */
   tokens: Address;
@@ -32,7 +32,7 @@ export function launchStep(
   plan.blocks.forEach((block, i) => {
     const { norm } = block;
     const state = states.blocks[i];
-    // The last matmul of a block reads each number of the residual before it writes the sum there.
+    // The last matmul of a block reads each residual value before it writes the sum there.
     const stream = { x: hidden, norm, residual: hidden, y: hidden };
     if (block.kind === 'mlp') {
       mlpRows(ops, block.weights, { ...stream, rows, length: 1 });

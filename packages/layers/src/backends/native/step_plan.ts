@@ -27,7 +27,7 @@ export interface StepPlan {
   dModel: number;
   /** Logits of a sequence. */
   vocabulary: number;
-  /** How many of the logits belong to tokens. */
+  /** Number of logits that belong to tokens. */
   vocabSize: number;
 }
 

@@ -1,4 +1,4 @@
-// The states of a compiled step's sequences: a block of memory for each state, a row for each sequence.
+// The states of a compiled step's sequences: one block of memory per state, one row per sequence.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import {
@@ -37,13 +37,13 @@ export interface CacheBlocks {
   /** Slots. */
   capacity: number;
   format: KvCacheFormat;
-  /** Of the states' tensors, which are converted where it differs. */
+  /** dtype of the states' tensors; they are converted if it differs. */
   tensorFormat: KvCacheFormat;
   weights: AttentionWeights;
 }
 
 export class StepStates {
-  /** By block of the model; null for one without a state. */
+  /** By block of the model; null for a block without state. */
   readonly blocks: readonly (Mamba2Blocks | CacheBlocks | null)[];
   private readonly addresses = new Set<Address>();
 
@@ -60,14 +60,14 @@ export class StepStates {
     }
   }
 
-  /** Whether a KV cache is too short for sequences of so many tokens. */
+  /** Whether a KV cache is too short for sequences of this length. */
   needsMore(tokens: number): boolean {
     return this.caches().some(
       ({ capacity, weights }) => capacity < Math.min(weights.window, tokens),
     );
   }
 
-  /** Makes the KV caches longer. A cache that can grow has not wrapped, so slots keep their tokens. */
+  /** Grows the KV caches. A cache that can grow has not wrapped, so slots keep their tokens. */
   grow(tokens: number, rows: number): void {
     for (const cache of this.caches()) {
       const { weights, capacity } = cache;
@@ -196,8 +196,8 @@ export class StepStates {
   }
 
   /**
-   * A row of a state's cache, to an address. It is as long as ours, or has not wrapped yet; without a
-   * window it may be longer than the part in use.
+   * Copies a row of a state's cache to an address. It is as long as ours, or has not wrapped; without a
+   * window it may be longer than the used part.
    */
   private cacheIn(cache: CacheBlocks, to: Address, tensor: tf.Tensor, from: number): void {
     const { weights, format, tensorFormat, capacity } = cache;
@@ -234,7 +234,7 @@ export class StepStates {
     convert({ from, fromFormat, to, toFormat, rows, columns });
   }
 
-  /** The first slots of a sequence's cache, as many as both have, in the layout of the states' tensors. */
+  /** The first slots of a sequence's cache that both have, in the layout of the states' tensors. */
   private copySlots(
     cache: CacheBlocks,
     to: Address,

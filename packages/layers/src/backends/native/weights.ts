@@ -1,4 +1,4 @@
-// Packed weights as addresses, and the check that this backend packed them.
+// Packed weights as addresses, and a check that this backend packed them.
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';

@@ -37,6 +37,7 @@ export default defineConfig({
             { text: 'Train and fine-tune', link: '/guide/train' },
             { text: 'Layers for TensorFlow.js', link: '/guide/layers' },
             { text: 'In the browser', link: '/guide/browser' },
+            { text: 'WebGPU', link: '/guide/webgpu' },
             { text: 'TensorFlow backends', link: '/guide/tensorflow' },
             { text: 'Troubleshooting', link: '/guide/troubleshooting' },
           ],

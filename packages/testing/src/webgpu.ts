@@ -12,10 +12,14 @@ export function missingForWebGpu(): Promise<string | undefined> {
   return answer;
 }
 
-/** A mocha hook that skips a suite where WebGPU does not run in Node, and says why. */
+/**
+ * A mocha hook that skips a suite where WebGPU does not run in Node, and says why. With
+ * RENE_TEST_WEBGPU=required the suite fails instead.
+ */
 export async function skipWithoutWebGpu(this: Mocha.Context): Promise<void> {
   const missing = await missingForWebGpu();
   if (missing === undefined) return;
+  if (process.env.RENE_TEST_WEBGPU === 'required') throw new Error(missing);
   console.log(`Skipped WebGPU tests: ${missing}`);
   this.skip();
 }

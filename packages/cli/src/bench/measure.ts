@@ -64,6 +64,7 @@ export async function measure(
   const { prompt, tokens, batch, repeat } = options;
   const simd = model.backend === 'simd';
   const cuda = model.backend === 'cuda';
+  const webgpu = model.backend === 'webgpu' ? await import('@rene-js/layers/webgpu') : undefined;
   const warmUp = Math.min(tokens, 8);
   const total = prompt + warmUp + repeat * (prompt + tokens);
   let done = 0;
@@ -92,6 +93,7 @@ export async function measure(
   const decodeTokensPerSecond = batch / median(steps);
   const weightBytes = checkpointBytes(config, parameters);
   if (cuda) bandwidths.push(measureCopyBandwidth());
+  if (webgpu) bandwidths.push(await webgpu.measureCopyBandwidth());
   const readBandwidth = bandwidths.length > 0 ? median(bandwidths) : null;
   const info = simd ? simdInfo() : null;
   const isLimited = readBandwidth !== null && batch === 1 && weightBytes > CACHE_BYTES;
@@ -99,7 +101,9 @@ export async function measure(
     ...{ prompt, tokens, batch, repeat },
     machine: cuda
       ? cudaInfo().name
-      : `${cpus()[0]?.model.trim() || process.arch}, ${await availableCores()} cores`,
+      : webgpu
+        ? webgpu.webGpuInfo().name
+        : `${cpus()[0]?.model.trim() || process.arch}, ${await availableCores()} cores`,
     node: process.version,
     backend: model.backend,
     dtype: mainFormat(parameters),

@@ -35,7 +35,11 @@ export function addBench(program: Command): Command {
         .choices(RANDOM_SIZES)
         .conflicts('model'),
     )
-    .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
+    .option(
+      '--backend <name>',
+      'auto, cpu, simd, cuda, webgpu, tensorflow, or another tfjs backend',
+      'auto',
+    )
     .addOption(
       new Option(
         '--dtype <formats...>',

@@ -122,7 +122,10 @@ export function addEvalOptions(command: Command): Command {
       '--tokenizer <path>',
       "tokenizer.json, a folder with one, or a hub id (default: the model's)",
     ),
-    new Option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend'),
+    new Option(
+      '--backend <name>',
+      'auto, cpu, simd, cuda, webgpu, tensorflow, or another tfjs backend',
+    ),
     new Option(
       '--dtype <format>',
       `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,

@@ -21,13 +21,15 @@ export async function runInfo(options: InfoOptions): Promise<void> {
   const config = await readConfig(dir);
   const specs = modelParameters(config);
   const tokenizer = `${dir}/tokenizer.json`;
+  const backend = await useBackend(options.backend);
   const facts = {
     model: dir,
     parameters: countParameters(specs),
     dtype: await storedDTypes(dir),
     vocabSize: config.vocabSize,
     tokenizer: options.tokenizer ?? ((await fileExists(tokenizer)) ? tokenizer : null),
-    backend: await useBackend(options.backend),
+    backend,
+    ...(backend === 'webgpu' && (await adapterFacts())),
     versions: {
       rene: packageVersion(),
       tfjs: tfjsVersion,
@@ -46,6 +48,18 @@ export async function runInfo(options: InfoOptions): Promise<void> {
     const shown = typeof value === 'number' ? value.toLocaleString('en-US') : (value ?? 'none');
     console.log(`${name.padEnd(12)}${shown}`);
   }
+}
+
+/** The GPU, its limits and its features. */
+async function adapterFacts() {
+  const { webGpuInfo } = await import('@rene-js/layers/webgpu');
+  const { name, isSoftware, features, limits } = webGpuInfo();
+  const sizes = Object.entries(limits).map(([limit, value]) => `${limit} ${value}`);
+  return {
+    adapter: isSoftware ? `${name}, software` : name,
+    features: features.join(', ') || 'none',
+    limits: sizes.join(', '),
+  };
 }
 
 /** The dtypes of the tensors in the files, e.g. 'BF16, F32'. */

@@ -11,6 +11,10 @@ export function addInfo(program: Command): Command {
     .command('info')
     .description('print the blocks, sizes and files of a model, and the backend');
   return addModelOptions(command)
-    .option('--backend <name>', 'auto, cpu, simd, tensorflow, or another tfjs backend', 'auto')
+    .option(
+      '--backend <name>',
+      'auto, cpu, simd, cuda, webgpu, tensorflow, or another tfjs backend',
+      'auto',
+    )
     .option('--json', 'print JSON with the whole configuration', false);
 }

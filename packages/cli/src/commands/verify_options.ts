@@ -14,7 +14,11 @@ export function addVerify(program: Command): Command {
     .command('verify')
     .description('compare models, ops and sampling with reference numbers')
     .argument('<dir...>', 'folders to check, with their subfolders')
-    .option('--backend <name>', 'tfjs backend: auto, cpu, simd, tensorflow, ...', 'auto')
+    .option(
+      '--backend <name>',
+      'tfjs backend: auto, cpu, simd, cuda, webgpu, tensorflow, ...',
+      'auto',
+    )
     .option(
       '--dtype <format>',
       'dtype of the weights in memory: auto, f32, bf16, int8, int4',

@@ -75,6 +75,33 @@ function isStarted(): boolean {
   return BACKEND_NAME in tf.engine().registry;
 }
 
+/**
+ * Bytes a second that copies within the GPU's memory move, reads and writes counted: the limit of decoding.
+ *
+ * @param bytes of each of two buffers. Default: 256 MiB, or the largest buffer of the device
+ * @throws BackendError if the current backend is another, or the GPU has no room
+ */
+export async function measureCopyBandwidth(bytes = 256 << 20): Promise<number> {
+  const { runtime } = tensorsOf(tf.backend());
+  const { device, pool } = runtime;
+  const size = Math.min(bytes, device.limits.maxBufferSize);
+  const [source, target] = [pool.allocateExact(size), pool.allocateExact(size)];
+  try {
+    const copy = async () => {
+      const start = performance.now();
+      runtime.copy(target, source, size);
+      runtime.submit();
+      await device.queue.onSubmittedWorkDone();
+      runtime.throwFailure();
+      return (performance.now() - start) / 1000;
+    };
+    await copy();
+    return (2 * size) / Math.min(await copy(), await copy(), await copy());
+  } finally {
+    for (const address of [source, target]) pool.destroy(address);
+  }
+}
+
 /** What the running backend uses. */
 export interface WebGpuInfo extends AdapterInfo {
   /** Features of the device that kernels use: `shader-f16`, `subgroups`. */

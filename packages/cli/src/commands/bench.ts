@@ -18,6 +18,8 @@ const sizes: Record<RandomSize, () => ReneConfig> = {
 };
 
 export async function runBench(options: BenchCommandOptions): Promise<void> {
+  // Once, before each dtype is measured in a process of its own.
+  if (options.randomWeights === undefined) await modelFolder(options.model, options.revision);
   const dtypes = options.dtype ?? (await usualFormats(options.backend));
   const results: BenchResult[] = [];
   for (const dtype of dtypes) {

@@ -1,8 +1,8 @@
 // `rene eval [model] --tasks ...`: the model card's benchmarks, custom tasks, perplexity of a text.
-import { rmSync } from 'node:fs';
+import { accessSync, constants, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from '@rene-js/rene';
-import { fileError } from '@rene-js/rene/internal';
+import { fileError, makeFolder } from '@rene-js/rene/internal';
 import type { Command } from 'commander';
 import { isOnCard } from '../evaluation/card_scores.js';
 import {
@@ -61,6 +61,7 @@ export async function runEval(given: EvalOptions, command: Command): Promise<voi
   else {
     // Report errors in the documents before loading a large model.
     const tasks = await loadTasks(chosen, options);
+    checkOutputPath(options.output_path);
     const { groups } = chosen.selection;
     await withModel(choice, options, interrupt, (loaded, cache) =>
       measure(loaded, tasks, groups, { cache, signal: interrupt.signal }, options),
@@ -214,21 +215,39 @@ function documentsOption({ docs, data_dir, responses }: EvalOptions): Pick<RunIn
 /** Write files first: standard output may be closed early. */
 async function report(evaluation: Evaluation, info: RunInfo, options: EvalOptions): Promise<void> {
   const { output_path, log_samples, show_config, json, num_fewshot } = options;
-  if (output_path !== undefined) {
-    const paths = await writeEvaluation(evaluation, info, {
-      outputPath: output_path,
-      logSamples: log_samples,
-    });
-    for (const path of paths) process.stderr.write(`wrote ${path}\n`);
-  }
   if (json || show_config) {
     await print(`${JSON.stringify(resultsJson(evaluation, info), null, 2)}\n`);
   }
-  if (json) return;
+  if (!json) await printTables(evaluation, info, num_fewshot);
+  // Last: when the disk is full, the tables have been printed.
+  if (output_path === undefined) return;
+  const paths = await writeEvaluation(evaluation, info, {
+    outputPath: output_path,
+    logSamples: log_samples,
+  });
+  for (const path of paths) process.stderr.write(`wrote ${path}\n`);
+}
+
+/** Whatever prevents writing there is reported before the evaluation, not after it. @throws FileError */
+function checkOutputPath(path: string | undefined): void {
+  if (path === undefined) return;
+  try {
+    makeFolder(path);
+    accessSync(path, constants.W_OK);
+  } catch (error) {
+    throw fileError(path, 'written', error);
+  }
+}
+
+async function printTables(
+  evaluation: Evaluation,
+  info: RunInfo,
+  numFewshot: number | undefined,
+): Promise<void> {
   const { model, modelArgs: args, limit, batchSize } = info;
   await print(
     `${model} (${args}), gen_kwargs: (None), limit: ${limit ?? 'None'}, ` +
-      `num_fewshot: ${num_fewshot ?? 'None'}, batch_size: ${batchSize}\n`,
+      `num_fewshot: ${numFewshot ?? 'None'}, batch_size: ${batchSize}\n`,
   );
   await print(resultsTable(evaluation));
   if (isOnCard(evaluation)) {

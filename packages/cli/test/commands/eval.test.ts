@@ -85,6 +85,17 @@ describe('rene eval', () => {
     expect(code).to.equal(1);
   });
 
+  it('says before it evaluates that the results cannot be written', async () => {
+    const inTheWay = join(dir, 'in-the-way');
+    await writeFile(inTheWay, '');
+    for (const path of [inTheWay, join(inTheWay, 'results')]) {
+      const given = ['--docs', docs, '--output_path', path, '--use_cache', join(dir, 'no-cache')];
+      const { code, stdout, stderr } = await runRene(['eval', '-t', 'copa', ...given]);
+      expect([code, stdout]).to.deep.equal([1, '']);
+      expect(stderr).to.match(/^error: .*in-the-way.*: cannot be written: .*\n$/);
+    }
+  });
+
   it('refuses tasks that there are not as wrong usage, in one line', async () => {
     for (const tasks of ['boolq', 'copa,hellaswagg', 'mmlu_astrology', 'gsm*']) {
       const { code, stdout, stderr } = await runRene(['eval', '-t', tasks]);

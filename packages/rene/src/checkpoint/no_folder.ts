@@ -1,6 +1,13 @@
-// A name that is neither a folder nor known to the hub: the error names both.
-import { HubError } from '../errors.js';
+// A name that is no folder: a file, or what the hub does not know either.
+import { CheckpointError, HubError } from '../errors.js';
 import { NoCopyError } from './hub.js';
+import { fileExists } from './node_files.js';
+
+/** @throws CheckpointError where a path leads to a file */
+export async function refuseFile(path: string, what: string): Promise<void> {
+  if (!(await fileExists(path))) return;
+  throw new CheckpointError(`${path}: expected the folder of ${what}, found a file`);
+}
 
 /**
  * The hub's error about a name that may have been meant as a path. Others are returned as they are.

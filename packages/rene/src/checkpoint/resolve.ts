@@ -5,7 +5,7 @@ import { authorsTokenizer, ownersTokenizer } from './authors_tokenizer.js';
 import { pathOf } from './file_url.js';
 import { downloadFromHub, type FileChoice, type HubOptions } from './hub.js';
 import { EMBEDDED_MODEL, isRepoId } from './model_names.js';
-import { orNoFolder } from './no_folder.js';
+import { orNoFolder, refuseFile } from './no_folder.js';
 import { fileExists, folderExists, readJsonFile } from './node_files.js';
 import { readMlxMetadata } from './open_checkpoint.js';
 
@@ -21,6 +21,7 @@ const embeddedFolder = fileURLToPath(new URL('../../../models/rene-tiny', import
 export async function resolveModel(name: string | URL, options: HubOptions = {}): Promise<string> {
   const idOrDir = pathOf(name, 'a model folder, a file URL or a hub id (owner/name)');
   if (await folderExists(idOrDir)) return idOrDir;
+  await refuseFile(idOrDir, 'a model');
   if (idOrDir === EMBEDDED_MODEL) return embeddedFolder;
   if (!isRepoId(idOrDir)) {
     throw new CheckpointError(

@@ -2,7 +2,7 @@
 import { pathOf } from '../checkpoint/file_url.js';
 import { downloadFromHub, type HubOptions } from '../checkpoint/hub.js';
 import { isRepoId } from '../checkpoint/model_names.js';
-import { orNoFolder } from '../checkpoint/no_folder.js';
+import { orNoFolder, refuseFile } from '../checkpoint/no_folder.js';
 import { fileExists, folderExists, openFile, readJsonFile } from '../checkpoint/node_files.js';
 import { openPyTorchBin } from '../checkpoint/pytorch_bin.js';
 import { openSafetensors } from '../checkpoint/safetensors.js';
@@ -38,6 +38,7 @@ export async function adapterInFolder(
 export async function adapterFolder(name: string | URL, hub: HubOptions = {}): Promise<string> {
   const idOrDir = pathOf(name, "a LoRA adapter's folder, file URL, http(s) URL or hub id");
   if (await folderExists(idOrDir)) return idOrDir.replace(/(.)\/+$/, '$1');
+  await refuseFile(idOrDir, 'a LoRA adapter');
   if (!isRepoId(idOrDir)) {
     throw new CheckpointError(
       `${idOrDir}: expected the folder of a LoRA adapter or an id of the Hugging Face hub (owner/name), ` +

@@ -240,6 +240,19 @@ describe('hub', () => {
     expect(readdirSync(join(repoDir, 'blobs')).join()).to.match(/^[0-9a-f]{64},[0-9a-f]{64}$/);
   });
 
+  it('says that a file is no folder, and asks no hub', async () => {
+    const file = join(home, 'adapter');
+    writeFileSync(file, '');
+    for (const [resolve, what] of [
+      [resolveModel, 'a model'],
+      [adapterFolder, 'a LoRA adapter'],
+    ] as const) {
+      const { message } = await errorOf(CheckpointError, () => resolve(file, options));
+      expect(message).to.equal(`${file}: expected the folder of ${what}, found a file`);
+    }
+    expect(hub.requests).to.deep.equal([]);
+  });
+
   it('takes ids without an owner, and says that a folder was not there either', async () => {
     hub.add('gpt2', { 'tokenizer.json': '{}', 'model.safetensors': weights });
     const dir = join(home, 'hub', 'models--gpt2', 'snapshots', hub.commit);

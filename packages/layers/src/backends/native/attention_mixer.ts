@@ -4,7 +4,7 @@ import { alignedRow, numberBytes } from './activations.js';
 import type { Address } from './address.js';
 import type { AttentionCall, InputNorm, Projection } from './calls.js';
 import { type NativeTensors, nativeKernel, optionalAddress } from './kernel.js';
-import { linearInput } from './linear_input.js';
+import { linear, linearInput } from './linear_input.js';
 import { withTemporaries } from './memory.js';
 import type { NativeOps } from './ops.js';
 import { maxKeys, withCache } from './sliding_window_attention.js';
@@ -84,7 +84,7 @@ export function attendTokens(
     const input = linearInput(ops, { x, xStride: dModel, rows, norm }, dModel, () =>
       temporaries.allocate(rows * dModel * 4),
     );
-    ops.linear({ ...input, ...inProj, y: qkv, yStride: stride, yFormat: format });
+    linear(ops, input, inProj, { y: qkv, yStride: stride, yFormat: format });
     const attended = temporaries.allocate(rows * width * numberBytes[yFormat]);
     ops.attend({
       q: qkv,
@@ -100,15 +100,7 @@ export function attendTokens(
       ...tokens,
       rounds: inProj.attrs.format !== 'f32',
     });
-    ops.linear({
-      x: attended,
-      xStride: width,
-      xFormat: yFormat,
-      rows,
-      ...outProj,
-      residual,
-      y,
-      yStride: outFeatures,
-    });
+    const values = { x: attended, xStride: width, xFormat: yFormat, rows };
+    linear(ops, values, outProj, { residual, y, yStride: outFeatures });
   });
 }

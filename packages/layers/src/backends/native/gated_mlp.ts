@@ -4,7 +4,7 @@ import { numberBytes } from './activations.js';
 import type { Address } from './address.js';
 import type { InputNorm, Projection } from './calls.js';
 import { isGiven, type NativeTensors, nativeKernel, optionalAddress } from './kernel.js';
-import { linearInput } from './linear_input.js';
+import { linear, linearInput } from './linear_input.js';
 import { withTemporaries } from './memory.js';
 import type { NativeOps } from './ops.js';
 import { projection } from './weights.js';
@@ -90,17 +90,11 @@ export function mlpRows(ops: NativeOps, weights: MlpWeights, run: MlpRun): void 
       temporaries.allocate(rows * dModel * 4),
     );
     let h = temporaries.allocate(rows * hidden * numberBytes[yFormat]);
-    ops.linear({
-      ...input,
-      ...inProj,
-      activation: gateProj ? 'linear' : sizes.activation,
-      y: h,
-      yStride: hidden,
-      yFormat,
-    });
+    const activation = gateProj ? 'linear' : sizes.activation;
+    linear(ops, input, inProj, { activation, y: h, yStride: hidden, yFormat });
     if (gateProj) {
       const gate = temporaries.allocate(rows * hidden * numberBytes[format]);
-      ops.linear({ ...input, ...gateProj, y: gate, yStride: hidden, yFormat });
+      linear(ops, input, gateProj, { y: gate, yStride: hidden, yFormat });
       const inPlace = numberBytes[last] === numberBytes[format];
       const gated = inPlace ? h : temporaries.allocate(rows * hidden * numberBytes[last]);
       ops.activate({
@@ -122,12 +116,8 @@ export function mlpRows(ops: NativeOps, weights: MlpWeights, run: MlpRun): void 
       ? { weight: normWeight, groupSize: hidden, eps: sizes.eps }
       : undefined;
     const activated = { x: h, xStride: hidden, xFormat: last, rows, norm: innerNorm };
-    ops.linear({
-      ...linearInput(ops, activated, hidden, () => h),
-      ...outProj,
-      residual: run.residual,
-      y: run.y,
-      yStride: outFeatures,
-    });
+    const normed = linearInput(ops, activated, hidden, () => h);
+    const output = { residual: run.residual, y: run.y, yStride: outFeatures };
+    linear(ops, normed, outProj, output);
   });
 }

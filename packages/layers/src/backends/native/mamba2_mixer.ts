@@ -11,7 +11,7 @@ import {
   optionalAddress,
   stateOutput,
 } from './kernel.js';
-import { linearInput } from './linear_input.js';
+import { linear, linearInput } from './linear_input.js';
 import { type Temporaries, withTemporaries } from './memory.js';
 import type { NativeOps } from './ops.js';
 import { projection } from './weights.js';
@@ -161,8 +161,12 @@ export function mixTokens(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run
     const needsNorm = normWeight !== 0 || !gatesInScan;
     const norm = needsNorm
       ? {
-          ...{ weight: normWeight, groupSize: dSsm / nGroups, eps, normBeforeGate },
-          ...(!gatesInScan && { z, zStride: projected.stride }),
+          weight: normWeight,
+          groupSize: dSsm / nGroups,
+          eps,
+          z: gatesInScan ? 0 : z,
+          zStride: projected.stride,
+          normBeforeGate,
         }
       : undefined;
     let input = { x: y, xStride: dInner, xFormat: format, rows, norm };
@@ -176,13 +180,9 @@ export function mixTokens(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run
       activateBesideScan(ops, sizes, projected, y, rows);
       input = { ...input, norm: undefined };
     }
-    ops.linear({
-      ...linearInput(ops, input, dInner, () => y),
-      ...outProj,
-      residual: run.residual,
-      y: run.y,
-      yStride: outFeatures,
-    });
+    const normed = linearInput(ops, input, dInner, () => y);
+    const output = { residual: run.residual, y: run.y, yStride: outFeatures };
+    linear(ops, normed, outProj, output);
   });
 }
 
@@ -211,9 +211,8 @@ function project(
   const projected = projectedSpace(rows, features, dSsm / headDim, format, temporaries);
   const { address, stride, dt, dtStride } = projected;
   const input = { x: run.x, xStride: dModel, rows, norm: run.norm };
-  ops.linear({
-    ...linearInput(ops, input, dModel, () => temporaries.allocate(rows * dModel * 4)),
-    ...inProj,
+  const space = () => temporaries.allocate(rows * dModel * 4);
+  linear(ops, linearInput(ops, input, dModel, space), inProj, {
     y: address,
     yStride: stride,
     yFormat: format,

@@ -6,6 +6,7 @@ import {
   gradientKernel,
   type NativeTensors,
   nativeKernel,
+  optionalAddress,
   outputsLike,
 } from './kernel.js';
 import type { NativeGradientOps } from './ops.js';
@@ -40,10 +41,20 @@ function norm(
   const y = tensors.allocate(x.shape);
   const columns = x.shape.at(-1) ?? 0;
   tensors.ops.norm({
-    ...attrs,
-    ...addressesOf(tensors, { x, z, weight }),
-    ...{ y: y.address, xStride: columns, zStride: columns, yStride: columns },
-    ...{ rows: x.size / columns, columns },
+    weight: tensors.address(weight),
+    groupSize: attrs.groupSize,
+    eps: attrs.eps,
+    z: optionalAddress(tensors, z),
+    zStride: columns,
+    normBeforeGate: attrs.normBeforeGate,
+    x: tensors.address(x),
+    xStride: columns,
+    xFormat: 'f32',
+    y: y.address,
+    yStride: columns,
+    yFormat: 'f32',
+    rows: x.size / columns,
+    columns,
   });
   return y.info;
 }

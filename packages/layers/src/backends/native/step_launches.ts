@@ -2,7 +2,7 @@
 import type { Address } from './address.js';
 import { attendTokens } from './attention_mixer.js';
 import { mlpRows } from './gated_mlp.js';
-import { linearInput } from './linear_input.js';
+import { linear, linearInput } from './linear_input.js';
 import { mixTokens } from './mamba2_mixer.js';
 import { withTemporaries } from './memory.js';
 import type { NativeOps } from './ops.js';
@@ -62,6 +62,6 @@ export function launchStep(
     const input = { x: hidden, xStride: dModel, rows, norm: normF };
     const space = () => temporaries.allocate(rows * dModel * 4);
     const normed = linearInput(ops, input, dModel, space);
-    ops.linear({ ...normed, ...head, y: logits, yStride: vocabulary });
+    linear(ops, normed, head, { y: logits, yStride: vocabulary });
   });
 }

@@ -60,7 +60,8 @@ const UNITS_PER_THREAD = 8;
 const COLUMN_BLOCK = 192;
 
 export function floatMatMul(runtime: Runtime, call: FloatMatMul): void {
-  const { rows, outFeatures, columns, format, xTransposed } = call;
+  const { x, y, rows, outFeatures, columns, format, bias, residual } = call;
+  const { xStride, yStride, xTransposed, weightTransposed } = call;
   const panels = Math.ceil(outFeatures / 32);
   const isPacked = call.weightStride !== 0 && rows >= ROWS_WORTH_PACKING;
   const isGathered = format === 'f32' && (xTransposed || rows >= ROWS_WORTH_GATHERING);
@@ -75,15 +76,24 @@ export function floatMatMul(runtime: Runtime, call: FloatMatMul): void {
       weightStride = 0;
     }
     matMulArguments.write(runtime, {
-      ...call,
       weight,
+      x,
+      y,
+      rows,
+      outFeatures,
+      columns,
+      bias,
+      residual,
       activation: activationIds[call.activation ?? 'linear'],
       panels,
       block: blocks.block,
+      yStride,
       residualStride: outFeatures,
       readStrategy: runtime.readStrategy ?? FIRST_STRATEGY,
     });
-    floatArguments.write(runtime, { ...call, weightStride, panelsAtOnce: blocks.atOnce });
+    const panelsAtOnce = blocks.atOnce;
+    const layout = { xStride, weightStride, weightTransposed, xTransposed, panelsAtOnce };
+    floatArguments.write(runtime, layout);
     const id = format === 'bf16' ? KernelId.MatMulBf16 : KernelId.MatMulF32;
     runtime.run(id, blocks.units, call.chunk(blocks), blocks.scratch);
   });

@@ -41,10 +41,21 @@ export function linear(runtime: Runtime, call: LinearCall): void {
     return;
   }
   floatMatMul(runtime, {
-    ...call,
+    x: call.x,
+    xStride: call.xStride,
+    xTransposed: false,
+    rows: call.rows,
     format: format === 'f32' ? 'f32' : 'bf16',
+    weight: call.weight,
     weightStride: layout === 'rows' ? columns : 0,
-    ...{ weightTransposed: false, xTransposed: false, outFeatures, columns, bias, residual },
+    weightTransposed: false,
+    outFeatures,
+    columns,
+    bias,
+    residual,
+    activation: call.activation ?? 'linear',
+    y: call.y,
+    yStride: call.yStride,
     chunk: ({ block }) => chunkOf(runtime, call, block),
   });
 }

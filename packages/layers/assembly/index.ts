@@ -1,5 +1,5 @@
-// The WebAssembly module: its entries. Kernels are exported too, so that none is inlined into the
-// switch that calls it, where it would share registers with the rest.
+// The exports of the WebAssembly module. Kernels are exported too, so that none is inlined into the switch
+// that calls it, where it would compete for registers.
 
 export { adamWStep } from './adamw/adamw_step';
 export { attention } from './attention/attention';

@@ -1,4 +1,4 @@
-// The number of each WebAssembly kernel: the one list that the host and the kernels' source share.
+// Kernel ids, shared by host and kernels.
 export enum KernelId {
   ReadProbe,
   QuantizeActivations,

@@ -1,11 +1,11 @@
-// Fork and join over shared memory: one job at a time, its units claimed in chunks by any thread.
+// Fork and join over shared memory: one job at a time, whose units threads claim in chunks.
 //
-// A job is published by a ticket, (number of the job << 32 | next unit). A thread claims a chunk by
-// moving the ticket on; it fails if the job has ended meanwhile, so nobody waits for threads that are
-// late, not started or gone: only for the units that were claimed.
+// A job is published as a ticket, (job number << 32
+// next unit). A thread claims a chunk by advancing the ticket, which fails if the job has ended. So nobody
+// waits for threads that are late, not started or gone, only for claimed units.
 import { dispatch } from './dispatch';
 
-// The control block, in bytes. Words that different threads write stand on different cache lines.
+// The control block, in bytes. Words written by different threads are on different cache lines.
 const TICKET: usize = 0;
 const JOB_NUMBER: usize = 4;
 const COMPLETED: usize = 64;
@@ -14,15 +14,15 @@ const UNITS: usize = 132;
 const CHUNK: usize = 136;
 const SCRATCH: usize = 140;
 const SCRATCH_SIZE: usize = 144;
-/** A thread claims one of so many parts of what is left, at least CHUNK units. */
+/** A thread claims this fraction of the remaining units, at least CHUNK units. */
 const PARTS: usize = 148;
 /** Address of the job's arguments. */
 const ARGS: usize = 152;
 const SLEEPERS: usize = 192;
-/** Set by the host when a worker died in a kernel, so that nobody waits for its units. */
+/** Set by the host when a worker failed in a kernel, so that the caller does not wait for its units. */
 const FAILED: usize = 196;
 
-// A recorded job, in bytes: what run() takes, then the arguments' words.
+// A recorded job, in bytes: the parameters of run(), then the argument words.
 const JOB_KERNEL: usize = 0;
 const JOB_UNITS: usize = 4;
 const JOB_CHUNK: usize = 8;
@@ -30,10 +30,10 @@ const JOB_ARGS: usize = 16;
 const JOB_BYTES: usize = 272;
 
 const CLOSED: i32 = 0x7fffffff;
-/** Looks at the ticket before a worker goes to sleep: some 100 microseconds. */
+/** How often a worker checks the ticket before it sleeps: about 100 microseconds. */
 const SPINS: i32 = 40000;
 
-/** Runs kernel `id` over units [0, units), at least `chunk` at a time, on every thread that is awake. */
+/** Runs kernel `id` over units [0, units), at least `chunk` at a time, on all awake threads. */
 export function run(
   control: usize,
   id: i32,
@@ -89,14 +89,14 @@ export function replay(
   }
 }
 
-/** Claims and computes units of the current job until none are left. */
+/** Claims and computes units of the current job until none remain. */
 function work(control: usize, thread: usize): void {
   while (true) {
     const ticket = atomic.load<i64>(control, TICKET);
     const begin = <i32>ticket;
     const units = load<i32>(control, UNITS);
     if (begin >= units) return;
-    // A share of what is left: large at first, small at the end, where threads wait for each other.
+    // A share of the remaining units: large at first, small at the end, when threads wait for each other.
     const share = (units - begin) / load<i32>(control, PARTS);
     const end = min(begin + max(share, load<i32>(control, CHUNK)), units);
     const next = ticket + <i64>(end - begin);
@@ -107,7 +107,7 @@ function work(control: usize, thread: usize): void {
   }
 }
 
-/** A worker's life: work, look for the next job for a while, sleep until there is one. */
+/** A worker's main loop: work, poll for the next job for a while, then sleep until there is one. */
 export function serve(control: usize, thread: usize): void {
   while (true) {
     const seen = atomic.load<i32>(control, JOB_NUMBER);

@@ -3,14 +3,10 @@ import { int, num, ptr } from '../shared/arguments';
 import { load4, madd, store4 } from '../shared/math';
 import { AdamWArg } from './args';
 
-/** Numbers of a unit. */
+/** Values per unit. */
 const SPAN: i32 = 4096;
 
-/**
- * One step of AdamW. Words: variable, mean, square, gradient, size, then numbers: factor of the gradient,
- * beta1, beta2, eps, correction of the square, step of the mean, factor of the variable; then where the new
- * variable, mean and square go. A unit is 4096 numbers.
- */
+/** One AdamW step. A unit is 4096 values. */
 export function adamWStep(args: usize, begin: i32, end: i32): void {
   const last = min(end * SPAN, int(args, AdamWArg.size));
   const factor = f32x4.splat(num(args, AdamWArg.scale));

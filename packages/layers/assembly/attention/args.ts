@@ -3,10 +3,10 @@
 export enum AttentionArg {
   q,
   qStride,
-  /** The call's own keys and values; not read where the cache holds them already. */
+  /** The call's own keys and values; not read if the cache contains them already. */
   k,
   v,
-  /** Numbers from one token of k and v to the next, if they are f32. */
+  /** Stride between tokens of k and v, if they are f32. */
   kvStride,
   y,
   yStride,
@@ -14,7 +14,7 @@ export enum AttentionArg {
   cacheK,
   cacheV,
   capacity,
-  /** i32 (B): tokens before the call. */
+  /** i32 (B): number of tokens before the call. */
   positions,
   length,
   heads,
@@ -23,14 +23,14 @@ export enum AttentionArg {
   window,
   /** f32 */
   scale,
-  /** Queries and key heads of a unit, and units of a sequence by each. */
+  /** Queries and key heads per unit, and units per sequence along each. */
   block,
   headBlock,
   blocks,
   headBlocks,
-  /** Numbers of a row of scores. */
+  /** Length of a row of scores. */
   scores,
-  /** How many of the call's own tokens the cache holds already: all or none. */
+  /** How many of the call's own tokens the cache contains already: all or none. */
   written,
   /** Whether keys and values are bf16. */
   isBf16,
@@ -67,6 +67,8 @@ export enum AttentionGradArg {
   window,
   /** f32 */
   scale,
-  /** The most keys that a block of queries sees, from a multiple of four to another. */
+  /**
+   * Maximum number of keys that a block of queries attends to, with both ends rounded to multiples of four.
+   */
   seen,
 }

@@ -1,7 +1,7 @@
-// Attention to a window of keys, of which the older ones may stand in a cache.
+// Sliding-window attention; older keys may be in a cache.
 //
-// A query's scores are all kept, its softmax is exact, its sum runs in time order: the same operations
-// for one query or many, however they are cut into units.
+// All scores of a query are kept, its softmax is exact, and its sum runs in time order: the operations are
+// the same for one query or many, however they are divided into units.
 import { int, num, ptr } from '../shared/arguments';
 import { AttentionArg } from './args';
 import { joinEvens, keyAt, keyStride, positionOf, runEnd, splitEvens } from './keys';
@@ -9,14 +9,14 @@ import { exponentials, scoreKeys, scoreKeysOfFour } from './scores';
 import { addValues, addValuesOfFour, divide } from './values';
 
 /**
- * Keys that all heads of a unit's query visit before the next ones, so that memory is read in its order
- * where it is f32, and values, which are read in two halves, from the cache.
+ * Keys that all heads of a unit's query process before the next ones: f32 memory is then read in order, and
+ * values, which are read in two halves, come from the cache.
  */
 const TILE: i32 = 16;
 
 /**
- * A unit is a block of queries and of key heads. Scratch: SCORES + 1 numbers a query head of the unit,
- * or of four queries of a head; with bf16 as many queries too.
+ * A unit is a block of queries and of key heads. Scratch: SCORES + 1 values per query head of the unit, or
+ * per four queries of a head; with bf16 as many queries too.
  */
 export function attention(args: usize, begin: i32, end: i32, scratch: usize): void {
   const blocks = int(args, AttentionArg.blocks);
@@ -38,7 +38,7 @@ export function attention(args: usize, begin: i32, end: i32, scratch: usize): vo
   }
 }
 
-/** One query of the heads that read key heads [h0, h1): tiles of keys outside, heads inside. */
+/** One query for key heads [h0, h1): outer loop over tiles of keys, inner loop over heads. */
 function oneQuery(args: usize, row: i32, i: i32, h0: i32, h1: i32, scratch: usize): void {
   const isBf16 = int(args, AttentionArg.isBf16) !== 0;
   const dim = int(args, AttentionArg.headDim);
@@ -112,7 +112,7 @@ function oneQuery(args: usize, row: i32, i: i32, h0: i32, h1: i32, scratch: usiz
   if (isBf16) joinEvens(y, <usize>(heads * dim));
 }
 
-/** Queries i ... i + 3 of the heads that read key head h. */
+/** Queries i ... i + 3 for key head h. */
 function fourQueries(args: usize, row: i32, i: i32, h: i32, scratch: usize): void {
   const isBf16 = int(args, AttentionArg.isBf16) !== 0;
   const dim = int(args, AttentionArg.headDim);

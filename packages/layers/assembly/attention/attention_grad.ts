@@ -14,8 +14,9 @@ const BLOCK: i32 = 32;
 const BLOCK_ROW: usize = 128;
 
 /**
- * Words: as above, all contiguous. A unit is a key head of a row: nobody else adds to its keys. Scratch, with
- * the length L and the head dimension D filled up to multiples of four: 5 L D + 5 * 32 D + 3 * 32 SEEN numbers.
+ * All tensors are contiguous. A unit is a key head of a sequence, so that units do not share gradients of
+ * keys. Scratch, with length L and head dimension D padded to multiples of four: 5 L D + 5 * 32 D + 3 * 32
+ * SEEN values.
  */
 export function attentionGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
   const length = int(args, AttentionGradArg.length);
@@ -40,7 +41,7 @@ export function attentionGrad(args: usize, begin: i32, end: i32, scratch: usize)
     copied(ptr(args, AttentionGradArg.k) + at, kStep, length, dim, k, dimRow, 0);
     transposed(ptr(args, AttentionGradArg.k) + at, kStep, length, dim, kt, lengthRow, 0);
     transposed(ptr(args, AttentionGradArg.v) + at, kStep, length, dim, vt, lengthRow, 0);
-    // What fills the keys up is multiplied by zeros.
+    // Padding of the keys is multiplied by zeros.
     memory.fill(k + <usize>length * dimRow, 0, keyBytes - <usize>length * dimRow);
     memory.fill(dk, 0, keyBytes << 1);
     for (let head = h * group; head < (h + 1) * group; head++) {
@@ -53,7 +54,7 @@ export function attentionGrad(args: usize, begin: i32, end: i32, scratch: usize)
   }
 }
 
-/** What all heads of a row read, each a part of every token. */
+/** Data that all heads of a sequence read; every token has a part. */
 function touchRow(args: usize, row: i32): void {
   const tokens = int(args, AttentionGradArg.length) * int(args, AttentionGradArg.headDim);
   const queries = (<usize>(tokens * int(args, AttentionGradArg.heads))) << 2;
@@ -121,7 +122,10 @@ function blockGrad(
   write(dq, dimRow, ptr(args, AttentionGradArg.dq) + at, step, count, dim);
 }
 
-/** A query's q k in p to its weights, dP in ds to dS; it sees the keys start ... last of `keys`. */
+/**
+ * Turns a query's scores in p into weights and dP in ds into dS; it attends to keys start ... last of
+ * `keys`.
+ */
 function scoreGrads(p: usize, ds: usize, start: i32, last: i32, keys: i32, scale: f32): void {
   const factor = f32x4.splat(scale);
   const nothing = f32x4.splat(-Infinity);
@@ -162,7 +166,7 @@ function scoreGrads(p: usize, ds: usize, start: i32, last: i32, keys: i32, scale
   }
 }
 
-/** Rows that were filled up to vectors, without what fills them up. */
+/** Copies rows padded to vectors without their padding. */
 function write(
   from: usize,
   fromStride: usize,

@@ -1,21 +1,20 @@
-// Where the keys and values that attention reads stand: its arguments, and walks over them in time.
+// Layout of the keys and values that attention reads, and iteration over them in time order.
 //
-// Those of a row of the batch are up to three runs in time order: two of the cache (it wraps) and the
-// call's own. f32 numbers stand token by token; bf16 ones head by head, so that a head's are read
-// straight through, 8 at a time: the even ones are the low halves of a vector's words, the odd ones the
-// high halves.
+// Those of a sequence are up to three runs in time order: two of the cache (it wraps) and the call's own.
+// f32 values are stored token by token. bf16 values are stored head by head, so that a head's are read
+// sequentially, 8 at a time: even ones are the low halves of a vector's words, odd ones the high halves.
 import { int, ptr } from '../shared/arguments';
 import { upperHalves } from '../shared/constants';
 import { AttentionArg } from './args';
 
-/** Tokens of a row before this call. */
+/** Number of tokens of a sequence before this call. */
 export function positionOf(args: usize, row: i32): i32 {
   return ptr(args, AttentionArg.cacheK) === 0
     ? 0
     : load<i32>(ptr(args, AttentionArg.positions) + ((<usize>row) << 2));
 }
 
-/** Where head h of slot `slot` of `slots` stands, in the layout of the format. */
+/** Offset of head h at slot `slot` of `slots`, in the layout of the format. */
 export function slotAt(
   isBf16: bool,
   row: i32,
@@ -29,7 +28,7 @@ export function slotAt(
   return (<usize>((row * slots + slot) * kvHeads + h) * <usize>dim) << 2;
 }
 
-/** The address of the key (or value) of absolute position t of a row and key head. */
+/** The address of the key (or value) at absolute position t of a sequence and key head. */
 export function keyAt(args: usize, own: usize, cache: usize, row: i32, h: i32, t: i32): usize {
   const isBf16 = int(args, AttentionArg.isBf16) !== 0;
   const position = positionOf(args, row);
@@ -45,12 +44,12 @@ export function keyAt(args: usize, own: usize, cache: usize, row: i32, h: i32, t
   return cache + slotAt(isBf16, row, capacity, t % capacity, kvHeads, h, dim);
 }
 
-/** Whether position t of a row stands in the cache. */
+/** Whether position t of a sequence is in the cache. */
 function isHeld(args: usize, row: i32, t: i32): bool {
   return t < positionOf(args, row) + int(args, AttentionArg.written);
 }
 
-/** The position after the last of the run that holds position t; at most `end`. */
+/** The end of the run that contains position t; at most `end`. */
 export function runEnd(args: usize, row: i32, t: i32, end: i32): i32 {
   const held = positionOf(args, row) + int(args, AttentionArg.written);
   if (t >= held) return end;
@@ -58,7 +57,7 @@ export function runEnd(args: usize, row: i32, t: i32, end: i32): i32 {
   return min(min(end, held), t - (t % capacity) + capacity);
 }
 
-/** Bytes from a head's key to its next in the run that holds position t. */
+/** Stride in bytes between a head's keys in the run that contains position t. */
 export function keyStride(args: usize, row: i32, t: i32): usize {
   const dim = ptr(args, AttentionArg.headDim);
   if (int(args, AttentionArg.isBf16)) return dim << 1;
@@ -69,17 +68,17 @@ export function keyStride(args: usize, row: i32, t: i32): usize {
   );
 }
 
-/** The even numbers of 8 bf16 ones as f32. */
+/** The even values of 8 bf16 values as f32. */
 export function evens(v: v128): v128 {
   return i32x4.shl(v, 16);
 }
 
-/** The odd ones. */
+/** The odd values. */
 export function odds(v: v128): v128 {
   return v128.and(v, upperHalves());
 }
 
-/** Every 8 numbers, the even ones first: as products with bf16 numbers want them. */
+/** Reorders every 8 values, even ones first, for dot products with bf16 values. */
 export function splitEvens(from: usize, to: usize, count: usize): void {
   const end = from + (count << 2);
   for (; from < end; from += 32) {
@@ -91,7 +90,7 @@ export function splitEvens(from: usize, to: usize, count: usize): void {
   }
 }
 
-/** The way back. */
+/** Inverse of splitEvens. */
 export function joinEvens(at: usize, count: usize): void {
   const end = at + (count << 2);
   for (; at < end; at += 32) {

@@ -1,14 +1,10 @@
-// Writes keys and values where later tokens read them: into the cache, f32 numbers or bf16 ones.
+// Writes keys and values to the cache, as f32 or bf16.
 import { int, ptr } from '../shared/arguments';
 import { upperHalves } from '../shared/constants';
 import { WriteKvCacheArg } from './args';
 import { slotAt } from './keys';
 
-/**
- * Words: k, v, numbers from a token to the next, cacheK, cacheV, capacity, key heads, positions, length,
- * numbers of a head, 1 for bf16. A unit is a token; those that later ones of the call overwrite are left
- * out.
- */
+/** A unit is a token. Tokens that later ones of the call overwrite are skipped. */
 export function writeKvCache(args: usize, begin: i32, end: i32): void {
   const capacity = int(args, WriteKvCacheArg.capacity);
   const kvHeads = int(args, WriteKvCacheArg.kvHeads);
@@ -36,7 +32,7 @@ function put(isBf16: bool, from: usize, to: usize, count: usize): void {
   else memory.copy(to, from, count << 2);
 }
 
-/** f32 numbers, a multiple of 8, as bf16 ones. */
+/** Rounds f32 values, a multiple of 8, to bf16. */
 function roundAll(from: usize, to: usize, count: usize): void {
   const high = upperHalves();
   const end = from + (count << 2);
@@ -50,7 +46,7 @@ function roundAll(from: usize, to: usize, count: usize): void {
   }
 }
 
-/** The upper halves are the bf16 numbers, rounded to nearest even; NaN stays NaN. */
+/** The upper halves are the bf16 values, rounded to nearest even; NaN stays NaN. */
 function roundToBf16(v: v128): v128 {
   const odd = v128.and(i32x4.shr_u(v, 16), i32x4.splat(1));
   const rounded = i32x4.add(v, i32x4.add(odd, i32x4.splat(0x7fff)));

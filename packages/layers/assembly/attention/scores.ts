@@ -1,11 +1,11 @@
-// Products of queries with keys, and the softmax of a query's scores.
+// Dot products of queries with keys, and the softmax of a query's scores.
 //
-// A product is one sum along the head for f32 keys, one of the even and one of the odd numbers for
-// bf16 keys (whose queries are split likewise): the same operations for one query or four.
+// A dot product is one sum along the head for f32 keys, and two sums (even and odd values) for bf16 keys,
+// whose queries are split likewise: the same operations for one query or four.
 import { exp4, load4, madd, store4, sumLanes, sumLanes4 } from '../shared/math';
 import { evens, odds } from './keys';
 
-/** One query with `count` keys, `stride` bytes apart; the scores stand side by side. */
+/** Scores of one query with `count` keys, `stride` bytes apart. */
 export function scoreKeys(
   isBf16: bool,
   q: usize,
@@ -30,7 +30,7 @@ export function scoreKeys(
   }
 }
 
-/** Four queries, `qStride` bytes apart, with `count` keys; a row of scores each. */
+/** Scores of four queries, `qStride` bytes apart, with `count` keys; one row each. */
 export function scoreKeysOfFour(
   isBf16: bool,
   q: usize,
@@ -138,7 +138,7 @@ function fourKeysBf16(q: usize, k: usize, stride: usize, dim: i32): v128 {
 }
 
 function fourQueriesF32(q: usize, qStride: usize, k: usize, dim: i32): v128 {
-  // A product does not mind which side is the query.
+  // The dot product is symmetric.
   return fourKeysF32(k, q, qStride, dim);
 }
 
@@ -172,7 +172,7 @@ function fourQueriesBf16(q: usize, qStride: usize, k: usize, dim: i32): v128 {
   return sumLanes4(f32x4.add(a0, a1), f32x4.add(b0, b1), f32x4.add(c0, c1), f32x4.add(d0, d1));
 }
 
-/** Softmax of `count` scores without the division; returns the sum of the exponentials. */
+/** Softmax of `count` scores without the division. Returns the sum of the exponentials. */
 export function exponentials(scores: usize, count: i32, scale: f32): f32 {
   const s = f32x4.splat(scale);
   let top = f32x4.splat(-Infinity);

@@ -1,10 +1,10 @@
-// Sums of values, each times its weight, in time order: the same for one query or four.
+// Weighted sums of values, in time order: the same for one query or four.
 //
-// Sums of bf16 values stand with the even numbers of every 8 first until joinEvens puts them right.
+// Sums of bf16 values have the even values of every 8 first, until joinEvens reorders them.
 import { load4, madd, store4 } from '../shared/math';
 import { evens, odds } from './keys';
 
-/** y += the sum of `count` values, `stride` bytes apart, each times its weight. */
+/** y += weighted sum of `count` values, `stride` bytes apart. */
 export function addValues(
   isBf16: bool,
   weights: usize,

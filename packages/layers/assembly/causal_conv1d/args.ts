@@ -7,7 +7,7 @@ export enum ConvArg {
   weight,
   /** 0 for none. */
   bias,
-  /** The window (B, W, D) before the call, 0 for zeros; and after it, 0 where it is not wanted. They may be the same. */
+  /** The window (B, W, D) before the call (0: zeros) and after it (0: not wanted). They may be the same. */
   before,
   after,
   y,
@@ -30,7 +30,7 @@ export enum ConvGradArg {
   /** The gradient of the window after the call; 0 for none. */
   dafter,
   dx,
-  /** Parts of the sequences: (B, D, W) and (B, D); dbias and dbefore are 0 where they are not wanted. */
+  /** Partial sums per sequence: (B, D, W) and (B, D); dbias and dbefore are 0 if not wanted. */
   dweight,
   dbias,
   dbefore,

@@ -8,11 +8,7 @@ import { ConvArg } from './args';
 /** Channels of a unit. */
 const SPAN: i32 = 64;
 
-/**
- * Words: x, its stride, weight (D, W), bias (0: none), window before (0: zeros), window after (0: not
- * wanted; may be the same), y, its stride, length, channels, width, activation. A unit is a row of the
- * batch and 64 channels.
- */
+/** A unit is a sequence and 64 channels. */
 export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize): void {
   const length = int(args, ConvArg.length);
   const channels = int(args, ConvArg.channels);
@@ -90,7 +86,7 @@ export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize):
       }
     }
     if (after === 0) continue;
-    // In order, so that the window may move within itself.
+    // In order, so that the window can shift in place.
     for (let w: i32 = 0; w < width; w++) {
       const row = inputAt(length + w, width, x, xStride, before, rowBytes, zeros);
       const to = after + <usize>w * rowBytes;
@@ -107,7 +103,7 @@ export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize):
   }
 }
 
-/** A token of SPAN channels, 4 wide: its row and the three before. */
+/** A token of SPAN channels with width 4: its row and the three before. */
 function fourTaps(
   r0: usize,
   r1: usize,
@@ -128,7 +124,7 @@ function fourTaps(
   }
 }
 
-/** fourTaps for two tokens, whose rows and taps are read once. */
+/** fourTaps for two tokens, which share rows and taps. */
 function twoTokens(
   r0: usize,
   r1: usize,
@@ -170,7 +166,7 @@ function twoTokens(
   }
 }
 
-/** Where a row of the batch starts in a window; 0 where there is no window. */
+/** Address of a sequence's window; 0 without a window. */
 function rowOf(window: usize, batch: usize, width: i32, rowBytes: usize, at: usize): usize {
   if (window === 0) return 0;
   return window + batch * <usize>width * rowBytes + at;

@@ -5,21 +5,20 @@ import { activateGrad4, load4, madd, sigmoid4, siluGrad4, store4 } from '../shar
 import { ConvGradArg } from './args';
 import { transposeTaps } from './causal_conv1d';
 
-/** The width that models use has loops of its own: its taps and window stay in registers. */
+/** A special case for the usual width: taps and window stay in registers. */
 const COMMON_WIDTH: i32 = 4;
 
 /** Channels of a unit. */
 const SPAN: i32 = 64;
-/** Tokens that all channels of a unit go through before the next: their rows stay in the nearest cache. */
+/**
+ * Tokens that all channels of a unit process before the next ones, so that their rows stay in the
+ * first-level cache.
+ */
 const BLOCK: i32 = 16;
-/** Bytes of a token of dz, which stands in the scratch memory. */
+/** Bytes of dz per token, in scratch memory. */
 const DZ_ROW: usize = SPAN * 4;
 
-/**
- * Words: x, weight, bias (0: none), window before (0: zeros), dy, d(window after) (0: none), dx,
- * dweight (B, D, W), dbias (B, D) (0: not wanted), d(window before) (0: not wanted), length, channels,
- * width, activation. A unit is a row of the batch and 64 channels. Scratch: width + 6 + length times as many.
- */
+/** A unit is a sequence and 64 channels. Scratch: width + 6 + length times as many values. */
 export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
   const length = int(args, ConvGradArg.length);
   const channels = int(args, ConvGradArg.channels);
@@ -117,8 +116,8 @@ export function causalConv1dGrad(args: usize, begin: i32, end: i32, scratch: usi
 }
 
 /**
- * dz of some tokens of four channels of COMMON_WIDTH; their parts of the gradients of the four taps and of the bias are added to sums.
- * `past`: the three rows before, 0 for zeros.
+ * dz of some tokens for four channels of COMMON_WIDTH. Adds their gradients of the four taps and of the
+ * bias to sums. `past`: the three rows before, 0 for zeros.
  */
 function fourTapGrad(
   args: usize,
@@ -178,7 +177,7 @@ function fourTapGrad(
   v128.store(sums, dBias, 64);
 }
 
-/** Four vectors, transposed: a channel's taps stand together. */
+/** Transposes four vectors, so that a channel's taps are adjacent. */
 function transposeFour(from: usize, to: usize): void {
   const d0 = v128.load(from);
   const d1 = v128.load(from, 16);
@@ -194,7 +193,7 @@ function transposeFour(from: usize, to: usize): void {
   v128.store(to, v128.shuffle<i64>(b, q, 1, 3), 48);
 }
 
-/** dx of some tokens of four channels of COMMON_WIDTH; three rows of dz follow theirs. */
+/** dx of some tokens for four channels of COMMON_WIDTH; three more rows of dz follow. */
 function fourInputGrad(dz: usize, dx: usize, tokens: i32, rowBytes: usize, taps: usize): void {
   const tap0 = v128.load(taps);
   const tap1 = v128.load(taps, SPAN * 4);

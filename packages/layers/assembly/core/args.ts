@@ -16,7 +16,7 @@ export enum BinaryArg {
   size,
   /** BinaryOp */
   op,
-  /** How often each number is repeated, and how many there are; after these they start again. */
+  /** Repetitions of each value, and their number; then they start again. */
   aRepeat,
   aCount,
   bRepeat,
@@ -56,7 +56,7 @@ export enum RowsArg {
 
 export enum ReadProbeArg {
   from,
-  /** One number, so that no compiler leaves the reads out. */
+  /** A single value, so that no compiler removes the reads. */
   digest,
 }
 

@@ -2,10 +2,10 @@
 import { ptr } from '../shared/arguments';
 import { CopyArg } from './args';
 
-/** Bytes of a row from which on a bulk copy is worth the call. */
+/** Minimum bytes per row for a bulk copy. */
 const BULK: usize = 4096;
 
-/** Words: source, its stride in bytes, destination, its stride, bytes of a row: whole words. A unit is a row. */
+/** A row has whole words. A unit is a row. */
 export function copy2d(args: usize, begin: i32, end: i32): void {
   const fromStride = ptr(args, CopyArg.fromStride);
   const toStride = ptr(args, CopyArg.toStride);

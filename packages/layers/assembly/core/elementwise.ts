@@ -3,13 +3,10 @@ import { int, ptr } from '../shared/arguments';
 import { exp4, load4, sigmoid4, store4 } from '../shared/math';
 import { BinaryArg, UnaryArg } from './args';
 
-/** Numbers of a unit of binary and unary ops. */
+/** Values per unit of binary and unary ops. */
 const SPAN: i32 = 4096;
 
-/**
- * y = op(a, b). Words: a, b, y, size, op of BinaryOp, then for a and for b: how often each number is
- * repeated, and how many numbers there are (they start again after that). A unit is 4096 numbers.
- */
+/** y = op(a, b), with broadcasting. A unit is 4096 values. */
 export function binary(args: usize, begin: i32, end: i32): void {
   const size = int(args, BinaryArg.size);
   const last = min(end * SPAN, size);
@@ -46,7 +43,7 @@ function offsetOf(i: i32, repeat: i32, count: i32): usize {
   return (<usize>((i / repeat) % count)) << 2;
 }
 
-/** Numbers from i on that are one stretch of memory, or one number. */
+/** Values from i on that are contiguous, or one repeated value. */
 function runOf(i: i32, repeat: i32, count: i32): i32 {
   return repeat > 1 ? repeat - (i % repeat) : count - (i % count);
 }
@@ -91,7 +88,7 @@ function apply(op: i32, a: v128, b: v128): v128 {
   }
 }
 
-/** Words: x, y, size, op of UnaryOp. A unit is 4096 numbers. */
+/** A unit is 4096 values. */
 export function unary(args: usize, begin: i32, end: i32): void {
   const last = min(end * SPAN, int(args, UnaryArg.size));
   const op = int(args, UnaryArg.op);
@@ -124,7 +121,7 @@ function applyUnary(op: i32, x: v128): v128 {
   }
 }
 
-/** exp over all of its range: 0 below it, Infinity above. */
+/** exp over its whole range: 0 below it, Infinity above. */
 function wholeExp4(x: v128): v128 {
   const large = f32x4.gt(x, f32x4.splat(80));
   const y = exp4(v128.bitselect(f32x4.sub(x, f32x4.splat(8)), x, large));

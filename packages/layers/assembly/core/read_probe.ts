@@ -1,9 +1,9 @@
-// Reads memory once, for measuring its bandwidth.
+// Reads memory once, to measure its bandwidth.
 import { ptr } from '../shared/arguments';
 import { sumLanes } from '../shared/math';
 import { ReadProbeArg } from './args';
 
-/** Reads n bytes from p once; stores a digest, so that no compiler leaves it out. A unit is 64 KB. */
+/** Reads n bytes from p once and stores a digest, so that no compiler removes the reads. A unit is 64 KB. */
 export function readProbe(args: usize, begin: i32, end: i32): void {
   let p = ptr(args, ReadProbeArg.from) + ((<usize>begin) << 16);
   const last = ptr(args, ReadProbeArg.from) + ((<usize>end) << 16);

@@ -1,9 +1,9 @@
-// Softmax and the largest number of rows.
+// Softmax and maximum of rows.
 import { int, ptr } from '../shared/arguments';
 import { exp4, load4, store4, sumLanes } from '../shared/math';
 import { RowsArg } from './args';
 
-/** Words: x, y, columns. A unit is a row. */
+/** A unit is a row. */
 export function softmax(args: usize, begin: i32, end: i32): void {
   const columns = int(args, RowsArg.columns);
   const rowBytes = (<usize>columns) << 2;
@@ -17,7 +17,7 @@ export function softmax(args: usize, begin: i32, end: i32): void {
   }
 }
 
-/** Words: x, y, columns. A unit is a row; a NaN in it is its largest number. */
+/** A unit is a row. NaN counts as the maximum. */
 export function maxOfRows(args: usize, begin: i32, end: i32): void {
   const columns = int(args, RowsArg.columns);
   for (let row = begin; row < end; row++) {
@@ -26,7 +26,7 @@ export function maxOfRows(args: usize, begin: i32, end: i32): void {
   }
 }
 
-/** y = softmax(x) factor. The exponentials stand in y until their sum is known. */
+/** y = softmax(x) factor. y first stores the exponentials. */
 export function softmaxRow(x: usize, y: usize, columns: i32, factor: f32): void {
   const t = f32x4.splat(largest(x, columns));
   const whole = (<usize>(columns & ~3)) << 2;

@@ -4,8 +4,7 @@ import { load4, store4, sumLanes } from '../shared/math';
 import { SumArg } from './args';
 
 /**
- * y[o, i] = sum over j of x[o, j, i]. Words: x, y, outer, middle, inner. A unit is an outer index and,
- * where inner > 1, a span of 64 inner ones.
+ * y[o, i] = sum over j of x[o, j, i]. A unit is an outer index and, for inner > 1, a span of 64 inner ones.
  */
 export function sum(args: usize, begin: i32, end: i32): void {
   const middle = int(args, SumArg.middle);

@@ -2,7 +2,7 @@
 import { int, ptr } from '../shared/arguments';
 import { TransposeArg } from './args';
 
-/** y (columns, rows) = x (rows, columns) transposed. Words: x, y, rows, columns. A unit is 4 rows. */
+/** y (columns, rows) = x (rows, columns) transposed. A unit is 4 rows. */
 export function transpose(args: usize, begin: i32, end: i32): void {
   const rows = int(args, TransposeArg.rows);
   const columns = int(args, TransposeArg.columns);

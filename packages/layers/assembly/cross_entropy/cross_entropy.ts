@@ -1,10 +1,10 @@
-// Rows of logits: cross entropy and its gradient, softmax, the largest.
+// Cross entropy and its gradient.
 import { largest, softmaxRow } from '../core/softmax';
 import { int, ptr } from '../shared/arguments';
 import { exp4, sumLanes } from '../shared/math';
 import { CrossEntropyArg, CrossEntropyGradArg } from './args';
 
-/** Words: logits, targets, losses, columns. A unit is a row. */
+/** A unit is a row. */
 export function crossEntropy(args: usize, begin: i32, end: i32): void {
   const columns = int(args, CrossEntropyArg.columns);
   for (let row = begin; row < end; row++) {
@@ -21,7 +21,7 @@ export function crossEntropy(args: usize, begin: i32, end: i32): void {
   }
 }
 
-/** Words: logits, targets, dlogits, columns, dy. dlogits = (softmax - hot) dy. A unit is a row. */
+/** dlogits = (softmax - one_hot) dy. A unit is a row. */
 export function crossEntropyGrad(args: usize, begin: i32, end: i32): void {
   const columns = int(args, CrossEntropyGradArg.columns);
   const rowBytes = (<usize>columns) << 2;

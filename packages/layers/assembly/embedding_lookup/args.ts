@@ -3,7 +3,7 @@
 export enum LookupGradArg {
   ids,
   dy,
-  /** Zeros before the call. */
+  /** Must be zeros before the call. */
   dweight,
   count,
   columns,

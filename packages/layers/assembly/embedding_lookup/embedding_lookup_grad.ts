@@ -3,7 +3,7 @@ import { int, ptr } from '../shared/arguments';
 import { load4, store4 } from '../shared/math';
 import { LookupGradArg } from './args';
 
-/** out[ids[i]] += dy[i]. Words: ids, dy, out (zeros), count, columns, rows. A unit is 64 columns. */
+/** out[ids[i]] += dy[i]. A unit is 64 columns. */
 export function embeddingLookupGrad(args: usize, begin: i32, end: i32): void {
   const count = int(args, LookupGradArg.count);
   const columns = int(args, LookupGradArg.columns);

@@ -24,7 +24,7 @@ export enum ActivationGradArg {
   activation,
 }
 
-/** The activations by number. */
+/** Activation ids. */
 export enum ActivationId {
   Linear,
   Silu,

@@ -6,10 +6,7 @@ import { ActivationArg } from './args';
 /** Columns of a unit of gatedActivation. */
 const SPAN: i32 = 1024;
 
-/**
- * y = activation(x) [* multiplier]. Words: x, its stride, multiplier (0: none), its stride, y, its
- * stride, columns, activation. A unit is a row's span of 1024 columns.
- */
+/** y = activation(x) [* multiplier]. A unit is a span of 1024 columns of a row. */
 export function gatedActivation(args: usize, begin: i32, end: i32): void {
   const columns = int(args, ActivationArg.columns);
   const spans = (columns + SPAN - 1) / SPAN;

@@ -3,9 +3,7 @@ import { int, ptr } from '../shared/arguments';
 import { activate4, activateGrad4, load4, store4 } from '../shared/math';
 import { ActivationGradArg } from './args';
 
-/**
- * Words: x, multiplier (0: none), dy, dx, dmultiplier, size, activation. A unit is 1024 numbers.
- */
+/** A unit is 1024 values. */
 export function gatedActivationGrad(args: usize, begin: i32, end: i32): void {
   const last = min(end << 10, int(args, ActivationGradArg.size));
   const multiplier = ptr(args, ActivationGradArg.multiplier);

@@ -1,4 +1,5 @@
-// Arguments of the matmuls, y = activation(x w^T + bias) + residual, and of what prepares their operands.
+// Arguments of the matmuls, y = activation(x w^T + bias) + residual, and of the kernels that prepare their
+// operands.
 
 /** Of all of them. */
 export enum MatMulArg {
@@ -17,10 +18,10 @@ export enum MatMulArg {
   panels = 12,
   /** Rows of x in a block. */
   block,
-  /** Numbers from one row to the next. */
+  /** Stride between rows. */
   yStride,
   residualStride,
-  /** Flags of ReadStrategy. Not of f32 weights. */
+  /** Flags of ReadStrategy. Not used by f32 weights. */
   readStrategy = 22,
 }
 
@@ -34,26 +35,26 @@ export enum IntMatMulArg {
   f16Parameters = 17,
   /** QuantizedKind of x. */
   xKind,
-  /** What dot products with int8 values of x start with, [group][row]; see QuantizeArg.centres. */
+  /** Initial values of dot products with int8 weights, [group][row]; see QuantizeArg.centres. */
   xCentres,
-  /** Whether four products of bytes are summed by one instruction; the sums are the same. */
+  /** Whether four byte products are summed with one instruction; the sums are the same. */
   hasInt8Dot4 = 23,
 }
 
 /** Of f32 and bf16 weights. */
 export enum FloatMatMulArg {
   xStride = 16,
-  /** f32 weights alone: numbers from a row (transposed: a column) of a plain matrix to the next; 0 for panels. */
+  /** f32 weights only: stride between rows (transposed: columns) of a plain matrix; 0 for panels. */
   weightStride = 18,
   /** Whether the plain matrix is (columns, outFeatures). */
   weightTransposed,
   /** Whether x is (columns, rows), xStride apart from one column to the next. */
   xTransposed,
-  /** Panels of a unit that share a gathered part of x; 0 for one panel, and x as it is. */
+  /** Panels of a unit that share a gathered block of x; 0: one panel, and x is not gathered. */
   panelsAtOnce,
 }
 
-/** Activations as integers with a scale for each group. */
+/** Activations quantised with a scale per group. */
 export enum QuantizeArg {
   x,
   xStride,
@@ -68,7 +69,7 @@ export enum QuantizeArg {
   scales,
   /** [group][row]: the sum of the values, scaled. */
   sums,
-  /** What the largest number becomes; with `ofFours`, what the largest four may sum to. */
+  /** The quantised value of the largest magnitude; with `ofFours`, the bound of the largest sum of four. */
   largest,
   /** f32: 2^112 where the weight's parameters are f16 (see parameters4), else 1. */
   factor,
@@ -80,14 +81,14 @@ export enum QuantizeArg {
    * 0 to 255, else, and for int4, 0.
    */
   centres,
-  /** Whether `largest` is of largestFour and not of the largest number. */
+  /** Whether `largest` refers to largestFour, not to the largest magnitude. */
   ofFours,
 }
 
-/** A plain matrix as panels. */
+/** Packs a plain matrix into panels. */
 export enum PackPanelsArg {
   matrix,
-  /** Numbers from a row (transposed: a column) to the next. */
+  /** Stride between rows (transposed: columns). */
   stride,
   /** Whether the matrix is (columns, outFeatures). */
   transposed,
@@ -102,15 +103,18 @@ export enum QuantizedKind {
   I16,
 }
 
-/** The most rows of x for which each tile of rows streams panels sequentially, and the most such panels. */
+/**
+ * Maximum number of rows of x with which each tile of rows streams panels, and maximum number of such
+ * panels.
+ */
 export const FEW_ROWS_OF_INT8 = 15;
 export const FEW_ROWS_OF_INT4 = 7;
 export const MOST_PANELS = 16;
 
-/** How a matmul of one row reads its weight from memory, as flags; see read_strategy.ts. */
+/** How a matmul with one row reads its weight from memory, as flags; see read_strategy.ts. */
 export enum ReadStrategy {
-  /** Each page is prefetched while the one before it is read; see pages.ts. */
+  /** Each page is prefetched while the previous one is read; see pages.ts. */
   PrefetchPages = 1,
-  /** Two panels, half a thread's share apart, are read in turns. */
+  /** Two panels, half a thread's share apart, are read interleaved. */
   TwoStreams = 2,
 }

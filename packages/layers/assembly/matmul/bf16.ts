@@ -1,8 +1,8 @@
-// Products by bf16 weights: each number of y is one chain of multiply-adds along the columns.
+// Matmuls by bf16 weights: each value of y is one chain of multiply-adds along the columns.
 //
-// A panel of 32 rows holds, column after column, those of 16 rows, then those of the other 16, so that the sums of two
-// panels' halves or two rows' with one stay in registers; within 8 rows the order is 0 4 1 5 2 6 3 7, so that one shift
-// and one mask widen them.
+// A panel of 32 rows stores, column by column, 16 rows and then the other 16, so that the sums of two half
+// panels with one row, or of one with two rows, stay in registers. Within 8 rows the order is 0 4 1 5 2 6 3
+// 7, so that one shift and one mask widen them.
 import { int, ptr } from '../shared/arguments';
 import { upperHalves } from '../shared/constants';
 import { madd } from '../shared/math';
@@ -53,10 +53,13 @@ export function matMulBf16(args: usize, begin: i32, end: i32, scratch: usize): v
   }
 }
 
-/** Bytes of a half that are read on end, which are its pages where the weight's begin with them. */
+/** Bytes of a half that are read sequentially: its pages, if the weight starts on a page. */
 const RUN: usize = PAGE;
 
-/** One row of x against two panels, `apart` bytes apart, which are read in turns; their pages are prefetched up to `prefetchLimit`. */
+/**
+ * One row of x against two panels, `apart` bytes apart, read interleaved. Pages are prefetched up to
+ * `prefetchLimit`.
+ */
 function rowByTwoPanels(
   args: usize,
   p: usize,
@@ -71,7 +74,10 @@ function rowByTwoPanels(
   halves<u16>(args, p + half, apart, prefetchLimit, x, sums + 64, sums + 192);
 }
 
-/** One row of x against a panel: from caches, where several rows have it, both halves in turns take fewer instructions. */
+/**
+ * One row of x against a panel. If several rows read it, it is in the cache, and interleaving both halves
+ * takes fewer instructions.
+ */
 function rowBf16(args: usize, p: usize, prefetchLimit: usize, x: usize, sums: usize): void {
   const half = ptr(args, MatMulArg.columns) * BF16_COLUMN;
   memory.fill(sums, 0, 128);
@@ -83,7 +89,10 @@ function rowBf16(args: usize, p: usize, prefetchLimit: usize, x: usize, sums: us
   }
 }
 
-/** 16 sums += one row of x by the half of a panel at p; with an N of 2 bytes others += it by the half `apart` bytes on. */
+/**
+ * 16 sums += one row of x by the half panel at p; with an N of 2 bytes, others += it by the half `apart`
+ * bytes further on.
+ */
 function halves<N>(
   args: usize,
   p: usize,
@@ -115,8 +124,8 @@ function halves<N>(
 }
 
 /**
- * 16 sums += x up to xEnd, some numbers, by columns at p; with an N of 2 bytes others += them by those at r. Two columns a
- * round, as the engine looks each time whether to stop; were their loads in one block, it would run out of registers.
+ * 16 sums += x up to xEnd by columns at p; with an N of 2 bytes, others += x by the columns at r. Two
+ * columns per iteration with a stop check between them: loads in one block would exceed the registers.
  */
 function columnsOfHalves<N>(
   p: usize,
@@ -193,8 +202,8 @@ function columnsOfHalves<N>(
 }
 
 /**
- * sums (rows, 32) = an even number of rows of x by the panel at p. Each pair reads a half on end: the first one from memory,
- * which is read best without a stop, the others from the second-level cache.
+ * sums (rows, 32) = an even number of rows of x by the panel at p. Each pair of rows reads a half
+ * sequentially: the first pair from memory, the others from the second-level cache.
  */
 function pairs(p: usize, columns: usize, x: usize, xStride: usize, rows: i32, sums: usize): void {
   const end = sums + ((<usize>rows) << 7);

@@ -1,23 +1,23 @@
-// Products of bytes by relaxed SIMD, and what engines may differ in.
+// Byte products with relaxed SIMD, and where engines differ.
 
-/** Signed bytes t times bytes w, summed in pairs: 8 numbers of 16 bits. Only where SIMD is relaxed. */
+/** Signed bytes t times bytes w, summed in pairs: 8 values of 16 bits. Requires relaxed SIMD. */
 export function byteDot(t: v128, w: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(t, w);
   return unreachable();
 }
 
-/** sums + the products of four signed bytes of t and four bytes of w: 4 numbers. Only where SIMD is relaxed. */
+/** sums + dot products of four signed bytes of t and four bytes of w: 4 values. Requires relaxed SIMD. */
 export function byteDot4(t: v128, w: v128, sums: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(t, w, sums);
   return unreachable();
 }
 
-/** 1, -128 or 128, -1 or 255: read from memory, so that no compiler decides for the engine. */
+/** 1, -128 or 128, -1 or 255: read from memory, so that the compiler cannot evaluate the test. */
 const TRIAL = memory.data<u8>([1, 0x80, 0xff]);
 
 /**
- * True where byteDot4 is one instruction (VNNI on x86, the dot product on ARM): it sums four products in 32 bits then, and
- * in 16 bits two by two, which do not hold these, where it is made of others.
+ * Whether byteDot4 is one instruction (VNNI on x86, the dot product on ARM), which sums four products in 32
+ * bits. Otherwise it is emulated with pair sums in 16 bits, which overflow here.
  */
 export function hasInt8Dot4(): bool {
   if (!ASC_FEATURE_RELAXED_SIMD) return false;
@@ -25,8 +25,8 @@ export function hasInt8Dot4(): bool {
 }
 
 /**
- * True where the products of bytes that hasInt8Dot4 chooses read w as 0 to 255 (most of x86), false where as -128 to 127
- * (ARM, and AVX-VNNI-INT8): relaxed SIMD leaves this to the engine, and the fastest instruction of each decides.
+ * Whether the byte products that hasInt8Dot4 selects read w as 0 to 255 (most of x86) or as -128 to 127
+ * (ARM, and AVX-VNNI-INT8). Relaxed SIMD leaves this to the engine.
  */
 export function takesUnsigned(): bool {
   if (!ASC_FEATURE_RELAXED_SIMD) return false;
@@ -41,7 +41,7 @@ function trial4(t: usize, w: usize): i32 {
   return i32x4.extract_lane(dot, 0);
 }
 
-/** XORed into four int8 codes, 0 to 255, to store them as their products read them. */
+/** XORed with four int8 values, 0 to 255, to store them as the byte products read them. */
 export function signFlip(): u32 {
   return takesUnsigned() ? 0 : 0x80808080;
 }

@@ -1,4 +1,5 @@
-// A group of columns of several rows of x, by 8 rows of codes of a byte: tiles of two, three or four rows of sums.
+// A group of columns of several rows of x by 8 rows of int8 values: tiles of two, three or four rows of
+// sums.
 import { ones } from '../shared/constants';
 import { byteDot, byteDot4 } from './byte_dots';
 import { addGroup, addToRow, QUANTIZED_STRIDE } from './common';
@@ -14,8 +15,8 @@ export function addDots<Q>(sums: v128, t: v128, w0: v128, u: v128, w1: v128, one
 }
 
 /**
- * Adds a group to the sums of `count` rows of x, 2 or more. x, xs, xb and xc are those of the first row: its codes, their
- * scale and sum, and what its products begin with.
+ * Adds a group to the sums of `count` rows of x, 2 or more. x, xs, xb and xc belong to the first row: its
+ * quantised values, their scale and sum, and the initial values of its dot products.
  */
 export function addTiles<Q>(
   x: usize,
@@ -30,12 +31,12 @@ export function addTiles<Q>(
 ): void {
   let m: usize = 0;
   if (sizeof<Q>() === 2) {
-    // One that is left is, with four more, three and two.
+    // One remaining row, with four more, becomes three and two.
     const fours = (count & 3) === 1 ? (count >> 2) - 1 : count >> 2;
     if (fours > 0) foursOfRows(x, quantized, group, sums, xs, xb, xc, parameters, fours);
     m = fours << 2;
   }
-  // Four that are left are two and two.
+  // Four remaining rows are two and two.
   const threes = (count - m) % 3 === 1 ? (count - m) / 3 - 1 : (count - m) / 3;
   if (threes > 0) {
     const r = m << 2;
@@ -51,7 +52,7 @@ export function addTiles<Q>(
   }
 }
 
-/** threesOfRows with four, for which an engine has registers enough where byteDot4 is one instruction. */
+/** threesOfRows with four, for engines with enough registers: those where byteDot4 is one instruction. */
 function foursOfRows(
   x: usize,
   p: usize,
@@ -122,8 +123,8 @@ function foursOfRows(
 }
 
 /**
- * Adds a group to the sums of `times` times three rows. The checks within the loop, which never end it, keep the
- * engine from loading for all rows at once, more than it has registers for.
+ * Adds a group to the sums of `times` times three rows. The checks within the loop never end it; they keep
+ * the engine from loading all rows at once, for which it has too few registers.
  */
 function threesOfRows<Q>(
   x: usize,

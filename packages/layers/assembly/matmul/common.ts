@@ -1,8 +1,8 @@
-// What the packed matrix products share: their arguments and what follows the product.
+// Shared by the packed matmuls: arguments and epilogue.
 //
-// y = activation(x w^T + bias) + residual. The weight lies in panels of 8 or 32 rows, the last one
-// filled up; a unit of work is one panel against one block of rows of x. However a product is cut,
-// each number of y is the same sequence of operations, so rows do not depend on the batch.
+// y = activation(x w^T + bias) + residual. The weight is stored in panels of 8 or 32 rows, the last one
+// padded. A unit of work is one panel against one block of rows of x. Each value of y is the same sequence
+// of operations for any division, so that rows do not depend on the batch.
 import { int, ptr } from '../shared/arguments';
 import { centre, halfBits } from '../shared/constants';
 import { activate4, load4, madd, store4 } from '../shared/math';
@@ -18,7 +18,7 @@ export function readsTwoStreams(args: usize): bool {
   return (int(args, MatMulArg.readStrategy) & ReadStrategy.TwoStreams) !== 0;
 }
 
-/** The address up to which pages of a weight that ends at panelsEnd are asked for; 0 for none of them. */
+/** The end of the prefetched pages of a weight that ends at panelsEnd; 0 for none. */
 export function prefetchLimitOf(args: usize, panelsEnd: usize): usize {
   return (int(args, MatMulArg.readStrategy) & ReadStrategy.PrefetchPages) !== 0 ? panelsEnd : 0;
 }
@@ -69,7 +69,7 @@ export function finish(args: usize, sums: usize, width: i32, m0: i32, m1: i32, n
   }
 }
 
-/** 32 numbers. A bulk copy of so few is mostly the call. */
+/** 32 values, for which a bulk copy has too much overhead. */
 export function copy32(from: usize, to: usize): void {
   v128.store(to, v128.load(from));
   v128.store(to, v128.load(from, 16), 16);
@@ -84,14 +84,14 @@ export function copy32(from: usize, to: usize): void {
 /** Four scales or offsets: bf16 for an unsigned type, f16 / 2^112 for a signed one. */
 export function parameters4<S>(p: usize): v128 {
   if (isSigned<S>()) {
-    // The sign, the exponent and the mantissa at their f32 places; the exponent's bias is made up
-    // for by the activations' scales.
+    // Sign, exponent and mantissa at their f32 positions. The activations' scales correct the exponent's
+    // bias.
     return v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), halfBits());
   }
   return i32x4.shl(v128.load_ext<u16>(p), 16);
 }
 
-/** sums += dot (scale xScale) + offset xSum: how every group ends, in this order. */
+/** sums += dot (scale xScale) + offset xSum: the last step of every group, in this order. */
 export function addGroup(
   sums: v128,
   dot: v128,
@@ -111,7 +111,7 @@ export function widenParameters<S>(p: usize, to: usize): void {
   v128.store(to, parameters4<S>(p + 24), 48);
 }
 
-/** The offset of code 128, about which the codes of int8 are multiplied. */
+/** The offset for value 128, which is the centre of the int8 products. */
 export function offsetOfCentre(scale: v128, offset: v128): v128 {
   return madd(scale, centre(), offset);
 }
@@ -124,8 +124,8 @@ export function widenCentred<S>(p: usize, to: usize): void {
 }
 
 /**
- * addGroup for 4 sums at c. The parameters are read from memory here: passed as vectors they would
- * take registers from the loop before.
+ * addGroup for 4 sums at c. The parameters are read from memory: as vectors they would take registers from
+ * the loop before.
  */
 export function addToRow(c: usize, dot: v128, parameters: usize, xs: usize, xb: usize): void {
   const scale = v128.load(parameters);

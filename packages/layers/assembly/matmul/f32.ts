@@ -1,6 +1,6 @@
-// Products by f32 weights: each number of y is one chain of multiply-adds along the columns.
+// Matmuls by f32 weights: each value of y is one chain of multiply-adds along the columns.
 //
-// A panel of 32 rows holds column after column; weights may also be plain rows (WEIGHT_STRIDE not 0).
+// A panel of 32 rows is stored column by column. Weights may also be plain rows (WEIGHT_STRIDE not 0).
 import { int, ptr } from '../shared/arguments';
 import { madd } from '../shared/math';
 import { FloatMatMulArg, MatMulArg } from './args';
@@ -28,7 +28,7 @@ export function matMulF32(args: usize, begin: i32, end: i32, scratch: usize): vo
     const m0 = (unit / panels) * block;
     const m1 = min(m0 + block, int(args, MatMulArg.rows));
     const x = ptr(args, MatMulArg.x) + <usize>m0 * xStride;
-    // Where nothing follows the product, its sums are y.
+    // Without an epilogue, the sums are y.
     const isDone = plain && (panel << 5) + 32 <= int(args, MatMulArg.outFeatures);
     const y = ptr(args, MatMulArg.y) + <usize>m0 * yStride + ((<usize>panel) << 7);
     const sums = isDone ? y : scratch;
@@ -72,7 +72,7 @@ function tiles(
   }
 }
 
-/** 2 rows by 16 columns of sums: few enough addresses and sums for the engine to keep in registers. */
+/** 2 rows by 16 columns of sums: few enough for the engine's registers. */
 function tile2(
   w: usize,
   x: usize,

@@ -1,6 +1,6 @@
-// Products of many rows by f32 weights: six rows by eight columns of sums at a time.
+// Matmuls with many rows by f32 weights: six rows by eight columns of sums at a time.
 //
-// So many sums hide the time that a multiply-add takes, and are as many as the engine keeps in registers.
+// This many sums hide the latency of multiply-adds and fit in the engine's registers.
 import { int, ptr } from '../shared/arguments';
 import { madd } from '../shared/math';
 import { touch } from '../shared/touch';
@@ -9,15 +9,15 @@ import { finish } from './common';
 import { COLUMN_BLOCK, columnsOf } from './f32_panels';
 import { rowF32 } from './f32_row';
 
-/** Bytes of a weight that caches hold. */
+/** Bytes of a weight that fit in the caches. */
 const CACHED: usize = 16 << 20;
-/** Bytes of six numbers, and of a strip of COLUMN_BLOCK columns. */
+/** Bytes of six values, and of a strip of COLUMN_BLOCK columns. */
 const SIX: usize = 24;
 const STRIP: usize = COLUMN_BLOCK * SIX;
 
 /**
- * A unit is a block of rows and some panels, for which a part of x is gathered once, six rows' numbers side
- * by side: its rows or columns, often a power of two apart, would push each other out of the cache.
+ * A unit is a block of rows and some panels, for which a block of x is gathered once, six rows interleaved.
+ * Without gathering, rows or columns a power of two apart would evict each other from the cache.
  */
 export function blockF32(args: usize, unit: i32, scratch: usize): void {
   const columns = ptr(args, MatMulArg.columns);
@@ -35,7 +35,7 @@ export function blockF32(args: usize, unit: i32, scratch: usize): void {
     ptr(args, MatMulArg.bias) === 0 &&
     ptr(args, MatMulArg.residual) === 0 &&
     int(args, MatMulArg.activation) === 0;
-  // From memory eight columns of sums, a part of each line, would be read slowly.
+  // From memory, reading eight columns (a part of each cache line) would be slow.
   const isFar = (columns << 7) * ptr(args, MatMulArg.panels) > CACHED;
   const sumBytes = (<usize>block) << 7;
   const strips = scratch + <usize>atOnce * sumBytes;
@@ -64,7 +64,7 @@ export function blockF32(args: usize, unit: i32, scratch: usize): void {
       const w = columnsOf(args, panel, k, count, part);
       if (isFar && w !== part) touch(w, count << 7);
       const width = min(32, int(args, MatMulArg.outFeatures) - (panel << 5));
-      // Where nothing follows the product, its sums are y.
+      // Without an epilogue, the sums are y.
       if (plain && width === 32) {
         const y = ptr(args, MatMulArg.y) + <usize>m0 * yStride + ((<usize>panel) << 7);
         addStrips(w, strips, count, y, yStride, rows, width, k === 0);
@@ -182,7 +182,7 @@ function gatherSix(a: usize, xStride: usize, to: usize, count: usize): void {
   }
 }
 
-/** 6 rows by 8 columns of sums, the numbers of the six rows side by side. */
+/** 6 rows by 8 columns of sums, the values of the six rows interleaved. */
 export function tile6x8(
   w: usize,
   x: usize,

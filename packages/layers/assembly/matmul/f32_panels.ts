@@ -3,13 +3,13 @@ import { int, ptr } from '../shared/arguments';
 import { FloatMatMulArg, MatMulArg, PackPanelsArg } from './args';
 import { copy32 } from './common';
 
-/** Columns of a panel that are multiplied by at once: with as many of some rows of x, the first-level cache. */
+/**
+ * Columns of a panel that are multiplied at a time: with as many of some rows of x they fill the
+ * first-level cache.
+ */
 export const COLUMN_BLOCK: usize = 192;
 
-/**
- * Panels of a plain matrix. Words: the matrix, numbers from a row (or, transposed, a column) to the next,
- * whether it is (columns, outFeatures), outFeatures, columns, the panels. A unit is a panel.
- */
+/** Packs a plain matrix into panels. A unit is a panel. */
 export function packPanels(args: usize, begin: i32, end: i32): void {
   const stride = ptr(args, PackPanelsArg.stride) << 2;
   const transposed = int(args, PackPanelsArg.transposed) !== 0;
@@ -35,7 +35,7 @@ export function packPanels(args: usize, begin: i32, end: i32): void {
   }
 }
 
-/** Where columns k ... of a panel stand; those of a plain matrix are written to `part`. */
+/** The address of columns k ... of a panel; those of a plain matrix are first copied to `part`. */
 export function columnsOf(args: usize, panel: i32, k: usize, count: usize, part: usize): usize {
   const stride = ptr(args, FloatMatMulArg.weightStride) << 2;
   const weight = ptr(args, MatMulArg.weight);
@@ -86,7 +86,7 @@ function transposeRows(from: usize, stride: usize, to: usize, rows: i32, count: 
   }
 }
 
-/** Rows of a plain (columns, outFeatures) matrix as columns of a panel; missing numbers are 0. */
+/** Rows of a plain (columns, outFeatures) matrix as columns of a panel; missing values are 0. */
 function copyColumns(from: usize, stride: usize, to: usize, width: i32, count: usize): void {
   const end = to + (count << 7);
   for (; to < end; to += 128) {

@@ -1,7 +1,7 @@
 // One row of x by a panel of an f32 weight.
 import { madd } from '../shared/math';
 
-/** One row by 32 columns of sums; the row's numbers are xStep bytes apart. */
+/** One row by 32 columns of sums; the row's values are xStep bytes apart. */
 export function rowF32(w: usize, x: usize, xStep: usize, count: usize, c: usize): void {
   let s0 = v128.load(c);
   let s1 = v128.load(c, 16);

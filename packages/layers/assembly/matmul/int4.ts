@@ -1,7 +1,7 @@
-// Products by int4 weights: nibbles against int8 activations, integers within a group.
+// Matmuls by int4 weights: nibbles times int8 activations, with integer sums within a group.
 //
-// A panel of 8 rows is a stream of groups: 4 bytes a row for each 8 columns (the low nibbles are the
-// first 4 columns, the high ones the next 4), then 8 scales and 8 offsets of 16 bits.
+// A panel of 8 rows is a stream of groups: 4 bytes per row for each 8 columns (low nibbles are the first 4
+// columns, high ones the next 4), then 8 scales and 8 offsets of 16 bits.
 import { int, ptr } from '../shared/arguments';
 import { lowNibbles, ones } from '../shared/constants';
 import { IntMatMulArg, MatMulArg } from './args';
@@ -28,7 +28,7 @@ export function matMulInt4(args: usize, begin: i32, end: i32, scratch: usize): v
   }
 }
 
-/** With a Q of 2 bytes four products are summed at once, see byteDot4; else within a group in 16 bits. */
+/** With a Q of 2 bytes, four products are summed at once (see byteDot4); else within a group in 16 bits. */
 function units<S, Q>(args: usize, begin: i32, end: i32, scratch: usize): void {
   const panels = int(args, MatMulArg.panels);
   const block = int(args, MatMulArg.block);
@@ -71,13 +71,13 @@ function units<S, Q>(args: usize, begin: i32, end: i32, scratch: usize): void {
   }
 }
 
-/** How many of `rows` rows no tile is for. */
+/** How many of `rows` rows remain without a tile. */
 function leftOver<Q>(rows: i32): i32 {
   if (sizeof<Q>() === 2) return rows === 1 ? 1 : 0;
   return rows & 3;
 }
 
-/** Rows [m0, m1) of x against a panel: group by group, its nibbles unpacked once. */
+/** Rows [m0, m1) of x against a panel: group by group, unpacking its nibbles once. */
 function tiles<S, Q>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
   const rows = ptr(args, MatMulArg.rows);
   const group = ptr(args, IntMatMulArg.group);
@@ -103,7 +103,7 @@ function tiles<S, Q>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void
   }
 }
 
-/** The nibbles of a group as bytes, 4 columns of the 8 rows after another. */
+/** The nibbles of a group as bytes, 4 columns of the 8 rows at a time. */
 function unpack(p: usize, bytes: usize, group: usize): void {
   const m15 = lowNibbles();
   const end = p + (group << 2);
@@ -120,9 +120,9 @@ function unpack(p: usize, bytes: usize, group: usize): void {
 }
 
 /**
- * Adds a group to the sums of `left` rows, four at a time. The integers fit in 16 bits: see largestCode. The checks
- * within the loop, which never end it, keep the engine from loading for all four steps at once, more than it
- * has registers for.
+ * Adds a group to the sums of `left` rows, four at a time. The integers fit in 16 bits: see quantize.ts.
+ * The checks within the loop never end it; they keep the engine from loading all four steps at once, for
+ * which it has too few registers.
  */
 function foursOfRows(
   x: usize,

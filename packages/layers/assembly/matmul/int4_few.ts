@@ -1,5 +1,6 @@
-// Few rows of bytes of x, 2 or more, by int4 weights: each pair of rows reads some panels on end, the first one from
-// memory and the others from the second-level cache. More rows share what is unpacked once, see matmul_int4.ts.
+// Int4 matmul kernels for 2 or a few more rows of int8 activations: each pair of rows streams some panels,
+// the first one from memory and the others from the second-level cache. More rows share unpacked groups,
+// see int4.ts.
 import { int, ptr } from '../shared/arguments';
 import { lowNibbles } from '../shared/constants';
 import { FEW_ROWS_OF_INT4, IntMatMulArg, MatMulArg, MOST_PANELS } from './args';
@@ -7,12 +8,15 @@ import { addGroup, finish, parameters4, QUANTIZED_STRIDE } from './common';
 import { addNibbles, row, widened } from './int4_row';
 import { MOST_BYTES } from './int8_few';
 
-/** With more of them to unpack a panel once is faster. */
+/** With more rows, unpacking a panel once is faster. */
 export function areFewOfInt4(rows: i32): bool {
   return rows > 1 && rows <= FEW_ROWS_OF_INT4;
 }
 
-/** All rows of x by panels [begin, end), the first of which is at p. Scratch: MOST_PANELS panels' sums. */
+/**
+ * All rows of x by panels [begin, end), the first of which is at p. Scratch: the sums of MOST_PANELS
+ * panels.
+ */
 export function fewRowsOfInt4<S, Q>(
   args: usize,
   p: usize,

@@ -6,7 +6,7 @@ import { byteDot, byteDot4 } from './byte_dots';
 import { addGroup, parameters4, QUANTIZED_STRIDE } from './common';
 import { PAGE, pageOf, prefetchPage } from './pages';
 
-/** i8 t times u7 w, summed in pairs: 8 numbers of 16 bits. */
+/** i8 t times u7 w, summed in pairs: 8 values of 16 bits. */
 export function dot8(t: v128, w: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return byteDot(t, w);
   const even = i16x8.mul(i16x8.shr_s(i16x8.shl(t, 8), 8), v128.and(w, i16x8.splat(0xff)));
@@ -27,8 +27,8 @@ export function widened<Q>(sums: v128): v128 {
 }
 
 /**
- * One row of x against as many panels as N has bytes, 1 or 2, which are `apart` bytes apart and read in turns. Their
- * pages are prefetched up to `prefetchLimit`.
+ * One row of x against one or two panels (the number of bytes of N), `apart` bytes apart and read
+ * interleaved. Pages are prefetched up to `prefetchLimit`.
  */
 export function row<S, N, Q>(
   args: usize,

@@ -1,10 +1,9 @@
-// Products by int8 weights: codes against integer activations, integers within a group.
+// Matmuls by int8 weights: quantised values times integer activations, with integer sums within a group.
 //
-// A panel of 8 rows is a stream of groups: 4 bytes a row for each 4 columns, each a code of 0 to 255 or
-// one less 128 (see signFlip), then 8 scales and 8 offsets of 16 bits. Here are the products of numbers of 16 bits, for
-// engines without relaxed SIMD, where codes are stored less 128; those of bytes are in matmul_int8_bytes.ts, of few rows in
-// matmul_int8_few.ts.
-// The integers are the same.
+// A panel of 8 rows is a stream of groups: 4 bytes per row for each 4 columns, each a value of 0 to 255 or
+// one less 128 (see signFlip), then 8 scales and 8 offsets of 16 bits. This file has the 16-bit products
+// for engines without relaxed SIMD, where values are stored less 128. Byte products are in int8_bytes.ts,
+// those with few rows in int8_few.ts. The integer results are the same.
 import { int, ptr } from '../shared/arguments';
 import { IntMatMulArg, MatMulArg, QuantizedKind } from './args';
 import {
@@ -22,7 +21,7 @@ import { byteRow, byteTiles } from './int8_bytes';
 import { areFewOfInt8, fewRowsOfInt8 } from './int8_few';
 import { PAGE, pageOf, prefetchPage } from './pages';
 
-/** From a row's codes of a group to the next row's. */
+/** Stride between the quantised values of two rows in a group. */
 const QUANTIZED_BYTES: usize = QUANTIZED_STRIDE * 2;
 
 export function matMulInt8(args: usize, begin: i32, end: i32, scratch: usize): void {
@@ -87,7 +86,7 @@ function units<S, Q>(args: usize, begin: i32, end: i32, scratch: usize): void {
   }
 }
 
-/** Sums of pairs of two rows' partial sums: 4 rows of i32. */
+/** Pairwise sums of two rows' partial sums: 4 rows of i32. */
 function pairs(a: v128, b: v128): v128 {
   return i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7));
 }
@@ -145,7 +144,7 @@ function row<S>(args: usize, p: usize, prefetchLimit: usize, m: i32, sums: usize
   v128.store(sums, f1, 16);
 }
 
-/** Rows [m0, m1) of x, 2 or more, against a panel: group by group, its codes widened once. */
+/** Rows [m0, m1) of x, 2 or more, against a panel: group by group, widening its values once. */
 function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
   const rows = ptr(args, MatMulArg.rows);
   const group = ptr(args, IntMatMulArg.group);
@@ -168,7 +167,7 @@ function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
     let xb = ptr(args, IntMatMulArg.xSums) + (first << 2);
     let c = sums;
     let left = m1 - m0;
-    // 3 rows at a time; 4 that are left are 2 and 2.
+    // 3 rows at a time; 4 remaining rows are 2 and 2.
     for (; left > 4 || left === 3; left -= 3) {
       threeRows(x, wide, group << 1, c, xs, xb, parameters);
       threeRows(x, wide + 32, group << 1, c + 16, xs, xb, parameters + 16);
@@ -188,7 +187,7 @@ function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
   }
 }
 
-/** 3 rows against 4 of the panel's: 6 sums, as many as stay in registers beside what the loop loads. */
+/** 3 rows against 4 of the panel's: 6 sums fit in registers beside the loop's loads. */
 function threeRows(
   x: usize,
   w: usize,

@@ -1,7 +1,8 @@
-// Products by int8 weights where SIMD is relaxed: bytes times bytes, the same integers as in matmul_int8.ts.
+// Matmuls by int8 weights with relaxed SIMD: byte products, with the same integers as in int8.ts.
 //
-// The products of 8 columns are summed in 16 bits before they are widened, two numbers a row: that fits, as x's codes
-// are chosen for it (see largestFour in quantize.ts). Where the engine sums four at once, in 32 bits, they are not.
+// The products of 8 columns are summed in 16 bits before widening, two values per row. That does not
+// overflow, since x is quantised for it (see largestFour in quantize.ts). If the engine sums four at once,
+// in 32 bits, no such bound is needed.
 import { int, ptr } from '../shared/arguments';
 import { ones } from '../shared/constants';
 import { IntMatMulArg, MatMulArg } from './args';
@@ -10,8 +11,8 @@ import { addGroup, offsetOfCentre, parameters4, QUANTIZED_STRIDE, widenCentred }
 import { PAGE, pageOf, prefetchPage } from './pages';
 
 /**
- * One row of x against as many panels as N has bytes, 1 or 2, which are `apart` bytes apart and read in turns. Their
- * pages are prefetched up to `prefetchLimit`. Q is addDots'.
+ * One row of x against one or two panels (the number of bytes of N), `apart` bytes apart and read
+ * interleaved. Pages are prefetched up to `prefetchLimit`. Q as in addDots.
  */
 export function byteRow<S, N, Q>(
   args: usize,

@@ -1,7 +1,7 @@
-// Few rows of bytes of x, 2 or more, by int8 weights: each tile of two, three or four rows reads some panels on end, the
-// first one from memory and the others from the second-level cache. Group by group, as many rows take them (see
-// matmul_byte_tiles.ts), memory would be read in bursts: 1.1 to 1.3 times as slowly on a Zen 5. The tiles are written out
-// once more, as calling those a group at a time takes all of that again.
+// Int8 matmul kernels for 2 or a few more rows: each tile of two, three or four rows streams some panels,
+// the first one from memory and the others from the second-level cache. Group by group, as with many rows
+// (byte_tiles.ts), memory would be read in bursts: 1.1 to 1.3 times slower on a Zen 5. The tiles are
+// written out again, since calling those of byte_tiles.ts per group would cost as much.
 import { ptr } from '../shared/arguments';
 import { ones } from '../shared/constants';
 import { FEW_ROWS_OF_INT8, IntMatMulArg, MatMulArg, MOST_PANELS } from './args';
@@ -9,15 +9,18 @@ import { byteDot4 } from './byte_dots';
 import { addDots } from './byte_tiles';
 import { addGroup, finish, offsetOfCentre, parameters4, QUANTIZED_STRIDE } from './common';
 
-/** Bytes of panels that are read on end, at most: for the second-level cache. */
+/** Maximum bytes of panels that are streamed, to fit in the second-level cache. */
 export const MOST_BYTES: usize = 272 << 10;
 
-/** With more of them what is read from memory counts less than codes of x that lie together. */
+/** With more rows, contiguous values of x matter more than sequential reads of the weight. */
 export function areFewOfInt8(rows: i32): bool {
   return rows > 1 && rows <= FEW_ROWS_OF_INT8;
 }
 
-/** All rows of x by panels [begin, end), the first of which is at p. Q is addDots'. Scratch: MOST_PANELS panels' sums. */
+/**
+ * All rows of x by panels [begin, end), the first of which is at p. Q as in addDots. Scratch: the sums of
+ * MOST_PANELS panels.
+ */
 export function fewRowsOfInt8<S, Q>(
   args: usize,
   p: usize,
@@ -52,7 +55,10 @@ export function fewRowsOfInt8<S, Q>(
   }
 }
 
-/** Rows of the next tile where `left` are left, 2 or more: as many as stay in registers, but never so that one is left. */
+/**
+ * Rows of the next tile if `left` remain, 2 or more: as many as fit in registers, but one row must not
+ * remain.
+ */
 function tileHeight<Q>(left: usize): usize {
   const most: usize = sizeof<Q>() === 2 ? 4 : 3;
   if (left <= most) return left;
@@ -115,7 +121,10 @@ function twoRows<S, Q>(args: usize, p: usize, m: usize, c: usize): void {
   } while (groups > 0);
 }
 
-/** twoRows with three. The checks within the loop, which never end it, keep the engine from loading for all rows at once. */
+/**
+ * twoRows with three. The checks within the loop never end it; they keep the engine from loading all rows
+ * at once.
+ */
 function threeRows<S, Q>(args: usize, p: usize, m: usize, c: usize): void {
   const one = ones();
   const rows = ptr(args, MatMulArg.rows);
@@ -186,7 +195,7 @@ function threeRows<S, Q>(args: usize, p: usize, m: usize, c: usize): void {
   } while (groups > 0);
 }
 
-/** twoRows with four, for which an engine has registers enough where byteDot4 is one instruction. */
+/** twoRows with four, for engines with enough registers: those where byteDot4 is one instruction. */
 function fourRows<S>(args: usize, p: usize, m: usize, c: usize): void {
   const rows = ptr(args, MatMulArg.rows);
   const group = ptr(args, IntMatMulArg.group);

@@ -1,20 +1,20 @@
-// Reading a weight from memory without a wait at the start of each of its pages.
+// Software prefetch of a weight's pages.
 //
-// What a processor reads ahead ends with a page of 4 KB: the first read of the next one waits for its address and
-// its first lines, and so would a load that asks for it early, as loads end in order. A store is not waited for.
-// So who reads a weight writes a word of the next page, the one that is there: the first words of all pages
-// are kept after the panels. Threads that write one at the same time write the same. Some processors read on beyond the
-// page by themselves and are held up by this: Reading says whether it is done.
+// Hardware prefetch stops at the end of a 4 KB page: the first read of the next one waits for address
+// translation and its first lines. An early load would wait too, since loads retire in order; a store does
+// not. So the reader writes the first word of the next page, with the value that it already has: the first
+// words of all pages are stored after the panels. Threads that write the same word write the same value.
+// Some processors prefetch across pages and are slowed down by this, so ReadStrategy decides.
 
 const PAGE_SHIFT: usize = 12;
 export const PAGE: usize = 1 << PAGE_SHIFT;
 
-/** The start of the page of `panels` in which p lies. */
+/** The start of the page of `panels` that contains p. */
 export function pageOf(panels: usize, p: usize): usize {
   return panels + (((p - panels) >> PAGE_SHIFT) << PAGE_SHIFT);
 }
 
-/** Asks for a page of `panels`, which end at `end`; does nothing beyond, and so nothing where `end` is 0. */
+/** Prefetches a page of `panels`, which end at `end`; does nothing beyond it, nor if `end` is 0. */
 export function prefetchPage(page: usize, panels: usize, end: usize): void {
   if (page < end) store<u32>(page, load<u32>(end + (((page - panels) >> PAGE_SHIFT) << 2)));
 }

@@ -1,4 +1,4 @@
-// Activations as integers, a scale a group: what the integer products multiply.
+// Quantises activations with a scale per group, for the integer matmuls.
 import { int, num, ptr } from '../shared/arguments';
 import { magnitudes, rounding } from '../shared/constants';
 import { load4 } from '../shared/math';
@@ -39,7 +39,7 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
   }
 }
 
-/** The largest magnitude. As integers they are in the same order, and a NaN above all. */
+/** The largest magnitude. Integer comparison orders floats likewise, with NaN above all. */
 function largestOf(from: usize, count: i32): f32 {
   const magnitude = magnitudes();
   let a = i32x4.splat(0);
@@ -66,10 +66,10 @@ function largestLane(a: v128): f32 {
 }
 
 /**
- * Of each 8 numbers, those four whose products with a row's codes are summed in 16 bits are 0, 1, 4, 5 and 2, 3, 6, 7.
- * This is the largest sum of those of them that are positive, or of the negative ones. Where it becomes 124, codes of
- * one sign add up to 126 with what rounding adds, and 126 x 255 fits in 16 bits, as does 2 x 126 x 128. Most
- * codes are then larger than if each had to stay below 124 / 4.
+ * Of each 8 values, the four whose products are summed in 16 bits are 0, 1, 4, 5 and 2, 3, 6, 7. Returns
+ * the largest sum of the positive ones among them, or of the negative ones. If that is quantised to 124,
+ * values of one sign sum to at most 126 with rounding, and 126 x 255 fits in 16 bits, as does 2 x 126 x
+ * 128. Most values are then larger than with a bound of 124 / 4 each.
  */
 function largestFour(from: usize, count: i32): f32 {
   const magnitude = magnitudes();
@@ -100,7 +100,7 @@ function codes4(p: usize, count: i32, inverse: v128): v128 {
   return rounded4(some4(p, count), inverse);
 }
 
-/** load4, where there may be nothing left. */
+/** load4 for a count that may be 0 or less. */
 function some4(p: usize, count: i32): v128 {
   return count <= 0 ? i32x4.splat(0) : load4(p, count);
 }

@@ -25,7 +25,7 @@ export enum NormGradArg {
   dy,
   dx,
   dz,
-  /** (units, columns): parts to be summed. */
+  /** (units, columns): partial sums. */
   dweight,
   columns,
   groupSize,

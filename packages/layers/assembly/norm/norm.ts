@@ -1,12 +1,9 @@
-// RMS norms, gated or not, and gated activations, row by row.
+// RMS norms, gated or not, row by row.
 import { int, num, ptr } from '../shared/arguments';
 import { load4, madd, silu4, store4, sumLanes } from '../shared/math';
 import { NormArg } from './args';
 
-/**
- * Words: x, its stride, z (0: none), its stride, weight, y, its stride, columns, group size, eps,
- * 1 for the norm before the gate. A unit is a row.
- */
+/** A unit is a row. */
 export function rmsNorm(args: usize, begin: i32, end: i32): void {
   const z = ptr(args, NormArg.z);
   const columns = int(args, NormArg.columns);

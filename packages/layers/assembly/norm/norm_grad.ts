@@ -1,16 +1,13 @@
-// Gradients of the RMS norms and of the gated activation.
+// Gradients of the RMS norms.
 import { int, num, ptr } from '../shared/arguments';
 import { load4, madd, sigmoid4, siluGrad4, store4, sumLanes } from '../shared/math';
 import { NormGradArg } from './args';
 import { inverseRms } from './norm';
 
-/** Rows of a unit, which share a part of dweight. */
+/** Rows per unit, which share a partial dweight. */
 const ROWS: i32 = 16;
 
-/**
- * Words: x, z (0: none), weight, dy, dx, dz, parts of dweight a unit, columns, group size, eps, 1 for the
- * norm before the gate, rows. All contiguous. A unit is 16 rows. Scratch: 2 groups.
- */
+/** All tensors are contiguous. A unit is 16 rows. Scratch: 2 groups. */
 export function rmsNormGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
   const z = ptr(args, NormGradArg.z);
   const columns = int(args, NormGradArg.columns);
@@ -97,7 +94,7 @@ function normGrad(
   }
 }
 
-/** y = norm(x silu(z)). Between the passes dx holds silu(z), and dz its derivative times x. */
+/** y = norm(x silu(z)). Between the passes dx stores silu(z), and dz its derivative times x. */
 function gatedBefore(
   x: usize,
   z: usize,

@@ -24,19 +24,21 @@ export enum PackFloatArg {
   panelKind,
 }
 
-/** Between MLX's form (a row's quantised values in 32-bit words, scales and offsets apart) and panels. */
+/**
+ * Between MLX's layout (a row's quantised values in 32-bit words; scales and offsets separate) and panels.
+ */
 export enum RepackArg {
   values,
   scales,
   offsets,
   rows,
   columns,
-  /** Columns that share a scale in the file, and in the panels. */
+  /** Columns per scale in the file, and in the panels. */
   fileGroup,
   group,
   panels,
   bits,
-  /** Whether panels become the file's form. */
+  /** Whether to convert panels to the file's layout. */
   exporting,
 }
 
@@ -52,18 +54,18 @@ export enum UnpackArg {
   /** PanelFormat */
   format,
   f16Parameters,
-  /** Rows of the weight. An id beyond them gives NaN. */
+  /** Rows of the weight. An id out of range gives NaN. */
   rows,
 }
 
-/** How the numbers of a matrix are stored where a packing kernel reads them. */
+/** The dtype of a matrix that a packing kernel reads. */
 export enum NumberKind {
   F32,
   F16,
   Bf16,
 }
 
-/** The form of a weight that is unpacked. */
+/** The layout of a weight that is unpacked. */
 export enum PanelFormat {
   /** Plain rows of f32. */
   None,

@@ -1,4 +1,4 @@
-// Weights into panels and back: from rows of numbers, and from MLX's packed codes.
+// Packs weights into panels and unpacks them: from rows of values, and from MLX's packed integers.
 import { signFlip } from '../matmul/byte_dots';
 import { BF16_COLUMN } from '../matmul/common';
 import { int, ptr } from '../shared/arguments';
@@ -6,7 +6,7 @@ import { fromBf16, fromF16, toBf16 } from '../shared/halves';
 import { PackFloatArg, PackIntArg, RepackArg, UnpackArg } from './args';
 import { packGroup, placeInt4, placeInt8 } from './pack_group';
 
-/** Number i of an array of NumberKind `kind`. */
+/** Value i of an array of NumberKind `kind`. */
 function numberAt(p: usize, i: usize, kind: i32): f32 {
   if (kind === 0) return load<f32>(p + (i << 2));
   const half = load<u16>(p + (i << 1));
@@ -17,7 +17,7 @@ function bytesOf(kind: i32): usize {
   return kind === 0 ? 4 : 2;
 }
 
-/** Where row r (of 32) of a bf16 panel begins, in bytes; from column to column are BF16_COLUMN. */
+/** Offset of row r (of 32) in a bf16 panel, in bytes; the column stride is BF16_COLUMN. */
 function placeBf16(r: usize, columns: usize): usize {
   const half = (r >> 4) * columns * BF16_COLUMN;
   return half + (((r & 8) + ((r & 3) << 1) + ((r >> 2) & 1)) << 1);
@@ -27,7 +27,7 @@ function panelBytes(groups: usize, group: usize, bits: i32): usize {
   return groups * (group * <usize>bits + 32);
 }
 
-/** Words: source, kind, rows, columns, group, bits, destination. A unit is a panel of 8 rows. */
+/** A unit is a panel of 8 rows. */
 export function packInt(args: usize, begin: i32, end: i32, scratch: usize): void {
   const kind = int(args, PackIntArg.kind);
   const rows = int(args, PackIntArg.rows);
@@ -53,7 +53,7 @@ export function packInt(args: usize, begin: i32, end: i32, scratch: usize): void
   }
 }
 
-/** Numbers first ... first + count of an array as f32. */
+/** Values first ... first + count of an array as f32. */
 function widen(p: usize, first: usize, count: usize, kind: i32, to: usize): void {
   let i: usize = 0;
   if (kind === 0) {
@@ -69,7 +69,7 @@ function widen(p: usize, first: usize, count: usize, kind: i32, to: usize): void
   for (; i < count; i++) store<f32>(to + (i << 2), numberAt(p, first + i, kind));
 }
 
-/** Words: source, kind, rows, columns, destination, kind of the panel. A unit is 32 rows. */
+/** A unit is 32 rows. */
 export function packFloat(args: usize, begin: i32, end: i32): void {
   const kind = int(args, PackFloatArg.kind);
   const rows = int(args, PackFloatArg.rows);
@@ -79,7 +79,7 @@ export function packFloat(args: usize, begin: i32, end: i32): void {
   const step: usize = toF32 ? 128 : BF16_COLUMN;
   for (let panel = begin; panel < end; panel++) {
     const out = ptr(args, PackFloatArg.panels) + <usize>panel * columns * panelColumn;
-    // A few columns of all rows at a time, so that what is written stays in the cache.
+    // A few columns of all rows at a time, so that the output stays in the cache.
     for (let k0: usize = 0; k0 < columns; k0 += 64) {
       const k1 = min(k0 + 64, columns);
       for (let r: usize = 0; r < 32; r++) {
@@ -106,9 +106,8 @@ export function packFloat(args: usize, begin: i32, end: i32): void {
 }
 
 /**
- * Between MLX's form (codes of a row packed in 32-bit words, scales and offsets apart) and panels.
- * Words: codes, scales, offsets, rows, columns, group of the file, group of the panels, panels, bits,
- * 1 to write the file's form. A unit is a panel.
+ * Converts between MLX's layout (quantised values in 32-bit words; scales and offsets separate) and panels.
+ * A unit is a panel.
  */
 export function repackInt(args: usize, begin: i32, end: i32): void {
   const rows = int(args, RepackArg.rows);
@@ -173,7 +172,7 @@ function moveInt4(quantized: usize, at: usize, group: usize, r: usize, exporting
   }
 }
 
-/** 4 nibbles of 16 bits to the low nibbles of 4 bytes, and back. */
+/** Moves 4 nibbles of 16 bits to the low nibbles of 4 bytes, and back. */
 function gather(nibbles: u32): u32 {
   const t = (nibbles | (nibbles << 8)) & 0x00ff00ff;
   return (t | (t << 4)) & 0x0f0f0f0f;
@@ -183,11 +182,7 @@ function spread(bytes: u32): u32 {
   return (t | (t >> 8)) & 0xffff;
 }
 
-/**
- * Rows of a weight as f32. Words: weight, ids (0: rows first, first + 1, ...), first, destination,
- * columns, group, format (0 plain f32 rows, 1 f32 panels, 2 bf16, 3 int8, 4 int4), 1 for f16
- * parameters, rows of the weight. A unit is a row; an id out of range gives NaN.
- */
+/** Rows of a weight as f32. A unit is a row; an id out of range gives NaN. */
 export function unpackRows(args: usize, begin: i32, end: i32): void {
   const weight = ptr(args, UnpackArg.weight);
   const ids = ptr(args, UnpackArg.ids);

@@ -1,9 +1,9 @@
-// A group of one row as codes, a scale and an offset: which ones, and where they stand in a panel.
+// Quantises a group of one row: its scale, offset and values, and their position in a panel.
 import { signFlip } from '../matmul/byte_dots';
 import { fromBf16, toBf16 } from '../shared/halves';
 import { madd, sumLanes } from '../shared/math';
 
-/** Where row r, column k of a group stands: bytes of int8, and of int4 the byte of its nibble. */
+/** Position of row r, column k of a group: its byte for int8, the byte of its nibble for int4. */
 export function placeInt8(r: usize, k: usize): usize {
   return ((k >> 2) << 5) + (r << 2) + (k & 3);
 }
@@ -11,7 +11,7 @@ export function placeInt4(r: usize, k: usize): usize {
   return ((k >> 3) << 5) + (r << 2) + (k & 3);
 }
 
-/** Finds the scale and the offset of a group of one row and writes its codes. */
+/** Chooses the scale and the offset of a group of one row and writes its quantised values. */
 export function packGroup(
   values: usize,
   count: usize,
@@ -22,7 +22,7 @@ export function packGroup(
 ): void {
   const last = <f32>((1 << bits) - 1);
   const padded = (count + 3) & ~3;
-  // The gap at the end repeats the last number, which moves neither end of the range.
+  // The padding at the end repeats the last value, so that the range does not change.
   for (let i = count; i < padded; i++) {
     store<f32>(values + (i << 2), load<f32>(values + ((count - 1) << 2)));
   }
@@ -50,7 +50,7 @@ export function packGroup(
   const offset = fromBf16(offsetBits);
   const inverse = scale > 0 ? <f32>1 / scale : <f32>0;
   const flip = signFlip();
-  // Four columns of a row stand side by side; codes of the gap at the end multiply zeros.
+  // Four columns of a row are adjacent. Padding is multiplied by zeros.
   for (let i: usize = 0; i < padded; i += 4) {
     const v = f32x4.sub(v128.load(values + (i << 2)), f32x4.splat(offset));
     const position = f32x4.nearest(f32x4.mul(v, f32x4.splat(inverse)));
@@ -69,16 +69,16 @@ export function packGroup(
   store<u16>(parameters, offsetBits, 16);
 }
 
-/** The scale and the offset that take `low` to code 0 and `high` to the last one. */
+/** The scale and the offset that map `low` to 0 and `high` to the maximum. */
 function ends(low: f32, high: f32, last: f32): u32 {
   const offset = toBf16(low);
   return ((<u32>toBf16((high - fromBf16(offset)) / last)) << 16) | offset;
 }
 
 /**
- * The scale and the offset of the least squared error among some: those that take the ends of the group to the first
- * and last codes, regressions of the numbers on their codes from there, and regressions from that grid shifted
- * by a third of a step either way, as the first often end in a poorer minimum.
+ * Minimises the squared error over some candidates for scale and offset: those that map the ends of the
+ * group to the first and last values; least-squares fits from there; and fits from that grid shifted by a
+ * third of a step either way, since the first fits often end in a poorer minimum.
  */
 function fittest(values: usize, count: usize, low: f32, high: f32, last: f32): u32 {
   best = ends(low, high, last);
@@ -93,7 +93,7 @@ function fittest(values: usize, count: usize, low: f32, high: f32, last: f32): u
   return best;
 }
 
-/** One more gains a hundredth. */
+/** One more iteration gains a hundredth. */
 const REGRESSIONS: i32 = 2;
 
 let best: u32 = 0;
@@ -105,7 +105,7 @@ function keepBetter(parameters: u32, error: f32): void {
   least = error;
 }
 
-/** From a scale and an offset to those that fit the codes best which they give, while that gets better. */
+/** Alternates rounding and least-squares fitting while the error decreases. */
 function regress(values: usize, count: usize, parameters: u32, last: f32): void {
   let error = tryParameters(values, count, parameters, last);
   keepBetter(parameters, error);
@@ -122,9 +122,10 @@ function regress(values: usize, count: usize, parameters: u32, last: f32): void 
   }
 }
 
-/** The sum of the group's numbers. */
+/** The sum of the group's values. */
 let valueSum: f32 = 0;
-// Of the last tryParameters: the sums of the codes, of their squares, of codes times numbers.
+// Of the last tryParameters: sums of the quantised values, of their squares, and of their products with the
+// values.
 let codeSum: f32 = 0;
 let codeSquares: f32 = 0;
 let codeProducts: f32 = 0;

@@ -1,4 +1,4 @@
-// Reading a job's arguments: 32-bit words, numbered by the enums of each room's args.ts.
+// Reads a job's arguments: 32-bit words, numbered by the enums in args.ts of each folder.
 /** An address or a size. */
 export function ptr(args: usize, word: usize): usize {
   return load<u32>(args + (word << 2));

@@ -7,7 +7,7 @@ export function madd(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c);
 }
 
-/** The sum of the lanes, always in the same order as sumLanes4. */
+/** The sum of the lanes, in the same order as sumLanes4. */
 export function sumLanes(a: v128): f32 {
   return (
     f32x4.extract_lane(a, 0) +
@@ -27,7 +27,7 @@ export function sumLanes4(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.add(v128.shuffle<i32>(ab, cd, 0, 2, 4, 6), v128.shuffle<i32>(ab, cd, 1, 3, 5, 7));
 }
 
-/** Constants that are read from memory, as those of constants.ts. */
+/** Constants that are read from memory, like those of constants.ts. */
 const C = memory.data<f32>([
   -87.33, 88.37, 1.44269504, 12582912, -0.693359375, 2.1219444e-4, 1.98756915e-4, 1.3981999507e-3,
   8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5, 1, 0.3275911, 1.061405429, -1.453152027,
@@ -37,7 +37,7 @@ const C = memory.data<f32>([
 /** exp of each lane, within 2 units in the last place; below -87 the smallest normal number. */
 export function exp4(x: v128): v128 {
   x = f32x4.pmin(f32x4.pmax(x, v128.load32_splat(C)), v128.load32_splat(C + 4));
-  // Adding 1.5 * 2^23 rounds to a whole number, which then stands in the lowest bits.
+  // Adding 1.5 * 2^23 rounds to an integer, which is then in the lowest bits.
   const magic = v128.load32_splat(C + 12);
   const shifted = f32x4.add(f32x4.mul(x, v128.load32_splat(C + 8)), magic);
   const n = f32x4.sub(shifted, magic);
@@ -106,7 +106,7 @@ export function silu4(x: v128): v128 {
   return f32x4.mul(x, sigmoid4(x));
 }
 
-/** The derivative of silu where its sigmoid is s. */
+/** The derivative of silu, given its sigmoid s. */
 export function siluGrad4(x: v128, s: v128): v128 {
   return f32x4.mul(s, madd(x, f32x4.sub(v128.load32_splat(C + 48), s), v128.load32_splat(C + 48)));
 }
@@ -123,7 +123,7 @@ export function activate4(x: v128, id: i32): v128 {
 export function activateGrad4(x: v128, id: i32): v128 {
   if (id === ActivationId.Silu) return siluGrad4(x, sigmoid4(x));
   if (id === ActivationId.Gelu) {
-    // The exponential in the distribution function is that of the density.
+    // The exponential in the distribution function is also that of the density.
     const e = exp4(f32x4.mul(f32x4.mul(x, x), v128.load32_splat(C + 80)));
     const half = v128.load32_splat(C + 44);
     const erf = erfBy4(f32x4.mul(x, v128.load32_splat(C + 76)), e);
@@ -139,7 +139,7 @@ function normalCdf4(x: v128): v128 {
   return madd(erf4(f32x4.mul(x, v128.load32_splat(C + 76))), half, half);
 }
 
-/** The first min(count, 4) numbers from p, the other lanes 0. */
+/** The first min(count, 4) values from p; the other lanes are 0. */
 export function load4(p: usize, count: i32): v128 {
   if (count >= 4) return v128.load(p);
   let v = f32x4.splat(0);

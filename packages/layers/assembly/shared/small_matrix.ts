@@ -1,9 +1,9 @@
-// Products of matrices of a few dozen rows that stand in the cache, and their transposes.
+// Matmuls of matrices of a few dozen rows in the cache, and their transposes.
 //
-// Rows and columns are filled up to multiples of four; strides are in bytes.
+// Rows and columns are padded to multiples of four; strides are in bytes.
 import { load4, madd } from './math';
 
-/** Which part of a product is wanted, or of its operands is not zero; rows are taken four at a time. */
+/** Which part of a product is wanted, or which part of its operands is nonzero, in blocks of four rows. */
 export enum Part {
   Whole,
   /** Columns up to the diagonal of the product. */
@@ -15,8 +15,8 @@ export enum Part {
 }
 
 /**
- * c (rows, columns) = a^T b, or c += where `fresh` is false, for a (count, rows) and b (count, columns).
- * Each number is one chain of multiply-adds in the order of k.
+ * c (rows, columns) = a^T b, or c += if `fresh` is false, for a (count, rows) and b (count, columns). Each
+ * value is one chain of multiply-adds in the order of k.
  */
 export function product(
   a: usize,
@@ -149,8 +149,8 @@ function tile4x4(
 }
 
 /**
- * to (columns, rows) = from (rows, columns) transposed, both sides filled up with zeros to multiples of
- * four; row r is multiplied by factors[r] unless that is 0.
+ * to (columns, rows) = from (rows, columns) transposed, both sides padded with zeros to multiples of four;
+ * row r is multiplied by factors[r] unless that is 0.
  */
 export function transposed(
   from: usize,
@@ -188,8 +188,8 @@ export function transposed(
 }
 
 /**
- * to (rows, columns up to a multiple of four) = from, row r times factors[r] unless that is 0; what is
- * added is zero.
+ * to (rows, columns padded to a multiple of four) = from, row r times factors[r] unless that is 0; padding
+ * is zero.
  */
 export function copied(
   from: usize,

@@ -1,12 +1,12 @@
-// Bringing memory near that is soon used piece by piece.
+// Software prefetch before strided reads.
 
 const LINE: usize = 64;
-/** What the second-level cache has room for beside the rest. */
+/** Room in the second-level cache. */
 const MOST: usize = 256 << 10;
 
 /**
- * Reads a number of each line of [from, from + bytes), which the processor foresees; the pieces of many rows,
- * one after the other, it does not. Does nothing where there is too much.
+ * Reads one value of each line of [from, from + bytes), sequentially, so that hardware prefetch works; it
+ * does not for short pieces of many rows. Does nothing if the range is too large.
  */
 export function touch(from: usize, bytes: usize): void {
   if (bytes > MOST) return;

@@ -1,6 +1,6 @@
 // Arguments of the scan and its gradient.
 
-/** The gradient reads the words before `gate` too; it does not use y. */
+/** The gradient reads the words before `gate` too. It does not use y. */
 export enum ScanArg {
   x,
   xStride,
@@ -18,7 +18,7 @@ export enum ScanArg {
   yStride,
   /** 0 for zeros; it may be `after`. */
   before,
-  /** 0 where it is not wanted. */
+  /** 0 if not wanted. */
   after,
   length,
   heads,
@@ -34,25 +34,25 @@ export enum ScanArg {
   gateStride,
 }
 
-/** What the gradient takes besides the words of ScanArg. */
+/** Arguments of the gradient after those of ScanArg. */
 export enum ScanGradArg {
   dy = 24,
   /** The gradient of the state after the call; 0 for none. */
   dafter,
   dx,
   ddt,
-  /** Parts to be summed: (B, H); (B, L, G, blocks, N) twice; (B, H, P) or (B, H), 0 where not wanted. */
+  /** Partial sums: (B, H); (B, L, G, blocks, N) twice; (B, H, P) or (B, H), 0 if not wanted. */
   dA,
   dB,
   dC,
   dD,
-  /** 0 where it is not wanted. */
+  /** 0 if not wanted. */
   dbefore,
-  /** Blocks into which the heads of a group are cut. */
+  /** Number of blocks of heads per group. */
   blocks,
 }
 
-/** Words of a table in the scratch memory: addresses in it, by `layOut`. */
+/** A table of scratch addresses, filled by `layOut`. */
 export enum ScanGradTable {
   /** Of all tokens: dt, the decays, up, down, the gradient of the decay's logarithm. */
   dts,
@@ -75,7 +75,7 @@ export enum ScanGradTable {
   /** The gradient of the state (P, N), and transposed. */
   ds,
   dsT,
-  /** Of the present chunk: (N, 32) and (32, N). */
+  /** Of the current chunk: (N, 32) and (32, N). */
   cT,
   part,
   /** dy, up dy, du: (32, P). */

@@ -19,9 +19,7 @@ import { CHUNK, CHUNK_ROW, layOut } from './grad_layout';
 import { tokenGrads } from './grad_tokens';
 import { effectiveDt } from './ssd_scan';
 
-/**
- * A unit is a row and a block of the heads of one group, which share G. Scratch: as `layOut` gives it away.
- */
+/** A unit is a sequence and a block of heads of one group, which share G. Scratch: see `layOut`. */
 export function ssdScanGrad(args: usize, begin: i32, end: i32, scratch: usize): void {
   const work = scratch;
   layOut(args, work);
@@ -42,7 +40,7 @@ export function ssdScanGrad(args: usize, begin: i32, end: i32, scratch: usize): 
   }
 }
 
-/** What all heads of a row read and write, each a part of every token. */
+/** Data that all heads of a sequence share; every token has a part. */
 function touchRow(args: usize, row: i32): void {
   const length = int(args, ScanArg.length);
   const xBytes = (<usize>length * ptr(args, ScanArg.xStride)) << 2;
@@ -95,20 +93,20 @@ function headGrad(args: usize, work: usize, row: i32, head: i32): void {
   }
 }
 
-/** A state, or zeros for 0, with rows and columns filled up. */
+/** Copies a state (zeros if its address is 0) with padded rows and columns. */
 function readState(from: usize, to: usize, dim: i32, states: i32, nRow: usize): void {
   memory.fill(to, 0, <usize>((dim + 3) & ~3) * nRow);
   if (from !== 0) copied(from, (<usize>states) << 2, dim, states, to, nRow, 0);
 }
 
-/** dt, decays, and the products of decays from a chunk's start and to its end. */
+/** dt, decays, and cumulative decays from a chunk's start and to its end. */
 function readDecays(args: usize, work: usize, row: i32, head: i32): void {
   const length = int(args, ScanArg.length);
   const dts = ptr(work, ScanGradTable.dts);
   const decays = ptr(work, ScanGradTable.decays);
   const up = ptr(work, ScanGradTable.up);
   const down = ptr(work, ScanGradTable.down);
-  // Tokens that fill the last vector up count as zeros.
+  // Padding tokens of the last vector are zeros.
   memory.fill(dts, 0, ptr(work, ScanGradTable.dLog) - dts);
   effectiveDt(args, <usize>(row * length), head, dts, decays);
   for (let first: i32 = 0; first < length; first += CHUNK) {

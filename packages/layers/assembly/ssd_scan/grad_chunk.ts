@@ -99,7 +99,7 @@ export function chunkGrad(args: usize, work: usize, row: i32, head: i32, t: i32,
   product(upDy, pRow, c, nRow, ds, nRow, pColumns, nColumns, count, Part.Whole, false);
 }
 
-/** L and M of a chunk. A row of L is the one before times a decay. */
+/** L and M of a chunk. Each row of L is the previous one times a decay. */
 function decaysBetween(work: usize, t: i32, count: i32): void {
   const l = ptr(work, ScanGradTable.l);
   const m = ptr(work, ScanGradTable.m);
@@ -153,7 +153,10 @@ function passedWithin(work: usize, t: i32, count: i32): void {
   }
 }
 
-/** Row t + i of a gradient (L, N) += factor times row i of the part; that product with the row of `values`. */
+/**
+ * Row t + i of a gradient (L, N) += factor times row i of the part. Returns its dot product with the row of
+ * `values`.
+ */
 function addScaled(work: usize, gradient: usize, values: usize, t: i32, i: i32, factor: f32): f32 {
   const nRow = ptr(work, ScanGradTable.nRow);
   const part = ptr(work, ScanGradTable.part) + <usize>i * nRow;

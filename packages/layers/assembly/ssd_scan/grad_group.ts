@@ -1,11 +1,11 @@
-// What the heads of a group share in the gradient of the scan: B, C, G = C B^T, and their gradients.
+// What the heads of a group share in the scan's gradient: B, C, G = C B^T, and their gradients.
 import { int, ptr } from '../shared/arguments';
 import { store4 } from '../shared/math';
 import { copied, Part, product, transposed } from '../shared/small_matrix';
 import { ScanArg, ScanGradArg, ScanGradTable } from './args';
 import { CHUNK, CHUNK_ROW } from './grad_layout';
 
-/** B and C of a group of a row, B transposed, G; zeros for their gradients. */
+/** Prepares B and C of a group of a sequence, B transposed, G, and zeros for their gradients. */
 export function readGroup(args: usize, work: usize, row: i32, group: i32): void {
   const length = int(args, ScanArg.length);
   const states = int(args, ScanArg.dState);
@@ -48,7 +48,7 @@ export function readGroup(args: usize, work: usize, row: i32, group: i32): void 
   );
 }
 
-/** The gradients of B and C that come through G, added to what the heads left; the unit's parts of both. */
+/** Adds the gradients of B and C through G to those of the heads, and writes the unit's partial sums. */
 export function writeGroup(args: usize, work: usize, unit: i32): void {
   const length = int(args, ScanArg.length);
   const states = int(args, ScanArg.dState);

@@ -9,7 +9,7 @@ export const CHUNK_ROW: usize = 128;
 
 const TABLE_BYTES: usize = 128;
 
-/** Fills the table; the memory after it goes to one array after the other. */
+/** Fills the table: arrays follow each other in the memory after it. */
 export function layOut(args: usize, work: usize): void {
   const chunks = <usize>((int(args, ScanArg.length) + CHUNK - 1) / CHUNK);
   const tokens = chunks * CHUNK_ROW;

@@ -64,7 +64,7 @@ export function tokenGrads(args: usize, work: usize, row: i32, head: i32, t: i32
   return sumLanes(dSkip);
 }
 
-/** Gradients of the effective dt of up to four tokens, back through the limits and softplus. */
+/** Gradients of the raw dt of up to four tokens, back through limits and softplus. */
 function rawDt4(args: usize, token: usize, head: i32, lanes: i32, dDt: v128): v128 {
   const stride = ptr(args, ScanArg.dtStride) << 2;
   const biases = ptr(args, ScanArg.dtBias);
@@ -83,7 +83,7 @@ function rawDt4(args: usize, token: usize, head: i32, lanes: i32, dDt: v128): v1
   return softplus ? f32x4.mul(d, sigmoid4(raw)) : d;
 }
 
-/** Up to four numbers `stride` bytes apart, the other lanes 0. */
+/** Up to four values `stride` bytes apart; the other lanes are 0. */
 function gather4(from: usize, stride: usize, lanes: i32): v128 {
   let v = f32x4.splat(0);
   v = f32x4.replace_lane(v, 0, load<f32>(from));

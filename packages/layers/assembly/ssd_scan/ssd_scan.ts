@@ -1,18 +1,18 @@
-// The state space scan as the recurrence itself, each head on its own: some tokens by four rows of the state,
-// which stay in the first-level cache with B and C of the tokens, then by the next four.
+// The state-space scan as a recurrence, each head separately: some tokens for four rows of the state, which
+// stay in the first-level cache with B and C of the tokens, then the next four rows.
 //
-// One token or many, every number is the same sequence of operations: prefill and decode agree to
-// the bit, and there are no chunks to choose.
+// Every value is the same sequence of operations for any number of tokens: prefill and decode are bitwise
+// identical, and there are no chunks to choose.
 import { gate } from '../norm/norm';
 import { int, num, ptr } from '../shared/arguments';
 import { exp4, load4, madd, softplus4, store4, sumLanes, sumLanes4 } from '../shared/math';
 import { touch } from '../shared/touch';
 import { ScanArg } from './args';
 
-/** Tokens of which B and C, 1 KB each with 128 states, stay in the cache. */
+/** Tokens whose B and C (1 KB each with 128 states) stay in the cache. */
 const TOKENS: i32 = 16;
 
-/** A unit is a head of a row. Scratch: 2 length + headDim dState numbers. */
+/** A unit is a head of a sequence. Scratch: 2 length + headDim dState values. */
 export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void {
   const length = int(args, ScanArg.length);
   const heads = int(args, ScanArg.heads);
@@ -36,7 +36,7 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
 
     let state = ptr(args, ScanArg.after);
     state = state === 0 ? own : state + <usize>unit * stateBytes;
-    // After a scratch state, and the last one, there may be no memory.
+    // There may be no memory after a scratch state and after the last state.
     const nextFollows = state !== own && unit + 1 < end;
     const before = ptr(args, ScanArg.before);
     if (before === 0) memory.fill(state, 0, stateBytes);
@@ -135,7 +135,7 @@ function addSkip(x: usize, skip: usize, perChannel: bool, y: usize, dim: i32): v
   }
 }
 
-/** Moves a row of a head's state on by a token; returns its product with C. */
+/** Advances a row of a head's state by a token; returns its dot product with C. */
 function oneRow(s: usize, states: i32, dtx: f32, decay: f32, b: usize, c: usize): f32 {
   const x = f32x4.splat(dtx);
   const a = f32x4.splat(decay);
@@ -157,9 +157,8 @@ function oneRow(s: usize, states: i32, dtx: f32, decay: f32, b: usize, c: usize)
 }
 
 /**
- * oneRow for four rows of a whole number of vectors, whose sums of lanes are one. The four rows at `next`
- * are touched line by line meanwhile: four streams at a time are more than the processor foresees, and
- * one read in order it does.
+ * oneRow for four rows of whole vectors, with combined lane sums. It touches the four rows at `next` line
+ * by line: hardware prefetch follows one sequential stream, but not four.
  */
 function fourRows(
   s: usize,
@@ -207,8 +206,8 @@ function fourRows(
 }
 
 /**
- * oneRow for four rows of a whole number of vectors, and `count` tokens. A row's dt x goes by way of y: numbers that are
- * read and not computed the engine keeps in registers.
+ * oneRow for four rows of whole vectors and `count` tokens. A row's dt x is passed through y: the engine
+ * keeps values in registers if they are loaded, not computed.
  */
 function fourRowsOfTokens(
   args: usize,

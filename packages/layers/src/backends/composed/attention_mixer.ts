@@ -1,4 +1,4 @@
-// AttentionMixer from the primitives: what the kernel runs composed, and what a gradient tape records.
+// AttentionMixer from the primitives: the composed kernel, and what a gradient tape records.
 import * as tf from '@tensorflow/tfjs-core';
 import type { AttentionMixerAttrs, KernelInputs } from '../../kernels.js';
 import { defineKernel, output, runKernel, runKernel1 } from '../../registry.js';
@@ -26,7 +26,7 @@ export function decomposeAttentionMixer(
   const attended = runKernel(
     'SlidingWindowAttention',
     { q, k, v, cacheK, cacheV },
-    // As the products around it and the cache of a state do, where the backend has it so.
+    // Round like the surrounding matmuls and the KV cache, if the backend does.
     { window, scale, positions, ...(inProj.format !== 'f32' && { rounds: true }) },
   );
   const y = runKernel1(

@@ -18,10 +18,10 @@ export const crossEntropyGradKernel = defineKernel(
 );
 
 /**
- * (T, V), 1 at the target. A row without one marks class 0, and `counted` leaves it out.
+ * (T, V), 1 at the target. A row without a target marks class 0, and `counted` excludes it.
  *
- * For tfjs-backend-wasm's sake: its oneHot writes outside the tensor for a negative index, and the
- * bits of an integer 1 where float32 is asked for.
+ * tfjs-backend-wasm needs this: its oneHot writes outside the tensor for negative indices, and returns the
+ * bits of an integer 1 as float32.
  */
 function hot(targets: tf.Tensor, logits: tf.Tensor): tf.Tensor {
   const classes = tf.cast(tf.maximum(targets, tf.scalar(0, 'int32')), 'int32');

@@ -15,7 +15,7 @@ export const embeddingLookupGradKernel = defineKernel(
   'EmbeddingLookupGrad',
   ({ ids, dy }, { rows }) => {
     const dModel = dy.shape.at(-1) ?? 0;
-    // scatterND adds up the rows that come more than once.
+    // scatterND sums rows that occur several times.
     return tf.scatterND(tf.reshape(ids, [-1, 1]), tf.reshape(dy, [-1, dModel]), [rows, dModel]);
   },
 );

@@ -1,4 +1,4 @@
-// GatedMLP from the primitives: what the kernel runs composed, and what a gradient tape records.
+// GatedMLP from the primitives: the composed kernel, and what a gradient tape records.
 import type * as tf from '@tensorflow/tfjs-core';
 import type { GatedMLPAttrs, KernelInputs } from '../../kernels.js';
 import { gatedActivation } from '../../ops/gated_activation.js';

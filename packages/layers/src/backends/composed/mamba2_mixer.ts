@@ -1,4 +1,4 @@
-// Mamba2Mixer from the primitives: what the kernel runs composed, and what a gradient tape records.
+// Mamba2Mixer from the primitives: the composed kernel, and what a gradient tape records.
 import * as tf from '@tensorflow/tfjs-core';
 import type { KernelInputs, Mamba2MixerAttrs } from '../../kernels.js';
 import { causalConv1d } from '../../ops/causal_conv1d.js';
@@ -78,7 +78,7 @@ function linearInputs(
   };
 }
 
-/** Cuts the last axis into parts of these sizes; a part of size 0 is undefined. */
+/** Splits the last axis into parts of these sizes; a part of size 0 is undefined. */
 function splitLast(t: tf.Tensor, sizes: number[]): (tf.Tensor | undefined)[] {
   const parts = tf.split(
     t,

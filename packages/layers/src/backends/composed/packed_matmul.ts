@@ -18,7 +18,7 @@ export const packedMatMulKernel = defineKernel(
   },
 );
 
-/** Composed kernels read plain f32 rows; a weight that another backend packed is refused by name. */
+/** Composed kernels read plain f32 rows. A weight packed for another backend is refused. */
 export function requireRows(kernelName: string, { layout, format }: PackedWeightAttrs): void {
   if (layout === 'rows') return;
   throw new BackendError(

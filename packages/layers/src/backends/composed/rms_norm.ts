@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { defineKernel } from '../../registry.js';
 
 export const rmsNormKernel = defineKernel('RmsNorm', ({ x, weight }, { eps }) => {
-  // 1 / rms and weight as one outer product: tfjs's CPU backend is slow at broadcasting a column.
+  // 1 / rms and weight as one outer product, since tfjs's CPU backend is slow at broadcasting a column.
   const scale = tf.matMul(tf.reshape(inverseRms(x, eps), [-1, 1]), tf.reshape(weight, [1, -1]));
   return tf.mul(x, tf.reshape(scale, x.shape));
 });
@@ -32,7 +32,7 @@ export function rmsNormGrad(
   return { dx, dweight: sumToShape(tf.mul(dy, normed), weight.shape) };
 }
 
-/** Sums the leading axes away that `shape` does not have. */
+/** Sums the leading axes that `shape` does not have. */
 export function sumToShape(t: tf.Tensor, shape: number[]): tf.Tensor {
   const leading = t.rank - shape.length;
   return leading === 0 ? t : tf.sum(t, [...Array(leading).keys()]);

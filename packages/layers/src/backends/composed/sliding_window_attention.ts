@@ -1,4 +1,4 @@
-// SlidingWindowAttention from tfjs-core ops: blocks of queries against the keys they can see.
+// SlidingWindowAttention from tfjs-core ops: blocks of queries against the keys in their windows.
 import * as tf from '@tensorflow/tfjs-core';
 import type { SlidingWindowAttentionAttrs } from '../../kernels.js';
 import { defineKernel } from '../../registry.js';
@@ -27,17 +27,17 @@ export const slidingWindowAttentionKernel = defineKernel(
   },
 );
 
-/** A block of queries and the range of keys that any of them sees. */
+/** A block of queries and the range of keys in their windows. */
 export interface Block {
   start: number;
   length: number;
   keyStart: number;
   keyLength: number;
-  /** (length, keyLength), added to the scores: 0 where a query sees a key, else very negative. */
+  /** (length, keyLength), added to the scores: 0 inside the window, else very negative. */
   mask: tf.Tensor;
 }
 
-/** Cuts `length` queries into blocks; query i stands at key `offset` + i. */
+/** Splits `length` queries into blocks; query i is at key `offset` + i. */
 export function blocksOf(length: number, offset: number, window: number): Block[] {
   const size = Math.max(32, Math.min(window, 256));
   const blocks: Block[] = [];
@@ -47,7 +47,7 @@ export function blocksOf(length: number, offset: number, window: number): Block[
     const keyStart = Math.max(0, offset + start - window + 1);
     const keyLength = offset + start + blockLength - keyStart;
     const block = { start, length: blockLength, keyStart, keyLength };
-    // Inner blocks all look alike: one mask serves them.
+    // Inner blocks are alike and share one mask.
     const same =
       reusable?.length === blockLength &&
       reusable.keyLength === keyLength &&
@@ -69,27 +69,27 @@ function blockMask(block: Omit<Block, 'mask'>, offset: number, window: number): 
   return tf.tensor2d(mask, [length, keyLength]);
 }
 
-/** (B, L, H, P) as (B, Hkv, R, L, P): the query heads by the key head that they read. */
+/** (B, L, H, P) as (B, Hkv, R, L, P): the query heads grouped by key head. */
 export function queriesByKeyHead(q: tf.Tensor, kvHeads: number): tf.Tensor {
   const [batch = 0, length = 0, heads = 0, dim = 0] = q.shape;
   const grouped = tf.reshape(q, [batch, length, kvHeads, heads / kvHeads, dim]);
   return tf.transpose(grouped, [0, 2, 3, 1, 4]);
 }
 
-/** The way back: (B, Hkv, R, L, P) as (B, L, H, P). */
+/** Inverse: (B, Hkv, R, L, P) as (B, L, H, P). */
 export function queriesByToken(q: tf.Tensor): tf.Tensor {
   const [batch = 0, kvHeads = 0, group = 0, length = 0, dim = 0] = q.shape;
   return tf.reshape(tf.transpose(q, [0, 3, 1, 2, 4]), [batch, length, kvHeads * group, dim]);
 }
 
-/** (B, Hkv, R, length, P) of a block as rows of one product, (B, Hkv, R length, P). */
+/** (B, Hkv, R, length, P) of a block as the rows of one matmul, (B, Hkv, R length, P). */
 export function blockRows(q: tf.Tensor, { start, length }: Block): tf.Tensor {
   const [batch = 0, kvHeads = 0, group = 0, , dim = 0] = q.shape;
   const rows = tf.slice(q, [0, 0, 0, start, 0], [batch, kvHeads, group, length, dim]);
   return tf.reshape(rows, [batch, kvHeads, group * length, dim]);
 }
 
-/** The keys or values (B, Hkv, K, P) that a block sees. */
+/** The keys or values (B, Hkv, K, P) of a block. */
 export function blockKeys(k: tf.Tensor, { keyStart, keyLength }: Block): tf.Tensor {
   return tf.slice(k, [0, 0, keyStart, 0], [-1, -1, keyLength, -1]);
 }
@@ -108,7 +108,7 @@ export function blockWeights(
   return tf.reshape(tf.softmax(masked), [batch, kvHeads, groupRows, block.keyLength]);
 }
 
-/** q (B, L, H, P) against keys and values (B, K, Hkv, P), of which the first `offset` came before. */
+/** q (B, L, H, P) against keys and values (B, K, Hkv, P), the first `offset` of which are older. */
 function attendInBlocks(
   q: tf.Tensor,
   k: tf.Tensor,
@@ -132,7 +132,7 @@ function attendInBlocks(
   return queriesByToken(tf.concat(parts, 3));
 }
 
-/** Several tokens after `position` others, all rows of the batch at the same position. */
+/** Several tokens after `position` older ones, all rows of the batch at the same position. */
 function attendMany(
   q: tf.Tensor,
   k: tf.Tensor,
@@ -143,7 +143,7 @@ function attendMany(
 ): tf.Tensor[] {
   const position = attrs.positions[0] ?? 0;
   const capacity = cacheK.shape[1] ?? 0;
-  // The whole cache and not just what the first query sees: the new cache is cut from it too.
+  // The whole cache, not only the first query's window: the new cache is cut from it too.
   const known = Math.min(position, capacity);
   const keys = tf.concat([inTimeOrder(cacheK, position, known), k], 1);
   const values = tf.concat([inTimeOrder(cacheV, position, known), v], 1);
@@ -155,7 +155,7 @@ function attendMany(
   ];
 }
 
-/** The last `count` tokens of a cache that holds `position` tokens, oldest first. */
+/** The last `count` tokens of a cache with `position` tokens, oldest first. */
 function inTimeOrder(cache: tf.Tensor, position: number, count: number): tf.Tensor {
   const [batch = 0, capacity = 0, heads = 0, dim = 0] = cache.shape;
   const first = (position - count) % capacity;
@@ -185,7 +185,7 @@ function asCache(all: tf.Tensor, end: number, capacity: number): tf.Tensor {
   return tf.concat([cut(count - wrapped, wrapped), cut(count - capacity, capacity - wrapped)], 1);
 }
 
-/** One token, each row at its own position: write it to its slot, then attend to the slots in use. */
+/** One token, each row at its own position: writes it to its slot, then attends to the slots in use. */
 function attendOne(
   q: tf.Tensor,
   k: tf.Tensor,

@@ -1,4 +1,4 @@
-// SlidingWindowAttentionGrad from tfjs-core ops: the same blocks, their weights computed again.
+// SlidingWindowAttentionGrad from tfjs-core ops: the same blocks, with recomputed weights.
 import * as tf from '@tensorflow/tfjs-core';
 import { defineKernel } from '../../registry.js';
 import {
@@ -47,8 +47,8 @@ export const slidingWindowAttentionGradKernel = defineKernel(
 );
 
 /**
- * Sums the gradients of overlapping ranges of keys, segment by segment (a segment is the range of
- * one block of queries), so that the cost grows with length x window and not with length^2.
+ * Sums the gradients of overlapping ranges of keys segment by segment (one per block of queries), so that
+ * the cost grows with length x window, not with length^2.
  */
 class KeyAccumulator {
   private readonly segments: (tf.Tensor | undefined)[];

@@ -48,7 +48,7 @@ export function ssdSizes({ x, B }: KernelInputs<'SsdScan'>, { chunkSize }: SsdSc
   return { batch, length, T, chunks, M: batch * chunks, H, G, R: H / G, P, N };
 }
 
-/** (B, L, ...) as (M, T, ...), filled up with zeros: a dt of 0 neither decays nor adds. */
+/** (B, L, ...) as (M, T, ...), padded with zeros: a dt of 0 neither decays nor adds. */
 export function inChunks(t: tf.Tensor, { T, chunks, length, M }: SsdSizes): tf.Tensor {
   const missing = chunks * T - length;
   const rest = t.shape.slice(2);
@@ -57,7 +57,7 @@ export function inChunks(t: tf.Tensor, { T, chunks, length, M }: SsdSizes): tf.T
   return tf.reshape(padded, [M, T, ...rest]);
 }
 
-/** The way back: (M, T, ...) as (B, L, ...). */
+/** Inverse: (M, T, ...) as (B, L, ...). */
 export function fromChunks(t: tf.Tensor, { T, chunks, length, batch }: SsdSizes): tf.Tensor {
   const rest = t.shape.slice(2);
   const joined = tf.reshape(t, [batch, chunks * T, ...rest]);
@@ -65,11 +65,11 @@ export function fromChunks(t: tf.Tensor, { T, chunks, length, batch }: SsdSizes)
   return chunks * T === length ? joined : tf.slice(joined, begin, [batch, length, ...rest]);
 }
 
-/** The tensors of all chunks that both the scan and its gradient start from. */
+/** Tensors of all chunks that the scan and its gradient share. */
 export interface ChunkTensors {
   /** (M, G, R, T, P): dt x */
   dtx: tf.Tensor;
-  /** (M, G, R, T): running sum of dt A, this token's included */
+  /** (M, G, R, T): running sum of dt A, including this token */
   s: tf.Tensor;
   /** (M, G, R, 1): the sum over the chunk */
   total: tf.Tensor;
@@ -96,8 +96,8 @@ export function chunkTensors(
   const s = runningSum(steps);
   const B = tf.transpose(inChunks(inputs.B, sizes), [0, 2, 1, 3]);
   const C = tf.transpose(inChunks(inputs.C, sizes), [0, 2, 1, 3]);
-  // s[i] - s[j] as a sum of its own, of a[k] where j < k <= i: a difference of two large sums would
-  // lose the digits of a small one.
+  // s[i] - s[j] computed as a sum of a[k] for j < k <= i: a difference of two large sums would lose the
+  // digits of a small one.
   const lower = causalMask(T);
   const upTo = tf.mul(tf.expandDims(steps, 3), lower);
   const differences = runningSum(upTo, { exclusive: true, reverse: true });
@@ -115,8 +115,8 @@ export function chunkTensors(
 }
 
 /**
- * The running sum along the last axis. tfjs's WebGPU backend sums tensors of rank 4 at most, and its reverse
- * sums of more than 8 numbers are wrong: hence the matrix and the reversals.
+ * The running sum along the last axis. tfjs's WebGPU backend supports cumsum up to rank 4 only, and its
+ * reverse sums of more than 8 values are wrong: hence the matrix and the reversals.
  */
 export function runningSum(t: tf.Tensor, { exclusive = false, reverse = false } = {}): tf.Tensor {
   const rows = tf.reshape(t, [-1, t.shape.at(-1) ?? 0]);
@@ -137,14 +137,14 @@ export function causalMask(T: number): tf.Tensor {
 function stateContributions({ dtx, toEnd, B }: ChunkTensors, sizes: SsdSizes): tf.Tensor {
   const { M, T, G, R, P, N } = sizes;
   const weighted = tf.mul(dtx, tf.expandDims(tf.exp(toEnd), -1));
-  // The heads of a group share B: they are rows of one product.
+  // The heads of a group share B: they are rows of one matmul.
   const rows = tf.reshape(tf.transpose(weighted, [0, 1, 2, 4, 3]), [M, G, R * P, T]);
   return tf.reshape(tf.matMul(rows, B), [M, G, R, P, N]);
 }
 
 /**
- * The states before each chunk, (M, G, R, P, N), and after the last, (B, G, R, P, N): a loop over
- * chunks that only scales and adds.
+ * The states before each chunk, (M, G, R, P, N), and after the last, (B, G, R, P, N): a loop over chunks
+ * that only scales and adds.
  */
 export function statesOfChunks(
   tensors: ChunkTensors,
@@ -191,8 +191,8 @@ function chunkedScan(
 }
 
 /**
- * One token: state = exp(dt A) state + dt x B^T, y = state C. Products instead of broadcasts: those
- * are slow where the small operand has inner axes (tfjs's CPU backend), products are fast everywhere.
+ * One token: state = exp(dt A) state + dt x B^T, y = state C. Matmuls replace broadcasts, which are slow on
+ * tfjs's CPU backend if the small operand has inner axes.
  */
 function recurrentStep(
   inputs: KernelInputs<'SsdScan'>,
@@ -213,7 +213,7 @@ function recurrentStep(
   return { y: addSkip(y, inputs), state: tf.reshape(state, [batch, H, P, N]) };
 }
 
-/** Each value repeated along a row of `columns`: (values, columns). */
+/** Repeats each value along a row: (values, columns). */
 export function overColumns(values: tf.Tensor, columns: number): tf.Tensor {
   return tf.matMul(tf.reshape(values, [-1, 1]), tf.ones([1, columns]));
 }
@@ -223,7 +223,7 @@ function addSkip(y: tf.Tensor, { x, D }: KernelInputs<'SsdScan'>): tf.Tensor {
   return D ? tf.add(y, tf.mul(x, skipOf(D))) : y;
 }
 
-/** D as it multiplies (B, L, H, P): (H, 1) or (H, P). */
+/** D in the shape that multiplies (B, L, H, P): (H, 1) or (H, P). */
 export function skipOf(D: tf.Tensor): tf.Tensor {
   return D.rank === 1 ? tf.expandDims(D, -1) : D;
 }

@@ -70,7 +70,8 @@ function stateGradients(
   sizes: SsdSizes,
 ): { after: tf.Tensor; initial: tf.Tensor } {
   const { batch, chunks, M, T, G, R, H, P, N } = sizes;
-  // What a chunk's outputs say of the state before it: sum over i of exp(s[i]) dy[i] C[i]^T.
+  // The part of a chunk's outputs in the gradient of the state before it: sum over i of exp(s[i]) dy[i]
+  // C[i]^T.
   const weighted = tf.mul(dy, tf.expandDims(tf.exp(s), -1));
   const rows = tf.reshape(tf.transpose(weighted, [0, 1, 2, 4, 3]), [M, G, R * P, T]);
   const direct = tf.unstack(tf.reshape(tf.matMul(rows, C), [batch, chunks, H, P, N]), 1);
@@ -124,7 +125,7 @@ function chunkGradients(
   return { ddtx, dB, dC, da };
 }
 
-/** The terms of the loss's gradient by a chunk's decays, each times the decay that it passed. */
+/** The terms of the gradient with respect to a chunk's decays, each times its decay. */
 interface DecayTerms {
   /** (M, G, R, T, T): of token j in output i, through the decays of the tokens j < k <= i */
   pairs: tf.Tensor;
@@ -137,9 +138,9 @@ interface DecayTerms {
 }
 
 /**
- * The gradient of a = dt A, (M, G, R, T). Each a[k] sums only the terms that pass token k. The shorter form, a
- * running sum of row sums minus column sums, would subtract the diagonal of `pairs`, which passes no decay and is
- * far larger than the other terms where decay is strong.
+ * The gradient of a = dt A, (M, G, R, T). Each a[k] sums only the terms that pass token k. The shorter form
+ * (running sum of row sums minus column sums) would subtract the diagonal of `pairs`, which passes no decay
+ * and is far larger than the other terms at strong decay.
  */
 function decayGradient(
   { pairs, carriedOut, carriedIn, through }: DecayTerms,

@@ -1,4 +1,4 @@
-// The activations by number.
+// Activation ids of the kernels.
 import { ActivationId } from '../../../assembly/gated_activation/args.js';
 import type { Activation } from '../../kernels.js';
 

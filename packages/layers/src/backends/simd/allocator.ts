@@ -1,12 +1,12 @@
-// Memory for tensors inside one WebAssembly memory: first fit, neighbours joined when freed.
+// First-fit allocator for tensors in one WebAssembly memory. Adjacent free blocks are merged.
 import { BackendError } from '../../errors.js';
 import { HEAP } from './control.js';
 import type { WasmMemory } from './webassembly.js';
 
 const PAGE = 65536;
-/** Every block starts on a cache line. */
+/** Every block is aligned to a cache line. */
 const LINE = 64;
-/** What the memory grows by at least. */
+/** Minimum growth of the memory. */
 const GROWTH = 4 << 20;
 
 interface Range {
@@ -15,13 +15,13 @@ interface Range {
 }
 
 export class Allocator {
-  /** Free ranges by address; no two touch. */
+  /** Free ranges, sorted by address; merged where they touch. */
   private readonly free: Range[] = [];
   private readonly sizes = new Map<number, number>();
   private end: number;
   private used = 0;
 
-  /** @param maximumPages of 64 KiB that the memory can grow to */
+  /** @param maximumPages maximum size of the memory in pages of 64 KiB */
   constructor(
     private readonly memory: WasmMemory,
     private readonly maximumPages: number,
@@ -30,21 +30,20 @@ export class Allocator {
     this.free.push({ start: HEAP, end: this.end });
   }
 
-  /** Bytes in blocks. */
+  /** Bytes in use. */
   get usedBytes(): number {
     return this.used;
   }
 
-  /** Bytes that could still be allocated, were they in one piece and had the machine the memory. */
+  /** Upper bound of the bytes that can still be allocated. */
   get freeBytes(): number {
     return this.maximumPages * PAGE - HEAP - this.used;
   }
 
   /**
-   * The address of a new block of at least one byte, a multiple of 64. Its content is whatever was
-   * there before.
+   * Allocates at least one byte at a multiple of 64. The contents are not initialised.
    *
-   * @throws BackendError if the memory's maximum does not suffice, or the platform has no more memory
+   * @throws BackendError if the memory's maximum is reached, or the platform has no more memory
    */
   allocate(bytes: number): number {
     const size = Math.max(LINE, Math.ceil(bytes / LINE) * LINE);
@@ -83,7 +82,7 @@ export class Allocator {
     }
   }
 
-  /** Makes room at the end; returns the index of a free range of at least `size`. */
+  /** Grows the memory; returns the index of a free range of at least `size`. */
   private grow(size: number): number {
     const last = this.free.at(-1);
     const tail = last && last.end === this.end ? last : undefined;

@@ -1,6 +1,6 @@
-// SimdBackend: a tfjs backend whose tensors live in the kernels' WebAssembly memory.
+// SimdBackend: a tfjs backend whose tensors are in the kernels' WebAssembly memory.
 //
-// Stock CPU kernels read a tensor through a view of that memory. A caller who asks for values gets a copy.
+// tfjs's CPU kernels read a tensor through a view of that memory. A caller who asks for values gets a copy.
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import { NativeBackend, type NumberType, type Values } from '../native/backend.js';
@@ -33,7 +33,8 @@ export class SimdBackend extends NativeBackend<SimdOps> {
     dtype: tf.DataType,
     refCount: number,
   ): void {
-    // Some CPU kernels return a part of their input, whose memory may be reused before this tensor ends.
+    // Some CPU kernels return a view of their input, whose memory may be reused before this tensor is
+    // disposed.
     const own = ArrayBuffer.isView(values) && this.isInMemory(values) ? values.slice() : values;
     this.data.set(dataId, { values: own, dtype, refCount });
   }
@@ -52,7 +53,7 @@ export class SimdBackend extends NativeBackend<SimdOps> {
   }
 }
 
-/** Views made before the memory grew have another buffer object of the same memory. */
+/** A view made before the memory grew has another buffer object of the same memory. */
 function isShared(buffer: ArrayBufferLike): boolean {
   return typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer;
 }

@@ -1,11 +1,12 @@
-// The CPU quota of this process's cgroups. Node counts it as of version 24 only, and without their parents.
+// The CPU quota of this process's cgroups. Node counts it only from version 24 on, and without parent
+// cgroups.
 
-/** The text of a file; undefined if there is none. */
+/** The text of a file; undefined if it does not exist. */
 export type ReadText = (path: string) => string | undefined;
 
 /**
- * CPUs that the quotas of the process's cgroup and of all its parents allow; may be a fraction. Infinity without a
- * quota.
+ * CPUs that the quotas of the process's cgroup and of its parents allow; may be a fraction. Infinity
+ * without a quota.
  */
 export function cgroupCpus(readText: ReadText): number {
   const mounts = readMounts(readText('/proc/self/mountinfo') ?? '');
@@ -68,7 +69,7 @@ function readMemberships(text: string): Membership[] {
 
 /** The folders of a cgroup and of its parents, as far up as they are mounted. */
 function foldersOf({ root, point }: Mount, path: string): string[] {
-  // In a container the path may be the host's, of which the mount shows the lower part.
+  // In a container the path may be the host's; the mount then shows its lower part.
   const prefix = root === '/' ? '' : root;
   const isBelow = path === root || path.startsWith(`${prefix}/`);
   const names = isBelow ? path.slice(prefix.length).split('/').filter(Boolean) : [];

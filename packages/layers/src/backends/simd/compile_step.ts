@@ -1,5 +1,5 @@
-// compileStep on `simd`: a decode step's jobs are recorded, once for each number of sequences, and replayed.
-// Between the token that goes in and the logits that come out the threads never wait for JavaScript.
+// Compiled decode steps on `simd`: the jobs are recorded once for each batch size and replayed. Between
+// input token and logits the threads do not wait for JavaScript.
 import * as tf from '@tensorflow/tfjs-core';
 import type { DecodeStep, StepModel } from '../../step.js';
 import { NativeDecodeStep } from '../native/decode_step.js';
@@ -15,11 +15,11 @@ export function compileSimdStep(model: StepModel, batch: number): DecodeStep {
 }
 
 class SimdDecodeStep extends NativeDecodeStep<SimdOps> implements DecodeStep {
-  /** Temporaries of the largest batch: the jobs of one recording run at a time. */
+  /** Temporaries of the largest batch. Only one recording runs at a time. */
   private readonly temporaries: number;
-  /** By number of sequences. */
+  /** By batch size. */
   private readonly recordings = new Map<number, RecordedJobs>();
-  /** A recording for one sequence that has not been used to time the read strategies. */
+  /** A recording for one sequence that was not yet used to time the read strategies. */
   private untimed: RecordedJobs | undefined;
 
   constructor(backend: SimdBackend, plan: StepPlan, batch: number) {

@@ -1,4 +1,4 @@
-// Where the control block and the arguments of a job stand in memory; see assembly/threads.ts.
+// Addresses of the control block and of a job's arguments; see assembly/threads.ts.
 
 /** Address of the control block: after the module's own data, before the first allocation. */
 export const CONTROL = 1 << 16;

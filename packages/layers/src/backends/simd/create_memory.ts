@@ -1,17 +1,17 @@
-// The kernels' memory: as much as the platform lets us reserve.
+// Reserves the kernels' memory: as much as the platform allows.
 import { BackendError } from '../../errors.js';
 import { memoryAdvice } from './platform.js';
 import { type WasmMemory, webAssembly } from './webassembly.js';
 
 const INITIAL_PAGES = 16;
 const PAGES_PER_GIB = 16384;
-/** WebAssembly's addresses end at 4 GiB. Phones and limits of the address space may allow less. */
+/** WebAssembly addresses end at 4 GiB. Phones and address space limits (ulimit -v) may allow less. */
 const MAXIMUM_GIB = [4, 3, 2, 1, 0.5, 0.25];
 
 /**
- * A memory that can grow to 4 GiB, or to less, with a notice, where that is refused.
+ * A memory that can grow to 4 GiB, or to less (with a notice) if that is refused.
  *
- * @throws BackendError if even the least is refused
+ * @throws BackendError if the minimum is refused
  */
 export function createMemory(): { memory: WasmMemory; maximumPages: number } {
   let cause: unknown;

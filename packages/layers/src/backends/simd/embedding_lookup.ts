@@ -13,7 +13,7 @@ export function lookUp(runtime: Runtime, { table, attrs, ids, rows, y }: LookupC
   unpackRows(runtime, table, attrs, { ids, count: rows, y });
 }
 
-/** Rows are added up in the order of the ids. A unit of work is 64 columns. */
+/** Rows are summed in the order of the ids. A unit of work is 64 columns. */
 export function lookUpGrad(runtime: Runtime, call: LookupGradCall): void {
   const { dweight, rows, columns, count } = call;
   runtime.floats(dweight, rows * columns).fill(0);

@@ -1,4 +1,5 @@
-// Matmuls by f32 and bf16 weights, and how they are cut into units; the numbers do not depend on that.
+// Matmuls by f32 and bf16 weights, and their division into units. The results do not depend on the
+// division.
 import { KernelId } from '../../../assembly/kernel_ids.js';
 import { FloatMatMulArg, MatMulArg, PackPanelsArg } from '../../../assembly/matmul/args.js';
 import type { Address } from '../native/address.js';
@@ -15,7 +16,7 @@ export interface FloatMatMul
   /** Whether x is (columns, rows). */
   xTransposed: boolean;
   format: 'f32' | 'bf16';
-  /** Numbers from a row (transposed: a column) of a plain matrix to the next; 0 for panels. */
+  /** Stride between rows (transposed: columns) of a plain matrix; 0 for panels. */
   weightStride: number;
   /** Whether the plain matrix is (columns, outFeatures). */
   weightTransposed: boolean;
@@ -23,17 +24,17 @@ export interface FloatMatMul
   columns: number;
   bias: Address;
   residual: Address;
-  /** The fewest units that a thread takes at a time. */
+  /** Minimum number of units that a thread takes at a time. */
   chunk(blocks: Blocks): number;
 }
 
 export interface Blocks {
   /** Rows of a block. */
   block: number;
-  /** Panels of a unit that share a gathered part of x; 0 for one panel, and x as it is. */
+  /** Panels of a unit that share a gathered block of x; 0: one panel, and x is not gathered. */
   atOnce: number;
   units: number;
-  /** Bytes that a thread needs. */
+  /** Scratch bytes per thread. */
   scratch: number;
 }
 
@@ -41,22 +42,22 @@ const matMulArguments = new ArgumentLayout(MatMulArg);
 const floatArguments = new ArgumentLayout(FloatMatMulArg);
 const packArguments = new ArgumentLayout(PackPanelsArg);
 
-/** Rows of x for which a plain matrix is packed into panels once, and not by every block of rows. */
+/** From this many rows of x on, a plain matrix is packed into panels once, not in each block of rows. */
 const ROWS_WORTH_PACKING = 192;
-/** Rows of x for which they are gathered six at a time. */
+/** From this many rows on, x is gathered six rows at a time. */
 const ROWS_WORTH_GATHERING = 12;
 
-/** Rows of a block whose x is read as it is. */
+/** Rows per block if x is not gathered. */
 const BLOCK = 64;
-/** Rows of a block that is gathered from rows of x, and from its columns: pieces of those should be long. */
+/** Rows per block gathered from rows of x, and from columns of x, where longer pieces are faster. */
 const ROWS_GATHERED = 12;
 const COLUMNS_GATHERED = 720;
-/** Panels that share a gathered part of x: at most, and where there are too few units for the threads. */
+/** Panels that share a gathered block of x: maximum, and if there are too few units for the threads. */
 const PANELS_AT_ONCE = 64;
 const LEAST_PANELS = 5;
-/** Units for each thread that divide the work well enough. */
+/** Units per thread for an even division of the work. */
 const UNITS_PER_THREAD = 8;
-/** Columns that are multiplied at once; see assembly/matmul/f32_panels.ts. */
+/** Columns that are multiplied at a time; see assembly/matmul/f32_panels.ts. */
 const COLUMN_BLOCK = 192;
 
 export function floatMatMul(runtime: Runtime, call: FloatMatMul): void {
@@ -127,7 +128,7 @@ function gatheredBlocks(
   return { block, atOnce, units, scratch: scratchOf(block, atOnce) };
 }
 
-/** Blocks of at most about `most` rows, all about as large, of whole strips of six. */
+/** Blocks of about `most` rows at most, of similar size, in multiples of six rows. */
 function stripsOf(most: number, rows: number): number {
   return Math.ceil(rows / Math.ceil(rows / most) / 6) * 6;
 }
@@ -139,12 +140,12 @@ function panelByPanel(rows: number, panels: number): Blocks {
   return { block, atOnce: 0, units, scratch: scratchOf(block, 1) };
 }
 
-/** Sums of a block, and for f32 weights some columns of a panel and of x. */
+/** Sums of a block and, for f32 weights, some columns of a panel and of x. */
 function scratchOf(block: number, panels: number): number {
   return panels * block * 128 + COLUMN_BLOCK * (128 + block * 4);
 }
 
-/** Blocks of at most `most` rows, all about as large, of a multiple of 4. */
+/** Blocks of at most `most` rows, of similar size, in multiples of 4. */
 export function balancedBlock(rows: number, most: number): number {
   const blocks = Math.ceil(rows / most);
   return Math.ceil(rows / blocks / 4) * 4;

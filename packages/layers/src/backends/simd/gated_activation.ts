@@ -7,7 +7,7 @@ import { activationIds } from './activation_ids.js';
 import { ArgumentLayout } from './arguments.js';
 import type { Runtime } from './runtime.js';
 
-/** Columns of a unit, and numbers of one of the gradient; see assembly/gated_activation/. */
+/** Columns per unit, and values per unit of the gradient; see assembly/gated_activation/. */
 const SPAN = 1024;
 
 const activationArguments = new ArgumentLayout(ActivationArg);

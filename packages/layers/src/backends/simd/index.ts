@@ -26,19 +26,19 @@ export type { SimdOptions } from './runtime.js';
 
 let registered = false;
 let chosen: SimdOptions = {};
-/** What the backend will run on, if that was started before tfjs asks for the backend. */
+/** The backend's runtime, if it was started before tfjs requested the backend. */
 let prepared: Promise<Runtime> | undefined;
 
 /**
- * Makes the backend 'simd' known to tfjs, at priority 0: it is used where tf.setBackend('simd') or
- * useBackend('simd') asks for it. Starts nothing yet.
+ * Registers the backend 'simd' with tfjs, at priority 0: tf.setBackend('simd') or useBackend('simd')
+ * selects it. Nothing starts yet.
  *
- * @returns false if it was registered before; then the options of the first time hold
- * @throws InvalidArgumentError if options.threads, or else RENE_THREADS, is not a whole number from 1 to 1024
+ * @returns false if it was registered before; then the first options stay in force
+ * @throws InvalidArgumentError if options.threads, or else RENE_THREADS, is not an integer from 1 to 1024
  */
 export function registerSimdBackend(options: SimdOptions = {}): boolean {
   if (registered) return false;
-  // Where it starts, tfjs would catch the error and take another backend.
+  // tfjs would catch an error at start and take another backend.
   askedThreads(options.threads);
   registered = true;
   registerAllKernels();
@@ -56,8 +56,8 @@ async function start(): Promise<SimdBackend> {
 }
 
 /**
- * Registers the backend and starts what it runs on, so that tf.setBackend('simd') cannot fail: tfjs would only print
- * why.
+ * Registers the backend and starts its runtime, so that tf.setBackend('simd') cannot fail: tfjs would only
+ * print the reason.
  *
  * @throws BackendError if the backend does not start here
  * @throws InvalidArgumentError as registerSimdBackend does
@@ -74,20 +74,20 @@ export async function loadSimdBackend(): Promise<void> {
   }
 }
 
-/** What the running backend uses. */
+/** Resources of the running backend. */
 export interface SimdInfo {
-  /** Threads, the main one included. */
+  /** Number of threads, including the main thread. */
   threads: number;
-  /** Whether the relaxed SIMD module runs; the plain one otherwise. */
+  /** Whether the relaxed SIMD module runs; else the plain one. */
   relaxedSimd: boolean;
   /** Bytes of tensors and weights in the kernels' memory. */
   usedBytes: number;
 }
 
 /**
- * What the running backend uses.
+ * Resources of the running backend.
  *
- * @throws BackendError if the current backend is another
+ * @throws BackendError if another backend is current
  */
 export function simdInfo(): SimdInfo {
   const { runtime } = asSimd(tf.backend());
@@ -96,18 +96,20 @@ export function simdInfo(): SimdInfo {
 }
 
 /**
- * Reads memory on all threads, each from one place on: about the limit of what a decoded token can reach. Some
- * processors read two places in turns faster, by a tenth or two, as the products do there (see reading.ts).
+ * Measures memory bandwidth with all threads, each reading one stream: an upper bound for decoding. On some
+ * processors two interleaved streams, as the matmuls use them there, are 10 to 20 % faster (see
+ * read_strategy.ts).
  *
- * @param bytes to read, well beyond the caches; 1 GiB unless given
- * @returns bytes a second, the median of `repeats` readings (5 unless given)
- * @throws BackendError if the current backend is another, or its memory has no room for so much
+ * @param bytes bytes to read, much more than the caches. Default: 1 GiB
+ * @param repeats number of measurements. Default: 5
+ * @returns bytes per second, the median
+ * @throws BackendError if another backend is current, or its memory is too small
  */
 export function measureReadBandwidth(bytes = 1 << 30, repeats = 5): number {
   const { runtime } = asSimd(tf.backend());
   const address = runtime.allocate(bytes);
   try {
-    // Untouched pages may all be the same page of zeros.
+    // Untouched pages may all map to one page of zeros.
     runtime.bytes(address, bytes).fill(1);
     const rates: number[] = [];
     for (let i = 0; i < repeats; i++) {

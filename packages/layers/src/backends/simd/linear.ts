@@ -25,11 +25,11 @@ const intArguments = new ArgumentLayout(IntMatMulArg);
 
 /** Makes up for the exponents of f16 parameters; see parameters4 in assembly/matmul/common.ts. */
 const F16_FACTOR = 2 ** 112;
-/** Rows of x that a thread takes at a time: their quantised values should stay in the second-level cache. */
+/** Rows of x that a thread takes at a time, so that their quantised values fit in the second-level cache. */
 const INT_BLOCK = 96;
-/** Bytes from a row's quantised values of a group to the next row's; see assembly/matmul/common.ts. */
+/** Bytes between the quantised values of two rows in a group; see assembly/matmul/common.ts. */
 const quantizedStrides = { [QuantizedKind.I8]: 64, [QuantizedKind.I16]: 128 };
-/** Bytes of weights that a thread should at least read sequentially. */
+/** Minimum bytes of weights that a thread reads sequentially. */
 const STREAM_BYTES = 24 << 10;
 
 export function linear(runtime: Runtime, call: LinearCall): void {
@@ -96,7 +96,7 @@ function intMatMul(runtime: Runtime, call: LinearCall, format: IntFormat): void 
   });
 }
 
-/** x as integers with a scale for each group of columns. */
+/** x quantised, with a scale per group of columns. */
 interface QuantizedInput {
   kind: QuantizedKind;
   values: Address;
@@ -139,16 +139,16 @@ function quantizeRows(
 }
 
 /**
- * The largest quantised value: relaxed SIMD sums products of bytes in 16 bits. Of int8 weights four are summed,
- * and 124 is for the largest sum of four (see largestFour in assembly/matmul/quantize.ts). Of int4 weights
- * half a group is: 32 x 15 x 68.
+ * Maximum quantised value: relaxed SIMD sums byte products in 16 bits. With int8 weights four are summed,
+ * and 124 bounds the sum of the largest four (see largestFour in assembly/matmul/quantize.ts). With int4
+ * weights half a group is summed: 32 x 15 x 68.
  */
 function largestValue(format: IntFormat, group: number): number {
   if (format === 'int8') return 124;
   return group === 32 ? 127 : 68;
 }
 
-/** The fewest panels that a thread takes at a time: enough to stream. */
+/** Minimum number of panels that a thread takes at a time, for sequential reads. */
 function chunkOf(runtime: Runtime, call: LinearCall, block: number): number {
   const { format, shape, groupSize } = call.attrs;
   const [, columns = 0] = shape;

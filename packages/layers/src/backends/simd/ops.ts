@@ -26,7 +26,7 @@ export class SimdOps implements NativeGradientOps {
   readonly weightLayouts = [PANELS, PANELS_F16];
   readonly fusesNorm = false;
   readonly fusesGate = true;
-  /** So few that a mixer's activations stay in the caches. */
+  /** Small enough that a mixer's activations stay in the caches. */
   readonly mixerTokens = { mamba2: 512, mlp: 1024 };
   readonly stepCache = { firstSlots: 64, format: kvCacheFormatFor };
 

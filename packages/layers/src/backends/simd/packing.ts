@@ -84,7 +84,7 @@ async function pack(
   );
 }
 
-/** A weight whose panels `fill` writes; the first word of each of their pages follows them. */
+/** A weight whose panels `fill` writes. The first word of each of their pages follows them. */
 function packedPanels(
   backend: SimdBackend,
   weight: WeightShape,
@@ -119,7 +119,7 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   });
 }
 
-/** Moves rows between a file's form and panels; with `into` from the panels. */
+/** Converts rows between a file's format and panels; with `into`, from panels. */
 function repack(
   runtime: Runtime,
   { format, groupSize, shape }: Omit<QuantizedMatrix, 'readRows' | 'parameterDType'>,

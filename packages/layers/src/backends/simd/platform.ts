@@ -1,5 +1,5 @@
-// The seam to the platform, for Node: files, cores, memory, workers. package.json puts platform_browser.ts in its
-// place for browsers, so that bundlers never see an import of Node's modules.
+// Access to the platform in Node: files, cores, memory, workers. package.json replaces this file by
+// platform_browser.ts for browsers, so that bundlers do not see imports of Node modules.
 import { readFile } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
@@ -8,7 +8,10 @@ import { BackendError } from '../../errors.js';
 import { processCores } from './process_cores.js';
 import type { WorkerData, WorkerHandle } from './worker_data.js';
 
-/** The compiled kernels, which are published beside this file. @throws BackendError that names a missing file */
+/**
+ * Loads the compiled kernels, which are published beside this file. @throws BackendError naming a missing
+ * file
+ */
 export async function readKernels(relaxedSimd: boolean): Promise<Uint8Array> {
   const file = relaxedSimd ? './kernels_relaxed.wasm' : './kernels.wasm';
   try {
@@ -23,12 +26,12 @@ export async function readKernels(relaxedSimd: boolean): Promise<Uint8Array> {
   }
 }
 
-/** Cores that this process may use: its CPU affinity and its cgroups' CPU quotas count. */
+/** Cores that this process may use, by its CPU affinity and its cgroups' CPU quotas. */
 export async function availableCores(): Promise<number> {
   return processCores();
 }
 
-/** Bytes of memory that are left for this process. */
+/** Free memory of this process in bytes. */
 export function freeMemory(): number {
   if (typeof process.availableMemory === 'function') return process.availableMemory();
   // Node before 20.13.
@@ -36,23 +39,23 @@ export function freeMemory(): number {
   return Math.min(freemem(), Math.max(0, limit - process.memoryUsage.rss()));
 }
 
-/** An environment variable. */
+/** Reads an environment variable. */
 export function environment(name: string): string | undefined {
   return process.env[name];
 }
 
-/** Relaxed SIMD is behind a flag in Node 20; it must be set before a module is compiled. */
+/** Relaxed SIMD is behind a flag in Node 20, which must be set before a module is compiled. */
 export function allowRelaxedSimd(): void {
   if (Number.parseInt(process.versions.node, 10) < 22) {
     setFlagsFromString('--experimental-wasm-relaxed-simd');
   }
 }
 
-/** What helps where no memory can be reserved. */
+/** Advice if no memory can be reserved. */
 export const memoryAdvice =
   'Raise the limit of the address space (ulimit -v), or run node with --disable-wasm-trap-handler';
 
-/** Starts a worker for each `data`. They never keep the process alive. */
+/** Starts a worker for each `data`. Workers do not keep the process alive. */
 export function startWorkers(
   all: readonly WorkerData[],
   onError: (error: Error) => void,
@@ -60,8 +63,8 @@ export function startWorkers(
   const workers = all.map((workerData) => {
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData,
-      // A worker needs none of the program's: V8's flags hold for the process, --input-type and, in Node 20.0, some
-      // flags of V8 would end it.
+      // Workers get none of the program's flags: V8's flags hold for the whole process, and --input-type
+      // and, in Node 20.0, some V8 flags would end the worker.
       execArgv: [],
       stdout: false,
       stderr: false,

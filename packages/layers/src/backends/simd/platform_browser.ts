@@ -1,12 +1,12 @@
-// The seam to the platform, for browsers; package.json puts this file in the place of platform.ts.
+// Access to the platform in browsers; package.json replaces platform.ts by this file.
 //
-// Kernels and worker are files of their own, whose URLs are written out so that bundlers find them (Vite, webpack).
-// Where they are not served (Vite's development server, esbuild, Rollup), the copies that are embedded in the
-// JavaScript do, at the cost of a failed request.
+// Kernels and worker are separate files. Their URLs are written out so that bundlers (Vite, webpack) find
+// them. Where they are not served (Vite's development server, esbuild, Rollup), copies embedded in the
+// JavaScript are used, after one failed request.
 import { BackendError } from '../../errors.js';
 import type { WorkerData, WorkerHandle } from './worker_data.js';
 
-// A browser's globals, which Node's declarations lack.
+// Browser globals that Node's type declarations lack.
 interface BrowserWorker extends WorkerHandle {
   onmessage: () => void;
   onerror: (event: { message?: string }) => void;
@@ -17,7 +17,10 @@ declare const DecompressionStream: new (
   format: 'gzip',
 ) => { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> };
 
-/** The compiled kernels. @throws BackendError that names the URL if neither the file nor the copy is there */
+/**
+ * Loads the compiled kernels. @throws BackendError naming the URL if neither the file nor the copy is
+ * available
+ */
 export async function readKernels(relaxedSimd: boolean): Promise<Uint8Array> {
   try {
     return await download(
@@ -52,7 +55,7 @@ async function download(url: URL): Promise<Uint8Array> {
   }
   if (!response.ok) throw new Error(`${url.href}: HTTP status ${response.status}`);
   const bytes = new Uint8Array(await response.arrayBuffer());
-  // Single-page servers answer with a page where there is no file.
+  // Single-page servers answer with an HTML page for missing files.
   if (String.fromCharCode(...bytes.subarray(0, 4)) !== '\0asm') {
     const type = response.headers.get('content-type') ?? 'unknown content';
     throw new Error(`${url.href}: expected WebAssembly, found ${type}`);
@@ -68,17 +71,17 @@ async function decompress(base64: string): Promise<Uint8Array> {
 
 /** Logical processors of the machine. */
 export async function availableCores(): Promise<number> {
-  // Node's declarations lack the browser's navigator.
+  // Node's type declarations lack the browser's navigator.
   const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
   return navigator?.hardwareConcurrency ?? 1;
 }
 
-/** Bytes of memory that are left: a page cannot know. */
+/** Free memory: unknown in a page. */
 export function freeMemory(): number {
   return Number.POSITIVE_INFINITY;
 }
 
-/** An environment variable: a page has none. */
+/** Environment variables do not exist in a page. */
 export function environment(_name: string): string | undefined {
   return undefined;
 }
@@ -86,10 +89,10 @@ export function environment(_name: string): string | undefined {
 /** Browsers need no flag. */
 export function allowRelaxedSimd(): void {}
 
-/** What helps where no memory can be reserved. */
+/** Advice if no memory can be reserved. */
 export const memoryAdvice = 'Close other tabs, or reload this one';
 
-/** Starts a worker for each `data`, in the background. */
+/** Starts a worker for each `data` in the background. */
 export function startWorkers(
   all: readonly WorkerData[],
   onError: (error: Error) => void,
@@ -104,7 +107,7 @@ export function startWorkers(
   const startAll = async () => {
     const [first, ...others] = all;
     if (!first) return;
-    // The first one finds out whether the worker's file is there.
+    // The first one tests whether the worker's file is served.
     let make = fromFile;
     try {
       const worker = fromFile();
@@ -136,7 +139,7 @@ export function startWorkers(
 }
 
 function fromFile(): BrowserWorker {
-  // In one expression: bundlers look for it.
+  // A single expression, since bundlers search for it.
   return new Worker(new URL('./worker_browser.js', import.meta.url), { type: 'module' });
 }
 
@@ -145,7 +148,7 @@ function fromText(source: string): BrowserWorker {
   return new Worker(url, { type: 'module' });
 }
 
-/** Resolves at the worker's first message. Rejects if its script does not load or fails. */
+/** Resolves on the worker's first message. Rejects if its script does not load or fails. */
 function started(worker: BrowserWorker): Promise<void> {
   return new Promise((resolve, reject) => {
     worker.onmessage = () => resolve();
@@ -154,7 +157,7 @@ function started(worker: BrowserWorker): Promise<void> {
 }
 
 function scriptError({ message }: { message?: string }): Error {
-  // A script that does not load or is not allowed gives no message, in any browser.
+  // Browsers give no reason if a script does not load or is not allowed.
   return new Error(
     message ||
       'worker_browser.js, the script of a thread, does not load: the file is not served, or a ' +

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { cgroupCpus } from './cgroup_cpus.js';
 
-/** Whole cores: those of the CPU affinity (taskset, cpusets), or fewer where a cgroup has a CPU quota. At least 1. */
+/** Whole cores of the CPU affinity (taskset, cpusets), or fewer if a cgroup has a CPU quota. At least 1. */
 export function processCores(): number {
   const quota = process.platform === 'linux' ? cgroupCpus(readText) : Number.POSITIVE_INFINITY;
   return Math.max(1, Math.min(availableParallelism(), Math.floor(quota)));

@@ -11,31 +11,34 @@ import { panelBytes } from './layout.js';
 import type { RecordedJobs } from './recorded_jobs.js';
 import type { Runtime } from './runtime.js';
 
-/** Used until one is chosen: from caches, two panels at once take fewer instructions than one after the other. */
+/**
+ * Used until one is chosen: in caches, two interleaved panels take fewer instructions than one after the
+ * other.
+ */
 export const FIRST_STRATEGY: ReadStrategy = ReadStrategy.TwoStreams;
-/** The others. One stream without prefetching was the fastest on no processor. */
+/** The alternatives. One stream without prefetching was never the fastest. */
 const OTHER_STRATEGIES: readonly ReadStrategy[] = [
   ReadStrategy.TwoStreams | ReadStrategy.PrefetchPages,
   ReadStrategy.PrefetchPages,
 ];
-/** Weights beyond the caches. */
+/** More weights than fit in the caches. */
 const ENOUGH_BYTES = 128 << 20;
 const ROUNDS = 11;
-/** Another strategy than the first must take at most this share of its time. */
+/** Another strategy must take at most this share of the first one's time. */
 const WORTH_CHANGING = 0.99;
 
-/** The word of a job that holds the strategy. */
+/** The argument word of a job with the strategy. */
 const STRATEGY = JOB_ARGUMENTS + MatMulArg.readStrategy;
 
 /**
- * Times the strategies on the matmuls of a recorded step for one sequence. The fastest is set in that step and
- * for later recordings. Results are bitwise the same with each.
+ * Times the strategies on the matmuls of a recorded step for one sequence. The fastest one is set in that
+ * step and for later recordings. Results are bitwise identical with each.
  *
- * The jobs must have run before, so that they multiply real numbers, and they run again: nobody may need what
- * the matmuls wrote. The last one, the head, is left out.
+ * The jobs must have run before, so that they multiply real values, and they run again: their outputs must
+ * not be in use. The last one, the head, is left out.
  *
- * @param enough bytes of weights to read each time. Default: 128 MiB.
- * @returns the fastest; undefined, and nothing is set, if the step has fewer weights than that
+ * @param enough bytes of weights to read for each timing. Default: 128 MiB.
+ * @returns the fastest; undefined, and nothing is set, if the step has fewer weights
  */
 export function chooseReadStrategy(
   runtime: Runtime,
@@ -62,7 +65,7 @@ export function chooseReadStrategy(
   return fastest;
 }
 
-/** Bytes of the weight that a job multiplies by one row; 0 for other jobs. */
+/** Bytes of the weight that a job multiplies with one row; 0 for other jobs. */
 function weightBytes(job: Int32Array): number {
   const word = (argument: MatMulArg | IntMatMulArg) => job[JOB_ARGUMENTS + argument] ?? 0;
   if (word(MatMulArg.rows) !== 1) return 0;
@@ -79,7 +82,7 @@ function weightBytes(job: Int32Array): number {
   }
 }
 
-/** The fastest strategy on these jobs. They are interleaved, because a machine's speed changes by the second. */
+/** The fastest strategy on these jobs. Measurements are interleaved, since a machine's speed varies. */
 function timeStrategies(
   runtime: Runtime,
   jobs: readonly Int32Array[],

@@ -1,16 +1,16 @@
-// Jobs recorded once and run again and again, without the host in between.
+// Jobs that are recorded once and replayed without JavaScript in between.
 
 import type { KernelId } from '../../../assembly/kernel_ids.js';
 import { JOB_WORDS } from './control.js';
 
-/** Where recorded jobs stand, how many they are, and the scratch that each thread needs for them. */
+/** Address and number of recorded jobs, and the scratch memory that each thread needs for them. */
 export interface RecordedJobs {
   readonly address: number;
   readonly count: number;
   readonly scratch: number;
 }
 
-/** Takes jobs in place of the threads. Their temporaries stand on top of each other from `base` on. */
+/** Records jobs instead of running them. Their temporaries are stacked from `base` on. */
 export class JobRecorder {
   private readonly words: number[] = [];
   private top: number;
@@ -27,7 +27,7 @@ export class JobRecorder {
     this.scratch = Math.max(this.scratch, scratch);
   }
 
-  /** The address of so many bytes, until releaseTo(). */
+  /** Allocates on the stack, until releaseTo(). */
   allocate(bytes: number): number {
     const address = this.top;
     this.top += Math.ceil(bytes / LINE) * LINE;
@@ -35,12 +35,12 @@ export class JobRecorder {
     return address;
   }
 
-  /** Frees the block at an address, and all that were allocated after it. */
+  /** Frees the block at an address and all later ones. */
   releaseTo(address: number): void {
     this.top = address;
   }
 
-  /** The most bytes that were allocated at a time. */
+  /** Peak size of the stack. */
   get peakBytes(): number {
     return this.highest - this.base;
   }
@@ -49,7 +49,7 @@ export class JobRecorder {
     return this.words.length / JOB_WORDS;
   }
 
-  /** The jobs as assembly/threads.ts reads them. */
+  /** The jobs in the format of assembly/threads.ts. */
   get jobs(): Int32Array {
     return Int32Array.from(this.words);
   }

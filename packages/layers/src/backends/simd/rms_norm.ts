@@ -21,7 +21,7 @@ export function norm(runtime: Runtime, call: NormCall): void {
   runtime.run(KernelId.RmsNorm, rows, runtime.chunk(columns * 8));
 }
 
-/** Some rows at a time; their parts of dweight are summed. */
+/** A unit of work is some rows; their parts of dweight are summed. */
 export function normGrad(runtime: Runtime, call: NormGradCall): void {
   const { rows, columns, groupSize, dweight } = call;
   withTemporaries(runtime.temporaries, (temporaries) => {

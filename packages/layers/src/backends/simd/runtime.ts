@@ -1,4 +1,4 @@
-// The kernels' module, its memory and its threads: everything below the tensors.
+// The runtime: the kernels' module, its memory and its threads.
 import { ReadProbeArg } from '../../../assembly/core/args.js';
 import { KernelId } from '../../../assembly/kernel_ids.js';
 import type { ReadStrategy } from '../../../assembly/matmul/args.js';
@@ -19,22 +19,22 @@ import {
 } from './webassembly.js';
 import type { WorkerHandle } from './worker_data.js';
 
-/** How the backend starts. */
+/** Options of the backend. */
 export interface SimdOptions {
   /**
-   * Threads, the caller's included. At most the cores that the process may use: its CPU affinity and the CPU quotas of
-   * its cgroups count. Default: the environment variable RENE_THREADS, else all these cores.
+   * Number of threads, including the caller's; at most the cores that the process may use (CPU affinity and
+   * cgroup quotas). Default: the environment variable RENE_THREADS, else all these cores.
    */
   threads?: number | undefined;
-  /** Allows more threads than cores, which is slower. Default: false. */
+  /** Allow more threads than cores, which is slower. Default: false. */
   oversubscribe?: boolean | undefined;
-  /** false to use plain SIMD even where the engine has relaxed SIMD. Default: true. */
+  /** Set false to use plain SIMD even if the engine has relaxed SIMD. Default: true. */
   relaxedSimd?: boolean | undefined;
 }
 
-/** Address of the arguments that the host sets. */
+/** Address of the next job's arguments. */
 const ARGUMENTS = CONTROL + ARGUMENTS_WORD * 4;
-/** Left for states, activations and the file's pieces when weights are loaded. */
+/** Reserved for states, activations and file buffers while weights are loaded. */
 const WORKING_BYTES = 256 << 20;
 
 const probeArguments = new ArgumentLayout(ReadProbeArg);
@@ -43,11 +43,14 @@ export class Runtime {
   /** Words of the next job's arguments, as integers and as numbers. */
   readonly args: Int32Array;
   readonly numbers: Float32Array;
-  /** How matmuls of one row read their weights; undefined until a large step has timed the strategies. */
+  /** How matmuls with one row read their weights; undefined until a large step has timed the strategies. */
   readStrategy: ReadStrategy | undefined;
-  /** Whether integer matmuls sum four products at once, where the engine has one instruction for it. The sums are the same. */
+  /**
+   * Whether integer matmuls sum four products with one instruction, if the engine has it. The sums are the
+   * same.
+   */
   hasInt8Dot4: boolean;
-  /** Memory for one call's temporaries; while jobs are being recorded, a stack that they all share. */
+  /** Memory for one call's temporaries; while jobs are recorded, a stack shared by all. */
   readonly temporaries: BlockAllocator = {
     allocate: (bytes) => this.recording?.allocate(bytes) ?? this.allocate(bytes),
     release: (address) => {
@@ -59,13 +62,13 @@ export class Runtime {
   private workers: WorkerHandle | undefined;
   private scratch = 0;
   private scratchSize = 0;
-  /** What takes the jobs while some are being recorded. */
+  /** Receives the jobs while recording. */
   private recording: JobRecorder | undefined;
 
   private constructor(
     private readonly kernels: KernelExports,
     readonly memory: WasmMemory,
-    /** Threads that jobs are divided for. */
+    /** Number of threads for which jobs are divided. */
     readonly threads: number,
     readonly relaxedSimd: boolean,
     maximumPages: number,
@@ -77,11 +80,11 @@ export class Runtime {
   }
 
   /**
-   * Compiles the kernels and starts the workers. They need not be there for the first job: whoever
-   * is awake computes it.
+   * Compiles the kernels and starts the workers. The first job need not wait for them: any running thread
+   * computes it.
    *
-   * @throws BackendError where WebAssembly SIMD, the kernels or memory are missing
-   * @throws InvalidArgumentError if threads is not a whole number from 1 to 1024
+   * @throws BackendError if WebAssembly SIMD, the kernels or memory are missing
+   * @throws InvalidArgumentError if threads is not an integer from 1 to 1024
    */
   static async create(options: SimdOptions = {}): Promise<Runtime> {
     // A page shares memory with workers only if it is cross-origin isolated.
@@ -108,11 +111,11 @@ export class Runtime {
   }
 
   /**
-   * Runs a kernel, its arguments set in `args` and `numbers`, over units [0, units).
+   * Runs a kernel over units [0, units). Its arguments must be set in `args` and `numbers`.
    *
-   * @param chunk the least units that a thread takes at a time; with `units` or more the caller does
-   *   it all
-   * @param scratch bytes of working memory a thread
+   * @param chunk minimum number of units that a thread takes at a time; with `units` or more, the caller
+   *   computes all
+   * @param scratch bytes of working memory per thread
    */
   run(id: KernelId, units: number, chunk: number, scratch = 0): void {
     if (units <= 0) return;
@@ -134,15 +137,15 @@ export class Runtime {
     );
   }
 
-  /** Bytes of temporaries that recorded jobs need; `work` starts them. */
+  /** Bytes of temporaries for recorded jobs; `work` issues them. */
   rehearse(work: () => void): number {
     return this.withRecorder(new JobRecorder(0), work).peakBytes;
   }
 
   /**
-   * The jobs that `work` starts, which are recorded and not run. The caller releases their address.
+   * Records the jobs that `work` issues, without running them. The caller releases their address.
    *
-   * @param temporaries address of as many bytes as rehearse() said
+   * @param temporaries address of as many bytes as rehearse() returned
    */
   record(work: () => void, temporaries: number): RecordedJobs {
     const { jobs, count, scratch } = this.withRecorder(new JobRecorder(temporaries), work);
@@ -152,8 +155,8 @@ export class Runtime {
   }
 
   /**
-   * Runs recorded jobs, one after the other. Their threads take whole shares of what is left: a step's units are alike,
-   * and each new stretch of memory is read slowly at first.
+   * Runs recorded jobs one after the other. Threads take equal shares: a step's units have equal cost, and
+   * each new stretch of memory starts slowly.
    */
   replay({ address, count, scratch }: RecordedJobs): void {
     if (scratch > this.scratchSize) this.growScratch(scratch);
@@ -170,7 +173,7 @@ export class Runtime {
     return recorder;
   }
 
-  /** The least units that a thread should take at a time when each costs `cost` multiply-adds or so. */
+  /** Minimum number of units for a thread if each costs about `cost` multiply-adds. */
   chunk(cost: number): number {
     return Math.ceil(MINIMAL_WORK / Math.max(1, cost));
   }
@@ -187,7 +190,7 @@ export class Runtime {
     return this.allocator.usedBytes;
   }
 
-  /** Bytes that weights can still take; some are left for what is computed with them. */
+  /** Free bytes for weights, less a reserve for what is computed with them. */
   get availableBytes(): number {
     return Math.max(0, Math.min(this.allocator.freeBytes, freeMemory()) - WORKING_BYTES);
   }
@@ -204,7 +207,7 @@ export class Runtime {
     return new Int32Array(this.memory.buffer, address, length);
   }
 
-  /** Reads [address, address + bytes) once on all threads, as fast as memory gives it. */
+  /** Reads [address, address + bytes) once with all threads, at full memory bandwidth. */
   read(address: number, bytes: number): void {
     const units = Math.floor(bytes / 65536);
     const result = this.allocate(64);
@@ -229,5 +232,8 @@ export class Runtime {
 
 /** Multiply-adds below which a second thread costs more than it saves. */
 const MINIMAL_WORK = 16384;
-/** A thread takes this part of its share of what is left, so that the last pieces are small. Not in replay(). */
+/**
+ * A thread takes this share of its part of the remaining units, so that the last pieces are small. Not in
+ * replay().
+ */
 const PARTS = 2;

@@ -1,7 +1,8 @@
-// The launches of attention to the KV cache and the call's own keys and values, which go to the cache.
+// The launches of attention over the KV cache and the call's own keys and values, which are written to the
+// cache.
 //
-// With a bf16 cache (see ../../kv_cache.ts) the call's own keys and values are rounded too, and without a
-// cache where it would be bf16: a sequence gives bitwise the same results in whatever parts it is fed.
+// With a bf16 cache (see ../../kv_cache.ts) the call's own keys and values are rounded too, also without a
+// cache if it would be bf16: results are bitwise identical for any chunks in which a sequence is fed.
 import { AttentionArg, WriteKvCacheArg } from '../../../assembly/attention/args.js';
 import { KernelId } from '../../../assembly/kernel_ids.js';
 import { takesBf16KvCaches } from '../../kv_cache.js';
@@ -20,7 +21,7 @@ const writeArguments = new ArgumentLayout(WriteKvCacheArg);
 export function attend(runtime: Runtime, call: AttentionCall): void {
   const { cache } = call;
   if (cache && call.length === 1) {
-    // The slot holds a token that this one does not see.
+    // The slot holds a token outside this one's window.
     writeCache(runtime, call, cache);
     attendTo(runtime, call, { ...cache, written: 1 });
     return;
@@ -36,8 +37,8 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
 const NO_CACHE = { k: 0, v: 0, capacity: 0, positions: 0, written: 0 };
 
 /**
- * @param call its keys and values are f32 token by token, or in the cache's layout if that is bf16
- * @param cache `written`: how many of the call's own tokens it holds, all or none
+ * @param call keys and values are f32 token by token, or in the cache's layout if that is bf16
+ * @param cache `written`: how many of the call's own tokens it contains, all or none
  */
 function attendTo(
   runtime: Runtime,
@@ -46,10 +47,10 @@ function attendTo(
 ): void {
   const { batch, length, heads, kvHeads, headDim, window, maxKeys } = call;
   const isBf16 = cache.format === 'bf16';
-  // A row of scores: the keys that four neighbouring queries see.
+  // Length of a row of scores: the keys that four adjacent queries attend to.
   const scores = Math.ceil((maxKeys + 4) / 4) * 4;
   const block = length >= 4 ? BLOCK : length;
-  // A bf16 head's keys are read sequentially, those of f32 heads token by token.
+  // A head's bf16 keys are read sequentially, f32 keys token by token.
   const headBlock = length >= 4 || isBf16 ? 1 : Math.ceil(kvHeads / (2 * runtime.threads));
   const blocks = Math.ceil(length / block);
   const headBlocks = Math.ceil(kvHeads / headBlock);
@@ -70,7 +71,7 @@ function attendTo(
   runtime.run(KernelId.Attention, units, runtime.chunk(cost), scratch);
 }
 
-/** The call's own keys and values as a bf16 cache that holds nothing else. */
+/** The call's own keys and values as a bf16 cache of their own. */
 function rounded(
   runtime: Runtime,
   temporaries: Temporaries,

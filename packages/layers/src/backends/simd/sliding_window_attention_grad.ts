@@ -14,7 +14,7 @@ export function attendGrad(runtime: Runtime, call: AttentionGradCall): void {
   const { batch, length, heads, kvHeads, headDim } = call;
   const window = Math.min(call.window, length);
   const [L, D] = [roundUp4(length), roundUp4(headDim)];
-  // A block's first and last key are moved apart to multiples of four.
+  // A block's first and last key are rounded outwards to multiples of four.
   const seen = Math.min(L, roundUp4(window + BLOCK + 3));
   gradArguments.write(runtime, { ...call, window, seen });
   const cost = (heads / kvHeads) * length * window * headDim * 5;

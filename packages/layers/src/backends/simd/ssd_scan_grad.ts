@@ -1,5 +1,5 @@
-// The launches of the scan's gradient: some heads of a sequence at a time, then the parts that heads or
-// sequences share are summed.
+// The launches of the scan's gradient: some heads of a sequence at a time; then the parts shared by heads
+// or sequences are summed.
 import { KernelId } from '../../../assembly/kernel_ids.js';
 import { ScanGradArg } from '../../../assembly/ssd_scan/args.js';
 import type { ScanGradCall } from '../native/gradient_calls.js';
@@ -11,12 +11,12 @@ import { sumMiddle } from './sum_middle.js';
 
 /** Tokens of a chunk; see assembly/ssd_scan/grad_layout.ts. */
 const CHUNK = 32;
-/** The most heads of a unit, which share the matmuls of B and C. */
+/** Maximum number of heads per unit, which share the matmuls of B and C. */
 const HEADS_PER_UNIT = 8;
 
 const gradArguments = new ArgumentLayout(ScanGradArg);
 
-/** Bytes that a thread needs; see `layOut` in assembly/ssd_scan/grad_layout.ts. */
+/** Scratch bytes per thread; see `layOut` in assembly/ssd_scan/grad_layout.ts. */
 function scratchBytes(length: number, headDim: number, dState: number): number {
   const chunks = Math.ceil(length / CHUNK);
   const tokens = chunks * CHUNK;

@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from '../../errors.js';
 import { availableCores, environment } from './platform.js';
 
-/** The settings that say how many threads there are; see SimdOptions. */
+/** Options that determine the number of threads; see SimdOptions. */
 export interface ThreadOptions {
   threads?: number | undefined;
   oversubscribe?: boolean | undefined;
@@ -11,10 +11,10 @@ export interface ThreadOptions {
 const MOST_THREADS = 1024;
 
 /**
- * The threads that the caller asks for, else RENE_THREADS, at most the cores; else all cores. Tells of threads that
- * are more than the cores: waiting for the slowest of them would cost far more than they give.
+ * The requested threads, else RENE_THREADS, at most the cores; else all cores. Prints a notice if more
+ * threads than cores are requested, since waiting for the slowest thread costs more than they gain.
  *
- * @throws InvalidArgumentError if they are not a whole number from 1 to 1024
+ * @throws InvalidArgumentError if the number is not an integer from 1 to 1024
  */
 export async function chooseThreads({ threads, oversubscribe }: ThreadOptions): Promise<number> {
   const cores = await availableCores();
@@ -28,7 +28,7 @@ export async function chooseThreads({ threads, oversubscribe }: ThreadOptions): 
   return cores;
 }
 
-/** @throws InvalidArgumentError if `threads`, or else RENE_THREADS, is not a whole number from 1 to 1024 */
+/** @throws InvalidArgumentError if `threads`, or else RENE_THREADS, is not an integer from 1 to 1024 */
 export function askedThreads(threads?: number): { name: string; count: number } | undefined {
   const text = environment('RENE_THREADS');
   if (threads === undefined && !text) return undefined;

@@ -16,7 +16,7 @@ const panelFormats: Record<WeightFormat, PanelFormat> = {
 
 const unpackArguments = new ArgumentLayout(UnpackArg);
 
-/** Rows of a weight as f32: `count` rows from `first` on, or those that `ids` names. */
+/** Rows of a weight as f32: `count` rows from `first` on, or the rows `ids`. */
 export function unpackRows(
   runtime: Runtime,
   address: number,

@@ -1,6 +1,6 @@
-// The parts of WebAssembly that are used here; its types come with the DOM's, which Node's lack.
+// The parts of WebAssembly's types that are used here. They come with the DOM types, which Node lacks.
 
-/** A compiled module; opaque, can be posted to workers. */
+/** A compiled module; can be posted to workers. */
 export type WasmModule = object;
 
 export interface WasmMemory {
@@ -30,7 +30,9 @@ export interface KernelExports {
     scratchSize: number,
   ): void;
   serve(control: number, thread: number): void;
-  /** 1 if the engine sums four products of bytes by one instruction, else 0; see assembly/matmul/byte_dots.ts. */
+  /**
+   * 1 if the engine sums four byte products with one instruction, else 0; see assembly/matmul/byte_dots.ts.
+   */
   hasInt8Dot4(): number;
 }
 
@@ -46,5 +48,5 @@ export function instantiate(module: WasmModule, memory: WasmMemory): KernelExpor
   return new webAssembly.Instance(module, { env: { memory } }).exports;
 }
 
-// Untyped in Node's own declarations.
+// Untyped in Node's declarations.
 export const webAssembly = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;

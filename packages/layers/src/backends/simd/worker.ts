@@ -1,4 +1,4 @@
-// A worker thread in Node: serves jobs on the shared memory until the process ends.
+// A worker thread in Node: runs jobs on the shared memory until the process ends.
 import { workerData } from 'node:worker_threads';
 import { instantiate } from './webassembly.js';
 import type { WorkerData } from './worker_data.js';
@@ -7,7 +7,7 @@ const { module, memory, control, thread, failedWord }: WorkerData = workerData;
 try {
   instantiate(module, memory).serve(control, thread);
 } catch (error) {
-  // The main thread may be waiting for this one's units: tell it that they will not come.
+  // The main thread may wait for this thread's units: signal that they will not come.
   Atomics.store(new Int32Array(memory.buffer), failedWord, 1);
   throw error;
 }

@@ -1,4 +1,4 @@
-// What a worker thread of the backend 'simd' is started with, and what its owner holds.
+// The data with which a worker thread of the backend 'simd' starts, and its handle.
 import type { WasmMemory, WasmModule } from './webassembly.js';
 
 export interface WorkerData {
@@ -6,9 +6,9 @@ export interface WorkerData {
   readonly memory: WasmMemory;
   /** Address of the control block. */
   readonly control: number;
-  /** 1 for the first worker: thread 0 is the caller. */
+  /** 1 for the first worker; thread 0 is the caller. */
   readonly thread: number;
-  /** Index of the word of `memory` that tells the caller that a worker failed. */
+  /** Index of the word of `memory` that signals the failure of a worker. */
   readonly failedWord: number;
 }
 

@@ -1,4 +1,4 @@
-// Copies between strided arrays: rows of numbers, and transposes of matrices.
+// Copies between strided arrays: rows of values, and transposed matrices.
 import * as tf from '@tensorflow/tfjs-core';
 import { CopyArg, TransposeArg } from '../../../../assembly/core/args.js';
 import { KernelId } from '../../../../assembly/kernel_ids.js';
@@ -18,17 +18,17 @@ interface Axis {
 }
 
 const ONE: Axis = { size: 1, from: 1, to: 1 };
-/** Numbers of a launch, below which many launches are slower than tfjs's CPU kernel. */
+/** Values per launch below which many launches are slower than tfjs's CPU kernel. */
 const FEWEST = 256;
-/** Numbers of a piece of a gathered row, which threads share. */
+/** Values per piece of a gathered row; threads share the pieces. */
 const PIECE = 4096;
 
-/** Copies rows of contiguous numbers, or transposes matrices, with a launch for each place on the outer axes. */
+/** Copies contiguous rows, or transposes matrices, with one launch per index of the outer axes. */
 export function copyStrided(runtime: Runtime, call: CopyCall): boolean {
   const axes = mergedAxes(call);
   const last = axes.at(-1) ?? ONE;
   const before = axes.at(-2) ?? ONE;
-  // A column is rows of one number.
+  // A column is a sequence of rows with one value.
   const isColumn = axes.length === 1 && (last.from !== 1 || last.to !== 1);
   const [rows, columns] = isColumn ? [last, ONE] : [before, last];
   const isCopy = columns.from === 1 && columns.to === 1;
@@ -57,7 +57,7 @@ export function gather(runtime: Runtime, call: GatherCall): boolean {
   return true;
 }
 
-/** The axes longer than 1; neighbours that are one axis in both arrays are merged. */
+/** The axes longer than 1. Adjacent axes that are contiguous in both arrays are merged. */
 function mergedAxes({ shape, fromStrides, toStrides }: CopyCall): Axis[] {
   const axes: Axis[] = [];
   for (const [i, size] of shape.entries()) {
@@ -71,7 +71,7 @@ function mergedAxes({ shape, fromStrides, toStrides }: CopyCall): Axis[] {
   return axes;
 }
 
-/** The addresses of every place on these axes. */
+/** The addresses for all indices of these axes. */
 function places(
   axes: readonly Axis[],
   { from, to }: Pick<CopyCall, 'from' | 'to'>,

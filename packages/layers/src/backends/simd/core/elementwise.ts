@@ -19,7 +19,7 @@ export const elementwiseIds: ElementwiseIds = {
   unary: idsOf(UnaryOp),
 };
 
-/** The numbers of an enum whose names are tfjs's. */
+/** The ids of an enum whose names are tfjs's. */
 function idsOf(ops: Readonly<Record<string, string | number>>): Record<string, number> {
   const named = Object.entries(ops).flatMap(([name, id]) =>
     typeof id === 'number' ? [[name, id] as const] : [],
@@ -42,8 +42,8 @@ export function binary(runtime: Runtime, call: BinaryCall): boolean {
 }
 
 /**
- * How a tensor is walked over while the output is: each number `repeat` times, `count` numbers, over
- * and over. Undefined where its axes of size 1 are not all first, or all last.
+ * How a broadcast tensor is read: each value `repeat` times, `count` values, cyclically. Undefined if its
+ * axes of size 1 are neither all leading nor all trailing.
  */
 function walkOf(
   shape: readonly number[],

@@ -1,4 +1,4 @@
-// The launches of tfjs's matMul: each number one chain of multiply-adds, as PackedMatMul's.
+// The launches of tfjs's matMul: each value is one chain of multiply-adds, as in PackedMatMul.
 import type { MatMulCall } from '../../native/core/core_ops.js';
 import { floatMatMul } from '../float_matmul.js';
 import type { Runtime } from '../runtime.js';

@@ -8,7 +8,7 @@ import type { SimdBackend } from '../backend.js';
 
 const rowsArguments = new ArgumentLayout(RowsArg);
 
-/** Runs a kernel on the rows of x. @param cost of a number of a row */
+/** Runs a kernel on the rows of x. @param cost of one value */
 function overRows(
   backend: SimdBackend,
   kernel: KernelId,

@@ -74,7 +74,7 @@ async function openFiles(folder: WebFolder, onNotice: Notify): Promise<TensorFil
   const found: string[] = [];
   for (const { whole, index, open } of WEIGHT_FILES) {
     const list = await fetchJson(folder.url(index), options);
-    if (!(list instanceof Missing)) {
+    if (!(list instanceof Missing) && asRecord(list.json)?.weight_map !== undefined) {
       const names = shardNames(list.json, `${folder.name}/${index}`);
       return openAll(
         names.map((name) => folder.url(name)),

@@ -30,6 +30,7 @@ export async function fetchJson(
   if (response instanceof Missing) return response;
   const text = await whole(url, () => response.text());
   if (isPage(response, text)) return new Missing('a web page');
+  if (text.trim() === '') return new Missing('an empty answer');
   try {
     return { json: parseJson(text) };
   } catch (error) {
@@ -51,13 +52,9 @@ export async function findUrlSource(
   const name = shownUrl(url);
   const probe = await ask(url, options, { ...PLAIN, range: 'bytes=0-0' });
   if (probe instanceof Missing) return probe;
-  if (isPage(probe)) {
-    await probe.body?.cancel();
-    return new Missing('a web page');
-  }
   if (probe.status !== 206) return readWhole(url, probe, options);
   const told = /\/(\d+)$/.exec(probe.headers.get('content-range') ?? '')?.[1];
-  await probe.body?.cancel();
+  if (isPage(probe, await whole(url, () => probe.text()))) return new Missing('a web page');
   const size = told === undefined ? await lengthByHead(url, options) : Number(told);
   if (size === undefined) {
     const answer = await ask(url, options, PLAIN);
@@ -156,10 +153,14 @@ async function readWhole(
   return blobSource(blob, name);
 }
 
-/** Whether an answer is a page for people: an error's, or that of an app which has one for every path. */
-function isPage({ headers }: Response, start = ''): boolean {
-  if (/^(?:text\/html|application\/xhtml\+xml)\b/i.test(headers.get('content-type') ?? ''))
-    return true;
+/**
+ * Whether an answer is a page for people: an error's, or that of an app which has one for every path. Some
+ * servers call every file a page, so that its beginning counts.
+ */
+function isPage({ headers }: Response, start: string): boolean {
+  const type = headers.get('content-type') ?? '';
+  if (/^(?:text\/html|application\/xhtml\+xml)\b/i.test(type))
+    return /^\ufeff?\s*(?:<|$)/.test(start);
   return /^\ufeff?\s*<(?:!doctype|html|\?xml|!--)/i.test(start);
 }
 

@@ -93,6 +93,24 @@ describe('a model on a web server', () => {
     'hides what is missing': { missing: (res) => res.writeHead(403).end('<Error/>') },
     'wants a login for what is missing': { missing: (res) => res.writeHead(401).end() },
     'calls what is missing a bad request': { missing: (res) => res.writeHead(400).end() },
+    'answers with nothing for what is missing': { missing: (res) => res.writeHead(200).end() },
+    'has an error in JSON for what is missing': {
+      missing: (res) =>
+        res.writeHead(200, { 'content-type': 'application/json' }).end('{"error": "Not found"}'),
+    },
+    'calls every file a page': {
+      before: (_, res) => {
+        res.setHeader('content-type', 'text/html');
+        return false;
+      },
+    },
+    'calls every file a page, and knows no ranges': {
+      noRanges: true,
+      before: (_, res) => {
+        res.setHeader('content-type', 'text/html');
+        return false;
+      },
+    },
     'knows no ranges': { noRanges: true },
     'knows no ranges and has a page for every path': {
       noRanges: true,

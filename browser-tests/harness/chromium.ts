@@ -8,13 +8,23 @@ export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export const hasChromium = existsSync(executablePath);
 
 let browser: Promise<Browser> | undefined;
+let gpuArgs: readonly string[] = ['--disable-gpu'];
+
+/** Lets the browser, which must not have started, compute WebGPU and WebGL by SwiftShader. */
+export function useSoftwareGpu(): void {
+  gpuArgs = [
+    ...['--enable-unsafe-webgpu', '--enable-features=Vulkan', '--use-vulkan=swiftshader'],
+    ...['--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist'],
+  ];
+}
 
 /** The one browser of this process. */
 export function startBrowser(): Promise<Browser> {
   browser ??= chromium.launch({
     executablePath,
     args: [
-      ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+      ...gpuArgs,
+      ...['--no-sandbox', '--disable-quic', '--no-first-run'],
       ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
     ],
   });

@@ -1,0 +1,68 @@
+// rene-tiny in a page on GPU backends, over SwiftShader: 'webgpu' of our own, and tfjs's 'webgl'.
+import { expect } from 'chai';
+import { esbuildBuild } from '../harness/bundlers.js';
+import { useSoftwareGpu } from '../harness/chromium.js';
+import { generateInNode, generateInPage } from '../harness/generate.js';
+import { serve } from '../harness/static_server.js';
+import { describeInChromium } from '../harness/suite.js';
+
+const prompt = 'A lighthouse is';
+const maxNewTokens = 4;
+
+const main = `
+import { registerWebGpuBackend, webGpuInfo } from '@rene-js/layers/webgpu';
+import { ReneLMHeadModel, streamText, Tokenizer } from '@rene-js/rene';
+import '@tensorflow/tfjs-backend-webgl';
+
+registerWebGpuBackend();
+globalThis.generate = async (url, prompt, { backend, maxNewTokens }) => {
+  const model = await ReneLMHeadModel.fromPretrained(url, { backend });
+  const tokenizer = await Tokenizer.fromPretrained(url);
+  let text = '';
+  for await (const piece of streamText(model, tokenizer, prompt, { maxNewTokens })) text += piece;
+  model.dispose();
+  // Launches of our kernels: a page on tfjs's own would have none.
+  return { text, backend: model.backend, threads: backend === 'webgpu' ? webGpuInfo().launches : 0 };
+};
+`;
+
+describeInChromium('GPU backends', (suite) => {
+  before(useSoftwareGpu);
+  let origin = '';
+  let close = () => {};
+  let expected = '';
+
+  before(async () => {
+    const root = await esbuildBuild('split')(
+      await suite().projects.add('gpu', { 'main.js': main }),
+    );
+    const server = await serve(root);
+    ({ origin, close } = server);
+    expected = await generateInNode(prompt, maxNewTokens);
+  });
+  after(() => close());
+
+  async function run(backend: string) {
+    const call = { model: suite().models.origin, prompt, backend, maxNewTokens };
+    const { result, error, messages } = await generateInPage(`${origin}/`, call);
+    expect(error, messages.join('\n')).to.equal(undefined);
+    return { result, messages };
+  }
+
+  it('webgpu generates the text that Node does, without validation errors', async () => {
+    const { result, messages } = await run('webgpu');
+    expect(result).to.deep.include({ text: expected, backend: 'webgpu' });
+    expect(result?.threads).to.be.above(100);
+    expect(messages.filter((text) => /validation|invalid|error/i.test(text))).to.deep.equal([]);
+  });
+
+  it("tfjs's webgl generates the text that Node does", async () => {
+    const { result } = await run('webgl');
+    expect(result).to.deep.include({ text: expected, backend: 'webgl' });
+  });
+
+  it('auto takes no adapter that is software', async () => {
+    const { result } = await run('auto');
+    expect(result).to.deep.include({ text: expected, backend: 'simd' });
+  });
+});

@@ -38,7 +38,7 @@ export { ReneError } from './errors.js';
 export { fileError } from './file_errors.js';
 export { Batch, type NextToken } from './generation/batch.js';
 export { nextTurn } from './generation/event_loop.js';
-export { type PrefilledPart, prefillParts } from './generation/prefill.js';
+export { PREFILL_CHUNK, type PrefilledPart, prefillParts } from './generation/prefill.js';
 export { isStored, PrefixCache, type StoragePlan } from './generation/prefix_cache.js';
 export { generateReference } from './generation/reference.js';
 export { samplingProbabilities } from './generation/reference_sampling.js';

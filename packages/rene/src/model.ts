@@ -5,13 +5,11 @@ import {
   initParameters,
   type LayerState,
   type Parameter,
-  type ParameterSpec,
   Parameters,
   packedMatMul,
   RMSNorm,
   recomputeInBackward,
   useBackend,
-  type WeightFormat,
 } from '@rene-js/layers';
 import {
   compileStep,
@@ -21,13 +19,8 @@ import {
 } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
-import type { Checkpoint } from './checkpoint/checkpoint.js';
-import { chooseFormat, countWeights } from './checkpoint/choose_format.js';
-import type { HubOptions } from './checkpoint/hub.js';
 import { jsonFile } from './checkpoint/json_file.js';
-import { loadParameters } from './checkpoint/load_parameters.js';
 import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
-import { type OpenModel, openUrlModel } from './checkpoint/url_model.js';
 import type { ReneConfig } from './config.js';
 import { weightFormatOrAuto } from './dtype_names.js';
 import { ReneError } from './errors.js';
@@ -43,6 +36,7 @@ import {
   type PretrainedOptions,
   type RandomModelOptions,
 } from './load_options.js';
+import { loadPretrained } from './load_pretrained.js';
 import { RecurrentState } from './state.js';
 import { summarize } from './summary.js';
 import { checkIds, checkPlaces, lastTokens, type TokenIds, tokensAt } from './token_ids.js';
@@ -106,32 +100,8 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     options: PretrainedOptions = {},
   ): Promise<ReneLMHeadModel> {
     checkPretrainedOptions(options);
-    const { hub, lora, dtype: name = 'auto', onNotice = console.warn, ...others } = options;
-    const dtype = weightFormatOrAuto(name);
-    const opened = await openModel(idOrDir, lora, { onNotice, ...hub });
-    const { config, generationConfig, checkpoint } = opened;
-    try {
-      await useBackend(others.backend);
-      const specs = modelParameters(config);
-      if (others.backend === undefined) warnOfSlowBackend(specs, onNotice);
-      const keepQuantized = dtype === 'auto';
-      let format: WeightFormat = 'f32';
-      if (dtype !== 'auto') format = dtype;
-      else if (!others.trainable) {
-        const stored = storedDType(checkpoint);
-        // Quantised base weights would round the adapter's corrections away.
-        const isCorrected = lora !== undefined && stored.startsWith('int');
-        format = chooseFormat(isCorrected ? 'BF16' : stored, specs, onNotice);
-      }
-      const parameters = await loadParameters(checkpoint, specs, {
-        ...others,
-        format,
-        keepQuantized,
-      });
-      return new ReneLMHeadModel(config, parameters, generationConfig);
-    } finally {
-      await checkpoint.close();
-    }
+    const { config, parameters, generationConfig } = await loadPretrained(idOrDir, options);
+    return new ReneLMHeadModel(config, parameters, generationConfig);
   }
 
   /** A model with random weights, distributed as the original's before training. */
@@ -410,44 +380,6 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 }
 
-/** Loads a model by name, with an adapter if one is given. */
-async function openModel(
-  idOrDir: string | URL,
-  lora: string | URL | undefined,
-  hub: HubOptions,
-): Promise<OpenModel> {
-  const base = await openBase(idOrDir, hub);
-  if (lora === undefined) return base;
-  try {
-    const { withAdapter } = await import('./lora/load_adapter.js');
-    return await withAdapter(base, lora, hub);
-  } catch (error) {
-    await base.checkpoint.close();
-    throw error;
-  }
-}
-
-/** File access is loaded only where there are files. */
-async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenModel> {
-  const { webFolderOf } = await import('./checkpoint/platform.js');
-  const folder = webFolderOf(idOrDir, hub);
-  if (folder) return openUrlModel(folder, hub.onNotice);
-  const { resolveModel } = await import('./checkpoint/resolve.js');
-  const { openModelFolder } = await import('./checkpoint/open_model_folder.js');
-  return openModelFolder(await resolveModel(idOrDir, hub), hub.onNotice);
-}
-
-/** tfjs selects its plain CPU backend if a tensor is created before a backend is chosen. */
-function warnOfSlowBackend(
-  specs: readonly ParameterSpec[],
-  onNotice: (notice: string) => void,
-): void {
-  if (tf.getBackend() !== 'cpu' || countWeights(specs) < 1e8) return;
-  onNotice(
-    "the backend 'cpu' is in use, plain JavaScript on one core: give { backend: 'auto' } for a faster one",
-  );
-}
-
 /** The variables of block i. */
 function ofBlock(i: number, variables: ReadonlyMap<string, tf.Variable>): tf.Variable[] {
   const prefix = `backbone.layers.${i}.`;
@@ -458,10 +390,4 @@ function ofBlock(i: number, variables: ReadonlyMap<string, tf.Variable>): tf.Var
 function advance(before: tf.Tensor, after: tf.Tensor): tf.Tensor {
   if (tf.engine().state.gradientDepth === 0) before.dispose();
   return after;
-}
-
-/** The dtype of the largest tensor stands for the checkpoint's. */
-function storedDType(checkpoint: Checkpoint): string {
-  const name = 'backbone.embedding.weight';
-  return checkpoint.has(name) ? checkpoint.info(name).dtype : 'F32';
 }

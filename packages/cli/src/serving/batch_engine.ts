@@ -1,7 +1,13 @@
 // The server's engine: prompts that arrive at any time, decoded as one batch, a token a step.
 
 import type { GenerationModel, Tokenizer } from '@rene-js/rene';
-import { Batch, nextTurn, PrefixCache, SamplerBuffers } from '@rene-js/rene/internal';
+import {
+  Batch,
+  nextTurn,
+  PREFILL_CHUNK,
+  PrefixCache,
+  SamplerBuffers,
+} from '@rene-js/rene/internal';
 import {
   type Engine,
   type EngineLoad,
@@ -9,7 +15,7 @@ import {
   type JobEvent,
   jobGenerationConfig,
 } from './job.js';
-import { type JobSequence, PREFILL_CHUNK, RunningJob } from './running_job.js';
+import { type JobSequence, RunningJob } from './running_job.js';
 import { Schedule } from './schedule.js';
 
 /** An engine in this thread. Sequences join and leave the batch between its steps. */
@@ -84,11 +90,11 @@ export class BatchEngine implements Engine {
     return this.jobs.flatMap(({ sequences }) => sequences.filter(({ isGoing }) => isGoing));
   }
 
-  /** Reads parts of prompts whose sequences should have a slot, about PREFILL_CHUNK tokens in all. */
+  /** Reads parts of prompts whose sequences should have a slot, about a chunk in all. */
   private async readPrompts(): Promise<void> {
     const seats = this.schedule.seats(this.sequences(), this.slots);
     const seated = [...new Set(seats.map(({ running }) => running))];
-    for (let budget = PREFILL_CHUNK; budget > 0; ) {
+    for (let budget = PREFILL_CHUNK.interleaved; budget > 0; ) {
       const hasRoom = this.heldStates() < this.slots;
       const isUnread = (job: RunningJob) => !job.isRead && !job.isOver;
       const wanted = seated.filter((job) => isUnread(job) && (hasRoom || job.state));

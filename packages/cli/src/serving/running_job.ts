@@ -5,6 +5,7 @@ import {
   type GenerationConfig,
   isStored,
   type NextToken,
+  PREFILL_CHUNK,
   type PrefilledPart,
   type PrefixCache,
   prefillParts,
@@ -15,13 +16,6 @@ import {
 } from '@rene-js/rene/internal';
 import type { Job, JobEvent } from './job.js';
 import type { Schedulable } from './schedule.js';
-
-/**
- * Prompt tokens read between two decode steps. The borders of a prompt's parts do not depend on the
- * other jobs, so that its result does not either. Parts of 512 tokens, as generate() has them, would
- * make the others wait four times as long.
- */
-export const PREFILL_CHUNK = 128;
 
 export class RunningJob implements Schedulable {
   readonly client: string;
@@ -75,7 +69,7 @@ export class RunningJob implements Schedulable {
 
   private async begin(model: GenerationModel, cache: PrefixCache): Promise<void> {
     const { prompt, promptLogProbs } = this.job;
-    this.plan = cache.plan(prompt, PREFILL_CHUNK);
+    this.plan = cache.plan(prompt, PREFILL_CHUNK.interleaved);
     // The log-probabilities of the prompt's own tokens are not kept.
     const cached = promptLogProbs ? undefined : await cache.find(prompt);
     this.state = cached?.state ?? model.initialState(1);
@@ -90,7 +84,7 @@ export class RunningJob implements Schedulable {
     const { prompt, promptLogProbs } = this.job;
     if (!state) return;
     const kept = promptLogProbs ? 'all' : 'last';
-    this.parts ??= prefillParts(model, state, prompt.slice(read), kept, PREFILL_CHUNK);
+    this.parts ??= prefillParts(model, state, prompt.slice(read), kept, PREFILL_CHUNK.interleaved);
     const { value: part } = await this.parts.next();
     if (!part || this.isOver) return;
     const { tokens, logits } = part;

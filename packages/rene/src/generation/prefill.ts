@@ -9,8 +9,12 @@ import { checkPrompts, toPrompts } from './prompt_ids.js';
 /**
  * Maximum number of tokens per chunk. Chunks end at its multiples, so that their borders, and the result,
  * depend on positions alone.
+ *
+ * - `alone`: generate, prefill and beam search, which have nothing else to do meanwhile.
+ * - `interleaved`: the server, which decodes other sequences between two chunks. A chunk of 512 tokens lets them
+ *   wait four times as long: 2.4 s and not 0.6 s on one core, for 200 million int8 weights.
  */
-export const PREFILL_CHUNK = 512;
+export const PREFILL_CHUNK = { alone: 512, interleaved: 128 } as const;
 
 /** A chunk of a prompt after its forward pass. */
 export interface PrefilledPart {
@@ -33,7 +37,7 @@ export async function* prefillParts(
   state: RecurrentState,
   prompt: readonly number[],
   logits: 'all' | 'last' = 'last',
-  chunk = PREFILL_CHUNK,
+  chunk: number = PREFILL_CHUNK.alone,
 ): AsyncGenerator<PrefilledPart, void, void> {
   for (let start = 0; start < prompt.length; ) {
     const position = state.positions[0] ?? 0;

@@ -53,7 +53,7 @@ export class PrefixCache {
   }
 
   /** Positions at which to store states of a prompt. Call it before prefill. */
-  plan(prompt: readonly number[], chunk = PREFILL_CHUNK): StoragePlan {
+  plan(prompt: readonly number[], chunk: number = PREFILL_CHUNK.alone): StoragePlan {
     const [any] = this.entries;
     const chunks = Math.ceil(prompt.length / chunk);
     const fitting = (this.maxBytes * PROMPT_SHARE) / (any?.state.byteLength ?? 1);

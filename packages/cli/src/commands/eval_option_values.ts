@@ -20,14 +20,32 @@ export function modelArgs(
       key,
       typeof value === 'string' ? value : JSON.stringify(value),
     ]);
-    return { ...before, ...Object.fromEntries(entries) };
+    return withArgs(before, entries);
   }
   const entries = split(text).map((pair): [string, string] => {
     const at = pair.indexOf('=');
     if (at < 1) throw new InvalidArgumentError(`Expected key=value, found '${pair}'.`);
     return [pair.slice(0, at), pair.slice(at + 1)];
   });
-  return { ...before, ...Object.fromEntries(entries) };
+  return withArgs(before, entries);
+}
+
+/** The harness takes the last of two values, and so evaluates another model than the first one named. */
+function withArgs(
+  before: Readonly<Record<string, string>>,
+  entries: readonly (readonly [key: string, value: string])[],
+): Record<string, string> {
+  const all = new Map(Object.entries(before));
+  for (const [key, value] of entries) {
+    const other = all.get(key);
+    if (other !== undefined && other !== value) {
+      throw new InvalidArgumentError(
+        `Expected one value of '${key}', found '${other}' and '${value}'.`,
+      );
+    }
+    all.set(key, value);
+  }
+  return Object.fromEntries(all);
 }
 
 function split(text: string): string[] {

@@ -72,7 +72,13 @@ describe("lm-eval's options", () => {
       pretrained: 'a,b',
       max_length: '8',
     });
-    for (const wrong of ['pretrained', '=x', '{"a": ', '{}x']) {
+    for (const wrong of [
+      'pretrained',
+      '=x',
+      '{"a": ',
+      '{}x',
+      'pretrained=a,dtype=f32,pretrained=b',
+    ]) {
       expect(() => parse('-a', wrong), wrong).to.throw(CommanderError);
     }
   });

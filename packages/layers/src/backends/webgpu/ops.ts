@@ -1,5 +1,5 @@
 // The memory, traits and kernels of `webgpu`, as ../native/ uses them.
-import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
+import { isIntFormat, type PackedWeightAttrs } from '../../weights/packed_weight.js';
 import type { Address } from '../native/address.js';
 import type { BlockAllocator } from '../native/memory.js';
 import type { NativeOps, StepCacheTraits } from '../native/ops.js';
@@ -17,8 +17,8 @@ import { scan } from './ssd_scan.js';
 
 export const BACKEND_NAME = 'webgpu';
 
-/** Storage buffers of a matmul with norm, bias and convolution. */
-const FUSED_BUFFERS = 9;
+/** Storage buffers of a matmul with norm, bias and convolution; the scales of integers are one more. */
+const FUSED_BUFFERS = 8;
 
 export class WebGpuOps implements NativeOps {
   readonly backendName = BACKEND_NAME;
@@ -64,7 +64,7 @@ export class WebGpuOps implements NativeOps {
     const { maxStorageBuffersPerShaderStage } = this.runtime.device.limits;
     return (
       rows <= MOST_ROWS &&
-      maxStorageBuffersPerShaderStage >= FUSED_BUFFERS &&
+      maxStorageBuffersPerShaderStage >= FUSED_BUFFERS + (isIntFormat(weight.format) ? 1 : 0) &&
       fitsBinding(this.runtime, weight)
     );
   }

@@ -3,6 +3,7 @@ import { skipWithoutWebGpu } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { GpuOutOfMemoryError } from '../../../src/backends/webgpu/index.js';
 import { weightParts } from '../../../src/backends/webgpu/layout.js';
 import { tensorsOf } from '../../../src/backends/webgpu/tensors.js';
 import {
@@ -136,5 +137,22 @@ describe('webgpu: packed weights', () => {
     expect(pool.allocatedBytes - before).to.be.at.least(2048 * 512 * 4);
     disposeWeight(weight);
     expect(pool.allocatedBytes - before).to.be.below(2048 * 512 * 4);
+  });
+
+  it('are refused by a typed error where the GPU has no room', async () => {
+    const matrix: StoredMatrix = {
+      shape: [2 ** 21, 2 ** 11],
+      dtype: 'F32',
+      readRows: () => {
+        throw new Error('nothing is read for it');
+      },
+    };
+    const error = await weightPacker()
+      .pack(matrix, 'f32', 0)
+      .catch((thrown: unknown) => thrown);
+    expect(error).to.be.instanceOf(GpuOutOfMemoryError);
+    expect(String(error)).to.match(
+      /buffer of 16384 MiB .*smaller dtype .*or use the backend 'simd'/,
+    );
   });
 });

@@ -1,9 +1,9 @@
-// The scores that a run gives for the model card's columns, and whether it can be compared with them.
+// The scores of a run for the model card's columns, and whether they are comparable.
 import type { Evaluation } from './evaluate.js';
 import type { Estimate } from './metrics.js';
 import { CARD_COLUMNS, type CardColumn } from './model_card.js';
 
-/** The figures that a column of the card can be filled with; undefined where it was not run. */
+/** The metrics that can fill a column of the card; undefined if it was not run. */
 export interface MeasuredScore {
   estimate: Estimate;
   numFewshot: number;
@@ -20,7 +20,7 @@ export function measuredScore(
   return estimate && member && { estimate, numFewshot: member.numFewshot };
 }
 
-/** The mean over all eight columns; undefined unless all were measured. */
+/** The mean of all eight columns; undefined unless all were measured. */
 export function measuredAverage(evaluation: Evaluation): number | undefined {
   const scores = CARD_COLUMNS.map((column) => measuredScore(evaluation, column));
   const means = scores.flatMap((score) => (score ? [score.estimate.mean] : []));
@@ -33,13 +33,13 @@ export function isOnCard(evaluation: Evaluation): boolean {
   return CARD_COLUMNS.some((column) => measuredScore(evaluation, column));
 }
 
-/** Where documents were taken from, other than the hub. */
+/** Source of the documents, if not the hub. */
 export type DocumentsOption = '--docs' | '--data_dir' | '--responses';
 
 /**
- * Why a run is not one of the card's whole tasks; undefined when it is.
+ * Why a run is not comparable with the card; undefined if it is.
  *
- * @param documents what gave the documents, if not the hub
+ * @param documents source of the documents, if not the hub
  */
 export function partOfCard(
   evaluation: Evaluation,

@@ -1,4 +1,4 @@
-// Chart of an evaluation: for each benchmark the measured score among those of the model card.
+// Chart of an evaluation: the measured scores and those of the model card.
 import { type DocumentsOption, measuredAverage, measuredScore, partOfCard } from './card_scores.js';
 import type { Evaluation } from './evaluate.js';
 import { CARD_COLUMNS, CARD_ROWS, RENE_CARD_NAME } from './model_card.js';
@@ -13,9 +13,9 @@ const CARD = '#2458c5';
 const MEASURED = '#d9480f';
 
 /**
- * An SVG image. The other models are drawn where the run can be compared with them.
+ * An SVG image. Other models are drawn if the run is comparable.
  *
- * @param documents what gave the documents, if not the hub
+ * @param documents source of the documents, if not the hub
  */
 export function evaluationChart(
   evaluation: Evaluation,

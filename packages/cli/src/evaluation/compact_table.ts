@@ -1,6 +1,6 @@
-// Markdown tables as lm-evaluation-harness prints them: no spaces around cells, numbers to the right.
+// Markdown tables in lm-evaluation-harness's format: no spaces around cells, numbers right-aligned.
 
-/** A table whose header is centred. A column is numeric when all its cells that are not empty are. */
+/** A table with a centred header. A column is numeric if all its nonempty cells are. */
 export function compactTable(
   header: readonly string[],
   rows: readonly (readonly string[])[],

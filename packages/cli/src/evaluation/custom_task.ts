@@ -1,4 +1,4 @@
-// A user's own multiple-choice task, from a JSON or JSONL file.
+// A custom multiple-choice task from a JSON or JSONL file.
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { parseJson } from '@rene-js/rene/internal';
@@ -8,7 +8,7 @@ import { textsOf } from './fields.js';
 import { readRecords } from './jsonl.js';
 import { type Doc, isDoc, type MetricName, oneContext, type Task } from './task.js';
 
-/** A task that brings its documents along. */
+/** A task with its documents. */
 export interface CustomTask {
   task: Task;
   docs: readonly Doc[];
@@ -62,7 +62,7 @@ export async function readCustomTask(path: string): Promise<CustomTask> {
   };
 }
 
-/** Documents of these tasks from their own files, those of others from another source. */
+/** Documents of these tasks from their own files, of others from another source. */
 export function withCustomTasks(customs: readonly CustomTask[], source: DocSource): DocSource {
   return {
     async load(task, withExamples) {
@@ -71,7 +71,7 @@ export function withCustomTasks(customs: readonly CustomTask[], source: DocSourc
   };
 }
 
-/** The object that holds the documents, where the file is one. */
+/** The object with the documents, if the file is one. */
 async function readHeader(path: string): Promise<Doc | undefined> {
   const text = await readFile(path, 'utf8').catch(() => '');
   try {
@@ -108,7 +108,7 @@ function answerOf(doc: Doc, choices: readonly string[]): number {
   );
 }
 
-/** Undefined for the harness's default. */
+/** Undefined for lm-eval's default. */
 function samplerOf(config: unknown, path: string): Task['sampler'] {
   if (config === undefined) return undefined;
   const sampler = isDoc(config) ? config.sampler : config;

@@ -1,7 +1,7 @@
-// What evaluation and the server throw.
+// Error classes of evaluation and the server.
 import { ReneError } from '@rene-js/rene/internal';
 
-/** An evaluation cannot be done as asked: a task, a document or a file is not what it should be. */
+/** An evaluation cannot be done as requested: a task, a document or a file is invalid. */
 export class EvaluationError extends ReneError {
   override readonly name = 'EvaluationError';
 }

@@ -1,4 +1,4 @@
-// Runs tasks: documents to requests, requests to log-likelihoods, log-likelihoods to scores.
+// Runs tasks: from documents to requests, log-likelihoods and scores.
 import type { DocSource } from './data/documents.js';
 import { EvaluationError } from './errors.js';
 import type { EvaluationModel } from './evaluation_model.js';
@@ -15,24 +15,24 @@ import { type ResultCache, requestKey } from './result_cache.js';
 import type { Doc, MetricName, Task } from './task.js';
 import type { Group, Selection } from './tasks/index.js';
 
-/** A document with what the model said. */
+/** A document with the model's results. */
 export interface Sample extends Example {
-  /** One a choice. */
+  /** One per choice. */
   responses: readonly Loglikelihood[];
   scores: Partial<Record<MetricName, number>>;
 }
 
-/** The samples of a task and the estimates from them. */
+/** A task's samples and metrics. */
 export interface TaskResult {
   task: Task;
   numFewshot: number;
   samples: readonly Sample[];
-  /** Documents that there are; a limit keeps fewer. */
+  /** Number of documents before the limit. */
   originalCount: number;
   estimates: Partial<Record<MetricName, Estimate>>;
 }
 
-/** The estimates of a group of tasks, each task counting by its documents. */
+/** Metrics of a group, weighted by the tasks' numbers of documents. */
 export interface GroupResult {
   group: Group;
   estimates: Partial<Record<MetricName, Estimate>>;
@@ -41,11 +41,11 @@ export interface GroupResult {
 /** All results of a run. */
 export interface Evaluation {
   tasks: readonly TaskResult[];
-  /** Those of the selection whose tasks are all there, inner ones first. */
+  /** Groups of the selection whose tasks are complete, inner ones first. */
   groups: readonly GroupResult[];
 }
 
-/** The examples of a task, as many as the limit allows. */
+/** A task's few-shot examples, as many as the limit allows. */
 export interface LoadedTask {
   task: Task;
   numFewshot: number;
@@ -55,15 +55,15 @@ export interface LoadedTask {
 
 export interface LoadOptions {
   source: DocSource;
-  /** Examples before each question. Default: each task's own number. */
+  /** Number of few-shot examples. Default: the task's. */
   numFewshot?: number | undefined;
-  /** Seed of the examples that are drawn. Default: 1234. */
+  /** Seed of the few-shot examples. Default: 1234. */
   fewshotSeed?: number | undefined;
-  /** Text before each task's description. Default: none. */
+  /** System prompt before each task's description. Default: none. */
   systemInstruction?: string | undefined;
-  /** First documents of each task, or, below 1, that share of them. Default: all. */
+  /** First n documents of each task or, below 1, that share of them. Default: all. */
   limit?: number | undefined;
-  /** Indices of a task's documents, by its name. Default: all. */
+  /** Document indices by task. Default: all. */
   samples?: ReadonlyMap<string, readonly number[]> | undefined;
 }
 
@@ -86,7 +86,7 @@ export async function loadTask(task: Task, options: LoadOptions): Promise<Loaded
   return { task, numFewshot, examples, originalCount: docs.length };
 }
 
-/** In the documents' order, as the harness has them. */
+/** In document order, as in lm-eval. */
 function chosenDocs(task: Task, docs: readonly Doc[], indices: readonly number[]): Doc[] {
   const wrong = indices.find((index) => !Number.isInteger(index) || !(index in docs));
   if (wrong !== undefined || indices.length === 0) {
@@ -103,7 +103,7 @@ function limitedCount(count: number, limit: number | undefined): number {
   return limit < 1 ? Math.ceil(count * limit) : Math.floor(limit);
 }
 
-/** Scores from log-likelihoods, one list a document. */
+/** Scores from log-likelihoods, one list per document. */
 export function scoreTask(
   { examples, ...loaded }: LoadedTask,
   responses: readonly (readonly Loglikelihood[])[],
@@ -121,7 +121,7 @@ export function scoreTask(
   return { ...loaded, samples, estimates };
 }
 
-/** The groups of a selection, averaged over the documents of their tasks that were run. */
+/** The groups of a selection, averaged over the documents that were run. */
 export function scoreGroups(tasks: readonly TaskResult[], groups: readonly Group[]): GroupResult[] {
   const members = new Map(groups.map((group) => [group.name, group.members]));
   const leaves = (name: string): string[] => members.get(name)?.flatMap(leaves) ?? [name];
@@ -136,30 +136,30 @@ export function scoreGroups(tasks: readonly TaskResult[], groups: readonly Group
   });
 }
 
-/** How an evaluation is kept, followed and ended. */
+/** Options to cache, follow and stop an evaluation. */
 export interface EvaluateOptions {
-  /** Keeps every result as soon as it is there, and gives back those of an earlier run. */
+  /** Stores every result immediately, and provides those of earlier runs. */
   cache?: ResultCache | undefined;
-  /** Called as requests are scored. */
+  /** Called after requests are scored. */
   onProgress?: ((progress: EvaluationProgress) => void) | undefined;
   /** Stops between two forwards; the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
-/** How far an evaluation is. */
+/** Progress of an evaluation. */
 export interface EvaluationProgress {
   task: string;
-  /** Requests scored of this task, those of an earlier run included. */
+  /** Scored requests of this task, including cached ones. */
   done: number;
   total: number;
-  /** Share of all work that is done, 0 to 1. */
+  /** Share of the total work, 0 to 1. */
   share: number;
 }
 
 /**
  * Evaluates a model on tasks.
  *
- * @throws EvaluationError for documents that are missing or wrong, before the model is asked
+ * @throws EvaluationError for missing or invalid documents, before the model runs
  */
 export async function evaluate(
   model: EvaluationModel,
@@ -174,7 +174,7 @@ export async function evaluate(
   return evaluateLoaded(model, loaded, groups, options);
 }
 
-/** Like evaluate, of tasks that are loaded. */
+/** Like evaluate, for loaded tasks. */
 export async function evaluateLoaded(
   model: EvaluationModel,
   loaded: readonly LoadedTask[],
@@ -203,7 +203,7 @@ export async function evaluateLoaded(
   return { tasks: results, groups: scoreGroups(results, groups) };
 }
 
-/** A measure of a task's work that needs no tokenizer. */
+/** An estimate of a task's work without a tokenizer. */
 function charactersOf(examples: readonly Example[]): number {
   return examples.reduce(
     (sum, { requests }) =>
@@ -228,7 +228,7 @@ export async function encodeExamples(
   return all;
 }
 
-/** Asks the model about what the cache does not know. */
+/** Runs the model on requests that are not cached. */
 export async function scoreRequests(
   model: EvaluationModel,
   task: string,

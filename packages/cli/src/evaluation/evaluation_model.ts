@@ -1,12 +1,12 @@
-// The interface of models that can be evaluated: Rene's own, servers, other libraries.
+// The interface of models that can be evaluated: Rene, servers, other libraries.
 import type { Loglikelihood } from './metrics.js';
 import type { Encoder, TokenRequest } from './requests.js';
 
-/** How to follow the scoring of requests, and how to end it. */
+/** Options to follow and stop the scoring of requests. */
 export interface ScoreOptions {
-  /** Called once for each request as soon as it is known, in any order. */
+  /** Called once for each scored request, in any order. */
   onResult?: ((index: number, result: Loglikelihood) => void) | undefined;
-  /** Called now and then with the share that is done, 0 to 1. */
+  /** Called regularly with the share of work done, 0 to 1. */
   onProgress?: ((share: number) => void) | undefined;
   /** Stops early; the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
@@ -14,9 +14,12 @@ export interface ScoreOptions {
 
 /** A model and its tokenizer. */
 export interface EvaluationModel extends Encoder {
-  /** Most tokens that the model is fed of a text; longer ones lose their beginning. */
+  /** Maximum number of input tokens; longer texts are truncated on the left. */
   readonly maxLength: number;
-  /** Scores continuations; what they share may be computed once. Results in the requests' order. */
+  /**
+   * Scores continuations; common prefixes may be computed once. Returns results in the order of the
+   * requests.
+   */
   loglikelihoods(
     requests: readonly TokenRequest[],
     options?: ScoreOptions,

@@ -1,9 +1,9 @@
-// Fields of documents, in the JSON types and spellings that data sets come in.
+// Reads fields of documents in the JSON types and spellings of data sets.
 import { parsePythonLiteral } from './data/python_literal.js';
 import { EvaluationError } from './errors.js';
 import { type Doc, isDoc } from './task.js';
 
-/** What errors add where the label is empty. */
+/** Added to errors if the label is empty. */
 const UNLABELLED = ': the document has no label, as those of some test splits';
 
 /** A string field. */
@@ -13,14 +13,14 @@ export function textOf(doc: Doc, key: string): string {
   throw wrongField(key, 'a string', value);
 }
 
-/** A string field, or a whole number that stands for one: an answer key of 2 is '2'. */
+/** A string field, or an integer as a string: an answer key of 2 is '2'. */
 export function keyOf(doc: Doc, key: string): string {
   const text = spelled(doc[key]);
   if (text !== undefined) return text;
   throw wrongField(key, 'a string', doc[key]);
 }
 
-/** A whole number in any JSON type: 1, 1.0, "1", " 1.0 ", true, [1]. */
+/** An integer in any JSON type: 1, 1.0, "1", " 1.0 ", true, [1]. */
 export function integerOf(doc: Doc, key: string): number {
   const number = wholeNumber(doc[key]);
   if (number !== undefined) return number;
@@ -37,7 +37,7 @@ function wholeNumber(value: unknown): number | undefined {
   return Array.isArray(value) && value.length === 1 ? wholeNumber(value[0]) : undefined;
 }
 
-/** A list of strings, or the text of such a list. */
+/** A list of strings, or its text form. */
 export function textsOf(doc: Doc, key: string): string[] {
   const value = parsed(doc[key]);
   const texts = Array.isArray(value) ? value.map(spelled) : [undefined];
@@ -46,14 +46,14 @@ export function textsOf(doc: Doc, key: string): string[] {
   throw wrongField(key, 'a list of strings', doc[key]);
 }
 
-/** Choices as ARC and OpenBookQA have them on the hub. */
+/** Choices in the format of ARC and OpenBookQA on the hub. */
 export interface LabelledChoices {
   text: string[];
   label: string[];
 }
 
 /**
- * {text: [...], label: [...]}, a list of {text, label}, the text of either, or the fields
+ * {text: [...], label: [...]}, a list of {text, label}, the text form of either, or the fields
  * 'choices.text' and 'choices.label'.
  */
 export function labelledChoices(doc: Doc): LabelledChoices {
@@ -71,7 +71,7 @@ export function labelledChoices(doc: Doc): LabelledChoices {
   throw wrongField('choices', 'an object with text and label', doc.choices);
 }
 
-/** The index of the answer among the labels. @throws EvaluationError when it is none of them */
+/** The index of the answer among the labels. @throws EvaluationError if it is not among them */
 export function labelIndex(labels: readonly string[], answer: string): number {
   const index = labels.indexOf(answer);
   if (index >= 0) return index;
@@ -81,7 +81,7 @@ export function labelIndex(labels: readonly string[], answer: string): number {
   );
 }
 
-/** The document with other keys in place of `from`, in the same place. */
+/** The document with other keys in place of `from`, at the same position. */
 export function replaceField(doc: Doc, from: string, fields: Doc): Doc {
   const entries = Object.entries(doc).filter(
     ([key]) => key === from || !Object.hasOwn(fields, key),
@@ -91,13 +91,13 @@ export function replaceField(doc: Doc, from: string, fields: Doc): Doc {
   return Object.fromEntries(entries.toSpliced(at, 1, ...Object.entries(fields)));
 }
 
-/** The value that a text stands for, where a CSV holds a list or an object as text. */
+/** Parses a list or object that a CSV stores as text. */
 function parsed(value: unknown): unknown {
   if (typeof value !== 'string' || !/^\s*(?:[[{(]|array\()/.test(value)) return value;
   try {
     return JSON.parse(value);
   } catch {
-    // Not JSON: Python's spelling, or neither.
+    // Not JSON: Python syntax, or plain text.
   }
   try {
     return parsePythonLiteral(value);

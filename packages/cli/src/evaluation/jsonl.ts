@@ -1,4 +1,4 @@
-// Files of JSON lines, read with errors that name the line.
+// Reads JSONL files, with errors that name the line.
 import { readFile } from 'node:fs/promises';
 import { parseJson, systemReason } from '@rene-js/rene/internal';
 import { EvaluationError } from './errors.js';
@@ -12,7 +12,7 @@ export async function readRecords(path: string): Promise<Doc[]> {
   return parseRecords(text, path);
 }
 
-/** Like readRecords, of text at hand. */
+/** Like readRecords, for text in memory. */
 export function parseRecords(text: string, where: string): Doc[] {
   const body = text.replace(/^\ufeff/, '');
   if (body.trimStart().startsWith('[')) {
@@ -29,7 +29,7 @@ export function parseRecords(text: string, where: string): Doc[] {
     .map(([line, number]) => record(parsed(line, `${where}:${number}`), `${where}:${number}`));
 }
 
-/** The one object of a file that is spread over several lines; undefined for other files. */
+/** The object of a file with one object over several lines; undefined for other files. */
 function spreadObject(text: string): Doc | undefined {
   const [first = ''] = text.trimStart().split(/\r?\n/, 1);
   if (!first.startsWith('{') || first.length === text.trim().length) return undefined;
@@ -37,7 +37,7 @@ function spreadObject(text: string): Doc | undefined {
     parseJson(first);
     return undefined;
   } catch {
-    // The first line alone is not JSON; the whole may be.
+    // The first line is not JSON; the whole file may be.
   }
   try {
     const value = parseJson(text);

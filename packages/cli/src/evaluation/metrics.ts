@@ -1,8 +1,8 @@
-// Accuracies, their standard errors, and averages over groups, as the harness computes them.
+// Accuracies, standard errors and group averages, computed as in lm-evaluation-harness.
 import { codePointLength } from './python_text.js';
 import type { MetricName, Question } from './task.js';
 
-/** What a model says about one continuation. */
+/** A model's result for one continuation. */
 export interface Loglikelihood {
   /** Natural logarithm of the continuation's probability after its context. */
   loglikelihood: number;
@@ -10,7 +10,7 @@ export interface Loglikelihood {
   isGreedy: boolean;
 }
 
-/** np.argmax: the first of equal maxima; NaN counts as larger than everything. */
+/** np.argmax: the first maximum; NaN counts as the largest value. */
 export function argmax(values: readonly number[]): number {
   const nan = values.findIndex(Number.isNaN);
   if (nan >= 0) return nan;
@@ -20,8 +20,8 @@ export function argmax(values: readonly number[]): number {
 /**
  * The metrics of one document, 1 or 0 each.
  *
- * acc: the likeliest choice is right. acc_norm: the likeliest a character (code point) of the choice
- * is right.
+ * acc: the most probable choice is correct. acc_norm: the choice with the highest log-probability per
+ * character (code point) is correct.
  */
 export function scoreQuestion(
   { choices, gold }: Pick<Question, 'choices' | 'gold'>,
@@ -39,11 +39,11 @@ export function scoreQuestion(
   return scores;
 }
 
-/** An average over documents, and its standard error: null where there is one document only. */
+/** A mean over documents with its standard error; null for a single document. */
 export interface Estimate {
   mean: number;
   stderr: number | null;
-  /** Documents. */
+  /** Number of documents. */
   count: number;
 }
 
@@ -56,8 +56,8 @@ export function estimate(values: readonly number[]): Estimate {
 }
 
 /**
- * The average over several tasks, every document counting alike, with the pooled standard error:
- * null where a task has none.
+ * The mean over several tasks, weighted by documents, with the pooled standard error; null if a task has
+ * none.
  */
 export function pooled(tasks: readonly Estimate[]): Estimate {
   const count = sum(tasks.map((task) => task.count));

@@ -1,14 +1,14 @@
-// The model card's table: what eleven models and Rene itself reached.
+// The model card's table: scores of eleven models and of Rene.
 import type { MetricName } from './task.js';
 
 export interface CardColumn {
   /** Task or group. */
   name: string;
   title: string;
-  /** What fills the column here. The card does not say; it is inferred from other models' figures. */
+  /** The metric of the column. The card does not say; it is inferred from other models' scores. */
   metric: MetricName;
   numFewshot: number;
-  /** Documents of the split that is evaluated. */
+  /** Number of documents of the evaluated split. */
   documents: number;
 }
 
@@ -25,9 +25,9 @@ export const CARD_COLUMNS: readonly CardColumn[] = [
 
 export interface CardRow {
   model: string;
-  /** Parameters, 10^9. */
+  /** Parameters in 10^9. */
   params: number;
-  /** Tokens trained on, 10^12; null where the card has none. */
+  /** Training tokens in 10^12; null if the card does not state them. */
   trainTokens: number | null;
   /** Per cent, in the order of CARD_COLUMNS. */
   scores: readonly number[];

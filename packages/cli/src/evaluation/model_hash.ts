@@ -1,16 +1,16 @@
-// What a model's cached results are filed under: a hash of all that decides its numbers.
+// The cache key of a model's results: a hash of everything that determines them.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** Names of files that decide a model's numbers. */
+/** Files that determine a model's results. */
 const PATTERN = /^((adapter_)?config\.json|tokenizer\.json|.*\.(safetensors|bin|index\.json))$/;
 
 /**
  * @param dir a model's folder
- * @param settings what else decides the numbers: dtype, backend
+ * @param settings what else determines the results: dtype, backend
  */
 export async function modelHash(dir: string, settings: readonly string[]): Promise<string> {
   const hash = createHash('sha256');
@@ -23,7 +23,7 @@ export async function modelHash(dir: string, settings: readonly string[]): Promi
   return hash.update(settings.join('\0')).digest('hex').slice(0, 32);
 }
 
-/** Where results are kept unless the user says otherwise. */
+/** Default folder of cached results. */
 export function defaultCacheDir(): string {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
   return join(cache, 'rene', 'evaluation');

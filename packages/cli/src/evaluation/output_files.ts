@@ -1,4 +1,4 @@
-// Writes what an evaluation found: results, samples, table and chart.
+// Writes the results of an evaluation: JSON, samples, table and chart.
 import { join } from 'node:path';
 import { writeFileAtomically } from '@rene-js/rene/internal';
 import { isOnCard } from './card_scores.js';
@@ -9,12 +9,12 @@ import { type RunInfo, resultsJson, sampleJson, sanitizeName } from './results.j
 import { resultsTable } from './results_table.js';
 
 export interface OutputOptions {
-  /** The run's folder; files go into one named after the model within it, as the harness's do. */
+  /** The run's folder. Files are written to a subfolder named after the model, as in lm-eval. */
   outputPath: string;
   logSamples: boolean;
 }
 
-/** @returns the paths written, the results file first */
+/** @returns the written paths, the results file first */
 export async function writeEvaluation(
   evaluation: Evaluation,
   info: RunInfo,
@@ -45,7 +45,7 @@ export async function writeText(path: string, text: string): Promise<void> {
   await writeFileAtomically(path, (put) => put(bytes));
 }
 
-/** Local time in the harness's form: 2026-01-31T12-34-56.789000. */
+/** Local time in lm-eval's format: 2026-01-31T12-34-56.789000. */
 function dateId(date: Date): string {
   const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
   return local.toISOString().replace('Z', '000').replaceAll(':', '-');

@@ -1,21 +1,21 @@
-// Perplexity of a text: how well a model predicts it, a word, a byte, in bits.
+// Perplexity of a text per word and byte, and bits per byte.
 
 import { EvaluationError } from './errors.js';
 import { type EvaluateOptions, scoreRequests } from './evaluate.js';
 import type { EvaluationModel } from './evaluation_model.js';
 import type { TokenRequest } from './requests.js';
 
-/** How the text is cut into windows, and how to follow it. */
+/** Options: the windows of the text, and progress. */
 export interface PerplexityOptions
   extends Pick<EvaluateOptions, 'cache' | 'onProgress' | 'signal'> {
   /**
-   * Tokens that each window after the first has at least before those that are scored. 1 unless
-   * given, as in the harness: windows do not overlap. More is slower and closer to the limit.
+   * Minimum number of context tokens in each window after the first. Default: 1, as in lm-eval: windows do
+   * not overlap. More context is slower and gives lower perplexity.
    */
   context?: number | undefined;
 }
 
-/** How well a text is predicted: its `loglikelihood` in nats, and that by word and by byte. */
+/** Results: `loglikelihood` in nats, and perplexities per word and byte. */
 export interface Perplexity {
   wordPerplexity: number;
   bytePerplexity: number;
@@ -28,10 +28,10 @@ export interface Perplexity {
 }
 
 /**
- * Documents are scored one by one, each from its first token (after the prefix token) to its last,
- * in windows of at most model.maxLength tokens. Words are what spaces separate.
+ * Scores each document separately, from its first token (after the prefix token) to its last, in windows of
+ * at most model.maxLength tokens. Words are separated by spaces.
  *
- * @throws EvaluationError when there is no text, or no room for the context
+ * @throws EvaluationError if there is no text, or no room for the context
  */
 export async function perplexity(
   model: EvaluationModel,
@@ -69,8 +69,8 @@ export async function perplexity(
 }
 
 /**
- * Windows that score every token once. The first starts with the prefix token; each later one is
- * full, and has at least `context` tokens before the first that it scores.
+ * Windows that score every token once. The first starts with the prefix token. Each later one is full and
+ * has at least `context` tokens of context.
  */
 export function rollingWindows(
   ids: readonly number[],

@@ -1,6 +1,6 @@
-// Strings as Python sees them, since the tasks are defined by what Python's methods return.
+// Python's string methods, by which the tasks are defined.
 
-/** What str.isspace() holds for; JavaScript's \s has U+FEFF as well and lacks U+001C-1F and U+0085. */
+/** The characters of str.isspace(); JavaScript's \s also has U+FEFF and lacks U+001C-1F and U+0085. */
 const SPACE =
   '[\\t-\\r \\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]';
 const LEADING = new RegExp(`^${SPACE}+`);
@@ -10,7 +10,7 @@ export function lstrip(text: string): string {
   return text.replace(LEADING, '');
 }
 
-/** str.rstrip(). Walks back from the end: a pattern would be quadratic in runs of spaces. */
+/** str.rstrip(). Scans from the end: a pattern would be quadratic in runs of spaces. */
 export function rstrip(text: string): string {
   let end = text.length;
   while (end > 0 && isSpace(text.charAt(end - 1))) end--;
@@ -32,7 +32,7 @@ function isSpace(character: string): boolean {
 export function capitalize(text: string): string {
   const [first] = text;
   if (first === undefined) return '';
-  // Lower case looks at the neighbours (a final sigma), so the whole text is lowered at once.
+  // Lower case depends on neighbours (final sigma), so the whole text is converted at once.
   const lower = lowerAfter(first, text.slice(first.length));
   return titleCase(first) + lower;
 }
@@ -41,7 +41,7 @@ function lowerAfter(first: string, rest: string): string {
   return (first + rest).toLowerCase().slice(first.toLowerCase().length);
 }
 
-/** Title case differs from upper case for these digraphs, and for what upper case makes of ligatures. */
+/** Title case differs from upper case for these digraphs and for ligatures. */
 const TITLE: Readonly<Record<string, string>> = {
   Ǆ: 'ǅ',
   ǅ: 'ǅ',
@@ -72,7 +72,7 @@ export function codePointLength(text: string): number {
   return length;
 }
 
-/** json.dumps(value, indent=2, ensure_ascii=False), which the harness hashes documents by. */
+/** json.dumps(value, indent=2, ensure_ascii=False), from which lm-eval computes document hashes. */
 export function jsonDumps(value: unknown, indent = ''): string {
   const inner = `${indent}  `;
   if (Array.isArray(value)) {

@@ -1,12 +1,12 @@
-// The measured scores as a row of the model card's table, in Markdown.
+// Formats the measured scores as a row of the model card's table, in Markdown.
 import { type DocumentsOption, measuredAverage, measuredScore, partOfCard } from './card_scores.js';
 import type { Evaluation } from './evaluate.js';
 import { CARD_COLUMNS, CARD_ROWS } from './model_card.js';
 
 /**
- * The row just measured, below those of the model card where the run can be compared with them.
+ * The measured row, below the model card's rows if the run is comparable.
  *
- * @param documents what gave the documents, if not the hub
+ * @param documents source of the documents, if not the hub
  */
 export function cardTable(
   evaluation: Evaluation,
@@ -56,7 +56,7 @@ function decimals(value: number): string {
   return Number.isInteger(value) ? value.toFixed(1) : String(value);
 }
 
-/** @param left so many columns are aligned to the left, the others to the right */
+/** @param left number of left-aligned columns */
 function markdownTable(
   header: readonly string[],
   rows: readonly (readonly string[])[],

@@ -1,4 +1,4 @@
-// Requests as lines of JSON, to be answered by any model, and the answers read back.
+// Writes requests as JSON lines for any model, and reads the answers.
 import { EvaluationError } from './errors.js';
 import type { LoadedTask } from './evaluate.js';
 import { textsOf } from './fields.js';
@@ -7,8 +7,8 @@ import { type Encoder, encodeRequest, rememberingEncoder } from './requests.js';
 import type { Doc, Question, Task } from './task.js';
 
 /**
- * The requests of a task, an object a document: doc_id, ctx and continuations, or contexts and
- * continuation where the contexts differ, gold; context_ids and continuation_ids with an encoder.
+ * The requests of a task, one object per document: doc_id, ctx and continuations (or contexts and
+ * continuation if the contexts differ), gold; with an encoder also context_ids and continuation_ids.
  */
 export async function* requestLines(
   { task, examples }: LoadedTask,
@@ -38,10 +38,10 @@ export async function* requestLines(
 }
 
 /**
- * A task's answers from request lines that got `loglikelihoods` and `is_greedy`, in any order.
+ * A task's answers from request lines with `loglikelihoods` and `is_greedy`, in any order.
  *
- * @param examples of the task's documents where those are at hand; else the lines say enough
- * @throws EvaluationError for a line that lacks something, and for documents without a line
+ * @param examples of the task's documents, if available; else the lines suffice
+ * @throws EvaluationError for an incomplete line, or a document without a line
  */
 export function readResponses(
   lines: readonly Doc[],
@@ -82,7 +82,7 @@ function responsesOf(line: Doc, count: number, where: string): Loglikelihood[] {
   }));
 }
 
-/** JSON has no infinities: null stands for NaN, texts for themselves. */
+/** JSON has no infinities: null stands for NaN, strings for infinities. */
 function numberOf(value: unknown, where: string): number {
   if (typeof value === 'number') return value;
   if (value === null) return Number.NaN;
@@ -119,7 +119,7 @@ function questionOf(line: Doc): Question {
     typeof continuation === 'string'
       ? contexts.map(() => continuation)
       : textsOf(line, 'continuations');
-  // A choice is a continuation without the space that separates it.
+  // A choice is a continuation without its leading space.
   const choices =
     line.choices === undefined
       ? continuations.map((text) => text.replace(/^ /, ''))

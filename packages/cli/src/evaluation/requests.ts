@@ -1,4 +1,4 @@
-// Questions to the strings and token ids that a model is asked about.
+// Makes requests: from questions to strings and token ids.
 import { EvaluationError } from './errors.js';
 import { exampleSampler } from './few_shot/example_sampler.js';
 import { lstrip, rstrip } from './python_text.js';
@@ -11,44 +11,44 @@ export interface TextRequest {
   continuation: string;
 }
 
-/** The same in tokens. */
+/** The same as token ids. */
 export interface TokenRequest {
   contextIds: readonly number[];
   continuationIds: readonly number[];
 }
 
-/** What requests need of a tokenizer. */
+/** The part of a tokenizer that requests need. */
 export interface Encoder {
   /** Token ids of a text, without a BOS. */
   tokenize(text: string): number[] | Promise<number[]>;
-  /** Stands for an empty context: BOS, or EOS where there is no BOS. */
+  /** Replaces an empty context: BOS, or EOS if there is no BOS. */
   readonly prefixTokenId: number;
 }
 
-/** A document with its question and requests, one a choice. */
+/** A document with its question and requests, one per choice. */
 export interface Example {
   docId: number;
-  /** As the samples file shows it. */
+  /** The document in the samples file. */
   doc: Doc;
   question: Question;
   requests: TextRequest[];
 }
 
 export interface ExampleOptions {
-  /** Examples before each question; the task's own number unless given. */
+  /** Number of few-shot examples. Default: the task's. */
   numFewshot?: number | undefined;
-  /** Where the examples come from; needed if there are any. */
+  /** Source of the few-shot examples; required if there are any. */
   fewshotDocs?: readonly Doc[] | undefined;
-  /** Seed of the examples that are drawn. Default: 1234. */
+  /** Seed of the few-shot examples. Default: 1234. */
   fewshotSeed?: number | undefined;
-  /** Text before the task's description. Default: none. */
+  /** System prompt before the task's description. Default: none. */
   systemInstruction?: string | undefined;
 }
 
 /**
  * The requests of a task's documents.
  *
- * @throws EvaluationError naming the document that is not what the task expects
+ * @throws EvaluationError naming an invalid document
  */
 export function buildExamples(
   task: Task,
@@ -83,13 +83,13 @@ export function buildExamples(
   });
 }
 
-/** An example with its answer and an empty line. The harness leaves both out of an empty answer. */
+/** An example with its answer and an empty line. lm-eval omits both for an empty answer. */
 function exampleText({ contexts, continuations, gold, target }: Question): string {
   const context = contexts[gold] ?? contexts[0] ?? '';
   return target === '' ? context : `${context}${continuations[gold]}\n\n`;
 }
 
-/** Both texts, with an empty line between them where neither has whitespace there. */
+/** Joins two texts, with an empty line between them unless there is whitespace. */
 function delimited(before: string, after: string): string {
   const touches = rstrip(before) === before && lstrip(after) === after;
   return before !== '' && after !== '' && touches ? `${before}\n\n${after}` : before + after;
@@ -103,7 +103,7 @@ function ask(task: Task, doc: Doc, which: string): Question {
   return naming(task, which, () => task.question(doc));
 }
 
-/** Runs an action whose errors should name the document. */
+/** Adds the document to an action's errors. */
 function naming<T>(task: Task, which: string, action: () => T): T {
   try {
     return action();
@@ -114,8 +114,8 @@ function naming<T>(task: Task, which: string, action: () => T): T {
 }
 
 /**
- * The tokens of a request. Spaces at the context's end move to the continuation, both are encoded
- * together, and the continuation is what comes after as many tokens as the context alone has.
+ * The tokens of a request. Trailing spaces of the context move to the continuation; both are encoded
+ * together, and the continuation starts after as many tokens as the context alone has.
  */
 export async function encodeRequest(
   { context, continuation }: TextRequest,
@@ -137,7 +137,7 @@ async function encodeWithoutContext(text: string, encoder: Encoder): Promise<Tok
     : { contextIds: [prefixTokenId], continuationIds: ids };
 }
 
-/** Remembers the encodings of the last few texts: the choices of a document share their context. */
+/** Caches the encodings of the last few texts, since the choices of a document share their context. */
 export function rememberingEncoder(encoder: Encoder, size = 64): Encoder {
   const known = new Map<string, number[]>();
   return {
@@ -162,8 +162,8 @@ export function checkRequest({ contextIds, continuationIds }: TokenRequest): voi
 }
 
 /**
- * What the model is fed, and how many of its last predictions are scored. Too long a text loses its
- * beginning: at most maxLength + 1 tokens stay, the last of which is predicted only.
+ * The model's input and the number of its last predictions to score. A long text is truncated on the left
+ * to maxLength + 1 tokens, the last of which is only predicted.
  */
 export function truncateRequest(
   { contextIds, continuationIds }: TokenRequest,

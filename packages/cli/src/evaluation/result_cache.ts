@@ -1,4 +1,4 @@
-// Results of requests on disk, so that a run that was stopped continues where it was.
+// Caches results of requests on disk, so that a stopped run can continue.
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -7,7 +7,7 @@ import { systemCode, systemReason } from '@rene-js/rene/internal/startup';
 import type { Loglikelihood } from './metrics.js';
 import type { TokenRequest } from './requests.js';
 
-/** What a request is known by: its tokens, and where they are cut. */
+/** The key of a request: its tokens and the start of the continuation. */
 export function requestKey(request: TokenRequest, maxLength: number): string {
   const { contextIds, continuationIds } = request;
   const numbers = [maxLength, contextIds.length, ...contextIds, ...continuationIds];
@@ -15,15 +15,15 @@ export function requestKey(request: TokenRequest, maxLength: number): string {
 }
 
 /**
- * One model's results in a file of lines: key, log-likelihood, 1 if greedy. A line is written as
- * soon as its result is there; a line that was torn by a crash is measured again. Where the file cannot
- * be written, results are kept in memory alone, and `onNotice` says so.
+ * One model's results in a file of lines: key, log-likelihood, 1 if greedy. A line is written as soon as
+ * its result is known. An incomplete line after a crash is ignored. If the file cannot be written, results
+ * stay in memory, and `onNotice` is called.
  */
 export class ResultCache {
   private readonly known = new Map<string, Loglikelihood>();
   private file: number | undefined;
 
-  /** @param path made if it is not there */
+  /** @param path created if necessary */
   constructor(
     private readonly path: string,
     private readonly onNotice: (notice: string) => void,
@@ -32,26 +32,26 @@ export class ResultCache {
       makeFolder(dirname(path));
       this.file = openSync(path, 'a');
     });
-    // Where it can only be read, its results are used.
+    // A read-only file is still read.
     const text = existsSync(path)
       ? (this.onDisk('read', () => readFileSync(path, 'utf8')) ?? '')
       : '';
     for (const line of text.split('\n')) this.read(line);
-    // What comes next starts on a line of its own.
+    // Start a new line after an incomplete one.
     if (text !== '' && !text.endsWith('\n')) this.write('\n');
   }
 
-  /** Whether the next run finds the results. */
+  /** Whether the next run will find the results. */
   get isKept(): boolean {
     return this.file !== undefined;
   }
 
-  /** The result of a request, if it is known. */
+  /** The cached result of a request. */
   get(key: string): Loglikelihood | undefined {
     return this.known.get(key);
   }
 
-  /** Keeps a result: it is in the file when this returns, if there is one. */
+  /** Stores a result. It is in the file when this returns, if there is one. */
   set(key: string, result: Loglikelihood): void {
     this.known.set(key, result);
     this.write(`${key} ${result.loglikelihood} ${result.isGreedy ? 1 : 0}.\n`);
@@ -61,7 +61,7 @@ export class ResultCache {
     return this.known.size;
   }
 
-  /** Closes the file. Results stay there for the next run. */
+  /** Closes the file, which stays for the next run. */
   close(): void {
     if (this.file !== undefined) closeSync(this.file);
     this.file = undefined;
@@ -72,7 +72,7 @@ export class ResultCache {
     if (file !== undefined) this.onDisk('written', () => writeSync(file, text));
   }
 
-  /** Goes on without the file where the file system refuses it. */
+  /** Continues without the file if it cannot be written. */
   private onDisk<T>(action: 'read' | 'written', run: () => T): T | undefined {
     try {
       return run();
@@ -86,7 +86,7 @@ export class ResultCache {
     }
   }
 
-  /** The full stop at its end tells a whole line from a torn one. */
+  /** The final full stop marks a complete line. */
   private read(line: string): void {
     const [, key, value, greedy] = line.match(/^([\w-]{22}) (\S+) ([01])\.$/) ?? [];
     if (key === undefined) return;

@@ -1,4 +1,4 @@
-// The results and samples of an evaluation in the shape of the harness's own files.
+// Results and samples of an evaluation in the format of lm-eval's files.
 import { createHash } from 'node:crypto';
 import { packageVersion } from '@rene-js/rene/internal';
 import type { DocumentsOption } from './card_scores.js';
@@ -9,36 +9,36 @@ import { DEFAULT_SEEDS, type Seeds } from './seeds.js';
 import { evaluatedSplit, type MetricName } from './task.js';
 import { GROUPS } from './tasks/index.js';
 
-/** What was run, besides the numbers. */
+/** Metadata of a run. */
 export interface RunInfo {
-  /** The kind of model, e.g. 'rene_ssm'. */
+  /** The kind of model, such as 'rene_ssm'. */
   model: string;
-  /** As given on the command line, e.g. 'pretrained=...,dtype=bf16'. */
+  /** --model_args, such as 'pretrained=...,dtype=bf16'. */
   modelArgs: string;
-  /** The model's own name: its folder or hub id. */
+  /** The model's folder or hub id. */
   modelName: string;
   batchSize: number | string;
   /** The tfjs backend. */
   device: string;
   limit: number | null;
-  /** Start of the run, seconds since 1970. */
+  /** Start of the run in seconds since 1970. */
   date: number;
   seconds: number;
-  /** More of `config`, e.g. model_num_parameters, model_dtype. */
+  /** Additional fields of `config`, such as model_num_parameters, model_dtype. */
   modelInfo?: Record<string, unknown>;
   maxLength?: number;
   useCache?: string | null;
-  /** Seeds of random, NumPy, torch and the few-shot sampler, which alone matters here. */
+  /** Seeds of random, NumPy, torch and the few-shot sampler. Only the last one is used. */
   seeds?: Seeds;
-  /** Text before each task's description. */
+  /** System prompt before each task's description. */
   systemInstruction?: string;
-  /** What gave the documents, if not the hub. */
+  /** Source of the documents, if not the hub. */
   documents?: DocumentsOption;
 }
 
 type Json = Record<string, unknown>;
 
-/** The object of results_<date>.json. */
+/** The contents of results_<date>.json. */
 export function resultsJson({ tasks, groups }: Evaluation, info: RunInfo): Json {
   const groupEntries = groups.map((result): [string, Json] => [
     result.group.name,
@@ -76,7 +76,7 @@ export function resultsJson({ tasks, groups }: Evaluation, info: RunInfo): Json 
     pretty_env_info:
       `@rene-js/rene ${packageVersion()}, Node.js ${process.version} ` +
       `on ${process.platform} ${process.arch}`,
-    // Neither library was run.
+    // Neither library is used.
     transformers_version: 'N/A',
     lm_eval_version: 'N/A',
     upper_git_hash: null,
@@ -130,7 +130,7 @@ function higherIsBetter(metrics: readonly MetricName[]): Record<string, boolean>
   return Object.fromEntries(metrics.map((metric) => [metric, true]));
 }
 
-/** Outer groups first; of a group's members those that were run. */
+/** Outer groups first; of a group's members only those that were run. */
 function groupSubtasks(tasks: readonly TaskResult[], groups: readonly GroupResult[]): Json {
   const run = new Set(tasks.map(({ task }) => task.name));
   const isRun = (name: string): boolean =>
@@ -198,7 +198,7 @@ function runConfig(info: RunInfo): Json {
     device: info.device,
     use_cache: info.useCache ?? null,
     limit: info.limit,
-    // The standard errors are closed forms; nothing is resampled.
+    // Standard errors are computed in closed form, without bootstrapping.
     bootstrap_iters: 100000,
     gen_kwargs: null,
     random_seed: random,
@@ -250,7 +250,7 @@ function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** A model's name as the name of a folder. */
+/** A model's name as a folder name. */
 export function sanitizeName(name: string): string {
   return name.replace(/["<>:/|\\?*[\]]+/g, '__');
 }

@@ -1,20 +1,20 @@
-// How many sequences may be in progress, in all and of one client.
+// Limits of sequences in progress, in total and per client.
 import { ApiError } from './api_error.js';
 import type { Engine } from './job.js';
 
-/** A quarter of the places to wait is kept for other clients. */
+/** A quarter of the waiting slots is reserved for other clients. */
 const CLIENT_SHARE = 0.75;
 
 export class Admission {
   /** Maximum number of sequences of one client. */
   readonly clientLimit: number;
-  /** Sequences of each client that has some. */
+  /** Number of sequences of each client. */
   private readonly clients = new Map<string, number>();
-  /** Sequences that the engine does not know of yet. */
+  /** Sequences that are not yet passed to the engine. */
   private preparing = 0;
   private readonly capacity: number;
 
-  /** @param maxWaiting sequences that may wait for a slot */
+  /** @param maxWaiting maximum number of sequences that wait for a slot */
   constructor(
     private readonly engine: Engine,
     maxWaiting: number,
@@ -27,7 +27,7 @@ export class Admission {
   /**
    * Admits a request.
    *
-   * @throws ApiError (429) when too much is in progress
+   * @throws ApiError (429) if too many sequences are in progress
    */
   enter(client: string, sequences: number): Admitted {
     const { active, waiting } = this.engine.load();
@@ -58,9 +58,9 @@ export class Admission {
   }
 }
 
-/** A request that was admitted. */
+/** An admitted request. */
 export interface Admitted {
-  /** Its sequences are with the engine now. */
+  /** Its sequences have been passed to the engine. */
   prepared(): void;
   /** It has ended. */
   leave(): void;

@@ -1,11 +1,11 @@
-// The JSON of choices: of whole answers as buffers, of parts of streamed ones as text.
+// JSON of choices: as buffers for whole answers, as text for streamed parts.
 import type { ChoicePiece } from './choice.js';
 import { jsonText } from './json_text.js';
 import { COLUMNS, logprobsJson } from './logprobs_json.js';
 
 /**
- * A text and its log-probabilities as JSON, collected in pieces while the model computes, so that
- * nothing is left to serialise at the end. The choices of a job share that of the echoed prompt.
+ * A choice's text and log-probabilities as JSON, serialised in pieces while the model computes. The choices
+ * of a job share that of the echoed prompt.
  */
 export class PieceBuffers {
   /** Without quotes. */

@@ -1,4 +1,4 @@
-// Errors as OpenAI's API tells them: {"error": {"message", "type", "param", "code"}}.
+// Errors in OpenAI's format: {"error": {"message", "type", "param", "code"}}.
 
 export type ApiErrorType =
   | 'invalid_request_error'
@@ -6,12 +6,12 @@ export type ApiErrorType =
   | 'rate_limit_error'
   | 'server_error';
 
-/** An error that a client is told. */
+/** An error for the client. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
 
   constructor(
-    /** HTTP's. */
+    /** HTTP status. */
     readonly statusCode: number,
     message: string,
     readonly type: ApiErrorType = 'invalid_request_error',

@@ -1,4 +1,4 @@
-// API keys: who may ask, and which client a request belongs to.
+// API keys: access control and identification of clients.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -12,7 +12,7 @@ export class ApiKeys {
     this.digests = keys.map(digest);
   }
 
-  /** Refuses requests without a key, except for /health and the preflights of browsers. */
+  /** Refuses requests without a key, except for /health and CORS preflights. */
   require(app: FastifyInstance): void {
     app.addHook('onRequest', async (request) => {
       if (request.routeOptions.url === '/health' || request.method === 'OPTIONS') return;
@@ -27,12 +27,12 @@ export class ApiKeys {
     });
   }
 
-  /** Names the client of a request: by its key where there are several, else by its address. */
+  /** The client of a request: its key if there are several, else its address. */
   clientOf(request: FastifyRequest): string {
     return this.digests.length > 1 ? `key ${this.indexOf(request)}` : network(request.ip);
   }
 
-  /** Compares digests, so that the time it takes says nothing about the key. */
+  /** Compares digests, so that timing reveals nothing about the key. */
   private indexOf({ headers }: FastifyRequest): number {
     const [, key = ''] = /^bearer +(.*)$/i.exec(headers.authorization ?? '') ?? [];
     const sent = digest(key);
@@ -44,7 +44,7 @@ function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-/** An address; of IPv6 the /64 prefix, in which one machine has all addresses. */
+/** An address; for IPv6 its /64 prefix, which usually belongs to one machine. */
 export function network(address: string): string {
   const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (v4 !== undefined || !isIPv6(address)) return v4 ?? address;

@@ -1,4 +1,4 @@
-// The server's engine: prompts that arrive at any time, decoded as one batch, a token a step.
+// The server's engine: decodes prompts that arrive at any time as one batch.
 
 import type { GenerationModel, Tokenizer } from '@rene-js/rene';
 import {
@@ -18,7 +18,7 @@ import {
 import { type JobSequence, RunningJob } from './running_job.js';
 import { Schedule } from './schedule.js';
 
-/** An engine in this thread. Sequences join and leave the batch between its steps. */
+/** An engine in this thread. Sequences join and leave the batch between steps. */
 export class BatchEngine implements Engine {
   /** In order of arrival. */
   private jobs: readonly RunningJob[] = [];
@@ -26,7 +26,7 @@ export class BatchEngine implements Engine {
   private readonly schedule = new Schedule();
   private readonly buffers: SamplerBuffers;
   private readonly cache: PrefixCache;
-  /** Settled when there is nothing more to do. */
+  /** Settled when there is no more work. */
   private running: Promise<void> | undefined;
 
   /**
@@ -46,7 +46,7 @@ export class BatchEngine implements Engine {
     this.batch = new Batch(model, slots);
   }
 
-  /** @throws InvalidArgumentError for a job that makes no sense */
+  /** @throws InvalidArgumentError for an invalid job */
   submit(job: Job, onEvent: (event: JobEvent) => void): () => void {
     const config = jobGenerationConfig(job, this.model.config, this.tokenizer);
     const running = new RunningJob(job, config, this.buffers, onEvent);
@@ -57,13 +57,13 @@ export class BatchEngine implements Engine {
     };
   }
 
-  /** Sequences in the batch, those that wait, and slots in all. */
+  /** Number of sequences in the batch and waiting, and of slots. */
   load(): EngineLoad {
     const active = this.batch.members.length;
     return { active, waiting: Math.max(0, this.sequences().length - active), slots: this.slots };
   }
 
-  /** Ends all jobs without an event, and frees what the engine holds; the model is not its own. */
+  /** Ends all jobs without an event and frees the engine's memory. The model stays loaded. */
   async close(): Promise<void> {
     for (const job of this.jobs) job.isOver = true;
     await this.running;
@@ -85,7 +85,7 @@ export class BatchEngine implements Engine {
     this.running = undefined;
   }
 
-  /** All that have more to do, in order of arrival. */
+  /** Unfinished jobs, in order of arrival. */
   private sequences(): readonly JobSequence[] {
     return this.jobs.flatMap(({ sequences }) => sequences.filter(({ isGoing }) => isGoing));
   }
@@ -98,7 +98,7 @@ export class BatchEngine implements Engine {
       const hasRoom = this.heldStates() < this.slots;
       const isUnread = (job: RunningJob) => !job.isRead && !job.isOver;
       const wanted = seated.filter((job) => isUnread(job) && (hasRoom || job.state));
-      // A started prompt that has lost its seat still holds a state, for which others may wait.
+      // A started prompt without a slot still holds a state that others may wait for.
       const started = this.jobs.filter((job) => isUnread(job) && job.state);
       const job = this.schedule.nextPrompt(wanted.length > 0 ? wanted : started);
       if (!job) return;
@@ -109,14 +109,14 @@ export class BatchEngine implements Engine {
     }
   }
 
-  /** States of prompts and of sequences that are not in the batch. */
+  /** Number of states of prompts and of sequences outside the batch. */
   private heldStates(): number {
     return this.jobs.reduce((sum, { state, sequences }) => {
       return sum + (state ? 1 : 0) + sequences.filter(({ parked }) => parked).length;
     }, 0);
   }
 
-  /** Fills free slots, and takes slots from sequences that should wait for others. */
+  /** Fills free slots, and takes slots from sequences that should wait. */
   private fillSlots(): void {
     const { batch, slots } = this;
     const active = new Set(batch.members);
@@ -135,7 +135,7 @@ export class BatchEngine implements Engine {
     for (const sequence of entering.slice(0, free + swaps)) this.join(sequence);
   }
 
-  /** Takes sequences out of the batch, which go on later. */
+  /** Removes sequences that continue later from the batch. */
   private park(leaving: readonly JobSequence[]): void {
     for (const sequence of leaving) sequence.parked = this.batch.stateOf(sequence);
     this.batch.keep((sequence) => !leaving.includes(sequence));
@@ -151,7 +151,7 @@ export class BatchEngine implements Engine {
     running.release();
   }
 
-  /** A token for every sequence of the batch. */
+  /** Decodes one token for every sequence of the batch. */
   private async decode(): Promise<void> {
     const { members } = this.batch;
     if (members.length === 0) return;
@@ -164,7 +164,7 @@ export class BatchEngine implements Engine {
     this.release();
   }
 
-  /** A conversation goes on from an answer's end. */
+  /** A conversation continues from the end of an answer. */
   private async storeAnswer(sequence: JobSequence): Promise<void> {
     if (sequence.running.job.n > 1) return;
     const state = this.batch.stateOf(sequence);
@@ -175,7 +175,7 @@ export class BatchEngine implements Engine {
     }
   }
 
-  /** Frees what jobs and sequences hold that have ended. */
+  /** Frees the memory of ended jobs and sequences. */
   private release(): void {
     for (const job of this.jobs) job.release();
     if (this.jobs.some(({ isOver }) => isOver)) {
@@ -184,7 +184,7 @@ export class BatchEngine implements Engine {
     this.batch.keep(({ isGoing }) => isGoing);
   }
 
-  /** The batch's state is lost: jobs that were in it or about to join fail, the others go on. */
+  /** The batch's state is lost: jobs in it or about to join fail, the others continue. */
   private failRead(error: unknown): void {
     this.batch.dispose();
     for (const job of this.jobs) if (job.isRead) job.fail(error);

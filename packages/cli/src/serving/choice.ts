@@ -1,37 +1,37 @@
-// One choice of a completion: new tokens in, text and log-probabilities out, at once or in pieces.
+// Collects one choice of a completion: from new tokens to text and log-probabilities.
 import type { FinishReason, Tokenizer, TokenLogProb } from '@rene-js/rene';
 import { StopStringFilter } from '@rene-js/rene/internal';
 import { type LogprobColumns, LogprobWriter } from './logprobs_json.js';
 import { codePoints } from './text_offsets.js';
 import type { TokenTexts } from './token_texts.js';
 
-/** A part of a choice, or all of it. */
+/** A choice, or a part of it. */
 export interface ChoicePiece {
   text: string;
-  /** null unless asked for. */
+  /** null if not requested. */
   logprobs: LogprobColumns | null;
 }
 
 export interface ChoiceOptions {
   stop: readonly string[];
   withLogprobs: boolean;
-  /** Leaves special tokens out of the text. */
+  /** Skip special tokens in the text. */
   skipSpecialTokens: boolean;
-  /** The prompt, which decides on the space before the first new word. */
+  /** The prompt, which determines whether the first new word has a space. */
   promptIds: readonly number[];
 }
 
 export class Choice {
   finishReason: 'stop' | 'length' | null = null;
-  /** New tokens, the end of text included. */
+  /** Number of new tokens, end of text included. */
   newTokens = 0;
-  /** The sum of the new tokens' log-probabilities, where they are known. */
+  /** Sum of the new tokens' log-probabilities, if known. */
   logProb = 0;
   private readonly stream;
   private readonly filter: StopStringFilter;
   private readonly writer: LogprobWriter | undefined;
   private text = '';
-  /** Code points of all new text. */
+  /** Code points of the new text. */
   private offset = 0;
 
   constructor(
@@ -61,7 +61,7 @@ export class Choice {
     this.finishReason = finishReason === 'length' && !this.filter.stopped ? 'length' : 'stop';
   }
 
-  /** What has come since the last call. */
+  /** The text and log-probabilities since the last call. */
   take(): ChoicePiece {
     const { text } = this;
     this.text = '';

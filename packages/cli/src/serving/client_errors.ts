@@ -1,4 +1,4 @@
-// Requests that are no HTTP, too large or too slow: answered before any route, in the API's form.
+// Answers requests that are not HTTP, too large or too slow, in the API's error format.
 import { randomUUID } from 'node:crypto';
 import {
   type IncomingMessage,
@@ -10,21 +10,21 @@ import {
 import type { Socket } from 'node:net';
 import { ApiError } from './api_error.js';
 
-/** Answers in progress on each connection. */
+/** Number of answers in progress on each connection. */
 const answers = new WeakMap<object, Set<ServerResponse>>();
 
-/** Notes the answers in progress of a server. */
+/** Counts the answers in progress of a server. */
 export function watchAnswers(server: Server): void {
   server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
     const open = answers.get(socket) ?? new Set();
     answers.set(socket, open.add(response));
     response.once('close', () => open.delete(response));
   });
-  // Node would answer 417 without a body. HTTP allows to ignore an unknown expectation.
+  // Node would answer 417 without a body. HTTP allows servers to ignore an unknown expectation.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
 }
 
-/** The answer to a request that the parser refuses. Fastify's clientErrorHandler. */
+/** The response to a request that the parser rejects. Fastify's clientErrorHandler. */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return;
   if ([...(answers.get(socket) ?? [])].some(({ headersSent }) => headersSent)) {
@@ -41,7 +41,7 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const status = `HTTP/1.1 ${apiError.statusCode} ${STATUS_CODES[apiError.statusCode]}\r\n`;
-  // Closed a little later: at once, bytes that still arrive would reset it before the answer is read.
+  // Closes a little later: closing at once would reset the connection before the client reads the response.
   socket.end(`${status}${lines.join('')}\r\n${body}`, () => {
     setTimeout(() => socket.destroy(), LINGER).unref();
   });

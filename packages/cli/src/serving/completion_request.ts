@@ -1,31 +1,31 @@
-// From the body of POST /v1/completions to jobs for the engine: checks, limits, token ids.
+// Converts the body of POST /v1/completions to jobs: checks, limits, token ids.
 import { badRequest } from './api_error.js';
 import type { CompletionBody } from './completion_schema.js';
 import type { Job } from './job.js';
 import type { PromptEncodeOptions, PromptEncoder } from './tokenizer_thread.js';
 import { refuseUnsupported } from './unsupported_fields.js';
 
-/** What the server's operator allows. */
+/** The operator's limits. */
 export interface CompletionLimits {
-  /** Maximum number of tokens of a prompt and its continuation. */
+  /** Maximum number of tokens per sequence, prompt included. */
   maxLength: number;
-  /** Maximum number of sequences of a request. */
+  /** Maximum number of sequences per request. */
   maxSequences: number;
-  /** Maximum number of log-probabilities in an answer. */
+  /** Maximum number of log-probabilities per answer. */
   maxLogprobs: number;
   vocabSize: number;
-  /** Begins a new document; null if the tokenizer has none. */
+  /** The token that begins a document; null if the tokenizer has none. */
   eosTokenId: number | null;
 }
 
 /** One prompt of a request. */
 export interface Prompt {
-  /** As the client sent it; undefined for token ids. */
+  /** As sent by the client; undefined for token ids. */
   text: string | undefined;
   ids: readonly number[];
 }
 
-/** What a request asks of the engine: a job a prompt, each of `sequencesOf(body)` sequences. */
+/** The jobs of a request: one per prompt, each with `sequencesOf(body)` sequences. */
 export interface CompletionJobs {
   prompts: readonly Prompt[];
   jobs: readonly Job[];
@@ -56,7 +56,7 @@ export async function completionJobs(
   checkIds('stop_token_ids', body.stop_token_ids ?? [], limits.vocabSize);
   checkIds('bad_words_ids', body.bad_words_ids?.flat() ?? [], limits.vocabSize);
   const prompts: Prompt[] = [];
-  // One after another, so that the texts of other requests come in between.
+  // One after the other, so that other requests' texts come in between.
   for (const [i, prompt] of given.entries()) {
     const where = given.length > 1 ? `prompt[${i}]` : 'prompt';
     const ids = await promptIds(prompt, where, encoder, limits, {
@@ -73,12 +73,12 @@ export async function completionJobs(
   return { prompts, jobs };
 }
 
-/** Choices wanted for each prompt. */
+/** Number of choices per prompt. */
 export function choicesOf(body: CompletionBody): number {
   return body.n ?? body.num_return_sequences ?? 1;
 }
 
-/** Sequences generated for each prompt; the best of them are its choices. */
+/** Number of generated sequences per prompt. The best of them are its choices. */
 export function sequencesOf(body: CompletionBody): number {
   return body.best_of ?? choicesOf(body);
 }
@@ -118,12 +118,12 @@ function job(body: CompletionBody, prompt: readonly number[], maxTokens: number)
   };
 }
 
-/** A nucleus of no probability holds the most probable token alone. */
+/** A nucleus without probability contains only the most probable token. */
 function isGreedy({ top_p, do_sample }: CompletionBody): boolean {
   return top_p === 0 || do_sample === false;
 }
 
-/** Fields that mean the same. */
+/** Aliases of fields. */
 const SYNONYMS = [
   ['max_tokens', 'max_completion_tokens', 'max_new_tokens', 'n_predict'],
   ['n', 'num_return_sequences'],
@@ -156,7 +156,7 @@ function checkCombinations(body: CompletionBody): void {
   }
 }
 
-/** @throws ApiError for a prompt that leaves no room for them */
+/** @throws ApiError if the prompt leaves no room for new tokens */
 function maxTokens(
   body: CompletionBody,
   promptLength: number,
@@ -173,10 +173,10 @@ function maxTokens(
   throw tooLong(where, maxLength, `${promptLength} tokens and max_tokens ${tokens}`);
 }
 
-/** As OpenAI has it. */
+/** As in OpenAI's API. */
 const DEFAULT_MAX_TOKENS = 16;
 
-/** @throws ApiError when log-probabilities would make the answer too large */
+/** @throws ApiError if log-probabilities would make the answer too large */
 function checkAnswerSize(body: CompletionBody, jobs: readonly Job[], most: number): void {
   if (body.logprobs == null) return;
   const perToken = body.logprobs + 1;
@@ -200,7 +200,7 @@ async function promptIds(
   options: PromptEncodeOptions,
 ): Promise<readonly number[]> {
   if (prompt === '' && eosTokenId !== null) return [eosTokenId];
-  // No text has so many characters a token: it need not be tokenised to be refused.
+  // No tokenizer has so many characters per token, so the text can be refused without tokenising it.
   if (typeof prompt === 'string' && prompt.length > 16 * maxLength) {
     throw tooLong(where, maxLength, `${prompt.length} characters`);
   }

@@ -20,7 +20,7 @@ import { TokenTexts } from './token_texts.js';
 /** Maximum number of sequences of a request, prompts times n. */
 const MAX_SEQUENCES = 128;
 
-/** Some 28 MB of JSON, and 128 prompts of 4,096 tokens with one alternative each. */
+/** About 28 MB of JSON; enough for 128 prompts of 4,096 tokens with one alternative each. */
 const MAX_LOGPROBS = 2 ** 20;
 
 export function addCompletionRoute(app: FastifyInstance, server: ServerContext): void {
@@ -53,7 +53,7 @@ export function addCompletionRoute(app: FastifyInstance, server: ServerContext):
         if (reply.raw.destroyed) throw new ApiError(499, 'the client went away');
         const owned = jobs.map((job) => ({ ...job, client }));
         const completion = new Completion(context, body, { prompts, jobs: owned });
-        // A client that goes away frees its slots.
+        // A disconnected client frees its slots.
         reply.raw.once('close', () => completion.cancel());
         if (body.stream) return await stream(completion, body, reply);
         await completion.run();
@@ -72,7 +72,7 @@ function send(buffers: readonly Buffer[], reply: FastifyReply, { slowReaders }: 
   return reply.send(slowReaders.stream(reply.request.raw.socket, buffers));
 }
 
-/** Unsent bytes of a client that reads too slowly to be waited for. */
+/** Maximum unsent bytes of a slow client. */
 const MAX_UNSENT = 16 * 1024 * 1024;
 
 async function stream(

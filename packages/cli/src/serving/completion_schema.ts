@@ -3,7 +3,7 @@
 /** OpenAI's fields; after `user`, those of vLLM, transformers, TGI and llama.cpp that are supported. */
 export interface CompletionBody {
   model?: string | null;
-  /** Default: the end-of-text token, which begins a new document. */
+  /** Default: the end-of-text token, which begins a document. */
   prompt?: string | string[] | number[] | number[][] | null;
   max_tokens?: number | null;
   temperature?: number | null;
@@ -83,7 +83,7 @@ export const completionSchema = {
       additionalProperties: { type: 'number', minimum: -100, maximum: 100 },
       maxProperties: 1024,
     }),
-    // JSON numbers beyond these are rounded, so that two seeds would be one.
+    // Larger JSON numbers are rounded, which would make two seeds equal.
     seed: nullable('integer', {
       minimum: Number.MIN_SAFE_INTEGER,
       maximum: Number.MAX_SAFE_INTEGER,

@@ -1,4 +1,4 @@
-// A completion: jobs to the engine, choices back, whole or in parts as they come.
+// A completion: passes jobs to the engine and returns choices, whole or in parts.
 import { randomUUID } from 'node:crypto';
 import type { Tokenizer } from '@rene-js/rene';
 import { COMMA, choiceBuffers, PieceBuffers, pieceJson } from './answer_json.js';
@@ -15,35 +15,35 @@ export interface CompletionContext {
   engine: Engine;
   tokenizer: Pick<Tokenizer, 'decode' | 'decodeStream'>;
   tokenTexts: TokenTexts;
-  /** As the server names its model. */
+  /** The served model's name. */
   modelName: string;
 }
 
-/** Told of a part of a streamed answer: JSON, in one or several pieces. */
+/** Receives a part of a streamed answer: JSON in one or several pieces. */
 type OnPart = (...json: (string | Buffer)[]) => void;
 
-/** A job, and what has come of it. */
+/** A job and its results so far. */
 interface Part {
   readonly job: Job;
   readonly choices: readonly Choice[];
   readonly echo: EchoedPrompt | undefined;
-  /** For a whole answer: what was echoed, and what each choice has got. */
+  /** For a whole answer: the echoed prompt and each choice's text. */
   readonly echoed: PieceBuffers;
   readonly pieces: readonly PieceBuffers[];
-  /** Prompt tokens that were known from another prompt. */
+  /** Prompt tokens from the prefix cache. */
   cachedTokens: number;
 }
 
-/** New tokens after which those of a whole answer are made into JSON. */
+/** Number of new tokens after which a whole answer's text is serialised. */
 const FLUSH = 256;
 
-/** A completion being made. */
+/** A completion in progress. */
 export class Completion {
   private readonly parts: readonly Part[];
   /** The beginning of the answer and of its parts, without the closing brace. */
   private readonly head: string;
   private readonly cancels: (() => void)[] = [];
-  /** Choices of the answer for each prompt; there may be more to choose from (best_of). */
+  /** Choices per prompt; there may be more sequences to choose from (best_of). */
   private readonly wanted: number;
 
   constructor(
@@ -80,7 +80,7 @@ export class Completion {
   /**
    * Runs all jobs.
    *
-   * @param onPart called with each part of a streamed answer; without it answer() has all of it
+   * @param onPart called with each part of a streamed answer. Without it, answer() returns the whole answer
    * @throws ApiError
    */
   async run(onPart?: OnPart): Promise<void> {
@@ -92,7 +92,7 @@ export class Completion {
     }
   }
 
-  /** Ends all jobs; their slots are free from the engine's next step, and run() throws. */
+  /** Ends all jobs. Their slots are freed in the engine's next step, and run() throws. */
   cancel(): void {
     for (const cancel of this.cancels.splice(0)) cancel();
   }
@@ -119,12 +119,12 @@ export class Completion {
     ];
   }
 
-  /** The last part of a streamed answer, where the client asks for it. */
+  /** The last part of a streamed answer, if the client requests usage. */
   usagePart(): string {
     return `${this.head},"choices":[],"usage":${JSON.stringify(this.usage())}}`;
   }
 
-  /** The JSON around a piece of a streamed choice. The usage comes with the last part only. */
+  /** The JSON around a piece of a streamed choice. Only the last part has the usage. */
   private around(index: number, finishReason: string | null): [before: string, after: string] {
     const usage = this.body.stream_options?.include_usage ? ',"usage":null' : '';
     const end = JSON.stringify(finishReason);
@@ -211,7 +211,7 @@ function isEmpty({ text, logprobs }: ChoicePiece): boolean {
   return text === '' && !logprobs?.tokens;
 }
 
-/** The most probable a token, the best first; all in their order where none is left out. */
+/** The most probable choices per token, best first; all in order if none is dropped. */
 function best(choices: readonly Choice[], wanted: number): readonly Choice[] {
   if (choices.length === wanted) return choices;
   const score = ({ logProb, newTokens }: Choice) => logProb / Math.max(1, newTokens);

@@ -7,13 +7,13 @@ import { codePoints, sentOffsets } from './text_offsets.js';
 import type { TokenTexts } from './token_texts.js';
 
 export class EchoedPrompt {
-  /** Its text as far as it was read, in code points. */
+  /** Its text so far, in code points. */
   length = 0;
   private readonly stream;
   private readonly writer: LogprobWriter | undefined;
   private readonly sentOffset: (offset: number) => number;
   private read = 0;
-  /** Code points of the text that the tokens decode to. */
+  /** Code points of the decoded tokens. */
   private decoded = 0;
 
   constructor(
@@ -30,10 +30,10 @@ export class EchoedPrompt {
   }
 
   /**
-   * More of the prompt has been read.
+   * Adds prompt tokens.
    *
-   * @param logProbs of these tokens; undefined unless asked for
-   * @returns what is echoed of it. A text is echoed whole, as it was sent, with its first tokens.
+   * @param logProbs of these tokens; undefined if not requested
+   * @returns the echoed part. A text is echoed as a whole, as it was sent, with its first tokens.
    */
   push(tokens: number, logProbs: readonly (TokenLogProb | null)[] | undefined): ChoicePiece {
     const { prompt, writer, read } = this;

@@ -31,13 +31,13 @@ export function checkHost(app: FastifyInstance, allowed: readonly string[]): voi
   });
 }
 
-/** Without the port; undefined for what no browser would send. */
+/** The host without the port; undefined if no browser would send it. */
 function hostName(host: string): string | undefined {
   const url = /^[^\s/?#@\\]+$/.test(host) && URL.canParse(`http://${host}`);
   return url ? new URL(`http://${host}`).hostname.replace(/\.$/, '') : undefined;
 }
 
-/** An IP address is no name, so nobody can point it elsewhere. */
+/** An IP address is not a name, so a page cannot redirect it. */
 function isLocalName(name: string): boolean {
   if (name === 'localhost' || name.endsWith('.localhost')) return true;
   return isIP(name.replace(/^\[|\]$/g, '')) > 0;

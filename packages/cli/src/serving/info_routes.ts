@@ -1,9 +1,9 @@
-// Routes about the server: /health and /v1/models.
+// The routes /health and /v1/models.
 import type { FastifyInstance } from 'fastify';
 import { ApiError } from './api_error.js';
 import type { ServerContext } from './server_options.js';
 
-/** The error for a model that this server does not have. */
+/** The error for an unknown model name. */
 export function noSuchModel(wanted: string, modelName: string): ApiError {
   const message = `there is no model '${wanted}'; this server has '${modelName}'`;
   return new ApiError(404, message, 'invalid_request_error', 'model', 'model_not_found');
@@ -30,7 +30,7 @@ export function addInfoRoutes(
     return reply.code(503).send({ ...health, ...error.toJSON() });
   });
   app.get('/v1/models', async () => ({ object: 'list', data: [model] }));
-  // A hub id has a slash in it.
+  // A hub id contains a slash.
   app.get<{ Params: { '*': string } }>('/v1/models/*', async ({ params }) => {
     if (params['*'] === modelName) return model;
     throw noSuchModel(params['*'], modelName);

@@ -1,4 +1,4 @@
-// Jobs for the server's engine and the events that it answers with: plain data, which can be sent to a worker.
+// Jobs of the server's engine and their events: plain data, which can be sent to a worker.
 import type {
   FinishReason,
   LogitsProcessor,
@@ -8,16 +8,16 @@ import type {
 } from '@rene-js/rene';
 import { type GenerationConfig, resolveOptions } from '@rene-js/rene/internal';
 
-/** One prompt, and how it is continued. */
+/** One prompt and its generation options. */
 export interface Job {
   prompt: readonly number[];
-  /** Who sent it. Slots and prefill are shared out among clients. Default: ''. */
+  /** The client. Clients share slots and prefill equally. Default: ''. */
   client?: string | undefined;
-  /** Number of sequences. Sequence k draws from the seed and k, whatever runs beside it. */
+  /** Number of sequences. Sequence k depends only on the seed and k. */
   n: number;
-  /** Maximum number of new tokens; 0 reads the prompt only. */
+  /** Maximum number of new tokens; 0 runs prefill only. */
   maxTokens: number;
-  /** Sampling parameters, as generate() has them. */
+  /** Sampling parameters, as in generate(). */
   temperature: number;
   topP: number;
   topK?: number | undefined;
@@ -25,33 +25,33 @@ export interface Job {
   repetitionPenalty?: number | undefined;
   noRepeatNgramSize?: number | undefined;
   badWordsIds?: readonly (readonly number[])[] | undefined;
-  /** Random unless given. */
+  /** Default: random. */
   seed?: number | undefined;
   stop: readonly string[];
-  /** Ids that end a sequence besides the end of text. */
+  /** End tokens besides the end of text. */
   stopIds?: readonly number[] | undefined;
-  /** The end of text is a token like any other. */
+  /** Treat the end of text like any other token. */
   ignoreEos?: boolean | undefined;
   minTokens?: number | undefined;
   logitBias?: Readonly<Record<string, number>> | undefined;
-  /** Subtracted from the logits of new tokens that have come, once each. */
+  /** Subtracted once from the logits of new tokens that occurred. */
   presencePenalty?: number | undefined;
-  /** Likewise, as often as they have come. */
+  /** Subtracted for each occurrence. */
   frequencyPenalty?: number | undefined;
-  /** Log-probabilities of new tokens and so many others; none unless given. */
+  /** Return log-probabilities of new tokens and of this many alternatives. Default: none. */
   logProbs?: number | undefined;
-  /** Log-probabilities of the prompt's tokens too. Default false. */
+  /** Return log-probabilities of prompt tokens too. Default: false. */
   promptLogProbs?: boolean | undefined;
 }
 
-/** What an engine tells of a job, in order; nothing comes after its end. */
+/** Events of a job, in order. None follows the last one. */
 export type JobEvent =
-  /** So many more tokens of the prompt have been read, or were known from another prompt. */
+  /** Number of further prompt tokens that were prefilled or cached. */
   | {
       type: 'prompt';
       tokens: number;
       cached?: boolean;
-      /** Theirs, null for the prompt's first; undefined unless asked for. */
+      /** Their log-probabilities, null for the first token; undefined if not requested. */
       logProbs: readonly (TokenLogProb | null)[] | undefined;
     }
   /** Sequence k got a token. */
@@ -62,36 +62,36 @@ export type JobEvent =
       logProb: TokenLogProb | undefined;
       finishReason: FinishReason | undefined;
     }
-  /** All is done. */
+  /** All sequences have ended. */
   | { type: 'end' }
-  /** The job failed; no event follows. */
+  /** The job failed. */
   | {
       type: 'error';
       message: string;
-      /** The engine can run no job any more. */
+      /** The engine cannot run jobs any more. */
       isDown: boolean;
     };
 
-/** How busy an engine is, in sequences. */
+/** Load of an engine, in sequences. */
 export interface EngineLoad {
-  /** Being decoded. */
+  /** Sequences in the batch. */
   active: number;
   waiting: number;
-  /** Most that are decoded together. */
+  /** Size of the batch. */
   slots: number;
 }
 
 /** Runs jobs. */
 export interface Engine {
-  /** @returns a function that ends the job; after it no event comes */
+  /** @returns a function that ends the job; no event follows */
   submit(job: Job, onEvent: (event: JobEvent) => void): () => void;
-  /** Sequences that are decoded, those that wait, and slots in all. */
+  /** Number of sequences in the batch and waiting, and of slots. */
   load(): EngineLoad;
-  /** Why no job can run any more; undefined while jobs can run. */
+  /** The reason why jobs cannot run; undefined while they can. */
   readonly downReason?: string | undefined;
 }
 
-/** A job as generation understands it. @throws InvalidArgumentError for one that makes no sense */
+/** A job's generation options. @throws InvalidArgumentError if they are invalid */
 export function jobGenerationConfig(
   job: Job,
   config: ReneConfig,

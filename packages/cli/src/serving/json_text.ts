@@ -1,8 +1,8 @@
-// JSON as the server sends it.
+// JSON for responses.
 
 /**
- * JSON without raw line separators besides \n and \r, which JSON escapes anyway. Clients that split
- * an event stream as Python's str.splitlines does would cut an event at U+0085, U+2028 or U+2029.
+ * JSON with U+0085, U+2028 and U+2029 escaped. Clients that split an event stream like Python's
+ * str.splitlines would cut an event there.
  */
 export function jsonText(value: unknown): string {
   return JSON.stringify(value).replace(SEPARATORS, escaped);

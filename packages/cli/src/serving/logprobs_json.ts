@@ -1,11 +1,11 @@
 // Log-probabilities as JSON text in the layout of OpenAI's completions API.
 //
-// They are written as text at once: a prompt of 4,000 tokens with 20 alternatives each would be
-// 80,000 objects, for each of its choices.
+// Serialised directly: a prompt of 4,000 tokens with 20 alternatives each would be 80,000 objects for each
+// choice.
 import type { TokenLogProb } from '@rene-js/rene';
 import type { TokenTexts } from './token_texts.js';
 
-/** The lists of OpenAI's `logprobs` object, an entry a token. */
+/** The lists of OpenAI's `logprobs` object, one entry per token. */
 export const COLUMNS = ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'] as const;
 
 /** The entries of each list as JSON, separated by commas, without brackets. */
@@ -23,9 +23,9 @@ export class LogprobWriter {
   constructor(private readonly tokenTexts: TokenTexts) {}
 
   /**
-   * @param logProb null where nothing comes before: the first token of an echoed prompt
-   * @param offset Unicode code points of the text before the token
-   * @param isFirst the token is the first of all text
+   * @param logProb null for the first token of an echoed prompt
+   * @param offset offset of the token in the text, in Unicode code points
+   * @param isFirst the token starts the text
    */
   add(id: number, logProb: TokenLogProb | null, offset: number, isFirst = false): void {
     const { entries } = this;
@@ -35,7 +35,7 @@ export class LogprobWriter {
     entries.text_offset.push(String(offset));
   }
 
-  /** What was added since the last call. */
+  /** The entries added since the last call. */
   take(): LogprobColumns {
     const { tokens, token_logprobs, top_logprobs, text_offset } = this.entries;
     return {
@@ -47,8 +47,8 @@ export class LogprobWriter {
   }
 
   /**
-   * The top tokens, most probable first, and the token itself. Of tokens with the same text (parts of
-   * characters) the most probable stays.
+   * The top tokens, most probable first, and the token itself. The most probable one of equal texts (parts
+   * of characters) wins.
    */
   private alternatives({ id, logProb, top }: TokenLogProb): string {
     const seen = new Set<string>();
@@ -68,7 +68,7 @@ export function logprobsJson(columns: LogprobColumns): string {
   return `{${COLUMNS.map((name) => `"${name}":[${columns[name]}]`).join()}}`;
 }
 
-/** JSON has no infinity; a token that is ruled out gets the least float32 instead. */
+/** JSON has no infinity; an excluded token gets the smallest float32 instead. */
 function finite(value: number): string {
   return Number.isFinite(value) ? String(value) : '-3.4e+38';
 }

@@ -1,4 +1,4 @@
-// The model's thread: loads a model and its tokenizer, and runs the jobs that are posted to it.
+// The model's thread: loads a model and its tokenizer and runs jobs.
 import { freemem } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { registerSimdBackend } from '@rene-js/layers/simd';
@@ -11,7 +11,7 @@ import type { FromWorker, ToWorker, WorkerSettings } from './worker_messages.js'
 
 const port = parentPort;
 if (!port) throw new Error('serving/model_worker.ts runs as a worker thread');
-// What WorkerEngine.start passes; nobody else starts this file.
+// Set by WorkerEngine.start, which alone starts this file.
 const settings: WorkerSettings = workerData;
 
 const post = (message: FromWorker) => port.postMessage(message);
@@ -74,7 +74,7 @@ function serve(engine: BatchEngine, model: ReneLMHeadModel): void {
   });
 }
 
-/** Gathers what happens at once, in a step of all sequences, into one message. */
+/** Combines the events of a step into one message. */
 function outbox(engine: BatchEngine): (id: number, event: JobEvent) => void {
   let events: [number, JobEvent][] = [];
   return (id, event) => {
@@ -87,9 +87,9 @@ function outbox(engine: BatchEngine): (id: number, event: JobEvent) => void {
   };
 }
 
-/** Bytes that this process may still use. */
+/** Free memory of this process in bytes. */
 function memoryLeft(): number {
-  // Node has availableMemory, which knows containers' limits, from 20.13 on.
+  // availableMemory respects containers' limits. Node has it from 20.13 on.
   return typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();
 }
 

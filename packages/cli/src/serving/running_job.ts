@@ -1,4 +1,4 @@
-// A job in progress, and the sequences that continue its prompt.
+// A job in progress and its sequences.
 
 import type { GenerationModel, RecurrentState, TokenLogProb } from '@rene-js/rene';
 import {
@@ -20,15 +20,15 @@ import type { Schedulable } from './schedule.js';
 export class RunningJob implements Schedulable {
   readonly client: string;
   readonly sequences: readonly JobSequence[];
-  /** After the part of the prompt that was read; kept until all sequences have gone on from it. */
+  /** The state after the prefilled part of the prompt; kept until all sequences have joined the batch. */
   state: RecurrentState | undefined;
-  /** Prompt tokens that were read. */
+  /** Number of prefilled prompt tokens. */
   read = 0;
-  /** Ended, failed or cancelled. */
+  /** Finished, failed or cancelled. */
   isOver = false;
   private parts: AsyncGenerator<PrefilledPart, void, void> | undefined;
   private plan: StoragePlan | undefined;
-  /** Logits of the last prompt token that was read. */
+  /** Logits of the last prefilled token. */
   private logits: Float32Array | undefined;
   private readonly sampler: Sampler;
 
@@ -55,8 +55,8 @@ export class RunningJob implements Schedulable {
   }
 
   /**
-   * Reads the next part of the prompt, or as its first part what the cache has of it. At the prompt's
-   * end each sequence gets its first token.
+   * Prefills the next chunk, or takes the first one from the cache. At the end of the prompt each sequence
+   * gets its first token.
    */
   async readPart(model: GenerationModel, cache: PrefixCache): Promise<void> {
     try {
@@ -108,7 +108,7 @@ export class RunningJob implements Schedulable {
     else for (const sequence of this.sequences) sequence.advance(logits ?? -1);
   }
 
-  /** Frees the states that are not needed any more. */
+  /** Frees states that are no longer needed. */
   release(): void {
     const isNeeded = !this.isRead || this.sequences.some(({ isReady }) => isReady);
     if (this.isOver || !isNeeded) {
@@ -137,7 +137,7 @@ export class RunningJob implements Schedulable {
 }
 
 export class JobSequence extends Sequence implements Schedulable {
-  /** While it waits for a slot that it had before. */
+  /** Its state while it waits for a slot again. */
   parked: RecurrentState | undefined;
   /** Whether it has been in the batch. */
   hasStarted = false;
@@ -159,17 +159,17 @@ export class JobSequence extends Sequence implements Schedulable {
     return this.running.remaining - (this.ids.length - this.promptLength);
   }
 
-  /** Whether there is more to do for it. */
+  /** Whether it is unfinished. */
   get isGoing(): boolean {
     return !this.running.isOver && this.finishReason === undefined;
   }
 
-  /** Whether it waits to go on from its prompt's state. */
+  /** Whether it waits to start from its prompt's state. */
   get isReady(): boolean {
     return this.isGoing && this.running.isRead && !this.hasStarted;
   }
 
-  /** Appends the next token and tells of it. */
+  /** Appends the next token and emits an event. */
   advance(next: NextToken): void {
     const { running, k } = this;
     if (running.isOver) return;
@@ -183,7 +183,7 @@ export class JobSequence extends Sequence implements Schedulable {
     }
   }
 
-  /** Frees the state that it waits with. */
+  /** Frees its state. */
   unpark(): void {
     this.parked?.dispose();
     this.parked = undefined;

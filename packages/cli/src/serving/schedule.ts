@@ -1,25 +1,25 @@
-// Which sequences hold the batch's slots, and whose prompt is read next.
+// Decides which sequences hold the batch's slots and whose prompt is prefilled next.
 //
-// Three quarters of the slots go to the clients in equal shares, and within a client in order of
-// arrival, so that no request starves. One quarter goes to the sequences with the fewest tokens left,
-// so that a short request need not wait for long ones. Prompt parts are shared out in turns: one to
-// the job with the fewest tokens left, one to the client that was served least recently.
+// Clients get equal shares of three quarters of the slots, in order of arrival within a client, so that no
+// request starves. One quarter goes to the sequences with the fewest remaining tokens, so that short
+// requests do not wait for long ones. Prefill alternates between the job with the fewest remaining tokens
+// and the least recently served client.
 
-/** A sequence or a job, as the schedule sees it. */
+/** A sequence or a job, as the scheduler sees it. */
 export interface Schedulable {
   readonly client: string;
-  /** Tokens that are still to be read and generated. */
+  /** Number of tokens to prefill and generate. */
   readonly remaining: number;
 }
 
-/** Clients whose last turn is remembered. */
+/** Maximum number of clients whose last turn is remembered. */
 const MAX_CLIENTS = 4096;
 
-/** Decode steps after which a batch of one slot changes between both orders. */
+/** Number of decode steps after which a batch with one slot switches between both orders. */
 const TURN = 16;
 
 export class Schedule {
-  /** Clients whose prompts were read, least recently first. */
+  /** Clients by their last prefill, least recent first. */
   private readonly served = new Set<string>();
   private parts = 0;
   private steps = 0;
@@ -31,7 +31,7 @@ export class Schedule {
 
   /**
    * @param sequences in order of arrival
-   * @returns those that should hold the slots
+   * @returns the sequences that should hold the slots
    */
   seats<T extends Schedulable>(sequences: readonly T[], slots: number): readonly T[] {
     if (sequences.length <= slots) return sequences;
@@ -41,7 +41,7 @@ export class Schedule {
     return [...quick, ...shared.slice(0, slots - quick.length)];
   }
 
-  /** @param jobs whose prompts are not read to the end, in order of arrival */
+  /** @param jobs with unfinished prompts, in order of arrival */
   nextPrompt<T extends Schedulable>(jobs: readonly T[]): T | undefined {
     const isQuick = this.parts++ % 2 === 0;
     const job = isQuick ? byRemaining(jobs)[0] : this.leastServed(jobs);
@@ -58,7 +58,7 @@ export class Schedule {
     return Math.floor(this.steps / TURN) % 2;
   }
 
-  /** The first job of the client that was served least recently. */
+  /** The first job of the least recently served client. */
   private leastServed<T extends Schedulable>(jobs: readonly T[]): T | undefined {
     const first = new Map<string, T>();
     for (const job of jobs) if (!first.has(job.client)) first.set(job.client, job);
@@ -71,15 +71,15 @@ export class Schedule {
   }
 }
 
-/** Fewest tokens left first; of equals, the earlier first. */
+/** Fewest remaining tokens first; then in order of arrival. */
 function byRemaining<T extends Schedulable>(items: readonly T[]): readonly T[] {
   return items.toSorted((a, b) => a.remaining - b.remaining);
 }
 
 /**
- * The first of each client, then the second of each, and so on.
+ * The first sequence of each client, then the second of each, and so on.
  *
- * @param counted those that come first in their client's count wherever they stand
+ * @param counted sequences that count first within their client
  */
 function byClients<T extends Schedulable>(
   items: readonly T[],

@@ -1,4 +1,4 @@
-// The HTTP server: what every route shares. Completions, tokens and health are routes of their own.
+// The HTTP server and what its routes share.
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import cors from '@fastify/cors';
@@ -35,7 +35,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   const app = fastify({
     bodyLimit,
     logger: log && { level: 'info', stream: process.stderr },
-    // logRequests writes one line a request, not two.
+    // logRequests writes one line per request, not two.
     logController: new LogController({ disableRequestLogging: true }),
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: false } },
     requestTimeout,
@@ -73,7 +73,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   const apiKeys = new ApiKeys(keys);
   checkHost(app, keys.length > 0 ? ['*'] : allowedHosts);
   if (corsOrigins.length > 0) allowOrigins(app, corsOrigins);
-  // After the headers for other origins, so that pages can read these errors.
+  // After the CORS headers, so that pages can read these errors.
   app.after(() => {
     refuseWhenClosing(app);
     if (keys.length > 0) apiKeys.require(app);
@@ -86,7 +86,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   return app;
 }
 
-/** The client's own id of its request, where that can be a header, else a random one. */
+/** The client's request id, if it is a valid header value, else a random one. */
 function requestId({ headers }: Pick<IncomingMessage, 'headers'>): string {
   const own = headers['x-request-id'];
   return typeof own === 'string' && /^[!-~]{1,128}$/.test(own) ? own : `req-${randomUUID()}`;
@@ -124,7 +124,7 @@ function toApiError(error: FastifyError | ApiError | TokenizerError, bodyLimit: 
 
 const STOP = 'must be a text, or a list of at most 16 texts, of at most 1000 characters each';
 
-/** What fields of several types must be. */
+/** Descriptions of fields with several types. */
 const KINDS: ReadonlyMap<string, string> = new Map([
   ['prompt', 'must be a text, a list of texts, token ids, or a list of such lists'],
   ['stop', STOP],
@@ -146,7 +146,7 @@ function notFound({ method, url, headers }: FastifyRequest): ApiError {
 const ROUTES =
   'POST /v1/completions, GET /v1/models, GET /health, POST /tokenize, POST /detokenize and GET /tokenizer_info';
 
-/** Routes of OpenAI's API that are often asked for. */
+/** Routes of OpenAI's API that this server does not have. */
 const NOT_HERE: Readonly<Record<string, string>> = {
   '/v1/chat/completions':
     'Rene is a base model, which continues text and knows no chat; POST /v1/completions with a prompt',
@@ -161,7 +161,7 @@ function logRequests(app: FastifyInstance): void {
   });
 }
 
-/** Requests in progress are finished, new ones on connections that are still open are told. */
+/** Finishes requests in progress and refuses new ones on open connections. */
 function refuseWhenClosing(app: FastifyInstance): void {
   let isClosing = false;
   app.addHook('preClose', async () => {
@@ -172,13 +172,13 @@ function refuseWhenClosing(app: FastifyInstance): void {
     void reply.header('connection', 'close');
     throw new ApiError(503, 'the server is shutting down', 'server_error');
   });
-  // A client that keeps its connection for later requests would keep the server from ending.
+  // Kept-alive connections would keep the server from ending.
   app.addHook('onResponse', async () => {
     if (isClosing) setImmediate(() => app.server.closeIdleConnections());
   });
 }
 
-/** Encodes in this thread; a signal comes too late. */
+/** Encodes in this thread, so that the signal has no effect. */
 function atOnce(tokenizer: Pick<Tokenizer, 'encode'>): PromptEncoder {
   return {
     encode: (text, { addSpecialTokens } = {}) => tokenizer.encode(text, { addSpecialTokens }),

@@ -1,32 +1,32 @@
-// Closes the connections of clients that do not read their answers, and bounds the memory for these.
+// Disconnects clients that do not read their answers, and bounds the memory of unsent answers.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { nextTurn } from '@rene-js/rene/internal';
 
 export interface SlowReaderLimits {
-  /** Milliseconds in which a client must take some bytes of its answer. */
+  /** Milliseconds in which a client must read some bytes of its answer. */
   writeTimeout: number;
-  /** Maximum number of unsent bytes of all answers. Beyond it the slowest readers are closed. */
+  /** Maximum unsent bytes of all answers. Beyond it the slowest clients are disconnected. */
   maxUnsent: number;
 }
 
-/** How far a connection has come. */
+/** Progress of a connection. */
 interface Progress {
   sent: number;
-  /** When bytes were last taken, or none were waiting. */
+  /** Time when bytes were last read, or none were waiting. */
   since: number;
 }
 
-/** Longer answers are written in chunks, as fast as the client reads. */
+/** Size above which answers are written in chunks, as fast as the client reads. */
 export const LONG_ANSWER = 64 * 1024;
 
-/** Bytes handed to a socket at once, so that progress shows. */
+/** Bytes per write to a socket, so that progress is visible. */
 const CHUNK = 64 * 1024;
 
 export class SlowReaders {
   private readonly connections = new Map<Socket, Progress>();
-  /** Bytes of long answers that are not with their sockets yet. */
+  /** Bytes of long answers that are not yet written to their sockets. */
   private readonly held = new Map<Readable, { socket: Socket; bytes: number }>();
 
   constructor(private readonly limits: SlowReaderLimits) {}
@@ -42,7 +42,7 @@ export class SlowReaders {
     server.once('close', () => clearInterval(timer));
   }
 
-  /** A long answer as a stream of small chunks, whose unsent bytes count until they are sent. */
+  /** A long answer as a stream of small chunks, which counts its unsent bytes. */
   stream(socket: Socket, buffers: readonly Buffer[]): Readable {
     const entry = { socket, bytes: byteLength(buffers) };
     const stream = Readable.from(counted(buffers, entry), { highWaterMark: 1 });
@@ -52,7 +52,7 @@ export class SlowReaders {
     return stream;
   }
 
-  /** Closes connections that take nothing, then the slowest ones until the rest is within bounds. */
+  /** Closes stalled connections, then the slowest ones until the bound is met. */
   check(): void {
     const now = performance.now();
     const unsent = new Map<Socket, number>();
@@ -86,10 +86,7 @@ export function byteLength(buffers: readonly Buffer[]): number {
   return buffers.reduce((sum, { length }) => sum + length, 0);
 }
 
-/**
- * The bytes in chunks, between which other connections have their turn; `rest.bytes` counts down as
- * they are taken.
- */
+/** The bytes in chunks, between which other connections are served; `rest.bytes` is the remaining size. */
 async function* counted(
   buffers: readonly Buffer[],
   rest: { bytes: number },

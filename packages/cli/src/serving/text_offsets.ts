@@ -1,6 +1,6 @@
-// Offsets in a prompt as it was sent, from offsets in the text that its tokens decode to.
+// Maps offsets in the decoded text of a prompt's tokens to offsets in the prompt as sent.
 //
-// The two differ where the tokenizer normalises text (NFC) or adds tokens around it (a BOS).
+// They differ if the tokenizer normalises text (NFC) or adds tokens such as a BOS.
 
 /** Counts Unicode code points. */
 export function codePoints(text: string): number {

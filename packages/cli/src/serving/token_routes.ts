@@ -1,11 +1,11 @@
-// Routes about tokens: /tokenize, /detokenize and /tokenizer_info.
+// The routes /tokenize, /detokenize and /tokenizer_info.
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { ApiError, badRequest } from './api_error.js';
 import type { ServerContext } from './server_options.js';
 
 /** Maximum number of characters of a text to tokenise. */
 const MAX_CHARACTERS = 1_000_000;
-/** Of all texts that are being tokenised together. */
+/** Maximum number of characters of all texts that are being tokenised. */
 const MAX_TOGETHER = 8 * MAX_CHARACTERS;
 
 export function addTokenRoutes(app: FastifyInstance, context: ServerContext): void {
@@ -67,7 +67,7 @@ function addDetokenize(app: FastifyInstance, { tokenizer }: ServerContext): void
   );
 }
 
-/** Aborted when the client goes away before the answer. */
+/** Aborted if the client disconnects before the answer. */
 export function untilClosed({ raw }: FastifyReply): AbortSignal {
   const controller = new AbortController();
   const leave = () => controller.abort(new ApiError(499, 'the client went away'));

@@ -1,4 +1,4 @@
-// The text of single tokens, by which log-probabilities name them, cached.
+// The texts of single tokens for log-probabilities, cached.
 import type { Tokenizer } from '@rene-js/rene';
 import { jsonText } from './json_text.js';
 
@@ -13,7 +13,7 @@ export class TokenTexts {
 
   constructor(private readonly tokenizer: Pick<Tokenizer, 'tokenText'>) {}
 
-  /** @param isFirst nothing comes before it: some tokenizers leave out its space */
+  /** @param isFirst the token starts the text, for which some tokenizers omit its space */
   of(id: number, isFirst = false): TokenText {
     if (isFirst) {
       const text = this.tokenizer.tokenText(id, true);

@@ -1,22 +1,22 @@
-// Texts that are encoded in turns, so that none waits for long ones.
+// Encodes several texts in turns, so that none waits for long ones.
 
-/** A text in the making. */
+/** A text that is being encoded. */
 export interface EncodeTask {
-  /** Its number, by which it is cancelled. */
+  /** Its id, for cancelling it. */
   readonly id: number;
-  /** In characters; short texts come first. */
+  /** Length in characters; short texts come first. */
   readonly length: number;
-  /** Encodes; its last value is the ids. */
+  /** Encodes; the last value is the ids. */
   readonly steps: Iterator<void, number[], void>;
 }
 
-/** What has become of a task: its ids, or the error that it ended in. */
+/** The result of a task: ids or an error. */
 export type EncodeResult =
   | { readonly id: number; readonly ids: number[] }
   | { readonly id: number; readonly error: unknown };
 
 export class TokenizerTasks {
-  /** In the order in which they came. */
+  /** In order of arrival. */
   private tasks: EncodeTask[] = [];
   private turns = 0;
 
@@ -28,15 +28,15 @@ export class TokenizerTasks {
     this.tasks.push(task);
   }
 
-  /** Drops a task; nothing comes of it. */
+  /** Cancels a task. */
   cancel(id: number): void {
     this.tasks = this.tasks.filter((task) => task.id !== id);
   }
 
   /**
-   * Goes on with one task until the time is up.
+   * Continues one task until the turn is over.
    *
-   * @param isOver whether the turn ends
+   * @param isOver whether the turn is over
    * @returns the result if the task has ended
    */
   turn(isOver: () => boolean): EncodeResult | undefined {
@@ -57,7 +57,7 @@ export class TokenizerTasks {
     }
   }
 
-  /** The shortest; every few turns the oldest, so that a long text gets on as well. */
+  /** The shortest task; regularly the oldest, so that long texts make progress too. */
   private next(): EncodeTask | undefined {
     const [oldest] = this.tasks;
     if (++this.turns % TURNS === 0) return oldest;

@@ -1,21 +1,21 @@
-// A tokenizer in a worker thread: HTTP goes on while long texts are encoded.
+// A tokenizer in a worker thread, so that HTTP is served while long texts are encoded.
 import { Worker } from 'node:worker_threads';
 import { type EncodeOptions, type Tokenizer, TokenizerError } from '@rene-js/rene';
 import type { TokenizerAnswer, TokenizerRequest } from './tokenizer_worker.js';
 
 /** Options of a prompt encoder. */
 export interface PromptEncodeOptions extends EncodeOptions {
-  /** Ends the work; the promise is rejected with the signal's reason. Default: none. */
+  /** Cancels the work; the promise is rejected with the signal's reason. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
 /** Encodes prompts. */
 export interface PromptEncoder {
-  /** The ids of a text, at once or later. @throws TokenizerError */
+  /** The ids of a text. @throws TokenizerError */
   encode(text: string, options?: PromptEncodeOptions): number[] | Promise<number[]>;
 }
 
-/** The thread has ended: it is no fault of the text. */
+/** The thread has ended for another reason than the text. */
 export class TokenizerThreadError extends TokenizerError {}
 
 /** A text that is being encoded. */
@@ -24,10 +24,10 @@ interface Waiter {
   reject: (error: unknown) => void;
 }
 
-/** Characters that take a few milliseconds at most. */
+/** Length that takes a few milliseconds at most. */
 const SHORT = 1000;
 
-/** Encodes short texts at once, others in the thread, in turns: the short ones of them first. */
+/** Encodes short texts directly and others in the thread, in turns with the shortest first. */
 export class TokenizerThread implements PromptEncoder {
   private readonly waiters = new Map<number, Waiter>();
   private worker: Worker | undefined;
@@ -46,7 +46,7 @@ export class TokenizerThread implements PromptEncoder {
     this.worker = this.start();
   }
 
-  /** The ids of a text, at once or later. @throws TokenizerError */
+  /** The ids of a text. @throws TokenizerError */
   encode(
     text: string,
     { signal, ...options }: PromptEncodeOptions = {},

@@ -1,6 +1,6 @@
-// The tokenizer's thread: encodes the texts that are posted to it, in turns.
+// The tokenizer's thread: encodes posted texts in turns.
 import { parentPort, workerData } from 'node:worker_threads';
-// Without the rest of the library, the thread starts fast and stays small.
+// Imports only the tokenizer, so that the thread starts fast and stays small.
 import { type EncodeOptions, Tokenizer } from '@rene-js/rene/internal/tokenizer';
 import { TokenizerTasks } from './tokenizer_tasks.js';
 
@@ -10,12 +10,12 @@ export type TokenizerRequest =
 
 export type TokenizerAnswer = { id: number; ids: Int32Array } | { id: number; error: string };
 
-/** Milliseconds between looks at the messages. */
+/** Milliseconds between checks for messages. */
 const TURN = 10;
 
 const port = parentPort;
 if (!port) throw new Error('serving/tokenizer_worker.ts runs as a worker thread');
-// What TokenizerThread passes; nobody else starts this file.
+// Set by TokenizerThread, which alone starts this file.
 const path: string = workerData;
 const tokenizer = await Tokenizer.fromFile(path);
 const tasks = new TokenizerTasks();
@@ -30,7 +30,7 @@ port.on('message', (request: TokenizerRequest) => {
   if (!isRunning) run();
 });
 
-/** One turn, then the next one after the messages that have come. */
+/** One turn, then the next one after handling messages. */
 function run(): void {
   const start = performance.now();
   const result = tasks.turn(() => performance.now() - start >= TURN);

@@ -1,11 +1,11 @@
-// Request fields that other servers know and this one does not support.
+// Request fields of other servers that this one does not support.
 //
-// A field that may change the answer is refused by name. It is accepted with a value that turns its
-// feature off, and so are fields that cannot change an answer.
+// A field that may change the answer is refused by name. It is accepted with a value that turns it off.
+// Fields that cannot change the answer are accepted.
 import { badRequest } from './api_error.js';
 import { type CompletionBody, completionSchema } from './completion_schema.js';
 
-/** Fields that never change the answer, or only together with one that is refused. */
+/** Fields that never change the answer, or only together with a refused one. */
 const HARMLESS: ReadonlySet<string> = new Set([
   ...['metadata', 'store', 'service_tier', 'prompt_cache_key', 'prompt_cache_retention'],
   ...['safety_identifier', 'request_id', 'priority', 'timeout', 'ttl', 'api_key'],
@@ -16,7 +16,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
   ...['dynatemp_exponent', 'dynatemp_low', 'dynatemp_high'],
 ]);
 
-/** Values, besides null, false, 0 and empty ones, with which a field does nothing. */
+/** Values, besides null, false, 0 and empty ones, that turn a field off. */
 const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   typical_p: [1],
   typical: [1],
@@ -36,7 +36,7 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   function_call: ['none', 'auto'],
 };
 
-/** Samplers that do nothing at 1, but do at 0. */
+/** Samplers that are off at 1 but not at 0. */
 const ONE_IS_OFF: ReadonlySet<string> = new Set([
   ...['typical_p', 'typical', 'tfs', 'tfs_z', 'guidance_scale', 'cfg_scale'],
   'encoder_repetition_penalty',
@@ -47,7 +47,7 @@ const ONE_BEAM = 'the server samples, or is greedy with temperature 0';
 const NO_TOOLS = 'the model completes text and calls no tools';
 const FILTERS = 'use temperature, top_k, top_p or min_p';
 
-/** What to do instead. */
+/** Alternatives. */
 const HINTS: Readonly<Record<string, string>> = {
   suffix: 'this model completes at the end only',
   messages: 'send the text to complete as prompt',
@@ -92,7 +92,7 @@ const HINTS: Readonly<Record<string, string>> = {
 
 const UNKNOWN = 'this server does not know it, and it may change the answer elsewhere';
 
-/** @throws ApiError (400) naming the first field that may change the answer and is not supported */
+/** @throws ApiError (400) naming the first unsupported field that may change the answer */
 export function refuseUnsupported(body: CompletionBody): void {
   for (const [name, value] of Object.entries(body)) {
     if (Object.hasOwn(completionSchema.properties, name) || HARMLESS.has(name)) continue;

@@ -1,4 +1,4 @@
-// An engine in a worker thread, so that HTTP is answered while the model computes.
+// An engine in a worker thread, so that HTTP is served while the model computes.
 import { Worker } from 'node:worker_threads';
 import { ReneError } from '@rene-js/rene/internal';
 import type { Engine, EngineLoad, Job, JobEvent } from './job.js';
@@ -9,27 +9,27 @@ export class ServingError extends ReneError {
   override readonly name = 'ServingError';
 }
 
-/** Told while the model is loaded. */
+/** Callbacks while the model is loaded. */
 export interface LoadCallbacks {
-  /** Called with the weights read so far and all of them. */
+  /** Called with the number of loaded weights and the total. */
   onProgress?: (done: number, total: number) => void;
-  /** Told what the user should know, such as a smaller dtype than the file's. */
+  /** Called with notices, such as that a smaller dtype is used. */
   onNotice?: (message: string) => void;
 }
 
 type FromReady = Extract<FromWorker, { type: 'ready' }>;
 
 export class WorkerEngine implements Engine {
-  /** The tfjs backend that the model runs on. */
+  /** The model's tfjs backend. */
   readonly backend: string;
-  /** Ids below it are the model's. */
+  /** Upper bound of the model's token ids. */
   readonly vocabSize: number;
   private readonly jobs = new Map<number, { job: Job; onEvent: (event: JobEvent) => void }>();
   private readonly memoryWaiters: ((memory: { tensors: number; bytes: number }) => void)[] = [];
   private lastLoad: EngineLoad;
   private nextId = 0;
   private readonly exit: Promise<unknown>;
-  /** Resolves to the reason when no job can run any more. */
+  /** Resolves to the reason when jobs cannot run any more. */
   readonly down: Promise<string>;
   private resolveDown: (reason: string) => void = () => {};
   private reason: string | undefined;
@@ -78,7 +78,7 @@ export class WorkerEngine implements Engine {
     });
   }
 
-  /** Why no job can run any more; undefined while jobs can run. */
+  /** The reason why jobs cannot run; undefined while they can. */
   get downReason(): string | undefined {
     return this.reason;
   }
@@ -96,7 +96,7 @@ export class WorkerEngine implements Engine {
     };
   }
 
-  /** Counts what the worker does not know of yet, too. */
+  /** Also counts jobs that the worker has not received yet. */
   load(): EngineLoad {
     let all = 0;
     for (const { job } of this.jobs.values()) all += job.n;
@@ -104,7 +104,7 @@ export class WorkerEngine implements Engine {
     return { active, waiting: all - active, slots: this.lastLoad.slots };
   }
 
-  /** Tensors in the worker and their bytes; for leak tests. */
+  /** Number and bytes of tensors in the worker, for leak tests. */
   memory(): Promise<{ tensors: number; bytes: number }> {
     return new Promise((resolve) => {
       this.memoryWaiters.push(resolve);

@@ -1,4 +1,4 @@
-// What the server's thread and the model's thread say to each other.
+// Messages between the server's thread and the model's thread.
 import type { WeightFormat } from '@rene-js/layers';
 import type { EngineLoad, Job, JobEvent } from './job.js';
 
@@ -11,27 +11,27 @@ export interface WorkerSettings {
   dtype?: 'auto' | WeightFormat | undefined;
   /** A LoRA adapter's folder, hub id or URL. */
   lora?: string | undefined;
-  /** Of the backend 'simd'; its own default unless given. */
+  /** Threads of the backend 'simd'. Default: the backend's. */
   threads?: number | undefined;
-  /** Most sequences decoded together; unless given as many as 1 GiB of states allows, at most 64. */
+  /** Maximum number of sequences per batch. Default: as many as 1 GiB of states allows, at most 64. */
   slots?: number | undefined;
-  /** Bytes for the states of prompts and answers. Default: a quarter of the memory that is left. */
+  /** Size of the prefix cache. Default: a quarter of the free memory. */
   prefixCacheBytes?: number | undefined;
 }
 
 export type ToWorker =
   | { type: 'submit'; id: number; job: Job }
   | { type: 'cancel'; id: number }
-  /** Asks for a 'memory' message. */
+  /** Requests a 'memory' message. */
   | { type: 'memory' }
   | { type: 'close' };
 
 export type FromWorker =
   | { type: 'loading'; done: number; total: number }
-  /** Something that the user should know of. */
+  /** A notice for the user. */
   | { type: 'notice'; message: string }
   | { type: 'ready'; backend: string; vocabSize: number; load: EngineLoad }
   | { type: 'failed'; message: string }
-  /** What has happened since the last such message, in order. */
+  /** Events since the last message, in order. */
   | { type: 'events'; events: [id: number, event: JobEvent][]; load: EngineLoad }
   | { type: 'memory'; tensors: number; bytes: number };

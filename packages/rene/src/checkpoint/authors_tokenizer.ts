@@ -1,16 +1,16 @@
-// The tokenizers of models that are published without one.
+// Tokenizers of models that are published without one.
 import { asRecord } from '../json.js';
 import { isRepoId } from './model_names.js';
 
-/** What Rene and state-spaces' models were trained with. */
+/** The tokenizer with which Rene and state-spaces' models were trained. */
 const OLMO = { id: 'allenai/OLMo-1B-hf', vocabSize: 50280 };
 const GPT_NEOX = { id: 'EleutherAI/gpt-neox-20b', vocabSize: 50277 };
 
 /**
- * The hub id of the tokenizer that a model was trained with; undefined where nothing tells.
+ * The hub id of the tokenizer with which a model was trained; undefined if unknown.
  *
  * @param config its config.json
- * @param mlx the metadata of a model that cartesia-mlx wrote
+ * @param mlx the metadata of a cartesia-mlx model
  */
 export function authorsTokenizer(
   config: unknown,
@@ -24,7 +24,7 @@ export function authorsTokenizer(
   return typeof size === 'number' && size >= vocabSize ? id : undefined;
 }
 
-/** That of a hub id whose repository has neither tokenizer nor configuration. */
+/** The tokenizer for a hub id whose repository has neither tokenizer nor configuration. */
 export function ownersTokenizer(id: string): string | undefined {
   if (id.startsWith('cartesia-ai/')) return OLMO.id;
   return id.startsWith('state-spaces/') ? GPT_NEOX.id : undefined;

@@ -1,6 +1,6 @@
 // User names and passwords in URLs.
 
-/** The Authorization header for a URL's user name and password; undefined where it has none. */
+/** The Authorization header for a URL's user name and password; undefined if it has none. */
 export function basicAuthorization({ username, password }: URL): string | undefined {
   if (username === '' && password === '') return undefined;
   const bytes = new TextEncoder().encode(`${decoded(username)}:${decoded(password)}`);

@@ -1,19 +1,19 @@
-// Bytes that can be read in pieces: a file, a Blob, an array. What checkpoints are read from.
+// Random access to bytes: a file, a Blob or an array. Checkpoints are read from it.
 import { CheckpointError } from '../errors.js';
 
-/** A file-like thing of known size. */
+/** A readable object of known size. */
 export interface ByteSource {
-  /** Where the bytes are, for error messages: a path or a URL. */
+  /** A path or a URL, for error messages. */
   readonly name: string;
   readonly size: number;
-  /** Bytes [start, start + length). @throws CheckpointError when they are not all there. */
+  /** Bytes [start, start + length). @throws CheckpointError if they are incomplete */
   read(start: number, length: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
 /** Bytes in memory. */
 export function bytesSource(memory: Uint8Array, name: string): ByteSource {
-  // A Node Buffer is a Uint8Array whose slice() does not copy.
+  // slice() of a Node Buffer does not copy.
   const bytes = new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength);
   return {
     name,
@@ -26,7 +26,7 @@ export function bytesSource(memory: Uint8Array, name: string): ByteSource {
   };
 }
 
-/** A Blob or, in the browser, a File that the user chose. */
+/** A Blob, or in the browser a File. */
 export function blobSource(blob: Blob, name: string): ByteSource {
   return {
     name,

@@ -1,4 +1,4 @@
-// A model's tensors on disk: one file or several, safetensors or PyTorch's, behind one interface.
+// A model's tensors on disk: safetensors or PyTorch files, whole or in shards, behind one interface.
 import type { StoredMatrix } from '@rene-js/layers';
 import { CheckpointError } from '../errors.js';
 import {
@@ -10,25 +10,25 @@ import {
 } from './tensor_file.js';
 import { modelNames } from './wrapped_names.js';
 
-/** An open checkpoint. Close it when its tensors have been read. */
+/** An open checkpoint. Close it after reading its tensors. */
 export interface Checkpoint {
-  /** The folder or file that was opened. */
+  /** The opened folder or file. */
   readonly path: string;
   readonly names: readonly string[];
-  /** What the files' writer attached. */
+  /** The files' metadata. */
   readonly metadata: ReadonlyMap<string, string>;
   has(name: string): boolean;
   /**
-   * The tensor's shape, and its dtype as safetensors spells it, or 'int4' or 'int8' for quantised values.
+   * The tensor's shape and its dtype, with safetensors' names, or 'int4' or 'int8' for quantised values.
    *
-   * @throws CheckpointError when there is no such tensor.
+   * @throws CheckpointError if there is no such tensor
    */
   info(name: string): TensorInfo;
-  /** Bytes [start, start + length) of a tensor as they are in the file. */
+  /** Bytes [start, start + length) of a tensor, as stored. */
   read(name: string, start: number, length: number): Promise<Uint8Array>;
-  /** A matrix (F32, F16, BF16 or quantised values) to be read a few rows at a time. */
+  /** A matrix (F32, F16, BF16 or quantised values), read a few rows at a time. */
   storedMatrix(name: string): StoredMatrix;
-  /** A whole tensor as f32; for norms, biases and other small ones. */
+  /** A whole tensor as f32; for norms, biases and other small tensors. */
   readF32(name: string): Promise<Float32Array>;
   close(): Promise<void>;
 }

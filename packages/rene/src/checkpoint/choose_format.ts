@@ -1,15 +1,15 @@
-// What dtype 'auto' comes to: the file's own format where the backend holds it and memory has room.
+// What dtype 'auto' resolves to: the checkpoint's dtype if the backend supports it and memory suffices.
 import { type ParameterSpec, type WeightFormat, weightPacker } from '@rene-js/layers';
 import { weightBytes } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
- * The format for matrices that are stored as `stored`, on the current backend. F16 becomes bf16 where
- * the backend has no f16. What does not fit in memory becomes the next smaller format that does.
+ * The format for matrices that are stored as `stored`, on the current backend. F16 becomes bf16 if the
+ * backend has no f16. If it does not fit in memory, the next smaller format that does.
  *
- * @param stored the file's dtype, as safetensors spells it; for quantised values of integer formats, which stay
- *   quantised values, this is about the matrices beside them
- * @param onNotice told when numbers are rounded to a smaller format than the file's
+ * @param stored the file's dtype, with safetensors' names; quantised matrices stay quantised, and this
+ *   applies to the other matrices
+ * @param onNotice called if values are rounded to a smaller format than the file's
  */
 export function chooseFormat(
   stored: string,

@@ -1,14 +1,14 @@
-// Whether a server, or the proxy before it, takes connections.
+// Whether a server, or the proxy before it, accepts connections.
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { anySignal } from '../any_signal.js';
 import { proxyFor } from './proxy.js';
 
 /**
- * Opens a connection to the server of a URL or to its proxy, and closes it. fetch itself gives up only
- * after 10 s, and keeps the process running until then.
+ * Opens a connection to the server of a URL, or to its proxy, and closes it. fetch gives up only after 10 s
+ * and keeps the process running until then.
  *
- * @param ms milliseconds after which there counts as none
+ * @param ms timeout in milliseconds
  */
 export async function checkConnection(
   url: string,
@@ -23,7 +23,7 @@ export async function checkConnection(
     port: Number(port) || (protocol === 'https:' ? 443 : 80),
     autoSelectFamilyAttemptTimeout: Math.max(10, Math.round(ms / 2)),
   });
-  // A refusal after the time is over is no news.
+  // Ignore an error after the timeout.
   socket.on('error', () => {});
   const timeout = AbortSignal.timeout(ms);
   try {
@@ -38,7 +38,10 @@ export async function checkConnection(
   }
 }
 
-/** Whether the program has its own way to servers (undici's setGlobalDispatcher): a proxy, a mock. */
+/**
+ * Whether the program has configured its own transport (undici's setGlobalDispatcher), such as a proxy or a
+ * mock.
+ */
 function hasOwnDispatcher(): boolean {
   const dispatcher: unknown = Reflect.get(globalThis, Symbol.for('undici.globalDispatcher.1'));
   if (typeof dispatcher !== 'object' || dispatcher === null) return false;

@@ -1,5 +1,5 @@
-// From any checkpoint that can be read to a folder that the original Python loads, a few rows at a
-// time, without a backend and without the model in memory.
+// Converts any readable checkpoint to a folder that the original Python code loads, a few rows at a time,
+// without a backend and without the whole model in memory.
 import { join } from 'node:path';
 import type { ParameterSpec, StoredDType } from '@rene-js/layers';
 import { narrow, widen } from '@rene-js/layers/internal';
@@ -17,11 +17,11 @@ import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 import { copyOf, type FolderFile, isSameFolder, writeFolder } from './write_folder.js';
 
 export interface ConvertOptions {
-  /** The matrices' dtype in the new file. Default: each one's own, F32 for quantised values. */
+  /** dtype of the matrices in the new file. Default: unchanged; F32 for quantised values. */
   dtype?: StoredDType | undefined;
-  /** Bytes of f32 numbers that are in memory at a time. Default 8 MiB. */
+  /** Maximum bytes of f32 values in memory at a time. Default: 8 MiB. */
   pieceBytes?: number | undefined;
-  /** Called with the numbers written so far, of how many. */
+  /** Called with the number of values written and the total. */
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
@@ -71,7 +71,7 @@ export async function convertCheckpoint(
   }
 }
 
-/** Copies of the files of a model that say how it is used: its tokenizer and generation_config.json. */
+/** Copies a model's files about its use: tokenizer and generation_config.json. */
 export async function companionFiles(dir: string): Promise<FolderFile[]> {
   const files: FolderFile[] = [];
   for (const name of [...TOKENIZER_FILES, 'generation_config.json']) {
@@ -84,9 +84,9 @@ export async function companionFiles(dir: string): Promise<FolderFile[]> {
 /** How matrices are written. */
 interface Pieces {
   dtype: StoredDType | undefined;
-  /** Most numbers of a piece, unless a row has more. */
+  /** Maximum number of values per piece, unless a row has more. */
   values: number;
-  /** Told the numbers of each piece. */
+  /** Called with the number of values of each piece. */
   count: (values: number) => void;
 }
 
@@ -123,7 +123,7 @@ function tensorOf(
   return { name, shape, dtype: target, bytes: pieces };
 }
 
-/** F16 ends at 65504; weights beyond it would silently become infinite. */
+/** F16 ends at 65504; larger weights would silently become infinite. */
 function checkRange(values: Float32Array, narrowed: Uint8Array, name: string): void {
   const halves = new Uint16Array(narrowed.buffer, narrowed.byteOffset, values.length);
   const beyond = halves.findIndex((half) => (half & 0x7fff) === 0x7c00);

@@ -1,5 +1,5 @@
-// One file from a server to the disk: resumed where an earlier try stopped, tried again when the
-// connection breaks, and checked before it gets its name.
+// Downloads a file: resumes earlier downloads, retries broken connections, and checks the content before
+// renaming.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rename, rm, stat } from 'node:fs/promises';
@@ -9,23 +9,23 @@ import { bodyOf, type RequestOptions, STALL_MS, send } from './http.js';
 import { makeFolder } from './make_folder.js';
 import { TransientError, withRetries } from './retries.js';
 
-/** A file on a server, and what its content must be as far as the server says. */
+/** A file on a server, with the size and hash that the server states. */
 export interface RemoteFile {
   readonly url: string;
   /** Bytes. */
   readonly size: number | undefined;
-  /** The SHA-256 or the git hash (40 digits) of the content, in lower case. */
+  /** SHA-256 or git hash (40 digits) of the content, in lower case. */
   readonly hash: string | undefined;
 }
 
 /**
- * Downloads a file. What an earlier call left in `partial` is not fetched again.
+ * Downloads a file. Resumes from `partial`.
  *
- * @param partial where the bytes are gathered
- * @param target the path for a file of that hash: the one the server gave, else the content's SHA-256
- * @param onBytes called with the bytes of the file that are on the disk
+ * @param partial file with the bytes downloaded so far
+ * @param target the path for a file of that hash: the server's, else the content's SHA-256
+ * @param onBytes called with the number of bytes on disk
  * @returns the hash
- * @throws HubError; what was fetched so far stays for the next call, unless its content is wrong.
+ * @throws HubError; the downloaded bytes are kept unless their content is wrong
  */
 export async function downloadFile(
   file: RemoteFile,
@@ -56,7 +56,7 @@ function promised({ hash, size }: RemoteFile): string {
   return hash === undefined ? `${size} bytes` : `checksum ${hash}`;
 }
 
-/** Appends what is missing of a file. */
+/** Appends the missing bytes of a file. */
 async function fetchRest(
   { url, size, hash }: RemoteFile,
   partial: string,
@@ -116,7 +116,7 @@ async function sizeOfFile(path: string): Promise<number> {
   );
 }
 
-/** The hash that names the content; undefined when it is not what the server promised. */
+/** The hash of the content; undefined if it differs from the server's. */
 async function hashOf(path: string, { hash, size }: RemoteFile): Promise<string | undefined> {
   const found = await sizeOfFile(path);
   const sha256 = createHash('sha256');

@@ -1,4 +1,4 @@
-// What a file is that should have been a checkpoint: for the error about it.
+// Identifies a file that is not a checkpoint, for the error message.
 import type { ByteSource } from './byte_source.js';
 
 const KINDS: readonly (readonly [start: RegExp | string, kind: string])[] = [
@@ -20,7 +20,7 @@ const KINDS: readonly (readonly [start: RegExp | string, kind: string])[] = [
   [/^\s*[{[]/, 'JSON'],
 ];
 
-/** What the beginning of a file says that it is; undefined where nothing is known. */
+/** The file type by its first bytes; undefined if unknown. */
 export async function fileKind(source: ByteSource): Promise<string | undefined> {
   const bytes = await source.read(0, Math.min(source.size, 100));
   const text = String.fromCharCode(...bytes).replace('\u00ef\u00bb\u00bf', '');

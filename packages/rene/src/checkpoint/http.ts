@@ -1,4 +1,4 @@
-// HTTP requests to a hub: redirects, proxies, retries, rate limits, and what a failure means.
+// HTTP requests to a hub: redirects, proxies, retries, rate limits and error messages.
 import { anySignal } from '../any_signal.js';
 import { HubError } from '../errors.js';
 import { checkConnection } from './connect.js';
@@ -13,32 +13,32 @@ import {
 import { type RetryHabits, TransientError, withRetries } from './retries.js';
 
 export interface RequestOptions extends RetryHabits {
-  /** Headers for every server, also those behind redirects: no secrets. */
+  /** Headers for every server, also after redirects: no secrets. */
   headers: Readonly<Record<string, string>>;
   authorization?: Authorization | undefined;
-  /** Milliseconds without a byte after which a connection counts as broken. Default 30,000. */
+  /** Milliseconds without data after which a connection counts as broken. Default: 30,000. */
   timeout?: number | undefined;
 }
 
-/** How a request differs from an ordinary one. */
+/** Options of a single request. */
 export interface SendOptions extends RedirectOptions {
   method?: 'GET' | 'HEAD' | undefined;
   headers?: Readonly<Record<string, string>> | undefined;
-  /** Aborts this request; the default is a timeout for the whole of it. */
+  /** Aborts this request. Default: a timeout for the whole request. */
   signal?: AbortSignal | undefined;
-  /** Whether an answer with an error status is wanted. Default: none is. */
+  /** Whether to return responses with this error status. Default: none. */
   isUsable?: ((answer: Answer) => boolean) | undefined;
 }
 
-/** The first connection stands by then, or there is no network: with the process's start, 5 s. */
+/** Timeout of the first connection: 5 s with the process's start. Without it there is no network. */
 const FIRST_CONTACT_MS = 4000;
-/** A refused first connection is tried again until then. */
+/** Retry a refused first connection until then. */
 const FIRST_RETRIES_MS = 2000;
 export const STALL_MS = 30_000;
 
 /**
- * The JSON at a URL of a server that was not asked before, undefined where it is none; with retries.
- * Without a network it fails after at most 5 s.
+ * The JSON at a URL of a server that was not contacted before, with retries; undefined if it is not JSON.
+ * Without a network it fails within 5 s.
  *
  * @throws HubError
  */
@@ -72,7 +72,7 @@ async function jsonOf(url: string, response: Response): Promise<unknown> {
   }
 }
 
-/** One request, behind its redirects. @throws HubError, a TransientError where another try may help */
+/** One request with its redirects. @throws HubError; TransientError if a retry may help */
 export async function send(
   url: string,
   options: RequestOptions,
@@ -120,7 +120,7 @@ function unreachable(url: string, cause: unknown): HubError {
   return new TransientError(message, undefined, { cause });
 }
 
-/** What to do about a failure that stays. */
+/** Advice for a permanent failure. */
 function hintFor(why: string, code: string): string | undefined {
   if (/CERT|SIGNATURE/.test(code)) {
     return "name the file with your company's own certificate in NODE_EXTRA_CA_CERTS";
@@ -132,7 +132,7 @@ function hintFor(why: string, code: string): string | undefined {
   return proxyStatus && 'the proxy refuses it; ask who runs it, or name the host in NO_PROXY';
 }
 
-/** The innermost cause says what happened; fetch itself only that it failed. */
+/** The innermost cause has the reason; fetch's own error only says that it failed. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.cause instanceof Error) return reason(error.cause);
@@ -147,15 +147,15 @@ function codeOf(error: unknown): string {
 }
 
 /**
- * What an HTTP error means for the user who wants a model.
+ * The meaning of an HTTP error for a user who wants a model.
  *
- * @param stranger the origin that answered, if the token was not sent there
+ * @param stranger the responding origin, if the token was not sent there
  */
 function statusError(url: string, response: Response, stranger?: string): HubError {
   const { status } = response;
   const said = response.headers.get('x-error-message');
   const detail = said ? `: ${said}` : '';
-  // A proxy's own answer: it reaches nobody.
+  // A proxy's own response: no server was reached.
   if ((status === 502 || status === 504) && proxyFor(url)) {
     return unreachable(url, new Error(`HTTP ${status}`));
   }

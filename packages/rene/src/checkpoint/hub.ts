@@ -1,4 +1,4 @@
-// Models from the Hugging Face hub, by id, through the cache that Python uses too.
+// Downloads models from the Hugging Face hub by id, into the cache shared with Python.
 import { join } from 'node:path';
 import { CheckpointError, FileError, HubError } from '../errors.js';
 import { systemCode } from '../system_errors.js';
@@ -18,32 +18,32 @@ import { shardNames } from './shard_index.js';
 
 /** How to get a model. */
 export interface HubOptions extends HubClientOptions {
-  /** A branch, tag or commit. Default 'main'. */
+  /** A branch, tag or commit. Default: 'main'. */
   revision?: string | undefined;
   /** Called as bytes arrive. */
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
 
 export interface DownloadProgress {
-  /** The file that is being downloaded. */
+  /** The current file. */
   readonly file: string;
-  /** Bytes on the disk of all files of this download, resumed ones included. */
+  /** Bytes on disk of all files of this download, including resumed ones. */
   readonly bytes: number;
-  /** Bytes of all files of this download. */
+  /** Total bytes of this download. */
   readonly totalBytes: number;
 }
 
-/** The hub cannot be asked, and the cache has no copy. */
+/** The hub cannot be reached, and the cache has no copy. */
 export class NoCopyError extends HubError {}
 
-/** Chooses, from the names in a repository, those that are wanted. Throws when some are missing. */
+/** Selects the wanted files of a repository. Throws if some are missing. */
 export type FileChoice = (names: readonly string[], where: string) => string[];
 
 /**
- * Brings files of a model repository into the cache and returns the folder that holds them. Files
- * that are there already are not fetched again; without a network what the cache has is used.
+ * Downloads files of a model repository into the cache and returns their folder. Files in the cache are not
+ * downloaded again; without a network the cache is used.
  *
- * @throws HubError when they cannot be had; nothing damaged ever gets a file's name.
+ * @throws HubError if they are not available. Damaged content is never renamed to a file's name.
  */
 export async function downloadFromHub(
   repo: string,
@@ -70,7 +70,7 @@ export async function downloadFromHub(
   } catch (error) {
     if (!(error instanceof HubError) || isRefusal(error)) throw error;
     if (!cached) throw withAdvice(error, repo, cache);
-    // The server was not reached, is busy or broken: what is here will do.
+    // The server is unreachable, busy or broken: use the cache.
     options.onNotice?.(`${error.message}; using the copy of ${repo} in the cache`);
     return cached;
   }
@@ -79,7 +79,7 @@ export async function downloadFromHub(
     await fetchMissing(cache, client, listing, names, options);
     await cache.rememberRef(revision, listing.commit);
   } catch (error) {
-    // The disk is full, the folder is another user's, …
+    // The disk is full, the folder is not writable, ...
     if (!isSystemError(error)) throw error;
     const message = `the cache ${cache.dir} cannot be written: ${error.message}`;
     const commit = (await isWhole(cache.snapshot(listing.commit), names)) && listing.commit;
@@ -105,7 +105,7 @@ function withAdvice(error: HubError, repo: string, cache: RepoCache): HubError {
   );
 }
 
-/** Whether the hub answered, and would answer the same again: there is none, or not for you. */
+/** Whether the hub's answer is final: the model does not exist, or access is denied. */
 function isRefusal({ status = 500 }: HubError): boolean {
   return status < 500 && status !== 429;
 }
@@ -128,7 +128,7 @@ async function cachedSnapshot(
   }
 }
 
-/** Whether a folder has these files, and the shards that an index among them names. */
+/** Whether a folder has these files, and the shards that their indices list. */
 async function isWhole(dir: string, names: readonly string[]): Promise<boolean> {
   for (const name of [...names, ...(await shardsOf(dir, names))]) {
     if (!(await fileExists(join(dir, name)))) return false;
@@ -136,7 +136,7 @@ async function isWhole(dir: string, names: readonly string[]): Promise<boolean> 
   return true;
 }
 
-/** The files that the indices among some files name. @throws CheckpointError */
+/** The files that the indices among these files list. @throws CheckpointError */
 async function shardsOf(dir: string, names: readonly string[]): Promise<string[]> {
   const indices = names.filter((name) => name.endsWith('.index.json'));
   const shards = await Promise.all(
@@ -156,7 +156,7 @@ async function fetchMissing(
   options: HubOptions,
 ): Promise<void> {
   const dir = cache.snapshot(commit);
-  // An index says which files there are.
+  // An index lists its files.
   for (const name of chosen.filter((file) => file.endsWith('.index.json'))) {
     if (await fileExists(join(dir, name))) continue;
     await fetchFile(cache, client, commit, name, await client.head(commit, name));

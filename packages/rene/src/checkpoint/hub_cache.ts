@@ -1,4 +1,4 @@
-// The Hugging Face cache folder, laid out as Python's huggingface_hub lays it out, so both share it:
+// The Hugging Face cache folder in the layout of Python's huggingface_hub, so that both share it:
 // models--org--name/{refs/main, blobs/<etag>, snapshots/<commit>/<file> -> ../../blobs/<etag>}.
 import { copyFile, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
@@ -26,12 +26,12 @@ function folderOf(name: string, env: Environment): string | undefined {
   return path ? expandPath(path, name, env) : undefined;
 }
 
-/** A full commit hash, which never changes what it stands for. */
+/** A full commit hash, which is immutable. */
 export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision);
 }
 
-/** What a repository holds, as the hub's addresses and the cache's folders spell it. */
+/** Repository types, as in the hub's URLs and the cache's folder names. */
 export type RepoKind = 'models' | 'datasets';
 
 /** The cached files of one repository. */
@@ -42,7 +42,7 @@ export class RepoCache {
     this.dir = join(cacheDir, `${kind}--${repo.replace('/', '--')}`);
   }
 
-  /** The commit that a branch or tag stood for when it was last looked up. */
+  /** The commit of a branch or tag when it was last looked up. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (isCommit(revision)) return revision;
     const text = await readFile(this.refPath(revision), 'utf8').catch(() => '');
@@ -50,7 +50,7 @@ export class RepoCache {
   }
 
   async rememberRef(revision: string, commit: string): Promise<void> {
-    // A cache that has all may be one that cannot be written.
+    // A complete cache may be read-only.
     if ((await this.commitOf(revision)) === commit) return;
     const bytes = new TextEncoder().encode(commit);
     await writeFileAtomically(this.refPath(revision), (put) => put(bytes));
@@ -60,7 +60,7 @@ export class RepoCache {
     return join(this.dir, 'snapshots', commit);
   }
 
-  /** Names of the files of a commit that are here whole. */
+  /** Names of a commit's complete files in the cache. */
   async cachedFiles(commit: string): Promise<string[]> {
     const dir = this.snapshot(commit);
     if (!(await folderExists(dir))) return [];
@@ -69,12 +69,12 @@ export class RepoCache {
     return names.filter((_, i) => whole[i]);
   }
 
-  /** Where the content of that hash is. */
+  /** Path of the blob with that hash. */
   blob(hash: string): string {
     return join(this.dir, 'blobs', hash);
   }
 
-  /** Puts a downloaded blob into a snapshot under its file name: a link, or a copy without links. */
+  /** Links a downloaded blob into a snapshot; copies it if links are not supported. */
   async link(commit: string, file: string, hash: string): Promise<void> {
     const path = join(this.snapshot(commit), file);
     makeFolder(dirname(path));
@@ -82,7 +82,7 @@ export class RepoCache {
     if ((await readlink(path).catch(() => undefined)) === target) return;
     await rm(path, { force: true });
     await symlink(target, path).catch(async (error: unknown) => {
-      // Another process linked it, or (Windows) links are not allowed.
+      // Another process linked it, or links are not allowed (Windows).
       const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST';
       if (!isThere) await copyFile(this.blob(hash), path);
     });

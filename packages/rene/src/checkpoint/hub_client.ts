@@ -1,4 +1,4 @@
-// Asks the Hugging Face hub what a repository of models or documents holds.
+// Queries the Hugging Face hub about a repository of models or data sets.
 import { HubError } from '../errors.js';
 import { asRecord } from '../json.js';
 import { basicAuthorization } from './basic_authorization.js';
@@ -9,29 +9,29 @@ import { cleanToken, isSet, savedToken } from './hub_token.js';
 import type { Answer } from './redirects.js';
 import { withRetries } from './retries.js';
 
-/** How to reach the hub. Each falls back to the environment variable that Python's client reads. */
+/** Options of access to the hub. Defaults come from the environment variables of Python's client. */
 export interface HubClientOptions {
-  /** Default HF_TOKEN or HUGGING_FACE_HUB_TOKEN, else the token that `hf auth login` saved. */
+  /** Default: HF_TOKEN or HUGGING_FACE_HUB_TOKEN, else the token that `hf auth login` saved. */
   token?: string | undefined;
-  /** Default HF_ENDPOINT, else https://huggingface.co. */
+  /** Default: HF_ENDPOINT, else https://huggingface.co. */
   endpoint?: string | undefined;
-  /** Default HF_HUB_CACHE, else $HF_HOME/hub, else ~/.cache/huggingface/hub. */
+  /** Default: HF_HUB_CACHE, else $HF_HOME/hub, else ~/.cache/huggingface/hub. */
   cacheDir?: string | undefined;
-  /** Use what is in the cache, and nothing else. Default HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE. */
+  /** Use the cache only. Default: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE. */
   offline?: boolean | undefined;
   signal?: AbortSignal | undefined;
-  /** Milliseconds before a failed request is tried again; doubled each time. Default 1000. */
+  /** Milliseconds before the first retry; doubled each time. Default: 1000. */
   retryDelay?: number | undefined;
   /**
-   * Milliseconds without a byte after which a connection counts as broken. Unless given, the seconds
-   * of HF_HUB_DOWNLOAD_TIMEOUT, else 30,000.
+   * Milliseconds without data after which a connection counts as broken. Default: HF_HUB_DOWNLOAD_TIMEOUT
+   * (in seconds), else 30,000.
    */
   timeout?: number | undefined;
-  /** Called with what a user should know, such as a wait that the hub asks for. */
+  /** Called with notices, such as a wait that the hub requests. */
   onNotice?: ((notice: string) => void) | undefined;
 }
 
-/** What a repository holds at a revision. */
+/** The files of a repository at a revision. */
 export interface Listing {
   readonly commit: string;
   readonly files: readonly string[];
@@ -45,7 +45,7 @@ export interface HubClient extends RequestOptions {
   head(commit: string, name: string): Promise<RemoteFile>;
 }
 
-/** @param kind as the hub's addresses and the cache's folders spell it */
+/** @param kind as in the hub's URLs and the cache's folder names */
 export async function hubClient(
   kind: RepoKind,
   repo: string,
@@ -98,7 +98,7 @@ async function bearer({ token }: HubClientOptions): Promise<string | undefined> 
   return clean === undefined ? undefined : `Bearer ${clean}`;
 }
 
-/** Whether only the cache may be used. */
+/** Whether to use the cache only. */
 export function isOffline({ offline }: HubClientOptions): boolean {
   return offline ?? isSet(process.env.HF_HUB_OFFLINE || process.env.TRANSFORMERS_OFFLINE);
 }
@@ -117,7 +117,7 @@ function readListing(json: unknown, url: string): Listing {
   return { commit: sha, files: names.filter((name) => typeof name === 'string') };
 }
 
-/** Asks for a file's size and checksum, which the hub gives in headers before it redirects. */
+/** Requests a file's size and checksum, which are in the hub's headers before its redirect. */
 async function headOf(url: string, options: RequestOptions): Promise<RemoteFile> {
   const isOnHub = (answer: Answer) => new URL(answer.url).origin === new URL(url).origin;
   const answer = await withRetries(options, () =>
@@ -125,7 +125,7 @@ async function headOf(url: string, options: RequestOptions): Promise<RemoteFile>
       method: 'HEAD',
       // A renamed repository redirects within the hub; a large file to a storage server.
       isFinal: ({ headers }) => headers.has('x-linked-etag'),
-      // Some servers take no HEAD, and addresses that are signed for GET neither.
+      // Some servers do not support HEAD, nor do URLs that are signed for GET.
       isUsable: (refusal) => {
         const { status } = refusal.response;
         return status === 405 || status === 501 || (status < 500 && !isOnHub(refusal));
@@ -134,7 +134,7 @@ async function headOf(url: string, options: RequestOptions): Promise<RemoteFile>
   );
   const { headers, status } = answer.response;
   return {
-    // The address of a storage server may expire: each download asks the hub again.
+    // The storage server's URL may expire, so each download asks the hub again.
     url: isOnHub(answer) ? answer.url : url,
     size: status < 400 ? sizeIn(headers, status) : undefined,
     hash: status < 400 ? hashIn(headers) : undefined,
@@ -143,13 +143,13 @@ async function headOf(url: string, options: RequestOptions): Promise<RemoteFile>
 
 function sizeIn(headers: Headers, status: number): number | undefined {
   const linked = headers.get('x-linked-size');
-  // A redirect's length is not the file's, nor is that of what is compressed on the way.
+  // The length of a redirect, or of compressed content, is not the file's.
   const isOwn = status === 200 && !headers.has('content-encoding');
   const size = Number(linked ?? (isOwn ? headers.get('content-length') : undefined));
   return Number.isSafeInteger(size) && size > 0 ? size : undefined;
 }
 
-/** The content's hash, which the hub gives as its ETag. Other servers' ETags are no hashes. */
+/** The content's hash, which is the hub's ETag. Other servers' ETags are not hashes. */
 function hashIn(headers: Headers): string | undefined {
   const own = headers.has('x-repo-commit') ? headers.get('etag') : undefined;
   const etag = headers.get('x-linked-etag') ?? own ?? '';

@@ -1,4 +1,4 @@
-// One file of a repository into the cache.
+// Downloads one file of a repository into the cache.
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { downloadFile, type RemoteFile } from './download.js';

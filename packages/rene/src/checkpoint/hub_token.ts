@@ -1,4 +1,4 @@
-// The hub's token: where it is found, and what it is cleaned of.
+// Finds and checks the hub's token.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HubError } from '../errors.js';
@@ -8,7 +8,7 @@ import { hubHome } from './hub_cache.js';
 /**
  * The token of HF_TOKEN or HUGGING_FACE_HUB_TOKEN, else the one that `hf auth login` saved.
  *
- * @returns undefined where there is none, or HF_HUB_DISABLE_IMPLICIT_TOKEN is set
+ * @returns undefined if there is none, or if HF_HUB_DISABLE_IMPLICIT_TOKEN is set
  */
 export async function savedToken(env: Environment = process.env): Promise<string | undefined> {
   if (isSet(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return undefined;
@@ -23,10 +23,10 @@ export async function savedToken(env: Environment = process.env): Promise<string
 }
 
 /**
- * A token without blanks around it and line ends; undefined where nothing is left.
+ * Trims a token; undefined if it is empty.
  *
- * @param where the token was found
- * @throws HubError, without the token, when it cannot be sent
+ * @param where source of the token
+ * @throws HubError, without the token, if it cannot be sent in a header
  */
 export function cleanToken(text: string, where: string): string | undefined {
   const token = text.replace(/[\r\n\ufeff]/g, '').trim();
@@ -34,7 +34,7 @@ export function cleanToken(text: string, where: string): string | undefined {
   throw new HubError(`${where}: expected a token of letters and digits, such as hf_...`);
 }
 
-/** Whether an environment variable says yes, as Python's huggingface_hub reads it. */
+/** Whether an environment variable is true, as in Python's huggingface_hub. */
 export function isSet(value: string | undefined): boolean {
   return /^(1|true|yes|on)$/i.test(value?.trim() ?? '');
 }

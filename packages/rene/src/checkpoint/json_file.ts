@@ -1,4 +1,4 @@
-// A JSON file to be written into a folder.
+// A JSON file to write into a folder.
 import { stringifyJson } from '../json.js';
 import type { FolderFile } from './write_folder.js';
 

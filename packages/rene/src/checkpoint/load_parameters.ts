@@ -1,16 +1,16 @@
-// From a checkpoint to a model's parameters: everything is checked by name and shape, then loaded.
+// Loads a model's parameters from a checkpoint after checking names and shapes.
 import type { Parameter, ParameterOptions, ParameterSpec } from '@rene-js/layers';
 import { makeParameters } from '@rene-js/layers';
 import { CheckpointError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
 
 /**
- * Loads the parameters of a model. The caller owns them and frees them.
+ * Loads the parameters of a model. The caller frees them.
  *
- * @param specs every parameter of the model. A tied model has no `lm_head.weight`; the file's copy
- *   of it, if there is one, is left alone.
- * @throws CheckpointError listing all that is missing, unknown or of another shape, before anything
- *   is loaded. Nothing stays in memory when loading fails.
+ * @param specs every parameter of the model. A tied model has no `lm_head.weight`; a copy in the file is
+ *   ignored.
+ * @throws CheckpointError listing all missing, unknown and wrongly shaped tensors, before anything is
+ *   loaded. Nothing stays in memory if loading fails.
  */
 export async function loadParameters(
   checkpoint: Checkpoint,
@@ -25,8 +25,8 @@ export async function loadParameters(
 }
 
 /**
- * Buffers that training and profiling code leaves beside the weights and that nothing here depends on: of
- * rotary embeddings (refused where a model uses them), masks, and counts.
+ * Buffers of training and profiling code that can be ignored: rotary embeddings (refused if a model uses
+ * them), masks, counters.
  */
 const HARMLESS_BUFFER = new RegExp(
   '(^|\\.)(inv_freq|cos_cached|sin_cached|position_ids|masked_bias|causal_mask|num_batches_tracked|' +
@@ -36,10 +36,10 @@ const HARMLESS_BUFFER = new RegExp(
 const HEAD = 'lm_head.weight';
 const EMBEDDING = 'backbone.embedding.weight';
 
-/** @throws CheckpointError listing all that is missing, unknown or of another shape. */
+/** @throws CheckpointError listing all missing, unknown and wrongly shaped tensors */
 export function checkNamesAndShapes(checkpoint: Checkpoint, specs: readonly ParameterSpec[]): void {
   const expected = new Map(specs.map(({ name, shape }) => [name, shape]));
-  // A tied head may be repeated in the file.
+  // The file may contain a copy of a tied head.
   const embedding = expected.get(EMBEDDING);
   if (embedding && !expected.has(HEAD) && checkpoint.has(HEAD)) expected.set(HEAD, embedding);
 
@@ -64,7 +64,7 @@ export function checkNamesAndShapes(checkpoint: Checkpoint, specs: readonly Para
   );
 }
 
-/** The first lines of a list that may be very long. */
+/** The first lines of a list. */
 function shortList(lines: readonly string[]): string {
   const shown = lines.slice(0, 20).map((line) => `  ${line}`);
   if (lines.length > shown.length) shown.push(`  and ${lines.length - shown.length} more`);

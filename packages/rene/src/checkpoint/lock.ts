@@ -1,26 +1,26 @@
-// A lock file between processes. It names its owner, so that a dead owner's lock is recognised.
+// A lock file between processes. It names its owner, so that a stale lock is recognised.
 import { randomUUID } from 'node:crypto';
 import { open, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asRecord } from '../json.js';
 import { isAlive, type ProcessIdentity, thisProcess } from './process_identity.js';
 
-/** A lock file untouched for so long belongs to a dead process, where its owner cannot be looked up. */
+/** Age after which an untouched lock is stale if its owner cannot be looked up. */
 const STALE_MS = 20_000;
 const POLL_MS = 200;
 
 /** How to wait for a lock. */
 export interface LockOptions {
   signal?: AbortSignal | undefined;
-  /** Milliseconds after which an untouched lock of an unknown owner is a dead one. Default 20,000. */
+  /** Milliseconds after which an untouched lock of an unknown owner is stale. Default: 20,000. */
   staleMs?: number | undefined;
-  /** Called once, if the lock is held, with the owner's process id where that is known. */
+  /** Called once if the lock is held, with the owner's process id if known. */
   onWait?: ((pid: number | undefined) => void) | undefined;
 }
 
 /**
- * Runs while holding the lock file; waits while a living process holds it. The lock of a process of
- * this machine that has ended is taken over at once, that of an unknown one once it is stale.
+ * Runs a function while holding the lock file. Waits while a living process holds it. A lock of an ended
+ * process of this machine is taken over at once, that of an unknown one when it is stale.
  */
 export async function withLock<T>(
   path: string,
@@ -41,12 +41,12 @@ export async function withLock<T>(
     return await run();
   } finally {
     clearInterval(heart);
-    // Taken over meanwhile, it is another's.
+    // Another process may have taken it over meanwhile.
     if ((await contentOf(path)) === content) await rm(path, { force: true });
   }
 }
 
-/** Creates the lock file, unless there is one. */
+/** Creates the lock file if there is none. */
 async function take(path: string, content: string): Promise<boolean> {
   try {
     const file = await open(path, 'wx');
@@ -66,8 +66,8 @@ async function take(path: string, content: string): Promise<boolean> {
 }
 
 /**
- * Removes the lock file of a dead owner. Only the holder of a second lock file may do so: between
- * reading and removing, nobody else replaces a dead lock by a living one.
+ * Removes a stale lock file. It requires a second lock, so that no new lock is removed between reading and
+ * removing.
  */
 async function takeOver(path: string, staleMs: number): Promise<boolean> {
   if (!(await isDead(path, staleMs))) return false;
@@ -91,7 +91,7 @@ async function isDead(path: string, staleMs: number): Promise<boolean> {
   return alive === undefined ? (await ageOf(path)) > staleMs : !alive;
 }
 
-/** The owner that a lock file names. An older version left it empty. */
+/** The owner in a lock file. An older version wrote none. */
 function ownerOf(content: string | undefined): ProcessIdentity | undefined {
   try {
     const { host, pid, started } = asRecord(JSON.parse(content ?? '')) ?? {};
@@ -102,12 +102,12 @@ function ownerOf(content: string | undefined): ProcessIdentity | undefined {
   }
 }
 
-/** undefined when the file is gone. */
+/** undefined if the file was removed. */
 async function contentOf(path: string): Promise<string | undefined> {
   return readFile(path, 'utf8').catch(() => undefined);
 }
 
-/** Milliseconds since it was last touched; 0 when it is gone. */
+/** Milliseconds since it was last touched; 0 if it was removed. */
 async function ageOf(path: string): Promise<number> {
   return stat(path).then(
     ({ mtimeMs }) => Date.now() - mtimeMs,

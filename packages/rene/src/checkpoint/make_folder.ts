@@ -12,7 +12,7 @@ import { systemCode } from '../system_errors.js';
 export function makeFolder(dir: string): string | undefined {
   const missing: string[] = [];
   for (let folder = resolve(dir); !isThere(folder); folder = dirname(folder)) missing.push(folder);
-  // A file may be in the way.
+  // A file may have this name.
   if (missing.length === 0) makeOne(resolve(dir));
   for (const folder of missing.toReversed()) makeOne(folder);
   return missing.at(-1);

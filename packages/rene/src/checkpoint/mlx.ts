@@ -1,4 +1,4 @@
-// Checkpoints of cartesia-mlx: configuration in the file's metadata, names and layouts of their own.
+// Checkpoints of cartesia-mlx: configuration in the metadata, different tensor names and layouts.
 
 import { buildConfig, type ReneConfig } from '../config.js';
 import { configSource } from '../config_source.js';
@@ -65,7 +65,7 @@ type Kind = 'ssd' | 'attn' | 'mlp';
 
 interface Block {
   kind: Kind;
-  /** The layer's own values over its class's defaults. */
+  /** The layer's values override its class's defaults. */
   layer: Section;
 }
 
@@ -97,12 +97,12 @@ function readBlock(block: Section, where: string): Block {
     throw new ConfigError('_class_', `a layer of ${Object.keys(LAYERS).join(', ')}`, name, where);
   }
   const { kind, defaults } = known;
-  // Descriptions of the whole, not of this layer.
+  // Fields about the whole model, not this layer.
   const { quantization_kwargs: _, d_model: __, ...own } = layer;
   return { kind, layer: { ...defaults, ...own } };
 }
 
-/** The values that all blocks of a kind share; they cannot differ in a ReneConfig. */
+/** The values common to all blocks of a kind; a ReneConfig has one value for all. */
 function sameConfig(blocks: readonly Block[], kind: Kind, where: string): Section | undefined {
   const layers = blocks.filter((block) => block.kind === kind).map(({ layer }) => layer);
   const [first, ...others] = layers;
@@ -112,7 +112,7 @@ function sameConfig(blocks: readonly Block[], kind: Kind, where: string): Sectio
 
 function ssmValues(layer: Section | undefined, where: string): Section {
   if (!layer) return {};
-  // MLX's norm spans all channels, the groups of this one are their own.
+  // MLX's norm covers all channels; this model's has groups.
   expectOnly(layer, 'layer', 'n_groups', 1, where);
   return {
     dState: layer.d_state,
@@ -172,7 +172,7 @@ function nested(metadata: ReadonlyMap<string, string>, where: string): Section {
 }
 
 function parseValue(text: string, key: string, where: string): unknown {
-  // Lists and objects are short here; ones nested without end would overflow the stack when compared.
+  // Lists and objects are short. Deep nesting would overflow the stack in a comparison.
   if ((text.match(/[[{]/g)?.length ?? 0) > 1000) {
     throw new ConfigError(key, 'a short JSON value', text.slice(0, 60), where);
   }
@@ -229,7 +229,7 @@ export function originalName(name: string): string {
     .replace(/^head\.linear\./, 'lm_head.');
 }
 
-/** Shows an MLX checkpoint under the original's names and in its layouts. */
+/** Presents an MLX checkpoint with the original's names and layouts. */
 export function mlxCheckpoint(inner: Checkpoint): Checkpoint {
   const names = new Map(inner.names.map((name) => [originalName(name), name]));
   const innerName = (name: string): string => {
@@ -245,7 +245,7 @@ export function mlxCheckpoint(inner: Checkpoint): Checkpoint {
       const info = inner.info(innerName(name));
       const [channels, width] = info.shape;
       const isConv = name.endsWith('.conv1d.weight') && info.shape.length === 2;
-      // The original's has an axis of one input channel a group.
+      // The original has an axis for one input channel per group.
       return isConv ? { ...info, shape: [channels ?? 0, 1, width ?? 0] } : info;
     },
     read: (name, start, length) => inner.read(innerName(name), start, length),

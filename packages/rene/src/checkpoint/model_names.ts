@@ -1,18 +1,18 @@
-// The names by which models are known: hub ids, and the small model that comes with the package.
+// Model names: hub ids and the included model.
 import { InvalidArgumentError } from '@rene-js/layers/errors';
 
-/** The small model that comes with the package. */
+/** The included model. */
 export const EMBEDDED_MODEL = 'rene-tiny';
 
 /** Whether a name can be a hub id: owner/name, or the bare name of an old model such as gpt2. */
 export function isRepoId(name: string): boolean {
   const isId = /^(?:[A-Za-z0-9][\w.-]*\/)?[A-Za-z0-9][\w.-]*$/.test(name);
   if (!isId || /--|\.\./.test(name)) return false;
-  // A file that is not there is no model.
+  // A missing file is not a model id.
   return !/^[^/]*\.(?:json|safetensors|bin|pt|pth|gguf|npz|txt|model|zip)$/i.test(name);
 }
 
-/** The name of a model as text. @throws InvalidArgumentError for what is neither text nor a URL */
+/** A model's name as text. @throws InvalidArgumentError unless it is text or a URL */
 export function nameText(name: unknown): string {
   if (typeof name === 'string' || name instanceof URL) return String(name);
   const found = name === null ? 'null' : typeof name;
@@ -27,7 +27,7 @@ export function schemeOf(name: string): string | undefined {
     .toLowerCase();
 }
 
-/** A URL as errors show it: without a login, and without a query, which may hold a signature. */
+/** A URL for error messages: without login and query, which may contain a signature. */
 export function shownUrl(url: string): string {
   return url.replace(/[?#].*$/s, '').replace(/^([^/]*\/\/)[^/]*@/, '$1');
 }

@@ -10,9 +10,9 @@ export async function refuseFile(path: string, what: string): Promise<void> {
 }
 
 /**
- * The hub's error about a name that may have been meant as a path. Others are returned as they are.
+ * The hub's error for a name that may be a path. Other errors are returned unchanged.
  *
- * @param kind what the path would be of: 'folder'
+ * @param kind what the path may be: 'folder'
  */
 export function orNoFolder(error: unknown, id: string, kind: string): unknown {
   if (error instanceof NoCopyError) {

@@ -1,4 +1,4 @@
-// The one place where the checkpoint code touches Node's file system.
+// File system access of the checkpoint code in Node.
 import { rmSync } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -10,7 +10,7 @@ import { type ByteSource, checkRange } from './byte_source.js';
 import { makeFolder } from './make_folder.js';
 import { atExit } from './temporary_files.js';
 
-/** Opens a file for reading in pieces. @throws CheckpointError when it cannot be opened. */
+/** Opens a file for random access. @throws CheckpointError if it cannot be opened */
 export async function openFile(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r').catch((error: unknown) => {
     throw unreadable(path, error);
@@ -83,10 +83,10 @@ export async function folderExists(path: string): Promise<boolean> {
 }
 
 /**
- * Writes a file piece by piece under a temporary name and renames it when all is there, so that a
- * failure half-way leaves an older file of that name as it was.
+ * Writes a file piece by piece under a temporary name and renames it when it is complete. If that fails, an
+ * existing file stays unchanged.
  *
- * @throws FileError that names the file when the file system refuses it
+ * @throws FileError naming the file
  */
 export async function writeFileAtomically(
   path: string,
@@ -128,7 +128,7 @@ async function writeAndRename(
   }
 }
 
-/** Copies a file, whole or not at all; nothing happens where it is the same file already. */
+/** Copies a file completely or not at all. Does nothing if source and target are the same file. */
 export async function copyFileAtomically(from: string, to: string): Promise<void> {
   if (resolve(from) === resolve(to)) return;
   const bytes = await readFile(from).catch((error: unknown) => {

@@ -1,4 +1,4 @@
-// What stands in for node_files.ts in a page, which has no files.
+// Replaces node_files.ts in a page, which has no files.
 import { CheckpointError } from '../errors.js';
 
 function refuse(path: unknown): never {

@@ -1,4 +1,5 @@
-// Opens a model's weights: finds the files of a folder, and shows MLX's and quantised tensors as the model's own.
+// Opens a model's weights: finds the files of a folder and presents MLX and quantised tensors with the
+// model's names.
 import { CheckpointError } from '../errors.js';
 import { type Checkpoint, rawCheckpoint } from './checkpoint.js';
 import { isMlx, mlxCheckpoint, mlxQuantization } from './mlx.js';
@@ -9,7 +10,7 @@ import { openSafetensors } from './safetensors.js';
 import { weightMap } from './shard_index.js';
 import type { TensorFile } from './tensor_file.js';
 
-/** The files that can hold a model's weights, the preferred ones first. */
+/** Files with a model's weights, in order of preference. */
 export const WEIGHT_FILES = [
   { whole: 'model.safetensors', index: 'model.safetensors.index.json', open: openSafetensors },
   { whole: 'pytorch_model.bin', index: 'pytorch_model.bin.index.json', open: openPyTorchBin },
@@ -91,11 +92,11 @@ async function openShards(
 }
 
 /**
- * A checkpoint of open files, which it closes: in the browser, of files that the user chose or that
- * are fetched in pieces.
+ * A checkpoint made of open files, which it closes; in the browser, of files that the user selected or of
+ * URLs.
  *
- * @param path how errors call it.
- * @param config its config.json; only the quantization section is looked at.
+ * @param path name for errors
+ * @param config its config.json; only the quantization section is read
  */
 export function checkpointOf(
   path: string,

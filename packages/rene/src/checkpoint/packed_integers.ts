@@ -1,4 +1,4 @@
-// Quantised values packed without gaps, the first in the lowest bits, as MLX packs 2 to 8 bits.
+// Quantised values packed without gaps, the first in the lowest bits, as in MLX with 2 to 8 bits.
 
 /**
  * Unpacks quantised values.

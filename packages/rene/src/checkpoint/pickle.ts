@@ -1,16 +1,16 @@
-// A pickle reader that runs nothing: it knows dicts, lists, tuples, numbers, strings, and asks its
-// caller what to make of anything else.
+// A pickle reader that never runs code: it supports dicts, lists, tuples, numbers and strings, and passes
+// everything else to its caller.
 import { CheckpointError } from '../errors.js';
 
-/** A class or function that a pickle names. Naming it loads nothing. */
+/** A class or function named in a pickle. Nothing is loaded. */
 export class PickleGlobal {
   constructor(readonly name: string) {}
 }
 
 export interface PickleHooks {
-  /** What a call of a named function or class would return. Throws for all but the known few. */
+  /** Result of calling a named function or class. Throws for unknown ones. */
   call(global: PickleGlobal, args: readonly unknown[]): unknown;
-  /** What a persistent id stands for. */
+  /** The object of a persistent id. */
   persistent(id: unknown): unknown;
 }
 
@@ -20,7 +20,7 @@ const MARK = Symbol('mark');
 /**
  * Reads a pickle of protocol 2 to 5. Dicts become Maps, lists and tuples arrays, None null.
  *
- * @throws CheckpointError for anything that it does not know, by its name or opcode.
+ * @throws CheckpointError for unsupported names and opcodes
  */
 export function unpickle(bytes: Uint8Array, hooks: PickleHooks): unknown {
   return new Unpickler(bytes, hooks).run();
@@ -125,7 +125,7 @@ class Unpickler {
     }
   }
 
-  /** Names, calls and persistent ids: what the caller decides on. */
+  /** Names, calls and persistent ids, which the caller handles. */
   private object(opcode: number): boolean {
     switch (opcode) {
       case 0x63: // GLOBAL
@@ -143,7 +143,7 @@ class Unpickler {
         return this.push(this.hooks.call(callee, args));
       }
       case 0x62: {
-        // BUILD: attributes of a dict (state_dict's _metadata) are of no use here.
+        // BUILD: attributes of a dict (state_dict's _metadata) are ignored.
         this.pop();
         if (this.stack.at(-1) instanceof Map) return true;
         throw damaged('an object with attributes');
@@ -206,7 +206,7 @@ class Unpickler {
     return this.push(this.memo.get(index));
   }
 
-  /** Those beyond 53 bits, such as seeds beside a model, stay bigints, which are no sizes. */
+  /** Integers beyond 53 bits, such as seeds, stay bigints. They are not valid sizes. */
   private long(length: number): number | bigint {
     const start = this.take(length);
     let value = 0n;
@@ -231,7 +231,7 @@ class Unpickler {
     return text;
   }
 
-  /** Steps over bytes that must be there and returns where they start. */
+  /** Skips bytes and returns their start. */
   private take(length: number): number {
     const start = this.position;
     if (start + length > this.bytes.length) throw damaged('its end before STOP');

@@ -1,5 +1,5 @@
-// The seam to the platform, for Node: proxies, and what a model's name stands for. package.json puts
-// platform_browser.ts in its place for browsers.
+// Access to the platform in Node: proxies and model names. package.json replaces this file by
+// platform_browser.ts for browsers.
 import { CheckpointError } from '../errors.js';
 import { checkConnection } from './connect.js';
 import type { HubOptions } from './hub.js';
@@ -7,14 +7,14 @@ import { nameText, schemeOf, shownUrl } from './model_names.js';
 import { proxiedFetch } from './proxy.js';
 import { type WebFolder, webFolder } from './web_folder.js';
 
-/** What to do when a server is not reached. */
+/** Advice if a server cannot be reached. */
 export const UNREACHABLE_ADVICE = 'without a network, give a model folder';
 
-/** Without a network an error comes by then, not after fetch's 10 s. */
+/** Timeout without a network, where fetch would take 10 s. */
 const FIRST_CONTACT_MS = 4000;
 const contacted = new Set<string>();
 
-/** fetch, by way of the proxy that the environment names. */
+/** fetch through the proxy of the environment. */
 export async function platformFetch(url: string, init?: RequestInit): Promise<Response> {
   const { origin } = new URL(url);
   if (!contacted.has(origin)) await checkConnection(url, FIRST_CONTACT_MS, undefined);
@@ -22,7 +22,7 @@ export async function platformFetch(url: string, init?: RequestInit): Promise<Re
   return proxiedFetch(url, init);
 }
 
-/** The web folder that a name stands for; undefined for a folder on the disk or a hub id. */
+/** The web folder of a name; undefined for a local folder or a hub id. */
 export function webFolderOf(name: string | URL, _hub: HubOptions): WebFolder | undefined {
   const text = nameText(name);
   if (!/^https?:$/.test(schemeOf(text) ?? '')) return undefined;

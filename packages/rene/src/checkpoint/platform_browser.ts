@@ -1,11 +1,11 @@
-// The seam to the platform, for pages and their workers: every model is in a folder on a web server.
+// Access to the platform in pages and workers: every model is in a folder on a web server.
 import { CheckpointError } from '../errors.js';
 import { asRecord } from '../json.js';
 import type { HubOptions } from './hub.js';
 import { EMBEDDED_MODEL, isRepoId, nameText, schemeOf, shownUrl } from './model_names.js';
 import { type WebFolder, webFolder } from './web_folder.js';
 
-/** What to do when a server is not reached. A browser does not tell pages why. */
+/** Advice if a server cannot be reached. A browser does not tell pages why. */
 export const UNREACHABLE_ADVICE =
   'it is down, or does not allow this page to read it (Access-Control-Allow-Origin)';
 
@@ -52,7 +52,7 @@ function resolve(text: string): URL | undefined {
   return base === undefined ? undefined : new URL(text, base);
 }
 
-/** A string among the globals of a page. */
+/** A string property of a page's globals. */
 function property(name: string, key?: string): string | undefined {
   const value: unknown = Reflect.get(globalThis, name);
   const found = key === undefined ? value : asRecord(value)?.[key];

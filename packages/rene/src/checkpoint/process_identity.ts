@@ -1,13 +1,13 @@
-// Which process wrote a file, and whether it still runs.
+// Identifies the process that wrote a file, and whether it is still running.
 import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 
-/** A process as others can find it. */
+/** Identity of a process. */
 export interface ProcessIdentity {
-  /** The machine, and on Linux the container: process ids mean something only there. */
+  /** The machine, and on Linux the container, in which the process id is valid. */
   readonly host: string;
   readonly pid: number;
-  /** When it started, in the kernel's ticks, since process ids are used again. Linux only. */
+  /** Start time in the kernel's ticks, since process ids are reused. Linux only. */
   readonly started: string | undefined;
 }
 
@@ -17,7 +17,7 @@ export async function thisProcess(): Promise<ProcessIdentity> {
   return { host: await thisHost(), pid: process.pid, started };
 }
 
-/** Whether a process still runs; undefined where that cannot be known from here. */
+/** Whether a process is still running; undefined if unknown. */
 export async function isAlive({
   host,
   pid,
@@ -40,13 +40,13 @@ async function thisHost(): Promise<string> {
   return `${hostname()} ${namespace}`.trim();
 }
 
-/** What /proc says about a process, undefined where there is none. */
+/** Fields of /proc for a process; undefined if there are none. */
 async function linuxProcess(
   pid: number,
 ): Promise<{ started: string; isZombie: boolean } | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
-  // The second field, the program's name in parentheses, may hold anything.
+  // The second field, the program's name in parentheses, may contain anything.
   const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return { started: fields[18] ?? '', isZombie: state === 'Z' || state === 'X' };
 }

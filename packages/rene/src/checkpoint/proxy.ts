@@ -1,4 +1,4 @@
-// HTTP proxies, by the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY. Node only.
+// HTTP proxies from the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY. Node only.
 import { BlockList, isIP } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { HubError } from '../errors.js';
@@ -6,10 +6,10 @@ import { basicAuthorization } from './basic_authorization.js';
 import type { Environment } from './expand_path.js';
 
 /**
- * The proxy for a URL. Names in lower case come first, as in curl and Python; a proxy without a scheme
- * is an http one.
+ * The proxy for a URL. Lower-case names win, as in curl and Python; a proxy without a scheme is an http
+ * proxy.
  *
- * @throws HubError when the variable holds no http(s) URL
+ * @throws HubError if the variable is not an http(s) URL
  */
 export function proxyFor(url: string, env: Environment = process.env): URL | undefined {
   const target = new URL(url);
@@ -21,12 +21,12 @@ export function proxyFor(url: string, env: Environment = process.env): URL | und
   const text = /^[a-z][a-z\d+.-]*:\/\//i.test(value) ? value : `http://${value}`;
   const proxy = URL.canParse(text) ? new URL(text) : undefined;
   if (proxy?.protocol === 'http:' || proxy?.protocol === 'https:') return proxy;
-  // The value may hold a password.
+  // The value may contain a password.
   const found = proxy ? `one that begins with '${proxy.protocol}//'` : 'no URL';
   throw new HubError(`${name}: expected the http(s) URL of a proxy, found ${found}`);
 }
 
-/** Whether NO_PROXY names a host: itself, a domain above it, an address range, or '*'. */
+/** Whether NO_PROXY matches a host: its name, a parent domain, an address range, or '*'. */
 function isExempt({ hostname, port, protocol }: URL, list: string): boolean {
   const host = bare(hostname);
   const ownPort = port || (protocol === 'https:' ? '443' : '80');
@@ -64,8 +64,8 @@ function bare(host: string): string {
 const agents = new Map<string, Dispatcher>();
 
 /**
- * fetch, by way of the URL's proxy if it has one. https passes the proxy as a tunnel: it sees the
- * host's name, not the request.
+ * fetch through the URL's proxy, if any. https is tunnelled: the proxy sees the host's name, not the
+ * request.
  */
 export async function proxiedFetch(url: string, init: RequestInit = {}): Promise<Response> {
   const proxy = proxyFor(url);
@@ -74,7 +74,7 @@ export async function proxiedFetch(url: string, init: RequestInit = {}): Promise
   let dispatcher = agents.get(proxy.href);
   if (!dispatcher) {
     const token = basicAuthorization(proxy);
-    // As a rule, proxies tunnel to port 443 only: http is asked of them in the old way.
+    // Proxies usually tunnel to port 443 only, so http requests are sent to the proxy itself.
     const options = { uri: proxy.origin, proxyTunnel: false };
     dispatcher = new undici.ProxyAgent(token === undefined ? options : { ...options, token });
     agents.set(proxy.href, dispatcher);

@@ -26,29 +26,29 @@ const STORAGE_DTYPES: ReadonlyMap<string, string> = new Map([
   ['torch.BoolStorage', 'BOOL'],
 ]);
 
-/** The pickle of a 2.7 B model has 60 KB; what is much larger holds no state_dict. */
+/** The pickle of a 2.7 B model has 60 KB. A much larger one is not a state_dict. */
 const MAX_PICKLE_BYTES = 64 << 20;
 
-/** PyTorch's own limit of axes. */
+/** PyTorch's limit of dimensions. */
 const MAX_RANK = 64;
 
-/** Elements of a tensor that repeats those of its storage; more are not read, lest a small file fills the memory. */
+/** Maximum elements of an expanded tensor, so that a small file cannot fill the memory. */
 const MAX_REPEATED = 1 << 24;
 
-/** Under these keys training scripts and frameworks keep a model's state_dict beside other things. */
+/** Keys under which training scripts and frameworks store a state_dict. */
 const STATE_DICT_KEYS = [
   ...['state_dict', 'model_state_dict', 'model_state', 'model', 'module', 'net', 'network'],
   ...['weights', 'params'],
 ];
 const MAX_DEPTH = 4;
 
-/** A run of numbers in the archive; several tensors may share one. */
+/** A storage in the archive; several tensors may share it. */
 class Storage {
   constructor(
     readonly dtype: string,
     /** The name of its file under data/. */
     readonly key: string,
-    /** Elements. */
+    /** Number of elements. */
     readonly length: number,
   ) {}
 }
@@ -57,7 +57,7 @@ class StoredTensor implements TensorInfo, StridedLayout {
   readonly dtype: string;
   constructor(
     readonly storage: Storage,
-    /** Elements of the storage before the first of the tensor. */
+    /** Offset of the tensor in the storage, in elements. */
     readonly offset: number,
     readonly shape: readonly number[],
     readonly strides: readonly number[],
@@ -67,12 +67,12 @@ class StoredTensor implements TensorInfo, StridedLayout {
 }
 
 /**
- * Opens what `torch.save(model.state_dict(), path)` wrote (PyTorch 1.6 or later), or a training's checkpoint
- * that holds the state_dict as 'state_dict', 'model' or the like. The pickle in it is read by a reader that
- * runs no code: tensors in a dict count, numbers and texts beside them are left out. The source is closed
- * when that fails, and otherwise with the file.
+ * Opens a file written by `torch.save(model.state_dict(), path)` (PyTorch 1.6 or later), or a training
+ * checkpoint with the state_dict under 'state_dict', 'model' or similar. The pickle is read without running
+ * code: tensors in a dict are used, numbers and texts ignored. The source is closed on failure, else with
+ * the file.
  *
- * @throws CheckpointError saying what was found that is not allowed, or is damaged.
+ * @throws CheckpointError naming what is not allowed or damaged
  */
 export async function openPyTorchBin(source: ByteSource): Promise<TensorFile> {
   try {
@@ -147,14 +147,14 @@ async function checkByteOrder(source: ByteSource, entry: ZipEntry | undefined): 
   if (order !== 'little') throw new CheckpointError(`its numbers are ${order}-endian`);
 }
 
-/** The few functions and classes that a state_dict is pickled with, done by hand. */
+/** Implementations of the few functions and classes in a pickled state_dict. */
 const HOOKS = {
   call(global: PickleGlobal, args: readonly unknown[]): unknown {
     switch (global.name) {
       case 'collections.OrderedDict':
         if (args.length === 0) return new Map();
         break;
-      // The factory of values is of no use here.
+      // The default factory is ignored.
       case 'collections.defaultdict':
         return new Map();
       case 'torch.Size':
@@ -229,7 +229,7 @@ function findTensors(
   return tensors;
 }
 
-/** Where a tensor's storage starts in the archive, checked to hold all of the tensor. */
+/** Offset of a tensor's storage in the archive, checked to contain the whole tensor. */
 function storageStart(name: string, tensor: StoredTensor, entry: ZipEntry | undefined): number {
   const { storage, shape } = tensor;
   const fail = (problem: string) => new CheckpointError(`tensor '${name}': ${problem}`);
@@ -252,7 +252,7 @@ function isSize(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** Short ones only: a list that many tensors of a hostile pickle share must not be walked for each. */
+/** Only short lists: a hostile pickle could make many tensors share a long one. */
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.length <= MAX_RANK && value.every(isSize);
 }

@@ -1,27 +1,27 @@
-// How a checkpoint's quantised matrices are packed: the `quantization` section of MLX's config.json.
+// The `quantization` section of MLX's config.json: how matrices are packed.
 import { ConfigError } from '../errors.js';
 import { asRecord, shortJson } from '../json.js';
 
-/** How a matrix's quantised values are packed; shapes alone do not tell. */
+/** How a matrix is packed, which its shapes do not determine. */
 export interface Quantization {
   readonly bits: number;
-  /** Columns that share a scale and a bias. */
+  /** Columns per scale and bias. */
   readonly groupSize: number;
 }
 
 /** How the matrices of a checkpoint are packed. */
 export interface QuantizationPlan {
-  /** Of the matrices of which nothing else is said. */
+  /** Default for matrices without their own entry. */
   readonly general: Quantization;
-  /** By the module's name, which is the matrix's without `.weight`; null for one that is not quantised. */
+  /** By module name (the matrix's name without `.weight`); null for a matrix that is not quantised. */
   readonly modules: ReadonlyMap<string, Quantization | null>;
 }
 
 const BITS: readonly unknown[] = [2, 3, 4, 5, 6, 8];
 const GROUP_SIZES: readonly unknown[] = [32, 64, 128];
-/** What MLX takes for what is not given. */
+/** MLX's defaults. */
 const DEFAULTS = { bits: 4, group_size: 64 };
-/** Keys of the section that are no names of modules. */
+/** Keys of the section that are not module names. */
 const OWN_KEYS: ReadonlySet<string> = new Set(['bits', 'group_size', 'mode', 'quant_method']);
 
 /**
@@ -53,7 +53,7 @@ export function parseSection(section: unknown, key: string, where: string): Quan
   return { general: parseOne(values, key, where), modules };
 }
 
-/** A module's entry, or an object of such, as a file's metadata nests them at each dot. */
+/** A module's entry, or nested entries, as in the metadata's dotted keys. */
 function addModules(
   modules: Map<string, Quantization | null>,
   name: string,
@@ -71,7 +71,7 @@ function addModules(
     modules.set(name, parseOne(entry, `${key}['${name}']`, where));
   }
   for (const [part, more] of inner) {
-    // Deeper than any module's name is no module.
+    // Too deep for a module's name.
     if (name.split('.').length < 32) addModules(modules, `${name}.${part}`, more, key, where);
   }
 }

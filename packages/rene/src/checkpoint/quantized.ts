@@ -112,7 +112,7 @@ function widened(bytes: Uint8Array, bits: number): Uint8Array {
   return bits < 4 ? packNibbles(values) : values;
 }
 
-/** The numbers themselves, for who cannot use quantised values. */
+/** The dequantised values, for callers that need floats. */
 function storedMatrix(matrix: Quantized): StoredMatrix {
   const { parameterDType, readRows } = matrix;
   return {

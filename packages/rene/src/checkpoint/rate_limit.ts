@@ -1,8 +1,8 @@
-// How long a busy server asks its clients to wait.
+// How long a busy server asks clients to wait.
 
 /**
- * Seconds until a server takes requests again, by its headers; undefined where it does not say.
- * Retry-After (seconds or a date) comes first, then RateLimit and RateLimit-Reset.
+ * Seconds until a server accepts requests again, from its headers; undefined if not stated. Retry-After
+ * (seconds or a date) wins over RateLimit and RateLimit-Reset.
  */
 export function secondsToWait(headers: Headers, now = Date.now()): number | undefined {
   const after = headers.get('retry-after')?.trim();
@@ -13,9 +13,9 @@ export function secondsToWait(headers: Headers, now = Date.now()): number | unde
   return windowReset(headers.get('ratelimit')) ?? resetHeader(headers, now);
 }
 
-/** RateLimit: "api";r=0;t=25 (requests left, seconds to the next window), one part a policy. */
+/** RateLimit: "api";r=0;t=25 (requests left, seconds to the next window), one part per policy. */
 function windowReset(header: string | null): number | undefined {
-  // Names may hold separators.
+  // Names may contain separators.
   const policies = (header ?? '').replace(/"(?:[^"\\]|\\.)*"/g, '').split(',');
   const windows = policies.flatMap((policy) => {
     const seconds = /(?:^|[;\s])(?:t|reset)\s*=\s*(\d+)/i.exec(policy)?.[1];

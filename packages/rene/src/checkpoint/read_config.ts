@@ -1,4 +1,4 @@
-// The configuration of a model folder.
+// Reads the configuration of a model folder.
 import { parseConfig, type ReneConfig } from '../config.js';
 import { asRecord } from '../json.js';
 import { parseMlxConfig } from './mlx.js';

@@ -1,20 +1,20 @@
-// HTTP redirects followed one at a time: a token stays with its origin, and https is never left.
+// Follows HTTP redirects one at a time: a token is sent to its origin only, and https is never downgraded.
 import { HubError } from '../errors.js';
 
-/** An Authorization header and the only origin that may receive it. */
+/** An Authorization header and the only origin that receives it. */
 export interface Authorization {
-  /** As `URL.origin` spells it: `https://huggingface.co`. */
+  /** In the form of `URL.origin`: `https://huggingface.co`. */
   readonly origin: string;
   readonly value: string;
 }
 
 export interface RedirectOptions {
   readonly authorization?: Authorization | undefined;
-  /** Stops at a redirect for which this returns true. Default: only at an answer. */
+  /** Stops at a redirect for which this returns true. Default: never. */
   readonly isFinal?: ((response: Response) => boolean) | undefined;
 }
 
-/** An answer, and the URL that gave it. */
+/** A response and the URL that sent it. */
 export interface Answer {
   readonly response: Response;
   readonly url: string;
@@ -52,7 +52,7 @@ export async function followRedirects(
 function redirectTarget(from: URL, { status, headers }: Response, start: string): URL {
   const location = headers.get('location');
   if (location === null) throw new HubError(`${start}: HTTP ${status} without a Location`);
-  // fetch decodes headers as Latin-1; servers write UTF-8.
+  // fetch decodes headers as Latin-1, but servers send UTF-8.
   const text = Buffer.from(location, 'latin1').toString('utf8');
   const target = URL.canParse(text, from.href) ? new URL(text, from) : undefined;
   if (target?.protocol !== 'https:' && target?.protocol !== 'http:') {

@@ -1,4 +1,4 @@
-// What a user calls a model — a folder, a hub id — to a folder that holds it.
+// Resolves a model's name (a folder or a hub id) to a folder.
 import { fileURLToPath } from 'node:url';
 import { CheckpointError, HubError, TokenizerError } from '../errors.js';
 import { authorsTokenizer, ownersTokenizer } from './authors_tokenizer.js';
@@ -12,11 +12,11 @@ import { readMlxMetadata } from './open_checkpoint.js';
 const embeddedFolder = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
 
 /**
- * The folder of a model: the one that is named, or the one into which it is downloaded.
+ * The folder of a model, downloaded if necessary.
  *
  * @param name a folder or its file URL, a hub id such as `cartesia-ai/Rene-v0.1-1.3b-pytorch`, or
- *   `rene-tiny`.
- * @throws CheckpointError when it is neither, HubError when it cannot be downloaded.
+ *   `rene-tiny`
+ * @throws CheckpointError if it is neither, HubError if it cannot be downloaded
  */
 export async function resolveModel(name: string | URL, options: HubOptions = {}): Promise<string> {
   const idOrDir = pathOf(name, 'a model folder, a file URL or a hub id (owner/name)');
@@ -64,7 +64,7 @@ export async function resolveTokenizer(
     throw new TokenizerError(`${idOrPath}: it has no tokenizer.json; name a tokenizer`);
   }
   options.onNotice?.(`${idOrPath} has no tokenizer; using that of ${standard}`);
-  // The revision was the model's.
+  // The revision belongs to the model.
   const other = await downloadFromHub(standard, onlyTokenizerFiles, {
     ...options,
     revision: undefined,
@@ -79,7 +79,7 @@ export async function resolveTokenizer(
   return `${other}/tokenizer.json`;
 }
 
-/** The tokenizer that belongs to a model folder, by what its files say. */
+/** The tokenizer of a model folder, according to its files. */
 async function tokenizerOf(dir: string): Promise<string | undefined> {
   const path = `${dir}/config.json`;
   const config = (await fileExists(path)) ? await readJsonFile(path) : undefined;

@@ -1,21 +1,21 @@
-// Tries a request again after failures that may pass, and waits as long as a server asks.
+// Retries requests after transient failures and respects servers' requested waits.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HubError } from '../errors.js';
 
 export interface RetryHabits {
   signal?: AbortSignal | undefined;
-  /** Milliseconds before the first new try; doubled each time. Default 1000. */
+  /** Milliseconds before the first retry; doubled each time. Default: 1000. */
   retryDelay?: number | undefined;
   /** Called when a server asks to wait. */
   onNotice?: ((notice: string) => void) | undefined;
 }
 
 export interface RetryOptions {
-  /** Tries in a row without progress. Default 5. */
+  /** Maximum number of retries without progress. Default: 5. */
   maxTries?: number | undefined;
-  /** A number that grows when a failed try got further; then counting starts again. */
+  /** A progress counter. When it grows, the retries are counted anew. */
   progress?: (() => Promise<number>) | undefined;
-  /** The time (as Date.now has it) after which nothing is tried again that no server answered. */
+  /** Time (as in Date.now) after which requests without any response are not retried. */
   deadline?: number | undefined;
 }
 
@@ -24,7 +24,7 @@ const MAX_DELAY_MS = 60_000;
 /** The window of the hub's rate limit, and some more. */
 const MAX_WAIT_S = 330;
 
-/** A failure that another try may mend. */
+/** A failure that a retry may fix. */
 export class TransientError extends HubError {
   constructor(
     message: string,
@@ -36,7 +36,7 @@ export class TransientError extends HubError {
   }
 }
 
-/** Runs a request until it succeeds, waits as long as servers ask for, and gives up in the end. */
+/** Runs a request until it succeeds or the retries are used up. */
 export async function withRetries<T>(
   { signal, retryDelay = 1000, onNotice }: RetryHabits,
   run: () => Promise<T>,
@@ -54,7 +54,7 @@ export async function withRetries<T>(
       if (reached > furthest) failures = 1;
       furthest = Math.max(furthest, reached);
       const told = error.retryAfter;
-      // Waiting as asked is no failure. Without a wait, a server could have us ask for ever.
+      // A requested wait is not a failure. Without a bound, a server could delay us forever.
       if (told !== undefined && told >= 1 && maxTries > 1) {
         waited += told;
         const time = `${Math.ceil(told)} s`;

@@ -11,7 +11,7 @@ import {
   tensorInfo,
 } from './tensor_file.js';
 
-/** The format's own limit. */
+/** The format's limit. */
 const MAX_HEADER_BYTES = 100_000_000;
 
 interface Entry extends TensorInfo {
@@ -21,10 +21,10 @@ interface Entry extends TensorInfo {
 }
 
 /**
- * Opens a safetensors file and checks its whole header: sizes, offsets, shapes, duplicate names.
- * The source is closed when that fails, and otherwise with the file.
+ * Opens a safetensors file and checks its header: sizes, offsets, shapes, duplicate names. The source is
+ * closed on failure, else with the file.
  *
- * @throws CheckpointError saying what is wrong with which tensor.
+ * @throws CheckpointError naming the tensor and the problem
  */
 export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
   try {
@@ -102,8 +102,8 @@ function parseHeader(text: string, fail: Fail): [string, unknown][] {
 }
 
 /**
- * JSON.parse keeps the last of two equal keys without a word; this finds the first such in valid
- * JSON. A loop, since a regular expression runs out of stack on a very long string.
+ * Finds duplicate keys in valid JSON, which JSON.parse silently accepts. A loop, since a regular expression
+ * overflows the stack on a very long string.
  */
 function firstDuplicateKey(text: string): string | undefined {
   const seen = new Set<string>();
@@ -146,7 +146,7 @@ function readEntry(name: string, value: unknown, dataStart: number, fail: Fail):
   return { dtype, shape, begin: dataStart + begin, end: dataStart + end };
 }
 
-/** The tensors must fill the rest of the file, without overlap and without a gap. */
+/** The tensors must cover the rest of the file without overlaps and gaps. */
 function checkLayout(
   tensors: ReadonlyMap<string, Entry>,
   dataStart: number,
@@ -173,16 +173,16 @@ function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-/** A tensor to write: its bytes are asked for when its turn comes, so few are in memory at a time. */
+/** A tensor to write. Its bytes are produced on demand, so that few are in memory. */
 export interface TensorToWrite extends TensorInfo {
   readonly name: string;
-  /** All of them, or one piece after the other. */
+  /** All bytes, or pieces in order. */
   bytes(): Promise<Uint8Array> | Uint8Array | AsyncIterable<Uint8Array>;
 }
 
 /**
- * Hands out the bytes of a safetensors file in order: the header, then tensor after tensor.
- * Larger dtypes come first, as in Python's writer, so that every tensor is aligned.
+ * Produces the bytes of a safetensors file in order: header, then tensors. Larger dtypes come first, as in
+ * Python's writer, so that every tensor is aligned.
  */
 export async function writeSafetensors(
   tensors: readonly TensorToWrite[],

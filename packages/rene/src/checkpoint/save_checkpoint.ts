@@ -1,4 +1,4 @@
-// Writes a model folder that the original Python loads: model.safetensors and config.json.
+// Writes a model folder that the original Python code loads: model.safetensors and config.json.
 import type { PackedWeight, Parameter, ParameterSpec } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ReneConfig } from '../config.js';

@@ -1,4 +1,4 @@
-// Matrices as a saved file holds them: in the dtype that was asked for, quantised if need be.
+// Matrices in the dtype of a saved file, quantised if necessary.
 import {
   disposeWeight,
   type PackedWeight,
@@ -14,7 +14,7 @@ import { CheckpointError } from '../errors.js';
 import { quantizedTensors } from './quantized.js';
 import type { TensorToWrite } from './safetensors.js';
 
-/** Columns that share a scale and an offset in matrices that are quantised when they are saved. */
+/** Columns per scale and offset in matrices that are quantised on saving. */
 const GROUP_SIZE = 64;
 
 /**

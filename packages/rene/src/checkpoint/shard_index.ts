@@ -2,7 +2,7 @@
 import { CheckpointError } from '../errors.js';
 import { asRecord } from '../json.js';
 
-/** Tensor name to the file that holds it, from an index.json. @throws CheckpointError */
+/** From an index.json: the file of each tensor. @throws CheckpointError */
 export function weightMap(json: unknown, path: string): Map<string, string> {
   const map = asRecord(asRecord(json)?.weight_map);
   if (map === undefined) {
@@ -18,12 +18,12 @@ export function weightMap(json: unknown, path: string): Map<string, string> {
   );
 }
 
-/** The files that an index names. @throws CheckpointError */
+/** The files in an index. @throws CheckpointError */
 export function shardNames(json: unknown, path: string): string[] {
   return [...new Set(weightMap(json, path).values())];
 }
 
-/** Whether a name stays inside a folder: an index must not make us open or write files elsewhere. */
+/** Whether a name stays inside a folder: an index must not refer to files elsewhere. */
 function isInside(name: string): boolean {
   const isDrive = /^[a-z]:/i.test(name);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused

@@ -1,15 +1,15 @@
-// Tensors whose elements do not follow each other in their storage: transposed, sliced, expanded.
+// Strided tensors: transposed, sliced or expanded views of a storage.
 import type { ByteSource } from './byte_source.js';
 import { sizeOf } from './tensor_file.js';
 
-/** Where a tensor's elements are: element [i, j] is number offset + i * strides[0] + j * strides[1]. */
+/** Layout of a tensor: element [i, j] is value offset + i * strides[0] + j * strides[1] of the storage. */
 export interface StridedLayout {
   readonly offset: number;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
 }
 
-/** Whether the elements follow each other in row-major order. */
+/** Whether the elements are contiguous in row-major order. */
 export function isContiguous({ shape, strides }: StridedLayout): boolean {
   if (sizeOf(shape) === 0) return true;
   let expected = 1;
@@ -21,17 +21,17 @@ export function isContiguous({ shape, strides }: StridedLayout): boolean {
   return true;
 }
 
-/** One more than the number of the last element in the storage; the offset of an empty tensor. */
+/** One more than the index of the last element in the storage; the offset of an empty tensor. */
 export function endOf({ offset, shape, strides }: StridedLayout): number {
   if (sizeOf(shape) === 0) return offset;
   return shape.reduce((end, size, axis) => end + (size - 1) * (strides[axis] ?? 0), offset + 1);
 }
 
 /**
- * All elements in row-major order. Reads the part of the storage that they lie in at once.
+ * All elements in row-major order. Reads their range of the storage at once.
  *
- * @param storageStart where the storage is in the source, in bytes
- * @param itemBytes bytes of an element
+ * @param storageStart byte offset of the storage in the source
+ * @param itemBytes bytes per element
  */
 export async function gather(
   source: ByteSource,

@@ -1,12 +1,12 @@
-// What removes temporary files when the process exits before they got their names.
+// Removes temporary files if the process exits before they are renamed.
 
 const removals = new Set<() => void>();
 let isWatching = false;
 
 /**
- * Runs a function when the process exits, which must be synchronous.
+ * Runs a synchronous function when the process exits.
  *
- * @returns a function that takes it back
+ * @returns a function that cancels it
  */
 export function atExit(remove: () => void): () => void {
   if (!isWatching) process.on('exit', removeAll);
@@ -20,7 +20,7 @@ function removeAll(): void {
     try {
       remove();
     } catch {
-      // The process ends: there is nobody left to tell.
+      // The process is exiting, so errors are ignored.
     }
   }
 }

@@ -1,9 +1,9 @@
-// A file of named tensors, whatever its format, and the numbers in it.
+// A file of named tensors in any format.
 import type { StoredDType } from '@rene-js/layers';
 import { widen } from '@rene-js/layers/internal';
 import { CheckpointError } from '../errors.js';
 
-/** Bytes of one element, for every dtype whose size is known. Not all of them can be read. */
+/** Bytes per element of every dtype with a known size. Not all of them can be read. */
 export const DTYPE_BYTES: ReadonlyMap<string, number> = new Map([
   ...(['BOOL', 'U8', 'I8', 'F8_E5M2', 'F8_E4M3'] as const).map((name) => [name, 1] as const),
   ...(['I16', 'U16', 'F16', 'BF16'] as const).map((name) => [name, 2] as const),
@@ -12,31 +12,31 @@ export const DTYPE_BYTES: ReadonlyMap<string, number> = new Map([
 ]);
 
 export interface TensorInfo {
-  /** As safetensors spells it: 'F32', 'BF16', 'I64'. */
+  /** With safetensors' names: 'F32', 'BF16', 'I64'. */
   readonly dtype: string;
   readonly shape: readonly number[];
 }
 
-/** An open file of tensors. Nothing but its table of contents is in memory. */
+/** An open file of tensors. Only its table of contents is in memory. */
 export interface TensorFile {
   /** Its path or URL. */
   readonly name: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Strings that the file's writer attached. */
+  /** The file's metadata strings. */
   readonly metadata: ReadonlyMap<string, string>;
   /** Bytes [start, start + length) of a tensor, little-endian and row-major. */
   read(name: string, start: number, length: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
-/** A tensor of the file. @throws CheckpointError when there is none of that name. */
+/** A tensor of the file. @throws CheckpointError if there is none of that name */
 export function tensorInfo(file: TensorFile, name: string): TensorInfo {
   const info = file.tensors.get(name);
   if (info) return info;
   throw new CheckpointError(`${file.name}: it has no tensor named '${name}'`);
 }
 
-/** Elements of a shape; infinite or unsafe sizes are the caller's to refuse. */
+/** Number of elements of a shape. The caller checks for infinite or unsafe sizes. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, axis) => size * axis, 1);
 }

@@ -1,4 +1,4 @@
-// A model on a web server: its configuration, and its weights, read in pieces. Browser and Node.
+// Opens a model on a web server: configuration and weights, read in pieces. Browser and Node.
 import { parseConfig, type ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import {
@@ -15,7 +15,7 @@ import type { TensorFile } from './tensor_file.js';
 import { fetchJson, findUrlSource, Missing, urlSource } from './web_file.js';
 import type { WebFolder } from './web_folder.js';
 
-/** A model that can be loaded: its configuration and its open weights. */
+/** A model's configuration and open weights. */
 export interface OpenModel {
   readonly config: ReneConfig;
   readonly generationConfig?: GenerationDefaults | undefined;
@@ -53,7 +53,7 @@ export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promis
   }
 }
 
-/** What generation_config.json says, where the server has it. */
+/** The content of generation_config.json, if the server has it. */
 async function withGenerationDefaults(
   folder: WebFolder,
   config: ReneConfig,

@@ -1,26 +1,25 @@
-// Files on web servers: JSON, and large ones read in pieces. Browser and Node.
+// Files on web servers: JSON, and large files read in pieces. Browser and Node.
 import { CheckpointError } from '../errors.js';
 import { parseJson } from '../json.js';
 import { type ByteSource, blobSource, checkRange } from './byte_source.js';
 import { shownUrl } from './model_names.js';
 
-/** How to ask for a file. */
+/** Options of a request for a file. */
 export interface WebFileOptions {
   headers?: Readonly<Record<string, string>> | undefined;
   /** Called when a whole file is read into memory. */
   onNotice?: ((notice: string) => void) | undefined;
 }
 
-/** A file that is not there, and why: 'HTTP 404', 'a web page'. */
+/** The reason why a file is missing: 'HTTP 404', 'a web page'. */
 export class Missing {
   constructor(readonly why: string) {}
 }
 
 /**
- * The content of a JSON file. A host that answers with a page of its own, or with 401 or 403, has no
- * such file as far as we can know.
+ * The content of a JSON file. A response with a web page, 401 or 403 counts as a missing file.
  *
- * @throws CheckpointError when the server is not reached, fails, or gives something else than JSON
+ * @throws CheckpointError if the server cannot be reached, fails, or sends other content
  */
 export async function fetchJson(
   url: string,
@@ -40,10 +39,10 @@ export async function fetchJson(
 }
 
 /**
- * A file that is read in pieces, by range requests. Where the server gives no ranges, or does not tell
- * the file's size, the whole file is read into memory.
+ * A file that is read with range requests. If the server supports no ranges, or does not state the size,
+ * the whole file is read into memory.
  *
- * @throws CheckpointError when the server is not reached, or fails
+ * @throws CheckpointError if the server cannot be reached, or fails
  */
 export async function findUrlSource(
   url: string,
@@ -80,7 +79,7 @@ export async function findUrlSource(
   };
 }
 
-/** Like findUrlSource, for a file that must be there. @throws CheckpointError */
+/** Like findUrlSource, for a required file. @throws CheckpointError */
 export async function urlSource(url: string, options: WebFileOptions = {}): Promise<ByteSource> {
   const source = await findUrlSource(url, options);
   if (source instanceof Missing) {
@@ -109,7 +108,7 @@ async function ask(
   await response.body?.cancel();
   const { status } = response;
   const why = `HTTP ${status}`;
-  // Busy or broken, it may have the file all the same.
+  // A busy or failing server may have the file nevertheless.
   if (status < 500 && status !== 408 && status !== 429) return new Missing(why);
   throw new CheckpointError(`${shownUrl(url)}: ${why}`);
 }
@@ -154,8 +153,8 @@ async function readWhole(
 }
 
 /**
- * Whether an answer is a page for people: an error's, or that of an app which has one for every path. Some
- * servers call every file a page, so that its beginning counts.
+ * Whether a response is a web page: an error page, or that of a single-page app. Some servers send every file
+ * with a page's type, so the beginning of the content counts too.
  */
 function isPage({ headers }: Response, start: string): boolean {
   const type = headers.get('content-type') ?? '';
@@ -164,7 +163,7 @@ function isPage({ headers }: Response, start: string): boolean {
   return /^\ufeff?\s*<(?:!doctype|html|\?xml|!--)/i.test(start);
 }
 
-/** A body, read to its end. */
+/** Reads a body to its end. */
 async function whole<T>(url: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
@@ -179,7 +178,7 @@ async function whole<T>(url: string, read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The innermost cause: in Node fetch itself says only that it failed. */
+/** The innermost cause: in Node, fetch's own error only says that it failed. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.cause instanceof Error) return reason(error.cause);

@@ -4,15 +4,15 @@ import { basicAuthorization } from './basic_authorization.js';
 
 /** A folder whose files have URLs. */
 export interface WebFolder {
-  /** How errors call it: without a query, which may hold a signature. */
+  /** Name for errors: without a query, which may contain a signature. */
   readonly name: string;
   /** The URL of a file, by its path in the folder. */
   url(file: string): string;
-  /** Sent with every request. */
+  /** Headers of every request. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Files that a URL may name where its folder is meant. */
+/** File names that a URL may end with where its folder is meant. */
 const MODEL_FILES =
   /\/(?:config|tokenizer|adapter_config|model\.safetensors\.index)\.json$|\/(?:adapter_)?model\.safetensors$/;
 

@@ -3,12 +3,12 @@
 import { CheckpointError } from '../errors.js';
 import type { TensorFile } from './tensor_file.js';
 
-/** Parts of names that stand for a wrapper, wherever they are. */
+/** Name parts that stand for a wrapper, in any position. */
 const WRAPPERS: ReadonlySet<string> = new Set([
   ...['_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module', '_forward_module'],
 ]);
 
-/** The tensor that every model has. What stands before its name stands before all others. */
+/** A tensor that every model has. The prefix of its name is the prefix of all names. */
 const EMBEDDING = 'backbone.embedding.weight';
 
 /** A name without the parts that torch.compile, FSDP and activation checkpointing put into it. */

@@ -1,4 +1,4 @@
-// Writes the files of a model's folder: all of them, or none.
+// Writes the files of a model's folder: all of them or none.
 import { rmdirSync, rmSync } from 'node:fs';
 import { open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -7,10 +7,10 @@ import { pathOf } from './file_url.js';
 import { makeFolder } from './make_folder.js';
 import { atExit } from './temporary_files.js';
 
-/** A file to be written. */
+/** A file to write. */
 export interface FolderFile {
   readonly name: string;
-  /** Hands out its bytes, a piece at a time. */
+  /** Produces its bytes piece by piece. */
   write(put: (bytes: Uint8Array) => Promise<void>): Promise<void>;
 }
 
@@ -28,11 +28,11 @@ export function copyOf(from: string, name: string): FolderFile {
 }
 
 /**
- * Writes every file under a temporary name, and gives them their names when all of them are there. When
- * one fails the folder is as it was, and gone if it was not there before.
+ * Writes every file under a temporary name and renames them when all are complete. On failure the folder is
+ * unchanged, or removed if it was new.
  *
  * @param folder a path or a file URL
- * @throws FileError that names the file which the file system refuses; CheckpointError for other URLs
+ * @throws FileError naming the file that cannot be written; CheckpointError for other URLs
  */
 export async function writeFolder(
   folder: string | URL,
@@ -90,7 +90,7 @@ async function writeOne(path: string, temporary: string, file: FolderFile): Prom
   }
 }
 
-/** Removes the folders that were made, as far as nothing is in them. */
+/** Removes created folders that are empty. */
 async function removeEmpty(dir: string, first: string | undefined): Promise<void> {
   for (const folder of foldersFrom(dir, first)) {
     const isGone = await rmdir(folder).then(
@@ -107,7 +107,7 @@ function* foldersFrom(dir: string, first: string | undefined): Generator<string,
   for (let folder = dir; folder.length >= first.length; folder = dirname(folder)) yield folder;
 }
 
-/** Whether two paths lead to one folder, by links or other spellings too. */
+/** Whether two paths lead to the same folder, also through links. */
 export async function isSameFolder(a: string, b: string): Promise<boolean> {
   const [first, second] = await Promise.all(
     [a, b].map((path) => stat(path, { bigint: true }).catch(() => undefined)),

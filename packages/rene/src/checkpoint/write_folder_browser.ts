@@ -1,4 +1,4 @@
-// What stands in for write_folder.ts in a page, which has no files.
+// Replaces write_folder.ts in a page, which has no files.
 import { writeFileAtomically } from './node_files_browser.js';
 import type { FolderFile } from './write_folder.js';
 

@@ -1,8 +1,8 @@
-// The table of contents of a zip archive whose files are stored as they are (as PyTorch writes them).
+// Reads the directory of a zip archive with uncompressed files, as PyTorch writes them.
 import { CheckpointError } from '../errors.js';
 import type { ByteSource } from './byte_source.js';
 
-/** Where the bytes of a stored file lie in the archive. */
+/** Offset and size of a stored file in the archive. */
 export interface ZipEntry {
   readonly start: number;
   readonly size: number;
@@ -13,21 +13,21 @@ const END64 = 0x06064b50;
 const END64_LOCATOR = 0x07064b50;
 const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
-/** The end record and the longest comment that may follow it. */
+/** Maximum size of the end record with its comment. */
 const END_BYTES = 22;
 const MAX_TAIL = END_BYTES + 65535;
 const MAX_DIRECTORY_BYTES = 64 << 20;
 
-/** Whether the bytes start as a zip archive does. */
+/** Whether the bytes start like a zip archive. */
 export async function isZip(source: ByteSource): Promise<boolean> {
   if (source.size < END_BYTES) return false;
   return view(await source.read(0, 4)).getUint32(0, true) === LOCAL;
 }
 
 /**
- * The files of an archive by name. Zip64 is understood, compression and encryption are not.
+ * The files of an archive by name. Supports Zip64, but no compression or encryption.
  *
- * @throws CheckpointError when the archive is damaged or uses what is not supported.
+ * @throws CheckpointError if the archive is damaged or uses unsupported features
  */
 export async function readZip(source: ByteSource): Promise<Map<string, ZipEntry>> {
   const directory = await findDirectory(source);

@@ -1,61 +1,61 @@
-// adapter_config.json of the Python library PEFT: what a LoRA adapter changes, and how.
+// adapter_config.json of the Python library PEFT: the options of a LoRA adapter.
 //
-// Every key of PEFT's LoraConfig is implemented as PEFT does it, or harmless, or refused by name.
+// Every key of PEFT's LoraConfig is implemented as in PEFT, or has no effect, or is refused by name.
 import { CheckpointError } from '../errors.js';
 import { asRecord, shortJson } from '../json.js';
 
-/** A LoRA adapter's options, checked; named as in PEFT's LoraConfig. */
+/** A LoRA adapter's validated options, named as in PEFT's LoraConfig. */
 export interface AdapterConfig {
-  /** r. */
+  /** Rank (`r`). */
   readonly rank: number;
-  /** lora_alpha. */
+  /** Alpha (`lora_alpha`). */
   readonly alpha: number;
-  /** Ranks of some modules: the first pattern that matches a module's name counts. */
+  /** Ranks of some modules; the first pattern that matches a module's name applies. */
   readonly rankPattern: ReadonlyMap<string, number>;
   readonly alphaPattern: ReadonlyMap<string, number>;
-  /** Scales by alpha / sqrt(rank), else by alpha / rank. */
+  /** Scale by alpha / sqrt(rank), else by alpha / rank. */
   readonly useRslora: boolean;
-  /** Rows of the corrected matrix get the length of a magnitude vector. */
+  /** DoRA: rows of the adapted matrix are normalised and scaled by a magnitude vector. */
   readonly useDora: boolean;
-  /** lora_B has a bias. */
+  /** Whether lora_B has a bias. */
   readonly loraBias: boolean;
-  /** A regular expression, 'all-linear', or full names or last parts of names of modules. */
+  /** A regular expression, 'all-linear', or full names or last name parts of modules. */
   readonly targets: string | readonly string[];
   readonly excluded: string | readonly string[];
-  /** Indices of the only blocks that targets named by their last parts are looked for in. */
+  /** Restricts targets by last name part to these block indices. */
   readonly layersToTransform: readonly number[];
   readonly layersPattern: readonly string[];
-  /** Endings of the names of modules that the adapter replaces as a whole. */
+  /** Name endings of modules that the adapter replaces. */
   readonly modulesToSave: readonly string[];
   /** Which biases were trained: 'none', 'all' or 'lora_only'. */
   readonly bias: string;
 }
 
-/** Keys that change nothing of what a saved adapter computes. */
+/** Keys that do not affect a saved adapter. */
 const HARMLESS: ReadonlySet<string> = new Set([
   ...['auto_mapping', 'base_model_name_or_path', 'revision', 'inference_mode', 'peft_version'],
-  // Of training only, or of the start of a training.
+  // Used only in training.
   ...['lora_dropout', 'loftq_config', 'eva_config', 'corda_config', 'lora_ga_config'],
   ...['velora_config', 'runtime_config', 'qalora_group_size', 'megatron_core', 'merge_weights'],
-  // PEFT ignores it for the kinds of modules that there are here.
+  // PEFT ignores it for these kinds of modules.
   'fan_in_fan_out',
 ]);
 
-/** Keys that change the result and are not supported, unless they are null, false or empty. */
+/** Keys that affect the result and are not supported, unless null, false or empty. */
 const UNSUPPORTED: ReadonlySet<string> = new Set([
   ...['megatron_config', 'trainable_token_indices', 'alora_invocation_tokens', 'use_qalora'],
   ...['layer_replication', 'target_parameters', 'use_bdlora', 'arrow_config', 'kasa_config'],
   ...['monteclora_config', 'ensure_weight_tying', 'enable_lora'],
 ]);
 
-/** Starts that also change the base model's weights, which the adapter's file does not hold. */
+/** Initialisations that also change the base model's weights, which are not in the adapter's file. */
 const CHANGES_BASE = /^(pissa|olora|corda|loftq|lora_ga)/i;
 
 /**
- * Reads the content of an adapter_config.json.
+ * Parses an adapter_config.json.
  *
  * @param where its path, for errors
- * @throws CheckpointError naming the key that is wrong, unknown or not supported
+ * @throws CheckpointError naming the invalid, unknown or unsupported key
  */
 export function parseAdapterConfig(json: unknown, where: string): AdapterConfig {
   const values = asRecord(json);
@@ -90,7 +90,7 @@ export function parseAdapterConfig(json: unknown, where: string): AdapterConfig 
   return config;
 }
 
-/** What PEFT refuses too. */
+/** PEFT refuses this too. */
 function checkTogether(config: AdapterConfig, reader: Reader): void {
   const { targets, layersToTransform, layersPattern } = config;
   if (typeof targets === 'string' && layersToTransform.length > 0) {
@@ -106,7 +106,7 @@ function checkTogether(config: AdapterConfig, reader: Reader): void {
 }
 
 class Reader {
-  /** The keys that have been read. */
+  /** The keys that were read. */
   readonly seen = new Set<string>();
 
   constructor(
@@ -152,7 +152,7 @@ class Reader {
     );
   }
 
-  /** A list of names, or one name. */
+  /** A list of names, or a single name. */
   names(key: string): readonly string[] {
     const value = this.namesOrPattern(key, []);
     return typeof value === 'string' ? [value] : value;
@@ -165,7 +165,7 @@ class Reader {
     throw this.error(key, 'a list of names of modules, or a text');
   }
 
-  /** A list of indices, or one; empty for all. */
+  /** A list of indices, or a single one; empty for all. */
   indices(key: string): readonly number[] {
     const value = this.get(key) ?? [];
     const list: unknown[] = Array.isArray(value) ? value : [value];

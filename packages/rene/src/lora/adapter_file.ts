@@ -1,4 +1,4 @@
-// The tensors of an adapter's file, matched with what the adapter does to a model.
+// Matches the tensors of an adapter's file with the adapter's effects on a model.
 
 import { readF32, type TensorFile } from '../checkpoint/tensor_file.js';
 import { withoutWrappers } from '../checkpoint/wrapped_names.js';
@@ -6,34 +6,34 @@ import { CheckpointError } from '../errors.js';
 import type { AdapterConfig } from './adapter_config.js';
 import type { AdapterPlan, Correction } from './target_modules.js';
 
-/** What PEFT puts before the names of the model's parameters. */
+/** PEFT's prefix of parameter names. */
 export const PEFT_PREFIX = 'base_model.model.';
 
-/** The factors of a correction, row-major: the matrix becomes W + scale * B A. */
+/** The factors of an adapted matrix W + scale * B A, row-major. */
 export interface Factors {
   /** (rank, columns). */
   readonly a: Float32Array;
   /** (rows, rank). */
   readonly b: Float32Array;
-  /** DoRA's lengths: of the rows of a linear layer's matrix, of the columns of an embedding's. */
+  /** DoRA's magnitudes: of the rows of a linear layer's matrix, of the columns of an embedding's. */
   readonly magnitude: Float32Array | undefined;
 }
 
-/** An adapter's open file, checked against a model. Close it when its tensors have been read. */
+/** An adapter's open file, checked against a model. Close it after reading its tensors. */
 export interface Adapter {
   readonly config: AdapterConfig;
-  /** By the name of the parameter that is corrected. */
+  /** By the name of the adapted parameter. */
   readonly corrections: ReadonlyMap<string, Correction>;
-  /** Parameters of the model that the adapter holds whole. */
+  /** Parameters that the adapter replaces. */
   readonly replaced: ReadonlySet<string>;
-  /** By the name of the bias: the linear layer's correction has a bias, to be scaled and added. */
+  /** By the name of the bias: the bias of lora_B, to be scaled and added. */
   readonly addedBiases: ReadonlyMap<string, Correction>;
   /** A tensor of the file, row-major: one of correctionTensors', or a replaced parameter. */
   read(name: string): Promise<Float32Array>;
   close(): Promise<void>;
 }
 
-/** The names and shapes of a correction's tensors in a file, without PEFT's prefix. */
+/** Names and shapes of a correction's tensors in a file, without PEFT's prefix. */
 export function correctionTensors(
   { module, kind, shape: [rows, columns], rank }: Correction,
   { useDora, loraBias }: Pick<AdapterConfig, 'useDora' | 'loraBias'>,
@@ -71,7 +71,7 @@ interface CorrectionTensors {
 /**
  * Matches an open file with a plan.
  *
- * @throws CheckpointError listing every tensor that is missing, unknown or of another shape
+ * @throws CheckpointError listing every missing, unknown or wrongly shaped tensor
  */
 export function matchAdapter(file: TensorFile, config: AdapterConfig, plan: AdapterPlan): Adapter {
   const found = new Map<string, string>();
@@ -80,7 +80,7 @@ export function matchAdapter(file: TensorFile, config: AdapterConfig, plan: Adap
   const isOfShape = ({ name, shape }: TensorSpec): boolean => {
     const inFile = found.get(name);
     const actual = inFile === undefined ? undefined : file.tensors.get(inFile)?.shape;
-    // DoRA's magnitudes once had a second axis, of one.
+    // DoRA's magnitudes formerly had a second axis of size 1.
     const same = withoutOnes(actual)?.join() === withoutOnes(shape)?.join();
     if (!same) {
       problems.push(
@@ -143,7 +143,7 @@ export async function readFactors(adapter: Adapter, correction: Correction): Pro
   };
 }
 
-/** A tensor's name as the model and correctionTensors spell it. */
+/** A tensor's name without wrappers, as in the model and correctionTensors. */
 function plainName(name: string): string {
   return withoutWrappers(name.startsWith(PEFT_PREFIX) ? name.slice(PEFT_PREFIX.length) : name)
     .replace(/\.lora_magnitude_vector\.weight$/, '.lora_magnitude_vector')

@@ -1,4 +1,4 @@
-// A LoRA adapter in a folder on the disk, or from the hub. For Node; package.json leaves it out of pages.
+// A LoRA adapter in a local folder or on the hub. Node only; package.json excludes it from pages.
 import { pathOf } from '../checkpoint/file_url.js';
 import { downloadFromHub, type HubOptions } from '../checkpoint/hub.js';
 import { isRepoId } from '../checkpoint/model_names.js';
@@ -14,7 +14,7 @@ import {
   OLD_ADAPTER_WEIGHTS,
 } from './adapter_files.js';
 
-/** The files of an adapter in a folder, or of one on the hub. */
+/** The files of an adapter in a folder or on the hub. */
 export async function adapterInFolder(
   idOrDir: string | URL,
   hub: HubOptions,
@@ -34,7 +34,7 @@ export async function adapterInFolder(
   };
 }
 
-/** The folder that is named, or the one that a hub id is downloaded into. */
+/** A local folder, or the folder of a downloaded hub id. */
 export async function adapterFolder(name: string | URL, hub: HubOptions = {}): Promise<string> {
   const idOrDir = pathOf(name, "a LoRA adapter's folder, file URL, http(s) URL or hub id");
   if (await folderExists(idOrDir)) return idOrDir.replace(/(.)\/+$/, '$1');
@@ -50,7 +50,7 @@ export async function adapterFolder(name: string | URL, hub: HubOptions = {}): P
   });
 }
 
-/** Which files of a repository are an adapter's. */
+/** The adapter's files in a repository. */
 function adapterFiles(names: readonly string[], where: string): string[] {
   const weights = [ADAPTER_WEIGHTS, OLD_ADAPTER_WEIGHTS].find((name) => names.includes(name));
   if (weights !== undefined && names.includes(ADAPTER_CONFIG)) return [ADAPTER_CONFIG, weights];

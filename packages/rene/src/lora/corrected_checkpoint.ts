@@ -1,4 +1,4 @@
-// A checkpoint as an adapter corrects it, computed a few rows at a time while the model is loaded.
+// A checkpoint with an adapter applied, a few rows at a time while the model is loaded.
 import type { StoredMatrix } from '@rene-js/layers';
 import { widen } from '@rene-js/layers/internal';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
@@ -11,8 +11,8 @@ const HEAD = 'lm_head.weight';
 const EMBEDDING = 'backbone.embedding.weight';
 
 /**
- * The configuration of a model some parameters of which an adapter changes: where embedding and head share a
- * matrix, and one of them is changed, they no longer do.
+ * The configuration of a model with changed parameters: embedding and head are untied if one of them
+ * changes.
  */
 export function separateHead(config: ReneConfig, changed: Iterable<string>): ReneConfig {
   if (!config.tieWordEmbeddings) return config;
@@ -20,14 +20,14 @@ export function separateHead(config: ReneConfig, changed: Iterable<string>): Ren
   return isChanged ? { ...config, tieWordEmbeddings: false, lmHeadBias: false } : config;
 }
 
-/** The configuration of a model under an adapter. */
+/** The configuration of a model with an adapter. */
 export function adaptedConfig(config: ReneConfig, { corrections, replaced }: Adapter): ReneConfig {
   return separateHead(config, [...corrections.keys(), ...replaced]);
 }
 
 /**
- * Shows a base model's tensors as the adapter corrects them. Corrected matrices are F32, whatever the base
- * holds; the others stay as they are. The caller closes both.
+ * The base model's tensors with the adapter applied. Adapted matrices are F32; the others stay as they are.
+ * The caller closes both.
  */
 export function correctedCheckpoint(
   base: Checkpoint,
@@ -35,7 +35,7 @@ export function correctedCheckpoint(
   { tieWordEmbeddings }: ReneConfig,
 ): Checkpoint {
   const { corrections, replaced, addedBiases } = adapter;
-  // A tied head is read from the embedding; a copy of it in the file is not looked at.
+  // A tied head is read from the embedding; a copy in the file is ignored.
   const source = (name: string) => (name === HEAD && tieWordEmbeddings ? EMBEDDING : name);
   const isChanged = (name: string) =>
     corrections.has(name) || replaced.has(name) || addedBiases.has(name);
@@ -93,7 +93,7 @@ function rowsOf(
   };
 }
 
-/** The adapter's factors are read when the first rows are, and forgotten with the matrix. */
+/** The factors are read with the first rows and freed with the matrix. */
 function correctedMatrix(
   base: StoredMatrix,
   correction: Correction,
@@ -123,7 +123,7 @@ function scaleAt(scales: Float64Array, i: number): number {
   return scales[i % scales.length] ?? 0;
 }
 
-/** Gives each row its length. */
+/** Scales each row to its magnitude. */
 function scaleRows(values: Float64Array, lengths: Float32Array): void {
   const columns = values.length / lengths.length;
   lengths.forEach((length, i) => {
@@ -135,7 +135,7 @@ function scaleRows(values: Float64Array, lengths: Float32Array): void {
   });
 }
 
-/** Rows [first, first + count) of W + scale * B A, in float64. */
+/** Rows [first, first + count) of W + scale * B A, computed in float64. */
 async function sumRows(
   base: StoredMatrix,
   { a, b }: Factors,
@@ -157,7 +157,7 @@ async function sumRows(
   return sums;
 }
 
-/** DoRA on an embedding: what the columns of W + scale * B A are multiplied by. */
+/** DoRA on an embedding: the factors of the columns of W + scale * B A. */
 async function columnScales(
   base: StoredMatrix,
   factors: Factors,

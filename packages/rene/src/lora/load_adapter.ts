@@ -1,4 +1,4 @@
-// A base model and an adapter as one model that can be loaded.
+// Opens a base model with an adapter as one model.
 import type { HubOptions } from '../checkpoint/hub.js';
 import type { OpenModel } from '../checkpoint/url_model.js';
 import { adaptedConfig, correctedCheckpoint } from './corrected_checkpoint.js';
@@ -16,7 +16,7 @@ export async function withAdapter(
   hub: HubOptions,
 ): Promise<OpenModel> {
   const { config, checkpoint } = base;
-  // The revision is the model's.
+  // The revision belongs to the model.
   const adapter = await openAdapter(lora, config, { ...hub, revision: undefined });
   const corrected = correctedCheckpoint(checkpoint, adapter, config);
   return {

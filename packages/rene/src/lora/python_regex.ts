@@ -17,7 +17,7 @@ export function peftPatternMatch(source: string): RegExp {
   return new RegExp(`^(.*\\.)?(${pattern})$`, flags);
 }
 
-/** Python's syntax in JavaScript's; what both share stays as it is. */
+/** Translates Python's syntax to JavaScript's; common syntax is unchanged. */
 export function translate(source: string): { pattern: string; flags: string } {
   const [inline = '', letters = ''] = /^\(\?([aiLmsux]+)\)/.exec(source) ?? [];
   if (letters.includes('x')) throw new SyntaxError('verbose patterns, (?x), are not supported');
@@ -36,7 +36,7 @@ export function translate(source: string): { pattern: string; flags: string } {
     }
     if (inClass) {
       inClass = rest[0] !== ']';
-      // A bracket inside a class is itself in both; JavaScript ends the class at the first ].
+      // A bracket inside a class is literal in both; JavaScript ends the class at the first ].
       pattern += rest[0];
       continue;
     }
@@ -58,7 +58,7 @@ export function translate(source: string): { pattern: string; flags: string } {
     }
     if (rest[0] === '[') {
       inClass = true;
-      // In Python a ] that comes first is an ordinary character.
+      // In Python, ] is literal as the first character of a class.
       const [start = '['] = /^\[\^?\]?/.exec(rest) ?? [];
       pattern += start.endsWith(']') ? `${start.slice(0, -1)}\\]` : start;
       i += start.length - 1;

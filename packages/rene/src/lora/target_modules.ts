@@ -1,4 +1,4 @@
-// Which modules of a model an adapter corrects and which it replaces, by PEFT's rules.
+// Which modules an adapter changes or replaces, by PEFT's rules.
 import type { ParameterSpec } from '@rene-js/layers';
 import { modelParameters } from '../architecture.js';
 import type { ReneConfig } from '../config.js';
@@ -8,23 +8,23 @@ import { peftPatternMatch, pythonFullMatch, translate } from './python_regex.js'
 
 /** A low-rank correction of a matrix. */
 export interface Correction {
-  /** The module's name, as in the original: `backbone.layers.0.mixer.in_proj`. */
+  /** The module's name in the original: `backbone.layers.0.mixer.in_proj`. */
   readonly module: string;
   readonly kind: 'linear' | 'embedding';
-  /** Of the module's weight: (outFeatures, inFeatures), or (vocabulary, dModel). */
+  /** Shape of the module's weight: (outFeatures, inFeatures), or (vocabulary, dModel). */
   readonly shape: readonly [rows: number, columns: number];
   readonly rank: number;
   readonly scale: number;
 }
 
-/** What an adapter does to a model. */
+/** An adapter's effects on a model. */
 export interface AdapterPlan {
   readonly corrections: readonly Correction[];
-  /** Parameters of modules_to_save, which the adapter's file must hold. */
+  /** Parameters of modules_to_save, which must be in the adapter's file. */
   readonly saved: readonly string[];
   /**
-   * Every parameter of the model by name, with its shape; of a tied model too `lm_head.weight`, which an
-   * adapter can correct or replace without the embedding.
+   * Every parameter of the model by name, with its shape; for a tied model also `lm_head.weight`, which an
+   * adapter can change separately.
    */
   readonly parameters: ReadonlyMap<string, ParameterSpec>;
 }
@@ -35,8 +35,8 @@ const EMBEDDING = 'backbone.embedding';
 /**
  * Matches an adapter's options with a model's modules.
  *
- * @param where the path of the options, for errors
- * @throws CheckpointError when no module is targeted, or one that cannot be corrected
+ * @param where path of the options, for errors
+ * @throws CheckpointError if no module is targeted, or one that cannot be adapted
  */
 export function planAdapter(
   config: ReneConfig,
@@ -72,7 +72,7 @@ export function planAdapter(
   return { corrections, saved, parameters };
 }
 
-/** Every module on the way to a parameter, parents first. */
+/** Every module in a parameter's name, parents first. */
 function moduleNames(parameters: ReadonlyMap<string, ParameterSpec>): string[] {
   const names = new Set<string>();
   for (const name of parameters.keys()) {
@@ -98,7 +98,7 @@ function targetMatcher(
   const { targets, layersToTransform, layersPattern } = adapter;
   const isExcluded = exclusion(adapter, where);
   if (typeof targets === 'string') {
-    // The head is left out, as in PEFT, where it belongs to the output and not to the model.
+    // PEFT excludes the output head too.
     const named = new Set(linear.filter((module) => module !== HEAD));
     if (targets.toLowerCase() === 'all-linear') return (m) => named.has(m) && !isExcluded(m);
     const pattern = compile(pythonFullMatch, targets, `${where}: target_modules`);
@@ -118,7 +118,7 @@ function targetMatcher(
   };
   return (module) => {
     if (isExcluded(module)) return false;
-    // A full name counts in any layer.
+    // A full name matches in any layer.
     if (targets.includes(module)) return true;
     return targets.some((target) => module.endsWith(`.${target}`)) && isInLayer(module);
   };
@@ -145,7 +145,7 @@ function exclusion(
   };
 }
 
-/** Whether a module that a parameter belongs to is one of modules_to_save, which are endings of names. */
+/** Whether a parameter belongs to one of modules_to_save, which are name endings. */
 function isSaved(parameter: string, modulesToSave: readonly string[]): boolean {
   const parts = parameter.split('.');
   return parts.some((_, i) => {
@@ -173,7 +173,7 @@ function checkFound(
   }
 }
 
-/** The number of the first pattern that matches a module's name, else the general one. */
+/** The value of the first pattern that matches a module's name, else the default. */
 function patternLookup(
   patterns: ReadonlyMap<string, number>,
   general: number,

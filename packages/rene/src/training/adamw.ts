@@ -1,16 +1,16 @@
-// AdamW: Adam with weight decay that does not pass through the moments (arXiv 1711.05101).
+// AdamW: Adam with decoupled weight decay (arXiv 1711.05101).
 import { adamWStep, InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Hyperparameters of AdamW. */
 export interface AdamWOptions {
-  /** Decay of the mean of the gradients. 0.9. */
+  /** Decay of the first moment. Default: 0.9. */
   beta1?: number;
-  /** Decay of the mean of their squares. 0.95. */
+  /** Decay of the second moment. Default: 0.95. */
   beta2?: number;
-  /** 1e-8 */
+  /** Default: 1e-8. */
   eps?: number;
-  /** Share of learningRate * weight taken off at each step; see isDecayed. 0.1. */
+  /** Weight decay; see isDecayed. Default: 0.1. */
   weightDecay?: number;
 }
 
@@ -21,7 +21,7 @@ interface Moments {
   readonly decayed: boolean;
 }
 
-/** The optimiser and its state: two tensors a variable, and the number of steps taken. */
+/** The optimiser with its state: two tensors per variable, and the number of steps. */
 export class AdamW {
   private readonly moments = new Map<string, Moments>();
   private readonly options: Required<AdamWOptions>;
@@ -42,16 +42,16 @@ export class AdamW {
     });
   }
 
-  /** Steps taken so far. */
+  /** Number of steps taken. */
   get steps(): number {
     return this.taken;
   }
 
   /**
-   * Moves every variable against its gradient.
+   * Updates every variable.
    *
-   * @param gradients one a variable, by parameter name
-   * @param scale multiplies all gradients first (clipping)
+   * @param gradients one per variable, by parameter name
+   * @param scale factor on all gradients (clipping)
    */
   step(gradients: ReadonlyMap<string, tf.Tensor>, learningRate: number, scale = 1): void {
     const { beta1, beta2, eps, weightDecay } = this.options;
@@ -88,19 +88,22 @@ export class AdamW {
     return tensors;
   }
 
-  /** Continues after so many steps; the values of tensors() are restored by the caller. */
+  /** Sets the number of steps on resuming; the caller restores the values of tensors(). */
   resumeAt(steps: number): void {
     this.taken = steps;
   }
 
-  /** Frees the state; the model's variables stay. */
+  /** Frees the state, not the model's variables. */
   dispose(): void {
     for (const { mean, square } of this.moments.values()) tf.dispose([mean, square]);
     this.moments.clear();
   }
 }
 
-/** Matrices, embeddings and convolutions decay; norms, biases, A_log, D and dt_bias do not. */
+/**
+ * Weight decay applies to matrices, embeddings and convolutions, not to norms, biases, A_log, D and
+ * dt_bias.
+ */
 export function isDecayed(parameterName: string): boolean {
   return parameterName.endsWith('weight') && !/(^|\.)norm(_f)?\.weight$/.test(parameterName);
 }

@@ -1,8 +1,8 @@
-// What a file is that is no UTF-8 text, by its first bytes.
+// Identifies files that are not UTF-8 text by their first bytes.
 
-/** The name of a format that is often taken for text, and what to do; undefined for what may be text. */
+/** The name of a format that is mistaken for text, with advice; undefined for possible text. */
 export function binaryFormat(head: Uint8Array): string | undefined {
-  // A character a byte.
+  // One character per byte.
   const text = Buffer.from(head).toString('latin1');
   const known = formats.find(({ begin }) => text.startsWith(begin));
   if (known) return `${known.name}; ${known.advice}`;
@@ -17,12 +17,12 @@ export function binaryFormat(head: Uint8Array): string | undefined {
   return controls > head.length / 20 ? 'a binary file (it holds control characters)' : undefined;
 }
 
-/** Whether no text has this byte often: all below the space but 7 to 13 (bell to line end) and escape. */
+/** Whether a byte is rare in text: control characters other than 7 to 13 (bell to line end) and escape. */
 function isControl(byte: number): boolean {
   return byte < 0x20 && !(byte >= 7 && byte <= 13) && byte !== 0x1b;
 }
 
-/** Latin text in UTF-16 has a NUL in nearly every second byte, and hardly one in the others. */
+/** Latin text in UTF-16 has a NUL in nearly every second byte, and rarely one in the others. */
 function unmarkedUtf16(head: Uint8Array): string | undefined {
   let even = 0;
   let odd = 0;

@@ -1,34 +1,40 @@
-// Learns a byte-level BPE vocabulary from text and writes it as a tokenizer.json.
+// Trains a byte-level BPE vocabulary and writes it as a tokenizer.json.
 //
-// Text is cut into words the way GPT-2 cuts it, words into bytes; then the most frequent pair of
-// neighbours becomes a token, again and again. Pair counts are kept up to date, never recounted.
+// Text is split into words as in GPT-2, and words into bytes. Then the most frequent pair of adjacent
+// tokens is merged, repeatedly. Pair counts are updated incrementally.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { MaxHeap } from './max_heap.js';
 
-/** GPT-2's words: contractions, letters, digits, the rest, each with one leading space at most. */
+/** GPT-2's words: contractions, letters, digits, others, each with at most one leading space. */
 const WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
 
-/** How a tokenizer is trained. */
+/** Options of tokenizer training. */
 export interface BpeOptions {
-  /** Tokens in all: special ones, the 256 bytes, then merges. */
+  /** Size of the vocabulary: special tokens, the 256 bytes, then merges. */
   vocabSize: number;
-  /** They get the first ids, in this order; `<|endoftext|>` and `<|padding|>` unless given. */
+  /**
+   * Special tokens, which get the first ids. Default: `<
+   * endoftext
+   * >` and `<
+   * padding
+   * >`.
+   */
   specialTokens?: readonly string[];
 }
 
-/** A trained vocabulary; special tokens come first, then single bytes, then merges in order. */
+/** A trained vocabulary: special tokens first, then single bytes, then merges in order. */
 export interface BpeVocabulary {
   readonly specialTokens: readonly string[];
-  /** The token of each id, bytes written as the visible characters that GPT-2 gives them. */
+  /** The token of each id, with bytes as GPT-2's visible characters. */
   readonly tokens: readonly string[];
   readonly merges: readonly (readonly [left: string, right: string])[];
 }
 
 /**
- * Trains a vocabulary. The same texts in any order give the same one: pairs of equal count merge
- * in the order of their ids. Smaller than vocabSize when the text has no pair left.
+ * Trains a vocabulary. It does not depend on the order of the texts: pairs with equal counts are merged in
+ * order of their ids. It is smaller than vocabSize if no pair is left.
  *
- * @throws InvalidArgumentError if vocabSize has no room for the bytes and the special tokens
+ * @throws InvalidArgumentError if vocabSize is too small for the bytes and the special tokens
  */
 export function trainBpe(texts: Iterable<string>, options: BpeOptions): BpeVocabulary {
   const { vocabSize, specialTokens = ['<|endoftext|>', '<|padding|>'] } = options;
@@ -56,7 +62,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeOptions): BpeVocab
     const left = tokens[pair.left] ?? '';
     const right = tokens[pair.right] ?? '';
     const token = left + right;
-    // Two different pairs may spell the same token.
+    // Two pairs may produce the same token.
     const id = ids.get(token) ?? tokens.push(token) - 1;
     ids.set(token, id);
     pairs.merge(pair.left, pair.right, id);
@@ -65,7 +71,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeOptions): BpeVocab
   return { specialTokens, tokens, merges };
 }
 
-/** The vocabulary as tokenizer.json, which the Hugging Face tokenizers libraries load. */
+/** The vocabulary as a tokenizer.json for the Hugging Face tokenizers libraries. */
 export function tokenizerJson({ specialTokens, tokens, merges }: BpeVocabulary): string {
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true };
   const json = {
@@ -100,7 +106,7 @@ export function tokenizerJson({ specialTokens, tokens, merges }: BpeVocabulary):
   return `${JSON.stringify(json, null, 1)}\n`;
 }
 
-/** A distinct word of the text as token ids, which merges shorten, and how often it occurs. */
+/** A distinct word as token ids, which merges shorten, with its count. */
 interface Word {
   ids: number[];
   readonly count: number;
@@ -123,11 +129,14 @@ function countWords(texts: Iterable<string>, firstByteId: number): Word[] {
 interface Pair {
   readonly left: number;
   readonly right: number;
-  /** When the pair was put into the heap; an older, larger count is noticed when it comes out. */
+  /**
+   * The pair's count when it was added to the heap. An outdated, larger count is detected when it is
+   * removed.
+   */
   readonly count: number;
 }
 
-/** Every pair of neighbours, how often it occurs and in which words. */
+/** Counts of all adjacent pairs, and the words that contain them. */
 class PairIndex {
   private readonly counts = new Map<number, number>();
   private readonly wordsOf = new Map<number, Set<Word>>();
@@ -150,7 +159,7 @@ class PairIndex {
     return undefined;
   }
 
-  /** Replaces the pair by a new token in every word that has it. */
+  /** Replaces the pair by a new token in every word that contains it. */
   merge(left: number, right: number, token: number): void {
     const merged = keyOf(left, right);
     const words = this.wordsOf.get(merged) ?? new Set();
@@ -172,7 +181,7 @@ class PairIndex {
     for (let i = 1; i < ids.length; i++) visit(keyOf(ids[i - 1] ?? 0, ids[i] ?? 0));
   }
 
-  /** Words stay listed under pairs that they have lost; merge then finds nothing to do there. */
+  /** Words stay listed under pairs that they no longer contain; merging them has no effect. */
   private change(key: number, word: Word, by: number): void {
     this.counts.set(key, (this.counts.get(key) ?? 0) + by);
     if (by < 0) return;
@@ -187,7 +196,7 @@ class PairIndex {
   }
 }
 
-/** Ids stay below it, so that a pair is one exact number. */
+/** Upper bound of ids, so that a pair is an exact number. */
 const KEY_BASE = 2 ** 26;
 
 function keyOf(left: number, right: number): number {
@@ -209,8 +218,8 @@ function withPairMerged(ids: number[], left: number, right: number, token: numbe
 }
 
 /**
- * The visible character that stands for each byte in a byte-level vocabulary: itself where it is
- * printable Latin-1, else the next free one from U+0100 on.
+ * The visible character for each byte of a byte-level vocabulary: itself if it is printable Latin-1, else
+ * the next unused one from U+0100 on.
  */
 const BYTE_CHARACTERS: readonly string[] = (() => {
   let next = 0x100;

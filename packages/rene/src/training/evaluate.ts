@@ -1,22 +1,22 @@
-// Held-out loss in bits per byte: comparable between tokenizers, and with compressors.
+// Held-out loss in bits per byte, which is comparable between tokenizers and with compressors.
 import * as tf from '@tensorflow/tfjs-core';
 import { type LanguageModel, summedLoss } from './gradients.js';
 import { type TokenDocuments, TokenRows } from './token_dataset.js';
 
-/** How well a model predicts documents. */
+/** Results of an evaluation. */
 export interface Evaluation {
-  /** Bits that the text takes when coded with the model's probabilities, per UTF-8 byte of it. */
+  /** Bits per UTF-8 byte of the text under the model. */
   bitsPerByte: number;
-  /** Mean loss of a token, in nats. */
+  /** Mean loss per token, in nats. */
   loss: number;
   tokens: number;
 }
 
 /**
- * Evaluates the model on documents. Every token counts once, the eos that ends each document (its
- * newline) too; what a token sees before it starts at the beginning of its row.
+ * Evaluates the model on documents. Every token counts once, including the end of text of each document
+ * (its newline). A token's context starts at the beginning of its row.
  *
- * @param sizes tokens of a row, and rows at a time
+ * @param sizes length and number of rows of a batch
  */
 export async function evaluate(
   model: LanguageModel,

@@ -1,26 +1,26 @@
-// The loss of a batch and its gradients, summed over micro-batches where a batch is too large at once.
+// Loss and gradients of a batch, summed over micro-batches.
 import { crossEntropy } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ForwardOptions, ReneLMHeadModel } from '../model.js';
 import type { TokenBatch } from './token_dataset.js';
 
-/** What the loss needs of a model. */
+/** The part of a model that the loss needs. */
 export type LanguageModel = Pick<ReneLMHeadModel, 'config' | 'forward'>;
 
-/** The loss of a batch and its gradients; the caller disposes of them. */
+/** Loss and gradients of a batch. The caller disposes them. */
 export interface LossAndGradients {
   /** Mean over the counted targets, in nats. */
   loss: number;
-  /** L2 norm over all gradients together. */
+  /** L2 norm of all gradients together. */
   norm: number;
-  /** By parameter name; the caller frees them. */
+  /** By parameter name. The caller disposes them. */
   gradients: Map<string, tf.Tensor>;
 }
 
 /**
- * The loss of the batches taken as one, and its gradients.
+ * Loss and gradients over all batches together.
  *
- * @param recompute compute blocks again on the way back, to save memory; see ForwardOptions
+ * @param recompute gradient checkpointing; see ForwardOptions
  */
 export async function lossAndGradients(
   model: LanguageModel,
@@ -64,7 +64,7 @@ export async function lossAndGradients(
   };
 }
 
-/** The loss summed over the counted targets of a batch: a scalar, in nats. */
+/** The summed loss of a batch's counted targets: a scalar, in nats. */
 export function summedLoss(
   model: LanguageModel,
   batch: TokenBatch,

@@ -1,7 +1,7 @@
-// LoRA: fine-tuning by low-rank corrections of frozen matrices (arXiv 2106.09685).
+// LoRA: fine-tuning with low-rank corrections of frozen matrices (arXiv 2106.09685).
 //
-// An adapted matrix is W + scale * B A, computed where a layer uses it, so that any layer on any backend
-// can be adapted. Files are those of the Python library PEFT.
+// An adapted matrix W + scale * B A is computed where a layer uses it, so that any layer on any backend can
+// be adapted. Files have PEFT's format.
 import { InvalidArgumentError, initializers, type PackedWeight, rowsWeight } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import seedrandom from 'seedrandom';
@@ -19,26 +19,26 @@ import { openAdapter } from '../lora/open_adapter.js';
 import { type Correction, planAdapter } from '../lora/target_modules.js';
 import { type ForwardOptions, ReneLMHeadModel } from '../model.js';
 
-/** Which matrices are adapted, and how strongly. */
+/** Options: which matrices to adapt, and how. */
 export interface LoraOptions {
-  /** Rank of the corrections. Default: 8. */
+  /** Rank of the adapters. Default: 8. */
   rank?: number;
-  /** The correction is scaled by alpha / rank. Default: twice the rank. */
+  /** Scale is alpha / rank. Default: twice the rank. */
   alpha?: number;
   /**
-   * The adapted modules, as PEFT's target_modules: last parts of their names or full names; or one text, a
-   * regular expression of full names or 'all-linear'. Default: ['in_proj', 'out_proj'].
+   * Modules to adapt, as PEFT's target_modules: last name parts or full names; or a string: a regular
+   * expression of full names, or 'all-linear'. Default: ['in_proj', 'out_proj'].
    */
   targets?: string | readonly string[];
-  /** Scales by alpha / sqrt(rank), which keeps large ranks stable. Default: false. */
+  /** Scale by alpha / sqrt(rank), which keeps large ranks stable. Default: false. */
   useRslora?: boolean;
-  /** DoRA: trains the lengths of the rows apart from their directions. Default: false. */
+  /** DoRA: train magnitudes of rows separately from their directions. Default: false. */
   useDora?: boolean;
-  /** Seed of the random factor; the other starts at zero, so the model starts unchanged. Default: 'rene'. */
+  /** Seed of factor A. B starts at zero, so that the model starts unchanged. Default: 'rene'. */
   seed?: string;
 }
 
-/** A correction's variables, in the shapes of the file. */
+/** An adapter's variables for a matrix, in the file's shapes. */
 interface TrainedCorrection extends Correction {
   readonly base: tf.Variable;
   readonly a: tf.Variable;
@@ -50,22 +50,22 @@ const HEAD = 'lm_head.weight';
 const EMBEDDING = 'backbone.embedding.weight';
 
 /**
- * A model with corrections, to be trained with train() in the model's place. The model keeps its
- * own weights and stays usable; merge() adds the corrections to them.
+ * A model with adapters, to be passed to train() instead of the model. The model's own weights do not
+ * change until merge().
  */
 export class LoraAdapter {
   readonly config: ReneConfig;
   private readonly adapted: ReneLMHeadModel;
-  /** A, B and DoRA's magnitudes of every corrected matrix, and parameters that are replaced. */
+  /** A, B and DoRA's magnitudes of every adapted matrix, and replaced parameters. */
   readonly trainableVariables: Map<string, tf.Variable>;
 
   private constructor(
     private readonly model: ReneLMHeadModel,
-    /** By the names of the corrected parameters. */
+    /** By the names of the adapted parameters. */
     private readonly corrections: ReadonlyMap<string, TrainedCorrection>,
-    /** Parameters that are trained whole: modules_to_save, biases. */
+    /** Parameters that are trained in full: modules_to_save, biases. */
     private readonly replaced: ReadonlyMap<string, tf.Variable>,
-    /** The content of adapter_config.json. */
+    /** The contents of adapter_config.json. */
     private readonly json: Record<string, unknown>,
   ) {
     this.config = model.config;
@@ -85,10 +85,10 @@ export class LoraAdapter {
   }
 
   /**
-   * New corrections for a model.
+   * Creates new adapters for a model.
    *
-   * @param model made with `trainable: true`, which keeps its weights as plain f32 matrices
-   * @throws InvalidArgumentError for wrong options, or if there is no such module
+   * @param model created with `trainable: true`, so that its weights are plain f32 matrices
+   * @throws InvalidArgumentError for invalid options, or if no module matches
    */
   static create(model: ReneLMHeadModel, options: LoraOptions = {}): LoraAdapter {
     const { rank = 8, targets = ['in_proj', 'out_proj'], seed = 'rene' } = options;
@@ -128,11 +128,11 @@ export class LoraAdapter {
   }
 
   /**
-   * Loads an adapter for the model that it was trained on, to train it further or to merge it. To generate
-   * with an adapter, give it to `ReneLMHeadModel.fromPretrained(dir, { lora })` instead.
+   * Loads an adapter for further training or merging. To generate with an adapter, use
+   * `ReneLMHeadModel.fromPretrained(dir, { lora })`.
    *
-   * @param model made with `trainable: true`
-   * @param dir a folder as PEFT and save() write it, a hub id, or a URL
+   * @param model its base model, created with `trainable: true`
+   * @param dir a folder written by PEFT or save(), a hub id, or a URL
    * @throws CheckpointError for files that are missing, not supported, or do not fit the model
    */
   static async load(model: ReneLMHeadModel, dir: string | URL): Promise<LoraAdapter> {
@@ -177,7 +177,7 @@ export class LoraAdapter {
     }
   }
 
-  /** As model.forward, with the corrections. To generate, merge first: it is faster. */
+  /** Like model.forward, with the adapters. To generate, merge first: it is faster. */
   forward(
     ids: tf.Tensor | readonly (readonly number[])[],
     options: ForwardOptions = {},
@@ -185,7 +185,7 @@ export class LoraAdapter {
     return this.adapted.forward(ids, options);
   }
 
-  /** Writes adapter_config.json and adapter_model.safetensors into a folder: a path or a file URL. */
+  /** Writes adapter_config.json and adapter_model.safetensors into a folder (a path or a file URL). */
   async save(dir: string | URL): Promise<void> {
     const tensors = [...this.trainableVariables].map(([name, variable]) => ({
       name: PEFT_PREFIX + name,
@@ -206,10 +206,10 @@ export class LoraAdapter {
   }
 
   /**
-   * Adds the corrections to the model's own weights and frees the adapter.
+   * Adds the adapters to the model's weights and frees them.
    *
-   * @throws ReneError where the model's embedding and head share a matrix that the adapter corrects in one
-   *   of them only: load the model with `fromPretrained(dir, { lora })`, which keeps them apart
+   * @throws ReneError if embedding and head are tied and only one of them is adapted: load the model with
+   *   `fromPretrained(dir, { lora })`, which unties them
    */
   merge(): void {
     if (this.adapted.config !== this.model.config) {
@@ -226,7 +226,7 @@ export class LoraAdapter {
     this.dispose();
   }
 
-  /** Frees the corrections; the model stays as it is. */
+  /** Frees the adapters. The model is unchanged. */
   dispose(): void {
     tf.dispose([...this.trainableVariables.values()]);
   }
@@ -242,7 +242,7 @@ function planOf(config: ReneConfig, json: Record<string, unknown>) {
   }
 }
 
-/** What trainableVariables holds of a correction, named as in PEFT but without its prefix. */
+/** Names of an adapter's variables, as in PEFT without its prefix. */
 function namedVariables(correction: TrainedCorrection): [string, tf.Variable][] {
   const { a, b, magnitude } = correctionTensors(correction, {
     useDora: correction.magnitude !== undefined,
@@ -271,7 +271,7 @@ function newCorrection(
     init(values, seedrandom.alea(seed));
     return tf.tensor2d(values, [rows, columns]);
   };
-  // The random factor of an embedding is B, as in PEFT.
+  // For an embedding the random factor is B, as in PEFT.
   const variable = (make: () => tf.Tensor) => tf.tidy(() => tf.variable(make()));
   const zeros = (shape: readonly number[]) => tf.zeros([...shape]);
   const axis = isEmbedding ? 0 : 1;
@@ -298,7 +298,7 @@ function corrected({ kind, base, a, b, magnitude, scale }: TrainedCorrection): t
   return tf.mul(sum, factor);
 }
 
-/** 1 / the norm, through which no gradient flows (section 4.3 of DoRA, arXiv 2402.09353). */
+/** 1 / the norm, without a gradient (section 4.3 of DoRA, arXiv 2402.09353). */
 function inverseNorm(matrix: tf.Tensor, axis: number): tf.Tensor {
   return tf.customGrad(() => {
     const value = tf.reciprocal(tf.norm(matrix, 'euclidean', axis, true));
@@ -306,7 +306,7 @@ function inverseNorm(matrix: tf.Tensor, axis: number): tf.Tensor {
   })(matrix);
 }
 
-/** A weight whose tensor is computed whenever a layer takes it: under its tidy and on its tape. */
+/** A weight whose tensor is computed on access, in the layer's tidy and on its tape. */
 function correctedWeight(correction: TrainedCorrection): PackedWeight {
   return {
     ...rowsWeight(correction.base),
@@ -316,7 +316,7 @@ function correctedWeight(correction: TrainedCorrection): PackedWeight {
   };
 }
 
-/** The plain matrix of a parameter; of a tied head, the embedding's. */
+/** The plain matrix of a parameter; for a tied head, the embedding's. */
 function baseMatrix({ parameters }: ReneLMHeadModel, name: string): tf.Variable {
   const parameter = parameters.get(name) ?? parameters.get(EMBEDDING);
   if (parameter && !(parameter instanceof tf.Tensor)) {

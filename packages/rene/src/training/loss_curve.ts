@@ -1,4 +1,4 @@
-// The loss curve of a run: a CSV that grows a line a step, and an SVG drawn from it.
+// The loss curve of a run: a CSV with one line per step, and an SVG.
 import { appendFile, readFile } from 'node:fs/promises';
 import { fileExists, writeFileAtomically } from '../checkpoint/node_files.js';
 import { fileError } from '../file_errors.js';
@@ -6,11 +6,11 @@ import { fileError } from '../file_errors.js';
 export interface CurvePoint {
   step: number;
   tokens: number;
-  /** Nats a token. */
+  /** Nats per token. */
   loss: number;
   learningRate: number;
   gradientNorm: number;
-  /** Held-out bits per byte, where it was measured after this step. */
+  /** Held-out bits per byte, if measured after this step. */
   bitsPerByte?: number | undefined;
   seconds: number;
 }
@@ -21,7 +21,7 @@ function curveFile(dir: string): string {
   return `${dir}/loss.csv`;
 }
 
-/** Opens the curve of a run that has done `steps`: lines of later steps, or cut short, are dropped. */
+/** Opens the curve of a run at `steps`: later and incomplete lines are dropped. */
 export async function openLossCurve(dir: string, steps: number): Promise<LossCurve> {
   const path = curveFile(dir);
   const text = steps > 0 && (await fileExists(path)) ? await readFile(path, 'utf8') : HEADER;
@@ -83,7 +83,7 @@ const WIDTH = 720;
 const HEIGHT = 360;
 const MARGIN = 48;
 
-/** Training loss (bits a token, smoothed) and held-out bits per byte over steps, each on its own axis. */
+/** Training loss (bits per token, smoothed) and held-out bits per byte over steps, with one axis each. */
 export function drawLossCurve(points: readonly CurvePoint[]): string {
   const lastStep = Math.max(1, points.at(-1)?.step ?? 1);
   const x = (step: number) => MARGIN + ((WIDTH - 2 * MARGIN) * step) / lastStep;

@@ -1,9 +1,9 @@
-// A binary heap: the largest of what was put in comes out first.
+// A binary max-heap.
 
 export class MaxHeap<T> {
   private readonly items: T[] = [];
 
-  /** @param compare positive when a is to come out before b */
+  /** @param compare positive if a comes out before b */
   constructor(private readonly compare: (a: T, b: T) => number) {}
 
   push(item: T): void {

@@ -1,4 +1,4 @@
-// The folder of a training run: locked while a process writes there, and never another model's.
+// The folder of a training run: locked by one process, and never another model's folder.
 import { readdir, readFile } from 'node:fs/promises';
 import { withLock } from '../checkpoint/lock.js';
 import { makeFolder } from '../checkpoint/make_folder.js';
@@ -6,14 +6,14 @@ import { fileExists, writeFileAtomically } from '../checkpoint/node_files.js';
 import { fileError } from '../file_errors.js';
 import { TrainingError } from './training_error.js';
 
-/** A lock of a process on another machine counts as dead when it was not touched for so long. */
+/** Milliseconds after which an untouched lock of another machine is stale. */
 const STALE_MS = 10 * 60_000;
 
 /**
- * Runs while this process alone writes to the folder, which is made if it is not there. The lock of a
- * process that has died is taken over.
+ * Runs a function while this process has the lock of the folder, which is created if necessary. A stale
+ * lock is taken over.
  *
- * @throws TrainingError that names the process that holds it, FileError
+ * @throws TrainingError naming the process that holds the lock, FileError
  */
 export async function withRunFolder<T>(dir: string, run: () => Promise<T>): Promise<T> {
   const path = `${dir}/training.lock`;
@@ -32,14 +32,14 @@ export async function withRunFolder<T>(dir: string, run: () => Promise<T>): Prom
   }
 }
 
-/** Names of files that make a folder a model's. */
+/** Files that identify a model's folder. */
 const WEIGHTS = /^(adapter_)?(pytorch_)?model.*\.(safetensors|bin)$/;
 
 /**
- * Refuses a folder without a run that a new one would spoil: one that holds a model, or other files of
- * the names that this run would write, such as the tokenizer of another.
+ * Refuses a folder without a run that contains a model, or files that this run would overwrite, such as
+ * another tokenizer.
  *
- * @param files that belong to the model of the new run, by name
+ * @param files of the new run, by name
  * @throws TrainingError
  */
 export async function refuseForeignFolder(
@@ -62,7 +62,7 @@ export async function refuseForeignFolder(
   }
 }
 
-/** Writes the files that are not there yet. @throws FileError */
+/** Writes the files that do not exist yet. @throws FileError */
 export async function writeMissing(
   dir: string,
   files: ReadonlyMap<string, Uint8Array>,

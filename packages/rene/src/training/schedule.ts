@@ -1,12 +1,12 @@
-// The learning rate at each step: linear warm-up, then half a cosine down to a floor.
+// The learning rate schedule: linear warm-up, then half a cosine to a minimum.
 
 export interface Schedule {
-  /** The highest rate, reached at the end of the warm-up. */
+  /** Maximum rate, reached at the end of the warm-up. */
   learningRate: number;
-  /** The rate of the last step. */
+  /** Rate of the last step. */
   minLearningRate: number;
   warmupSteps: number;
-  /** Steps in all. */
+  /** Total number of steps. */
   steps: number;
 }
 

@@ -1,17 +1,18 @@
-// Text of a training file: UTF-8, or UTF-16 and UTF-32 with a byte order mark. All else is refused by name.
+// Reads training text: UTF-8, or UTF-16 and UTF-32 with a byte order mark. Other encodings are refused by
+// name.
 import { constants, isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { systemReason } from '../system_errors.js';
 import { binaryFormat } from './binary_formats.js';
 import { TrainingError } from './training_error.js';
 
-/** Bytes that are read at a time; the first of them decide what a file is. */
+/** Bytes per read; the first ones determine the file's encoding. */
 const PIECE = 1 << 16;
 
 /**
- * The text of a file in pieces, without a byte order mark. Pieces of UTF-8 end where a line ends.
+ * The text of a file in pieces, without a byte order mark. UTF-8 pieces end at line ends.
  *
- * @throws TrainingError that names the encoding or format where it is no text, and the line of a fault
+ * @throws TrainingError naming the encoding or format if it is not text, and the line of an invalid byte
  */
 export async function* readText(path: string): AsyncGenerator<string, void, void> {
   const bytes = readPieces(path);
@@ -31,7 +32,7 @@ export async function* readText(path: string): AsyncGenerator<string, void, void
   }
 }
 
-/** The lines of a text file, without their ends. @throws TrainingError as readText does */
+/** The lines of a text file, without line ends. @throws TrainingError as readText does */
 export async function* readLines(path: string): AsyncGenerator<string, void, void> {
   let rest = '';
   let isOneLine = true;
@@ -41,12 +42,12 @@ export async function* readLines(path: string): AsyncGenerator<string, void, voi
     isOneLine &&= lines.length === 0;
     for (const line of lines) yield line.replace(/\r$/, '');
   }
-  // Old files end lines with a carriage return alone.
+  // Some old files end lines with a carriage return.
   if (isOneLine) yield* rest.split('\r');
   else yield rest;
 }
 
-/** Whether a file begins as a Parquet file does. @throws TrainingError when it cannot be read */
+/** Whether a file starts like a Parquet file. @throws TrainingError if it cannot be read */
 export async function isParquet(path: string): Promise<boolean> {
   for await (const piece of readPieces(path)) return Buffer.from(piece).indexOf('PAR1') === 0;
   return false;
@@ -84,7 +85,7 @@ async function* decodeUtf8(path: string, bytes: AsyncIterable<Uint8Array>) {
   if (last.length > 0) yield utf8(path, last, lines);
 }
 
-/** @param lines lines of the file before these */
+/** @param lines number of lines before these */
 function utf8(path: string, bytes: Buffer, lines: number): string {
   if (!isUtf8(bytes)) throw notUtf8(path, bytes, lines);
   if (bytes.length > constants.MAX_STRING_LENGTH) {
@@ -99,7 +100,7 @@ function utf8(path: string, bytes: Buffer, lines: number): string {
   return bytes.toString();
 }
 
-/** Names the first line that is no UTF-8, and what it may be instead. */
+/** An error for the first line that is not UTF-8, with its likely encoding. */
 function notUtf8(path: string, bytes: Buffer, lines: number): TrainingError {
   let start = 0;
   for (let line = lines + 1; ; line++) {
@@ -118,12 +119,12 @@ function notUtf8(path: string, bytes: Buffer, lines: number): TrainingError {
   }
 }
 
-/** Where the first bytes stand that are no UTF-8. */
+/** Position of the first invalid UTF-8 byte. */
 function firstFault(bytes: Buffer): number {
   let at = 0;
   for (const char of bytes.toString()) {
     const length = Buffer.byteLength(char);
-    // A fault is decoded as U+FFFD; the text may hold that character as well.
+    // Invalid bytes decode to U+FFFD, which valid text may contain too.
     if (char === '\ufffd' && bytes.toString('latin1', at, at + 3) !== '\xef\xbf\xbd') return at;
     at += length;
   }
@@ -156,7 +157,7 @@ async function* decodeMarked(
   if (rest.length > 0) yield checked(rest);
 }
 
-/** Byte order marks, longer ones before those that they begin with. Undefined: it is no such text. */
+/** Byte order marks, longer ones before their prefixes. Undefined: not supported. */
 const marks: readonly {
   name: string;
   bytes: readonly number[];

@@ -1,4 +1,4 @@
-// From documents to what a run needs: a tokenizer of their own, and token ids.
+// Prepares a run from documents: tokenizer and token ids.
 import { readFile } from 'node:fs/promises';
 import { fileExists } from '../checkpoint/node_files.js';
 import { fileError } from '../file_errors.js';
@@ -8,7 +8,7 @@ import { encodeDocuments, type TokenDocuments } from './token_dataset.js';
 import { TrainingError } from './training_error.js';
 import { stateFile } from './training_state.js';
 
-/** A tokenizer, and its files for TrainOptions.files. */
+/** A tokenizer with its files for TrainOptions.files. */
 export interface TokenizerWithFiles {
   tokenizer: Tokenizer;
   /** By name, such as tokenizer.json. */
@@ -16,8 +16,8 @@ export interface TokenizerWithFiles {
 }
 
 /**
- * The tokenizer of the run in a folder; where none has begun, one that is trained on the texts. Nothing is
- * written: give its files to train().
+ * The tokenizer of the run in a folder; for a new run, one trained on the texts. Writes nothing: pass its
+ * files to train().
  */
 export async function tokenizerFor(
   dir: string,
@@ -37,9 +37,9 @@ export async function tokenizerFor(
 }
 
 /**
- * Encodes texts, a document each, with the tokenizer's end of text after each.
+ * Encodes texts, one document each, with the end of text after each.
  *
- * @param timesInEpoch how often a text comes in an epoch, from 1 to 255; once unless given
+ * @param timesInEpoch occurrences of a text per epoch, from 1 to 255. Default: 1
  */
 export function tokenize(
   texts: readonly string[],

@@ -1,9 +1,9 @@
-// The configuration of rene-tiny: Rene's twelve blocks, small.
+// The configuration of rene-tiny: Rene's twelve blocks in a small size.
 import { type ReneConfig, reneConfig } from '../config.js';
 
 /**
- * 2.1 M parameters with a vocabulary of 2,048, 3.1 M with rene-tiny's 8,192; the ids are those of
- * trainBpe's special tokens.
+ * 2.1 M parameters with a vocabulary of 2,048, 3.1 M with rene-tiny's 8,192. The special ids are
+ * trainBpe's.
  */
 export function tinyConfig(vocabSize: number): ReneConfig {
   return reneConfig({

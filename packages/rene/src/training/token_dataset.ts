@@ -6,26 +6,26 @@
 import { InvalidArgumentError, ReneError } from '@rene-js/layers';
 import seedrandom from 'seedrandom';
 
-/** Ids of all documents, one after the other, each ended by eos. */
+/** Ids of all documents, each ended by eos. */
 export interface TokenDocuments {
   readonly ids: Uint16Array | Int32Array;
-  /** Where each document starts, and the end of the last: documents + 1 offsets. */
+  /** Start of each document and the end of the last: documents + 1 offsets. */
   readonly starts: Uint32Array;
   readonly eosId: number;
-  /** UTF-8 bytes of the text, a newline a document: what bits per byte are measured against. */
+  /** UTF-8 bytes of the text, with one newline per document, for bits per byte. */
   readonly bytes: number;
-  /** How often each document comes in an epoch; once unless given. */
+  /** Occurrences of each document per epoch. Default: 1. */
   readonly repeats?: Uint8Array | undefined;
 }
 
-/** What turns text into ids; `vocabSize` decides how many bytes an id needs in memory. */
+/** An encoder; `vocabSize` determines the bytes per id in memory. */
 export interface DocumentEncoder {
   encode(text: string): readonly number[];
   readonly eosId: number;
   readonly vocabSize: number;
 }
 
-/** Encodes texts, a document each; empty ones are left out. */
+/** Encodes texts, one document each; empty ones are skipped. */
 export function encodeDocuments(
   texts: Iterable<string>,
   { encode, eosId, vocabSize }: DocumentEncoder,
@@ -44,7 +44,7 @@ export function encodeDocuments(
   return { ids: ids.trimmed(), starts: Uint32Array.from(starts), eosId, bytes };
 }
 
-/** Puts a fraction of the texts, drawn by seed, aside: [the rest, the held-out ones]. */
+/** Splits texts randomly by seed: [training, held-out]. */
 export function splitTexts(
   texts: readonly string[],
   heldOutFraction: number,
@@ -64,13 +64,13 @@ export function splitTexts(
   return [texts.filter((_, i) => !heldOut.has(i)), texts.filter((_, i) => heldOut.has(i))];
 }
 
-/** Inputs and targets of some rows, each (rows, length) row-major; a target of -1 is left out. */
+/** Inputs and targets of some rows, each (rows, length) row-major; a target of -1 is ignored. */
 export interface TokenBatch {
   readonly rows: number;
   readonly length: number;
   readonly inputs: Int32Array;
   readonly targets: Int32Array;
-  /** Targets that are not -1. */
+  /** Number of targets that are not -1. */
   readonly counted: number;
 }
 
@@ -79,7 +79,7 @@ export class TokenRows {
   private readonly rowStarts: readonly number[];
   private readonly packed: Pick<TokenDocuments, 'ids' | 'starts' | 'eosId'>;
 
-  /** @param order the documents' numbers; in their own order unless given */
+  /** @param order indices of the documents. Default: in order */
   constructor(
     documents: TokenDocuments,
     readonly length: number,
@@ -97,16 +97,16 @@ export class TokenRows {
   }
 
   /**
-   * Rows [first, first + rows) for training: every input has a target as far as the text goes.
-   * Every second row begins with an eos, as documents inside a row do.
+   * Rows [first, first + rows) for training. Every input has a target, up to the end of the text. Every
+   * second row begins with an eos, like documents inside a row.
    */
   trainingBatch(first: number, rows: number): TokenBatch {
     return this.batch(first, rows, (row) => row % 2 === 0, false);
   }
 
   /**
-   * Rows for evaluation: each token of each document is a target once, its first one after an eos;
-   * the document that the row's end cuts off is left to the next row.
+   * Rows for evaluation: each token is a target once, a document's first one after an eos. A document cut
+   * off at the end of a row is repeated in the next one.
    */
   evaluationBatch(first: number, rows: number): TokenBatch {
     return this.batch(first, rows, () => true, true);
@@ -128,7 +128,7 @@ export class TokenRows {
       if (start === undefined) {
         throw new InvalidArgumentError('rows', `below ${this.count}`, String(first + r));
       }
-      // Before the first token of a row that continues a long document stands the one before it.
+      // A row that continues a long document starts after its previous token.
       const before = start === 0 ? eosId : (ids[start - 1] ?? eosId);
       const shift = startsWithEos(first + r) || before !== eosId ? 1 : 0;
       const end = onlyOnce ? (this.rowStarts[first + r + 1] ?? ids.length) : ids.length;
@@ -145,7 +145,7 @@ export class TokenRows {
   }
 }
 
-/** The documents of an epoch, as often as each comes, in an order of their own, packed into rows. */
+/** The documents of an epoch in random order, repeated as specified, packed into rows. */
 export function epochRows(
   documents: TokenDocuments,
   length: number,
@@ -164,8 +164,8 @@ export function epochRows(
 }
 
 /**
- * A row holds the `length` tokens from its start. The next starts with the document that the end
- * cut off, or, if that one is longer than a row, goes on in it.
+ * A row has `length` tokens. The next one starts with the document that was cut off or, if that is longer
+ * than a row, continues it.
  */
 function rowStartsOf(starts: Uint32Array, length: number): number[] {
   const total = starts.at(-1) ?? 0;
@@ -182,7 +182,7 @@ function rowStartsOf(starts: Uint32Array, length: number): number[] {
   return rowStarts;
 }
 
-/** The documents of these numbers, in this order. */
+/** The documents with these indices, in this order. */
 function selectDocuments({ ids, starts, eosId }: TokenDocuments, order: Uint32Array) {
   const range = (document: number): [number, number] => [
     starts[document] ?? 0,
@@ -214,7 +214,7 @@ function shuffledOrder(count: number, seed: string): Uint32Array {
   return order;
 }
 
-/** An array of ids that doubles when it is full. */
+/** A growing array of ids. */
 class GrowingIds {
   length = 0;
   private ids: Uint16Array | Int32Array;

@@ -1,4 +1,4 @@
-// The training loop: steps, evaluations, checkpoints; resumes exactly where a run was stopped.
+// The training loop: steps, evaluations, checkpoints, and exact resumption.
 import { InvalidArgumentError } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { SaveOptions } from '../checkpoint/save_checkpoint.js';
@@ -30,17 +30,17 @@ import {
   saveTrainingState,
 } from './training_state.js';
 
-/** What a training came to. */
+/** The result of a training run. */
 export interface TrainReport {
   step: number;
   tokens: number;
   seconds: number;
   bestBitsPerByte: number | null;
-  /** False when the signal stopped the run before its last step. */
+  /** False if the signal stopped the run early. */
   finished: boolean;
 }
 
-/** What can be trained: a model made with `trainable: true`, or a LoraAdapter of one. */
+/** A trainable model: one made with `trainable: true`, or its LoraAdapter. */
 export interface TrainableModel extends LanguageModel {
   /** By parameter name. */
   readonly trainableVariables: Map<string, tf.Variable>;

@@ -1,4 +1,4 @@
-// Adapter: any server with OpenAI's /v1/completions that can echo prompts with log-probabilities.
+// Adapter for servers with OpenAI's /v1/completions that can echo prompts with log-probabilities.
 
 import type { Tokenizer } from '@rene-js/rene';
 import { anySignal } from '@rene-js/rene/internal';
@@ -9,35 +9,35 @@ import { checkRequest, type TokenRequest, truncateRequest } from '../requests.js
 import { type Doc, isDoc } from '../task.js';
 
 export interface CompletionsServerOptions {
-  /** As the server calls it. */
+  /** The model's name on the server. */
   model: string;
-  /** The model's; unless given the server is asked at /tokenize. */
+  /** The model's tokenizer. Default: the server's /tokenize. */
   tokenizer?: Pick<Tokenizer, 'encode' | 'eosTokenId'> | undefined;
-  /** Prompts of one HTTP request. Default 8. */
+  /** Prompts per HTTP request. Default: 8. */
   batchSize?: number | undefined;
-  /** HTTP requests at a time. Default 1. */
+  /** Number of concurrent HTTP requests. Default: 1. */
   concurrency?: number | undefined;
   /**
-   * Most tokens of a prompt. Unless given, one less than the max_model_len that the server lists its
-   * model with (vLLM and `rene serve` do), so that the token fits that it must generate; 2047, as
-   * the harness's client has it, where it lists none.
+   * Maximum number of prompt tokens. Default: one less than the server's max_model_len (vLLM and `rene
+   * serve` state it), which leaves room for the token that must be generated; else 2047, as in lm-eval's
+   * client.
    */
   maxLength?: number | undefined;
   apiKey?: string | undefined;
 }
 
-/** Waits between the tries of a request, in milliseconds. */
+/** Waits between retries, in milliseconds. */
 const RETRY_DELAYS = [1000, 4000];
-/** A server may ask for longer waits, up to this. */
+/** Maximum wait that a server may request. */
 const LONGEST_WAIT = 30_000;
 const TIMEOUT = 300_000;
 const USUAL_MAX_LENGTH = 2047;
 
-/** The server answered, and refused. */
+/** The server refused the request. */
 class RefusedError extends EvaluationError {}
 
 export class CompletionsServer implements EvaluationModel {
-  /** Most tokens that the model is fed: the last one of a text is a part of the prompt here. */
+  /** Maximum number of input tokens; the last one of a text is part of the prompt here. */
   readonly maxLength: number;
 
   private constructor(
@@ -51,8 +51,8 @@ export class CompletionsServer implements EvaluationModel {
   }
 
   /**
-   * @param url of the completions route, e.g. http://localhost:8000/v1/completions
-   * @throws EvaluationError when there is no tokenizer and the server offers none
+   * @param url of the completions route, such as http://localhost:8000/v1/completions
+   * @throws EvaluationError if there is no tokenizer and the server offers none
    */
   static async connect(url: string, options: CompletionsServerOptions): Promise<CompletionsServer> {
     const { tokenizer, maxLength = await listedMaxLength(url, options) } = options;
@@ -134,7 +134,7 @@ export class CompletionsServer implements EvaluationModel {
     });
   }
 
-  /** The echoed prompt's log-probabilities, then those of the generated token, which is dropped. */
+  /** Log-probabilities of the echoed prompt, followed by that of the generated token, which is dropped. */
   private readChoice(choice: unknown, length: number, scored: number): Loglikelihood {
     const logprobs = isDoc(choice) ? choice.logprobs : undefined;
     const { token_logprobs: values, top_logprobs: tops } = isDoc(logprobs) ? logprobs : {};
@@ -155,7 +155,7 @@ export class CompletionsServer implements EvaluationModel {
   }
 }
 
-/** The longest prompt by what the server says of its model, or the usual one if it says nothing. */
+/** The maximum prompt length that the server states, else the usual one. */
 async function listedMaxLength(url: string, options: CompletionsServerOptions): Promise<number> {
   const models = url.replace(/\/completions\/?$/, '/models');
   const { data } = await get(models, options).catch((error: unknown): Doc => {
@@ -220,14 +220,14 @@ async function send(
   }
 }
 
-/** What came of a request; `retryAfter` in milliseconds, where the server says. */
+/** The outcome of a request; `retryAfter` in milliseconds, if the server states it. */
 type Answer = { json: Doc } | { error: EvaluationError; retry: boolean; retryAfter?: number };
 
 async function readAnswer(url: string, response: Response): Promise<Answer> {
   const text = await response.text();
   const { ok, status, headers } = response;
   if (!ok) {
-    // A busy server (429) will do it later; any other 4xx is about the request itself.
+    // A busy server (429) will accept it later; any other 4xx is final.
     const retry = status === 429 || status >= 500;
     const message = `${url}: HTTP ${status}: ${text.slice(0, 200)}`;
     const error = retry ? new EvaluationError(message) : new RefusedError(message);

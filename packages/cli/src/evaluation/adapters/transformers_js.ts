@@ -1,10 +1,10 @@
-// Adapter: models of @huggingface/transformers (transformers.js), which the user installs.
+// Adapter for models of @huggingface/transformers (transformers.js), which the user installs.
 import { EvaluationError } from '../errors.js';
 import type { EvaluationModel, ScoreOptions } from '../evaluation_model.js';
 import type { Loglikelihood } from '../metrics.js';
 import { checkRequest, type TokenRequest, truncateRequest } from '../requests.js';
 
-/** What is used of the library. Its own types are not at hand: it is no dependency of ours. */
+/** The part of the library that is used. It is not a dependency, so its types are not available. */
 export interface TransformersLibrary {
   AutoTokenizer: { from_pretrained(id: string, options: object): Promise<TransformersTokenizer> };
   AutoModelForCausalLM: {
@@ -25,20 +25,20 @@ export interface TransformersNetwork {
   dispose?(): Promise<unknown>;
 }
 
-/** What configurations call the longest text, in the order of the harness; GPT-2's is the first. */
+/** Names of the maximum length in configurations, in lm-eval's order; GPT-2's is the first. */
 const LENGTH_NAMES = ['n_positions', 'max_position_embeddings', 'n_ctx'] as const;
 const USUAL_MAX_LENGTH = 2048;
 
 export interface TransformersOptions {
-  /** Branch, tag or commit of a hub id. Default main. */
+  /** Branch, tag or commit of a hub id. Default: main. */
   revision?: string | undefined;
-  /** As the library calls it, e.g. 'q8' or 'fp32'. */
+  /** The library's dtype, such as 'q8' or 'fp32'. */
   dtype?: string | undefined;
-  /** As the library calls it, e.g. 'cpu' or 'webgpu'. */
+  /** The library's device, such as 'cpu' or 'webgpu'. */
   device?: string | undefined;
-  /** Most tokens of a text; the model's own limit unless given, 2048 where it names none. */
+  /** Maximum number of tokens. Default: the model's limit, else 2048. */
   maxLength?: number | undefined;
-  /** Texts of a forward. Default 1. */
+  /** Batch size. Default: 1. */
   batchSize?: number | undefined;
 }
 
@@ -58,9 +58,9 @@ export class TransformersModel implements EvaluationModel {
     this.prefixTokenId = tokenizer.bos_token_id ?? tokenizer.eos_token_id ?? 0;
   }
 
-  /** @throws EvaluationError when the library is not installed */
+  /** @throws EvaluationError if the library is not installed */
   static async load(id: string, options: TransformersOptions): Promise<TransformersModel> {
-    // A name that the compiler does not follow: the package is the user's choice.
+    // A variable name, so that the compiler does not resolve the user's package.
     const name: string = '@huggingface/transformers';
     const library: TransformersLibrary = await import(name).catch((error: unknown) => {
       throw new EvaluationError(
@@ -112,7 +112,7 @@ export class TransformersModel implements EvaluationModel {
   private async score(
     batch: readonly { index: number; ids: number[]; scored: number }[],
   ): Promise<[number, Loglikelihood][]> {
-    // The last token is predicted only. Shorter texts are filled up at their end, and masked there.
+    // The last token is only predicted. Shorter texts are padded at their end and masked.
     const length = Math.max(...batch.map(({ ids }) => ids.length - 1));
     const dims = [batch.length, length];
     const at = (fill: (ids: number[], place: number) => number) =>

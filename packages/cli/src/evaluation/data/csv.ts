@@ -4,11 +4,11 @@ import { EvaluationError } from '../errors.js';
 import type { Doc } from '../task.js';
 
 /**
- * The rows as documents of strings, named by the first row. MMLU's original files have no header:
- * their six columns are question, A, B, C, D and answer.
+ * The rows as documents of strings, with names from the first row. MMLU's original files have no header:
+ * their columns are question, A, B, C, D and answer.
  *
  * @param where named in errors
- * @throws EvaluationError naming the row that is malformed
+ * @throws EvaluationError naming the malformed row
  */
 export function parseCsv(text: string, where: string): Doc[] {
   const table = parsed(text, where);
@@ -24,7 +24,7 @@ export function parseCsv(text: string, where: string): Doc[] {
       );
     }
     const entries = header.map((name, column): [string, string] => [name, cells[column] ?? '']);
-    // The first column of a table that pandas wrote with its index.
+    // The index column of a table written by pandas.
     return Object.fromEntries(entries.filter(([name]) => name !== '' && name !== 'Unnamed: 0'));
   });
 }
@@ -39,7 +39,7 @@ function parsed(text: string, where: string): string[][] {
   }
 }
 
-/** Tabs in .tsv files; else the first of comma, semicolon and tab that the first line has. */
+/** Tabs in .tsv files; else the first of comma, semicolon and tab in the first line. */
 function delimiterOf(text: string, where: string): string {
   if (/\.tsv(\.gz)?$/i.test(where)) return '\t';
   const [line = ''] = text.split('\n', 1);

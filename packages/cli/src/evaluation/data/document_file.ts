@@ -1,4 +1,4 @@
-// Documents from a file: JSONL, JSON, CSV, TSV or Parquet, plain or gzipped.
+// Reads documents from a file: JSONL, JSON, CSV, TSV or Parquet, plain or gzipped.
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { gunzipSync } from 'node:zlib';

@@ -1,30 +1,30 @@
-// A task's documents: from a file, a folder of files, or the hub.
+// Sources of a task's documents: a file, a folder of files, or the hub.
 import { folderExists } from '@rene-js/rene/internal';
 import { EvaluationError } from '../errors.js';
 import { type Doc, evaluatedSplit, exampleSplit, type Task } from '../task.js';
 import { readDocuments } from './document_file.js';
 import { splitFiles } from './split_files.js';
 
-/** The documents to evaluate, and those that serve as examples. */
+/** The documents to evaluate and those for few-shot examples. */
 export interface TaskDocs {
   docs: readonly Doc[];
   fewshotDocs: readonly Doc[];
 }
 
-/** Where documents come from. */
+/** A source of documents. */
 export interface DocSource {
   /**
    * The documents of a task.
    *
-   * @param withExamples whether examples are needed; where not, they may be left out
+   * @param withExamples whether documents for few-shot examples are needed
    */
   load(task: Task, withExamples: boolean): Promise<TaskDocs>;
 }
 
 /**
- * The documents of a single task from a file of JSONL, JSON, CSV, TSV or Parquet.
+ * Documents of a single task from a file (JSONL, JSON, CSV, TSV or Parquet).
  *
- * @param fewshotPath likewise, the examples
+ * @param fewshotPath a file with the documents for few-shot examples
  */
 export function fileDocs(path: string, fewshotPath?: string): DocSource {
   return {

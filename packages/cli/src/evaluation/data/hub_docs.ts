@@ -1,4 +1,4 @@
-// Documents from data sets on the Hugging Face hub, kept in the cache that Python uses too.
+// Documents from data sets on the Hugging Face hub, in the cache shared with Python.
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HubError } from '@rene-js/rene';
@@ -19,15 +19,15 @@ import { readDocuments } from './document_file.js';
 import type { DocSource } from './documents.js';
 import { areAllParts, type Layout, layoutsOf, partsIn } from './hub_layout.js';
 
-/** How documents are fetched from the Hugging Face hub. */
+/** Options of downloads from the Hugging Face hub. */
 export interface HubDocsOptions extends HubClientOptions {
   /** Called as bytes of a file arrive. */
   onProgress?: ((file: string, bytes: number, total: number) => void) | undefined;
 }
 
 /**
- * The documents of any task from the hub. A split is downloaded once; later it is read from the
- * cache without asking the hub.
+ * Documents of any task from the hub. A split is downloaded once, then read from the cache without asking
+ * the hub.
  */
 export function hubDocs(options: HubDocsOptions = {}): DocSource {
   return {
@@ -57,7 +57,7 @@ async function loadSplit(
   return docs;
 }
 
-/** The files of a split that an earlier run, or Python, left whole. */
+/** The complete files of a split in the cache. */
 async function cachedParts(
   cache: RepoCache,
   layouts: readonly Layout[],
@@ -80,7 +80,7 @@ async function cachedParts(
   return undefined;
 }
 
-/** Marks a folder whose parts are all there. */
+/** Marks a complete folder. */
 const COMPLETE = '.complete';
 
 async function download(

@@ -1,17 +1,17 @@
-// Where the files of a split lie in a data set's repository on the hub.
+// The location of a split's files in a data set's repository on the hub.
 import type { DatasetLocation } from '../task.js';
 
-/** A branch of the repository and its folders that may hold a split. */
+/** A branch and its folders that may contain a split. */
 export interface Layout {
   revision: string;
   folders: readonly string[];
-  /** The file names of the split in such a folder, with the number of parts where it is named. */
+  /** The file names of the split in a folder, with the number of parts if stated. */
   pattern: RegExp;
 }
 
 /**
- * The hub's own conversion of every data set to Parquet, as SUBSET/SPLIT/0000.parquet; then the
- * files of the main branch, as SUBSET/SPLIT-00000-of-00001.parquet or data/SPLIT.jsonl.
+ * The hub's Parquet conversion of every data set, SUBSET/SPLIT/0000.parquet; then the files of the main
+ * branch, as SUBSET/SPLIT-00000-of-00001.parquet or data/SPLIT.jsonl.
  */
 export function layoutsOf({ name }: DatasetLocation, split: string): Layout[] {
   return [
@@ -28,7 +28,7 @@ export function layoutsOf({ name }: DatasetLocation, split: string): Layout[] {
   ];
 }
 
-/** The paths of a split's files in the first folder that has any, in their order. */
+/** The paths of a split's files in the first folder that has any, in order. */
 export function partsIn(files: readonly string[], { folders, pattern }: Layout): string[] {
   for (const folder of folders) {
     const prefix = folder === '' ? '' : `${folder}/`;
@@ -40,7 +40,7 @@ export function partsIn(files: readonly string[], { folders, pattern }: Layout):
   return [];
 }
 
-/** Whether these are all the parts that their names tell of; undefined where they tell nothing. */
+/** Whether these are all parts that their names state; undefined if they state none. */
 export function areAllParts(parts: readonly string[], { pattern }: Layout): boolean | undefined {
   const counts = parts.map((part) => pattern.exec(part.slice(part.lastIndexOf('/') + 1))?.[1]);
   const [count] = counts;

@@ -34,7 +34,7 @@ const WORDS: Readonly<Record<string, boolean | null>> = {
   nan: null,
 };
 
-/** Nesting beyond this is no document. */
+/** Maximum nesting depth of a document. */
 const MAX_DEPTH = 32;
 
 class LiteralReader {
@@ -73,7 +73,7 @@ class LiteralReader {
     return value;
   }
 
-  /** NumPy separates items by spaces alone. */
+  /** NumPy separates items by spaces only. */
   private list(open: string, close: string): unknown[] {
     const items: unknown[] = [];
     this.enter(open);

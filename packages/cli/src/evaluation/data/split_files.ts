@@ -1,23 +1,24 @@
-// Finds the files of a split in a folder: ours, a clone of the hub's repository, an authors' archive.
+// Finds the files of a split in a folder: our layout, a clone of the hub's repository, or an authors'
+// archive.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Task } from '../task.js';
 
 export interface SplitOptions {
   split: string;
-  /** Whether a file that is named after the task alone counts. */
+  /** Whether a file named after the task alone is accepted. */
   isEvaluated: boolean;
 }
 
-/** Preferred types first. */
+/** In order of preference. */
 const EXTENSIONS = ['jsonl', 'json', 'parquet', 'csv', 'tsv'];
 
-/** What the authors call the splits. */
+/** The authors' names of the splits. */
 const SPLIT_NAMES: Readonly<Record<string, readonly string[]>> = {
   validation: ['validation', 'valid', 'val', 'dev'],
 };
 
-/** The paths of a split's files in their order; empty where there are none. */
+/** The paths of a split's files in order; empty if there are none. */
 export async function splitFiles(
   dir: string,
   task: Task,

@@ -1,23 +1,23 @@
-// Samplers of few-shot examples, as in lm-evaluation-harness: by seed, or the first ones.
+// Samplers of few-shot examples as in lm-evaluation-harness: random by seed, or the first ones.
 import { isDeepStrictEqual } from 'node:util';
 import { EvaluationError } from '../errors.js';
 import { type Doc, exampleSplit, type Task } from '../task.js';
 import { PythonRandom } from './python_random.js';
 
 export interface SamplerOptions {
-  /** Examples before each question. */
+  /** Number of examples per question. */
   numFewshot: number;
-  /** Documents that examples come from, in the form that the task reads. */
+  /** Documents from which to draw. */
   fewshotDocs: readonly Doc[];
   /** A safe integer. */
   seed: number;
 }
 
 /**
- * Returns a function that draws the examples of a document. Call it once for each document, in their
- * order: each draw advances the random state.
+ * Returns a function that draws a document's examples. Call it once per document, in order: each draw
+ * advances the random state.
  *
- * @throws EvaluationError when there are too few documents to draw from
+ * @throws EvaluationError if there are too few documents
  */
 export function exampleSampler(
   task: Task,
@@ -34,7 +34,7 @@ export function exampleSampler(
   return (doc) => {
     const others = (examples: readonly Doc[]) =>
       examples.filter((example) => !isDeepStrictEqual(example, doc));
-    // One more than needed: the document may be among them.
+    // One more than needed, since the document may be among them.
     const drawn = isFirst ? [] : others(draw(fewshotDocs, numFewshot + 1));
     if (drawn.length >= numFewshot) return drawn.slice(0, numFewshot);
     return draw(others(fewshotDocs), numFewshot);
@@ -42,8 +42,8 @@ export function exampleSampler(
 }
 
 /**
- * Whether the document itself is kept out of its examples. The harness compares the names of the
- * few-shot and the test split, which are both absent for tasks that are evaluated on validation.
+ * Whether to exclude the document from its own examples. lm-eval compares the names of few-shot and test
+ * split, which are both absent for tasks evaluated on the validation split.
  */
 function excludesDocument({ dataset }: Task): boolean {
   return dataset.fewshot === dataset.test;

@@ -24,7 +24,7 @@ export class PythonRandom {
     return places.flatMap((place) => items.slice(place, place + 1));
   }
 
-  /** CPython copies small pools, and remembers what it drew from large ones: the draws differ. */
+  /** CPython copies small pools and tracks indices for large ones, so that the draws differ. */
   private samplePlaces(size: number, count: number): number[] {
     let poolLimit = 21;
     if (count > 5) poolLimit += 4 ** Math.ceil(Math.log(count * 3) / Math.log(4));
@@ -48,7 +48,7 @@ export class PythonRandom {
     return drawn;
   }
 
-  /** A whole number from 0 to limit - 1; limit from 1 to 2^32 - 1. */
+  /** An integer from 0 to limit - 1; limit from 1 to 2^32 - 1. */
   private below(limit: number): number {
     const bits = 32 - Math.clz32(limit);
     let value = this.word() >>> (32 - bits);

@@ -1,4 +1,4 @@
-// The figures of each task and group as a table, in the form that lm-evaluation-harness prints.
+// Formats the metrics of tasks and groups as tables in lm-evaluation-harness's style.
 import { compactTable } from './compact_table.js';
 import type { Evaluation, TaskResult } from './evaluate.js';
 
@@ -7,11 +7,11 @@ interface Entry {
   version: string;
   numFewshot: string;
   estimates: TaskResult['estimates'];
-  /** Names of the entries below a group. */
+  /** Names of a group's members. */
   members: readonly string[];
 }
 
-/** Tables of tasks, and of groups where there are any, in Markdown. */
+/** Markdown tables of tasks and, if any, groups. */
 export function resultsTable(evaluation: Evaluation): string {
   const entries = hierarchy(evaluation);
   const groups = entries.filter(({ members }) => members.length > 0);
@@ -20,7 +20,7 @@ export function resultsTable(evaluation: Evaluation): string {
   return tables.join('\n');
 }
 
-/** Groups with their members below them, then the tasks of no group; each level by name. */
+/** Groups with their members below them, then the other tasks; each level sorted by name. */
 function hierarchy({ tasks, groups }: Evaluation): Entry[] {
   const known = new Map<string, Entry>();
   for (const { task, numFewshot, estimates } of tasks) {

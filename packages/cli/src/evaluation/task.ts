@@ -1,19 +1,19 @@
-// What a multiple-choice task is: where its documents are, and how a document becomes questions.
+// The interface of a multiple-choice task: its documents, and how they become questions.
 import { EvaluationError } from './errors.js';
 
-/** A document as the data set has it. */
+/** A document as in the data set. */
 export type Doc = Readonly<Record<string, unknown>>;
 
-/** Accuracy by log-likelihood, and by log-likelihood a character of the choice. */
+/** Accuracy by log-likelihood, and by log-likelihood per character of the choice. */
 export type MetricName = 'acc' | 'acc_norm';
 
-/** Where a task's documents lie on the Hugging Face hub. */
+/** Location of a task's documents on the Hugging Face hub. */
 export interface DatasetLocation {
-  /** The repository, e.g. 'allenai/ai2_arc'. */
+  /** The repository, such as 'allenai/ai2_arc'. */
   path: string;
-  /** The subset, e.g. 'ARC-Easy'; null where there is one only. */
+  /** The subset, such as 'ARC-Easy'; null if there is only one. */
   name: string | null;
-  /** Names of the splits that there are. The test split is evaluated, else the validation split. */
+  /** Names of the existing splits. The test split is evaluated, else the validation split. */
   training?: string;
   validation?: string;
   test?: string;
@@ -21,67 +21,67 @@ export interface DatasetLocation {
   fewshot?: string;
 }
 
-/** The split that is evaluated. */
+/** The evaluated split. */
 export function evaluatedSplit({ test, validation }: DatasetLocation): string {
   return test ?? validation ?? 'test';
 }
 
-/** The split that examples come from; undefined where there is none. */
+/** The split of the few-shot examples; undefined if there is none. */
 export function exampleSplit({ fewshot, training }: DatasetLocation): string | undefined {
   return fewshot ?? training;
 }
 
-/** A document, read by its task. */
+/** A parsed document. */
 export interface Question {
-  /** The text before every choice; one a choice where they differ (WinoGrande). */
+  /** The context of all choices; one per choice if they differ (WinoGrande). */
   contexts: readonly string[];
-  /** The choices as the metrics measure them, without the space before them. */
+  /** The choices without leading space, for the metrics. */
   choices: readonly string[];
-  /** What is scored after each context: ' ' + choice unless the task says otherwise. */
+  /** The continuation after each context. Default: ' ' + choice. */
   continuations: readonly string[];
-  /** Index of the right choice. */
+  /** Index of the correct choice. */
   gold: number;
-  /** The right answer as the harness logs it. */
+  /** The correct answer in lm-eval's logs. */
   target: string;
 }
 
-/** How a task reads its documents, as the harness's results files say it. */
+/** lm-eval's description of how a task reads its documents, for results files. */
 export interface Templates {
   docToText: string;
   docToTarget: string;
   docToChoice: string | readonly string[];
-  /** What would be looked for in training data; none unless given. */
+  /** lm-eval's decontamination query. Default: none. */
   decontamination?: string;
 }
 
 /** A multiple-choice task. */
 export interface Task {
   name: string;
-  /** Shown in tables; the name unless given. */
+  /** Name in tables. Default: the task's name. */
   alias?: string;
   version: number;
   dataset: DatasetLocation;
   metrics: readonly MetricName[];
-  /** Put before everything else. */
+  /** Text before everything else. */
   description: string;
-  /** Examples before the question, unless the caller asks for another number. */
+  /** Default number of few-shot examples. */
   numFewshot: number;
-  /** How few-shot examples are chosen. Default: drawn for each document by the seed. */
+  /** How few-shot examples are chosen. Default: randomly for each document, by seed. */
   sampler?: 'first_n';
   /**
-   * The document in the hub's form, from other forms of the data set, with what the task adds to it.
-   * Called before `question`; samples files show the result.
+   * Converts other formats of the data set to the hub's and adds the task's fields. Called before
+   * `question`; samples files contain the result.
    *
-   * @throws EvaluationError when the document lacks something.
+   * @throws EvaluationError if the document is incomplete
    */
   process?(doc: Doc): Doc;
-  /** @throws EvaluationError when the document lacks something. */
+  /** @throws EvaluationError if the document is incomplete */
   question(doc: Doc): Question;
-  /** The harness's description of the task, for the results file. */
+  /** lm-eval's description of the task, for results files. */
   templates: Templates;
 }
 
-/** The question that most tasks ask: one context, and a space before each choice. */
+/** The question of most tasks: one context, and a space before each choice. */
 export function oneContext(
   context: string,
   choices: readonly string[],

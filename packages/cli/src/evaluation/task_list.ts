@@ -1,9 +1,9 @@
-// The list of tasks, groups and tags that --tasks list prints.
+// Prints the tasks, groups and tags for --tasks list.
 import { compactTable } from './compact_table.js';
 import { evaluatedSplit, exampleSplit } from './task.js';
 import { GROUPS, TAGS, TASKS } from './tasks/index.js';
 
-/** What to list, in the harness's words; 'list' is everything. */
+/** What to list, by lm-eval's names; 'list' is everything. */
 export const LISTS = ['list', 'list_groups', 'list_tags', 'list_subtasks'] as const;
 
 /** Tables in Markdown. */

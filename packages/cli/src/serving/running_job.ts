@@ -70,7 +70,7 @@ export class RunningJob implements Schedulable {
   private async begin(model: GenerationModel, cache: PrefixCache): Promise<void> {
     const { prompt, promptLogProbs } = this.job;
     this.plan = cache.plan(prompt, PREFILL_CHUNK.interleaved);
-    // The log-probabilities of the prompt's own tokens are not kept.
+    // Log-probabilities of prompt tokens are not cached.
     const cached = promptLogProbs ? undefined : await cache.find(prompt);
     this.state = cached?.state ?? model.initialState(1);
     if (!cached) return this.readNext(model, cache);

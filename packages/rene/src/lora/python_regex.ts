@@ -1,19 +1,19 @@
-// Python regular expressions as JavaScript's, as far as names of modules need them.
+// Translates Python regular expressions for module names to JavaScript.
 
 /**
- * A regular expression that matches where Python's `re.fullmatch(source, text)` matches.
+ * A regular expression that matches like Python's `re.fullmatch(source, text)`.
  *
- * @throws SyntaxError for what JavaScript cannot express, such as possessive quantifiers
+ * @throws SyntaxError for syntax that JavaScript lacks, such as possessive quantifiers
  */
 export function pythonFullMatch(source: string): RegExp {
   const { pattern, flags } = translate(source);
   return new RegExp(`^(?:${pattern})$`, flags);
 }
 
-/** Where PEFT's `re.match(rf"(.*\.)?({source})$", text)` matches. @throws SyntaxError */
+/** Matches like PEFT's `re.match(rf"(.*\.)?({source})$", text)`. @throws SyntaxError */
 export function peftPatternMatch(source: string): RegExp {
   const { pattern, flags } = translate(source);
-  // Both groups capture, as in Python, so that backreferences in the pattern count the same.
+  // Both groups capture, as in Python, so that backreferences have the same numbers.
   return new RegExp(`^(.*\\.)?(${pattern})$`, flags);
 }
 

@@ -1,4 +1,4 @@
-// Added tokens: texts with an id of their own, which are found before the rest is tokenised.
+// Added tokens: texts with ids of their own, which are split off before tokenisation.
 import { TokenizerError } from '../errors.js';
 import { WORD } from './character_sets.js';
 import type { Fields } from './fields.js';
@@ -6,13 +6,13 @@ import type { Fields } from './fields.js';
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
-  /** Left out of a text where special tokens are skipped. */
+  /** Skipped with skipSpecialTokens. */
   readonly special: boolean;
-  /** Found in the normalised text, by its own normalised content. */
+  /** Matched in the normalised text, by its normalised content. */
   readonly normalized: boolean;
-  /** Not found inside of words. */
+  /** Not matched inside words. */
   readonly singleWord: boolean;
-  /** Takes the white space before it. */
+  /** Includes the white space before it. */
   readonly lstrip: boolean;
   readonly rstrip: boolean;
 }
@@ -34,19 +34,19 @@ export function readAddedToken(fields: Fields): AddedToken {
   };
 }
 
-/** A part of a text: an added token, or text between such. */
+/** A part of a text: an added token, or the text between two. */
 export interface Section {
   readonly token: AddedToken | undefined;
   readonly start: number;
   readonly end: number;
 }
 
-/** Finds added tokens: of those that begin at the leftmost place, the longest. */
+/** Finds added tokens: the leftmost match, and the longest at that position. */
 export class AddedTokenFinder {
   private readonly root: Node = { next: new Map(), token: undefined };
   private longest = 0;
 
-  /** @param entries texts to look for, and what they stand for */
+  /** @param entries texts to find, and their values */
   constructor(entries: Iterable<readonly [text: string, token: AddedToken]>) {
     for (const [text, token] of entries) {
       if (text !== '') this.add(text, token);
@@ -117,7 +117,7 @@ function isInWord(text: string, start: number, end: number): boolean {
   return WORD_BEFORE.test(text) || WORD_AFTER.test(text);
 }
 
-/** All white space is in the basic plane. */
+/** All white space is in the basic multilingual plane. */
 const SPACE = /\p{White_Space}/u;
 
 function spaceBefore(text: string, end: number): number {

@@ -1,4 +1,4 @@
-// Byte-pair encoding: the characters of a word, merged pair by pair in the order of the merges.
+// Byte-pair encoding: merges adjacent symbols of a word in the order of the merges.
 import { TokenizerError } from '../errors.js';
 import type { Fields } from './fields.js';
 import type { Model } from './model.js';
@@ -10,15 +10,15 @@ export class BpeModel implements Model {
   readonly vocabulary: Vocabulary;
   /** From a pair of ids to the rank of its merge. */
   private readonly ranks = new PairTable();
-  /** By rank: the id that a merge makes. */
+  /** By rank: the id that the merge produces. */
   private readonly merged: number[] = [];
   private readonly cache = new Map<string, readonly number[]>();
-  /** Of the characters that were met: much faster than a map of strings. */
+  /** Ids of characters seen so far, since a map of strings is much slower. */
   private readonly characterIds = new Map<number, number>();
   private readonly encoder = new TextEncoder();
   private readonly unknown: string | undefined;
   private readonly fusesUnknown: boolean;
-  /** Where characters that are no tokens become those of their bytes. */
+  /** Whether unknown characters are encoded as bytes. */
   private readonly byteIds: readonly (number | undefined)[] | undefined;
   private readonly ignoresMerges: boolean;
   private readonly prefix: string;
@@ -75,7 +75,7 @@ export class BpeModel implements Model {
     const { prefix, suffix, byteIds } = this;
     const symbols: number[] = [];
     let steps = 0;
-    // Unknown characters wait for the next known one, so that a row of them can become one token.
+    // Unknown characters wait for the next known one, so that a run of them can become one token.
     let waiting: number | undefined;
     for (let at = 0; at < word.length; ) {
       if (++steps % STEPS === 0) yield;
@@ -103,7 +103,7 @@ export class BpeModel implements Model {
     return symbols;
   }
 
-  /** The id of a character with what marks its place in the word. */
+  /** The id of a character with the affix of its position in the word. */
   private characterId(code: number, before: string, behind: string): number | undefined {
     if (before !== '' || behind !== '') {
       return this.vocabulary.id(before + String.fromCodePoint(code) + behind);
@@ -124,7 +124,7 @@ export class BpeModel implements Model {
     return known.length === ids.length ? known : undefined;
   }
 
-  /** Merges in place, looking for the first merge anew each time. */
+  /** Merges in place, searching for the first merge each time. */
   private mergeFew(symbols: number[]): void {
     for (;;) {
       let best = -1;
@@ -141,7 +141,7 @@ export class BpeModel implements Model {
     }
   }
 
-  /** Merges through a heap, in n log n steps. */
+  /** Merges with a heap in n log n steps. */
   private *mergeMany(symbols: readonly number[], ids: number[]): Generator<void, void, void> {
     const count = symbols.length;
     const own = Int32Array.from(symbols);
@@ -151,7 +151,7 @@ export class BpeModel implements Model {
       before[i] = i - 1;
       after[i] = i + 1;
     }
-    /** The rank of each symbol and the one after it; -1 for none. */
+    /** The merge rank of each symbol and its successor; -1 for none. */
     const ranks = new Int32Array(count).fill(-1);
     const heap = new NumberHeap();
     let steps = 0;
@@ -202,12 +202,12 @@ export class BpeModel implements Model {
   }
 }
 
-/** Words of so many units are remembered, and encoded without a pause. */
+/** Words up to this length are cached, and encoded without a pause. */
 const SHORT = 256;
 const MAX_CACHED = 20_000;
-/** So many symbols are searched faster than kept in a heap. */
+/** Below this number of symbols, searching is faster than a heap. */
 const FEW = 40;
-/** Between pauses. */
+/** Steps between pauses. */
 const STEPS = 1 << 16;
-/** More symbols than a string has characters; a rank times it is an exact number. */
+/** More symbols than a string has characters; the product with a rank is exact. */
 const MAX_LENGTH = 2 ** 29;

@@ -1,6 +1,6 @@
-// GPT-2's alphabet of bytes, in which every byte is a printable character.
+// GPT-2's byte alphabet, in which every byte is a printable character.
 
-/** Printable Latin-1 bytes stand for themselves; the others are shifted beyond 255, in order. */
+/** Printable Latin-1 bytes stand for themselves; the others are numbered from 256 on. */
 export const CHARACTER_OF_BYTE: readonly string[] = (() => {
   const isPrintable = (byte: number) =>
     (byte > 32 && byte < 127) || (byte > 160 && byte < 256 && byte !== 173);
@@ -13,7 +13,7 @@ export const CHARACTER_OF_BYTE: readonly string[] = (() => {
 const BYTE_OF_CHARACTER = new Map(CHARACTER_OF_BYTE.map((character, byte) => [character, byte]));
 const encoder = new TextEncoder();
 
-/** The UTF-8 bytes of a text, each as its character. */
+/** The UTF-8 bytes of a text as characters of the alphabet. */
 export function toByteCharacters(text: string): string {
   if (STANDS_FOR_ITSELF.test(text)) return text;
   const bytes = encoder.encode(text);
@@ -23,7 +23,7 @@ export function toByteCharacters(text: string): string {
   return spelled;
 }
 
-/** Appending a character at a time takes a long text ten times as long, and as much memory. */
+/** Appending single characters is ten times slower for a long text, and takes ten times the memory. */
 function inChunks(bytes: Uint8Array): string {
   const codes = new Uint16Array(bytes.length);
   for (let i = 0; i < bytes.length; i++) codes[i] = CODE_OF_BYTE[bytes[i] ?? 0] ?? 0;
@@ -34,13 +34,13 @@ function inChunks(bytes: Uint8Array): string {
   return chunks.join('');
 }
 
-/** As many arguments as any engine takes. */
+/** Number of arguments that every engine accepts. */
 const CHUNK = 4096;
 const CODE_OF_BYTE = Uint16Array.from(CHARACTER_OF_BYTE, (character) => character.charCodeAt(0));
 
 const STANDS_FOR_ITSELF = /^[!-~]*$/;
 
-/** The bytes of a token; those of its own text where a character is not of the alphabet. */
+/** The bytes of a token; the UTF-8 bytes of its text if a character is not in the alphabet. */
 export function fromByteCharacters(token: string): Uint8Array {
   const bytes: number[] = [];
   for (const character of token) {

@@ -1,9 +1,9 @@
-// Tokens such as `<0xE6>`, which stand for bytes of UTF-8.
+// Byte fallback: tokens such as `<0xE6>` for bytes of UTF-8.
 import type { Stage } from './decode_stage.js';
 
 /**
- * Bytes in a row are text if all of them together are UTF-8; else each becomes U+FFFD. So valid
- * bytes are held back until the row ends.
+ * A run of bytes is text if all of them together are UTF-8; else each byte becomes U+FFFD. So bytes are
+ * held back until the run ends.
  */
 export class ByteFallback implements Stage {
   private utf8 = strictDecoder();

@@ -1,10 +1,10 @@
-// Sets of characters that ignore case, spelled out: JavaScript has no `(?i:…)` before Node 23.
+// Case-insensitive character sets, written out: JavaScript has no `(?i:...)` before Node 23.
 
-/** Every code point that differs from another one by case alone. */
+/** All code points that have a case variant. */
 let cased: readonly number[] | undefined;
 
 /**
- * A class together with the characters that equal one of its own but for their case.
+ * A class extended by the case variants of its characters.
  *
  * @param source a class in `v` mode
  */
@@ -29,7 +29,7 @@ function casedCodePoints(): number[] {
   return found;
 }
 
-/** A code point as an escape that is the same inside and outside of a class. */
+/** A code point as an escape that is valid inside and outside classes. */
 export function codePoint(value: number): string {
   return `\\u{${value.toString(16)}}`;
 }

@@ -1,4 +1,4 @@
-// Character classes as JavaScript writes them in `v` mode, with the meaning that they have in Rust.
+// Character classes in JavaScript's `v` mode with the meaning that they have in Rust.
 import type { CharacterClassElementNode, CharacterSetNode } from 'oniguruma-parser/parser';
 import { TokenizerError } from '../errors.js';
 import { codePoint, foldCase } from './case_folding.js';
@@ -8,19 +8,19 @@ import { NEWER_PUNCTUATION } from './older_unicode.js';
 export const WHITE_SPACE = '\\p{White_Space}';
 /** \w of Rust's regex crate. */
 export const WORD = '[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]';
-/** ASCII symbols count as punctuation. Two characters were punctuation in older tables. */
+/** ASCII symbols count as punctuation. Two characters were punctuation in older Unicode tables. */
 export const PUNCTUATION = `[[\\p{P}--[${NEWER_PUNCTUATION}]]!-\\/:-@\\[-\`\\{-~\\u166d\\u{111c9}]`;
 
-/** Any code point. Node 20 reads `[^]*` in `v` mode as no character at all. */
+/** Any code point. Node 20 treats `[^]*` in `v` mode as no character. */
 export const ANY = '\\p{Any}';
 const WORD_IN_CLASS = '[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]';
-/** Outside of a class, Oniguruma's table of Latin-1 adds superscript digits and fractions. */
+/** Outside classes, Oniguruma's table of Latin-1 also has superscript digits and fractions. */
 export const WORD_OUTSIDE =
   '[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u00b2\\u00b3\\u00b9\\u00bc-\\u00be]';
 const GRAPH = '[^\\p{White_Space}\\p{Cc}\\p{Cs}\\p{Cn}]';
 const HEX = '[0-9A-Fa-f]';
 
-/** Oniguruma's POSIX classes and the properties that it names after them. */
+/** Oniguruma's POSIX classes, and properties with their names. */
 const NAMED: Readonly<Record<string, string>> = {
   alnum: '[\\p{Alphabetic}\\p{Nd}]',
   alpha: '\\p{Alphabetic}',
@@ -38,14 +38,14 @@ const NAMED: Readonly<Record<string, string>> = {
   xdigit: HEX,
 };
 
-/** How a set of characters is read. */
+/** Options of a character set. */
 export interface SetFlags {
   readonly ignoreCase: boolean;
-  /** `.` matches a line feed too. */
+  /** `.` also matches a line feed. */
   readonly dotAll: boolean;
 }
 
-/** The source of a set that matches exactly one code point. @throws TokenizerError */
+/** The source of a set that matches one code point. @throws TokenizerError */
 export function setSource(node: CharacterClassElementNode, flags: SetFlags): string {
   return classElement(node, flags, false);
 }
@@ -64,7 +64,7 @@ function classElement(
       return characterSet(node, flags, isInClass);
     case 'CharacterClass': {
       const members = node.body.map((element) => classElement(element, flags, true));
-      // An intersection's operands are classes of their own.
+      // The operands of an intersection are nested classes.
       const body = members.join(node.kind === 'intersection' ? '&&' : '');
       if (members.length === 0) return node.negate ? ANY : '[]';
       return node.negate ? `[^${body}]` : `[${body}]`;
@@ -107,7 +107,7 @@ function characterSet(node: CharacterSetNode, flags: SetFlags, isInClass: boolea
   }
 }
 
-/** [[:upper:]] and [[:lower:]] ignore case where the expression does; properties never do. */
+/** [[:upper:]] and [[:lower:]] ignore case if the expression does; properties do not. */
 function caseOf(source: string, { ignoreCase }: SetFlags): string {
   return ignoreCase ? foldCase(`[${source}]`) : source;
 }

@@ -1,14 +1,14 @@
-// What a part of a decoder does.
+// Interface of a decoder's stages.
 
-/** A part of a decoder at work on one text. It passes on what no later token can change. */
+/** A decoder stage for one text. It emits text that no later token can change. */
 export interface Stage {
-  /** The texts that a token makes, in order. */
+  /** The texts that a token produces, in order. */
   push(token: string): string[];
-  /** What was held back, when no token is left. */
+  /** The text held back, after the last token. */
   end(): string[];
 }
 
-/** Whether there is text around the tokens: a word after another one begins with a space. */
+/** Whether other text precedes the tokens: a word then begins with a space. */
 export interface Place {
   readonly hasTextBefore: boolean;
   readonly hasTextAfter: boolean;

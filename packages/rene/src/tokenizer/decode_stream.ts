@@ -1,15 +1,15 @@
-// Token ids to text, a token at a time, without ever cutting a character in two.
+// Streaming decoder: token ids to text without splitting characters.
 import type { Stage } from './decode_stage.js';
 
-/** Turns ids into text as they come. */
+/** Converts ids to text incrementally. */
 export interface DecodeStream {
-  /** The text that this token completed; '' while it may be the start of something. */
+  /** The text that this token completes; '' while it may be incomplete. */
   push(id: number): string;
-  /** What is left at the end: bytes of an incomplete character, as U+FFFD. */
+  /** The remaining text: U+FFFD for an incomplete character. */
   end(): string;
 }
 
-/** A stream through a decoder. @param token undefined for ids that are left out */
+/** A stream with a decoder. @param token undefined for skipped ids */
 export function streamThrough(
   stage: Stage,
   token: (id: number) => string | undefined,
@@ -24,9 +24,9 @@ export function streamThrough(
 }
 
 /**
- * A stream without the text of the tokens that were pushed before.
+ * A stream that omits the text of tokens pushed before.
  *
- * @param shown text of those tokens that the stream still holds back, as far as it is known
+ * @param shown the part of their text that the stream still holds back, as far as known
  */
 export function streamAfter(stream: DecodeStream, shown: string): DecodeStream {
   let held = '';
@@ -42,7 +42,7 @@ export function streamAfter(stream: DecodeStream, shown: string): DecodeStream {
   return { push: (id) => unshown(stream.push(id)), end: () => unshown(stream.end()) };
 }
 
-/** How many units two texts have in common at the start, in whole characters. */
+/** Length of the common prefix of two texts, in whole characters. */
 function commonLength(a: string, b: string): number {
   let length = 0;
   for (const character of a) {

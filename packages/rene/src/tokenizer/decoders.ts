@@ -6,7 +6,7 @@ import type { Fields } from './fields.js';
 import { type Pattern, readPattern, replaceAll, StringPattern } from './pattern.js';
 import { prependScheme } from './pre_tokenizers.js';
 
-/** Some stages get one long token in pieces, since the stage before them joins all tokens. */
+/** Some stages receive one long token in pieces, since the previous stage joins all tokens. */
 interface Plan {
   readonly make: StageMaker;
   readonly joins: boolean;
@@ -18,7 +18,7 @@ export function readDecoder(fields: Fields | undefined): StageMaker {
   return readPlan(fields, false).make;
 }
 
-/** @param isJoined whether all tokens come as pieces of one */
+/** @param isJoined whether all tokens are pieces of one */
 function readPlan(fields: Fields, isJoined: boolean): Plan {
   const plan = (make: StageMaker, joins = isJoined): Plan => ({ make, joins });
   const whole = (make: StageMaker, joins = isJoined): Plan =>
@@ -71,7 +71,7 @@ function perToken(decode: (token: string) => string): Stage {
   return { push: (token) => [decode(token)], end: () => [] };
 }
 
-/** Treats the first token of a text in another way. */
+/** Handles the first token of a text differently. */
 function firstApart(
   { hasTextBefore }: Place,
   decode: (token: string, isFirst: boolean) => string,
@@ -127,7 +127,7 @@ const CLEAN_UPS: readonly (readonly [from: string, to: string])[] = [
   [" 're", "'re"],
 ];
 
-/** Leaves out repeated tokens and the padding between them. */
+/** CTC: removes repeated tokens and padding. */
 function ctc(fields: Fields): StageMaker {
   const pad = fields.string('pad_token', '<pad>');
   const delimiter = fields.string('word_delimiter_token', '|');
@@ -187,7 +187,7 @@ class InTurn implements Stage {
   }
 }
 
-/** Gives a stage the pieces of a token as a whole, once no piece is left. */
+/** Joins the pieces of a token before the next stage. */
 class Whole implements Stage {
   private readonly pieces: string[] = [];
 
@@ -222,11 +222,11 @@ class ByteLevel implements Stage {
   }
 }
 
-/** A token that is read at once. */
+/** A token that is processed as a whole. */
 const ASCII_WORD = /^Ġ?[!-~]+$/;
 const STREAM = { stream: true };
 
-/** The ends of words become spaces, but for the last word's: one token is held back. */
+/** Replaces word suffixes by spaces, except for the last word; holds back one token. */
 class Suffixes implements Stage {
   private held: string | undefined;
 
@@ -248,13 +248,13 @@ class Suffixes implements Stage {
   private release(space: string): string[] {
     const { held, suffix } = this;
     if (held === undefined) return [];
-    // Rust finds an empty suffix around each character, JavaScript around each half of a surrogate pair too.
+    // Rust matches an empty suffix around each character, JavaScript also within surrogate pairs.
     if (suffix === '') return [space + [...held].map((character) => character + space).join('')];
     return [held.replaceAll(suffix, space)];
   }
 }
 
-/** Strips the ends of a token that comes in pieces. */
+/** Strips the ends of a token that arrives in pieces. */
 class StripEnds implements Stage {
   private left: number;
   private held = '';
@@ -287,7 +287,7 @@ class StripEnds implements Stage {
   }
 }
 
-/** Replaces a text in a token that comes in pieces. */
+/** Replaces a text in a token that arrives in pieces. */
 class ReplaceInPieces implements Stage {
   private held = '';
   private readonly pattern: StringPattern;

@@ -1,11 +1,11 @@
-// From text to ids: added tokens, normaliser, pre-tokenizer, model, post-processor.
+// Text to ids: added tokens, normaliser, pre-tokenizer, model, post-processor.
 import { type AddedToken, AddedTokenFinder } from './added_tokens.js';
 import type { Model } from './model.js';
 import type { Normalizer } from './normalizers.js';
 import type { PostProcessor } from './post_processor.js';
 import type { Piece, PreTokenizer } from './pre_tokenizers.js';
 
-/** The parts of a tokenizer.json that encode. */
+/** The components of a tokenizer.json that encode. */
 export interface EncoderParts {
   readonly addedTokens: readonly AddedToken[];
   readonly normalize: Normalizer | undefined;
@@ -33,7 +33,7 @@ export class Encoder {
   }
 
   /**
-   * Encodes a text. Yields every few thousand characters, so that others can take their turn.
+   * Encodes a text. Yields after every few thousand characters, so that other work can run.
    *
    * @throws TokenizerError
    */

@@ -6,7 +6,7 @@ import { asRecord } from '../json.js';
 export class Fields {
   private readonly values: Record<string, unknown>;
 
-  /** @param where the object's place, e.g. `tokenizer.json: decoder` */
+  /** @param where the object's path, such as `tokenizer.json: decoder` */
   constructor(
     values: unknown,
     readonly where: string,
@@ -16,14 +16,14 @@ export class Fields {
     this.values = record;
   }
 
-  /** Whether the field is there and not null. */
+  /** Whether the field is present and not null. */
   has(name: string): boolean {
     return this.get(name) !== undefined;
   }
 
-  /** The field's value; undefined where it is missing or null. */
+  /** The field's value; undefined if it is missing or null. */
   get(name: string): unknown {
-    // A vocabulary may have a token such as `constructor`.
+    // A vocabulary may contain a token such as `constructor`.
     return Object.hasOwn(this.values, name) ? (this.values[name] ?? undefined) : undefined;
   }
 
@@ -43,14 +43,14 @@ export class Fields {
     return typeof value === 'boolean' ? value : this.refuse(name, 'true or false');
   }
 
-  /** A whole number, 0 or more. */
+  /** An integer, 0 or more. */
   count(name: string, otherwise: number): number {
     const value = this.get(name) ?? otherwise;
     const isCount = typeof value === 'number' && Number.isInteger(value) && value >= 0;
     return isCount ? value : this.refuse(name, 'a whole number');
   }
 
-  /** One of some names. */
+  /** One of several names. */
   choice<T extends string>(name: string, choices: readonly T[], otherwise: T): T {
     const value = this.string(name, otherwise);
     const found = choices.find((choice) => choice === value);
@@ -68,7 +68,7 @@ export class Fields {
 
   /** A list of objects. */
   objects(name: string): Fields[] {
-    // Array.from, unlike map, visits the holes that an array of a program may have.
+    // Array.from, unlike map, visits the holes of a sparse array.
     return Array.from(
       this.list(name),
       (value, i) => new Fields(value, `${this.where}.${name}[${i}]`),
@@ -81,7 +81,7 @@ export class Fields {
     throw new TokenizerError(`${this.where}.${name}: expected ${expected}, found ${found}`);
   }
 
-  /** Throws the error for a component whose type is not known. */
+  /** Throws the error for an unknown component type. */
   refuseType(component: string): never {
     const type = shown(this.get('type'));
     throw new TokenizerError(`${this.where}: ${component} of type ${type} is not supported`);

@@ -1,12 +1,11 @@
-// What a model of a tokenizer.json does.
+// Interface of a tokenizer.json's model.
 import type { Vocabulary } from './vocabulary.js';
 
-/** Takes words apart. */
+/** Splits words into tokens. */
 export interface Model {
   readonly vocabulary: Vocabulary;
   /**
-   * Appends the ids of a word. A long word takes long: its ids are appended while the caller runs
-   * the steps that are returned.
+   * Appends the ids of a word. For a long word, the returned steps append them while the caller runs them.
    *
    * @throws TokenizerError
    */

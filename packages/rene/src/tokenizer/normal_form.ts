@@ -1,20 +1,20 @@
-// Unicode normal forms in time proportional to the text.
+// Unicode normal forms in linear time.
 
 export type NormalForm = 'NFC' | 'NFD' | 'NFKC' | 'NFKD';
 
 /**
- * The normal form of a text. The engine sorts a row of combining marks by insertion, which takes
- * minutes for a million of them, so long rows are sorted before.
+ * The normal form of a text. Engines sort runs of combining marks by insertion, which takes minutes for a
+ * million marks, so long runs are sorted first.
  */
 export function normalForm(text: string, form: NormalForm): string {
   const decomposition = form === 'NFKC' || form === 'NFKD' ? 'NFKD' : 'NFD';
   return text.replace(LONG_ROW, (row) => inCanonicalOrder(row, decomposition)).normalize(form);
 }
 
-/** Marks, and the two letters that are marks in compatibility forms. */
+/** Marks, and the two letters that become marks in compatibility forms. */
 const LONG_ROW = /[\p{M}\uff9e\uff9f]{64,}/gu;
 
-/** Decomposes a row of marks and sorts it stably by combining class, between marks of class 0. */
+/** Decomposes a run of marks and sorts it stably by combining class, between marks of class 0. */
 function inCanonicalOrder(row: string, form: 'NFD' | 'NFKD'): string {
   const marks = decomposed(row, form);
   const classes = combiningClasses(new Set(marks));
@@ -31,10 +31,10 @@ function inCanonicalOrder(row: string, form: 'NFD' | 'NFKD'): string {
   return chunks.join('');
 }
 
-/** As many arguments as any engine takes. */
+/** Number of arguments that every engine accepts. */
 const CHUNK = 4096;
 
-/** The code points of a row of marks. */
+/** The code points of a run of marks. */
 function decomposed(row: string, form: 'NFD' | 'NFKD'): Uint32Array {
   const known = new Map<number, readonly number[]>();
   const marks: number[] = [];
@@ -53,7 +53,7 @@ function decomposed(row: string, form: 'NFD' | 'NFKD'): Uint32Array {
   return Uint32Array.from(marks);
 }
 
-/** Sorts in place: counts the marks of each class, then moves each to its place. */
+/** Counting sort by combining class, in place. */
 function sortByClass(marks: Uint32Array, classes: ReadonlyMap<number, number>): void {
   const places = new Uint32Array(MAX_CLASSES + 1);
   const classOf = (mark: number) => classes.get(mark) ?? 0;
@@ -69,9 +69,7 @@ function sortByClass(marks: Uint32Array, classes: ReadonlyMap<number, number>): 
 /** Unicode has 55 besides class 0. */
 const MAX_CLASSES = 256;
 
-/**
- * Numbers in the order of the combining classes, which JavaScript does not tell. Marks of class 0 have none.
- */
+/** Ranks of the combining classes, which JavaScript does not expose. Marks of class 0 have none. */
 function combiningClasses(marks: ReadonlySet<number>): Map<number, number> {
   const classes = new Map<number, number>();
   const combining = [...marks].map((mark) => String.fromCodePoint(mark)).filter(isCombining);
@@ -85,16 +83,16 @@ function combiningClasses(marks: ReadonlySet<number>): Map<number, number> {
   return classes;
 }
 
-/** Whether a mark's class is the lower one of two that are not 0. */
+/** Whether a mark's class is the lower of two nonzero classes. */
 function comesBefore(a: string, b: string): boolean {
   return (b + a).normalize('NFD') !== b + a;
 }
 
-/** Whether a mark's class is not 0: it changes places with the lowest or the highest class. */
+/** Whether a mark's class is not 0: then it is reordered with the lowest or the highest class. */
 function isCombining(mark: string): boolean {
   return comesBefore(LOWEST, mark) || comesBefore(mark, HIGHEST);
 }
 
-/** Of class 1 and of class 240. */
+/** Marks of class 1 and of class 240. */
 const LOWEST = '\u0334';
 const HIGHEST = '\u0345';

@@ -1,4 +1,4 @@
-// Normalisers: what happens to a text before it is split into words.
+// Normalisers: transform a text before it is split into words.
 import { toByteCharacters } from './byte_alphabet.js';
 import type { Fields } from './fields.js';
 import { type NormalForm, normalForm } from './normal_form.js';
@@ -54,7 +54,7 @@ export function readNormalizer(fields: Fields): Normalizer {
   }
 }
 
-/** Characters without properties stand between others as letters do. */
+/** Unassigned characters are treated like letters. */
 function olderNormalForm(text: string, form: NormalForm): string {
   if (!UNKNOWN.test(text)) return normalForm(text, form);
   return text
@@ -66,7 +66,7 @@ function olderNormalForm(text: string, form: NormalForm): string {
 const UNKNOWN = new RegExp(`([${NEWER_MARKS}${NEWER_DECOMPOSITIONS}]+)`, 'v');
 const MARK = new RegExp(`[[\\p{M}--[${NEWER_MARKS}]]\\u1cf2\\u1cf3]`, 'gv');
 
-/** Character by character: a sigma at a word's end becomes σ, as in Rust. */
+/** Each character separately: a final sigma becomes σ, as in Rust. */
 function lowercase(text: string): string {
   return text.replaceAll('Σ', 'σ').toLowerCase();
 }
@@ -96,7 +96,7 @@ function bert(fields: Fields): Normalizer {
   };
 }
 
-/** Tab and line breaks are white space there. */
+/** Tab and line breaks count as white space here. */
 const NO_TEXT = new RegExp(
   `(?![\\t\\n\\r])[\\ufffd\\p{Cc}[\\p{Cf}--[${NEWER_FORMAT}]]\\p{Co}]`,
   'gv',

@@ -1,4 +1,4 @@
-// A binary heap of numbers: the smallest comes out first.
+// A binary min-heap of numbers.
 
 export class NumberHeap {
   size = 0;
@@ -22,7 +22,7 @@ export class NumberHeap {
     items[at] = item;
   }
 
-  /** The smallest, -1 where there is none. */
+  /** The smallest number; -1 if the heap is empty. */
   pop(): number {
     if (this.size === 0) return -1;
     const { items } = this;

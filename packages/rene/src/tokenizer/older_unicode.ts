@@ -1,8 +1,8 @@
-// Characters that the tokenizers library does not know the properties of: its Unicode tables are older
-// than JavaScript's. To it they are not assigned, and ids follow from that.
+// Characters that are newer than the Unicode tables of the tokenizers library. It treats them as
+// unassigned, which affects ids.
 //
-// Each constant is the content of a character class in `v` mode. They were found by comparing both over
-// all code points (tokenizers 0.23.2, Node with Unicode 17).
+// Each constant is the content of a character class in `v` mode, from a comparison over all code points
+// (tokenizers 0.23.2, Node with Unicode 17).
 
 /** Assigned since Unicode 17, for regular expressions. */
 export const NEWER_THAN_REGEX =

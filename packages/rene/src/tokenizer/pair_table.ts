@@ -1,13 +1,13 @@
-// A hash table from pairs of small numbers to numbers, in typed arrays: several times as fast as a Map.
+// A hash table from pairs of integers to integers in typed arrays: several times faster than a Map.
 
-/** Keys are two whole numbers from 0 to 2^31 - 1, values whole numbers from 0. */
+/** Keys are two integers from 0 to 2^31 - 1, values integers from 0. */
 export class PairTable {
   private firsts = new Int32Array(MIN_CAPACITY).fill(-1);
   private seconds = new Int32Array(MIN_CAPACITY);
   private values = new Int32Array(MIN_CAPACITY);
   private size = 0;
 
-  /** The value of a pair, -1 where it has none. */
+  /** The value of a pair; -1 if it is missing. */
   get(first: number, second: number): number {
     const slot = this.slot(first, second);
     return this.firsts[slot] === -1 ? -1 : (this.values[slot] ?? -1);
@@ -22,7 +22,7 @@ export class PairTable {
     this.values[slot] = value;
   }
 
-  /** Where the pair is, or would be. */
+  /** The slot of a pair, or the one where it would be. */
   private slot(first: number, second: number): number {
     const { firsts, seconds } = this;
     const mask = firsts.length - 1;

@@ -9,7 +9,7 @@ import { parseRegex, type Regex } from './regex_tree.js';
 
 /** Finds matches in a text. */
 export interface Pattern {
-  /** Finds the first match from a place on; `start` and `end` are then its own. @throws TokenizerError */
+  /** Finds the first match from a position on, and sets `start` and `end`. @throws TokenizerError */
   find(text: string, from: number): boolean;
   readonly start: number;
   readonly end: number;
@@ -23,7 +23,7 @@ export function readPattern(fields: Fields): Pattern {
   return new StringPattern(text);
 }
 
-/** Whether a component's JSON has a regular expression that may take long for a short text. */
+/** Whether a component has a regular expression that may be slow for a short text. */
 export function hasSlowRegex(json: unknown): boolean {
   if (Array.isArray(json)) return json.some(hasSlowRegex);
   const values = asRecord(json) ?? {};
@@ -34,9 +34,9 @@ export function hasSlowRegex(json: unknown): boolean {
   );
 }
 
-/** All matches, in order. Between two there may be an empty one, but none right after another. */
+/** All matches, in order. An empty match may not directly follow another match. */
 export function* matches(pattern: Pattern, whole: string): Generator<void, void, void> {
-  // Characters that the library does not know are replaced by such as nobody knows, of one length.
+  // Replaces characters that the library does not know by unassigned ones of equal length.
   const text = pattern instanceof StringPattern ? whole : whole.replace(UNKNOWN, unassigned);
   let lastEnd = -1;
   for (let from = 0; from <= text.length && pattern.find(text, from); ) {
@@ -81,7 +81,7 @@ export class StringPattern implements Pattern {
   }
 }
 
-/** A regular expression of JavaScript. */
+/** A JavaScript regular expression. */
 export class NativePattern implements Pattern {
   start = 0;
   end = 0;
@@ -98,7 +98,7 @@ export class NativePattern implements Pattern {
       this.start = found.index;
       this.end = found.index + found[0].length;
       if (!isInsidePair(text, this.start)) return true;
-      // V8 also finds assertions that hold between the halves of a surrogate pair.
+      // V8 also matches assertions between the halves of a surrogate pair.
       place = this.start + 1;
     }
   }
@@ -108,7 +108,7 @@ export class NativePattern implements Pattern {
 export class RegexPattern implements Pattern {
   start = 0;
   end = 0;
-  /** Whether any text can be searched without a long wait. */
+  /** Whether the search time is bounded for any text. */
   readonly isFast: boolean;
   private readonly regex: Regex;
   private readonly native: NativePattern | undefined;
@@ -141,13 +141,13 @@ export class RegexPattern implements Pattern {
     if (native) {
       try {
         if (this.failsFast) return native.find(text, from) ? native : undefined;
-        // Attempts that fail may each look at all that is left: after many, steps are counted.
+        // A failing attempt may scan the remaining text: after many attempts, steps are counted.
         const last = Math.min(text.length, from + MAX_FAILURES);
         for (; place <= last; place = after(text, place)) {
           if (native.find(text, place)) return native;
         }
       } catch (cause) {
-        // The engine's memory for backtracking is bounded.
+        // The engine's backtracking memory is bounded.
         if (!(cause instanceof RangeError)) throw cause;
         const length = `${text.length} characters`;
         throw new TokenizerError(`a text of ${length} is too long for the tokenizer`, { cause });

@@ -1,7 +1,7 @@
-// Post-processors: the special tokens that a tokenizer puts around a text.
+// Post-processors: add special tokens to a text.
 import type { Fields } from './fields.js';
 
-/** The ids of a text together with those around it. */
+/** The ids of a text with special tokens. */
 export type PostProcessor = (ids: number[]) => number[];
 
 /** @throws TokenizerError */

@@ -1,14 +1,14 @@
-// From a normalised text to words, which the model then takes apart one by one.
+// Pre-tokenizers: split a normalised text into words.
 import { toByteCharacters } from './byte_alphabet.js';
 import { PUNCTUATION, WHITE_SPACE, WORD } from './character_sets.js';
 import type { Fields } from './fields.js';
 import { NativePattern, type Pattern, readPattern, StringPattern } from './pattern.js';
 import { SPLIT_BEHAVIORS, type SplitBehavior, split } from './split.js';
 
-/** A part of the text, not empty. */
+/** A nonempty part of the text. */
 export interface Piece {
   readonly text: string;
-  /** Whether it begins where the whole text does. */
+  /** Whether it is at the beginning of the text. */
   readonly isFirst: boolean;
 }
 
@@ -74,7 +74,7 @@ function splitter(pattern: Pattern, behavior: SplitBehavior, invert = false): Pr
   };
 }
 
-/** A pattern with a meaning of its own, which no tokenizer file wrote. */
+/** A built-in pattern, which is not from the file. */
 function characters(source: string): Pattern {
   return new NativePattern(new RegExp(source, 'gv'));
 }
@@ -114,7 +114,7 @@ function metaspace(fields: Fields): PreTokenizer {
   };
 }
 
-/** Files from before 2024 say add_prefix_space instead. */
+/** Files from before 2024 use add_prefix_space instead. */
 export function prependScheme(fields: Fields): 'always' | 'first' | 'never' {
   const otherwise = fields.boolean('add_prefix_space', true) ? 'always' : 'never';
   return fields.choice('prepend_scheme', ['always', 'first', 'never'], otherwise);

@@ -1,8 +1,8 @@
-// The normaliser that SentencePiece compiles into its models: a trie from texts to what replaces them.
+// SentencePiece's precompiled normaliser: a trie from texts to replacements.
 import { TokenizerError } from '../errors.js';
 import type { Fields } from './fields.js';
 
-/** @throws TokenizerError when the map is damaged */
+/** @throws TokenizerError if the map is damaged */
 export function precompiledNormalizer(fields: Fields): (text: string) => string {
   const base64 = fields.string('precompiled_charsmap', '');
   if (base64 === '') return (text) => text;
@@ -10,7 +10,7 @@ export function precompiledNormalizer(fields: Fields): (text: string) => string 
   return (text) => map.normalize(text);
 }
 
-/** A double-array trie, and the texts that its values are offsets into. */
+/** A double-array trie, and the texts to which its values are offsets. */
 class CharacterMap {
   private readonly units: Uint32Array;
   private readonly texts: Uint8Array;
@@ -30,7 +30,7 @@ class CharacterMap {
     this.texts = bytes.subarray(4 + size);
   }
 
-  /** Graphemes are looked up first, then the characters of those that are not in the map. */
+  /** Looks up graphemes first, then the characters of those that are not in the map. */
   normalize(text: string): string {
     return text.replace(ASCII_OR_OTHER, (part) => {
       if (part.length === 1 && part < '\x7f') return this.lookUp(part) ?? part;
@@ -58,7 +58,7 @@ class CharacterMap {
     return found;
   }
 
-  /** What replaces the shortest prefix that is in the map, which then stands for the whole. */
+  /** The replacement of the shortest prefix in the map, which replaces the whole text. */
   private shortestPrefix(key: Uint8Array): string | undefined {
     let node = offsetOf(this.units[0] ?? 0);
     for (const byte of key) {
@@ -78,7 +78,7 @@ class CharacterMap {
   }
 }
 
-/** An ASCII character that is a grapheme, since another one follows; or all up to the next such. */
+/** An ASCII character that is a grapheme (followed by another one), or the text up to the next one. */
 const ASCII_OR_OTHER = /[ -~](?=[ -~])|.(?:(?![ -~]{2}).)*/gsu;
 const LABEL = 0x800000ff;
 const VALUE = 0x7fffffff;

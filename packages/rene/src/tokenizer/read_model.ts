@@ -1,4 +1,4 @@
-// Chooses the model of a tokenizer.json by its type.
+// Creates the model of a tokenizer.json by its type.
 import { TokenizerError } from '../errors.js';
 import { asRecord } from '../json.js';
 import { BpeModel } from './bpe.js';
@@ -27,7 +27,7 @@ export function readModel(fields: Fields): Model {
   }
 }
 
-/** Files from before 2021 name no type. */
+/** Files from before 2021 have no type. */
 function untypedModel(fields: Fields): string {
   if (Array.isArray(fields.get('vocab'))) return 'Unigram';
   if (!asRecord(fields.get('vocab'))) return 'of no type and without a "vocab"';

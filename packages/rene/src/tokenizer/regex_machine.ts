@@ -1,13 +1,13 @@
-// A backtracking matcher that counts its steps: for regular expressions that JavaScript's own engine
-// does not know, or may not come back from.
+// A backtracking regular expression matcher with a step limit, for expressions that JavaScript does not
+// support or may backtrack on for too long.
 import { TokenizerError } from '../errors.js';
 import { WORD_OUTSIDE } from './character_sets.js';
 import { CodePointSet, Compiler, type Instruction, MATCH_START } from './regex_program.js';
 import { type Assertion, type Regex, shown } from './regex_tree.js';
 
-/** As many as Oniguruma allows an attempt. */
+/** Steps per attempt, as in Oniguruma. */
 const MAX_STEPS_AT_PLACE = 10_000_000;
-/** Of a text, besides that of one attempt. */
+/** Additional steps per text. */
 const MAX_STEPS_PER_CHARACTER = 1000;
 
 export class RegexMachine {
@@ -32,9 +32,9 @@ export class RegexMachine {
   }
 
   /**
-   * Finds the first match from a place on.
+   * Finds the first match from a position on.
    *
-   * @throws TokenizerError when it takes too many steps
+   * @throws TokenizerError if it takes too many steps
    */
   find(text: string, from: number): boolean {
     if (from === 0 || text !== this.text) {
@@ -58,10 +58,10 @@ export class RegexMachine {
     return false;
   }
 
-  /** The end of a match at a place, -1 for none. */
+  /** The end of a match at a position; -1 for none. */
   private run(program: readonly Instruction[], from: number): number {
     const { text, slots } = this;
-    // What to go back to, three numbers each: see BACK_TO and the others.
+    // The backtracking stack, three numbers per entry: see BACK_TO and the others.
     const stack: number[] = [];
     let at = from;
     let next = 0;
@@ -110,7 +110,7 @@ export class RegexMachine {
           const saved = [...slots];
           const end = this.run(instruction.program, at);
           isMatch = end >= 0 !== (instruction.op === 'look' && instruction.negate);
-          // Groups keep what they matched in there, until it is taken back as a whole.
+          // Groups keep their matches until the whole group is backtracked.
           saved.forEach((value, slot) => {
             if (slots[slot] === value) return;
             if (isMatch) stack.push(RESTORE, slot, value);
@@ -155,7 +155,7 @@ export class RegexMachine {
     }
   }
 
-  /** Over so many characters of a set; -1 where there are fewer. */
+  /** Skips this many characters of a set; -1 if there are fewer. */
   private advance(set: CodePointSet, from: number, count: number): number {
     const end = this.advanceMost(set, from, count);
     let found = 0;
@@ -198,7 +198,7 @@ export class RegexMachine {
     }
   }
 
-  /** Where the text of a group ends that is repeated here; -1 where it is not. */
+  /** End of a backreference's match; -1 for none. */
   private endOfRepeat(numbers: readonly number[], at: number): number {
     for (const number of numbers.toReversed()) {
       const [from = -1, to = -1] = this.slots.slice(2 * number, 2 * number + 2);
@@ -217,7 +217,7 @@ export class RegexMachine {
   }
 }
 
-// The first of three numbers on the stack, where it is no instruction to go back to.
+// The first of three numbers on the stack, unless it is an instruction to return to.
 const RESTORE = -1;
 /** Minus the instruction after the loop. */
 const LOOP_BACK = -2;

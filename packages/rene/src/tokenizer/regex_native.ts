@@ -1,17 +1,17 @@
-// Regular expressions as JavaScript's own, where those backtrack little.
+// Compiles regular expressions to JavaScript's if they backtrack little.
 import { ANY, WORD_OUTSIDE } from './character_sets.js';
 import type { Assertion, Regex } from './regex_tree.js';
 
-/** An expression that the engine of JavaScript can be trusted with. */
+/** An expression that is safe to run in JavaScript's engine. */
 export interface NativeRegex {
   readonly source: string;
-  /** Whether an attempt that fails takes a few steps at most, whatever the text is. */
+  /** Whether a failing attempt takes few steps for any text. */
   readonly failsFast: boolean;
 }
 
 /**
- * The expression as JavaScript writes it in `v` mode. Undefined where the engine may backtrack for
- * longer than in proportion to the text, since nothing can stop it, and for what it does not know.
+ * The expression in JavaScript's `v` mode. Undefined if backtracking may be superlinear, since it cannot be
+ * interrupted, and for unsupported syntax.
  */
 export function nativeRegex(regex: Regex): NativeRegex | undefined {
   const source = sourceOf(regex);
@@ -21,9 +21,9 @@ export function nativeRegex(regex: Regex): NativeRegex | undefined {
   return { source, failsFast: steps < LONG };
 }
 
-/** A length of text to count steps for. */
+/** Text length for which steps are estimated. */
 const LONG = 10_000;
-/** Between those of one loop that is taken back character by character, and those of two nested ones. */
+/** Between a single loop with backtracking and two nested ones. */
 const MAX_STEPS = 1000 * LONG;
 
 const ASSERTIONS: Readonly<Partial<Record<Assertion, string>>> = {
@@ -74,7 +74,7 @@ function repeatSource(regex: Extract<Regex, { type: 'repeat' }>): string | undef
   const source = part.type === 'set' ? inner : `(?:${inner})`;
   if (kind !== 'possessive') return `${source}${times(min, max)}${kind === 'lazy' ? '?' : ''}`;
   if (part.type !== 'set') return undefined;
-  // A loop over single characters that cannot be taken back ends where no further one follows.
+  // A possessive loop over single characters ends before the next other character.
   const open = `${source}${times(min, max)}(?!${source})`;
   return max === Number.POSITIVE_INFINITY ? open : `(?:${source}{${max}}|${open})`;
 }
@@ -83,13 +83,13 @@ function times(min: number, max: number): string {
   return `{${min},${max === Number.POSITIVE_INFINITY ? '' : max}}`;
 }
 
-/** The most steps that an attempt takes, and whether it can fail. */
+/** Maximum steps of an attempt, and whether it can fail. */
 interface Work {
   readonly steps: number;
   readonly fails: boolean;
 }
 
-/** The work of an expression and of what follows it. */
+/** The cost of an expression and of its continuation. */
 function worst(regex: Regex, rest: Work): Work {
   switch (regex.type) {
     case 'sequence':
@@ -116,7 +116,7 @@ function worstRepeat(regex: Extract<Regex, { type: 'repeat' }>, rest: Work): Wor
   const { part, min, max } = regex;
   const fails = min > 0 || rest.fails;
   if (part.type === 'set' || isFixed(part)) {
-    // What cannot fail after it is tried once only; the characters of a match count for themselves.
+    // An expression that cannot fail is tried once; matched characters count separately.
     const tries = rest.fails ? Math.min(max, LONG) - Math.min(min, LONG) + 1 : 1;
     return { steps: tries * (rest.steps + 1) + Math.min(min, LONG), fails };
   }
@@ -134,7 +134,7 @@ function worstRepeat(regex: Extract<Regex, { type: 'repeat' }>, rest: Work): Wor
 
 const MAX_COPIES = 20;
 
-/** Whether it is a row of single characters, which matches in one way. */
+/** Whether it is a sequence of single characters, which matches in one way. */
 function isFixed(regex: Regex): boolean {
   return regex.type === 'sequence' && regex.parts.every(({ type }) => type === 'set');
 }

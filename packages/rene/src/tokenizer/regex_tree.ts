@@ -1,4 +1,5 @@
-// A regular expression of a tokenizer.json, parsed. The dialect is Oniguruma's, as in the tokenizers library.
+// Parses the regular expressions of a tokenizer.json, in Oniguruma's dialect as used by the tokenizers
+// library.
 import {
   type AlternativeElementNode,
   type AlternativeNode,
@@ -10,17 +11,17 @@ import { OnigUnicodePropertyMap } from 'oniguruma-parser/unicode';
 import { TokenizerError } from '../errors.js';
 import { type SetFlags, setSource } from './character_sets.js';
 
-/** What stands for Oniguruma's \w in \b. */
+/** The equivalent of Oniguruma's \w in \b. */
 export type Assertion =
   | 'textStart'
   | 'textEnd'
-  /** The end, or before a line feed at the end. */
+  /** At the end, or before a final line feed. */
   | 'textEndOrLineFeed'
   | 'lineStart'
   | 'lineEnd'
   | 'wordBoundary'
   | 'noWordBoundary'
-  /** Where the search began. */
+  /** At the start of the search. */
   | 'searchStart';
 
 export type Regex =
@@ -49,7 +50,7 @@ export type Regex =
   /** \K: the match begins here. */
   | { readonly type: 'keep' };
 
-/** @throws TokenizerError for what is no regular expression, or uses what is not supported */
+/** @throws TokenizerError for invalid or unsupported expressions */
 export function parseRegex(source: string): Regex {
   try {
     const options = { unicodePropertyMap: OnigUnicodePropertyMap };
@@ -62,13 +63,13 @@ export function parseRegex(source: string): Regex {
   }
 }
 
-/** A pattern as error messages show it. */
+/** A pattern in error messages. */
 export function shown(source: string): string {
   return `/${source.length > 200 ? `${source.slice(0, 200)}…` : source}/`;
 }
 
 class Builder {
-  /** The groups of each name. */
+  /** Groups by name. */
   private readonly names = new Map<string, number[]>();
 
   constructor(private readonly source: string) {}
@@ -81,7 +82,7 @@ class Builder {
     let flags = outer;
     const parts: Regex[] = [];
     for (const node of nodes) {
-      // (?i) holds to the end of its group.
+      // (?i) applies to the end of its group.
       if (node.type === 'Directive' && node.kind === 'flags') flags = changed(flags, node.flags);
       else parts.push(this.node(node, flags));
     }
@@ -130,7 +131,7 @@ class Builder {
 
   private repeat(node: QuantifierNode, flags: SetFlags): Regex {
     const { kind, min, body } = node;
-    // The parser's type says number; its value for no limit is null or Infinity.
+    // The parser types it as a number; no limit is null or Infinity.
     const max = Number.isFinite(node.max ?? Number.NaN) ? node.max : Number.POSITIVE_INFINITY;
     if (Math.max(min, Number.isFinite(max) ? max : 0) > MAX_COUNT) {
       throw new TokenizerError(`expected at most ${MAX_COUNT} repetitions in ${this.source}`);
@@ -141,7 +142,7 @@ class Builder {
 
 const MAX_COUNT = 1000;
 
-/** \R: a line break of one or two characters, which is not taken apart again. */
+/** \R: a line break of one or two characters, without backtracking. */
 const LINE_BREAK: Regex = {
   type: 'atomic',
   part: {
@@ -188,7 +189,7 @@ function assertionOf({ kind, negate }: AssertionNode): Assertion {
   }
 }
 
-/** Without groups of one part, and with choices of single characters as sets. */
+/** Simplifies groups with one part, and alternatives of single characters to sets. */
 function simplified(regex: Regex): Regex {
   switch (regex.type) {
     case 'sequence': {
@@ -208,7 +209,7 @@ function simplified(regex: Regex): Regex {
       return simplifiedRepeat({ ...regex, part: simplified(regex.part) });
     case 'atomic': {
       const part = simplified(regex.part);
-      // One character is never taken apart; a loop over one is a possessive loop.
+      // A single character needs no backtracking; a loop over one is a possessive loop.
       if (part.type === 'set') return part;
       if (part.type === 'repeat' && part.kind === 'greedy' && part.part.type === 'set') {
         return { ...part, kind: 'possessive' };

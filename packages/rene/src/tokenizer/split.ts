@@ -1,7 +1,7 @@
-// Splits a text where a pattern matches, as the tokenizers library does.
+// Splits a text at matches of a pattern, as the tokenizers library does.
 import { matches, type Pattern } from './pattern.js';
 
-/** What becomes of a match: a piece of its own, part of a neighbour, or nothing. */
+/** Where a match goes: its own piece, a neighbour's, or nowhere. */
 export const SPLIT_BEHAVIORS = [
   'Removed',
   'Isolated',
@@ -12,16 +12,16 @@ export const SPLIT_BEHAVIORS = [
 
 export type SplitBehavior = (typeof SPLIT_BEHAVIORS)[number];
 
-/** A part of a text by its borders, in UTF-16 units. */
+/** A part of a text, by its borders in UTF-16 units. */
 export interface Span {
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * The pieces of a text in order; none is empty.
+ * The nonempty pieces of a text in order.
  *
- * @param invert takes what lies between matches for the matches
+ * @param invert swaps matches and the text between them
  */
 export function* split(
   text: string,
@@ -44,7 +44,7 @@ export function* split(
   if (piece && piece.start < piece.end) yield piece;
 }
 
-/** Whether a part belongs to the piece before it. */
+/** Whether a part belongs to the previous piece. */
 function joins(behavior: SplitBehavior, wasMatch: boolean, isMatch: boolean): boolean {
   switch (behavior) {
     case 'MergedWithPrevious':

@@ -1,4 +1,4 @@
-// Unigram: of all ways to cut a word into tokens, the one with the highest sum of scores.
+// Unigram: the segmentation of a word with the highest sum of scores.
 import { TokenizerError } from '../errors.js';
 import type { Fields } from './fields.js';
 import type { Model } from './model.js';
@@ -14,7 +14,7 @@ export class UnigramModel implements Model {
   private readonly encoder = new TextEncoder();
   /** A trie of UTF-16 units: from a node and a unit to the next node. Node 0 is its root. */
   private readonly trie = new PairTable();
-  /** By node: the id of the token that ends there, -1 for none. */
+  /** By node: the id of its token; -1 for none. */
   private readonly ends: number[] = [-1];
 
   /** @throws TokenizerError */
@@ -50,7 +50,7 @@ export class UnigramModel implements Model {
 
   private *steps(word: string, ids: number[]): Generator<void, void, void> {
     const { length } = word;
-    // By place: the best way that ends there, its last token's start and id.
+    // By position: the best segmentation that ends there, as its last token's start and id.
     const best = new Float64Array(length + 1);
     const starts = new Int32Array(length + 1).fill(-1);
     const last = new Int32Array(length + 1);
@@ -88,7 +88,7 @@ export class UnigramModel implements Model {
     this.collect(word, starts, last, ids);
   }
 
-  /** From the end to the start, then in order. Unknown characters in a row are one text. */
+  /** From end to start, then reversed. A run of unknown characters is one text. */
   private collect(word: string, starts: Int32Array, last: Int32Array, ids: number[]): void {
     const found: number[] = [];
     let unknownEnd = -1;
@@ -108,7 +108,7 @@ export class UnigramModel implements Model {
     for (let i = found.length - 1; i >= 0; i--) ids.push(found[i] ?? 0);
   }
 
-  /** The ids of an unknown text, the last first. */
+  /** The ids of an unknown text, last one first. */
   private unknownText(text: string): number[] {
     const id = this.vocabulary.id(text);
     if (id !== undefined) return [id];
@@ -145,8 +145,8 @@ export class UnigramModel implements Model {
   }
 }
 
-/** What unknown text costs more than the rarest token. */
+/** Penalty of unknown text below the lowest score. */
 const PENALTY = 10;
 const SHORT = 4096;
-/** Between pauses. */
+/** Steps between pauses. */
 const STEPS = 1 << 16;

@@ -1,4 +1,4 @@
-// Tokens and their ids.
+// The vocabulary: tokens and their ids.
 import { TokenizerError } from '../errors.js';
 import { asRecord } from '../json.js';
 import type { Fields } from './fields.js';
@@ -35,7 +35,7 @@ export class Vocabulary {
     return new Vocabulary(ids);
   }
 
-  /** Every id is below it. */
+  /** Upper bound of the ids. */
   get size(): number {
     return this.tokens.length;
   }
@@ -48,14 +48,14 @@ export class Vocabulary {
     return this.tokens[id];
   }
 
-  /** The ids of the tokens `<0x00>` to `<0xFF>`, undefined where there is none. */
+  /** The ids of the tokens `<0x00>` to `<0xFF>`; undefined for missing ones. */
   byteIds(): (number | undefined)[] {
     return Array.from({ length: 256 }, (_, byte) =>
       this.id(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
     );
   }
 
-  /** The id of the token for what the vocabulary lacks. @throws TokenizerError */
+  /** The id of the unknown token. @throws TokenizerError */
   unknownId(token: string): number {
     const id = this.id(token);
     if (id !== undefined) return id;

@@ -1,4 +1,4 @@
-// Whether a tokenizer can be that of a model, by the sizes of their vocabularies.
+// Compares a tokenizer's vocabulary with a model's by size.
 import type { ReneConfig } from '../config.js';
 import type { Tokenizer } from '../tokenizer.js';
 
@@ -6,9 +6,9 @@ import type { Tokenizer } from '../tokenizer.js';
 const MOST_PADDING = 0.01;
 
 /**
- * What a user should know of a tokenizer and a model that seem not to belong together.
+ * A notice if a tokenizer seems to belong to another model.
  *
- * @returns undefined where they fit
+ * @returns undefined if they match
  */
 export function vocabularyNotice(
   tokenizer: Pick<Tokenizer, 'vocabSize'>,

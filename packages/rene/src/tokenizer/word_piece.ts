@@ -1,4 +1,4 @@
-// WordPiece: the longest token at each place of a word; and models of whole words.
+// WordPiece: the longest token at each position of a word; and WordLevel: models of whole words.
 import type { Fields } from './fields.js';
 import type { Model } from './model.js';
 import { Vocabulary } from './vocabulary.js';
@@ -23,9 +23,9 @@ export class WordPieceModel implements Model {
     else ids.push(this.vocabulary.unknownId(this.unknown));
   }
 
-  /** Undefined where the word as a whole is unknown. */
+  /** Undefined if the whole word is unknown. */
   private parts(word: string): number[] | undefined {
-    // A character has two units at most.
+    // A character has at most two units.
     if (word.length > 2 * this.maxCharacters) return undefined;
     const characters = [...word];
     if (characters.length > this.maxCharacters) return undefined;

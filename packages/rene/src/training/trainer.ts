@@ -49,16 +49,16 @@ export interface TrainableModel extends LanguageModel {
 }
 
 /**
- * Trains a model. If outDir holds an unfinished run, continues it: the weights are bitwise identical to
- * those of an uninterrupted run (on one backend and machine).
+ * Trains a model. Resumes an unfinished run in outDir: the weights are bitwise identical to those of an
+ * uninterrupted run (on one backend and machine).
  *
- * The model is saved to outDir at each evaluation, unless an earlier one had a lower held-out loss and the
- * best is to be kept. Every file is replaced as a whole, so that a run killed at any moment can be resumed.
- * One process at a time trains in a folder.
+ * The model is saved to outDir at each evaluation, unless the best one is to be kept and an earlier one had
+ * a lower held-out loss. Files are replaced atomically, so that a run can be resumed after a kill at any
+ * moment. Only one process can train in a folder.
  *
  * @throws TrainingError if the text is too small for a batch, the loss diverges, another process trains in
- *   outDir, or outDir holds a run with other settings or a model that is not a run's
- * @throws FileError when outDir cannot be written
+ *   outDir, or outDir contains a run with other settings or another model
+ * @throws FileError if outDir cannot be written
  */
 export async function train(
   model: TrainableModel,
@@ -124,7 +124,7 @@ class Run {
     const curve = await openLossCurve(outDir, this.progress.step);
     if (this.progress.step >= steps) await this.saveLastOfFinished();
     while (this.progress.step < steps && !signal?.aborted) {
-      // No model without the run that it belongs to, wherever the run is killed.
+      // Save the run before its model, so that a kill never leaves a model alone.
       if (!this.hasCheckpoint && this.isEvaluated(this.progress.step + 1)) await this.checkpoint();
       await this.step(curve);
       const { step } = this.progress;
@@ -156,7 +156,7 @@ class Run {
   private async checkpoint(): Promise<void> {
     const { outDir, files } = this.settings;
     await saveTrainingState(outDir, this.progress, this.stateTensors());
-    // After the state: files without a run would be in the way of another one.
+    // After the state, since files without a run would block another run.
     if (!this.hasCheckpoint) await writeMissing(outDir, files);
     this.hasCheckpoint = true;
   }
@@ -206,11 +206,12 @@ class Run {
     });
   }
 
-  /** The rows of the next step, in micro-batches; moves on to the next epoch when one is used up. */
+  /** The rows of the next step, in micro-batches; continues with the next epoch at the end. */
   private nextBatches(): TokenBatch[] {
     const { batchSize, accumulate, rowLength, seed } = this.settings;
     const { progress } = this;
-    // The order of the documents decides how many rows an epoch has: a short one may have no batch.
+    // The number of rows of an epoch depends on the order of documents, so that a short epoch may have no
+    // batch.
     for (let left = MAX_SHORT_EPOCHS; left > 0; left--) {
       if (this.rows?.epoch !== progress.epoch) {
         const rows = epochRows(this.training, rowLength, seed, progress.epoch);
@@ -246,7 +247,7 @@ class Run {
     const { bitsPerByte } = evaluation;
     const lowest = progress.bestBitsPerByte ?? Number.POSITIVE_INFINITY;
     const best = bitsPerByte < lowest;
-    // Not always the best: the run may have been told to keep the last before.
+    // Not necessarily the best one: the run may have used keep: 'last' before.
     const kept = progress.saved?.bitsPerByte ?? lowest;
     if (settings.keep === 'last' || bitsPerByte < kept) {
       await this.model.save(settings.outDir, { dtype: settings.saveDType });
@@ -257,7 +258,7 @@ class Run {
     return bitsPerByte;
   }
 
-  /** A finished run that kept the best model is asked for the last. */
+  /** A finished run that kept the best model is asked for the last one. */
   private async saveLastOfFinished(): Promise<void> {
     const { step, saved } = this.progress;
     if (this.settings.keep !== 'last' || saved?.step === step) return;
@@ -265,7 +266,7 @@ class Run {
     await this.checkpoint();
   }
 
-  /** A run that has gone wrong is stopped with its last good checkpoint intact. */
+  /** Stops a diverged run and keeps its last good checkpoint. */
   private checkDivergence(loss: number, norm: number): void {
     const { progress } = this;
     const smoothed = 0.98 * (progress.smoothedLoss ?? loss) + 0.02 * loss;
@@ -286,11 +287,11 @@ class Run {
   }
 }
 
-/** Epochs in a row that may have too few rows for a batch. */
+/** Maximum number of consecutive epochs with too few rows for a batch. */
 const MAX_SHORT_EPOCHS = 100;
 
 /**
- * Refuses a text whose first epoch has too few rows for a batch.
+ * Checks that the first epoch has enough rows for a batch.
  *
  * @throws TrainingError
  */
@@ -312,10 +313,10 @@ function tooSmall(
   );
 }
 
-/** Nats by which the smoothed loss may rise above its lowest: far more than an unlucky stretch. */
+/** Nats by which the smoothed loss may rise above its minimum: far beyond noise. */
 const DIVERGENCE = 1.5;
 
-/** A tokenizer that is not the model's shows here, and not as nonsense later. */
+/** A tokenizer of another model is detected here. */
 function checkIds(argument: string, { ids }: TokenDocuments, { config }: TrainableModel): void {
   let largest = 0;
   for (const id of ids) if (id > largest) largest = id;

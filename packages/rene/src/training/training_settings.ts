@@ -11,8 +11,8 @@ export interface TrainOptions {
   /** Folder of the run: the model so far, training_state.safetensors, loss.csv, loss.svg. */
   outDir: string;
   /**
-   * Optimiser steps in all, those of an earlier part of the run included. A run may go on with another
-   * number: the learning rate then follows the schedule of the new one.
+   * Total number of optimiser steps, including earlier parts of the run. It may change on resuming: the
+   * learning rate then follows the new schedule.
    */
   steps: number;
   /** Rows per step. Default: 16. */
@@ -23,13 +23,13 @@ export interface TrainOptions {
   accumulate?: number | undefined;
   /** Gradient checkpointing: recompute each block in the backward pass, to save memory. Default: false. */
   recomputeBlocks?: boolean | undefined;
-  /** The highest learning rate. Default: 3e-3. */
+  /** Maximum learning rate. Default: 3e-3. */
   learningRate?: number | undefined;
-  /** The learning rate of the last step. Default: a tenth of learningRate. */
+  /** Learning rate of the last step. Default: a tenth of learningRate. */
   minLearningRate?: number | undefined;
   /**
-   * Steps of linear warm-up. Default: 100, or a tenth of the steps where that is less; a resumed run
-   * keeps its own.
+   * Steps of linear warm-up. Default: 100, or a tenth of the steps if that is less. A resumed run keeps its
+   * own.
    */
   warmupSteps?: number | undefined;
   /** Weight decay of AdamW. Default: 0.1. */
@@ -37,21 +37,21 @@ export interface TrainOptions {
   /** Maximum L2 norm of all gradients together; longer ones are scaled down to it. Default: 1. */
   clipNorm?: number | undefined;
   /**
-   * Which model outDir holds: 'best', the one with the lowest held-out loss, or 'last', that of the last
-   * evaluation (to learn a text by heart). Default: 'best'.
+   * The model in outDir: 'best' has the lowest held-out loss, 'last' is that of the last evaluation (to
+   * memorise a text). Default: 'best'.
    */
   keep?: 'best' | 'last' | undefined;
   /** Dtype of the matrices in the saved model; training itself is in f32. Default: 'F32'. */
   saveDType?: StoredDType | undefined;
-  /** Shuffles the documents of each epoch. Default: 'rene'. */
+  /** Seed of the order of documents in each epoch. Default: 'rene'. */
   seed?: string | undefined;
-  /** Steps between evaluations on the held-out text; the last step is always evaluated. Default: 250. */
+  /** Steps between evaluations on the held-out text. The last step is always evaluated. Default: 250. */
   evaluateEvery?: number | undefined;
-  /** Steps between checkpoints; the last step always makes one. Default: 100. */
+  /** Steps between checkpoints. The last step is always saved. Default: 100. */
   checkpointEvery?: number | undefined;
   /**
-   * Files that belong to the model, by name, such as tokenizer.json. They are written to outDir with the
-   * first checkpoint, so that a run that fails before it leaves none. Default: none.
+   * Files of the model by name, such as tokenizer.json. They are written with the first checkpoint, so that
+   * a run that fails earlier leaves none. Default: none.
    */
   files?: ReadonlyMap<string, Uint8Array> | undefined;
   /** Saves a checkpoint and returns after the current step. */
@@ -68,11 +68,11 @@ export interface StepReport {
   steps: number;
   /** Mean over the batch, in nats per token. */
   loss: number;
-  /** Exponential mean of the loss over some 50 steps, in nats per token. */
+  /** Exponential mean of the loss over about 50 steps, in nats per token. */
   smoothedLoss: number;
   learningRate: number;
   gradientNorm: number;
-  /** Targets trained on since the run's first step. */
+  /** Number of trained targets since the run's first step. */
   tokens: number;
   tokensPerSecond: number;
   secondsLeft: number;
@@ -86,17 +86,17 @@ export type Settings = {
 } & Pick<TrainOptions, Optional>;
 
 /**
- * The options with their defaults, checked.
+ * The options with defaults, validated.
  *
- * @param saved the settings of the run in outDir, if there is one
- * @throws InvalidArgumentError for numbers that no training can have
+ * @param saved the settings of the run in outDir, if any
+ * @throws InvalidArgumentError for invalid numbers
  */
 export function withDefaults(
   options: TrainOptions,
   saved: Readonly<Record<string, number | string>> = {},
 ): Settings {
   const { steps, learningRate = 3e-3 } = options;
-  // The default depends on the steps, and a run may go on with more of them.
+  // The default depends on the steps, which may grow on resuming.
   const warmupSteps =
     typeof saved.warmupSteps === 'number'
       ? saved.warmupSteps
@@ -154,7 +154,7 @@ function check(settings: Settings): void {
   if (batchSize % accumulate !== 0) refuse('accumulate', `a divisor of ${batchSize}`);
 }
 
-/** Settings that decide the weights of a run, besides its number of steps. */
+/** Settings that determine a run's weights, besides its number of steps. */
 export function fixedSettings(
   settings: Settings,
   training: TokenDocuments,
@@ -181,7 +181,7 @@ export function fixedSettings(
   };
 }
 
-/** @throws TrainingError that lists what differs */
+/** @throws TrainingError listing the differences */
 export function refuseOtherSettings(
   dir: string,
   saved: Record<string, number | string>,

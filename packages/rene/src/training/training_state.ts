@@ -1,4 +1,4 @@
-// A training run on disk: weights, optimiser state and progress in one file, replaced as a whole.
+// The state of a training run in one file: weights, optimiser state and progress.
 import { readdir, rm } from 'node:fs/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import { fileExists, openFile, writeFileAtomically } from '../checkpoint/node_files.js';
@@ -10,25 +10,25 @@ import {
 import { readF32, type TensorFile } from '../checkpoint/tensor_file.js';
 import { CheckpointError } from '../errors.js';
 
-/** Where a run stands. Numbers and strings: it is kept as JSON, which gives them back exactly. */
+/** The progress of a run. Numbers and strings, which JSON preserves exactly. */
 export interface Progress {
-  /** Steps done. */
+  /** Number of steps taken. */
   step: number;
-  /** Where the next step's rows are: in which epoch, from which row. */
+  /** Position of the next step's rows: epoch and row. */
   epoch: number;
   row: number;
-  /** Targets trained on so far. */
+  /** Number of trained targets. */
   tokens: number;
-  /** Seconds spent on steps so far. */
+  /** Seconds spent in steps. */
   seconds: number;
-  /** Best held-out loss so far, in bits per byte; null before the first evaluation. */
+  /** Best held-out loss, in bits per byte; null before the first evaluation. */
   bestBitsPerByte: number | null;
-  /** The model that the folder holds: its step and held-out loss. None before the first evaluation. */
+  /** The model in the folder: its step and held-out loss. None before the first evaluation. */
   saved?: { step: number; bitsPerByte: number };
-  /** The smoothed loss and the lowest that it has been; null before the first step. */
+  /** The smoothed loss and its minimum; null before the first step. */
   smoothedLoss: number | null;
   lowestLoss: number | null;
-  /** What the run was started with: a resumed one must be the same. */
+  /** The run's settings. A resumed run must have the same. */
   settings: Record<string, number | string>;
 }
 
@@ -38,7 +38,7 @@ export function stateFile(dir: string): string {
   return `${dir}/${FILE}`;
 }
 
-/** Writes weights, optimiser state and progress; the file of before stays until it is complete. */
+/** Writes weights, optimiser state and progress. The previous file stays until the new one is complete. */
 export async function saveTrainingState(
   dir: string,
   progress: Progress,
@@ -59,7 +59,7 @@ export async function saveTrainingState(
   await writeFileAtomically(stateFile(dir), (put) => writeSafetensors(list, metadata, put));
 }
 
-/** The progress of the run in a folder; undefined where none was begun. */
+/** The progress of the run in a folder; undefined if there is none. */
 export async function readProgress(dir: string): Promise<Progress | undefined> {
   if (!(await fileExists(stateFile(dir)))) return undefined;
   const file = await openSafetensors(await openFile(stateFile(dir)));
@@ -70,7 +70,7 @@ export async function readProgress(dir: string): Promise<Progress | undefined> {
   }
 }
 
-/** Gives the variables the values that were saved under their names. */
+/** Restores the variables from the tensors with their names. */
 export async function restoreTensors(
   dir: string,
   variables: ReadonlyMap<string, tf.Variable>,
@@ -94,7 +94,7 @@ export async function restoreTensors(
   }
 }
 
-/** Removes what a killed run left half-written. Only the holder of the folder's lock may do so. */
+/** Removes incomplete files of a killed run. Requires the folder's lock. */
 export async function removeTemporaryFiles(dir: string): Promise<void> {
   for (const name of await readdir(dir)) {
     if (/\.\d+\.[0-9a-z]+\.tmp$/.test(name)) await rm(`${dir}/${name}`, { force: true });

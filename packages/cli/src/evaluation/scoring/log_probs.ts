@@ -1,7 +1,7 @@
-// The log-probabilities of wanted tokens, from logits, on the backend.
+// Computes log-probabilities of tokens from logits on the backend.
 import * as tf from '@tensorflow/tfjs-core';
 
-/** A token wanted of a row of logits. */
+/** A token to score in a row of logits. */
 export interface Wanted {
   row: number;
   id: number;
@@ -9,15 +9,14 @@ export interface Wanted {
 
 export interface LogProb {
   logProb: number;
-  /** Whether no other token is likelier. */
+  /** Whether no other token is more probable. */
   isGreedy: boolean;
 }
 
 /**
- * The softmax is over the whole padded vocabulary, as in the original, whose rows beyond the
- * vocabulary are trained to be unlikely.
+ * The softmax covers the padded vocabulary, as in the original, which trains the padding to be improbable.
  *
- * @param logits (rows, 1, paddedVocabSize); freed
+ * @param logits (rows, 1, paddedVocabSize); disposed
  */
 export async function logProbsOf(
   logits: tf.Tensor3D,
@@ -33,7 +32,7 @@ export async function logProbsOf(
     const chosen = tf.gather(tf.reshape(logits, [-1]), tf.tensor1d(places, 'int32'));
     const rows = tf.reshape(logits, [count, vocab]);
     const max = tf.max(rows, 1, true);
-    // At most two tensors of the logits' size stand beside them.
+    // At most two more tensors of the logits' size are in memory.
     return [chosen, max, tf.tidy(() => tf.sum(tf.exp(tf.sub(rows, max)), 1))];
   });
   logits.dispose();

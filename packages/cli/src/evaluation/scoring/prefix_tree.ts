@@ -1,42 +1,42 @@
-// Texts that begin alike, as a tree: what they share is a node, and is read by the model only once.
+// A prefix tree of texts: a common prefix is a node, which the model processes once.
 
-/** A text to be scored. */
+/** A text to score. */
 export interface Sequence {
-  /** Which of the caller's requests it is. */
+  /** Index of the request. */
   index: number;
-  /** At least two tokens. The last one is predicted, never fed. */
+  /** At least two tokens. The last one is predicted, not fed. */
   ids: readonly number[];
-  /** How many of the last tokens are scored. */
+  /** Number of final tokens to score. */
   scored: number;
 }
 
-/** A token whose probability is wanted after a token of a node. */
+/** A token to score after a token of a node. */
 export interface Target {
-  /** Place in the node's tokens. */
+  /** Index of that token in the node. */
   position: number;
-  /** The token that comes next. */
+  /** The token to score. */
   id: number;
-  /** Index of the sequence that asks. */
+  /** Index of its sequence. */
   index: number;
 }
 
 export interface TreeNode {
-  /** Fed after those of the node's ancestors; at least one. */
+  /** Fed after the tokens of the node's ancestors; at least one. */
   tokens: readonly number[];
   children: TreeNode[];
   targets: Target[];
 }
 
 /**
- * Tokens shared by some texts become a node of their own if there are so many at least; a node
- * costs a copy of the state for each child, and a smaller batch.
+ * Minimum number of shared tokens for a node: a node costs a copy of the state for each child, and a
+ * smaller batch.
  */
 export const MIN_SHARED_TOKENS = 6;
 
 /**
- * The tree of some sequences, its first nodes.
+ * The prefix tree of some sequences; returns its roots.
  *
- * @param minShared see MIN_SHARED_TOKENS; Infinity for one node a sequence
+ * @param minShared see MIN_SHARED_TOKENS; Infinity for one node per sequence
  */
 export function prefixTree(
   sequences: readonly Sequence[],
@@ -48,12 +48,12 @@ export function prefixTree(
     : build(sorted, 0, minShared);
 }
 
-/** @param start tokens that ancestors feed */
+/** @param start number of tokens in the ancestors */
 function build(sequences: readonly Sequence[], start: number, minShared: number): TreeNode[] {
   const [first] = sequences;
   const last = sequences.at(-1);
   if (!first || !last) return [];
-  // Of sorted sequences the first and the last have least in common.
+  // Of sorted sequences the first and the last have the shortest common prefix.
   const end = commonLength(first, last);
   if (end === fedLength(first) && end === fedLength(last)) return [leaf(sequences, start)];
   const parts = partition(sequences, end);
@@ -91,7 +91,7 @@ function targetsWithin(sequences: readonly Sequence[], start: number, end: numbe
   });
 }
 
-/** Sorted sequences by the token at a place; those that end before it are a part too, the first. */
+/** Groups sorted sequences by their token at a position; those that end before it are the first group. */
 function partition(sequences: readonly Sequence[], at: number): Sequence[][] {
   const parts = new Map<number, Sequence[]>();
   for (const sequence of sequences) {
@@ -107,7 +107,7 @@ function fedLength({ ids }: Sequence): number {
   return ids.length - 1;
 }
 
-/** How many fed tokens two sequences begin with alike. */
+/** Length of the common prefix of two sequences' fed tokens. */
 function commonLength(a: Sequence, b: Sequence): number {
   const limit = Math.min(fedLength(a), fedLength(b));
   for (let i = 0; i < limit; i++) if (a.ids[i] !== b.ids[i]) return i;
@@ -115,7 +115,7 @@ function commonLength(a: Sequence, b: Sequence): number {
 }
 
 function compareIds(a: readonly number[], b: readonly number[]): number {
-  // The last token is not fed: sequences that differ in it only are neighbours anyway.
+  // The last token is not fed; sequences that differ only in it are adjacent anyway.
   const limit = Math.min(a.length, b.length) - 1;
   for (let i = 0; i < limit; i++) {
     const difference = (a[i] ?? 0) - (b[i] ?? 0);
@@ -124,7 +124,7 @@ function compareIds(a: readonly number[], b: readonly number[]): number {
   return a.length - b.length;
 }
 
-/** Tokens that the model is fed for a tree. */
+/** Number of fed tokens of a tree. */
 export function fedTokens(nodes: readonly TreeNode[]): number {
   return nodes.reduce((sum, node) => sum + node.tokens.length + fedTokens(node.children), 0);
 }

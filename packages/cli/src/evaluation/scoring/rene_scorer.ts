@@ -1,4 +1,4 @@
-// Rene as a model to evaluate: log-likelihoods from prefix trees and recurrent states.
+// Evaluates Rene: log-likelihoods from prefix trees and recurrent states.
 import { weightPacker } from '@rene-js/layers';
 import type { Tokenizer } from '@rene-js/rene';
 import { rowsThatFit } from '@rene-js/rene/internal';
@@ -9,23 +9,26 @@ import { fedTokens, MIN_SHARED_TOKENS, prefixTree } from './prefix_tree.js';
 
 import { type ScoringModel, TreeScorer } from './tree_scorer.js';
 
-/** How texts are batched, cut and shared. */
+/** Options: batches, truncation and prefix sharing. */
 export interface ReneScorerOptions {
-  /** Rows of a forward; 'auto' (the default) is what memory allows, at most 64. */
+  /** Batch size; 'auto' is as much as memory allows, at most 64. Default: 'auto'. */
   batchSize?: number | 'auto' | undefined;
-  /** Most tokens that a text may have; longer ones lose their beginning. Default 4096. */
+  /** Maximum number of tokens; longer texts are truncated on the left. Default: 4096. */
   maxLength?: number | undefined;
-  /** Tokens that texts must share to be read once; Infinity reads every request alone. Default 6. */
+  /**
+   * Minimum number of shared tokens to process once; Infinity processes every request separately. Default:
+   * 6.
+   */
   minShared?: number | undefined;
-  /** Logits held at once; 32 M, which are 128 MB, unless given. */
+  /** Maximum number of logits in memory. Default: 32 M (128 MB). */
   maxLogits?: number | undefined;
 }
 
-/** A ReneLMHeadModel and its tokenizer, for evaluate(). It owns neither. */
+/** A ReneLMHeadModel and its tokenizer for evaluate(). It does not own them. */
 export class ReneScorer implements EvaluationModel {
   readonly maxLength: number;
   readonly prefixTokenId: number;
-  /** Tokens that the model has been fed so far. */
+  /** Number of fed tokens so far. */
   tokensFed = 0;
   private readonly minShared: number;
 
@@ -80,7 +83,7 @@ export class ReneScorer implements EvaluationModel {
     return results;
   }
 
-  /** @param tokens of the longest text */
+  /** @param tokens length of the longest text */
   private rowsFor(tokens: number): number {
     const { batchSize = 'auto' } = this.options;
     if (batchSize !== 'auto') return batchSize;
@@ -89,5 +92,5 @@ export class ReneScorer implements EvaluationModel {
   }
 }
 
-/** Batches of states that stand at once: of a node, its parents', and copies while rows are chosen. */
+/** Number of batches of states in memory: a node's, its parents', and copies while rows are gathered. */
 const STATES_AT_ONCE = 6;

@@ -1,4 +1,4 @@
-// Scores a prefix tree with a model: node after node in batches, each from its parent's state.
+// Scores a prefix tree with a model: batches of nodes, each from its parent's state.
 
 import { RecurrentState, type ReneLMHeadModel } from '@rene-js/rene';
 import { nextTurn } from '@rene-js/rene/internal';
@@ -9,33 +9,33 @@ import type { Target, TreeNode } from './prefix_tree.js';
 export type ScoringModel = Pick<ReneLMHeadModel, 'config' | 'forward' | 'initialState'>;
 
 export interface TreeScorerOptions {
-  /** Most rows of a forward. */
+  /** Maximum batch size. */
   batchSize: number;
-  /** Logits held at once; 32 M, which are 128 MB, unless given. */
+  /** Maximum number of logits in memory. Default: 32 M (128 MB). */
   maxLogits?: number | undefined;
-  /** Called with the log-probability of each target, in the order of a sequence's tokens. */
+  /** Called with the log-probability of each target, in a sequence's order. */
   onTarget(index: number, result: LogProb): void;
-  /** Called after each forward with the tokens it was fed. */
+  /** Called after each forward with its number of tokens. */
   onTokens?: ((count: number) => void) | undefined;
-  /** Stops between two forwards, with the signal's reason as error. */
+  /** Stops between two forwards with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
-/** A node and the row of its parent's state to start from. */
+/** A node and the row of its parent's state. */
 interface Branch {
   node: TreeNode;
   row: number;
 }
 
-/** A target and the row of the batch that it is asked of. */
+/** A target and its row in the batch. */
 interface RowTarget extends Target {
   row: number;
 }
 
-/** Tokens of one forward, over all its rows. */
+/** Maximum number of tokens per forward, over all rows. */
 const MAX_TOKENS = 2048;
 const MAX_LOGITS = 1 << 25;
-/** Leaves are padded to the longest of their batch by this factor at most. */
+/** Maximum ratio to which leaves are padded in a batch. */
 const MAX_PADDING = 1.2;
 
 export class TreeScorer {
@@ -52,7 +52,7 @@ export class TreeScorer {
     );
   }
 
-  /** @param parent the state to start from, of one row or more; none at the start of texts */
+  /** @param parent the initial state, of one or more rows; none at the start of texts */
   private async expand(
     branches: readonly Branch[],
     parent: RecurrentState | undefined,
@@ -74,7 +74,7 @@ export class TreeScorer {
     }
   }
 
-  /** Sorted branches in batches whose longest is at most `spread` times as long as the shortest. */
+  /** Sorted branches in batches whose longest is at most `spread` times the shortest. */
   private batches(branches: readonly Branch[], spread: number): Branch[][] {
     const batches: Branch[][] = [];
     let shortest = 0;
@@ -91,7 +91,7 @@ export class TreeScorer {
     return batches;
   }
 
-  /** Leaves need no state afterwards: shorter ones are filled up, and what comes of it ignored. */
+  /** Leaves need no state afterwards: shorter ones are padded, and the padding's results ignored. */
   private async scoreLeaves(batch: readonly Branch[], parent?: RecurrentState): Promise<void> {
     const length = batch.at(-1)?.node.tokens.length ?? 0;
     const rows = batch.map(({ node }) => [
@@ -109,8 +109,8 @@ export class TreeScorer {
   }
 
   /**
-   * Inner nodes end at their own last token, so a batch advances to the end of its shortest row,
-   * lets those go that have ended, and continues with the others.
+   * Inner nodes end at their own last token, so a batch advances to the end of its shortest row, drops the
+   * ended rows, and continues.
    *
    * @returns the state after each node, in the batch's order
    */
@@ -157,7 +157,7 @@ export class TreeScorer {
       : this.model.initialState(batch.length);
   }
 
-  /** Feeds rows of one length and reports what is wanted after their tokens. */
+  /** Feeds rows of equal length and reports their targets. */
   private async feed(
     rows: readonly (readonly number[])[],
     state: RecurrentState | undefined,
@@ -169,7 +169,7 @@ export class TreeScorer {
       options.signal?.throwIfAborted();
       const here = wanted.filter(({ position }) => position >= start && position < end);
       const places = here.map(({ row, position }) => row * (end - start) + position - start);
-      // The choices of a document may ask for several tokens after one place.
+      // A document's choices may have several targets after one token.
       const logitsAt = [...new Set(places)];
       const logits = model.forward(
         rows.map((row) => row.slice(start, end)),
@@ -187,7 +187,7 @@ export class TreeScorer {
     }
   }
 
-  /** Parts of a length such that activations and logits stay small. */
+  /** Chunk lengths that bound the memory of activations and logits. */
   private pieces(
     rows: number,
     length: number,

@@ -1,13 +1,13 @@
-// Questions of ARC and OpenBookQA in the hub's form, from the forms that their authors publish.
+// Converts ARC and OpenBookQA questions from their authors' formats to the hub's.
 import { keyOf, labelledChoices, replaceField, textOf } from '../fields.js';
 import { type Doc, isDoc } from '../task.js';
 
 /**
- * The original JSONL nests {stem, choices: [{text, label}]} in `question`. The hub has the stem and
- * the choices side by side.
+ * The original JSONL nests {stem, choices: [{text, label}]} in `question`; the hub stores stem and choices
+ * side by side.
  *
- * @param stemKey what the hub calls the stem
- * @throws EvaluationError when the document is neither
+ * @param stemKey the hub's name of the stem
+ * @throws EvaluationError if the document has neither format
  */
 export function hubQuestion(doc: Doc, stemKey: 'question' | 'question_stem'): Doc {
   const answerKey = keyOf(doc, 'answerKey');

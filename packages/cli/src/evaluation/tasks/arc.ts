@@ -1,4 +1,4 @@
-// ARC: science questions from school, an easy and a challenging set; three to five choices.
+// ARC: school science questions, easy and challenge sets; three to five choices.
 import { EvaluationError } from '../errors.js';
 import { keyOf, labelIndex, labelledChoices, textOf } from '../fields.js';
 import { type Doc, oneContext, type Task } from '../task.js';
@@ -37,7 +37,7 @@ function arc(name: string, subset: string): Task {
   };
 }
 
-/** A row of the original CSV, whose question holds the choices: "Which is hot? (A) ice (B) fire". */
+/** A row of the original CSV, whose question includes the choices: "Which is hot? (A) ice (B) fire". */
 function tableRow(doc: Doc): Doc {
   const whole = textOf(doc, 'question');
   const [first = ''] = ['A', '1'].filter((label) => whole.includes(`(${label})`));
@@ -45,7 +45,7 @@ function tableRow(doc: Doc): Doc {
   const parts: string[] = [];
   let rest = whole;
   for (const label of first === '' ? '' : labels) {
-    // The stem may mention an (A) of its own.
+    // The stem may contain an (A) too.
     const at = label === first ? rest.lastIndexOf(`(${label})`) : rest.indexOf(`(${label})`);
     if (at < 0) break;
     parts.push(rest.slice(0, at).trim());

@@ -20,9 +20,9 @@ export const copa: Task = {
     if (!connector) {
       throw new EvaluationError(`field 'question': expected 'cause' or 'effect', found '${kind}'`);
     }
-    // Drops the full stop, whatever it is: the last character.
+    // Removes the last character, a full stop.
     const premise = [...strip(textOf(doc, 'premise'))].slice(0, -1).join('');
-    // A choice brings a space of its own, so its continuation has two, as in the original.
+    // A choice starts with a space, so its continuation has two, as in the original.
     const choices = ['choice1', 'choice2'].map((key) => ` ${lowerFirst(textOf(doc, key))}`);
     const label = integerOf(doc, 'label');
     checkGold(label, choices.length);

@@ -32,8 +32,8 @@ function preprocess(doc: Doc): { query: string; choices: string[]; gold: number 
 }
 
 /**
- * Removes WikiHow's markup. What remains is not stripped again, and runs of spaces are halved once:
- * choices that begin with a space are the original's.
+ * Removes WikiHow's markup. As in the original, the result is not stripped again and runs of spaces are
+ * halved once, so that choices may begin with a space.
  */
 function clean(text: string): string {
   return strip(text)

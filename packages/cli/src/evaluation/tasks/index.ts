@@ -1,4 +1,4 @@
-// The tasks by name, and the groups that average over several of them.
+// The tasks by name, and groups for averages.
 import { EvaluationError } from '../errors.js';
 import type { Task } from '../task.js';
 import { arcChallenge, arcEasy } from './arc.js';
@@ -9,17 +9,17 @@ import { openbookqa } from './openbookqa.js';
 import { piqa } from './piqa.js';
 import { winogrande } from './winogrande.js';
 
-/** Tasks or groups whose documents are counted together, each document alike. */
+/** Tasks or groups that are averaged, weighted by documents. */
 export interface Group {
   name: string;
   alias: string;
-  /** A text in the harness, unlike a task's. */
+  /** A string in lm-eval's files, unlike a task's version. */
   version: string;
   /** Names of tasks or of groups. */
   members: readonly string[];
 }
 
-/** The seven 0-shot tasks of the model card, in its order; MMLU makes them eight. */
+/** The seven 0-shot tasks of the model card, in its order; MMLU is the eighth. */
 export const ZERO_SHOT_TASKS: readonly Task[] = [
   copa,
   hellaswag,
@@ -34,7 +34,7 @@ export const TASKS: ReadonlyMap<string, Task> = new Map(
   [...ZERO_SHOT_TASKS, ...mmluTasks].map((task) => [task.name, task]),
 );
 
-/** Inner groups first, so that they can be worked out in this order. */
+/** Inner groups first, so that they are computed in this order. */
 export const GROUPS: ReadonlyMap<string, Group> = new Map(
   [
     ...Object.entries(MMLU_GROUPS).map(([name, subjects]) => ({
@@ -52,23 +52,23 @@ export const GROUPS: ReadonlyMap<string, Group> = new Map(
   ].map((group) => [group.name, group]),
 );
 
-/** Names that stand for several tasks, without an average. */
+/** Tags: names for several tasks, without an average. */
 export const TAGS: ReadonlyMap<string, readonly string[]> = new Map([
   ['ai2_arc', [arcEasy.name, arcChallenge.name]],
 ]);
 
-/** What the user asked for: tasks to run, and groups to average over them. */
+/** The selected tasks, and the groups to average. */
 export interface Selection {
   tasks: Task[];
   groups: Group[];
 }
 
 /**
- * The tasks of a list of names of tasks, groups and tags; `*` stands for any text, 'all' for the
- * eight of the model card.
+ * The tasks for a list of names of tasks, groups and tags; `*` matches any text, 'all' means the eight of
+ * the model card.
  *
- * @param custom tasks of the user's own, known by their names too
- * @throws EvaluationError for a name that nothing has
+ * @param custom custom tasks, which can be selected by name too
+ * @throws EvaluationError for an unknown name
  */
 export function selectTasks(names: readonly string[], custom: readonly Task[] = []): Selection {
   const known = new Map([...TASKS, ...custom.map((task): [string, Task] => [task.name, task])]);
@@ -91,7 +91,7 @@ export function selectTasks(names: readonly string[], custom: readonly Task[] = 
   return { tasks: [...tasks], groups: [...GROUPS.values()].filter((group) => groups.has(group)) };
 }
 
-/** Whether a name is that of a task, a group or a tag, or a pattern that fits one. */
+/** Whether a name is a task, a group or a tag, or a pattern that matches one. */
 export function namesTask(name: string): boolean {
   const fits = matcher(name);
   return name === 'all' || [...TASKS.keys(), ...GROUPS.keys(), ...TAGS.keys()].some(fits);

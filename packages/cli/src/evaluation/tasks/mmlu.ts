@@ -1,4 +1,4 @@
-// MMLU: exam questions of 57 subjects in four groups; the letters A to D are scored.
+// MMLU: exam questions of 57 subjects in four groups; scores the letters A to D.
 import { EvaluationError } from '../errors.js';
 import { integerOf, textOf, textsOf } from '../fields.js';
 import { strip } from '../python_text.js';
@@ -6,7 +6,7 @@ import { type Doc, oneContext, type Task } from '../task.js';
 
 const LETTERS = ['A', 'B', 'C', 'D'];
 
-/** The groups in the harness's order, with their subjects. */
+/** The groups with their subjects, in lm-eval's order. */
 export const MMLU_GROUPS = {
   stem: words(`abstract_algebra anatomy astronomy college_biology college_chemistry
     college_computer_science college_mathematics college_physics computer_security
@@ -36,7 +36,7 @@ function mmlu(subject: string): Task {
     dataset: { path: 'cais/mmlu', name: subject, test: 'test', fewshot: 'dev' },
     metrics: ['acc'],
     description: `The following are multiple choice questions (with answers) about ${topic}.\n\n`,
-    // The harness's default; the model card's column is measured with five.
+    // lm-eval's default; the model card uses five.
     numFewshot: 0,
     sampler: 'first_n',
     process: (doc) => hubForm(doc, subject),
@@ -60,8 +60,8 @@ function mmlu(subject: string): Task {
 }
 
 /**
- * The document in the hub's form. Tables have a column for each choice and a letter as answer; some
- * name the question `input` and the answer `target`.
+ * The document in the hub's format. Tables have one column per choice and a letter as answer; some call the
+ * question `input` and the answer `target`.
  */
 function hubForm(doc: Doc, subject: string): Doc {
   const key = doc.answer === undefined && doc.target !== undefined ? 'target' : 'answer';

@@ -1,4 +1,4 @@
-// OpenBookQA: elementary science; the question is the beginning of a sentence. Four choices.
+// OpenBookQA: elementary science; the question is the start of a sentence; four choices.
 import { labelIndex, labelledChoices, textOf } from '../fields.js';
 import { lstrip } from '../python_text.js';
 import { oneContext, type Task } from '../task.js';

@@ -1,4 +1,4 @@
-// PIQA: which of two solutions reaches a goal in the physical world?
+// PIQA: which of two solutions reaches a goal in the physical world.
 import { integerOf, textOf } from '../fields.js';
 import { oneContext, type Task } from '../task.js';
 

@@ -1,4 +1,4 @@
-// WinoGrande: which of two nouns fills the blank? What comes after it is scored, once for each.
+// WinoGrande: which of two nouns fills the blank; scores the text after it for each.
 import { EvaluationError } from '../errors.js';
 import { integerOf, textOf } from '../fields.js';
 import { strip } from '../python_text.js';

@@ -3,6 +3,7 @@ import { adamWStep } from './adamw/adamw_step';
 import { attention } from './attention/attention';
 import { attentionGrad } from './attention/attention_grad';
 import { writeKvCache } from './attention/kv_cache';
+import { rotary } from './attention/rotary';
 import { causalConv1d } from './causal_conv1d/causal_conv1d';
 import { causalConv1dGrad } from './causal_conv1d/causal_conv1d_grad';
 import { copy2d } from './core/copy';
@@ -81,6 +82,9 @@ export function dispatch(id: i32, args: usize, begin: i32, end: i32, scratch: us
       break;
     case KernelId.WriteKvCache:
       writeKvCache(args, begin, end);
+      break;
+    case KernelId.Rotary:
+      rotary(args, begin, end, scratch);
       break;
     case KernelId.CrossEntropy:
       crossEntropy(args, begin, end);

@@ -33,4 +33,5 @@ export enum KernelId {
   EmbeddingLookupGrad,
   AdamWStep,
   PackPanels,
+  Rotary,
 }

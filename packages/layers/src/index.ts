@@ -24,6 +24,7 @@ export {
   type ParameterProgress,
   type ParameterValues,
   randomParameters,
+  randomValues,
 } from './layers/make_parameters.js';
 export { type Mamba2Config, Mamba2Mixer, Mamba2State } from './layers/mamba2_mixer.js';
 export { type Parameter, type ParameterSpec, Parameters } from './layers/parameters.js';

@@ -6,8 +6,11 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { PackedWeightAttrs } from './weights/packed_weight.js';
 
-/** Activation functions of an MLP; gelu is the exact one, with erf. Tests run over all of them. */
-export const activations = ['linear', 'silu', 'gelu'] as const;
+/**
+ * Activation functions of an MLP; gelu is the exact one, with erf, relu2 is max(x, 0)^2. Tests run over all of
+ * them.
+ */
+export const activations = ['linear', 'silu', 'gelu', 'relu2'] as const;
 /** The name of an activation function. */
 export type Activation = (typeof activations)[number];
 
@@ -180,17 +183,20 @@ export const kernels = {
   },
 
   /**
-   * The whole attention mixer: in_proj to q, k and v, SlidingWindowAttention, out_proj, residual. With
-   * weights that are not f32, attention may round its factors to bf16. Outputs [y] or [y, cacheK, cacheV].
+   * The whole attention mixer: in_proj to q, k and v, rotary positions, SlidingWindowAttention, out_proj,
+   * residual. rotary (R / 2) holds the inverse frequencies of the first R numbers of each head. With weights
+   * that are not f32, attention may round its factors to bf16. Outputs [y] or [y, cacheK, cacheV].
    */
   AttentionMixer: {
     inputs: {
       ...{ x: float, residual: optional, inProj: weight, inProjBias: optional },
-      ...{ outProj: weight, outProjBias: optional, cacheK: optional, cacheV: optional },
+      ...{ outProj: weight, outProjBias: optional, rotary: optional },
+      ...{ cacheK: optional, cacheV: optional },
     },
     attrs: attrs<AttentionMixerAttrs>(),
     saves: [
-      ...['x', 'residual', 'inProj', 'inProjBias', 'outProj', 'outProjBias', 'cacheK', 'cacheV'],
+      ...['x', 'residual', 'inProj', 'inProjBias', 'outProj', 'outProjBias', 'rotary'],
+      ...['cacheK', 'cacheV'],
     ],
     states: ['cacheK', 'cacheV'],
     varies: 'positions',
@@ -276,6 +282,8 @@ export type Mamba2MixerAttrs = {
   headDim: number;
   dState: number;
   nGroups: number;
+  /** Channels that are normalised together. Default: dSsm / nGroups. */
+  normGroupSize?: number;
   normBeforeGate: boolean;
   eps: number;
   dtMin: number;

@@ -5,10 +5,20 @@ import type { LayerState } from './layers/layer.js';
 import type { MixerParts, NormParts } from './mixer_parts.js';
 import type { PackedWeight } from './weights/packed_weight.js';
 
-/** A model as a sequence of blocks, x + mixer(norm(x)). */
+/** A block: residual + mixer(norm(x)). */
+export interface StepModelBlock {
+  norm: NormParts;
+  mixer: MixerParts;
+  /** Reads the input of the block before it, with that block's norm, and adds to its output. Default: false. */
+  isParallel?: boolean;
+}
+
+/** A model as a sequence of blocks. */
 export interface StepModel {
   embedding: PackedWeight;
-  blocks: readonly { norm: NormParts; mixer: MixerParts }[];
+  /** Multiplies the embedding. Default: 1. */
+  embeddingScale?: number;
+  blocks: readonly StepModelBlock[];
   normF: NormParts;
   head: PackedWeight;
   headBias?: tf.Tensor | undefined;

@@ -14,6 +14,8 @@ export function activate(x: number, activation: Activation): number {
       return x / (1 + Math.exp(-x));
     case 'gelu':
       return (x / 2) * (1 + erf(x / Math.SQRT2));
+    case 'relu2':
+      return Math.max(x, 0) ** 2;
   }
 }
 

@@ -51,6 +51,21 @@ export enum WriteKvCacheArg {
   isBf16,
 }
 
+/** Queries and keys are turned by their positions. */
+export enum RotaryArg {
+  x,
+  xStride,
+  frequencies,
+  /** i32 (B): tokens before the call; 0 for none. */
+  positions,
+  length,
+  /** Of queries and keys together. */
+  heads,
+  headDim,
+  /** Half of the numbers of a head that are turned. */
+  half,
+}
+
 /** All tensors are contiguous. */
 export enum AttentionGradArg {
   q,

@@ -29,4 +29,5 @@ export enum ActivationId {
   Linear,
   Silu,
   Gelu,
+  Relu2,
 }

@@ -115,6 +115,10 @@ export function siluGrad4(x: v128, s: v128): v128 {
 export function activate4(x: v128, id: i32): v128 {
   if (id === ActivationId.Silu) return silu4(x);
   if (id === ActivationId.Gelu) return f32x4.mul(x, normalCdf4(x));
+  if (id === ActivationId.Relu2) {
+    const positive = f32x4.max(x, f32x4.splat(0));
+    return f32x4.mul(positive, positive);
+  }
   if (id !== ActivationId.Linear) unreachable();
   return x;
 }
@@ -128,6 +132,10 @@ export function activateGrad4(x: v128, id: i32): v128 {
     const half = v128.load32_splat(C + 44);
     const erf = erfBy4(f32x4.mul(x, v128.load32_splat(C + 76)), e);
     return madd(x, f32x4.mul(e, v128.load32_splat(C + 84)), madd(erf, half, half));
+  }
+  if (id === ActivationId.Relu2) {
+    const positive = f32x4.max(x, f32x4.splat(0));
+    return f32x4.add(positive, positive);
   }
   if (id !== ActivationId.Linear) unreachable();
   return v128.load32_splat(C + 48);

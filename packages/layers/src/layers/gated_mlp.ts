@@ -29,13 +29,13 @@ export interface GatedMLPConfig extends MLPConfig {
 
 /** outProj(activation(inProj x)) */
 export class MLP implements Mixer {
-  private readonly weights: GatedMLPWeights;
+  private readonly projections: Projections;
   private readonly activation: Activation;
 
   /** @param parameters those of MLP.parameters(config) */
   constructor(config: MLPConfig, parameters: Parameters) {
     this.activation = config.activation ?? 'gelu';
-    this.weights = projections(parameters);
+    this.projections = new Projections(parameters);
   }
 
   /** Its parameters, by their names in a checkpoint. */
@@ -47,11 +47,12 @@ export class MLP implements Mixer {
   }
 
   forward(x: tf.Tensor, _state?: LayerState, residual?: tf.Tensor): tf.Tensor {
-    return gatedMLP(x, this.weights, { activation: this.activation, residual });
+    return gatedMLP(x, this.projections.weights, { activation: this.activation, residual });
   }
 
   parts(): MixerParts {
-    return { kind: 'mlp', weights: this.weights, activation: this.activation, eps: 0 };
+    const { weights } = this.projections;
+    return { kind: 'mlp', weights, activation: this.activation, eps: 0 };
   }
 
   initialState(): null {
@@ -67,20 +68,18 @@ export class MLP implements Mixer {
 
 /** outProj(norm(activation(inProj x) * gateProj x)) (Shazeer, arXiv 2002.05202). */
 export class GatedMLP implements Mixer {
-  private readonly weights: GatedMLPWeights;
+  private readonly projections: Projections;
+  private readonly gateProj: Linear;
+  private readonly normWeight: tf.Tensor | undefined;
 
   /** @param parameters those of GatedMLP.parameters(config) */
   constructor(
     private readonly config: GatedMLPConfig,
     parameters: Parameters,
   ) {
-    const gateProj = new Linear(parameters.scope('gate_proj.'));
-    this.weights = {
-      ...projections(parameters),
-      gateProj: gateProj.weight,
-      gateProjBias: gateProj.bias,
-      normWeight: parameters.optionalVector('norm.weight'),
-    };
+    this.projections = new Projections(parameters);
+    this.gateProj = new Linear(parameters.scope('gate_proj.'));
+    this.normWeight = parameters.optionalVector('norm.weight');
   }
 
   /** Its parameters, by their names in a checkpoint. */
@@ -102,12 +101,12 @@ export class GatedMLP implements Mixer {
 
   forward(x: tf.Tensor, _state?: LayerState, residual?: tf.Tensor): tf.Tensor {
     const { activation = 'silu', normEps = 1e-5 } = this.config;
-    return gatedMLP(x, this.weights, { activation, eps: normEps, residual });
+    return gatedMLP(x, this.weights(), { activation, eps: normEps, residual });
   }
 
   parts(): MixerParts {
     const { activation = 'silu', normEps = 1e-5 } = this.config;
-    return { kind: 'mlp', weights: this.weights, activation, eps: normEps };
+    return { kind: 'mlp', weights: this.weights(), activation, eps: normEps };
   }
 
   initialState(): null {
@@ -119,15 +118,33 @@ export class GatedMLP implements Mixer {
   }
 
   dispose(): void {}
+
+  private weights(): GatedMLPWeights {
+    return {
+      ...this.projections.weights,
+      gateProj: this.gateProj.weight,
+      gateProjBias: this.gateProj.bias,
+      normWeight: this.normWeight,
+    };
+  }
 }
 
-function projections(parameters: Parameters): GatedMLPWeights {
-  const inProj = new Linear(parameters.scope('in_proj.'));
-  const outProj = new Linear(parameters.scope('out_proj.'));
-  return {
-    inProj: inProj.weight,
-    inProjBias: inProj.bias,
-    outProj: outProj.weight,
-    outProjBias: outProj.bias,
-  };
+/** The two matrices that every MLP has. */
+class Projections {
+  private readonly inProj: Linear;
+  private readonly outProj: Linear;
+
+  constructor(parameters: Parameters) {
+    this.inProj = new Linear(parameters.scope('in_proj.'));
+    this.outProj = new Linear(parameters.scope('out_proj.'));
+  }
+
+  get weights(): GatedMLPWeights {
+    return {
+      inProj: this.inProj.weight,
+      inProjBias: this.inProj.bias,
+      outProj: this.outProj.weight,
+      outProjBias: this.outProj.bias,
+    };
+  }
 }

@@ -8,12 +8,14 @@ import type { ParameterSpec, Parameters } from './parameters.js';
 /** x W^T + bias over the last axis. */
 export class Linear {
   readonly weight: PackedWeight;
-  readonly bias: tf.Tensor | undefined;
 
   /** @param parameters 'weight' (outFeatures, inFeatures) and, if it is there, 'bias' (outFeatures) */
-  constructor(parameters: Parameters) {
+  constructor(private readonly parameters: Parameters) {
     this.weight = parameters.matrix('weight');
-    this.bias = parameters.optionalVector('bias');
+  }
+
+  get bias(): tf.Tensor | undefined {
+    return this.parameters.optionalVector('bias');
   }
 
   /**

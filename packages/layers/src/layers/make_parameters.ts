@@ -164,16 +164,21 @@ export function initParameters(
   seed: string | number,
   options: ParameterOptions = {},
 ): Promise<Map<string, Parameter>> {
+  return makeParameters(specs, options, randomValues(seed));
+}
+
+/** Where initParameters takes its numbers from. */
+export function randomValues(seed: string | number): ParameterValues {
   const draw = (spec: ParameterSpec): Float32Array => {
     const values = new Float32Array(sizeOf(spec));
     // Alea is the fastest of seedrandom's generators; the default one takes 30 times longer.
     spec.init(values, seedrandom.alea(`${seed}:${spec.name}`));
     return values;
   };
-  return makeParameters(specs, options, {
+  return {
     values: async (spec) => draw(spec),
     matrix: async (spec) => inMemory(draw(spec), spec),
-  });
+  };
 }
 
 /**

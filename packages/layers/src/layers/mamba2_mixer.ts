@@ -22,16 +22,20 @@ export interface Mamba2Config {
   dConv?: number;
   /** dInner = expand * dModel. Default: 2. */
   expand?: number;
+  /** Default: expand * dModel. */
+  dInner?: number;
   /** Channels per head. Default: 64. */
   headDim?: number;
   /** Channels of the scan; the rest of dInner is a plain gated MLP. Default: dInner. */
   dSsm?: number | null;
-  /** Groups of heads that share B and C, and of channels that are normalised together. Default: 1. */
+  /** Groups of heads that share B and C. Default: 1. */
   nGroups?: number;
   /** Whether D has a value per channel, not per head. Default: false. */
   dHasHdim?: boolean;
   /** Whether the scan's output is normalised. Default: true. */
   rmsNorm?: boolean;
+  /** Channels that are normalised together. Default: dSsm / nGroups. */
+  normGroupSize?: number;
   /** Whether the gate comes after that norm. Default: false. */
   normBeforeGate?: boolean;
   /** Biases of the projections. Default: false. */
@@ -122,7 +126,9 @@ export class Mamba2State implements LayerState {
 
 export class Mamba2Mixer implements Mixer<Mamba2State> {
   private readonly sizes: Sizes;
-  private readonly weights: Omit<Mamba2MixerWeights, 'A' | 'convWeight'>;
+  private readonly inProj: Linear;
+  private readonly outProj: Linear;
+  private readonly vectors: Pick<Mamba2MixerWeights, 'convBias' | 'dtBias' | 'D' | 'normWeight'>;
   private readonly convWeight: tf.Tensor;
   private readonly aLog: tf.Tensor;
   /** -exp(A_log), precomputed unless A_log is trained. */
@@ -133,17 +139,13 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
   /** @param parameters those of Mamba2Mixer.parameters(config) */
   constructor(config: Mamba2Config, parameters: Parameters) {
     this.sizes = sizesOf(config);
-    const inProj = new Linear(parameters.scope('in_proj.'));
-    const outProj = new Linear(parameters.scope('out_proj.'));
-    this.weights = {
-      inProj: inProj.weight,
-      inProjBias: inProj.bias,
+    this.inProj = new Linear(parameters.scope('in_proj.'));
+    this.outProj = new Linear(parameters.scope('out_proj.'));
+    this.vectors = {
       convBias: parameters.optionalVector('conv1d.bias'),
       dtBias: parameters.vector('dt_bias'),
       D: parameters.vector('D'),
       normWeight: parameters.optionalVector('norm.weight'),
-      outProj: outProj.weight,
-      outProjBias: outProj.bias,
     };
     this.convWeight = parameters.vector('conv1d.weight');
     this.aLog = parameters.vector('A_log');
@@ -212,9 +214,13 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
   /** The weights in the shapes that the op takes, as new tensors on the same memory. */
   private shapedWeights(A: tf.Tensor, convWeight: tf.Tensor): Mamba2MixerWeights {
     const { heads, headDim } = this.sizes;
-    const { D } = this.weights;
+    const { D } = this.vectors;
     return {
-      ...this.weights,
+      ...this.vectors,
+      inProj: this.inProj.weight,
+      inProjBias: this.inProj.bias,
+      outProj: this.outProj.weight,
+      outProjBias: this.outProj.bias,
       convWeight,
       A,
       D: D.size === heads ? D : tf.reshape(D, [heads, headDim]),
@@ -266,14 +272,16 @@ type Sizes = Mamba2MixerSizes & {
 
 function sizesOf(config: Mamba2Config): Sizes {
   const { dModel, dState = 128, dConv = 4, expand = 2, headDim = 64, nGroups = 1 } = config;
-  const dInner = expand * dModel;
+  const dInner = config.dInner ?? expand * dModel;
   const dSsm = config.dSsm ?? dInner;
   const heads = dSsm / headDim;
   const [dtMin, dtMax] = config.dtLimit ?? [0, Number.POSITIVE_INFINITY];
+  const normGroups = dSsm / (config.normGroupSize ?? dSsm / nGroups);
   const whole: [string, number, string][] = [
     ['expand', dInner, 'expand * dModel to be a whole number'],
     ['headDim', heads, `a divisor of dSsm = ${dSsm}`],
     ['nGroups', heads / nGroups, `a divisor of the ${heads} heads`],
+    ['normGroupSize', normGroups, `a divisor of dSsm = ${dSsm}`],
   ];
   for (const [argument, value, expected] of whole) {
     if (!Number.isInteger(value) || value < 1) {
@@ -292,6 +300,7 @@ function sizesOf(config: Mamba2Config): Sizes {
     dConv,
     convDim,
     projection: 2 * (dInner - dSsm) + dSsm + convDim + heads,
+    normGroupSize: config.normGroupSize ?? dSsm / nGroups,
     normBeforeGate: config.normBeforeGate ?? false,
     eps: config.normEps ?? 1e-5,
     dtMin,

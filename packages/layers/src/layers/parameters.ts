@@ -22,10 +22,13 @@ export function withPrefix(prefix: string, specs: readonly ParameterSpec[]): Par
 /** A packed matrix or a plain tensor. */
 export type Parameter = PackedWeight | tf.Tensor;
 
-/** Loaded parameters by name. Layers look theirs up; the loader frees them. */
+/**
+ * Loaded parameters by name. Layers look theirs up; the loader frees them. A parameter may be computed from others on
+ * each lookup: layers look up vectors in each forward.
+ */
 export class Parameters {
   constructor(
-    private readonly entries: ReadonlyMap<string, Parameter>,
+    private readonly entries: Pick<ReadonlyMap<string, Parameter>, 'get' | 'has'>,
     private readonly prefix = '',
   ) {}
 

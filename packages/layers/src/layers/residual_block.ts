@@ -1,4 +1,4 @@
-// ResidualBlock: x + mixer(norm(x)).
+// ResidualBlock: a mixer between a norm and a residual addition.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerState, Mixer } from './layer.js';
 
@@ -8,15 +8,21 @@ export interface Norm {
   forward(x: tf.Tensor): tf.Tensor;
 }
 
-/** x + mixer(norm(x)): a block of the model. */
+/** residual + mixer(norm(x)): a block of the model. */
 export class ResidualBlock<State extends LayerState = LayerState> {
   constructor(
     readonly norm: Norm,
     readonly mixer: Mixer<State>,
+    /** Reads the input of the block before it and adds to that block's output. Both have one norm. */
+    readonly isParallel = false,
   ) {}
 
-  /** x (B, L, dModel) to the same shape; a state is advanced. */
-  forward(x: tf.Tensor, state?: State): tf.Tensor {
-    return tf.tidy(() => this.mixer.forward(this.norm.forward(x), state, x));
+  /**
+   * @param x (B, L, dModel)
+   * @param state advanced
+   * @param residual (B, L, dModel), what the mixer's output is added to. Default: x.
+   */
+  forward(x: tf.Tensor, state?: State, residual = x): tf.Tensor {
+    return tf.tidy(() => this.mixer.forward(this.norm.forward(x), state, residual));
   }
 }

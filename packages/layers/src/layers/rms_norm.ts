@@ -6,14 +6,16 @@ import type { ParameterSpec, Parameters } from './parameters.js';
 
 /** x / rms(x) * weight over the last axis. */
 export class RMSNorm {
-  readonly weight: tf.Tensor;
-
   /** @param parameters 'weight' (dModel) */
   constructor(
-    parameters: Parameters,
+    private readonly parameters: Parameters,
     readonly eps = 1e-5,
   ) {
-    this.weight = parameters.vector('weight');
+    parameters.vector('weight');
+  }
+
+  get weight(): tf.Tensor {
+    return this.parameters.vector('weight');
   }
 
   /** Its parameters, by their names in a checkpoint. */

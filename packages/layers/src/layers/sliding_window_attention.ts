@@ -38,6 +38,11 @@ export interface AttentionConfig {
   window?: number | null;
   /** Factor on the scores. Default: 1 / sqrt(headDim). */
   softmaxScale?: number | null;
+  /**
+   * Inverse frequencies of rotary positions, in radians a token. They turn the first numbers of each head, two
+   * a frequency. Default: no positions.
+   */
+  rotaryFrequencies?: readonly number[] | null;
 }
 
 /**
@@ -143,6 +148,7 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
   private readonly sizes: AttentionMixerSizes;
   private readonly inProj: Linear;
   private readonly outProj: Linear;
+  private readonly rotary: tf.Tensor | undefined;
 
   /** @param parameters those of SlidingWindowAttention.parameters(config) */
   constructor(
@@ -152,6 +158,8 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
     this.sizes = sizesOf(config);
     this.inProj = new Linear(parameters.scope('in_proj.'));
     this.outProj = new Linear(parameters.scope('out_proj.'));
+    const { rotaryFrequencies } = config;
+    if (rotaryFrequencies) this.rotary = tf.keep(tf.tensor1d([...rotaryFrequencies]));
   }
 
   /** Its parameters, by their names in a checkpoint. */
@@ -207,7 +215,9 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
   }
 
   /** Frees its tensors. */
-  dispose(): void {}
+  dispose(): void {
+    this.rotary?.dispose();
+  }
 
   private weights(): AttentionMixerWeights {
     return {
@@ -215,6 +225,7 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
       inProjBias: this.inProj.bias,
       outProj: this.outProj.weight,
       outProjBias: this.outProj.bias,
+      rotary: this.rotary,
     };
   }
 }

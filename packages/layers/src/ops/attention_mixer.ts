@@ -1,6 +1,7 @@
 // attentionMixer: projections and sliding-window attention as one op that a backend may fuse.
 import type * as tf from '@tensorflow/tfjs-core';
 import { decomposeAttentionMixer } from '../backends/composed/attention_mixer.js';
+import { InvalidArgumentError } from '../errors.js';
 import { isTapeOpen, runKernel } from '../registry.js';
 import { type PackedWeight, projectionAttrs, projectionInputs } from '../weights/packed_weight.js';
 import { checkInteger, checkWeight, ShapeChecker } from './checks.js';
@@ -14,6 +15,11 @@ export interface AttentionMixerWeights {
   /** (dModel, H P) */
   outProj: PackedWeight;
   outProjBias?: tf.Tensor | undefined;
+  /**
+   * (R / 2): the inverse frequencies of rotary positions, which turn the first R numbers of each head of q and
+   * k; number i pairs with i + R / 2. Without it there are no positions.
+   */
+  rotary?: tf.Tensor | undefined;
 }
 
 /** Sizes and options of attentionMixer. */
@@ -28,7 +34,7 @@ export interface AttentionMixerSizes {
 }
 
 /**
- * The attention mixer: in_proj, attention, out_proj.
+ * The attention mixer: in_proj, rotary positions, attention, out_proj.
  *
  * @param x (B, L, dModel)
  * @param cache KV cache of the tokens before x. Default: none; x starts the text and no cache is returned
@@ -67,7 +73,7 @@ export function attentionCall(weights: AttentionMixerWeights, sizes: AttentionMi
 /** Check all of them: a fused kernel reads memory with these sizes. */
 function checkShapes(
   x: tf.Tensor,
-  { inProj, inProjBias, outProj, outProjBias }: AttentionMixerWeights,
+  { inProj, inProjBias, outProj, outProjBias, rotary }: AttentionMixerWeights,
   { heads, kvHeads, headDim, window }: AttentionMixerSizes,
   residual: tf.Tensor | undefined,
 ): ShapeChecker {
@@ -81,6 +87,13 @@ function checkShapes(
   if (inProjBias) shapes.check('inProjBias', inProjBias, [projection]);
   if (outProjBias) shapes.check('outProjBias', outProjBias, [outFeatures]);
   if (residual) shapes.check('residual', residual, ['B', 'L', outFeatures]);
+  if (rotary) {
+    shapes.check('rotary', rotary, ['R']);
+    if (2 * rotary.size > headDim) {
+      const most = `at most ${headDim / 2} frequencies for heads of ${headDim} numbers`;
+      throw new InvalidArgumentError('attentionMixer: rotary', most, String(rotary.size));
+    }
+  }
   checkInteger('attentionMixer: heads / kvHeads', heads / kvHeads, 1);
   if (window !== Number.POSITIVE_INFINITY) checkInteger('attentionMixer: window', window, 1);
   return shapes;

@@ -1,7 +1,7 @@
 // Mamba-2 mixers and gated MLPs against the composed ones on tfjs's CPU backend, with all their options.
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
-import { activations, gatedMLP, mamba2Mixer, rowsWeight } from '../../src/index.js';
+import { activations, attentionMixer, gatedMLP, mamba2Mixer, rowsWeight } from '../../src/index.js';
 import { expectSameAsCpu, uniform } from './both.js';
 import { fuzzOn, integer, type TestedBackend } from './fuzz.js';
 
@@ -41,14 +41,34 @@ export function mixerCases(backend: TestedBackend): void {
       hasState: fc.boolean(),
       hasNorm: fc.boolean(),
       normBeforeGate: fc.boolean(),
+      normGroupSize: fc.constantFrom(5, 10, 20),
       dMlp: fc.constantFrom(0, 6),
     }),
     mixer,
     { tolerance: 1e-4 },
   );
 
+  fuzz(
+    'attentionMixer, with rotary positions on some of the head or all of it',
+    fc.record({
+      length: integer(1, 6),
+      seen: fc.constantFrom([], [0, 0], [3, 7], [310, 95]),
+      frequencies: integer(1, 3),
+      window: fc.constantFrom(4, 9, Number.POSITIVE_INFINITY),
+    }),
+    rotaryMixer,
+    { tolerance: 1e-4 },
+  );
+
   it('long inputs in pieces equal the whole', async () => {
-    const sizes = { batch: 2, length: 600, hasNorm: true, normBeforeGate: false, dMlp: 0 };
+    const sizes = {
+      batch: 2,
+      length: 600,
+      hasNorm: true,
+      normBeforeGate: false,
+      normGroupSize: 10,
+      dMlp: 0,
+    };
     for (const hasState of [true, false]) {
       await expectSameAsCpu(backend.use, () => mixer({ ...sizes, hasState }), 1e-4);
     }
@@ -61,6 +81,7 @@ function mixer(options: {
   hasState: boolean;
   hasNorm: boolean;
   normBeforeGate: boolean;
+  normGroupSize: number;
   dMlp: number;
 }): tf.Tensor[] {
   const { batch, length, dMlp } = options;
@@ -88,6 +109,7 @@ function mixer(options: {
       dState,
       nGroups,
       normBeforeGate: options.normBeforeGate,
+      normGroupSize: options.normGroupSize,
       eps: 1e-5,
       dtMin: 0,
       dtMax: Number.POSITIVE_INFINITY,
@@ -102,4 +124,32 @@ function mixer(options: {
     uniform('r', [batch, length, dModel]),
   );
   return [y, ...(convState && ssmState ? [convState, ssmState] : [])];
+}
+
+function rotaryMixer(options: {
+  length: number;
+  seen: readonly number[];
+  frequencies: number;
+  window: number;
+}): tf.Tensor[] {
+  const { length, seen, frequencies, window } = options;
+  const [batch, dModel, heads, kvHeads, headDim] = [2, 12, 4, 2, 6];
+  // A ring that is as long as a short window, or long enough for all tokens of a sequence near its start.
+  const capacity = Math.min(window, 16);
+  const isFull = window === Number.POSITIVE_INFINITY && Math.max(...seen) > 8;
+  const positions = isFull ? [2, 5] : seen;
+  const cache = () => uniform('cache', [batch, capacity, kvHeads, headDim]);
+  const weights = {
+    inProj: rowsWeight(uniform('in', [(heads + 2 * kvHeads) * headDim, dModel])),
+    outProj: rowsWeight(uniform('out', [dModel, heads * headDim])),
+    rotary: tf.tensor1d([1, 0.1, 0.001].slice(0, frequencies)),
+  };
+  const sizes = { heads, kvHeads, headDim, window, scale: 0.4 };
+  const before = positions.length > 0 ? { k: cache(), v: cache(), positions } : undefined;
+  const x = uniform('x', [batch, length, dModel]);
+  const { y, cache: after } = attentionMixer(x, weights, sizes, before, x);
+  if (!after) return [y];
+  // What is written to the cache shows in the token after.
+  const next = attentionMixer(uniform('next', [batch, 1, dModel]), weights, sizes, after);
+  return [y, next.y];
 }

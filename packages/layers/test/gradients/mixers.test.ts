@@ -72,30 +72,33 @@ describeOnBackends('gradients of fused mixers', () => {
       }));
   }
 
-  it('AttentionMixer', () =>
-    tidily(async () => {
-      const draw = new Draw(4);
-      const [heads, kvHeads, headDim, window] = [4, 2, 3, 5];
-      const tensor = (shape: number[]) => draw.normal(shape).tensor();
-      const [x, residual] = [tensor([2, 7, dModel]), tensor([2, 7, dModel])];
-      const projection = (heads + 2 * kvHeads) * headDim;
-      const [inProj, inProjBias] = [tensor([projection, dModel]), tensor([projection])];
-      const [outProj, outProjBias] = [tensor([dModel, heads * headDim]), tensor([dModel])];
-      const inputs = { x, residual, inProj, inProjBias, outProj, outProjBias };
-      const sizes = { heads, kvHeads, headDim, window, scale: 0.5 };
-      const attrs = { ...sizes, positions: [], inProj: rows(inProj), outProj: rows(outProj) };
-      await expectSame(
-        Object.values(inputs),
-        () => runKernel('AttentionMixer', inputs, attrs),
-        () => {
-          const weights = {
-            ...{ inProj: rowsWeight(inProj), inProjBias },
-            ...{ outProj: rowsWeight(outProj), outProjBias },
-          };
-          return [attentionMixer(x, weights, sizes, undefined, residual).y];
-        },
-      );
-    }));
+  for (const rotates of [false, true])
+    it(`AttentionMixer${rotates ? ', with rotary positions' : ''}`, () =>
+      tidily(async () => {
+        const draw = new Draw(4);
+        const [heads, kvHeads, headDim, window] = [4, 2, 3, 5];
+        const tensor = (shape: number[]) => draw.normal(shape).tensor();
+        const [x, residual] = [tensor([2, 7, dModel]), tensor([2, 7, dModel])];
+        const projection = (heads + 2 * kvHeads) * headDim;
+        const [inProj, inProjBias] = [tensor([projection, dModel]), tensor([projection])];
+        const [outProj, outProjBias] = [tensor([dModel, heads * headDim]), tensor([dModel])];
+        const trained = { x, residual, inProj, inProjBias, outProj, outProjBias };
+        const rotary = rotates ? tf.tensor1d([0.7]) : undefined;
+        const inputs = { ...trained, rotary };
+        const sizes = { heads, kvHeads, headDim, window, scale: 0.5 };
+        const attrs = { ...sizes, positions: [], inProj: rows(inProj), outProj: rows(outProj) };
+        await expectSame(
+          Object.values(trained),
+          () => runKernel('AttentionMixer', inputs, attrs),
+          () => {
+            const weights = {
+              ...{ inProj: rowsWeight(inProj), inProjBias },
+              ...{ outProj: rowsWeight(outProj), outProjBias, rotary },
+            };
+            return [attentionMixer(x, weights, sizes, undefined, residual).y];
+          },
+        );
+      }));
 
   for (const gated of [false, true]) {
     it(`GatedMLP${gated ? ', gated, with norm' : ''}`, () =>

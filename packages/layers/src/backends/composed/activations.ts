@@ -24,6 +24,8 @@ export function activate(x: tf.Tensor, activation: Activation): tf.Tensor {
       return silu(x);
     case 'gelu':
       return gelu(x);
+    case 'relu2':
+      return tf.square(tf.relu(x));
   }
 }
 
@@ -41,5 +43,7 @@ export function activateGrad(x: tf.Tensor, dy: tf.Tensor, activation: Activation
       const pdf = tf.mul(tf.exp(tf.mul(tf.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
       return tf.mul(dy, tf.add(cdf, tf.mul(x, pdf)));
     }
+    case 'relu2':
+      return tf.mul(dy, tf.mul(tf.relu(x), 2));
   }
 }

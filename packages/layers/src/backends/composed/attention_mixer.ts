@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { AttentionMixerAttrs, KernelInputs } from '../../kernels.js';
 import { defineKernel, output, runKernel, runKernel1 } from '../../registry.js';
+import { rotate } from './rotary.js';
 
 export function decomposeAttentionMixer(
   inputs: KernelInputs<'AttentionMixer'>,
@@ -23,9 +24,11 @@ export function decomposeAttentionMixer(
   const [q = x, k = x, v = x] = tf
     .split(projected, widths, -1)
     .map((part) => tf.reshape(part, [batch, length, -1, headDim]));
+  const { rotary } = inputs;
+  const turned = rotary ? rotate([q, k], rotary, positions) : [q, k];
   const attended = runKernel(
     'SlidingWindowAttention',
-    { q, k, v, cacheK, cacheV },
+    { q: turned[0] ?? q, k: turned[1] ?? k, v, cacheK, cacheV },
     // Round like the surrounding matmuls and the KV cache, if the backend does.
     { window, scale, positions, ...(inProj.format !== 'f32' && { rounds: true }) },
   );

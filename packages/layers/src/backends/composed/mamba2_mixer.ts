@@ -50,7 +50,7 @@ export function decomposeMamba2Mixer(
   let y = tf.reshape(scan.y, [batch, length, dSsm]);
   y = inputs.normWeight
     ? gatedRmsNorm(y, need(z), inputs.normWeight, {
-        groupSize: dSsm / nGroups,
+        groupSize: attrs.normGroupSize ?? dSsm / nGroups,
         eps: attrs.eps,
         normBeforeGate: attrs.normBeforeGate,
       })

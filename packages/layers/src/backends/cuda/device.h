@@ -100,13 +100,14 @@ static __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4]
 
 #define ALL_LANES 0xffffffffu
 
-enum Activation { LINEAR = 0, SILU = 1, GELU = 2 };
+enum Activation { LINEAR = 0, SILU = 1, GELU = 2, RELU2 = 3 };
 
 static __device__ __forceinline__ float silu(float x) { return x / (1.0f + expf(-x)); }
 
 static __device__ __forceinline__ float activate(float x, int activation) {
   if (activation == SILU) return silu(x);
   if (activation == GELU) return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+  if (activation == RELU2) return x <= 0.0f ? 0.0f : x * x;
   return x;
 }
 
@@ -119,6 +120,7 @@ static __device__ __forceinline__ float silu_grad(float x) {
 /** The derivative of activate(x) by x. */
 static __device__ __forceinline__ float activate_grad(float x, int activation) {
   if (activation == SILU) return silu_grad(x);
+  if (activation == RELU2) return x > 0.0f ? 2.0f * x : 0.0f;
   if (activation != GELU) return 1.0f;
   float density = 0.39894228040143268f * expf(-0.5f * x * x);
   return 0.5f * (1.0f + erff(x * 0.70710678118654752f)) + x * density;

@@ -14,6 +14,7 @@
 #include "packed_matvec.cu"
 #include "rms_norm.cu"
 #include "rms_norm_grad.cu"
+#include "rotary.cu"
 #include "sampling.cu"
 #include "sliding_window_attention.cu"
 #include "sliding_window_attention_grad.cu"

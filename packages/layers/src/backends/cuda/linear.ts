@@ -12,7 +12,12 @@ import { formatIds, layoutOf, PACKED_F16 } from './layout.js';
 import { norm as normRows } from './rms_norm.js';
 import { MOST_GRID_Y, type Runtime } from './runtime.js';
 
-export const activationIds: Record<Activation, number> = { linear: 0, silu: 1, gelu: 2 };
+export const activationIds: Record<Activation, number> = {
+  linear: 0,
+  silu: 1,
+  gelu: 2,
+  relu2: 3,
+};
 
 /** A block's warps, and the columns that a warp reads at a time. */
 const WARPS = 8;

@@ -15,6 +15,7 @@ import { PACKED, PACKED_F16 } from './layout.js';
 import { linear } from './linear.js';
 import { convertRows } from './pack_rows.js';
 import { norm, normGrad } from './rms_norm.js';
+import { rotate } from './rotary.js';
 import type { Runtime } from './runtime.js';
 import { attend } from './sliding_window_attention.js';
 import { attendGrad } from './sliding_window_attention_grad.js';
@@ -45,6 +46,7 @@ export class CudaOps implements NativeGradientOps {
   readonly activate: Kernels['activate'] = (call) => activate(this.runtime, call);
   readonly convolve: Kernels['convolve'] = (call) => convolve(this.runtime, call);
   readonly scan: Kernels['scan'] = (call) => scan(this.runtime, call);
+  readonly rotate: Kernels['rotate'] = (call) => rotate(this.runtime, call);
   readonly attend: Kernels['attend'] = (call) => attend(this.runtime, call);
   readonly lookUp: Kernels['lookUp'] = (call) => lookUp(this.runtime, call);
   readonly crossEntropy: Kernels['crossEntropy'] = (call) => crossEntropy(this.runtime, call);

@@ -15,6 +15,9 @@ export interface AttentionWeights
   extends Pick<AttentionMixerAttrs, 'heads' | 'kvHeads' | 'headDim' | 'window' | 'scale'> {
   inProj: Projection;
   outProj: Projection;
+  /** Inverse frequencies of `rotaryHalf` pairs; 0 without rotary positions. */
+  rotary: Address;
+  rotaryHalf: number;
 }
 
 /** A run of tokens. */
@@ -51,7 +54,7 @@ export const attentionMixerKernel = nativeKernel('AttentionMixer', (inputs, attr
 
 export function attentionWeights(
   tensors: NativeTensors,
-  inputs: Pick<KernelInputs<'AttentionMixer'>, 'inProj' | 'inProjBias' | 'outProj' | 'outProjBias'>,
+  inputs: Omit<KernelInputs<'AttentionMixer'>, 'x' | 'residual' | 'cacheK' | 'cacheV'>,
   attrs: Omit<AttentionMixerAttrs, 'positions'>,
 ): AttentionWeights {
   const name = 'AttentionMixer';
@@ -59,14 +62,16 @@ export function attentionWeights(
   return {
     inProj: projection(name, tensors, inputs.inProj, attrs.inProj, inputs.inProjBias),
     outProj: projection(name, tensors, inputs.outProj, attrs.outProj, inputs.outProjBias),
+    rotary: optionalAddress(tensors, inputs.rotary),
+    rotaryHalf: inputs.rotary?.size ?? 0,
     ...{ heads, kvHeads, headDim, window, scale },
   };
 }
 
-/** The whole mixer: norm and in_proj; attention, which updates the cache; out_proj and residual. */
+/** The whole mixer: norm and in_proj; rotary positions; attention, which updates the cache; out_proj and residual. */
 export function attendTokens(
   ops: NativeOps,
-  { inProj, outProj, ...sizes }: AttentionWeights,
+  { inProj, outProj, rotary, rotaryHalf, ...sizes }: AttentionWeights,
   run: AttentionRun,
 ): void {
   const { heads, kvHeads, headDim } = sizes;
@@ -85,6 +90,20 @@ export function attendTokens(
       temporaries.allocate(rows * dModel * 4),
     );
     linear(ops, input, inProj, { y: qkv, yStride: stride, yFormat: format });
+    if (rotary !== 0) {
+      ops.rotate({
+        x: qkv,
+        xStride: stride,
+        format,
+        frequencies: rotary,
+        positions: run.cache?.positions ?? 0,
+        batch: run.batch,
+        length: run.length,
+        heads: heads + kvHeads,
+        headDim,
+        half: rotaryHalf,
+      });
+    }
     const attended = temporaries.allocate(rows * width * numberBytes[yFormat]);
     ops.attend({
       q: qkv,

@@ -176,6 +176,24 @@ export interface AttentionCall {
   rounds?: boolean;
 }
 
+/** Turns queries and keys (batch, length, heads, headDim) by their positions, in place. */
+export interface RotaryCall {
+  x: Address;
+  xStride: number;
+  format?: ActivationFormat;
+  /** (half): radians a token. */
+  frequencies: Address;
+  /** int32 (batch): tokens before the call; 0 for none. */
+  positions: Address;
+  batch: number;
+  length: number;
+  /** Of queries and keys together. */
+  heads: number;
+  headDim: number;
+  /** Half of the numbers of a head that are turned, its first ones. */
+  half: number;
+}
+
 /** The KV cache of a call: a ring buffer with position t at slot t mod capacity. */
 export interface CacheCall {
   k: Address;

@@ -1,6 +1,7 @@
 // The base of compiled decode steps: sequences, their states and buffers. A backend adds the recording.
 import { BackendError } from '../../errors.js';
 import type { LayerState } from '../../layers/layer.js';
+import type { Address } from './address.js';
 import type { NativeTensors } from './kernel.js';
 import { Temporaries } from './memory.js';
 import type { NativeOps } from './ops.js';
@@ -28,6 +29,10 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
         tokens: this.memory.allocate(batch * 4),
         positions: this.memory.allocate(batch * 4),
         hidden: this.memory.allocate(batch * plan.dModel * 4),
+        normed: plan.blocks.some(({ isParallel }) => isParallel)
+          ? this.memory.allocate(batch * plan.dModel * 4)
+          : 0,
+        embeddingScale: this.embeddingScale(),
         logits: this.memory.allocate(batch * plan.vocabulary * 4),
       };
       this.states = new StepStates(tensors, plan, batch);
@@ -93,6 +98,16 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
 
   protected launch(rows: number): void {
     launchStep(this.ops, this.plan, this.states, this.buffers, rows);
+  }
+
+  /** A row of the number that multiplies the embedding; 0 where that is 1. */
+  private embeddingScale(): Address {
+    const { embeddingScale, dModel } = this.plan;
+    if (embeddingScale === 1) return 0;
+    const row = new Float32Array(dModel).fill(embeddingScale);
+    const address = this.memory.allocate(row.byteLength);
+    this.ops.upload(address, new Uint8Array(row.buffer));
+    return address;
   }
 
   /** Grows each KV cache to this many tokens, up to its window. */

@@ -143,6 +143,7 @@ function mixInPieces(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run): vo
 export function mixTokens(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run): void {
   const { sizes, inProj, outProj, normWeight } = weights;
   const { dSsm, dInner, nGroups, eps, normBeforeGate } = sizes;
+  const { normGroupSize = dSsm / nGroups } = sizes;
   const rows = run.batch * run.length;
   const [outFeatures = 0] = outProj.attrs.shape;
   const dMlp = dInner - dSsm;
@@ -162,7 +163,7 @@ export function mixTokens(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run
     const norm = needsNorm
       ? {
           weight: normWeight,
-          groupSize: dSsm / nGroups,
+          groupSize: normGroupSize,
           eps,
           z: gatesInScan ? 0 : z,
           zStride: projected.stride,

@@ -11,6 +11,7 @@ import type {
   LinearCall,
   LookupCall,
   NormCall,
+  RotaryCall,
   ScanCall,
 } from './calls.js';
 import type {
@@ -97,6 +98,7 @@ export interface NativeOps extends NativeMemory, NativeTraits {
   activate(call: ActivationCall): void;
   convolve(call: ConvCall): void;
   scan(call: ScanCall): void;
+  rotate(call: RotaryCall): void;
   attend(call: AttentionCall): void;
   lookUp(call: LookupCall): void;
   crossEntropy(call: CrossEntropyCall): void;

@@ -17,6 +17,10 @@ export interface StepBuffers {
   positions: Address;
   /** (dModel): the residual stream. */
   hidden: Address;
+  /** (dModel): the input of parallel blocks; 0 in a model without such. */
+  normed: Address;
+  /** (dModel), one row for all: multiplies the embedding; 0 for none. */
+  embeddingScale: Address;
   logits: Address;
 }
 
@@ -24,16 +28,23 @@ export function launchStep(
   ops: NativeOps,
   plan: StepPlan,
   states: StepStates,
-  { tokens, positions, hidden, logits }: StepBuffers,
+  buffers: StepBuffers,
   rows: number,
 ): void {
-  const { embedding, head, dModel, vocabulary, normF } = plan;
-  ops.lookUp({ table: embedding.weight, attrs: embedding.attrs, ids: tokens, rows, y: hidden });
+  const { head, dModel, vocabulary, normF } = plan;
+  const { positions, hidden, logits, normed } = buffers;
+  embed(ops, plan, buffers, rows);
   plan.blocks.forEach((block, i) => {
-    const { norm } = block;
+    const { norm, isParallel } = block;
     const state = states.blocks[i];
+    const isShared = isParallel || plan.blocks[i + 1]?.isParallel === true;
+    if (isShared && !isParallel) {
+      const strides = { xStride: dModel, yStride: dModel, rows, columns: dModel };
+      ops.norm({ ...norm, x: hidden, y: normed, ...strides });
+    }
+    const [x, inputNorm] = isShared ? [normed, undefined] : [hidden, norm];
     // The last matmul of a block reads each residual value before it writes the sum there.
-    const stream = { x: hidden, norm, residual: hidden, y: hidden };
+    const stream = { x, norm: inputNorm, residual: hidden, y: hidden };
     if (block.kind === 'mlp') {
       mlpRows(ops, block.weights, { ...stream, rows, length: 1 });
     } else if (block.kind === 'mamba2' && state && 'conv' in state) {
@@ -59,9 +70,30 @@ export function launchStep(
     }
   });
   withTemporaries(ops.temporaries, (temporaries) => {
-    const input = { x: hidden, xStride: dModel, rows, norm: normF };
+    const last = { x: hidden, xStride: dModel, rows, norm: normF };
     const space = () => temporaries.allocate(rows * dModel * 4);
-    const normed = linearInput(ops, input, dModel, space);
-    linear(ops, normed, head, { y: logits, yStride: vocabulary });
+    linear(ops, linearInput(ops, last, dModel, space), head, { y: logits, yStride: vocabulary });
+  });
+}
+
+/** The tokens' rows of the embedding, times its multiplier. */
+function embed(
+  ops: NativeOps,
+  { embedding, dModel }: StepPlan,
+  { tokens, hidden, embeddingScale }: StepBuffers,
+  rows: number,
+): void {
+  ops.lookUp({ table: embedding.weight, attrs: embedding.attrs, ids: tokens, rows, y: hidden });
+  if (embeddingScale === 0) return;
+  ops.activate({
+    x: hidden,
+    xStride: dModel,
+    multiplier: embeddingScale,
+    multiplierStride: 0,
+    y: hidden,
+    yStride: dModel,
+    rows,
+    columns: dModel,
+    activation: 'linear',
   });
 }

@@ -13,7 +13,7 @@ import type { NativeTensors } from './kernel.js';
 import { type Mamba2Weights, mamba2Weights } from './mamba2_mixer.js';
 import { projection } from './weights.js';
 
-export type StepBlock = { norm: InputNorm } & (
+export type StepBlock = { norm: InputNorm; isParallel: boolean } & (
   | { kind: 'mamba2'; weights: Mamba2Weights }
   | { kind: 'attention'; weights: AttentionWeights }
   | { kind: 'mlp'; weights: MlpWeights }
@@ -21,6 +21,7 @@ export type StepBlock = { norm: InputNorm } & (
 
 export interface StepPlan {
   embedding: Projection;
+  embeddingScale: number;
   blocks: readonly StepBlock[];
   normF: InputNorm;
   head: Projection;
@@ -36,8 +37,10 @@ export function stepPlan(tensors: NativeTensors, model: StepModel): StepPlan {
   const { embedding, head } = model;
   return {
     embedding: packedProjection(tensors, embedding),
-    blocks: model.blocks.map(({ norm, mixer }) => ({
+    embeddingScale: model.embeddingScale ?? 1,
+    blocks: model.blocks.map(({ norm, mixer, isParallel = false }) => ({
       norm: normPlan(tensors, norm),
+      isParallel,
       ...mixerPlan(tensors, mixer),
     })),
     normF: normPlan(tensors, model.normF),

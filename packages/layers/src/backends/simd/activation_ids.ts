@@ -6,4 +6,5 @@ export const activationIds: Readonly<Record<Activation, ActivationId>> = {
   linear: ActivationId.Linear,
   silu: ActivationId.Silu,
   gelu: ActivationId.Gelu,
+  relu2: ActivationId.Relu2,
 };

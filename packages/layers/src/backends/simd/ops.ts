@@ -11,6 +11,7 @@ import { activate, activateGrad } from './gated_activation.js';
 import { PANELS, PANELS_F16 } from './layout.js';
 import { linear } from './linear.js';
 import { norm, normGrad } from './rms_norm.js';
+import { rotate } from './rotary.js';
 import type { Runtime } from './runtime.js';
 import { attend } from './sliding_window_attention.js';
 import { attendGrad } from './sliding_window_attention_grad.js';
@@ -35,6 +36,7 @@ export class SimdOps implements NativeGradientOps {
   readonly activate: Kernels['activate'] = (call) => activate(this.runtime, call);
   readonly convolve: Kernels['convolve'] = (call) => convolve(this.runtime, call);
   readonly scan: Kernels['scan'] = (call) => scan(this.runtime, call);
+  readonly rotate: Kernels['rotate'] = (call) => rotate(this.runtime, call);
   readonly attend: Kernels['attend'] = (call) => attend(this.runtime, call);
   readonly lookUp: Kernels['lookUp'] = (call) => lookUp(this.runtime, call);
   readonly crossEntropy: Kernels['crossEntropy'] = (call) => crossEntropy(this.runtime, call);

@@ -11,6 +11,7 @@ import { PACKED, PACKED_F16 } from './layout.js';
 import { fitsBinding, linear } from './linear.js';
 import { MOST_ROWS } from './matvec.wgsl.js';
 import { norm } from './rms_norm.js';
+import { rotate } from './rotary.js';
 import type { WebGpuRuntime } from './runtime.js';
 import { attend } from './sliding_window_attention.js';
 import { scan } from './ssd_scan.js';
@@ -34,6 +35,7 @@ export class WebGpuOps implements NativeOps {
   readonly activate: NativeOps['activate'] = (call) => activate(this.runtime, call);
   readonly convolve: NativeOps['convolve'] = (call) => convolve(this.runtime, call);
   readonly scan: NativeOps['scan'] = (call) => scan(this.runtime, call);
+  readonly rotate: NativeOps['rotate'] = (call) => rotate(this.runtime, call);
   readonly attend: NativeOps['attend'] = (call) => attend(this.runtime, call);
   readonly lookUp: NativeOps['lookUp'] = (call) => lookUp(this.runtime, call);
   readonly crossEntropy: NativeOps['crossEntropy'] = (call) => crossEntropy(this.runtime, call);

@@ -1,7 +1,7 @@
 // WGSL that kernels share: activations, and sums over a workgroup.
 
 /** Ids of kernels.ts's Activation. */
-export const activationIds = { linear: 0, silu: 1, gelu: 2 } as const;
+export const activationIds = { linear: 0, silu: 1, gelu: 2, relu2: 3 } as const;
 
 /** exp(88.7) is the largest that f32 holds. */
 export const activations = `
@@ -18,6 +18,7 @@ fn gelu(v: f32) -> f32 { return 0.5 * v * (1.0 + erf(v * 0.70710678118654752)); 
 fn activated(v: f32, id: u32) -> f32 {
   if (id == ${activationIds.silu}u) { return silu(v); }
   if (id == ${activationIds.gelu}u) { return gelu(v); }
+  if (id == ${activationIds.relu2}u) { let positive = max(v, 0.0); return positive * positive; }
   return v;
 }
 fn softplus(v: f32) -> f32 {

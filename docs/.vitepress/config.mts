@@ -45,6 +45,7 @@ export default defineConfig({
         {
           text: 'Extend it',
           items: [
+            { text: 'Add an architecture', link: '/guide/add-an-architecture' },
             { text: 'Add an op', link: '/guide/add-an-op' },
             { text: 'Add a backend', link: '/guide/add-a-backend' },
           ],

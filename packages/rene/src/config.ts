@@ -121,7 +121,11 @@ export function parseConfig(json: unknown, where?: string): ReneConfig {
   const source = configSource(json, 'file', where);
   const modelType = source.optionalText('modelType');
   if (modelType !== undefined && modelType !== 'rene') {
-    throw source.error('modelType', "'rene' (other architectures are not supported)", modelType);
+    throw source.error(
+      'modelType',
+      "'rene' (AutoModelForCausalLM loads other architectures)",
+      modelType,
+    );
   }
   return buildConfig(source);
 }

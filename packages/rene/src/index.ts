@@ -1,9 +1,13 @@
 /**
- * The Rene language model: configuration, checkpoints, tokenizer and generation, for Node and the browser.
+ * Language models with a recurrent state, Rene and other hybrids: configuration, checkpoints, tokenizer and
+ * generation, for Node and the browser.
  *
  * @module @rene-js/rene
  */
-export { readConfig } from './checkpoint/read_config.js';
+export { parseModelConfig } from './architectures/index.js';
+export type { ModelConfig } from './architectures/model_config.js';
+export { AutoModelForCausalLM } from './auto_model.js';
+export { readConfig, readModelConfig } from './checkpoint/read_config.js';
 export {
   type AttnConfig,
   type MlpConfig,
@@ -31,7 +35,8 @@ export type { TokenLogProb } from './generation/sampler.js';
 export type { FinishReason } from './generation/sequence.js';
 export { streamText, type TextTokenizer } from './generation/stream_text.js';
 export type { ModelOptions, PretrainedOptions, RandomModelOptions } from './load_options.js';
-export { type ForwardOptions, ReneLMHeadModel } from './model.js';
+export { CausalLM, type ForwardOptions } from './model.js';
+export { ReneLMHeadModel } from './rene_model.js';
 export { RecurrentState } from './state.js';
 export {
   type DecodeOptions,

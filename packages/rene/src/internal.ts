@@ -5,7 +5,13 @@
  * @module @rene-js/rene/internal
  */
 export { anySignal } from './any_signal.js';
-export { modelParameters } from './architecture.js';
+export { makeModelParameters } from './architectures/derived_parameters.js';
+export {
+  architectureOf,
+  blueprintOf,
+  modelConfigToJson,
+  modelParameters,
+} from './architectures/index.js';
 export type { Checkpoint } from './checkpoint/checkpoint.js';
 export { companionFiles, convertCheckpoint } from './checkpoint/convert.js';
 export { hubCacheDir, RepoCache } from './checkpoint/hub_cache.js';
@@ -16,6 +22,7 @@ export {
   isOffline,
 } from './checkpoint/hub_client.js';
 export { fetchFile } from './checkpoint/hub_files.js';
+export { loadParameters } from './checkpoint/load_parameters.js';
 export { makeFolder } from './checkpoint/make_folder.js';
 export { EMBEDDED_MODEL } from './checkpoint/model_names.js';
 export {
@@ -26,6 +33,7 @@ export {
   writeFileAtomically,
 } from './checkpoint/node_files.js';
 export { openCheckpoint } from './checkpoint/open_checkpoint.js';
+export { openModelFolder } from './checkpoint/open_model_folder.js';
 export { resolveModel, resolveTokenizer, TOKENIZER_FILES } from './checkpoint/resolve.js';
 export { openSafetensors, writeSafetensors } from './checkpoint/safetensors.js';
 export { saveCheckpoint } from './checkpoint/save_checkpoint.js';

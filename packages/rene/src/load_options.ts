@@ -19,7 +19,7 @@ export interface ModelOptions extends Omit<ParameterOptions, 'format' | 'keepQua
   backend?: string | undefined;
 }
 
-/** Options of ReneLMHeadModel.fromPretrained. */
+/** Options of CausalLM.fromPretrained. */
 export interface PretrainedOptions extends ModelOptions {
   /** Options of downloads from the Hugging Face hub. */
   hub?: HubOptions | undefined;
@@ -30,7 +30,7 @@ export interface PretrainedOptions extends ModelOptions {
   lora?: string | URL | undefined;
 }
 
-/** Options of ReneLMHeadModel.fromConfig. */
+/** Options of CausalLM.fromConfig. */
 export interface RandomModelOptions extends ModelOptions {
   /** The same seed gives the same weights, on every backend. Default: 'rene'. */
   seed?: string | number | undefined;

@@ -1,7 +1,7 @@
 // The cross entropy loss of a language model.
 import { crossEntropy } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import type { ReneLMHeadModel } from './model.js';
+import type { CausalLM } from './model.js';
 
 /**
  * Mean cross entropy, in nats, of tokens 1 ... L-1 given those before them, over the padded vocabulary as
@@ -10,7 +10,7 @@ import type { ReneLMHeadModel } from './model.js';
  * @param ids int32 (B, L), L >= 2
  * @returns a scalar, differentiable by the model's trainableVariables
  */
-export function nextTokenLoss(model: ReneLMHeadModel, ids: tf.Tensor): tf.Scalar {
+export function nextTokenLoss(model: CausalLM, ids: tf.Tensor): tf.Scalar {
   const [batch = 0, length = 0] = ids.shape;
   return tf.tidy(() => {
     const inputs = tf.slice(ids, [0, 0], [batch, length - 1]);

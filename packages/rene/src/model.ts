@@ -1,15 +1,14 @@
-// ReneLMHeadModel: token ids in, logits out. Embedding, blocks, final norm, head.
+// CausalLM: token ids in, logits out. Embedding, blocks, final norm, head.
 import {
   disposeParameters,
   InvalidArgumentError,
-  initParameters,
   type LayerState,
   type Parameter,
   Parameters,
   packedMatMul,
+  type ResidualBlock,
   RMSNorm,
   recomputeInBackward,
-  useBackend,
 } from '@rene-js/layers';
 import {
   compileStep,
@@ -18,11 +17,12 @@ import {
   type ReadTensor,
 } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
-import { type Backbone, buildBackbone, modelParameters } from './architecture.js';
+import type { Backbone, Blueprint } from './architectures/blueprint.js';
+import { layerParameters } from './architectures/derived_parameters.js';
+import { blueprintOf, modelConfigToJson } from './architectures/index.js';
+import type { ModelConfig } from './architectures/model_config.js';
 import { jsonFile } from './checkpoint/json_file.js';
 import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
-import type { ReneConfig } from './config.js';
-import { weightFormatOrAuto } from './dtype_names.js';
 import { ReneError } from './errors.js';
 import { fingerprint } from './generation/fingerprint.js';
 import { type GenerateResult, generate } from './generation/generate.js';
@@ -30,13 +30,6 @@ import type { GenerationDefaults } from './generation/generation_defaults.js';
 import type { GenerateOptions, StreamOptions } from './generation/options.js';
 import { type PrefillOptions, prefill } from './generation/prefill.js';
 import { stream } from './generation/stream.js';
-import {
-  checkPretrainedOptions,
-  checkRandomModelOptions,
-  type PretrainedOptions,
-  type RandomModelOptions,
-} from './load_options.js';
-import { loadPretrained } from './load_pretrained.js';
 import { RecurrentState } from './state.js';
 import { summarize } from './summary.js';
 import { checkIds, checkPlaces, lastTokens, type TokenIds, tokensAt } from './token_ids.js';
@@ -64,63 +57,45 @@ export interface ForwardOptions {
   recompute?: ReadonlyMap<string, tf.Variable> | undefined;
 }
 
-/** The language model. It belongs to the backend on which it was loaded. dispose() frees its parameters. */
-export class ReneLMHeadModel implements tf.InferenceModel {
+/**
+ * The language model. It belongs to the backend that it was loaded on, and owns its parameters:
+ * dispose() frees them.
+ */
+export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.InferenceModel {
   readonly inputs: tf.ModelTensorInfo[];
   readonly outputs: tf.ModelTensorInfo[];
   /** The tfjs backend of the parameters. */
   readonly backend = tf.getBackend();
+  private readonly blueprint: Blueprint;
   private readonly backbone: Backbone;
+  /** Of all layers. */
+  private readonly blocks: readonly ResidualBlock[];
   private disposed = false;
   /** The shapes of this model's states; computed once. */
   private stateForm: readonly string[] | undefined;
 
   constructor(
-    readonly config: ReneConfig,
-    /** Parameters by their names in the original's state_dict. */
+    readonly config: Config,
+    /**
+     * By the names of the original's state_dict; of a hybrid that is not trained, by those of its layers, which hold
+     * some of the original's matrices put together.
+     */
     readonly parameters: ReadonlyMap<string, Parameter>,
     /** The model's generation defaults, used where generate and stream get no option. */
     readonly generationConfig: GenerationDefaults = {},
   ) {
-    this.backbone = buildBackbone(config, new Parameters(parameters));
+    this.blueprint = blueprintOf(config);
+    this.backbone = this.blueprint.build(
+      new Parameters(layerParameters(this.blueprint, parameters)),
+    );
+    this.blocks = this.backbone.layers.flat();
     this.inputs = [{ name: 'input_ids', shape: [-1, -1], dtype: 'int32' }];
     this.outputs = [{ name: 'logits', shape: [-1, -1, config.paddedVocabSize], dtype: 'float32' }];
   }
 
   /**
-   * Loads a checkpoint: config.json and model.safetensors or pytorch_model.bin, whole or in shards.
-   *
-   * @param idOrDir a folder or its file URL, a hub id (downloaded once, into the cache shared with Python),
-   *   'rene-tiny' (the included model), or the http(s) URL of a folder. In a page: a URL, a path of the
-   *   page's server that begins with '/' or '.', or a hub id (read from the hub in pieces)
-   * @throws InvalidArgumentError for unknown options; ConfigError, CheckpointError, HubError, BackendError
-   */
-  static async fromPretrained(
-    idOrDir: string | URL,
-    options: PretrainedOptions = {},
-  ): Promise<ReneLMHeadModel> {
-    checkPretrainedOptions(options);
-    const { config, parameters, generationConfig } = await loadPretrained(idOrDir, options);
-    return new ReneLMHeadModel(config, parameters, generationConfig);
-  }
-
-  /** A model with random weights, distributed as the original's before training. */
-  static async fromConfig(
-    config: ReneConfig,
-    options: RandomModelOptions = {},
-  ): Promise<ReneLMHeadModel> {
-    checkRandomModelOptions(options);
-    const { seed = 'rene', dtype = 'auto', ...others } = options;
-    const chosen = weightFormatOrAuto(dtype);
-    const format = chosen === 'auto' ? 'f32' : chosen;
-    await useBackend(others.backend);
-    const parameters = await initParameters(modelParameters(config), seed, { ...others, format });
-    return new ReneLMHeadModel(config, parameters);
-  }
-
-  /**
-   * Writes config.json and model.safetensors, as the original loads them, into a folder; also
-   * generation_config.json if the model has one, and the given tokenizer.
+   * Writes config.json and model.safetensors, as the original loads them, into a folder; generation_config.json
+   * if the model came with one, and the tokenizer that is given.
    *
    * @param dir a path or a file URL; created if necessary
    * @throws InvalidArgumentError, CheckpointError; FileError naming the file that cannot be written. The
@@ -131,7 +106,8 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     const { config, parameters, generationConfig } = this;
     const { json } = generationConfig;
     const others = json ? [jsonFile('generation_config.json', json)] : [];
-    await saveCheckpoint(dir, modelParameters(config), parameters, config, options, others);
+    const configJson = modelConfigToJson(config);
+    await saveCheckpoint(dir, this.blueprint, parameters, configJson, options, others);
   }
 
   /**
@@ -161,22 +137,30 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     return tf.tidy(() => {
       const input =
         ids instanceof tf.Tensor ? ids : tf.tensor2d(ids.flat(), [batch, length], 'int32');
-      const { embedding, blocks, normF, head, headBias } = this.backbone;
+      const { embedding, embeddingScale, layers, normF, logitsScale, head, headBias } =
+        this.backbone;
+      const seen = (name: string, value: tf.Tensor, scale: number) =>
+        onHidden?.(name, scale === 1 ? value : tf.mul(value, scale));
+      const { streamScale } = this.backbone;
       let hidden = embedding.forward(input);
-      onHidden?.('embed', hidden);
+      if (embeddingScale !== 1) hidden = tf.mul(hidden, embeddingScale);
+      seen('embed', hidden, streamScale);
       try {
-        blocks.forEach((block, i) => {
-          const run = (x: tf.Tensor) => block.forward(x, state?.layers[i] ?? undefined);
+        let first = 0;
+        layers.forEach((layer, i) => {
+          const states = state?.layers.slice(first, first + layer.length) ?? [];
+          first += layer.length;
+          const run = (x: tf.Tensor) => runLayer(layer, x, states);
           const next = recompute
-            ? recomputeInBackward(run, hidden, ofBlock(i, recompute))
+            ? recomputeInBackward(run, hidden, this.variablesOf(i, recompute))
             : run(hidden);
           hidden = advance(hidden, next);
-          onHidden?.(String(i), hidden);
+          seen(String(i), hidden, streamScale);
         });
         // If hidden states are not requested, norm_f is computed only where logits are.
         if (!onHidden && logitsAt?.length !== 0) hidden = wanted(hidden);
         const normed = normF.forward(hidden);
-        onHidden?.('norm_f', normed);
+        seen('norm_f', normed, 1 / logitsScale);
         state?.advance(length);
         const { paddedVocabSize } = this.config;
         if (logitsAt?.length === 0) return tf.tensor3d([], [0, 1, paddedVocabSize]);
@@ -200,17 +184,17 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   compileStep(batch = 1, vocabSize = this.config.vocabSize): DecodeStep | undefined {
     this.checkBackend();
     if (!hasStepCompiler()) return undefined;
-    const { embedding, blocks, normF, head, headBias } = this.backbone;
+    const { embedding, embeddingScale, normF, head, headBias } = this.backbone;
     tf.engine().startScope();
     try {
-      const described = blocks.flatMap(({ norm, mixer }) => {
+      const blocks = this.blocks.flatMap(({ norm, mixer, isParallel }) => {
         const parts = mixer.parts();
-        return norm instanceof RMSNorm && parts ? [{ norm, mixer: parts }] : [];
+        return norm instanceof RMSNorm && parts ? [{ norm, mixer: parts, isParallel }] : [];
       });
-      if (described.length < blocks.length || !(normF instanceof RMSNorm)) return undefined;
+      if (blocks.length < this.blocks.length || !(normF instanceof RMSNorm)) return undefined;
       const { weight } = embedding;
       return compileStep(
-        { embedding: weight, blocks: described, normF, head, headBias, vocabSize },
+        { embedding: weight, embeddingScale, blocks, normF, head, headBias, vocabSize },
         batch,
       );
     } finally {
@@ -225,7 +209,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
       throw new InvalidArgumentError('batch', 'a whole number from 1', String(batch));
     }
     return new RecurrentState(
-      this.backbone.blocks.map(({ mixer }) => mixer.initialState(batch)),
+      this.blocks.map(({ mixer }) => mixer.initialState(batch)),
       Array(batch).fill(0),
       this,
     );
@@ -251,7 +235,7 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     this.checkBackend();
     const layers: (LayerState | null)[] = [];
     try {
-      for (const [i, { mixer }] of this.backbone.blocks.entries()) {
+      for (const [i, { mixer }] of this.blocks.entries()) {
         layers.push(await mixer.restoreState(read(i), positions));
       }
       return layers;
@@ -347,12 +331,12 @@ export class ReneLMHeadModel implements tf.InferenceModel {
 
   /** Prints the blocks with their parameters, as tf.LayersModel does. */
   summary(print: (line: string) => void = console.log): void {
-    for (const line of summarize(this.config, modelParameters(this.config))) print(line);
+    for (const line of summarize(this.config, this.blueprint.tensors)) print(line);
   }
 
   /** Frees the parameters. States must be disposed by the user. */
   dispose(): void {
-    for (const { mixer } of this.backbone.blocks) mixer.dispose();
+    for (const { mixer } of this.blocks) mixer.dispose();
     disposeParameters(this.parameters);
     this.disposed = true;
   }
@@ -363,6 +347,14 @@ export class ReneLMHeadModel implements tf.InferenceModel {
     throw new ReneError(
       `this model was loaded on the backend '${this.backend}', and '${tf.getBackend()}' is in use: ` +
         `call tf.setBackend('${this.backend}'), or load the model again`,
+    );
+  }
+
+  /** The variables of layer i. */
+  private variablesOf(i: number, variables: ReadonlyMap<string, tf.Variable>): tf.Variable[] {
+    const prefix = this.blueprint.outline.layers[i]?.prefix ?? '';
+    return [...variables].flatMap(([name, variable]) =>
+      name.startsWith(prefix) ? [variable] : [],
     );
   }
 
@@ -380,10 +372,18 @@ export class ReneLMHeadModel implements tf.InferenceModel {
   }
 }
 
-/** The variables of block i. */
-function ofBlock(i: number, variables: ReadonlyMap<string, tf.Variable>): tf.Variable[] {
-  const prefix = `backbone.layers.${i}.`;
-  return [...variables].flatMap(([name, variable]) => (name.startsWith(prefix) ? [variable] : []));
+/** A layer's blocks; a parallel one reads what the block before it read. */
+function runLayer(
+  layer: readonly ResidualBlock[],
+  x: tf.Tensor,
+  states: readonly (LayerState | null)[],
+): tf.Tensor {
+  let [input, stream] = [x, x];
+  layer.forEach((block, i) => {
+    if (!block.isParallel) input = stream;
+    stream = block.forward(input, states[i] ?? undefined, stream);
+  });
+  return stream;
 }
 
 /** Frees a block's input once its output is computed. A gradient tape needs it later. */

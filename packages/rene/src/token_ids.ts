@@ -1,7 +1,7 @@
 // Checks the token ids of a forward pass, and selects the hidden states for the head.
 import { InvalidArgumentError } from '@rene-js/layers/errors';
 import * as tf from '@tensorflow/tfjs-core';
-import type { ReneConfig } from './config.js';
+import type { ModelConfig } from './architectures/model_config.js';
 import { describe } from './describe.js';
 
 /** (B, L): an int32 tensor, or rows of equal length. */
@@ -13,7 +13,7 @@ export type TokenIds = tf.Tensor | readonly (readonly number[])[];
  * @throws InvalidArgumentError for ids out of range or rows of different lengths; the values of a tensor
  *   are not checked
  */
-export function checkIds(ids: TokenIds, config: ReneConfig): [batch: number, length: number] {
+export function checkIds(ids: TokenIds, config: ModelConfig): [batch: number, length: number] {
   if (ids instanceof tf.Tensor) {
     const [batch = 0, length = 0] = ids.shape;
     if (ids.rank !== 2 || ids.size === 0 || ids.dtype !== 'int32') {

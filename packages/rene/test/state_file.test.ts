@@ -12,7 +12,7 @@ import {
 } from '@rene-js/testing';
 import { expect } from 'chai';
 import { CheckpointError } from '../src/errors.js';
-import { ReneLMHeadModel } from '../src/model.js';
+import { ReneLMHeadModel } from '../src/rene_model.js';
 import { RecurrentState } from '../src/state.js';
 
 describe('state files', () => {

@@ -1,19 +1,19 @@
 // Bytes of weights that a decoded token must read: a lower bound of its time on a CPU.
 import type { PackedWeight, Parameter, WeightFormat } from '@rene-js/layers';
 import { weightBytes } from '@rene-js/layers/internal';
-import type { ReneConfig } from '@rene-js/rene';
+import type { ModelConfig } from '@rene-js/rene';
 
 /**
  * Bytes of all matrices in a checkpoint's format, each once. An embedding that is not tied to the head
  * counts as one row.
  */
 export function checkpointBytes(
-  config: ReneConfig,
+  config: ModelConfig,
   parameters: ReadonlyMap<string, Parameter>,
 ): number {
   let bytes = 0;
   for (const [name, weight] of matrices(parameters)) {
-    if (!config.tieWordEmbeddings && name.endsWith('embedding.weight')) continue;
+    if (!config.tieWordEmbeddings && /(^|\.)embedding\.weight$/.test(name)) continue;
     bytes += weightBytes(weight.format, weight.shape, weight.groupSize);
   }
   return bytes;

@@ -4,7 +4,7 @@ import type { WeightFormat } from '@rene-js/layers';
 import { cudaInfo, measureCopyBandwidth } from '@rene-js/layers/cuda';
 import type { DecodeStep } from '@rene-js/layers/internal';
 import { availableCores, measureReadBandwidth, simdInfo } from '@rene-js/layers/simd';
-import type { ReneLMHeadModel } from '@rene-js/rene';
+import type { CausalLM } from '@rene-js/rene';
 import { argmax, countParameters, greedyParams, modelParameters } from '@rene-js/rene/internal';
 import { checkpointBytes, mainFormat } from './checkpoint_bytes.js';
 
@@ -55,7 +55,7 @@ export interface BenchResult extends BenchOptions {
  * @param onProgress called after each forward with the number of tokens done and the total
  */
 export async function measure(
-  model: ReneLMHeadModel,
+  model: CausalLM,
   loadSeconds: number,
   options: BenchOptions,
   onProgress: (done: number, total: number) => void = () => {},
@@ -129,7 +129,7 @@ const STEPS_BETWEEN_PROBES = 16;
 
 /** Runs prefill and decode once. Returns seconds. */
 async function run(
-  model: ReneLMHeadModel,
+  model: CausalLM,
   { prompt, tokens, batch }: BenchOptions,
   note: (tokens: number) => void,
   probe = () => {},

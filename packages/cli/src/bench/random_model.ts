@@ -1,14 +1,13 @@
 // A model with random weights, loaded like a bf16 checkpoint, for benchmarks without one.
 import {
   initializers,
-  makeParameters,
   type ParameterOptions,
   type ParameterSpec,
   type StoredMatrix,
 } from '@rene-js/layers';
 import { narrow } from '@rene-js/layers/internal';
-import { type ReneConfig, ReneLMHeadModel } from '@rene-js/rene';
-import { modelParameters } from '@rene-js/rene/internal';
+import { CausalLM, type ModelConfig } from '@rene-js/rene';
+import { blueprintOf, makeModelParameters } from '@rene-js/rene/internal';
 import seedrandom from 'seedrandom';
 
 /** Number of random values. The matrices repeat them. */
@@ -18,18 +17,18 @@ const DRAWN = 1 << 20;
  * Fills the matrices with one repeated block of random values, so that this takes no longer than loading a
  * file. Only the variety of the bits matters.
  */
-export async function randomModel(
-  config: ReneConfig,
+export async function randomModel<Config extends ModelConfig>(
+  config: Config,
   options: ParameterOptions,
-): Promise<ReneLMHeadModel> {
+): Promise<CausalLM<Config>> {
   const drawn = new Float32Array(DRAWN);
   initializers.normal(0.02)(drawn, seedrandom.alea('bench'));
   const noise = narrow(drawn, 'BF16');
-  const parameters = await makeParameters(modelParameters(config), options, {
+  const parameters = await makeModelParameters(blueprintOf(config), options, {
     values: async (spec) => vector(spec),
     matrix: async (spec) => repeated(noise, spec),
   });
-  return new ReneLMHeadModel(config, parameters);
+  return new CausalLM(config, parameters);
 }
 
 function vector(spec: ParameterSpec): Float32Array {

@@ -1,7 +1,7 @@
 // `rene bench`: load, prefill and decode speed and memory of a model. Each dtype runs in its own process.
 import { spawn } from 'node:child_process';
 import { useBackend, weightPacker } from '@rene-js/layers';
-import { type ReneConfig, type ReneLMHeadModel, reneConfig1_3B } from '@rene-js/rene';
+import { type CausalLM, type ModelConfig, reneConfig1_3B } from '@rene-js/rene';
 import { ReneError, writeFileAtomically } from '@rene-js/rene/internal';
 import { tinyConfig } from '@rene-js/rene/training';
 import { benchChart } from '../bench/chart.js';
@@ -12,7 +12,7 @@ import type { BenchCommandOptions, Format, RandomSize } from './bench_options.js
 import { limitThreads, loadModel, modelFolder } from './load.js';
 import { withProgressBar } from './progress_bar.js';
 
-const sizes: Record<RandomSize, () => ReneConfig> = {
+const sizes: Record<RandomSize, () => ModelConfig> = {
   '1.3b': () => reneConfig1_3B,
   tiny: () => tinyConfig(2048),
 };
@@ -52,7 +52,7 @@ async function measureHere(options: BenchCommandOptions, dtype: Format): Promise
     options.randomWeights === undefined
       ? await modelFolder(options.model, options.revision)
       : undefined;
-  let model: ReneLMHeadModel | undefined;
+  let model: CausalLM | undefined;
   const loading = await seconds(async () => {
     model = dir === undefined ? await random(options, dtype) : await load(dir, options, dtype);
   });
@@ -63,18 +63,14 @@ async function measureHere(options: BenchCommandOptions, dtype: Format): Promise
   );
 }
 
-function load(
-  dir: string,
-  { backend }: BenchCommandOptions,
-  dtype: Format,
-): Promise<ReneLMHeadModel> {
+function load(dir: string, { backend }: BenchCommandOptions, dtype: Format): Promise<CausalLM> {
   return loadModel(dir, { backend, dtype });
 }
 
 async function random(
   { backend, randomWeights = '1.3b' }: BenchCommandOptions,
   dtype: Format,
-): Promise<ReneLMHeadModel> {
+): Promise<CausalLM> {
   await useBackend(backend);
   const config = sizes[randomWeights]();
   return withProgressBar('making the model [{bar}] {percentage}%', (update) =>

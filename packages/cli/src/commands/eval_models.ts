@@ -1,6 +1,6 @@
 // The models that `rene eval` can measure: Rene, and through adapters HTTP servers and transformers.js.
 import { createHash } from 'node:crypto';
-import type { ReneLMHeadModel } from '@rene-js/rene';
+import type { CausalLM } from '@rene-js/rene';
 import { adapterFolder } from '@rene-js/rene/internal';
 import type { EvaluationModel } from '../evaluation/evaluation_model.js';
 import { modelHash } from '../evaluation/model_hash.js';
@@ -87,7 +87,7 @@ async function loadRene(
   };
 }
 
-function parameterCount({ parameters }: ReneLMHeadModel): number {
+function parameterCount({ parameters }: CausalLM): number {
   let count = 0;
   for (const { shape } of parameters.values()) count += shape.reduce((a, b) => a * b, 1);
   return count;

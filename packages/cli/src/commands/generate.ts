@@ -1,9 +1,9 @@
 // `rene generate [prompt]`: streams the continuation of a text to stdout. Statistics go to stderr.
 import { text as readAll } from 'node:stream/consumers';
 import {
+  type CausalLM,
   GenerationAbortedError,
-  type ReneLMHeadModel,
-  readConfig,
+  readModelConfig,
   type StreamOptions,
   streamText,
   type Tokenizer,
@@ -22,7 +22,7 @@ export async function runGenerate(
   const interrupt = onInterrupt();
   const prompt = await readPrompt(argument);
   const dir = await modelFolder(options.model, options.revision);
-  const config = await readConfig(dir);
+  const config = await readModelConfig(dir);
   const tokenizer = await loadTokenizer(dir, options.tokenizer);
   checkVocabulary(tokenizer, config);
   const generation = { ...generationOptions(options), signal: interrupt.signal };
@@ -75,7 +75,7 @@ function generationOptions(options: GenerateOptions): StreamOptions {
 }
 
 async function write(
-  model: ReneLMHeadModel,
+  model: CausalLM,
   tokenizer: Tokenizer,
   prompt: string,
   generation: StreamOptions,

@@ -1,11 +1,12 @@
 // `rene info`: a model's blocks, parameters and files, and the backend that it would run on.
 import { useBackend } from '@rene-js/layers';
-import { readConfig } from '@rene-js/rene';
+import { readModelConfig } from '@rene-js/rene';
 import {
+  architectureOf,
   type Checkpoint,
-  configToJson,
   countParameters,
   fileExists,
+  modelConfigToJson,
   modelParameters,
   openCheckpoint,
   packageVersion,
@@ -18,12 +19,13 @@ import { modelFolder } from './load.js';
 
 export async function runInfo(options: InfoOptions): Promise<void> {
   const dir = await modelFolder(options.model, options.revision);
-  const config = await readConfig(dir);
+  const config = await readModelConfig(dir);
   const specs = modelParameters(config);
   const tokenizer = `${dir}/tokenizer.json`;
   const backend = await useBackend(options.backend);
   const facts = {
     model: dir,
+    architecture: architectureOf(config).title,
     parameters: countParameters(specs),
     dtype: await storedDTypes(dir),
     vocabSize: config.vocabSize,
@@ -38,7 +40,7 @@ export async function runInfo(options: InfoOptions): Promise<void> {
     },
   };
   if (options.json) {
-    process.stdout.write(stringifyJson({ ...facts, config: configToJson(config) }));
+    process.stdout.write(stringifyJson({ ...facts, config: modelConfigToJson(config) }));
     return;
   }
   for (const line of summarize(config, specs)) console.log(line);
@@ -46,7 +48,7 @@ export async function runInfo(options: InfoOptions): Promise<void> {
   console.log();
   for (const [name, value] of [...Object.entries(others), ...Object.entries(versions)]) {
     const shown = typeof value === 'number' ? value.toLocaleString('en-US') : (value ?? 'none');
-    console.log(`${name.padEnd(12)}${shown}`);
+    console.log(`${name.padEnd(14)}${shown}`);
   }
 }
 

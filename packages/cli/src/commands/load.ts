@@ -1,5 +1,11 @@
-// Finds and loads the model and tokenizer named on the command line.
-import { type ReneConfig, ReneLMHeadModel, Tokenizer, TokenizerError } from '@rene-js/rene';
+// Finds and loads the model and the tokenizer that a verb was asked to use.
+import {
+  AutoModelForCausalLM,
+  type CausalLM,
+  type ModelConfig,
+  Tokenizer,
+  TokenizerError,
+} from '@rene-js/rene';
 import {
   EMBEDDED_MODEL,
   resolveModel,
@@ -42,10 +48,10 @@ export function modelFolder(model = EMBEDDED_MODEL, revision?: string): Promise<
 }
 
 /** @throws CheckpointError, ConfigError, BackendError */
-export async function loadModel(dir: string, options: LoadOptions): Promise<ReneLMHeadModel> {
+export async function loadModel(dir: string, options: LoadOptions): Promise<CausalLM> {
   await limitThreads(options.threads);
   return withProgressBar('loading the model [{bar}] {percentage}% {eta_formatted} left', (update) =>
-    ReneLMHeadModel.fromPretrained(dir, {
+    AutoModelForCausalLM.fromPretrained(dir, {
       backend: options.backend,
       dtype: options.dtype,
       lora: options.lora,
@@ -55,8 +61,8 @@ export async function loadModel(dir: string, options: LoadOptions): Promise<Rene
   );
 }
 
-/** Prints a notice if the tokenizer seems to belong to another model. */
-export function checkVocabulary(tokenizer: Tokenizer, config: ReneConfig): void {
+/** Says so where a tokenizer seems to be another model's. */
+export function checkVocabulary(tokenizer: Tokenizer, config: ModelConfig): void {
   const notice = vocabularyNotice(tokenizer, config);
   if (notice !== undefined) onNotice(notice);
 }

@@ -1,14 +1,22 @@
-// `rene quantize`: writes a model with int8, int4 or bf16 weights. It loads without being quantised again.
-import type { PackedWeight } from '@rene-js/layers';
-import { ReneLMHeadModel } from '@rene-js/rene';
+// `rene quantize`: a model with weights of 4 or 8 bits, which loads without being rounded again.
 import {
+  disposeParameters,
+  type PackedWeight,
+  type ParameterOptions,
+  type ParameterProgress,
+  useBackend,
+} from '@rene-js/layers';
+import {
+  blueprintOf,
   companionFiles,
   convertCheckpoint,
-  modelParameters,
+  loadParameters,
+  modelConfigToJson,
+  openModelFolder,
   saveCheckpoint,
 } from '@rene-js/rene/internal';
 import { exitOnSignals } from './interrupt.js';
-import { modelFolder } from './load.js';
+import { modelFolder, onNotice } from './load.js';
 import { checkNotSame, checkOutFolder, removeStale } from './out_folder.js';
 import { withProgressBar } from './progress_bar.js';
 import type { QuantizeOptions } from './quantize_options.js';
@@ -29,22 +37,23 @@ export async function runQuantize(
     if (dtype === 'bf16') {
       return convertCheckpoint(dir, out, { dtype: 'BF16', onProgress: update });
     }
-    const loaded = await ReneLMHeadModel.fromPretrained(dir, {
-      backend: 'simd',
-      dtype,
+    const onProgress = (progress: ParameterProgress) =>
+      update(progress.loadedValues, progress.totalValues);
+    const loaded = await loadTensors(dir, {
+      format: dtype,
       groupSize: Number(groupSize),
       // The format has no room for other matrices: they are written unchanged.
       wholeGroups: true,
-      onProgress: ({ loadedValues, totalValues }) => update(loadedValues, totalValues),
+      onProgress,
     });
+    const { tensors, parameters, configJson } = loaded;
     try {
-      matrices = [...loaded.parameters.values()].filter((p) => 'format' in p);
-      const { config, parameters } = loaded;
-      const specs = modelParameters(config);
+      matrices = [...parameters.values()].filter((p) => 'format' in p);
       const others = await companionFiles(dir);
-      return await saveCheckpoint(out, specs, parameters, config, { quantized: true }, others);
+      const options = { quantized: true };
+      return await saveCheckpoint(out, tensors, parameters, configJson, options, others);
     } finally {
-      loaded.dispose();
+      disposeParameters(parameters);
     }
   });
   await removeStale(out, written);
@@ -58,4 +67,16 @@ export async function runQuantize(
     );
   }
   console.log(out);
+}
+/** A model's tensors as its checkpoint has them, each quantised by itself. */
+async function loadTensors(dir: string, options: ParameterOptions) {
+  await useBackend('simd');
+  const { config, checkpoint } = await openModelFolder(dir, onNotice);
+  try {
+    const { parameters: _, ...tensors } = blueprintOf(config);
+    const parameters = await loadParameters(checkpoint, tensors, options);
+    return { tensors, parameters, configJson: modelConfigToJson(config) };
+  } finally {
+    await checkpoint.close();
+  }
 }

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
 import { basename, resolve } from 'node:path';
-import { readConfig, Tokenizer } from '@rene-js/rene';
+import { readModelConfig, Tokenizer } from '@rene-js/rene';
 import { EMBEDDED_MODEL, folderExists } from '@rene-js/rene/internal';
 import { createServer } from '../serving/server.js';
 import { TokenizerThread } from '../serving/tokenizer_thread.js';
@@ -20,7 +20,7 @@ export async function runServe(argument: string | undefined, options: ServeOptio
   const dir = await modelFolder(name, options.revision);
   const path = await tokenizerPath(dir, options.tokenizer);
   const tokenizer = await Tokenizer.fromFile(path);
-  checkVocabulary(tokenizer, await readConfig(dir));
+  checkVocabulary(tokenizer, await readModelConfig(dir));
   const modelName = options.servedModelName ?? (await shortName(name));
   const model = { dir, tokenizerPath: path, backend, dtype, lora, threads };
   const settings = { ...model, slots, prefixCacheBytes };

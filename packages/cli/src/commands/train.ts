@@ -1,7 +1,7 @@
 // `rene train`: trains a new model on documents, or fine-tunes a model, in full or with LoRA.
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { ReneLMHeadModel, readConfig, Tokenizer } from '@rene-js/rene';
+import { AutoModelForCausalLM, type CausalLM, readModelConfig, Tokenizer } from '@rene-js/rene';
 import {
   checkRows,
   fileExists,
@@ -120,23 +120,23 @@ async function startModel(
   { config = 'tiny', backend, threads, seed }: TrainCommandOptions,
   modelDir: string | undefined,
   tokenizer: Tokenizer,
-): Promise<ReneLMHeadModel> {
+): Promise<CausalLM> {
   await limitThreads(threads);
   if (modelDir !== undefined) {
-    return ReneLMHeadModel.fromPretrained(modelDir, { backend, trainable: true, onNotice });
+    return AutoModelForCausalLM.fromPretrained(modelDir, { backend, trainable: true, onNotice });
   }
-  const sizes = config === 'tiny' ? tinyConfig(tokenizer.vocabSize) : await readConfig(config);
+  const sizes = config === 'tiny' ? tinyConfig(tokenizer.vocabSize) : await readModelConfig(config);
   if (sizes.paddedVocabSize < tokenizer.vocabSize) {
     throw new TrainingError(
       `${config}/config.json: vocab_size: expected at least the tokenizer's ` +
         `${tokenizer.vocabSize}, found ${sizes.vocabSize}`,
     );
   }
-  return ReneLMHeadModel.fromConfig(sizes, { backend, trainable: true, seed });
+  return AutoModelForCausalLM.fromConfig(sizes, { backend, trainable: true, seed });
 }
 
 function createAdapter(
-  model: ReneLMHeadModel,
+  model: CausalLM,
   { loraRank, loraAlpha, seed }: TrainCommandOptions,
 ): LoraAdapter {
   return LoraAdapter.create(model, { rank: loraRank, alpha: loraAlpha ?? 2 * loraRank, seed });
@@ -175,7 +175,7 @@ async function runTraining(
 
 /** Merges the saved adapter of a run into its base model. */
 async function saveMerged(
-  model: ReneLMHeadModel,
+  model: CausalLM,
   { out, saveDtype }: TrainCommandOptions,
   dir: string,
   files: ReadonlyMap<string, Uint8Array>,

@@ -2,7 +2,7 @@
 import type {
   FinishReason,
   LogitsProcessor,
-  ReneConfig,
+  ModelConfig,
   Tokenizer,
   TokenLogProb,
 } from '@rene-js/rene';
@@ -94,7 +94,7 @@ export interface Engine {
 /** A job's generation options. @throws InvalidArgumentError if they are invalid */
 export function jobGenerationConfig(
   job: Job,
-  config: ReneConfig,
+  config: ModelConfig,
   tokenizer: Pick<Tokenizer, 'decodeStream'>,
 ): GenerationConfig {
   const { presencePenalty = 0, frequencyPenalty = 0, stopIds = [] } = job;

@@ -2,7 +2,7 @@
 import { freemem } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { registerSimdBackend } from '@rene-js/layers/simd';
-import { ReneLMHeadModel, Tokenizer } from '@rene-js/rene';
+import { AutoModelForCausalLM, type CausalLM, Tokenizer } from '@rene-js/rene';
 import { rowsThatFit } from '@rene-js/rene/internal';
 import * as tf from '@tensorflow/tfjs-core';
 import { BatchEngine } from './batch_engine.js';
@@ -18,7 +18,7 @@ const post = (message: FromWorker) => port.postMessage(message);
 
 try {
   if (settings.threads !== undefined) registerSimdBackend({ threads: settings.threads });
-  const model = await ReneLMHeadModel.fromPretrained(settings.dir, {
+  const model = await AutoModelForCausalLM.fromPretrained(settings.dir, {
     backend: settings.backend,
     dtype: settings.dtype,
     lora: settings.lora,
@@ -37,7 +37,7 @@ try {
   post({ type: 'failed', message: messageOf(error) });
 }
 
-function serve(engine: BatchEngine, model: ReneLMHeadModel): void {
+function serve(engine: BatchEngine, model: CausalLM): void {
   const cancels = new Map<number, () => void>();
   const tell = outbox(engine);
   port?.on('message', (message: ToWorker) => {

@@ -1,15 +1,12 @@
 // Checks greedy generation against the sequences in generate.json, with the original's rules.
 
-import type { ReneLMHeadModel } from '@rene-js/rene';
+import type { CausalLM } from '@rene-js/rene';
 import { generateReference, readJsonFile } from '@rene-js/rene/internal';
 import { type Check, checkIds } from './check.js';
 import { isRecord, listOf, numberOr, numbersOf, recordOf } from './json_fields.js';
 
-/** One check for all cases: prompt rows, arguments, sequences. */
-export async function* verifyGenerate(
-  folder: string,
-  model: ReneLMHeadModel,
-): AsyncGenerator<Check> {
+/** One check for all cases: rows of the prompt, arguments, sequences. */
+export async function* verifyGenerate(folder: string, model: CausalLM): AsyncGenerator<Check> {
   const path = `${folder}/generate.json`;
   const reference = recordOf(await readJsonFile(path), path);
   const prompt = listOf(reference.prompt, `${path}: prompt`).map(numbersOf);

@@ -33,13 +33,21 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
-/** The tensors of all files, by the model's names. */
-export function rawCheckpoint(path: string, files: readonly TensorFile[]): Checkpoint {
+/**
+ * The tensors of all files, by the model's names.
+ *
+ * @param naming from a name without a wrapper's parts to the model's. Default: the same.
+ */
+export function rawCheckpoint(
+  path: string,
+  files: readonly TensorFile[],
+  naming: (name: string) => string = (name) => name,
+): Checkpoint {
   const names = modelNames(path, files);
   const fileOf = new Map<string, { file: TensorFile; inFile: string }>();
   for (const file of files) {
     for (const inFile of file.tensors.keys()) {
-      fileOf.set(names.get(inFile) ?? inFile, { file, inFile });
+      fileOf.set(naming(names.get(inFile) ?? inFile), { file, inFile });
     }
   }
   const find = (name: string): { file: TensorFile; inFile: string } => {

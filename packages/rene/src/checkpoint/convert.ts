@@ -3,8 +3,7 @@
 import { join } from 'node:path';
 import type { ParameterSpec, StoredDType } from '@rene-js/layers';
 import { narrow, widen } from '@rene-js/layers/internal';
-import { modelParameters } from '../architecture.js';
-import { configToJson } from '../config_json.js';
+import { blueprintOf, modelConfigToJson } from '../architectures/index.js';
 import { CheckpointError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
 import { jsonFile } from './json_file.js';
@@ -43,10 +42,11 @@ export async function convertCheckpoint(
     throw new CheckpointError(`${to}: expected another folder than the one that is read`);
   }
   const config = await readConfig(from);
-  const specs = modelParameters(config);
+  const blueprint = blueprintOf(config);
+  const specs = blueprint.tensors;
   const checkpoint = await openCheckpoint(from);
   try {
-    checkNamesAndShapes(checkpoint, specs);
+    checkNamesAndShapes(checkpoint, blueprint);
     const total = specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
     let done = 0;
     const count = (values: number) => {
@@ -56,7 +56,7 @@ export async function convertCheckpoint(
     const pieces = { dtype, values: pieceBytes / 4, count };
     const tensors = specs.map((spec) => tensorOf(checkpoint, spec, pieces));
     const files = [
-      jsonFile('config.json', configToJson(config)),
+      jsonFile('config.json', modelConfigToJson(config)),
       ...(await companionFiles(from)),
       {
         name: 'model.safetensors',

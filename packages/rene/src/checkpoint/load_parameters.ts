@@ -1,24 +1,25 @@
-// Loads a model's parameters from a checkpoint after checking names and shapes.
-import type { Parameter, ParameterOptions, ParameterSpec } from '@rene-js/layers';
-import { makeParameters } from '@rene-js/layers';
+// From a checkpoint to a model's parameters: everything is checked by name and shape, then loaded.
+import type { Parameter, ParameterOptions } from '@rene-js/layers';
+import type { CheckpointTensors } from '../architectures/blueprint.js';
+import { makeModelParameters } from '../architectures/derived_parameters.js';
 import { CheckpointError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
 
 /**
  * Loads the parameters of a model. The caller frees them.
  *
- * @param specs every parameter of the model. A tied model has no `lm_head.weight`; a copy in the file is
- *   ignored.
- * @throws CheckpointError listing all missing, unknown and wrongly shaped tensors, before anything is
- *   loaded. Nothing stays in memory if loading fails.
+ * @param blueprint of the model. A tied model has no `lm_head.weight`; the file's copy
+ *   of it, if there is one, is left alone.
+ * @throws CheckpointError listing all that is missing, unknown or of another shape, before anything
+ *   is loaded. Nothing stays in memory when loading fails.
  */
 export async function loadParameters(
   checkpoint: Checkpoint,
-  specs: readonly ParameterSpec[],
+  blueprint: CheckpointTensors,
   options: ParameterOptions = {},
 ): Promise<Map<string, Parameter>> {
-  checkNamesAndShapes(checkpoint, specs);
-  return makeParameters(specs, options, {
+  checkNamesAndShapes(checkpoint, blueprint);
+  return makeModelParameters(blueprint, options, {
     matrix: async (spec) => checkpoint.storedMatrix(spec.name),
     values: (spec) => checkpoint.readF32(spec.name),
   });
@@ -34,13 +35,12 @@ const HARMLESS_BUFFER = new RegExp(
 );
 
 const HEAD = 'lm_head.weight';
-const EMBEDDING = 'backbone.embedding.weight';
 
-/** @throws CheckpointError listing all missing, unknown and wrongly shaped tensors */
-export function checkNamesAndShapes(checkpoint: Checkpoint, specs: readonly ParameterSpec[]): void {
-  const expected = new Map(specs.map(({ name, shape }) => [name, shape]));
-  // The file may contain a copy of a tied head.
-  const embedding = expected.get(EMBEDDING);
+/** @throws CheckpointError listing all that is missing, unknown or of another shape. */
+export function checkNamesAndShapes(checkpoint: Checkpoint, blueprint: CheckpointTensors): void {
+  const expected = new Map(blueprint.tensors.map(({ name, shape }) => [name, shape]));
+  // A tied head may be repeated in the file.
+  const embedding = expected.get(blueprint.embedding);
   if (embedding && !expected.has(HEAD) && checkpoint.has(HEAD)) expected.set(HEAD, embedding);
 
   const problems: string[] = [];

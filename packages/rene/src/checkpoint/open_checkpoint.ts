@@ -1,5 +1,5 @@
-// Opens a model's weights: finds the files of a folder and presents MLX and quantised tensors with the
-// model's names.
+// Opens a model's weights: finds the files of a folder, and shows MLX's and quantised tensors as the model's own.
+import { tensorNaming } from '../architectures/index.js';
 import { CheckpointError } from '../errors.js';
 import { type Checkpoint, rawCheckpoint } from './checkpoint.js';
 import { isMlx, mlxCheckpoint, mlxQuantization } from './mlx.js';
@@ -95,15 +95,15 @@ async function openShards(
  * A checkpoint made of open files, which it closes; in the browser, of files that the user selected or of
  * URLs.
  *
- * @param path name for errors
- * @param config its config.json; only the quantization section is read
+ * @param path how errors call it.
+ * @param config its config.json; only model_type and the quantization section are looked at.
  */
 export function checkpointOf(
   path: string,
   files: readonly TensorFile[],
   config?: unknown,
 ): Checkpoint {
-  const checkpoint = rawCheckpoint(path, files);
+  const checkpoint = rawCheckpoint(path, files, tensorNaming(config));
   const { metadata } = checkpoint;
   const quantization = isMlx(metadata)
     ? mlxQuantization(metadata, path)

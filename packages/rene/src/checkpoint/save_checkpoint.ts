@@ -1,21 +1,14 @@
-// Writes a model folder that the original Python code loads: model.safetensors and config.json.
-import type { PackedWeight, Parameter, ParameterSpec } from '@rene-js/layers';
+// Writes a model folder that the original Python loads: model.safetensors and config.json.
+import type { PackedWeight, Parameter } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import type { ReneConfig } from '../config.js';
-import { configToJson } from '../config_json.js';
+import type { CheckpointTensors } from '../architectures/blueprint.js';
 import { type DTypeName, weightFormatOrAuto } from '../dtype_names.js';
-import { CheckpointError } from '../errors.js';
 import { refuseUnknownOptions } from '../known_options.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { jsonFile } from './json_file.js';
-import { type TensorToWrite, writeSafetensors } from './safetensors.js';
-import {
-  disposeWeights,
-  hasWholeGroups,
-  quantizedWeight,
-  writtenNumbers,
-  writtenQuantized,
-} from './saved_matrix.js';
+import { writeSafetensors } from './safetensors.js';
+import { disposeWeights, quantizedWeight } from './saved_matrix.js';
+import { type StoredTensors, storedTensors } from './stored_tensors.js';
 import type { FolderFile } from './write_folder.js';
 
 export interface SaveOptions {
@@ -49,6 +42,7 @@ const KNOWN: Readonly<Record<keyof SaveOptions, true>> = {
  * A tied head is not repeated.
  *
  * @param dir a path or a file URL
+ * @param config the content of config.json
  * @param others files beside the weights, config.json and the tokenizer
  * @returns the names of the files that were written
  * @throws InvalidArgumentError for options that there are not, CheckpointError when a parameter is missing or
@@ -56,9 +50,9 @@ const KNOWN: Readonly<Record<keyof SaveOptions, true>> = {
  */
 export async function saveCheckpoint(
   dir: string | URL,
-  specs: readonly ParameterSpec[],
+  blueprint: CheckpointTensors,
   parameters: ReadonlyMap<string, Parameter>,
-  config: ReneConfig,
+  config: Readonly<Record<string, unknown>>,
   options: SaveOptions = {},
   others: readonly FolderFile[] = [],
 ): Promise<string[]> {
@@ -68,30 +62,24 @@ export async function saveCheckpoint(
   const made: PackedWeight[] = [];
   const saved = new Map<string, Parameter>();
   try {
-    for (const { name } of specs) {
-      const parameter = parameters.get(name);
-      if (!parameter) throw new CheckpointError(`the parameter '${name}' is missing`);
-      const isQuantized = format === 'int8' || format === 'int4';
-      if (parameter instanceof tf.Tensor || !isQuantized) saved.set(name, parameter);
+    const isCodes = format === 'int8' || format === 'int4';
+    for (const [name, parameter] of parameters) {
+      if (parameter instanceof tf.Tensor || !isCodes) saved.set(name, parameter);
       else {
         const weight = await quantizedWeight(parameter, format);
         if (weight !== parameter) made.push(weight);
         saved.set(name, weight);
       }
     }
-    const asQuantized = options.quantized ?? (format === 'int8' || format === 'int4');
-    const tensors = specs.flatMap(({ name, shape }): TensorToWrite[] => {
-      const parameter = saved.get(name);
-      if (!parameter) return [];
-      if (parameter instanceof tf.Tensor) {
-        return [{ name, shape, dtype: 'F32', bytes: async () => bytesOf(await parameter.data()) }];
-      }
-      if (asQuantized && hasWholeGroups(parameter)) return writtenQuantized(name, parameter);
-      const isFloat = format === 'f32' || format === 'bf16' || format === 'f16';
-      return [writtenNumbers(name, parameter, isFloat ? format : undefined)];
+    const asQuantized = options.quantized ?? isCodes;
+    const isFloat = format === 'f32' || format === 'bf16' || format === 'f16';
+    const stored = storedTensors(blueprint, saved, {
+      asQuantized,
+      format: isFloat ? format : undefined,
     });
     const metadata = { ...options.metadata, format: 'pt' };
-    const json = { ...configToJson(config), ...(asQuantized && quantizationOf(saved)) };
+    const json = { ...config, ...quantizationOf(stored) };
+    const tensors = stored.flatMap(({ written }) => written);
     const files: FolderFile[] = [
       jsonFile('config.json', json),
       ...tokenizerFiles(options.tokenizer),
@@ -113,20 +101,15 @@ function tokenizerFiles(tokenizer: SaveOptions['tokenizer']): FolderFile[] {
  * The section of config.json that tells how the quantised values are packed, as MLX writes it: the first matrix's way,
  * and by their modules' names the matrices that are packed in another.
  */
-function quantizationOf(parameters: ReadonlyMap<string, Parameter>): Record<string, unknown> {
+function quantizationOf(tensors: readonly StoredTensors[]): Record<string, unknown> {
   let general: { group_size: number; bits: number } | undefined;
   const modules: Record<string, unknown> = {};
-  for (const [name, parameter] of parameters) {
-    if (parameter instanceof tf.Tensor || !hasWholeGroups(parameter)) continue;
-    const { format, groupSize = 0 } = parameter;
-    const own = { group_size: groupSize, bits: format === 'int4' ? 4 : 8 };
+  for (const { name, codes } of tensors) {
+    if (!codes) continue;
+    const own = { group_size: codes.groupSize, bits: codes.format === 'int4' ? 4 : 8 };
     general ??= own;
     if (own.bits === general.bits && own.group_size === general.group_size) continue;
     modules[name.replace(/\.weight$/, '')] = own;
   }
   return general === undefined ? {} : { quantization: { ...general, ...modules } };
-}
-
-function bytesOf(values: ArrayBufferView): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

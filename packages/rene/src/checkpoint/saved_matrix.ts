@@ -3,16 +3,12 @@ import {
   disposeWeight,
   type PackedWeight,
   type QuantizedMatrix,
-  type StoredDType,
   type WeightFormat,
   weightPacker,
 } from '@rene-js/layers';
-import { narrow } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
-import { STORED_DTYPES } from '../dtype_names.js';
+import type { STORED_DTYPES } from '../dtype_names.js';
 import { CheckpointError } from '../errors.js';
-import { quantizedTensors } from './quantized.js';
-import type { TensorToWrite } from './safetensors.js';
 
 /** Columns per scale and offset in matrices that are quantised on saving. */
 const GROUP_SIZE = 64;
@@ -50,37 +46,19 @@ export function hasWholeGroups({ format, shape, groupSize }: PackedWeight): bool
   return isQuantized && groupSize !== undefined && shape[1] % groupSize === 0;
 }
 
-/** The quantised values of a matrix, to be written. @throws CheckpointError where the backend cannot give them */
-export function writtenQuantized(name: string, weight: PackedWeight): TensorToWrite[] {
-  return quantizedTensors(name, exportQuantized(weight));
-}
-
-/**
- * The numbers of a matrix, to be written.
- *
- * @param format of the file; by default what the weights are held in, F32 for quantised values
- */
-export function writtenNumbers(
-  name: string,
-  weight: PackedWeight,
-  format: keyof typeof STORED_DTYPES = floatFormat(weight.format),
-): TensorToWrite {
-  const dtype: StoredDType = STORED_DTYPES[format];
-  const bytes = async () => narrow(await weightPacker().unpack(weight), dtype);
-  return { name, shape: weight.shape, dtype, bytes };
-}
-
 /** Frees weights that were made for a file alone. */
 export function disposeWeights(weights: Iterable<PackedWeight>): void {
   for (const weight of weights) disposeWeight(weight);
 }
 
-function exportQuantized(weight: PackedWeight): QuantizedMatrix {
+/** The quantised values of a weight. @throws CheckpointError where the backend cannot give them */
+export function exportQuantized(weight: PackedWeight): QuantizedMatrix {
   const packer = weightPacker();
   if (packer.exportQuantized) return packer.exportQuantized(weight);
   throw new CheckpointError(`the backend '${tf.getBackend()}' cannot write quantised weights`);
 }
 
-function floatFormat(format: WeightFormat): keyof typeof STORED_DTYPES {
+/** The dtype of a file for weights that are held in a format; F32 for codes. */
+export function floatFormat(format: WeightFormat): keyof typeof STORED_DTYPES {
   return format === 'bf16' || format === 'f16' ? format : 'f32';
 }

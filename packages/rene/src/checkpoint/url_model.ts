@@ -1,5 +1,6 @@
-// Opens a model on a web server: configuration and weights, read in pieces. Browser and Node.
-import { parseConfig, type ReneConfig } from '../config.js';
+// A model on a web server: its configuration, and its weights, read in pieces. Browser and Node.
+import { parseModelConfig } from '../architectures/index.js';
+import type { ModelConfig } from '../architectures/model_config.js';
 import { CheckpointError } from '../errors.js';
 import {
   type GenerationDefaults,
@@ -17,7 +18,7 @@ import type { WebFolder } from './web_folder.js';
 
 /** A model's configuration and open weights. */
 export interface OpenModel {
-  readonly config: ReneConfig;
+  readonly config: ModelConfig;
   readonly generationConfig?: GenerationDefaults | undefined;
   readonly checkpoint: Checkpoint;
 }
@@ -38,14 +39,15 @@ export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promis
   try {
     const checkpoint = checkpointOf(folder.name, files, json);
     const { metadata } = checkpoint;
-    if (isMlx(metadata) && asRecord(json)?.d_model === undefined) {
+    const { d_model: width, model_type: type } = asRecord(json) ?? {};
+    if (isMlx(metadata) && width === undefined && (type ?? 'rene') === 'rene') {
       const config = parseMlxConfig(metadata, `${folder.name}/model.safetensors`);
       return { config, checkpoint };
     }
     if (found instanceof Missing) {
       throw new CheckpointError(`${path}: expected the model's configuration, found ${found.why}`);
     }
-    const config = parseConfig(json, path);
+    const config = parseModelConfig(json, path);
     return { ...(await withGenerationDefaults(folder, config, onNotice)), checkpoint };
   } catch (error) {
     await closeAll(files);
@@ -56,7 +58,7 @@ export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promis
 /** The content of generation_config.json, if the server has it. */
 async function withGenerationDefaults(
   folder: WebFolder,
-  config: ReneConfig,
+  config: ModelConfig,
   onNotice: Notify,
 ): Promise<Omit<OpenModel, 'checkpoint'>> {
   const name = 'generation_config.json';

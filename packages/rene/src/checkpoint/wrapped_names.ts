@@ -8,8 +8,11 @@ const WRAPPERS: ReadonlySet<string> = new Set([
   ...['_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module', '_forward_module'],
 ]);
 
-/** A tensor that every model has. The prefix of its name is the prefix of all names. */
-const EMBEDDING = 'backbone.embedding.weight';
+/** The tensor that every model has, by its architecture. What stands before its name stands before all others. */
+const EMBEDDINGS = [
+  ...['backbone.embedding.weight', 'backbone.embeddings.weight'],
+  ...['model.embeddings.weight', 'model.embed_tokens.weight'],
+];
 
 /** A name without the parts that torch.compile, FSDP and activation checkpointing put into it. */
 export function withoutWrappers(name: string): string {
@@ -31,9 +34,12 @@ export function modelNames(path: string, files: readonly TensorFile[]): Map<stri
     [...file.tensors.keys()].map((name) => [name, withoutWrappers(name)] as const),
   );
   const prefixes = new Set(
-    plain
-      .filter(([, name]) => name === EMBEDDING || name.endsWith(`.${EMBEDDING}`))
-      .map(([, name]) => name.slice(0, -EMBEDDING.length)),
+    plain.flatMap(([, name]) =>
+      EMBEDDINGS.flatMap((own) => {
+        const isOwn = name === own || name.endsWith(`.${own}`);
+        return isOwn ? [name.slice(0, -own.length)] : [];
+      }),
+    ),
   );
   const prefix = prefixes.has('') ? '' : ([...prefixes][0] ?? '');
   if (prefix !== '' && prefixes.size > 1) {

@@ -1,20 +1,20 @@
 // Fingerprints of models, which prevent that a state is continued by another model.
 import type { Parameter } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import type { ReneConfig } from '../config.js';
-import { configToJson } from '../config_json.js';
+import { blueprintOf, modelConfigToJson } from '../architectures/index.js';
+import type { ModelConfig } from '../architectures/model_config.js';
 
 /**
  * SHA-256, in hex, of the configuration and of all vectors (norms, convolutions, A_log, dt_bias, D). They
  * are f32 in every dtype of the weights.
  */
 export async function fingerprint(
-  config: ReneConfig,
+  config: ModelConfig,
   parameters: ReadonlyMap<string, Parameter>,
 ): Promise<string> {
-  const parts = [new TextEncoder().encode(JSON.stringify(configToJson(config)))];
-  for (const [name, parameter] of [...parameters].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (!(parameter instanceof tf.Tensor)) continue;
+  const parts = [new TextEncoder().encode(JSON.stringify(modelConfigToJson(config)))];
+  const named = vectors(config, parameters);
+  for (const [name, parameter] of named.sort(([a], [b]) => (a < b ? -1 : 1))) {
     const values = await parameter.data<'float32'>();
     parts.push(new TextEncoder().encode(name));
     // A copy, since a hash does not accept shared memory.
@@ -22,4 +22,26 @@ export async function fingerprint(
   }
   const digest = await crypto.subtle.digest('SHA-256', await new Blob(parts).arrayBuffer());
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** The vectors by their names in a checkpoint; those that the layers hold multiplied or put together are left out. */
+function vectors(
+  config: ModelConfig,
+  parameters: ReadonlyMap<string, Parameter>,
+): [string, tf.Tensor][] {
+  const { parameters: derived = [] } = blueprintOf(config);
+  const names = new Map(
+    derived.flatMap(({ name, slices: [slice, ...others] }) =>
+      slice?.scale === 1 && others.length === 0 ? [[name, slice.tensor] as const] : [],
+    ),
+  );
+  const isDerived = new Set(
+    derived.flatMap(({ name, slices }) => [name, ...slices.map((s) => s.tensor)]),
+  );
+  const isWhole = new Set(names.values());
+  return [...parameters].flatMap(([name, parameter]): [string, tf.Tensor][] => {
+    if (!(parameter instanceof tf.Tensor)) return [];
+    const inFile = names.get(name) ?? name;
+    return isDerived.has(name) && !isWhole.has(inFile) ? [] : [[inFile, parameter]];
+  });
 }

@@ -1,6 +1,5 @@
-// generation_config.json: the model's generation defaults, as transformers writes and applies them.
-
-import type { ReneConfig } from '../config.js';
+// generation_config.json: a model's own defaults of generation, as transformers writes and applies them.
+import type { ModelConfig } from '../architectures/model_config.js';
 import { ConfigError } from '../errors.js';
 import { asRecord, shortJson } from '../json.js';
 import { checkIsOptions } from '../known_options.js';
@@ -55,7 +54,7 @@ const NEUTRAL: Readonly<Record<string, unknown>> = {
  */
 export function parseGenerationDefaults(
   json: unknown,
-  { vocabSize }: ReneConfig,
+  { vocabSize }: ModelConfig,
   where: string,
   onNotice: (notice: string) => void = () => {},
 ): GenerationDefaults {
@@ -96,7 +95,7 @@ export function parseGenerationDefaults(
  *
  * @throws ConfigError
  */
-export function withEosOf(json: unknown, config: ReneConfig, where: string): ReneConfig {
+export function withEosOf(json: unknown, config: ModelConfig, where: string): ModelConfig {
   const eos = asRecord(json)?.eos_token_id;
   if (eos == null) return config;
   const ids: unknown[] = Array.isArray(eos) ? eos : [eos];

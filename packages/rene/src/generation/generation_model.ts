@@ -1,14 +1,14 @@
 // The part of a model that generation needs.
 import type { DecodeStep } from '@rene-js/layers/internal';
 import type * as tf from '@tensorflow/tfjs-core';
-import type { ReneConfig } from '../config.js';
+import type { ModelConfig } from '../architectures/model_config.js';
 import type { RecurrentState } from '../state.js';
 import type { GenerationDefaults } from './generation_defaults.js';
 
 /** A language model with a recurrent state, as generation sees it. */
 export interface GenerationModel {
-  readonly config: ReneConfig;
-  /** The model's generation defaults. */
+  readonly config: ModelConfig;
+  /** The model's own defaults of generation. */
   readonly generationConfig?: GenerationDefaults | undefined;
   /**
    * Advances the state by `ids` (rows of equal length).

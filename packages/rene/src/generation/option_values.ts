@@ -1,6 +1,6 @@
 // Checks of generation options: their types and ranges, with errors that name the option.
 import { InvalidArgumentError } from '@rene-js/layers';
-import type { ReneConfig } from '../config.js';
+import type { ModelConfig } from '../architectures/model_config.js';
 import { describe } from '../describe.js';
 import { RecurrentState } from '../state.js';
 import type { GenerateOptions, LogitsProcessor } from './options.js';
@@ -67,7 +67,7 @@ export function resolveStopStrings(
 
 export function resolveEos(
   option: GenerateOptions['eosTokenId'],
-  config: ReneConfig,
+  config: ModelConfig,
 ): ReadonlySet<number> {
   const ids: unknown = option === undefined ? config.eosTokenIds : option;
   if (ids === null) return new Set();

@@ -1,6 +1,6 @@
 // null for greedy decoding.
 import { InvalidArgumentError } from '@rene-js/layers';
-import type { ReneConfig } from '../config.js';
+import type { ModelConfig } from '../architectures/model_config.js';
 import { describe } from '../describe.js';
 import { refuseUnknownOptions } from '../known_options.js';
 import type { RecurrentState } from '../state.js';
@@ -85,8 +85,8 @@ const KNOWN: Readonly<Record<keyof GenerateOptions, true>> = {
   padTokenId: true,
 };
 
-/** Random, not secret, and short enough to type. */
-export function resolveOptions(options: GenerateOptions, config: ReneConfig): GenerationConfig {
+/** @throws InvalidArgumentError naming the option. */
+export function resolveOptions(options: GenerateOptions, config: ModelConfig): GenerationConfig {
   refuseUnknownOptions(options, KNOWN);
   refuseNull(options);
   const { vocabSize } = config;

@@ -1,27 +1,34 @@
 // A checkpoint with an adapter applied, a few rows at a time while the model is loaded.
 import type { StoredMatrix } from '@rene-js/layers';
 import { widen } from '@rene-js/layers/internal';
+import { blueprintOf } from '../architectures/index.js';
+import type { ModelConfig } from '../architectures/model_config.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import type { ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { type Adapter, correctionTensors, type Factors, readFactors } from './adapter_file.js';
 import type { Correction } from './target_modules.js';
 
 const HEAD = 'lm_head.weight';
-const EMBEDDING = 'backbone.embedding.weight';
 
 /**
  * The configuration of a model with changed parameters: embedding and head are untied if one of them
  * changes.
  */
-export function separateHead(config: ReneConfig, changed: Iterable<string>): ReneConfig {
+export function separateHead<Config extends ModelConfig>(
+  config: Config,
+  changed: Iterable<string>,
+): Config {
   if (!config.tieWordEmbeddings) return config;
-  const isChanged = [...changed].some((name) => name === HEAD || name === EMBEDDING);
+  const { embedding } = blueprintOf(config);
+  const isChanged = [...changed].some((name) => name === HEAD || name === embedding);
   return isChanged ? { ...config, tieWordEmbeddings: false, lmHeadBias: false } : config;
 }
 
-/** The configuration of a model with an adapter. */
-export function adaptedConfig(config: ReneConfig, { corrections, replaced }: Adapter): ReneConfig {
+/** The configuration of a model under an adapter. */
+export function adaptedConfig(
+  config: ModelConfig,
+  { corrections, replaced }: Adapter,
+): ModelConfig {
   return separateHead(config, [...corrections.keys(), ...replaced]);
 }
 
@@ -32,11 +39,13 @@ export function adaptedConfig(config: ReneConfig, { corrections, replaced }: Ada
 export function correctedCheckpoint(
   base: Checkpoint,
   adapter: Adapter,
-  { tieWordEmbeddings }: ReneConfig,
+  config: ModelConfig,
 ): Checkpoint {
+  const { tieWordEmbeddings } = config;
+  const { embedding } = blueprintOf(config);
   const { corrections, replaced, addedBiases } = adapter;
-  // A tied head is read from the embedding; a copy in the file is ignored.
-  const source = (name: string) => (name === HEAD && tieWordEmbeddings ? EMBEDDING : name);
+  // A tied head is read from the embedding; a copy of it in the file is not looked at.
+  const source = (name: string) => (name === HEAD && tieWordEmbeddings ? embedding : name);
   const isChanged = (name: string) =>
     corrections.has(name) || replaced.has(name) || addedBiases.has(name);
   const uncorrected = (name: string): StoredMatrix => {
@@ -54,7 +63,7 @@ export function correctedCheckpoint(
     const matrix = uncorrected(name);
     return correction ? correctedMatrix(matrix, correction, adapter) : matrix;
   };
-  const hasOwnHead = tieWordEmbeddings && (isChanged(HEAD) || isChanged(EMBEDDING));
+  const hasOwnHead = tieWordEmbeddings && (isChanged(HEAD) || isChanged(embedding));
   return {
     ...base,
     names: hasOwnHead ? [...new Set([...base.names, HEAD])] : base.names,

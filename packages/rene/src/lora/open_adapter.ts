@@ -1,10 +1,11 @@
 // A LoRA adapter by its folder, hub id or URL: adapter_config.json and adapter_model.safetensors or .bin.
+
+import type { ModelConfig } from '../architectures/model_config.js';
 import type { HubOptions } from '../checkpoint/hub.js';
 import { openPyTorchBin } from '../checkpoint/pytorch_bin.js';
 import { openSafetensors } from '../checkpoint/safetensors.js';
 import { fetchJson, findUrlSource, Missing } from '../checkpoint/web_file.js';
 import type { WebFolder } from '../checkpoint/web_folder.js';
-import type { ReneConfig } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { parseAdapterConfig } from './adapter_config.js';
 import { type Adapter, matchAdapter } from './adapter_file.js';
@@ -29,7 +30,7 @@ export interface OpenAdapter extends Adapter {
  */
 export async function openAdapter(
   idOrDir: string | URL,
-  config: ReneConfig,
+  config: ModelConfig,
   hub: HubOptions = {},
 ): Promise<OpenAdapter> {
   const { webFolderOf } = await import('../checkpoint/platform.js');

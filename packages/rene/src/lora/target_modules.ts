@@ -1,7 +1,7 @@
 // Which modules an adapter changes or replaces, by PEFT's rules.
 import type { ParameterSpec } from '@rene-js/layers';
-import { modelParameters } from '../architecture.js';
-import type { ReneConfig } from '../config.js';
+import { blueprintOf } from '../architectures/index.js';
+import type { ModelConfig } from '../architectures/model_config.js';
 import { CheckpointError } from '../errors.js';
 import type { AdapterConfig } from './adapter_config.js';
 import { peftPatternMatch, pythonFullMatch, translate } from './python_regex.js';
@@ -30,7 +30,6 @@ export interface AdapterPlan {
 }
 
 const HEAD = 'lm_head';
-const EMBEDDING = 'backbone.embedding';
 
 /**
  * Matches an adapter's options with a model's modules.
@@ -39,17 +38,20 @@ const EMBEDDING = 'backbone.embedding';
  * @throws CheckpointError if no module is targeted, or one that cannot be adapted
  */
 export function planAdapter(
-  config: ReneConfig,
+  config: ModelConfig,
   adapter: AdapterConfig,
   where: string,
 ): AdapterPlan {
-  const parameters = new Map(modelParameters(config).map((spec) => [spec.name, spec]));
-  const embedding = parameters.get(`${EMBEDDING}.weight`);
+  const blueprint = blueprintOf(config);
+  const parameters = new Map(blueprint.tensors.map((spec) => [spec.name, spec]));
+  const embedding = parameters.get(blueprint.embedding);
   if (config.tieWordEmbeddings && embedding) {
     parameters.set(`${HEAD}.weight`, { ...embedding, name: `${HEAD}.weight` });
   }
   const modules = moduleNames(parameters);
-  const linear = modules.filter((module) => kindOf(module, parameters) === 'linear');
+  const linear = modules.filter(
+    (module) => kindOf(module, parameters, blueprint.embedding) === 'linear',
+  );
   const isTarget = targetMatcher(adapter, linear, where);
   const targets = modules.filter(isTarget);
   const saved = [...parameters.keys()].filter((name) => isSaved(name, adapter.modulesToSave));
@@ -57,7 +59,7 @@ export function planAdapter(
   const rankOf = patternLookup(adapter.rankPattern, adapter.rank, `${where}: rank_pattern`);
   const alphaOf = patternLookup(adapter.alphaPattern, adapter.alpha, `${where}: alpha_pattern`);
   const corrections = targets.map((module): Correction => {
-    const kind = kindOf(module, parameters);
+    const kind = kindOf(module, parameters, blueprint.embedding);
     if (kind === undefined) {
       throw new CheckpointError(
         `${where}: target_modules: expected linear layers and the embedding (others are not ` +
@@ -85,9 +87,10 @@ function moduleNames(parameters: ReadonlyMap<string, ParameterSpec>): string[] {
 function kindOf(
   module: string,
   parameters: ReadonlyMap<string, ParameterSpec>,
+  embedding: string,
 ): 'linear' | 'embedding' | undefined {
   if (parameters.get(`${module}.weight`)?.kind !== 'matrix') return undefined;
-  return module === EMBEDDING ? 'embedding' : 'linear';
+  return `${module}.weight` === embedding ? 'embedding' : 'linear';
 }
 
 function targetMatcher(

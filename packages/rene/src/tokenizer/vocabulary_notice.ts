@@ -1,5 +1,5 @@
-// Compares a tokenizer's vocabulary with a model's by size.
-import type { ReneConfig } from '../config.js';
+// Whether a tokenizer can be that of a model, by the sizes of their vocabularies.
+import type { ModelConfig } from '../architectures/model_config.js';
 import type { Tokenizer } from '../tokenizer.js';
 
 /** Vocabularies are often padded by a few ids. */
@@ -12,7 +12,7 @@ const MOST_PADDING = 0.01;
  */
 export function vocabularyNotice(
   tokenizer: Pick<Tokenizer, 'vocabSize'>,
-  { vocabSize, paddedVocabSize }: Pick<ReneConfig, 'vocabSize' | 'paddedVocabSize'>,
+  { vocabSize, paddedVocabSize }: Pick<ModelConfig, 'vocabSize' | 'paddedVocabSize'>,
 ): string | undefined {
   const found = `the tokenizer has ${tokenizer.vocabSize} token ids, the model ${vocabSize}`;
   if (tokenizer.vocabSize > paddedVocabSize) {

@@ -1,11 +1,11 @@
 // Loss and gradients of a batch, summed over micro-batches.
 import { crossEntropy } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import type { ForwardOptions, ReneLMHeadModel } from '../model.js';
+import type { CausalLM, ForwardOptions } from '../model.js';
 import type { TokenBatch } from './token_dataset.js';
 
-/** The part of a model that the loss needs. */
-export type LanguageModel = Pick<ReneLMHeadModel, 'config' | 'forward'>;
+/** What the loss needs of a model. */
+export type LanguageModel = Pick<CausalLM, 'config' | 'forward'>;
 
 /** Loss and gradients of a batch. The caller disposes them. */
 export interface LossAndGradients {

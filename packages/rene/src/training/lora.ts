@@ -5,10 +5,11 @@
 import { InvalidArgumentError, initializers, type PackedWeight, rowsWeight } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import seedrandom from 'seedrandom';
+import { blueprintOf } from '../architectures/index.js';
+import type { ModelConfig } from '../architectures/model_config.js';
 import { jsonFile } from '../checkpoint/json_file.js';
 import { writeSafetensors } from '../checkpoint/safetensors.js';
 import { writeFolder } from '../checkpoint/write_folder.js';
-import type { ReneConfig } from '../config.js';
 import { CheckpointError, ReneError } from '../errors.js';
 import { asRecord } from '../json.js';
 import { parseAdapterConfig } from '../lora/adapter_config.js';
@@ -17,7 +18,7 @@ import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from '../lora/adapter_files.js';
 import { separateHead } from '../lora/corrected_checkpoint.js';
 import { openAdapter } from '../lora/open_adapter.js';
 import { type Correction, planAdapter } from '../lora/target_modules.js';
-import { type ForwardOptions, ReneLMHeadModel } from '../model.js';
+import { CausalLM, type ForwardOptions } from '../model.js';
 
 /** Options: which matrices to adapt, and how. */
 export interface LoraOptions {
@@ -47,21 +48,20 @@ interface TrainedCorrection extends Correction {
 }
 
 const HEAD = 'lm_head.weight';
-const EMBEDDING = 'backbone.embedding.weight';
 
 /**
  * A model with adapters, to be passed to train() instead of the model. The model's own weights do not
  * change until merge().
  */
 export class LoraAdapter {
-  readonly config: ReneConfig;
-  private readonly adapted: ReneLMHeadModel;
-  /** A, B and DoRA's magnitudes of every adapted matrix, and replaced parameters. */
+  readonly config: ModelConfig;
+  private readonly adapted: CausalLM;
+  /** A, B and DoRA's magnitudes of every corrected matrix, and parameters that are replaced. */
   readonly trainableVariables: Map<string, tf.Variable>;
 
   private constructor(
-    private readonly model: ReneLMHeadModel,
-    /** By the names of the adapted parameters. */
+    private readonly model: CausalLM,
+    /** By the names of the corrected parameters. */
     private readonly corrections: ReadonlyMap<string, TrainedCorrection>,
     /** Parameters that are trained in full: modules_to_save, biases. */
     private readonly replaced: ReadonlyMap<string, tf.Variable>,
@@ -73,7 +73,7 @@ export class LoraAdapter {
     for (const [name, variable] of replaced) this.trainableVariables.set(name, variable);
     const parameters = new Map(model.parameters);
     const config = separateHead(model.config, [...corrections.keys(), ...replaced.keys()]);
-    const embedding = parameters.get(EMBEDDING);
+    const embedding = parameters.get(embeddingOf(model));
     if (config !== model.config && embedding) parameters.set(HEAD, embedding);
     for (const [name, variable] of replaced) {
       parameters.set(name, variable.rank === 2 ? rowsWeight(variable) : variable);
@@ -81,7 +81,7 @@ export class LoraAdapter {
     for (const [name, correction] of corrections) {
       parameters.set(name, correctedWeight(correction));
     }
-    this.adapted = new ReneLMHeadModel(config, parameters);
+    this.adapted = new CausalLM(config, parameters);
   }
 
   /**
@@ -90,7 +90,7 @@ export class LoraAdapter {
    * @param model created with `trainable: true`, so that its weights are plain f32 matrices
    * @throws InvalidArgumentError for invalid options, or if no module matches
    */
-  static create(model: ReneLMHeadModel, options: LoraOptions = {}): LoraAdapter {
+  static create(model: CausalLM, options: LoraOptions = {}): LoraAdapter {
     const { rank = 8, targets = ['in_proj', 'out_proj'], seed = 'rene' } = options;
     const { alpha = 2 * rank, useRslora = false, useDora = false } = options;
     if (!Number.isInteger(rank) || rank < 1) {
@@ -128,14 +128,14 @@ export class LoraAdapter {
   }
 
   /**
-   * Loads an adapter for further training or merging. To generate with an adapter, use
-   * `ReneLMHeadModel.fromPretrained(dir, { lora })`.
+   * Loads an adapter for the model that it was trained on, to train it further or to merge it. To generate
+   * with an adapter, give it to `AutoModelForCausalLM.fromPretrained(dir, { lora })` instead.
    *
    * @param model its base model, created with `trainable: true`
    * @param dir a folder written by PEFT or save(), a hub id, or a URL
    * @throws CheckpointError for files that are missing, not supported, or do not fit the model
    */
-  static async load(model: ReneLMHeadModel, dir: string | URL): Promise<LoraAdapter> {
+  static async load(model: CausalLM, dir: string | URL): Promise<LoraAdapter> {
     const adapter = await openAdapter(dir, model.config);
     const trained = new Map<string, TrainedCorrection>();
     const replaced = new Map<string, tf.Variable>();
@@ -162,7 +162,7 @@ export class LoraAdapter {
         });
       }
       for (const name of adapter.replaced) {
-        const own = model.parameters.get(name === HEAD ? EMBEDDING : name);
+        const own = model.parameters.get(name === HEAD ? embeddingOf(model) : name);
         const { shape = [] } = model.parameters.get(name) ?? own ?? {};
         const variable = await variableOf(name, shape);
         replaced.set(name, variable);
@@ -232,7 +232,7 @@ export class LoraAdapter {
   }
 }
 
-function planOf(config: ReneConfig, json: Record<string, unknown>) {
+function planOf(config: ModelConfig, json: Record<string, unknown>) {
   try {
     return planAdapter(config, parseAdapterConfig(json, 'options'), 'options');
   } catch (error) {
@@ -316,9 +316,10 @@ function correctedWeight(correction: TrainedCorrection): PackedWeight {
   };
 }
 
-/** The plain matrix of a parameter; for a tied head, the embedding's. */
-function baseMatrix({ parameters }: ReneLMHeadModel, name: string): tf.Variable {
-  const parameter = parameters.get(name) ?? parameters.get(EMBEDDING);
+/** The plain matrix of a parameter; of a tied head, the embedding's. */
+function baseMatrix(model: CausalLM, name: string): tf.Variable {
+  const { parameters } = model;
+  const parameter = parameters.get(name) ?? parameters.get(embeddingOf(model));
   if (parameter && !(parameter instanceof tf.Tensor)) {
     const { tensor: matrix } = parameter;
     if (parameter.layout === 'rows' && matrix instanceof tf.Variable) return matrix;
@@ -329,4 +330,8 @@ function baseMatrix({ parameters }: ReneLMHeadModel, name: string): tf.Variable 
     );
   }
   throw new ReneError(`${name} is no matrix of this model`);
+}
+
+function embeddingOf({ config }: CausalLM): string {
+  return blueprintOf(config).embedding;
 }

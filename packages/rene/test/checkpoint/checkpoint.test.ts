@@ -22,6 +22,7 @@ import { openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
 import { readConfig } from '../../src/checkpoint/read_config.js';
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { saveCheckpoint } from '../../src/checkpoint/save_checkpoint.js';
+import { configToJson } from '../../src/config_json.js';
 import { CheckpointError } from '../../src/errors.js';
 
 /** A spec for every tensor of a checkpoint, as a model that fits it would ask for. */
@@ -43,6 +44,8 @@ async function valuesOf(parameter: Parameter | undefined): Promise<number[]> {
   const tensor = parameter instanceof tf.Tensor ? parameter : parameter?.tensor;
   return [...((await tensor?.data()) ?? [])];
 }
+
+const embedding = 'backbone.embedding.weight';
 
 describe('checkpoint', () => {
   const folder = temporaryFolders();
@@ -113,13 +116,17 @@ describe('checkpoint', () => {
       const before = tf.memory().numTensors;
       const specs = specsOf(checkpoint);
       const seen: number[] = [];
-      const parameters = await loadParameters(checkpoint, specs, {
-        onProgress: ({ loaded, total, loadedValues, totalValues }) => {
-          expect(total).to.equal(specs.length);
-          seen.push(loadedValues / totalValues);
-          expect(loaded).to.equal(seen.length);
+      const parameters = await loadParameters(
+        checkpoint,
+        { tensors: specs, embedding },
+        {
+          onProgress: ({ loaded, total, loadedValues, totalValues }) => {
+            expect(total).to.equal(specs.length);
+            seen.push(loadedValues / totalValues);
+            expect(loaded).to.equal(seen.length);
+          },
         },
-      });
+      );
       expect(seen.at(-1)).to.equal(1);
       for (const { name } of specs) {
         const expected = [...(await checkpoint.readF32(name))];
@@ -134,7 +141,12 @@ describe('checkpoint', () => {
     it('makes variables to train', async () => {
       const checkpoint = await openCheckpoint(golden('tiny-options'));
       const before = tf.memory().numTensors;
-      const load = () => loadParameters(checkpoint, specsOf(checkpoint), { trainable: true });
+      const load = () =>
+        loadParameters(
+          checkpoint,
+          { tensors: specsOf(checkpoint), embedding },
+          { trainable: true },
+        );
       const [first, second] = [await load(), await load()];
       for (const parameter of first.values()) {
         const tensor = parameter instanceof tf.Tensor ? parameter : parameter.tensor;
@@ -154,7 +166,7 @@ describe('checkpoint', () => {
       );
       const extra: ParameterSpec = { ...specsOf(checkpoint)[0], ...added };
       const error = await errorOf(CheckpointError, () =>
-        loadParameters(checkpoint, [...specs, extra]),
+        loadParameters(checkpoint, { tensors: [...specs, extra], embedding }),
       );
       expect([...error.problems].sort()).to.deep.equal([
         'backbone.extra.weight: expected shape [3, 5], found no such tensor',
@@ -169,7 +181,7 @@ describe('checkpoint', () => {
     it('takes a tied head that is repeated in the file, of the right shape', async () => {
       const checkpoint = await openCheckpoint(golden('tiny-mamba2'));
       const specs = specsOf(checkpoint, ['lm_head.weight']);
-      const parameters = await loadParameters(checkpoint, specs);
+      const parameters = await loadParameters(checkpoint, { tensors: specs, embedding });
       expect(parameters.has('lm_head.weight')).to.equal(false);
       disposeParameters(parameters);
       const wrong = {
@@ -179,7 +191,9 @@ describe('checkpoint', () => {
           return name === 'lm_head.weight' ? { ...info, shape: [95, 64] } : info;
         },
       };
-      const error = await errorOf(CheckpointError, () => loadParameters(wrong, specs));
+      const error = await errorOf(CheckpointError, () =>
+        loadParameters(wrong, { tensors: specs, embedding }),
+      );
       expect(error.problems).to.deep.equal([
         'lm_head.weight: expected shape [96, 64], found [95, 64]',
       ]);
@@ -197,7 +211,9 @@ describe('checkpoint', () => {
           return checkpoint.readF32(name);
         },
       };
-      await errorOf(CheckpointError, () => loadParameters(failing, specsOf(checkpoint)));
+      await errorOf(CheckpointError, () =>
+        loadParameters(failing, { tensors: specsOf(checkpoint), embedding }),
+      );
       expect(reads).to.equal(6);
       expect(tf.memory().numTensors).to.equal(before);
       await checkpoint.close();
@@ -217,7 +233,11 @@ describe('checkpoint', () => {
       });
       await tf.setBackend('packing-test');
       const specs = specsOf(checkpoint);
-      const parameters = await loadParameters(checkpoint, specs, { format: 'int8', groupSize: 32 });
+      const parameters = await loadParameters(
+        checkpoint,
+        { tensors: specs, embedding },
+        { format: 'int8', groupSize: 32 },
+      );
       await tf.setBackend('cpu');
       expect(packed.length).to.equal(specs.filter(({ kind }) => kind === 'matrix').length);
       expect(packed[0]).to.deep.equal(['int8', 32]);
@@ -256,9 +276,9 @@ describe('checkpoint', () => {
         const checkpoint = await openCheckpoint(golden(name));
         const config = await readConfig(golden(name));
         const specs = specsOf(checkpoint);
-        const parameters = await loadParameters(checkpoint, specs);
+        const parameters = await loadParameters(checkpoint, { tensors: specs, embedding });
         const dir = join(folder(), 'new');
-        await saveCheckpoint(dir, specs, parameters, config);
+        await saveCheckpoint(dir, { tensors: specs, embedding }, parameters, configToJson(config));
         disposeParameters(parameters);
         const saved = await openCheckpoint(dir);
         expect(await readConfig(dir)).to.deep.equal(config);
@@ -276,10 +296,12 @@ describe('checkpoint', () => {
     it('narrows matrices, and only them, on request', async () => {
       const checkpoint = await openCheckpoint(golden('tiny-options'));
       const specs = specsOf(checkpoint);
-      const parameters = await loadParameters(checkpoint, specs);
+      const parameters = await loadParameters(checkpoint, { tensors: specs, embedding });
       const dir = folder();
       const config = await readConfig(golden('tiny-options'));
-      await saveCheckpoint(dir, specs, parameters, config, { dtype: 'BF16' });
+      await saveCheckpoint(dir, { tensors: specs, embedding }, parameters, configToJson(config), {
+        dtype: 'BF16',
+      });
       disposeParameters(parameters);
       await checkpoint.close();
       const saved = await openCheckpoint(dir);

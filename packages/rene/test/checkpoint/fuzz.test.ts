@@ -6,7 +6,7 @@ import { ReneError } from '@rene-js/layers';
 import { golden, tinyByteLevelJson, tinyMetaspaceJson } from '@rene-js/testing';
 import { expect } from 'chai';
 import seedrandom from 'seedrandom';
-import { modelParameters } from '../../src/architecture.js';
+import { blueprintOf } from '../../src/architectures/index.js';
 import { bytesSource } from '../../src/checkpoint/byte_source.js';
 import { loadParameters } from '../../src/checkpoint/load_parameters.js';
 import { checkpointOf } from '../../src/checkpoint/open_checkpoint.js';
@@ -84,7 +84,7 @@ describe('hostile files', function () {
       expect(parseConfig(JSON.parse(JSON.stringify(configToJson(config))))).to.be.an('object');
       // Whatever it says must be refused against a file of another model, before anything is loaded.
       const file = await openSafetensors(bytesSource(safetensors, 'x'));
-      await loadParameters(checkpointOf('x', [file]), modelParameters(config));
+      await loadParameters(checkpointOf('x', [file]), blueprintOf(config));
     }));
 
   it('tokenizer.json', () => {

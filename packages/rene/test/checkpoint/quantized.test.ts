@@ -14,7 +14,7 @@ import { readAsF32, registerWeightPacker } from '@rene-js/layers/internal';
 import { errorOf, temporaryFolders } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
-import { modelParameters } from '../../src/architecture.js';
+import { blueprintOf, modelParameters } from '../../src/architectures/index.js';
 import { loadParameters } from '../../src/checkpoint/load_parameters.js';
 import { writeFileAtomically } from '../../src/checkpoint/node_files.js';
 import { openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
@@ -23,8 +23,9 @@ import { resolveTokenizer } from '../../src/checkpoint/resolve.js';
 import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { saveCheckpoint } from '../../src/checkpoint/save_checkpoint.js';
 import { layerKinds, type ReneConfig, reneConfig } from '../../src/config.js';
+import { configToJson } from '../../src/config_json.js';
 import { CheckpointError, ConfigError, ReneError } from '../../src/errors.js';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 import { dequantize, mlxMetadata, mlxTensors, type PlainTensor, quantize } from './mlx_writer.js';
 
 /** Of cartesia-mlx's Rene family: SwiGLU with a norm, MQA, an untied head with a bias. */
@@ -277,7 +278,9 @@ describe('quantised checkpoints', () => {
       others.set(name, own);
     }
     const dir = folder();
-    await saveCheckpoint(dir, modelParameters(config), mixed, config, { quantized: true });
+    await saveCheckpoint(dir, blueprintOf(config), mixed, configToJson(config), {
+      quantized: true,
+    });
     for (const all of [mixed, others]) disposeParameters(all);
     const json: unknown = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8'));
     const module = name.replace('.weight', '');
@@ -320,14 +323,13 @@ describe('quantised checkpoints', () => {
       ['int4', 0],
     ] as const) {
       taken.length = 0;
-      const specs = modelParameters(config);
-      disposeParameters(await loadParameters(checkpoint, specs, { format }));
+      disposeParameters(await loadParameters(checkpoint, blueprintOf(config), { format }));
       expect(taken.filter((what) => what === 'quantized').length).to.equal(count);
       expect(taken.length).to.equal(11);
     }
     taken.length = 0;
     const options = { format: 'f32', keepQuantized: true } as const;
-    disposeParameters(await loadParameters(checkpoint, modelParameters(config), options));
+    disposeParameters(await loadParameters(checkpoint, blueprintOf(config), options));
     expect(taken.filter((what) => what === 'quantized').length).to.equal(9);
     await checkpoint.close();
     await tf.setBackend('cpu');
@@ -362,15 +364,19 @@ describe('quantised checkpoints', () => {
       groupSize: 32,
     });
     const dir = folder();
-    await saveCheckpoint(dir, modelParameters(config), parameters, config, { quantized: true });
+    await saveCheckpoint(dir, blueprintOf(config), parameters, configToJson(config), {
+      quantized: true,
+    });
     disposeParameters(parameters);
     const json: unknown = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8'));
     expect(json).to.deep.include({ quantization: { group_size: 32, bits: 4 } });
     const saved = await openCheckpoint(dir);
     expect(saved.info('backbone.layers.0.mixer.in_proj.weight').dtype).to.equal('int4');
     const again = folder();
-    const loaded = await loadParameters(saved, modelParameters(config), { format: 'int4' });
-    await saveCheckpoint(again, modelParameters(config), loaded, config, { quantized: true });
+    const loaded = await loadParameters(saved, blueprintOf(config), { format: 'int4' });
+    await saveCheckpoint(again, blueprintOf(config), loaded, configToJson(config), {
+      quantized: true,
+    });
     disposeParameters(loaded);
     await saved.close();
     expect(readFileSync(join(again, 'model.safetensors'))).to.deep.equal(

@@ -10,7 +10,7 @@ import { openSafetensors } from '../../src/checkpoint/safetensors.js';
 import { urlSource } from '../../src/checkpoint/web_file.js';
 import { webFolder } from '../../src/checkpoint/web_folder.js';
 import { CheckpointError, TokenizerError } from '../../src/errors.js';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 import { ProxyServer } from './proxy_server.js';
 import { type Habits, PAGE, WebServer } from './web_server.js';

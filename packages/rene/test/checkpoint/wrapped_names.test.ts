@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { modelParameters } from '../../src/architecture.js';
+import { blueprintOf } from '../../src/architectures/index.js';
 import { bytesSource } from '../../src/checkpoint/byte_source.js';
 import { checkNamesAndShapes } from '../../src/checkpoint/load_parameters.js';
 import { checkpointOf, openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
@@ -44,7 +44,7 @@ async function renamed(
 
 async function problemsOf(bytes: Uint8Array): Promise<readonly string[]> {
   const file = await openSafetensors(bytesSource(bytes, 'x'));
-  const specs = modelParameters(await readConfig(MODEL));
+  const specs = blueprintOf(await readConfig(MODEL));
   try {
     checkNamesAndShapes(checkpointOf('x', [file]), specs);
     return [];

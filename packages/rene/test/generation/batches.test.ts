@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import seedrandom from 'seedrandom';
 import type { GenerateResult } from '../../src/generation/generate.js';
 import type { GenerateOptions } from '../../src/generation/options.js';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 import type { RecurrentState } from '../../src/state.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 

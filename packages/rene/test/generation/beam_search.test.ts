@@ -10,7 +10,7 @@ import { generate } from '../../src/generation/generate.js';
 import type { GenerationModel } from '../../src/generation/generation_model.js';
 import { type GenerationProgress, Progress } from '../../src/generation/progress.js';
 import { resolveOptions } from '../../src/generation/resolve_options.js';
-import type { ReneLMHeadModel } from '../../src/model.js';
+import type { ReneLMHeadModel } from '../../src/rene_model.js';
 import { RecurrentState } from '../../src/state.js';
 
 interface BeamFile {

@@ -12,11 +12,17 @@ import {
 } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
+import { AutoModelForCausalLM } from '../../src/auto_model.js';
 import type { GenerateOptions } from '../../src/generation/options.js';
-import { ReneLMHeadModel } from '../../src/model.js';
+import type { CausalLM } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 import type { RecurrentState } from '../../src/state.js';
 
 const prompts = [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11, 12], [13]];
+const renes = ['tiny-hybrid', 'tiny-gqa', 'tiny-mamba2'];
+const hybrids = ['granite-h-rope', 'falcon-h1-norm-tied', 'nemotron-h'].map(
+  (name) => `hybrids/${name}`,
+);
 const greedy = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
 
 compiledSteps('simd', () => simdInfo().usedBytes);
@@ -28,10 +34,10 @@ compiledSteps('simd', () => simdInfo().usedBytes);
 function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void {
   describe(`compiled steps on ${backend}`, () => {
     const load = (name: string, dtype: 'f32' | 'bf16' | 'int8' | 'int4' = 'f32') =>
-      ReneLMHeadModel.fromPretrained(goldenPath(name), { backend, dtype });
+      AutoModelForCausalLM.fromPretrained(goldenPath(name), { backend, dtype });
 
     /** The same generation with and without the compiled step. */
-    async function both(model: ReneLMHeadModel, options: GenerateOptions, ids = prompts) {
+    async function both(model: CausalLM, options: GenerateOptions, ids = prompts) {
       const plain = {
         config: model.config,
         forward: model.forward.bind(model),
@@ -48,7 +54,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       return { compiled: await run(model), forward: await run(plain) };
     }
 
-    for (const name of ['tiny-hybrid', 'tiny-gqa', 'tiny-mamba2'] as const) {
+    for (const name of [...renes, ...hybrids]) {
       it(`${name} continues the same, greedily, sampled and with what only the host knows`, async () => {
         const model = await load(name);
         const endings = Array.from({ length: 20 }, (_, i) => 4 * i);
@@ -185,7 +191,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
     });
 
     it('grows the caches of attention without a window', async () => {
-      const source = await load('tiny-hybrid');
+      const source = await ReneLMHeadModel.fromPretrained(goldenPath('tiny-hybrid'), { backend });
       const { attn } = source.config;
       if (!attn) throw new Error('no attention');
       const config = { ...source.config, attn: { ...attn, slidingWindowLength: null } };

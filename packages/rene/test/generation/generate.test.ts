@@ -12,7 +12,7 @@ import { GenerationAbortedError } from '../../src/generation/abort.js';
 import type { GenerateOptions } from '../../src/generation/options.js';
 import { generateReference, type ReferenceGenerateArgs } from '../../src/generation/reference.js';
 import { argmax, TokenDistribution } from '../../src/generation/token_distribution.js';
-import type { ReneLMHeadModel } from '../../src/model.js';
+import type { ReneLMHeadModel } from '../../src/rene_model.js';
 
 interface GenerateFile {
   prompt: number[][];

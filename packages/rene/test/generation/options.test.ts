@@ -1,7 +1,7 @@
 import { leavesNothing, loadGolden, rejection } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
-import type { ReneLMHeadModel } from '../../src/model.js';
+import type { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const prompt = [3, 1, 4, 1, 5];
 const long = { maxNewTokens: 8, eosTokenId: null };

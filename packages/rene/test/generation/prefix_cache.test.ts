@@ -3,7 +3,7 @@ import { leavesNothing, loadGolden } from '@rene-js/testing';
 import { expect } from 'chai';
 import { prefillParts } from '../../src/generation/prefill.js';
 import { isStored, PrefixCache } from '../../src/generation/prefix_cache.js';
-import type { ReneLMHeadModel } from '../../src/model.js';
+import type { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const CHUNK = 16;
 const idsOf = (length: number, seed = 0) =>

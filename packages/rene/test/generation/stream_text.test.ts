@@ -9,7 +9,7 @@ import { reneConfig } from '../../src/config.js';
 import type { GenerationModel } from '../../src/generation/generation_model.js';
 import { StopStringFilter, StopStringWatcher } from '../../src/generation/stopping.js';
 import { streamText } from '../../src/generation/stream_text.js';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 import { RecurrentState } from '../../src/state.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 

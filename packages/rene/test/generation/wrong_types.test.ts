@@ -5,7 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { describe as shown } from '../../src/describe.js';
 import { streamText } from '../../src/generation/stream_text.js';
-import type { ReneLMHeadModel } from '../../src/model.js';
+import type { ReneLMHeadModel } from '../../src/rene_model.js';
 
 /** The value as if its type were right, which no checked program can write. */
 function untyped(value: unknown): never {

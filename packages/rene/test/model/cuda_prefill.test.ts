@@ -1,7 +1,7 @@
 // A long prompt on CUDA: scan and attention on the tensor cores.
 import { canTestCuda, goldenPath, registerTestCuda } from '@rene-js/testing';
 import { expect } from 'chai';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 
 (canTestCuda ? describe : describe.skip)('prefill on CUDA', () => {
   before(registerTestCuda);

@@ -16,7 +16,7 @@ import { errorOf, golden } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { reneConfig1_3B } from '../../src/config.js';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 import { evaluate } from '../../src/training/evaluate.js';
 import { tokenize } from '../../src/training/text_files.js';

@@ -3,7 +3,7 @@
 // Arguments: the backend, the number of new tokens.
 import { createRequire } from 'node:module';
 import * as tf from '@tensorflow/tfjs-core';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const [, , backend = '', newTokens] = process.argv;
 const require = createRequire(import.meta.url);

@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { type ReneConfigOptions, reneConfig } from '../../src/config.js';
 import { GenerationError } from '../../src/errors.js';
 import { nextTokenLoss } from '../../src/loss.js';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 import { RecurrentState } from '../../src/state.js';
 
 const sizes: ReneConfigOptions = {

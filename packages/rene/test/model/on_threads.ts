@@ -2,7 +2,7 @@
 // back with what the backend says of itself.
 import { parentPort, workerData } from 'node:worker_threads';
 import { registerSimdBackend, type SimdInfo, simdInfo } from '@rene-js/layers/simd';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 
 registerSimdBackend(workerData);
 export interface Logits {

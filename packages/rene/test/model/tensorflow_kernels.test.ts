@@ -10,7 +10,7 @@ import { backends } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { reneConfig } from '../../src/config.js';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const config = reneConfig({
   dModel: 16,

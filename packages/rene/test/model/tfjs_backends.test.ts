@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { skipWithoutWebGpu } from '@rene-js/testing';
 import { expect } from 'chai';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const run = promisify(execFile);
 const newTokens = 4;

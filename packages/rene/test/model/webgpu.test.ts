@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { reneConfig } from '../../src/config.js';
 import { generate } from '../../src/generation/generate.js';
-import { ReneLMHeadModel } from '../../src/model.js';
+import { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const newTokens = Number(process.env.RENE_TEST_WEBGPU_TOKENS ?? 6);
 const prompt = Array.from({ length: 12 }, (_, i) => (i * 37) % 2000);

@@ -24,7 +24,7 @@ export interface ReneScorerOptions {
   maxLogits?: number | undefined;
 }
 
-/** A ReneLMHeadModel and its tokenizer for evaluate(). It does not own them. */
+/** A CausalLM and its tokenizer, for evaluate(). It owns neither. */
 export class ReneScorer implements EvaluationModel {
   readonly maxLength: number;
   readonly prefixTokenId: number;

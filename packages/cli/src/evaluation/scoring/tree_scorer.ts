@@ -1,12 +1,12 @@
 // Scores a prefix tree with a model: batches of nodes, each from its parent's state.
 
-import { RecurrentState, type ReneLMHeadModel } from '@rene-js/rene';
+import { type CausalLM, RecurrentState } from '@rene-js/rene';
 import { nextTurn } from '@rene-js/rene/internal';
 import { type LogProb, logProbsOf } from './log_probs.js';
 import type { Target, TreeNode } from './prefix_tree.js';
 
 /** The part of a model that scoring needs. */
-export type ScoringModel = Pick<ReneLMHeadModel, 'config' | 'forward' | 'initialState'>;
+export type ScoringModel = Pick<CausalLM, 'config' | 'forward' | 'initialState'>;
 
 export interface TreeScorerOptions {
   /** Maximum batch size. */

@@ -1,4 +1,4 @@
-// From a configuration to parameters and blocks.
+// Rene, and Mamba-2 models in the format of state-spaces: one mixer a block.
 import {
   type AttentionConfig,
   Embedding,
@@ -12,7 +12,6 @@ import {
   type Mixer,
   MLP,
   type Norm,
-  type PackedWeight,
   type ParameterSpec,
   type Parameters,
   ResidualBlock,
@@ -20,17 +19,57 @@ import {
   SlidingWindowAttention,
 } from '@rene-js/layers';
 import { withPrefix } from '@rene-js/layers/internal';
-import type * as tf from '@tensorflow/tfjs-core';
-import { type LayerKind, layerKinds, type ReneConfig } from './config.js';
+import { type LayerKind, layerKinds, parseConfig, type ReneConfig } from '../config.js';
+import { configToJson } from '../config_json.js';
+import type { Architecture } from './architecture.js';
+import type { Backbone, Blueprint } from './blueprint.js';
+import type { ModelConfig } from './model_config.js';
 
-/** The model's parts, in forward order. */
-export interface Backbone {
-  embedding: Embedding;
-  blocks: ResidualBlock[];
-  normF: Norm;
-  /** (paddedVocabSize, dModel); the embedding's weight if tied. */
-  head: PackedWeight;
-  headBias: tf.Tensor | undefined;
+export const rene: Architecture<ReneConfig> = {
+  title: 'Rene',
+  modelTypes: ['rene'],
+  // The files of state-spaces, and old ones of Rene.
+  recognises: (json) => !('model_type' in json),
+  parse: parseConfig,
+  owns: (config: ModelConfig): config is ReneConfig => 'ssm' in config,
+  toJson: configToJson,
+  blueprint,
+};
+
+const KIND_NAMES: Readonly<Record<LayerKind, string>> = {
+  ssd: 'Mamba2Mixer',
+  attn: 'SlidingWindowAttention',
+  mlp: 'MLP',
+};
+
+function blueprint(config: ReneConfig): Blueprint {
+  return {
+    tensors: modelTensors(config),
+    embedding: 'backbone.embedding.weight',
+    outline: {
+      layers: layerKinds(config).map((kind, i) => ({
+        name: `layers.${i}`,
+        kind: kind === 'mlp' && config.mlp?.gated ? 'GatedMLP' : KIND_NAMES[kind],
+        prefix: `backbone.layers.${i}.`,
+      })),
+      normF: {
+        name: 'norm_f',
+        kind: config.rmsNorm ? 'RMSNorm' : 'LayerNorm',
+        prefix: 'backbone.norm_f.',
+      },
+    },
+    build: (parameters) => buildBackbone(config, parameters),
+    stateBytes: (tokens) => stateBytes(config, tokens),
+  };
+}
+
+function stateBytes(config: ReneConfig, tokens: number): number {
+  const { nLayer, ssm, attn, attnLayerIdx, mlpLayerIdx } = config;
+  const ssdLayers = nLayer - attnLayerIdx.length - mlpLayerIdx.length;
+  const conv = (ssm.dSsm + 2 * ssm.nGroups * ssm.dState) * ssm.dConv;
+  const perToken = attn ? 2 * attn.numHeadsKv * attn.headDim : 0;
+  const held = Math.min(attn?.slidingWindowLength ?? tokens, tokens);
+  return 4 * (ssdLayers * (ssm.dSsm * ssm.dState + conv) + attnLayerIdx.length * perToken * held);
 }
 
 /**
@@ -38,7 +77,7 @@ export interface Backbone {
  * distribution (as in the mamba repository: out_proj weights scaled by 1 / sqrt(nLayer), projection biases
  * zero).
  */
-export function modelParameters(config: ReneConfig): ParameterSpec[] {
+function modelTensors(config: ReneConfig): ParameterSpec[] {
   const { dModel, paddedVocabSize } = config;
   return [
     ...withPrefix('backbone.embedding.', Embedding.parameters(paddedVocabSize, dModel)),
@@ -55,17 +94,20 @@ export function modelParameters(config: ReneConfig): ParameterSpec[] {
   ];
 }
 
-/** Builds the layers from loaded parameters. */
-export function buildBackbone(config: ReneConfig, parameters: Parameters): Backbone {
+/** Makes the layers of loaded parameters. */
+function buildBackbone(config: ReneConfig, parameters: Parameters): Backbone {
   const backbone = parameters.scope('backbone.');
   const embedding = new Embedding(backbone.scope('embedding.'));
   const tied = config.tieWordEmbeddings;
   return {
     embedding,
-    blocks: layerKinds(config).map((kind, i) => {
+    streamScale: 1,
+    embeddingScale: 1,
+    logitsScale: 1,
+    layers: layerKinds(config).map((kind, i) => {
       const layer = backbone.scope(`layers.${i}.`);
       const norm = buildNorm(config, layer.scope('norm.'));
-      return new ResidualBlock(norm, buildMixer(config, kind, layer.scope('mixer.')));
+      return [new ResidualBlock(norm, buildMixer(config, kind, layer.scope('mixer.')))];
     }),
     normF: buildNorm(config, backbone.scope('norm_f.')),
     head: tied ? embedding.weight : parameters.matrix('lm_head.weight'),

@@ -1,43 +1,55 @@
-// Loads a model's configuration and parameters from a checkpoint.
+// Opens a model by its name and makes its parameters.
 import { type Parameter, type ParameterSpec, useBackend, type WeightFormat } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
-import { modelParameters } from './architecture.js';
+import { blueprintOf } from './architectures/index.js';
+import type { ModelConfig } from './architectures/model_config.js';
 import type { Checkpoint } from './checkpoint/checkpoint.js';
 import { chooseFormat, countWeights } from './checkpoint/choose_format.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { loadParameters } from './checkpoint/load_parameters.js';
 import { type OpenModel, openUrlModel } from './checkpoint/url_model.js';
 import { weightFormatOrAuto } from './dtype_names.js';
-import type { PretrainedOptions } from './load_options.js';
+import type { GenerationDefaults } from './generation/generation_defaults.js';
+import { checkPretrainedOptions, type PretrainedOptions } from './load_options.js';
 
-/** What a model is made of. */
-export interface LoadedModel extends Omit<OpenModel, 'checkpoint'> {
+/** A model's configuration and its parameters, which the caller owns. */
+export interface LoadedModel {
+  readonly config: ModelConfig;
   readonly parameters: Map<string, Parameter>;
+  readonly generationConfig: GenerationDefaults | undefined;
 }
 
-/** Loads a model onto the backend that is asked for. See ReneLMHeadModel.fromPretrained. */
-export async function loadPretrained(
+/**
+ * @param check called with the configuration before the weights are read
+ * @throws InvalidArgumentError for options that there are not; ConfigError, CheckpointError, HubError,
+ *   BackendError
+ */
+export async function loadModel(
   idOrDir: string | URL,
   options: PretrainedOptions,
+  check: (config: ModelConfig) => void = () => {},
 ): Promise<LoadedModel> {
+  checkPretrainedOptions(options);
   const { hub, lora, dtype: name = 'auto', onNotice = console.warn, ...others } = options;
   const dtype = weightFormatOrAuto(name);
   const opened = await openModel(idOrDir, lora, { onNotice, ...hub });
   const { config, generationConfig, checkpoint } = opened;
   try {
+    check(config);
     await useBackend(others.backend);
-    const specs = modelParameters(config);
+    const blueprint = blueprintOf(config);
+    const specs = blueprint.tensors;
     if (others.backend === undefined) warnOfSlowBackend(specs, onNotice);
     const keepQuantized = dtype === 'auto';
     let format: WeightFormat = 'f32';
     if (dtype !== 'auto') format = dtype;
     else if (!others.trainable) {
-      const stored = storedDType(checkpoint);
-      // Quantised base weights would round the adapter's corrections away.
+      const stored = storedDType(checkpoint, blueprint.embedding);
+      // An adapter's corrections would be rounded away by the base's few bits.
       const isCorrected = lora !== undefined && stored.startsWith('int');
       format = chooseFormat(isCorrected ? 'BF16' : stored, specs, onNotice);
     }
-    const parameters = await loadParameters(checkpoint, specs, {
+    const parameters = await loadParameters(checkpoint, blueprint, {
       ...others,
       format,
       keepQuantized,
@@ -48,7 +60,7 @@ export async function loadPretrained(
   }
 }
 
-/** Loads a model by name, with an adapter if one is given. */
+/** The model that a name stands for, corrected by an adapter if one is named. */
 async function openModel(
   idOrDir: string | URL,
   lora: string | URL | undefined,
@@ -65,7 +77,7 @@ async function openModel(
   }
 }
 
-/** File access is loaded only where there are files. */
+/** What finds files is loaded only where there are files. */
 async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenModel> {
   const { webFolderOf } = await import('./checkpoint/platform.js');
   const folder = webFolderOf(idOrDir, hub);
@@ -75,7 +87,7 @@ async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenMod
   return openModelFolder(await resolveModel(idOrDir, hub), hub.onNotice);
 }
 
-/** tfjs selects its plain CPU backend if a tensor is created before a backend is chosen. */
+/** tfjs takes its plain CPU backend by itself where a tensor was made before a backend was chosen. */
 function warnOfSlowBackend(
   specs: readonly ParameterSpec[],
   onNotice: (notice: string) => void,
@@ -86,8 +98,7 @@ function warnOfSlowBackend(
   );
 }
 
-/** The dtype of the largest tensor stands for the checkpoint's. */
-function storedDType(checkpoint: Checkpoint): string {
-  const name = 'backbone.embedding.weight';
+/** The dtype of the largest tensor stands for the file's. */
+function storedDType(checkpoint: Checkpoint, name: string): string {
   return checkpoint.has(name) ? checkpoint.info(name).dtype : 'F32';
 }

@@ -1,0 +1,67 @@
+// Inverse frequencies of rotary positions, as the transformers library computes them from config.json.
+import { asRecord, shortJson } from '../json.js';
+import type { ConfigValues } from './config_values.js';
+
+/**
+ * Radians a token of each pair of numbers of a head. The older spelling has `rope_theta`, `rope_scaling` and
+ * `partial_rotary_factor`, the newer one has all of them in `rope_parameters`.
+ *
+ * @param share of a head's numbers that are turned, where the file does not say it
+ * @throws ConfigError for kinds of scaling that are not supported
+ */
+export function ropeFrequencies(values: ConfigValues, headDim: number, share = 1): number[] {
+  const newer = asRecord(values.value('rope_parameters')) ?? {};
+  const older = asRecord(values.value('rope_scaling')) ?? {};
+  const rope: Record<string, unknown> = { ...older, ...newer };
+  const number = (key: string, fallback?: number): number => {
+    const value = rope[key] ?? values.value(key) ?? fallback;
+    if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return value;
+    throw values.error(key, 'a finite number above 0', shortJson(value));
+  };
+  const theta = number('rope_theta', 10_000);
+  const dim = Math.trunc(headDim * number('partial_rotary_factor', share));
+  if (dim < 2 || dim % 2 !== 0 || dim > headDim) {
+    throw values.error(
+      'partial_rotary_factor',
+      `an even part of a head's ${headDim} numbers`,
+      `${dim}`,
+    );
+  }
+  const frequencies = Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim));
+  const type = rope.rope_type ?? rope.type ?? 'default';
+  switch (type) {
+    case 'default':
+      return frequencies;
+    case 'linear': {
+      const factor = number('factor');
+      return frequencies.map((frequency) => frequency / factor);
+    }
+    case 'llama3':
+      return llama3(frequencies, {
+        factor: number('factor'),
+        low: number('low_freq_factor'),
+        high: number('high_freq_factor'),
+        length: number('original_max_position_embeddings'),
+      });
+    default:
+      throw values.error(
+        'rope_parameters.rope_type',
+        "'default', 'linear' or 'llama3' (others are not supported)",
+        shortJson(type),
+      );
+  }
+}
+
+/** Long wavelengths are stretched by the factor, short ones are kept, those between are blended. */
+function llama3(
+  frequencies: readonly number[],
+  { factor, low, high, length }: { factor: number; low: number; high: number; length: number },
+): number[] {
+  return frequencies.map((frequency) => {
+    const wavelength = (2 * Math.PI) / frequency;
+    if (wavelength < length / high) return frequency;
+    if (wavelength > length / low) return frequency / factor;
+    const smooth = (length / wavelength - low) / (high - low);
+    return ((1 - smooth) * frequency) / factor + smooth * frequency;
+  });
+}

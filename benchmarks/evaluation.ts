@@ -96,7 +96,7 @@ async function measure(documents: Documents): Promise<Times> {
   const scale = fedTokens(documents.flat()) / fedTokens(sampled.flat());
   const ours = await timed(shared, documents.flat());
   const request = await timed(alone, sampled.flat());
-  // Where continuations have one token, that is predicted by the context's own forward.
+  // A continuation of one token is scored by the context's own forward.
   const perContext = sampled.flatMap((requests) => [
     ...new Map(requests.map(byFedTokens)).values(),
   ]);

@@ -21,7 +21,7 @@ const fixture = (codec: string) =>
     ),
   );
 
-/** A hub with one data set; counts requests and bytes, and may break a file off. */
+/** A fake hub with one data set. It counts requests and bytes, and can interrupt a download. */
 class FakeHub {
   /** The branch that there is. */
   revision = 'refs/convert/parquet';

@@ -129,7 +129,7 @@ function checkRange(values: Float32Array, narrowed: Uint8Array, name: string): v
   const beyond = halves.findIndex((half) => (half & 0x7fff) === 0x7c00);
   if (beyond < 0 || !Number.isFinite(values[beyond])) return;
   throw new CheckpointError(
-    `tensor '${name}' holds ${values[beyond]}, which F16 cannot: choose BF16 or F32`,
+    `tensor '${name}' contains ${values[beyond]}, which is out of F16's range: use BF16 or F32`,
   );
 }
 

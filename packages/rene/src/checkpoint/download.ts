@@ -80,7 +80,7 @@ async function fetchRest(
     });
     if (response.status === 416) {
       await handle.truncate(0);
-      throw new TransientError(`${url}: the server cannot resume it`, 0);
+      throw new TransientError(`${url}: the server does not support resuming`, 0);
     }
     if (hash === undefined && /^text\/html\b/i.test(response.headers.get('content-type') ?? '')) {
       throw new HubError(

@@ -144,7 +144,8 @@ async function open(source: ByteSource): Promise<TensorFile> {
 async function checkByteOrder(source: ByteSource, entry: ZipEntry | undefined): Promise<void> {
   if (!entry) return;
   const order = new TextDecoder().decode(await source.read(entry.start, Math.min(entry.size, 16)));
-  if (order !== 'little') throw new CheckpointError(`its numbers are ${order}-endian`);
+  if (order !== 'little')
+    throw new CheckpointError(`expected little-endian values, found ${order}-endian ones`);
 }
 
 /** Implementations of the few functions and classes in a pickled state_dict. */

@@ -71,7 +71,7 @@ describe('convertCheckpoint', () => {
     const error = await errorOf(CheckpointError, () =>
       convertCheckpoint(from, to, { dtype: 'F16' }),
     );
-    expect(error.message).to.contain(`'${name}' holds -100000, which F16 cannot`);
+    expect(error.message).to.contain(`'${name}' contains -100000, which is out of F16's range`);
     expect(readdirSync(to)).to.deep.equal([]);
     await convertCheckpoint(from, to, { dtype: 'BF16' });
   });

@@ -106,7 +106,7 @@ describe('LoraAdapter', () => {
   });
 });
 
-/** Gives B, which starts at zero, some values. */
+/** Sets B to nonzero values, since it starts at zero. */
 function disturb(adapter: LoraAdapter): void {
   for (const [name, variable] of adapter.trainableVariables) {
     if (!name.includes('lora_B')) continue;

@@ -18,18 +18,21 @@ import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
 import type { ActivationFormat, NumberFormat } from '../native/activations.js';
 import type { LinearCall } from '../native/calls.js';
 
-/** From so many tokens of a text on tensor cores scan and attend; fewer are as fast one by one, and exact. */
+/**
+ * From this many tokens of a text on, scan and attention use tensor cores; for fewer, exact kernels are as
+ * fast.
+ */
 export const MANY_TOKENS = 64;
-/** Up to so many rows a product is bound by reading the weight. */
+/** Up to this many rows, a matmul is bound by reading the weight. */
 const FEW_ROWS = 8;
 
-/** Whether a product is bound by reading its weight: one kernel then, norm and convolution included. */
+/** Whether a matmul is bound by reading its weight: then one kernel, with norm and convolution fused. */
 export function fitsVector({ rows, attrs }: Pick<LinearCall, 'rows' | 'attrs'>): boolean {
   const [, columns = 0] = attrs.shape;
   return rows <= FEW_ROWS && (attrs.format !== 'f32' || columns % 4 === 0);
 }
 
-/** What the kernels between a mixer's products hand on, of `length` tokens of a text. */
+/** dtype of the activations between a mixer's matmuls, for `length` tokens of a text. */
 export function activationFormat(
   length: number,
   weights: readonly PackedWeightAttrs[],
@@ -39,9 +42,9 @@ export function activationFormat(
 }
 
 /**
- * What a product reads without a pass of its own, for the kernel before it to write.
+ * dtype in which the kernel before a matmul writes the matmul's input.
  *
- * @param before the weights of the products before: beside f32 ones nothing is rounded
+ * @param before weights of the matmuls before it; with f32 ones nothing is rounded
  */
 export function linearInputFormat(
   rows: number,

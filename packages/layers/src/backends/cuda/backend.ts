@@ -1,6 +1,6 @@
-// CudaBackend: a tfjs backend whose tensors live on the GPU.
+// CudaBackend: a tfjs backend whose tensors are in GPU memory.
 //
-// A tfjs op without a CUDA kernel reads them through the host, each time anew.
+// A tfjs op without a CUDA kernel reads them through the host on each call.
 import { BackendError } from '../../errors.js';
 import { NativeBackend, type NumberType } from '../native/backend.js';
 import type { CoreOps } from '../native/core/core_ops.js';

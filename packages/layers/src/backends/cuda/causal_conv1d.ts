@@ -6,9 +6,9 @@ import { activationIds } from './linear.js';
 import { sumMiddle } from './reductions.js';
 import type { Runtime } from './runtime.js';
 
-/** Tokens of a thread; see causal_conv1d.cu. */
+/** Tokens per thread; see causal_conv1d.cu. */
 const RUN = 8;
-/** Tokens of a part of the gradients of taps and bias; see causal_conv1d_grad.cu. */
+/** Tokens per partial sum of the gradients of taps and bias; see causal_conv1d_grad.cu. */
 const GRAD_RUN = 64;
 
 export function convolve(runtime: Runtime, call: ConvCall): void {
@@ -31,7 +31,7 @@ export function convolve(runtime: Runtime, call: ConvCall): void {
   );
 }
 
-/** The inputs' gradient token by token; that of taps and bias by runs of tokens, whose parts are summed. */
+/** The inputs' gradient token by token; gradients of taps and bias as partial sums over runs of tokens. */
 export function convolveGrad(runtime: Runtime, call: ConvGradCall): void {
   const { x, weight, bias, before, dy, dafter, dx, dweight, dbias, dbefore } = call;
   const { batch, length, channels, width, activation } = call;

@@ -1,6 +1,5 @@
-// compileStep on `cuda`: a decode step recorded as a CUDA graph, one for each number of sequences, and
-// replayed. A token costs one launch; sampling parameters and sampled tokens are in memory that host and
-// GPU share.
+// Compiled decode steps on `cuda`: a CUDA graph for each batch size, recorded once and replayed. A token
+// costs one launch. Sampling parameters and sampled tokens are in memory shared by host and GPU.
 import * as tf from '@tensorflow/tfjs-core';
 import type { DecodeStep, SamplingParams, StepModel } from '../../step.js';
 import { NativeDecodeStep } from '../native/decode_step.js';
@@ -25,9 +24,9 @@ class CudaDecodeStep extends NativeDecodeStep<CudaOps> implements DecodeStep {
   private readonly params: DataView;
   private readonly output: Int32Array;
   private readonly logitValues: Float32Array;
-  /** By number of sequences, and whether the graph samples. */
+  /** By batch size, and whether the graph samples. */
   private readonly graphs = new Map<string, { graph: Graph; release: () => void }>();
-  /** The tokens that the GPU has sampled and will feed next; empty after sequences have changed. */
+  /** Tokens that the GPU has sampled and will feed next; empty after sequences have changed. */
   private deviceTokens: readonly number[] = [];
 
   constructor(backend: CudaBackend, plan: StepPlan, batch: number) {
@@ -129,7 +128,7 @@ class CudaDecodeStep extends NativeDecodeStep<CudaOps> implements DecodeStep {
     return graph;
   }
 
-  /** Samples a token for each sequence, feeds it next and counts it. */
+  /** Samples a token for each sequence, feeds it in the next step and counts it. */
   private launchSampling(): void {
     const { logits, tokens, positions } = this.buffers;
     const { vocabSize, vocabulary } = this.plan;

@@ -1,4 +1,4 @@
-// tfjs's own ops on `cuda`, as ../native/core/ uses them: those that stand between our kernels, and what
+// tfjs's own ops on `cuda`, as ../native/core/ uses them: those between our kernels, and those that
 // gradients need most.
 import type { Address } from '../native/address.js';
 import type { ElementwiseIds } from '../native/core/arithmetic.js';
@@ -14,7 +14,7 @@ import { cublasLtMatmul } from './cublas_lt_matmul.js';
 import { overElements, sumMiddle } from './reductions.js';
 import { MOST_GRID_Y, type Runtime } from './runtime.js';
 
-/** Axes that a kernel takes; see core_ops.cu. */
+/** Maximum number of axes of a kernel; see core_ops.cu. */
 const RANK = 6;
 
 export const elementwiseIds: ElementwiseIds = {
@@ -37,7 +37,7 @@ export function cudaCoreOps(runtime: Runtime): CoreOps {
   };
 }
 
-/** By the driver where both arrays are contiguous. */
+/** Copied by the driver if both arrays are contiguous. */
 function copyStrided(runtime: Runtime, call: CopyCall): boolean {
   const { shape, from, fromStrides, to, toStrides } = call;
   if (shape.length > RANK) return false;
@@ -52,7 +52,7 @@ function copyStrided(runtime: Runtime, call: CopyCall): boolean {
   return true;
 }
 
-/** Where an index is out of range NaN stands, or 0 of int32. */
+/** An index out of range gives NaN, or 0 for int32. */
 function gather(runtime: Runtime, call: GatherCall): boolean {
   const { x, indices, y, outer, length, inner, count, dtype } = call;
   const size = outer * count * inner;
@@ -71,7 +71,7 @@ function binary(runtime: Runtime, { op, a, aShape, b, bShape, y, shape }: Binary
   return true;
 }
 
-/** Strides of a shape within the one that it is broadcast to. */
+/** Strides of a broadcast shape. */
 function broadcastStrides(shape: readonly number[]): number[] {
   const strides = stridesOf(shape).map((stride, i) => (shape[i] === 1 ? 0 : stride));
   return ranked(strides, 0);
@@ -103,7 +103,7 @@ function matMul(runtime: Runtime, call: MatMulCall): boolean {
   return true;
 }
 
-/** A launch with a thread an element, or a few. */
+/** A launch with one thread per element, or per few. */
 function launch(
   runtime: Runtime,
   kernel: string,
@@ -114,7 +114,7 @@ function launch(
   runtime.launch(kernel, overElements(runtime, size), pointers, integers);
 }
 
-/** Six numbers: as many as are missing before them. */
+/** Pads to six numbers on the left. */
 function ranked(values: readonly number[], filler: number): number[] {
   return [...Array<number>(RANK - values.length).fill(filler), ...values];
 }

@@ -1,7 +1,7 @@
-// Matrix products by NVIDIA's cuBLASLt, where it is installed: its C interface, and what it is asked.
+// Matmuls by NVIDIA's cuBLASLt, if it is installed: bindings to its C interface.
 //
-// It counts columns first, so that our y (rows, features) is its D (features, rows), with w as A and x
-// as B. How a gemm of some shape is best computed it is asked once.
+// It is column-major, so our y (rows, features) is its D (features, rows), with w as A and x as B. The
+// algorithm for a shape is looked up once.
 import { BackendError } from '../../errors.js';
 import { CudaError } from './device.js';
 import type { Gemm } from './gemm.js';
@@ -12,9 +12,9 @@ import {
   openLibrary,
 } from './native.js';
 
-/** Memory that the library may work in: what NVIDIA advises for Hopper. */
+/** Workspace size: NVIDIA's recommendation for Hopper. */
 export const WORKSPACE_BYTES = 32 << 20;
-/** Plans that are kept; prompts have many lengths. */
+/** Maximum number of cached plans, since prompts have many lengths. */
 const MOST_PLANS = 1024;
 
 const H = 'uint64';
@@ -36,7 +36,7 @@ const signatures = {
 } satisfies Record<string, readonly string[]>;
 type LtFunction = keyof typeof signatures;
 
-// Numbers of cublasLt.h, cublas_api.h and library_types.h.
+// Constants of cublasLt.h, cublas_api.h and library_types.h.
 const SUCCESS = 0;
 const INVALID_VALUE = 7;
 const NOT_SUPPORTED = 15;
@@ -50,7 +50,7 @@ const LAYOUT_BATCH_COUNT = 5;
 const LAYOUT_STRIDED_BATCH_OFFSET = 6;
 const PREF_MAX_WORKSPACE_BYTES = 1;
 const PREF_MIN_ALIGNMENT_A_BYTES = 5;
-/** cublasLtMatmulHeuristicResult_t: the algorithm, then what it needs. */
+/** cublasLtMatmulHeuristicResult_t: the algorithm, then its requirements. */
 const RESULT_BYTES = 96;
 const ALGORITHM_BYTES = 64;
 const MOST_ALIGNMENT = 256;
@@ -65,10 +65,10 @@ const statusNames: Readonly<Record<number, string>> = {
   [NOT_SUPPORTED]: 'NOT_SUPPORTED',
 };
 
-/** Its library's names, newest first. */
+/** Library names, newest first. */
 const libraryNames = ['libcublasLt.so.13', 'libcublasLt.so.12'];
 
-/** What a shape's gemm needs each time; `algorithm` undefined if the library has none for it. */
+/** The cached plan of a shape; `algorithm` is undefined if the library has none for it. */
 interface Plan {
   descriptor: bigint;
   layouts: readonly bigint[];
@@ -105,10 +105,10 @@ export class CublasLt {
   }
 
   /**
-   * The installed library; undefined where there is none, or the environment's RENE_CUBLASLT is 0.
-   * RENE_CUBLASLT may also name the file.
+   * The installed library; undefined if there is none, or RENE_CUBLASLT is 0. RENE_CUBLASLT may also name
+   * the file.
    *
-   * @throws what start() throws, and BackendError if a file that is named does not load
+   * @throws what start() throws; BackendError if a named file does not load
    */
   static async open(): Promise<CublasLt | undefined> {
     const chosen = process.env.RENE_CUBLASLT;
@@ -125,16 +125,16 @@ export class CublasLt {
     return undefined;
   }
 
-  /** Looks up how to compute a gemm; false if the library cannot. */
+  /** Looks up the algorithm of a gemm; false if there is none. */
   prepare(gemm: Gemm): boolean {
     return this.planOf(gemm).algorithm !== undefined;
   }
 
   /**
-   * Computes a gemm in the order of the stream; may be recorded.
+   * Computes a gemm on the stream; can be recorded.
    *
-   * @param workspace WORKSPACE_BYTES of the device's, aligned to 256 bytes
-   * @returns false if the library cannot, and nothing was done
+   * @param workspace WORKSPACE_BYTES of device memory, aligned to 256 bytes
+   * @returns false if the library has no algorithm and nothing was computed
    * @throws CudaError
    */
   gemm(gemm: Gemm, workspace: number, stream: bigint): boolean {
@@ -205,7 +205,7 @@ export class CublasLt {
     return handle;
   }
 
-  /** The algorithm that the library advises. */
+  /** The algorithm that the library recommends. */
   private ask(
     descriptor: bigint,
     layouts: readonly bigint[],
@@ -259,7 +259,7 @@ interface Layout {
   batchOffset: number;
 }
 
-/** A, B, C and D as they lie in memory, columns first. */
+/** Layouts of A, B, C and D, column-major. */
 function layoutsOf(gemm: Gemm): readonly Layout[] {
   const { format, rows, features, depth, batch } = gemm;
   const factor = (
@@ -289,7 +289,7 @@ function layoutsOf(gemm: Gemm): readonly Layout[] {
   ];
 }
 
-/** What the addresses of A, B, C and D are multiples of. */
+/** Alignment of the addresses of A, B, C and D. */
 function alignmentsOf({ x, w, y, residual }: Gemm): readonly number[] {
   return [w, x, residual || y, y].map((address) => {
     let alignment = MOST_ALIGNMENT;

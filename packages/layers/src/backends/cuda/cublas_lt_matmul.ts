@@ -1,4 +1,4 @@
-// Matmuls of many rows by cuBLASLt, where the device has it. Our own kernels compute the others.
+// Matmuls of many rows with cuBLASLt, if the device has it. Our kernels compute the others.
 import { withTemporaries } from '../native/memory.js';
 import { WORKSPACE_BYTES } from './cublas_lt.js';
 import type { Gemm } from './gemm.js';

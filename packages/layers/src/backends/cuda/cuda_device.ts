@@ -1,4 +1,4 @@
-// The device that this backend computes on: a GPU with its memory, launches, recordings and product library.
+// A device: a GPU with its memory, launches, recordings and cuBLASLt.
 import { BackendError } from '../../errors.js';
 import { CublasLt } from './cublas_lt.js';
 import type { Device, Graph, KernelCall, SharedBlock } from './device.js';
@@ -23,7 +23,7 @@ export class CudaDevice implements Device {
   readonly context: bigint;
   readonly stream: bigint;
   isCapturing = false;
-  /** Who multiplies matrices of many rows; undefined for kernels of our own. Tests set another. */
+  /** The library for matmuls of many rows; undefined to use our kernels. Tests set another. */
   cublasLt: CublasLt | undefined;
   private isRehearsing = false;
   private readonly launcher: KernelLauncher;
@@ -48,12 +48,12 @@ export class CudaDevice implements Device {
   /**
    * Opens the driver and a GPU.
    *
-   * @throws BackendError without a driver or a GPU, or for one before the Ampere generation
+   * @throws BackendError without a driver or a GPU, or for a GPU older than Ampere
    */
   static async open(options: CudaOptions = {}): Promise<CudaDevice> {
     const gpu = await openGpu(options);
     const device = new CudaDevice(gpu, await hostAllocator(gpu.driver));
-    // The library computes on a GPU alone.
+    // The library runs on a GPU only.
     if (!gpu.emulated) device.cublasLt = await openCublasLt();
     return device;
   }
@@ -140,7 +140,7 @@ export class CudaDevice implements Device {
     return this.endCapture();
   }
 
-  /** Leaves the stream as before a recording that failed. */
+  /** Restores the stream after a failed recording. */
   private abandonCapture(): void {
     this.isCapturing = false;
     const handles = new BigUint64Array(16);
@@ -218,7 +218,7 @@ export class CudaDevice implements Device {
   }
 }
 
-/** cuBLASLt, unless it is not installed or not to be used; one line says why it does not start. */
+/** cuBLASLt, if it is installed and enabled. Prints one line if it does not start. */
 async function openCublasLt(): Promise<CublasLt | undefined> {
   try {
     return await CublasLt.open();

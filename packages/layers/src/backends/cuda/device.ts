@@ -1,5 +1,5 @@
-// What this backend asks of a device. CudaDevice is the one implementation; tests run it on the
-// emulated driver, which has the same C interface as NVIDIA's.
+// The interface of a device. CudaDevice implements it; tests run it on the emulated driver, which has
+// NVIDIA's C interface.
 import { ReneError } from '../../errors.js';
 import type { Gemm } from './gemm.js';
 
@@ -18,13 +18,13 @@ export class CudaError extends ReneError {
 
 export interface Launch {
   grid: readonly [x: number, y?: number, z?: number];
-  /** Threads of a block. */
+  /** Threads per block. */
   block: number;
-  /** Bytes of dynamic shared memory; none unless given. */
+  /** Bytes of dynamic shared memory. Default: 0. */
   sharedBytes?: number;
 }
 
-/** A kernel, its launch, and its argument struct: pointers, then integers, then floats. */
+/** A kernel, its launch configuration, and its argument struct: pointers, then integers, then floats. */
 export type KernelCall = readonly [
   kernel: string,
   launch: Launch,
@@ -33,63 +33,63 @@ export type KernelCall = readonly [
   floats?: readonly number[],
 ];
 
-/** Memory of the host's that kernels read and write too, by the same address. */
+/** Host memory that kernels can read and write at the same address. */
 export interface SharedBlock {
   readonly address: number;
   readonly bytes: Uint8Array;
   free(): void;
 }
 
-/** Recorded work that runs again with one call. */
+/** A recording that runs with one call. */
 export interface Graph {
-  /** Kernels and copies in it. */
+  /** Number of kernels and copies in it. */
   readonly nodes: number;
   launch(): void;
   dispose(): void;
 }
 
-/** One GPU and one stream on it: everything happens in the order of the calls. */
+/** One GPU with one stream: operations take effect in call order. */
 export interface Device {
   readonly name: string;
   readonly emulated: boolean;
   readonly multiprocessors: number;
   readonly totalBytes: number;
-  /** Bytes of the GPU's memory that nobody uses. */
+  /** Free bytes of GPU memory. */
   freeBytes(): number;
   /** @throws CudaError with code CUDA_ERROR_OUT_OF_MEMORY */
   allocate(bytes: number): number;
   free(address: number): void;
-  /** What a kernel wrote is there for the host after synchronize(). */
+  /** The host sees what a kernel wrote after synchronize(). */
   allocateShared(bytes: number): SharedBlock;
   upload(to: number, bytes: Uint8Array): void;
-  /** Waits for everything before it. */
+  /** Waits for all previous work. */
   download(into: Uint8Array, from: number): void;
   copy(to: number, from: number, bytes: number): void;
   /**
-   * Runs a kernel, unless its grid is empty.
+   * Launches a kernel, unless its grid is empty.
    *
-   * @throws CudaError that names the kernel
+   * @throws CudaError naming the kernel
    */
   launch(...call: KernelCall): void;
-  /** Whether there is a library to multiply() by. */
+  /** Whether multiply() has a library. */
   readonly hasCublasLt: boolean;
   /**
-   * A matrix product by the library; false if it cannot, and nothing was done.
+   * A matmul by the library; false if it has no algorithm and nothing was computed.
    *
    * @param workspace address of WORKSPACE_BYTES of cublas_lt.ts
    * @throws CudaError
    */
   gemm(gemm: Gemm, workspace: number): boolean;
-  /** Loads the kernels that `work` launches, and runs none of them: recording must not load any. */
+  /** Loads the kernels that `work` launches without running them, since a recording must not load any. */
   rehearse(work: () => void): void;
-  /** From here on launches and copies are recorded, not run. */
+  /** From here on launches and copies are recorded instead of run. */
   beginCapture(): void;
   endCapture(): Graph;
-  /** What `work` launches and copies, between beginCapture and endCapture. */
+  /** The launches and copies between beginCapture and endCapture. */
   record(work: () => void): Graph;
   readonly isCapturing: boolean;
   synchronize(): void;
-  /** Milliseconds that the device takes for what `work` starts. */
+  /** Milliseconds of device time for what `work` launches. */
   time(work: () => void): number;
   dispose(): void;
 }

@@ -15,7 +15,7 @@ const I = 'int';
 const U = 'uint32';
 const S = 'size_t';
 
-/** Argument types of every function called. All return an error number. */
+/** Argument types of all used functions. Each returns an error number. */
 const signatures = {
   cuInit: [U],
   cuDriverGetVersion: [P],
@@ -60,7 +60,7 @@ const signatures = {
   cuGetErrorString: [I, P],
 } satisfies Record<string, readonly string[]>;
 
-/** Functions of newer drivers, used where they are there. */
+/** Optional functions of newer drivers. */
 const optionalSignatures = {
   cuFuncGetParamInfo: [H, S, P, P],
   cuLaunchKernelEx: [H, H, H, H],
@@ -83,7 +83,7 @@ export class Driver {
 
   /**
    * @param path of the library
-   * @throws BackendError if it is not there, or is too old
+   * @throws BackendError if it is missing or too old
    */
   static async open(path: string): Promise<Driver> {
     let library: NativeLibrary;
@@ -111,7 +111,7 @@ export class Driver {
     return new Driver(functions, await stringReader());
   }
 
-  /** Calls a function. @throws CudaError that says what was tried, and CUDA's name of the error */
+  /** Calls a function. @throws CudaError with the failed action and CUDA's name of the error */
   call(name: CudaFunction | OptionalCudaFunction, what: string, ...args: NativeArgument[]): void {
     const error = this.try(name, ...args);
     if (error !== 0) throw this.error(error, what, name);

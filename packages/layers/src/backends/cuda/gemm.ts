@@ -3,7 +3,7 @@
 import type { NumberFormat } from '../native/activations.js';
 import type { Address } from '../native/address.js';
 
-/** y = x w^T (+ residual). Strides and pitches count numbers; sums are f32. */
+/** y = x w^T (+ residual). Strides are in values; sums are f32. */
 export interface Gemm {
   /** Of x and w. */
   format: NumberFormat;
@@ -11,7 +11,7 @@ export interface Gemm {
   features: number;
   depth: number;
   x: Address;
-  /** From a row of x (transposed: of its depth) to the next. */
+  /** Stride between rows of x (transposed: along its depth). */
   xPitch: number;
   /** Whether x is (depth, rows) in memory. Default: false. Likewise w: (depth, features). */
   xTransposed?: boolean;
@@ -24,6 +24,6 @@ export interface Gemm {
   yFormat?: NumberFormat;
   /** f32 (rows, features), contiguous like y then; 0 or absent for none. */
   residual?: Address;
-  /** A batch of as many matmuls, and the step from one matrix to the next. Default: one. */
+  /** Number of batched matmuls, and the strides between their matrices. Default: one. */
   batch?: { count: number; x: number; w: number; y: number };
 }

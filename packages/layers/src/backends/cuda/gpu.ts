@@ -1,26 +1,25 @@
-// One GPU, opened through CUDA's driver API: its primary context, a stream, the kernels' module.
+// One GPU, opened with CUDA's driver API: its primary context, a stream, and the kernels' module.
 import { BackendError } from '../../errors.js';
 import { emulatedDriver, kernelImage } from './binaries.js';
 import { Driver } from './driver.js';
 
-/** Which device the backend takes. */
+/** Selects the device. */
 export interface CudaOptions {
-  /** Which of the GPUs that CUDA_VISIBLE_DEVICES leaves; 0 unless given. */
+  /** Index among the GPUs in CUDA_VISIBLE_DEVICES. Default: 0. */
   device?: number | undefined;
   /**
-   * true for the emulated device: the same kernels on the host's processor, slowly, for tests. Never
-   * chosen by itself; the environment's RENE_CUDA=emulated asks for it too.
+   * true for the emulated device, which runs the same kernels slowly on the host, for tests.
+   * RENE_CUDA=emulated selects it too. Default: false.
    */
   emulated?: boolean | undefined;
   /**
-   * Lets a kernel start, and ask for its weights, while the one before it still runs (programmatic
-   * dependent launch; Hopper and later). Off unless given or RENE_CUDA_OVERLAP=1: it has not been
-   * tried on a GPU yet.
+   * Allow a kernel to start and prefetch its weights while the previous one is running (programmatic
+   * dependent launch; Hopper and later). Default: RENE_CUDA_OVERLAP=1, else off.
    */
   overlap?: boolean | undefined;
 }
 
-/** What it is and can do, and the driver's handles. */
+/** The GPU's properties, and the driver's handles. */
 export interface Gpu {
   readonly driver: Driver;
   readonly emulated: boolean;
@@ -28,9 +27,9 @@ export interface Gpu {
   readonly name: string;
   readonly totalBytes: number;
   readonly multiprocessors: number;
-  /** Shared memory that a block may have, static and dynamic. */
+  /** Maximum shared memory per block, static and dynamic. */
   readonly sharedBytes: number;
-  /** Whether a kernel may start while the one before it still runs. */
+  /** Whether a kernel may start while the previous one is running. */
   readonly overlaps: boolean;
   readonly context: bigint;
   readonly module: bigint;
@@ -46,7 +45,7 @@ const NON_BLOCKING_STREAM = 1;
 /**
  * Opens the driver and a GPU.
  *
- * @throws BackendError without a driver or a GPU, or for one before the Ampere generation
+ * @throws BackendError without a driver or a GPU, or for a GPU older than Ampere
  */
 export async function openGpu(options: CudaOptions): Promise<Gpu> {
   const emulated = options.emulated ?? process.env.RENE_CUDA === 'emulated';
@@ -91,12 +90,12 @@ export function closeGpu({ driver, stream, module, ordinal }: Gpu): void {
   driver.call('cuDevicePrimaryCtxRelease_v2', 'closing', ordinal);
 }
 
-/** Waits for all that the stream was given; kernels fail here, after their launch. */
+/** Waits for all work on the stream. Errors of kernels appear here, after their launch. */
 export function synchronize({ driver, stream }: Gpu): void {
   driver.call('cuStreamSynchronize', 'waiting for the GPU', stream);
 }
 
-/** The driver's own number of the GPU with the wanted one. @throws BackendError if there is none */
+/** The driver's index of the requested GPU. @throws BackendError if there is none */
 function chooseGpu(driver: Driver, wanted: number): number {
   const integers = new Int32Array(16);
   driver.call('cuDeviceGetCount', 'counting GPUs', integers);

@@ -1,11 +1,11 @@
-// Memory of the host's that the GPU reaches by itself: pinned, outside JavaScript's.
+// Pinned host memory that the GPU can access, outside JavaScript's heap.
 import type { SharedBlock } from './device.js';
 import type { Driver } from './driver.js';
 import { viewer } from './native.js';
 
 const MAPPED = 2;
 
-/** @param mapped for kernels to read and write; else for copies */
+/** @param mapped accessible to kernels; else used for copies only */
 export type AllocateHost = (bytes: number, mapped?: boolean) => SharedBlock;
 
 export async function hostAllocator(driver: Driver): Promise<AllocateHost> {

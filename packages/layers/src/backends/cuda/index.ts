@@ -32,10 +32,10 @@ export type { CudaOptions } from './gpu.js';
 let registered = false;
 
 /**
- * Makes the backend 'cuda' known to tfjs, at priority 0: it is used where tf.setBackend('cuda') or
- * useBackend('cuda') asks for it. Starts nothing yet.
+ * Registers the backend 'cuda' with tfjs, at priority 0: tf.setBackend('cuda') or useBackend('cuda')
+ * selects it. Nothing starts yet.
  *
- * @returns false if it was registered before; then the options of the first time hold
+ * @returns false if it was registered before; then the first options stay in force
  */
 export function registerCudaBackend(options: CudaOptions = {}): boolean {
   if (registered) return false;
@@ -48,9 +48,9 @@ export function registerCudaBackend(options: CudaOptions = {}): boolean {
 }
 
 /**
- * Registers the backend after a look whether its device opens.
+ * Registers the backend after checking that its device opens.
  *
- * @throws BackendError that says what is missing: koffi, the driver, a GPU
+ * @throws BackendError naming what is missing: koffi, the driver, a GPU
  */
 export async function loadCudaBackend(options: CudaOptions = {}): Promise<void> {
   if (registered) return;
@@ -58,27 +58,28 @@ export async function loadCudaBackend(options: CudaOptions = {}): Promise<void> 
   registerCudaBackend(options);
 }
 
-/** What the running backend uses. */
+/** Resources of the running backend. */
 export interface CudaInfo {
   /** The GPU's name. */
   name: string;
-  /** Whether it is the emulated device, for tests. */
+  /** Whether it is the emulated device for tests. */
   emulated: boolean;
   /** Bytes of tensors, weights and temporaries in use. */
   usedBytes: number;
-  /** The most that they were at a time. */
+  /** Their peak. */
   peakBytes: number;
-  /** Whether cuBLASLt multiplies matrices of many rows; else kernels of our own do. */
+  /** Whether cuBLASLt multiplies matrices of many rows; else our kernels do. */
   usesCublasLt: boolean;
-  /** Bytes of the GPU's memory. */
+  /** Bytes of GPU memory. */
   totalBytes: number;
 }
 
 /**
- * Bytes a second that copies within the GPU's memory move, reads and writes counted: the limit of
- * what reads weights. The emulated device's is the host's.
+ * Measures the GPU's memory bandwidth with copies, counting reads and writes. On the emulated device it is
+ * the host's.
  *
- * @throws BackendError if the current backend is another
+ * @returns bytes per second
+ * @throws BackendError if another backend is current
  */
 export function measureCopyBandwidth(bytes = 1 << 30): number {
   const { device, pool } = asCuda(tf.backend()).runtime;
@@ -94,9 +95,9 @@ export function measureCopyBandwidth(bytes = 1 << 30): number {
 }
 
 /**
- * What the running backend uses.
+ * Resources of the running backend.
  *
- * @throws BackendError if the current backend is another
+ * @throws BackendError if another backend is current
  */
 export function cudaInfo(): CudaInfo {
   const { runtime } = asCuda(tf.backend());

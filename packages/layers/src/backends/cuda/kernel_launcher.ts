@@ -1,23 +1,23 @@
-// Launches kernels by name: finds them in the module, and writes their arguments where the driver reads them.
+// Launches kernels by name: looks them up in the module and writes their arguments for the driver.
 import { BackendError } from '../../errors.js';
 import type { Launch, SharedBlock } from './device.js';
 import type { Gpu } from './gpu.js';
 import type { AllocateHost } from './host_memory.js';
 
 const MAX_DYNAMIC_SHARED_BYTES = 8;
-/** At least what any kernel declares besides its dynamic shared memory. */
+/** Static shared memory of a kernel, rounded up. */
 const STATIC_SHARED_BYTES = 10 << 10;
 const MOST_ARGUMENT_BYTES = 4096;
-/** The address of the arguments comes first, then they. */
+/** The address of the arguments, followed by the arguments. */
 const ARGUMENTS_AT = 8;
-/** Of cuLaunchKernelEx, behind the arguments: its CUlaunchConfig, and one CUlaunchAttribute. */
+/** For cuLaunchKernelEx: its CUlaunchConfig and one CUlaunchAttribute, after the arguments. */
 const LAUNCH_CONFIG_AT = 3840;
 const LAUNCH_ATTRIBUTE_AT = 3968;
 const PROGRAMMATIC_STREAM_SERIALIZATION = 6;
 
 interface KernelFunction {
   handle: bigint;
-  /** Bytes of its argument struct; undefined where the driver does not say. */
+  /** Size of its argument struct; undefined if the driver does not report it. */
   argumentBytes: number | undefined;
 }
 
@@ -42,7 +42,7 @@ export class KernelLauncher {
   /**
    * Loads a kernel and writes its arguments; returns its handle for run().
    *
-   * @throws CudaError that names the kernel
+   * @throws CudaError naming the kernel
    */
   prepare(
     kernel: string,
@@ -76,9 +76,9 @@ export class KernelLauncher {
   }
 
   /**
-   * Runs the kernel that was prepared last.
+   * Launches the kernel that was prepared last.
    *
-   * @throws CudaError that names the kernel
+   * @throws CudaError naming the kernel
    */
   run(
     kernel: string,
@@ -102,7 +102,7 @@ export class KernelLauncher {
     this.pinned.free();
   }
 
-  /** What does not change from launch to launch: the stream, and the permission to overlap. */
+  /** Constant launch settings: the stream and permission to overlap. */
   private describeOverlap(): void {
     const { view } = this;
     view.setBigUint64(LAUNCH_CONFIG_AT + 32, this.gpu.stream, true);

@@ -1,4 +1,4 @@
-// How packed weights lie in memory; weights.h describes it to the kernels.
+// Memory layout of packed weights; weights.h describes it for the kernels.
 import {
   isIntFormat,
   type PackedWeightAttrs,
@@ -7,7 +7,7 @@ import {
 
 /** Integer formats have bf16 scales and offsets. */
 export const PACKED = 'cuda';
-/** An integer format with f16 scales and offsets, as some checkpoints have them. */
+/** An integer format with f16 scales and offsets, as in some checkpoints. */
 export const PACKED_F16 = 'cuda-f16';
 
 export const formatIds: Record<WeightFormat, number> = {
@@ -18,19 +18,19 @@ export const formatIds: Record<WeightFormat, number> = {
   int4: 4,
 };
 
-/** Sizes of a matrix in memory: the quantised values or numbers, then a word of parameters a row and group. */
+/** Sizes of a matrix in memory: values, then a word of parameters per row and group. */
 export interface WeightLayout {
-  /** Bytes from one row to the next. */
+  /** Stride between rows in bytes. */
   pitch: number;
-  /** Columns that share parameters; 1 where there are none. */
+  /** Columns per scale and offset; 1 if there are none. */
   group: number;
   groups: number;
-  /** Where the parameters start, in bytes. */
+  /** Offset of the parameters in bytes. */
   paramsAt: number;
   bytes: number;
 }
 
-/** What the layout follows from. */
+/** Properties that determine the layout. */
 export type WeightShape = Pick<PackedWeightAttrs, 'format' | 'layout' | 'groupSize'> & {
   shape: readonly number[];
 };
@@ -44,7 +44,7 @@ export function layoutOf({ format, layout, shape, groupSize }: WeightShape): Wei
     return { pitch, group: groupSize, groups, paramsAt, bytes: paramsAt + rows * groups * 4 };
   }
   const size = format === 'f32' ? 4 : 2;
-  // Whole steps of the tensor cores' products.
+  // Multiple of the tensor cores' tile size.
   const pitch = layout === 'rows' ? columns * 4 : Math.ceil((columns * size) / 64) * 64;
   return { pitch, group: 1, groups: 0, paramsAt: rows * pitch, bytes: rows * pitch };
 }

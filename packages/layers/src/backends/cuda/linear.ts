@@ -1,4 +1,4 @@
-// y = activation(x w^T + bias) + residual on addresses: what every kernel with a matrix in it calls.
+// y = activation(x w^T + bias) + residual on addresses, used by every kernel with a matmul.
 import { BackendError } from '../../errors.js';
 import type { Activation } from '../../kernels.js';
 import { isIntFormat } from '../../weights/packed_weight.js';
@@ -19,7 +19,7 @@ export const activationIds: Record<Activation, number> = {
   relu2: 3,
 };
 
-/** A block's warps, and the columns that a warp reads at a time. */
+/** Warps per block, and columns that a warp reads at a time. */
 const WARPS = 8;
 const chunkColumns = { f32: 4, bf16: 8, f16: 8, int8: 16, int4: 32 };
 const featureRuns = { f32: 2, bf16: 2, f16: 2, int8: 4, int4: 4 };

@@ -23,11 +23,11 @@ const outDir = await mkdtemp(join(tmpdir(), 'rene-lora-'));
 const adapter = LoraAdapter.create(model, { rank: 8 });
 await train(adapter, training, heldOut, {
   outDir,
-  steps: 24,
+  steps: 15,
   batchSize: 2,
   rowLength: 32,
-  learningRate: 1e-3,
-  evaluateEvery: 8,
+  learningRate: 2e-3,
+  evaluateEvery: 5,
   onEvaluation: ({ step, bitsPerByte }) =>
     console.log(`step ${step}: ${bitsPerByte.toFixed(2)} bits a byte`),
 });

@@ -59,9 +59,9 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
         const model = await load(name);
         const endings = Array.from({ length: 20 }, (_, i) => 4 * i);
         const all: GenerateOptions[] = [
-          { maxNewTokens: 8, eosTokenId: null },
-          { maxNewTokens: 8, eosTokenId: null, topK: 12, topP: 0.8, minP: 0.01, seed: 'a' },
-          { maxNewTokens: 20, eosTokenId: endings, temperature: 1.3, seed: 5, returnState: true },
+          { maxNewTokens: 6, eosTokenId: null },
+          { maxNewTokens: 6, eosTokenId: null, topK: 12, topP: 0.8, minP: 0.01, seed: 'a' },
+          { maxNewTokens: 12, eosTokenId: endings, temperature: 1.3, seed: 5, returnState: true },
           { maxNewTokens: 6, eosTokenId: endings, repetitionPenalty: 1.4, returnState: true },
           { maxNewTokens: 6, numReturnSequences: 2, temperature: 1, seed: 3, eosTokenId: endings },
         ];

@@ -16,6 +16,7 @@ const mlpBlocks = Array.from({ length: 16 }, (_, i) => 3 * i + 2);
 
 /** Logits of the prompt, and the ids that follow it greedily. */
 async function run(backend: string, dtype: 'f32' | 'int4') {
+  const { numTensors } = tf.memory();
   const model = await ReneLMHeadModel.fromPretrained('rene-tiny', { backend, dtype });
   const logits = model.forward([prompt], {});
   const values = Float32Array.from(await logits.data());
@@ -23,7 +24,7 @@ async function run(backend: string, dtype: 'f32' | 'int4') {
   const options = { maxNewTokens: newTokens, minNewTokens: newTokens };
   const { sequences } = await model.generate(prompt, options);
   model.dispose();
-  expect(tf.memory().numTensors, 'tensors left behind').to.equal(0);
+  expect(tf.memory().numTensors, 'tensors left behind').to.equal(numTensors);
   return { values, ids: sequences[0]?.slice(prompt.length) };
 }
 

@@ -11,17 +11,20 @@ import { fileURLToPath } from 'node:url';
 
 /** The files that take longest, in this order: started first, so that no core waits for the last one. */
 const SLOW = [
-  'commands/serve',
-  'commands/output',
-  'commands/examples',
-  'commands/bench',
-  'commands/generate',
   'verify/other_shapes',
-  'verify/failures',
-  'commands/lora',
-  'checkpoint/proxy',
+  'generation/compiled_step',
+  'commands/examples',
+  'documentation/commands',
+  'model/tfjs_backends',
+  'commands/interrupted',
+  'generation/batches',
+  'commands/serve',
   'training/trainer',
-  'simd/quantized',
+  'webgpu/ops',
+  'commands/train_command',
+  'commands/bench',
+  'model/dtypes',
+  'checkpoint/proxy',
 ];
 
 const args = process.argv.slice(2);

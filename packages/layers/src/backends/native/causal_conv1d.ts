@@ -16,12 +16,10 @@ export const causalConv1dKernel = nativeKernel(
     const y = tensors.allocate(x.shape);
     const addresses = addressesOf(tensors, { x, weight, bias, before: state });
     const after = returnState ? stateOutput(tensors, state, [batch, width, channels]) : undefined;
-    tensors.ops.convolve({
-      ...addresses,
-      ...{ y: y.address, after: after?.address ?? 0 },
-      ...{ xStride: channels, yStride: channels },
-      ...{ batch, length, channels, width, activation },
-    });
+    const sizes = { batch, length, channels, width, activation };
+    const places = { y: y.address, after: after?.address ?? 0 };
+    const strides = { xStride: channels, yStride: channels };
+    tensors.ops.convolve(Object.assign(addresses, sizes, places, strides));
     return infosOf([y, after]);
   },
 );
@@ -32,12 +30,11 @@ export const causalConv1dGradKernel = gradientKernel(
   ({ x, weight, bias, state, dy, dstateOut }, { activation }, tensors) => {
     const [batch = 0, length = 0, channels = 0] = x.shape;
     const width = weight.shape[1] ?? 0;
-    const gradients = outputsLike(tensors, { dx: x, dweight: weight, dbias: bias, dbefore: state });
-    tensors.ops.convolveGrad({
-      ...addressesOf(tensors, { x, weight, bias, before: state, dy, dafter: dstateOut }),
-      ...gradients.addresses,
-      ...{ batch, length, channels, width, activation },
-    });
-    return gradients.infos;
+    const made = { dx: x, dweight: weight, dbias: bias, dbefore: state };
+    const { infos, addresses } = outputsLike(tensors, made);
+    const read = { x, weight, bias, before: state, dy, dafter: dstateOut };
+    const sizes = { batch, length, channels, width, activation };
+    tensors.ops.convolveGrad(Object.assign(addresses, addressesOf(tensors, read), sizes));
+    return infos;
   },
 );

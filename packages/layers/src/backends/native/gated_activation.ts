@@ -6,11 +6,9 @@ export const gatedActivationKernel = nativeKernel(
   ({ x, multiplier }, { activation }, tensors) => {
     const y = tensors.allocate(x.shape);
     const columns = x.shape.at(-1) ?? 1;
-    tensors.ops.activate({
-      ...addressesOf(tensors, { x, multiplier }),
-      ...{ y: y.address, xStride: columns, multiplierStride: columns, yStride: columns },
-      ...{ rows: x.size / columns, columns, activation },
-    });
+    const strides = { xStride: columns, multiplierStride: columns, yStride: columns };
+    const sizes = { y: y.address, rows: x.size / columns, columns, activation };
+    tensors.ops.activate(Object.assign(addressesOf(tensors, { x, multiplier }), strides, sizes));
     return y.info;
   },
 );
@@ -19,12 +17,9 @@ export const gatedActivationKernel = nativeKernel(
 export const gatedActivationGradKernel = gradientKernel(
   'GatedActivationGrad',
   ({ x, multiplier, dy }, { activation }, tensors) => {
-    const gradients = outputsLike(tensors, { dx: x, dmultiplier: multiplier });
-    tensors.ops.activateGrad({
-      ...addressesOf(tensors, { x, multiplier, dy }),
-      ...gradients.addresses,
-      ...{ size: x.size, activation },
-    });
-    return gradients.infos;
+    const { infos, addresses } = outputsLike(tensors, { dx: x, dmultiplier: multiplier });
+    const read = addressesOf(tensors, { x, multiplier, dy });
+    tensors.ops.activateGrad(Object.assign(addresses, read, { size: x.size, activation }));
+    return infos;
   },
 );

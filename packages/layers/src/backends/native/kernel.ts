@@ -92,27 +92,26 @@ export function addressesOf<Name extends string>(
   tensors: NativeTensors,
   inputs: Readonly<Record<Name, tf.TensorInfo | undefined>>,
 ): Record<Name, Address> {
-  const entries = Object.entries<tf.TensorInfo | undefined>(inputs);
-  return named(entries.map(([name, input]) => [name, optionalAddress(tensors, input)]));
+  // Filled below. Loops and Object.assign, as spreads and lists of entries took most of a small model's gradient.
+  const addresses = {} as Record<Name, Address>;
+  for (const name in inputs) addresses[name] = optionalAddress(tensors, inputs[name]);
+  return addresses;
 }
 
-/** Outputs with the shapes of inputs, by name; none for absent inputs. */
+/** Outputs of the shapes of inputs, by name; none where the input is absent. */
 export function outputsLike<Name extends string>(
   tensors: NativeTensors,
   inputs: Readonly<Record<Name, tf.TensorInfo | undefined>>,
 ): { infos: tf.TensorInfo[]; addresses: Record<Name, Address> } {
-  const outputs = Object.entries<tf.TensorInfo | undefined>(inputs).map(([name, input]) => {
-    return [name, isGiven(input) ? tensors.allocate(input.shape) : undefined] as const;
-  });
-  return {
-    infos: infosOf(outputs.map(([, output]) => output)),
-    addresses: named(outputs.map(([name, output]) => [name, output?.address ?? 0])),
-  };
-}
-
-/** Object.fromEntries with typed keys. */
-function named<Name extends string>(entries: readonly (readonly [string, Address])[]) {
-  return Object.fromEntries(entries) as Record<Name, Address>;
+  const infos: tf.TensorInfo[] = [];
+  const addresses = {} as Record<Name, Address>;
+  for (const name in inputs) {
+    const input: tf.TensorInfo | undefined = inputs[name];
+    const output = isGiven(input) ? tensors.allocate(input.shape) : undefined;
+    if (output) infos.push(output.info);
+    addresses[name] = output?.address ?? 0;
+  }
+  return { infos, addresses };
 }
 
 /** False for an absent input and for a placeholder, which is empty. */

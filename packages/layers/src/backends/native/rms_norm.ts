@@ -65,12 +65,10 @@ function normGrad(
   attrs: GatedRmsNormAttrs,
 ): tf.TensorInfo[] {
   const columns = x.shape.at(-1) ?? 0;
-  const gradients = outputsLike(tensors, { dx: x, dweight: weight, dz: z });
-  tensors.ops.normGrad({
-    ...attrs,
-    ...addressesOf(tensors, { x, z, weight, dy }),
-    ...gradients.addresses,
-    ...{ rows: x.size / columns, columns },
-  });
-  return gradients.infos;
+  const { infos, addresses } = outputsLike(tensors, { dx: x, dweight: weight, dz: z });
+  const read = addressesOf(tensors, { x, z, weight, dy });
+  const { groupSize, eps, normBeforeGate } = attrs;
+  const sizes = { groupSize, eps, normBeforeGate, rows: x.size / columns, columns };
+  tensors.ops.normGrad(Object.assign(addresses, read, sizes));
+  return infos;
 }

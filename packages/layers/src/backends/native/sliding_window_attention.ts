@@ -21,12 +21,10 @@ export const slidingWindowAttentionKernel = nativeKernel(
     const [batch = 0, length = 0, heads = 0, headDim = 0] = q.shape;
     const [, , kvHeads = 0] = k.shape;
     const y = tensors.allocate(q.shape);
-    const call = {
-      ...addressesOf(tensors, { q, k, v }),
-      ...{ qStride: heads * headDim, kvStride: kvHeads * headDim },
-      ...{ y: y.address, yStride: heads * headDim },
-      ...{ batch, length, heads, kvHeads, headDim, window, scale, rounds },
-    };
+    const strides = { qStride: heads * headDim, kvStride: kvHeads * headDim };
+    const output = { y: y.address, yStride: heads * headDim };
+    const sizes = { batch, length, heads, kvHeads, headDim, window, scale, rounds };
+    const call = Object.assign(addressesOf(tensors, { q, k, v }), strides, output, sizes);
     const caches = withCache(tensors, cacheK, cacheV, positions, (cache) =>
       tensors.ops.attend({ ...call, ...cache, maxKeys: maxKeys(window, length, positions) }),
     );

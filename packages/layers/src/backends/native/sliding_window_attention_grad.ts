@@ -6,12 +6,9 @@ export const slidingWindowAttentionGradKernel = gradientKernel(
   ({ q, k, v, dy }, { window, scale }, tensors) => {
     const [batch = 0, length = 0, heads = 0, headDim = 0] = q.shape;
     const [, , kvHeads = 1] = k.shape;
-    const gradients = outputsLike(tensors, { dq: q, dk: k, dv: v });
-    tensors.ops.attendGrad({
-      ...addressesOf(tensors, { q, k, v, dy }),
-      ...gradients.addresses,
-      ...{ batch, length, heads, kvHeads, headDim, window, scale },
-    });
-    return gradients.infos;
+    const { infos, addresses } = outputsLike(tensors, { dq: q, dk: k, dv: v });
+    const sizes = { batch, length, heads, kvHeads, headDim, window, scale };
+    tensors.ops.attendGrad(Object.assign(addresses, addressesOf(tensors, { q, k, v, dy }), sizes));
+    return infos;
   },
 );

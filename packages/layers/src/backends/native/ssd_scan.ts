@@ -11,13 +11,16 @@ export const ssdScanKernel = nativeKernel('SsdScan', (inputs, attrs, tensors) =>
   const after = attrs.returnState
     ? stateOutput(tensors, state, [batch, heads, headDim, dState])
     : undefined;
-  tensors.ops.scan({
-    ...addresses,
-    ...sizes,
-    ...{ y: y.address, after: after?.address ?? 0 },
-    ...{ xStride: heads * headDim, yStride: heads * headDim, dtStride: heads },
-    ...{ bStride: groups * dState, cStride: groups * dState },
-  });
+  const places = {
+    y: y.address,
+    after: after?.address ?? 0,
+    xStride: heads * headDim,
+    yStride: heads * headDim,
+    dtStride: heads,
+    bStride: groups * dState,
+    cStride: groups * dState,
+  };
+  tensors.ops.scan(Object.assign(addresses, sizes, places));
   return infosOf([y, after]);
 });
 
@@ -29,8 +32,6 @@ export function scanSizes(
   const [batch = 0, length = 0, heads = 0, headDim = 0] = x.shape;
   const [, , groups = 0, dState = 0] = B.shape;
   const dPerChannel = D?.rank === 2;
-  return {
-    ...{ batch, length, heads, headDim, groups, dState },
-    ...{ dPerChannel, dtSoftplus, dtMin, dtMax },
-  };
+  const sizes = { batch, length, heads, headDim, groups, dState };
+  return Object.assign(sizes, { dPerChannel, dtSoftplus, dtMin, dtMax });
 }

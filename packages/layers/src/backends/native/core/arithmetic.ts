@@ -23,12 +23,10 @@ function binary(
   b: tf.TensorInfo,
 ): tf.TensorInfo | undefined {
   const shape = tf.backend_util.assertAndGetBroadcastShape(a.shape, b.shape);
-  const operands = {
-    ...{ a: backend.address(a), aShape: a.shape },
-    ...{ b: backend.address(b), bShape: b.shape },
-  };
+  const [aShape, bShape] = [a.shape, b.shape];
+  const [atA, atB] = [backend.address(a), backend.address(b)];
   return written(backend, shape, 'float32', (y) =>
-    backend.core.binary({ op, ...operands, y, shape }),
+    backend.core.binary({ op, a: atA, aShape, b: atB, bShape, y, shape }),
   );
 }
 
@@ -107,14 +105,23 @@ function matMul(
   if ((transposeB ? bColumns : bRows) !== depth) return undefined; // the CPU's kernel says what is wrong
   const batch = tf.broadcast_util.assertAndGetBroadcastShape(batchA, batchB);
   const call = {
-    ...{ batch: sizeOf(batch), rows, depth, features, transposeA, transposeB },
-    ...{ a: backend.address(a), aStep: countA === 1 ? 0 : rows * depth },
-    ...{ b: backend.address(b), bStep: countB === 1 ? 0 : depth * features },
+    batch: sizeOf(batch),
+    rows,
+    depth,
+    features,
+    a: backend.address(a),
+    aStep: countA === 1 ? 0 : rows * depth,
+    transposeA,
+    b: backend.address(b),
+    bStep: countB === 1 ? 0 : depth * features,
+    transposeB,
     bias: bias ? backend.address(bias) : 0,
+    y: 0,
   };
-  return written(backend, [...batch, rows, features], 'float32', (y) =>
-    backend.core.matMul({ ...call, y }),
-  );
+  return written(backend, [...batch, rows, features], 'float32', (y) => {
+    call.y = y;
+    return backend.core.matMul(call);
+  });
 }
 
 export const matMulKernels: readonly CoreKernel[] = [

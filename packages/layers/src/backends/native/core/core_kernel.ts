@@ -61,10 +61,18 @@ export function isWords(...tensors: tf.TensorInfo[]): boolean {
 }
 
 export function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
+  let size = 1;
+  for (const n of shape) size *= n;
+  return size;
 }
 
 /** Numbers from one place on an axis to the next, for each axis. */
 export function stridesOf(shape: readonly number[]): number[] {
-  return shape.map((_, i) => sizeOf(shape.slice(i + 1)));
+  const strides = [...shape];
+  let stride = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride;
+    stride *= shape[i] ?? 1;
+  }
+  return strides;
 }

@@ -17,13 +17,11 @@ function slice(
   begin: readonly number[],
   shape: readonly number[],
 ): tf.TensorInfo | undefined {
-  const strides = stridesOf(x.shape);
-  const from = backend.address(x) + offsetOf(strides, begin) * 4;
+  const fromStrides = stridesOf(x.shape);
+  const toStrides = stridesOf(shape);
+  const from = backend.address(x) + offsetOf(fromStrides, begin) * 4;
   return written(backend, shape, x.dtype, (to) =>
-    backend.core.copyStrided({
-      ...{ shape, from, fromStrides: strides },
-      ...{ to, toStrides: stridesOf(shape) },
-    }),
+    backend.core.copyStrided({ shape, from, fromStrides, to, toStrides }),
   );
 }
 
@@ -34,10 +32,9 @@ function insert(
   to: number,
   strides: readonly number[],
 ): boolean {
-  return backend.core.copyStrided({
-    ...{ shape: x.shape, from: backend.address(x), fromStrides: stridesOf(x.shape) },
-    ...{ to, toStrides: strides },
-  });
+  const { shape } = x;
+  const [from, fromStrides] = [backend.address(x), stridesOf(shape)];
+  return backend.core.copyStrided({ shape, from, fromStrides, to, toStrides: strides });
 }
 
 function offsetOf(strides: readonly number[], place: readonly number[]): number {
@@ -124,11 +121,10 @@ export const shapeKernels: readonly CoreKernel[] = [
     const strides = stridesOf(x.shape);
     const shape = perm.map((axis) => x.shape[axis] ?? 1);
     const from = backend.address(x);
+    const fromStrides = perm.map((axis) => strides[axis] ?? 0);
+    const toStrides = stridesOf(shape);
     return written(backend, shape, x.dtype, (to) =>
-      backend.core.copyStrided({
-        ...{ shape, from, fromStrides: perm.map((axis) => strides[axis] ?? 0) },
-        ...{ to, toStrides: stridesOf(shape) },
-      }),
+      backend.core.copyStrided({ shape, from, fromStrides, to, toStrides }),
     );
   }),
   coreKernel<Tensors<'x' | 'indices'>, tf.GatherV2Attrs>(

@@ -41,9 +41,15 @@ export class WebGpuTensors implements NativeTensors<WebGpuOps> {
     return this.ops.runtime;
   }
 
+  /** In a block of ours: tfjs would keep a buffer of every size that there has been. */
   allocate(shape: readonly number[], dtype: 'float32' | 'int32' = 'float32'): Output {
-    const info = this.kernelBackend.makeTensorInfo([...shape], dtype);
-    return { info, address: this.address(info) };
+    const size = tf.util.sizeFromShape([...shape]);
+    if (size === 0) {
+      const info = this.kernelBackend.makeTensorInfo([...shape], dtype);
+      return { info, address: this.runtime.emptyAddress };
+    }
+    const address = this.runtime.pool.allocateExact(size * 4);
+    return { info: this.adopt(address, shape, dtype), address };
   }
 
   /** Makes a tensor of a block of its exact size. The tensor owns the block from now on. */

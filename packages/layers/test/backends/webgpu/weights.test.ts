@@ -10,6 +10,7 @@ import {
   disposeWeight,
   embeddingLookup,
   packedMatMul,
+  rmsNorm,
   type StoredMatrix,
   type WeightFormat,
   weightPacker,
@@ -154,5 +155,21 @@ describe('webgpu: packed weights', () => {
     expect(String(error)).to.match(
       /buffer of 16384 MiB .*smaller dtype .*or use the backend 'simd'/,
     );
+  });
+
+  it('outputs of many sizes leave no buffers behind', async () => {
+    const { runtime, kernelBackend } = tensorsOf(tf.backend());
+    const run = async (length: number) => {
+      const ones = tf.ones([11]);
+      const x = tf.zeros([3, 11]);
+      const y = tf.tidy(() => rmsNorm(tf.concat(Array(length).fill(x)), ones, 1e-5));
+      await y.data();
+      tf.dispose([x, y, ones]);
+    };
+    await run(1);
+    const before = runtime.pool.count;
+    for (let length = 2; length < 7; length++) await run(length);
+    expect(runtime.pool.count).to.equal(before);
+    expect(kernelBackend.numDataIds()).to.be.below(100);
   });
 });

@@ -94,8 +94,8 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
   }
 
   /**
-   * Writes config.json and model.safetensors, as the original loads them, into a folder; generation_config.json
-   * if the model came with one, and the tokenizer that is given.
+   * Writes config.json and model.safetensors, as the original loads them, into a folder, with
+   * generation_config.json if the model has one, and the given tokenizer.
    *
    * @param dir a path or a file URL; created if necessary
    * @throws InvalidArgumentError, CheckpointError; FileError naming the file that cannot be written. The

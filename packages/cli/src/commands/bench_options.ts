@@ -52,7 +52,7 @@ export function addBench(program: Command): Command {
   return addThreadsOption(command)
     .option('--prompt <tokens>', 'length of the prompt in tokens', count, 512)
     .option('--tokens <count>', 'number of tokens to decode', count, 64)
-    .option('--batch <rows>', 'prompts at a time', count, 1)
+    .option('--batch <rows>', 'batch size', count, 1)
     .option('--repeat <times>', 'number of runs; the medians are printed', count, 3)
     .option('--json', 'print one JSON object per dtype', false)
     .option('--chart <file.svg>', 'also write a chart of the decode speeds');

@@ -1,7 +1,7 @@
 // Arguments of the matmuls, y = activation(x w^T + bias) + residual, and of the kernels that prepare their
 // operands.
 
-/** Of all of them. */
+/** Arguments of every matmul. */
 export enum MatMulArg {
   weight,
   /** f32, or quantised values. */

@@ -32,7 +32,7 @@ export class MLP implements Mixer {
   private readonly projections: Projections;
   private readonly activation: Activation;
 
-  /** @param parameters those of MLP.parameters(config) */
+  /** @param parameters loaded parameters, see MLP.parameters(config) */
   constructor(config: MLPConfig, parameters: Parameters) {
     this.activation = config.activation ?? 'gelu';
     this.projections = new Projections(parameters);
@@ -72,7 +72,7 @@ export class GatedMLP implements Mixer {
   private readonly gateProj: Linear;
   private readonly normWeight: tf.Tensor | undefined;
 
-  /** @param parameters those of GatedMLP.parameters(config) */
+  /** @param parameters loaded parameters, see GatedMLP.parameters(config) */
   constructor(
     private readonly config: GatedMLPConfig,
     parameters: Parameters,

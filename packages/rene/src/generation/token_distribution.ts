@@ -4,7 +4,7 @@
 export interface Filters {
   /** Divides the logits before the softmax; above 0. */
   readonly temperature: number;
-  /** Only the topK most probable tokens, and those as probable as the last of them; 0 for all. */
+  /** Keep the topK most probable tokens and ties with the last one; 0: all. */
   readonly topK: number;
   /** Keep the smallest set of tokens whose probabilities sum to topP; 0 and 1: all. */
   readonly topP: number;
@@ -26,7 +26,7 @@ export class TokenDistribution {
   /** For each candidate its logit after setLogits, its probability after setProbabilities. */
   readonly values: Float64Array;
   private readonly scratch: Float64Array;
-  /** The upper and lower halves of `values`. */
+  /** `values` as pairs of 32-bit halves. */
   private readonly halves: Uint32Array;
   /** Total weight of each size class. */
   private readonly masses = new Float64Array(SIZE_CLASSES);

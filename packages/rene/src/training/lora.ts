@@ -329,7 +329,7 @@ function baseMatrix(model: CausalLM, name: string): tf.Variable {
       `${name} as ${parameter.format} packed as '${parameter.layout}'`,
     );
   }
-  throw new ReneError(`${name} is no matrix of this model`);
+  throw new ReneError(`${name} is not a matrix of this model`);
 }
 
 function embeddingOf({ config }: CausalLM): string {

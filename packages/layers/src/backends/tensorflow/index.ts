@@ -142,7 +142,7 @@ async function start(backend: NodeBackend): Promise<StateMemory> {
   return new StateMemory(backend);
 }
 
-/** Runs one op before any is relied upon: this TensorFlow, driver and GPU may be new to us. */
+/** Runs one op as a test, since this TensorFlow, driver and GPU may be untested. */
 async function tryOut(backend: NodeBackend): Promise<void> {
   const op = kernelOps.find(({ kernelName }) => kernelName === 'RmsNorm');
   if (!op) return;

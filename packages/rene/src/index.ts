@@ -7,6 +7,7 @@
 export { parseModelConfig } from './architectures/index.js';
 export type { ModelConfig } from './architectures/model_config.js';
 export { AutoModelForCausalLM } from './auto_model.js';
+export type { ChatMessage, ChatTemplateOptions } from './chat_template.js';
 export { readConfig, readModelConfig } from './checkpoint/read_config.js';
 export {
   type AttnConfig,

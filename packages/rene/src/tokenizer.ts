@@ -1,5 +1,7 @@
 // Tokenizer: text to token ids and back, from a Hugging Face tokenizer.json.
+
 import { InvalidArgumentError } from '@rene-js/layers/errors';
+import { type ChatMessage, type ChatTemplateOptions, renderChat } from './chat_template.js';
 import { authorsTokenizer, ownersTokenizer } from './checkpoint/authors_tokenizer.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { jsonFile } from './checkpoint/json_file.js';
@@ -125,18 +127,21 @@ export class Tokenizer {
   }
 
   /**
-   * Reads tokenizer.json, and tokenizer_config.json or special_tokens_map.json beside it if present.
+   * Reads tokenizer.json, and tokenizer_config.json, special_tokens_map.json and chat_template.jinja beside it if
+   * present.
    *
    * @throws TokenizerError if it is not a tokenizer, CheckpointError if it cannot be read
    */
   static async fromFile(path: string): Promise<Tokenizer> {
-    const { fileExists, readJsonFile } = await import('./checkpoint/node_files.js');
+    const { fileExists, readJsonFile, readTextFile } = await import('./checkpoint/node_files.js');
     const dir = path.replace(/[^/\\]*$/, '');
     let config: Record<string, unknown> = {};
     for (const name of ['special_tokens_map.json', 'tokenizer_config.json']) {
       if (!(await fileExists(dir + name))) continue;
       config = { ...config, ...asRecord(await readJsonFile(dir + name)) };
     }
+    const template = `${dir}chat_template.jinja`;
+    if (await fileExists(template)) config.chat_template = await readTextFile(template);
     return Tokenizer.fromJson(await readJsonFile(path), config, path);
   }
 
@@ -190,6 +195,16 @@ export class Tokenizer {
     options.onNotice?.(`${folder.name} has no tokenizer; using that of ${standard}`);
     // The revision belongs to the model.
     return Tokenizer.fromPretrained(standard, { ...options, revision: undefined });
+  }
+
+  /**
+   * The text of a conversation as the model was trained on it, by the tokenizer's chat template. Encode it with
+   * `addSpecialTokens: false`: the template writes them.
+   *
+   * @throws TokenizerError if there is no template, or it refuses the conversation
+   */
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
+    return renderChat(messages, asRecord(this.config) ?? {}, options);
   }
 
   /** Contents of the files that save() writes, by name. */

@@ -56,9 +56,7 @@ async function readFully(
 
 /** Reads and parses a JSON file, Python's Infinity included. @throws CheckpointError */
 export async function readJsonFile(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw unreadable(path, error);
-  });
+  const text = await readTextFile(path);
   try {
     return parseJson(text);
   } catch (error) {
@@ -66,6 +64,13 @@ export async function readJsonFile(path: string): Promise<unknown> {
       `${path}: not JSON: ${error instanceof Error ? error.message : error}`,
     );
   }
+}
+
+/** Reads a UTF-8 file. @throws CheckpointError */
+export async function readTextFile(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
 }
 
 export async function fileExists(path: string): Promise<boolean> {

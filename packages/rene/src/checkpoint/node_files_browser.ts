@@ -7,6 +7,7 @@ function refuse(path: unknown): never {
 
 export const openFile = async (path: string) => refuse(path);
 export const readJsonFile = async (path: string) => refuse(path);
+export const readTextFile = async (path: string) => refuse(path);
 export const fileExists = async (path: string) => refuse(path);
 export const folderExists = async (path: string) => refuse(path);
 export const writeFileAtomically = async (path: string) => refuse(path);

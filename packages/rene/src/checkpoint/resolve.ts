@@ -86,11 +86,12 @@ async function tokenizerOf(dir: string): Promise<string | undefined> {
   return authorsTokenizer(config, await readMlxMetadata(dir));
 }
 
-/** A tokenizer, and what names its special tokens. */
+/** A tokenizer, what names its special tokens, and its chat template. */
 export const TOKENIZER_FILES = [
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
+  'chat_template.jinja',
 ];
 
 /** config.json, the weights in the best format there is, and the tokenizer if there is one. */

@@ -1,0 +1,84 @@
+// Chat templates give the text of Python's apply_chat_template (chat_templates.json, by transformers 5.18).
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { temporaryFolders } from '@rene-js/testing';
+import { expect } from 'chai';
+import type { ChatMessage } from '../src/chat_template.js';
+import { TokenizerError } from '../src/errors.js';
+import { Tokenizer } from '../src/tokenizer.js';
+
+interface Reference {
+  templates: Record<string, string>;
+  tokens: Record<string, string>;
+  tools: unknown[];
+  cases: {
+    template: string;
+    messages: ChatMessage[];
+    tools: boolean;
+    addGenerationPrompt: boolean;
+    text: string;
+  }[];
+}
+
+const path = new URL('../../test/chat_templates.json', import.meta.url);
+const reference: Reference = JSON.parse(readFileSync(path, 'utf8'));
+const model = { type: 'BPE', vocab: { a: 0 }, merges: [] };
+
+function tokenizerWith(config: object): Tokenizer {
+  return Tokenizer.fromJson({ model }, config);
+}
+
+describe('chat templates', () => {
+  const newFolder = temporaryFolders();
+
+  for (const [name, template] of Object.entries(reference.templates)) {
+    it(`${name}: the text that Python gives`, () => {
+      const tokenizer = tokenizerWith({ ...reference.tokens, chat_template: template });
+      const cases = reference.cases.filter((each) => each.template === name);
+      expect(cases.length).to.be.above(10);
+      for (const { messages, addGenerationPrompt, tools, text } of cases) {
+        const given = tools ? reference.tools : undefined;
+        const options = { addGenerationPrompt, tools: given };
+        expect(tokenizer.applyChatTemplate(messages, options)).to.equal(text);
+      }
+    });
+  }
+
+  it('the tokenizer’s file chat_template.jinja is read, and counts before its config', async () => {
+    const dir = `${await newFolder()}/chat`;
+    await mkdir(dir);
+    await writeFile(`${dir}/tokenizer.json`, JSON.stringify({ model }));
+    await writeFile(`${dir}/tokenizer_config.json`, JSON.stringify({ chat_template: 'config' }));
+    await writeFile(`${dir}/chat_template.jinja`, 'file {{ messages[0].content }}');
+    const tokenizer = await Tokenizer.fromFile(`${dir}/tokenizer.json`);
+    const messages = [{ role: 'user', content: 'hi' }];
+    expect(tokenizer.applyChatTemplate(messages)).to.equal('file hi');
+    expect(tokenizer.applyChatTemplate(messages, { chatTemplate: 'own' })).to.equal('own');
+  });
+
+  it('one of several templates is chosen by name, or by tools', () => {
+    const tokenizer = tokenizerWith({
+      chat_template: [
+        { name: 'default', template: 'plain' },
+        { name: 'tool_use', template: 'tools' },
+        { name: 'rag', template: 'rag' },
+      ],
+    });
+    expect(tokenizer.applyChatTemplate([])).to.equal('plain');
+    expect(tokenizer.applyChatTemplate([], { tools: [{}] })).to.equal('tools');
+    expect(tokenizer.applyChatTemplate([], { chatTemplate: 'rag' })).to.equal('rag');
+  });
+
+  it('refusals of a template, and none, are typed errors', () => {
+    const strict = tokenizerWith({ chat_template: reference.templates.strict });
+    const twice = [
+      { role: 'user', content: 'a' },
+      { role: 'user', content: 'b' },
+    ];
+    expect(() => strict.applyChatTemplate(twice)).to.throw(TokenizerError, 'roles must alternate');
+    expect(() => tokenizerWith({}).applyChatTemplate(twice)).to.throw(
+      TokenizerError,
+      'no chat template',
+    );
+  });
+});

@@ -161,6 +161,29 @@ describe('/tokenize', () => {
     expect((await tokenize('x'.repeat(1_000_000))).statusCode).to.equal(200);
   });
 
+  it('gives other requests their turn while it writes a long answer', async () => {
+    const ids = Array.from({ length: 1_000_000 }, (_, i) => i % 9000);
+    let turns = 0;
+    let isDone = false;
+    const count = () => {
+      turns++;
+      if (!isDone) setImmediate(count);
+    };
+    encoder = {
+      encode: () => {
+        setImmediate(count);
+        return ids;
+      },
+    };
+    const answer = await tokenize('x'.repeat(1_000_000));
+    isDone = true;
+    expect(answer.headers['content-type']).to.equal('application/json; charset=utf-8');
+    expect(answer.json()).to.deep.equal({ tokens: ids, count: 1_000_000, max_model_len: 4096 });
+    expect(turns).to.be.above(1_000_000 / 70_000);
+    encoder = { encode: () => [] };
+    expect((await tokenize('')).json()).to.include({ count: 0 });
+  });
+
   it('ends the work when the client leaves', async () => {
     let options: PromptEncodeOptions | undefined;
     const begun = new Promise<void>((begin) => {

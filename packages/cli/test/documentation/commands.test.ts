@@ -30,6 +30,7 @@ const NOT_RUN: readonly [command: RegExp, reason: string][] = [
   [/^serve /, 'does not end; the test below runs one with the requests that the pages show'],
   [/^serve$/, 'does not end'],
   [/oewn-train/, 'is how rene-tiny was trained, for hours'],
+  [/--backend webgpu/, 'needs a GPU and the package webgpu; npm run test:webgpu runs it'],
   [/--backend tensorflow/, 'needs @tensorflow/tfjs-node; npm run test:tensorflow runs it'],
 ];
 
@@ -43,7 +44,7 @@ const SHORTER: readonly [command: RegExp, options: readonly string[]][] = [
 ];
 
 /** Programs that the pages call but that are not part of this repository. */
-const FOREIGN = /^(pip|lm_eval|OPENAI_API_KEY=none lm_eval) /;
+const FOREIGN = /^(apt-get|pip|lm_eval|OPENAI_API_KEY=none lm_eval) /;
 
 const run = promisify(execFile);
 const reneCommands = shellCommands.flatMap(({ page, line }) => {

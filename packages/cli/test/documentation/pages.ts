@@ -68,7 +68,8 @@ export const shellCommands: readonly ShellCommand[] = pages.flatMap((page) =>
 
 /** The arguments of a line that runs `rene`, in any of the ways that the pages show; else undefined. */
 export function reneArguments(line: string): string[] | undefined {
-  const [, rest] = /^(?:npm run (?:--silent )?rene --|npx rene|rene)\s+(.*)$/.exec(line) ?? [];
+  const [, rest] =
+    /^(?:\w+=\S+ )*(?:npm run (?:--silent )?rene --|npx rene|rene)\s+(.*)$/.exec(line) ?? [];
   const [, generate] = /^npm run generate --\s+(.*)$/.exec(line) ?? [];
   if (rest !== undefined) return words(rest);
   return generate === undefined ? undefined : ['generate', ...words(generate)];

@@ -58,7 +58,12 @@ function testFiles(folder) {
     .map((name) => join(folder, name, 'dist', 'test'))
     .filter((tests) => existsSync(tests))
     .flatMap((tests) => readdirSync(tests, { recursive: true }).map((path) => join(tests, path)))
-    .filter((path) => path.endsWith('.test.js'));
+    .filter((path) => path.endsWith('.test.js') && existsSync(sourceOf(path)));
+}
+
+/** The build leaves the compiled files of tests that were removed or renamed. */
+function sourceOf(path) {
+  return path.replace(join('dist', 'test'), 'test').replace(/\.js$/, '.ts');
 }
 
 function rank(file) {

@@ -25,6 +25,7 @@ const COMPILER_OPTIONS = {
 /** Programs that are compiled but do not run here, with the reason. */
 const NOT_RUN: readonly [name: RegExp, reason: string][] = [
   [/browser/, 'loads a model from the server of a page; npm run test:browser runs it'],
+  [/webgpu_0$/, 'likewise'],
 ];
 
 /** What programs print. Default: nothing. */

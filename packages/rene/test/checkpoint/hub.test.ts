@@ -69,13 +69,13 @@ describe('hub', () => {
     expect(await resolveModel(home, options)).to.equal(home);
     const paths = [
       '/no/where',
-      './x',
+      './no-such-folder',
       'a/b/c',
-      '../x',
+      '../no-such-folder',
       'a--b/c',
       '',
       'model.safetensors',
-      'x.JSON',
+      'no-such-file.JSON',
     ];
     for (const name of paths) {
       const error = await errorOf(CheckpointError, () => resolveModel(name, options));

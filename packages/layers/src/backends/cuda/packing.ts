@@ -1,6 +1,5 @@
 // Packs weights while they are read: pieces are uploaded as they are in the file, and kernels lay them out.
 import * as tf from '@tensorflow/tfjs-core';
-import { BackendError } from '../../errors.js';
 import {
   isIntFormat,
   type PackedWeight,
@@ -10,11 +9,11 @@ import {
 import type { QuantizedMatrix, StoredMatrix, WeightPacker } from '../../weights/packing.js';
 import {
   checkGroup,
+  checkWholeGroups,
   packedWeight,
   packPieces,
-  parameterWords,
-  pieces,
   unpackPieces,
+  uploadQuantized,
 } from '../native/packing.js';
 import { asCuda } from './backend.js';
 import { layoutOf, PACKED, PACKED_F16 } from './layout.js';
@@ -48,22 +47,16 @@ async function pack(
 /** A file's quantised values are in our layout; its scales and offsets are interleaved as words. */
 async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const { format, shape, groupSize, parameterDType } = matrix;
-  const [rows, columns] = shape;
+  const [, columns] = shape;
   checkGroup(groupSize);
-  if (columns % groupSize !== 0) {
-    throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
-  }
+  checkWholeGroups(columns, groupSize);
   const backend = asCuda(tf.backend());
   const layout = parameterDType === 'F16' ? PACKED_F16 : PACKED;
   const weight = { format, layout, shape, groupSize };
-  const { bytes, pitch, paramsAt, groups } = layoutOf(weight);
-  return packedWeight(backend, weight, bytes, async (address) => {
-    for (const [first, count] of pieces(rows, pitch, 8)) {
-      const part = await matrix.readRows(first, count);
-      backend.ops.upload(address + first * pitch, part.values);
-      backend.ops.upload(address + paramsAt + first * groups * 4, parameterWords(part));
-    }
-  });
+  const sizes = layoutOf(weight);
+  return packedWeight(backend, weight, sizes.bytes, (address) =>
+    uploadQuantized(backend.ops, matrix, address, sizes),
+  );
 }
 
 async function unpack(weight: PackedWeight): Promise<Float32Array> {

@@ -2,7 +2,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { PackedWeight, PackedWeightAttrs } from '../../weights/packed_weight.js';
-import { type QuantizedRows, type StoredMatrix, storedBytes } from '../../weights/packing.js';
+import {
+  type QuantizedMatrix,
+  type QuantizedRows,
+  type StoredMatrix,
+  storedBytes,
+} from '../../weights/packing.js';
 import type { Address } from './address.js';
 import type { NativeBackend } from './backend.js';
 import type { NativeOps } from './ops.js';
@@ -92,6 +97,29 @@ export async function unpackPieces(
     ops.blocks.release(staged);
   }
   return values;
+}
+
+/**
+ * Uploads a file's quantised matrix whose values are in the backend's layout. Scales and offsets follow
+ * the values, a word a group.
+ */
+export async function uploadQuantized(
+  ops: Pick<NativeOps, 'upload'>,
+  matrix: QuantizedMatrix,
+  address: Address,
+  { pitch, paramsAt, groups }: { pitch: number; paramsAt: number; groups: number },
+): Promise<void> {
+  for (const [first, count] of pieces(matrix.shape[0], pitch, 8)) {
+    const part = await matrix.readRows(first, count);
+    ops.upload(address + first * pitch, part.values);
+    ops.upload(address + paramsAt + first * groups * 4, parameterWords(part));
+  }
+}
+
+/** @throws BackendError for columns that are not whole groups */
+export function checkWholeGroups(columns: number, groupSize: number): void {
+  if (columns % groupSize === 0) return;
+  throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
 }
 
 /** @throws BackendError for groups that do not fill 16 bytes of quantised values */

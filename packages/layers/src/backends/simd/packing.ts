@@ -12,6 +12,7 @@ import type {
   WeightPacker,
 } from '../../weights/packing.js';
 import {
+  checkWholeGroups,
   packedWeight,
   packPieces,
   pieces,
@@ -105,9 +106,7 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const { format, groupSize, shape, parameterDType } = matrix;
   const [rows, columns] = shape;
   const group = memoryGroup(groupSize);
-  if (columns % groupSize !== 0) {
-    throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
-  }
+  checkWholeGroups(columns, groupSize);
   const layout = parameterDType === 'F16' ? PANELS_F16 : PANELS;
   const weight = { format, layout, shape, groupSize: group };
   return packedPanels(backend, weight, async (address) => {
@@ -160,9 +159,7 @@ function exportQuantized(weight: PackedWeight): QuantizedMatrix {
   }
   const backend = asSimd(tf.backend());
   const [, columns] = shape;
-  if (columns % groupSize !== 0) {
-    throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
-  }
+  checkWholeGroups(columns, groupSize);
   const matrix = { format, shape, groupSize };
   return {
     ...matrix,

@@ -12,7 +12,7 @@ import {
   type WeightPacker,
 } from '../../weights/packing.js';
 import { layoutOf, PACKED, PACKED_F16, type WeightShape } from '../cuda/layout.js';
-import { checkGroup, parameterWords } from '../native/packing.js';
+import { checkGroup, checkWholeGroups, parameterWords } from '../native/packing.js';
 import { asNodeBackend } from './node_backend.js';
 import type { TensorflowOp } from './register_ops.js';
 import { runOp } from './run_op.js';
@@ -53,9 +53,7 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const { format, shape, groupSize, parameterDType } = matrix;
   const [rows, columns] = shape;
   checkGroup(groupSize);
-  if (columns % groupSize !== 0) {
-    throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
-  }
+  checkWholeGroups(columns, groupSize);
   const layout = parameterDType === 'F16' ? PACKED_F16 : PACKED;
   const weight = { format, layout, shape, groupSize };
   const { pitch, paramsAt, groups } = layoutOf(weight);

@@ -1,7 +1,6 @@
 // Packs weights while they are read: pieces are written into a GPU buffer as the file has them, or laid out by
 // a kernel. The host holds one piece at a time.
 import * as tf from '@tensorflow/tfjs-core';
-import { BackendError } from '../../errors.js';
 import {
   isIntFormat,
   type PackedWeight,
@@ -18,10 +17,11 @@ import {
 import type { Address } from '../native/address.js';
 import {
   checkGroup,
+  checkWholeGroups,
   packPieces,
-  parameterWords,
   pieces,
   unpackPieces,
+  uploadQuantized,
   type WeightShape,
 } from '../native/packing.js';
 import { lookUp } from './embedding_lookup.js';
@@ -71,22 +71,16 @@ async function pack(
 /** A file's quantised values are in our layout; its scales and offsets are interleaved as words. */
 async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const { format, shape, groupSize, parameterDType } = matrix;
-  const [rows, columns] = shape;
+  const [, columns] = shape;
   checkGroup(groupSize);
-  if (columns % groupSize !== 0) {
-    throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
-  }
+  checkWholeGroups(columns, groupSize);
   const tensors = tensorsOf(tf.backend());
   const layout = parameterDType === 'F16' ? PACKED_F16 : PACKED;
   const weight = { format, layout, shape, groupSize };
-  const { bytes, pitch, paramsAt, groups } = layoutOf(weight);
-  return filledWeight(tensors, weight, bytes, async (address) => {
-    for (const [first, count] of pieces(rows, pitch, 8)) {
-      const part = await matrix.readRows(first, count);
-      tensors.ops.upload(address + first * pitch, part.values);
-      tensors.ops.upload(address + paramsAt + first * groups * 4, parameterWords(part));
-    }
-  });
+  const sizes = layoutOf(weight);
+  return filledWeight(tensors, weight, sizes.bytes, (address) =>
+    uploadQuantized(tensors.ops, matrix, address, sizes),
+  );
 }
 
 async function unpack(weight: PackedWeight): Promise<Float32Array> {

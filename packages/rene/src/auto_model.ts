@@ -1,4 +1,4 @@
-// AutoModelForCausalLM: loads a model of any architecture that there is, by its config.json's model_type.
+// AutoModelForCausalLM: loads a model of any supported architecture by the model_type of its config.json.
 import type { Parameter } from '@rene-js/layers';
 import type { ModelConfig } from './architectures/model_config.js';
 import { rene } from './architectures/rene.js';
@@ -8,16 +8,21 @@ import type { PretrainedOptions, RandomModelOptions } from './load_options.js';
 import { CausalLM } from './model.js';
 import { ReneLMHeadModel, randomModelParameters } from './rene_model.js';
 
+/** Loads models of all supported architectures. */
 export const AutoModelForCausalLM = {
   /**
    * Loads a checkpoint: config.json and model.safetensors or pytorch_model.bin, whole or in shards.
    *
    * @param idOrDir as ReneLMHeadModel.fromPretrained takes it
-   * @throws InvalidArgumentError for options that there are not; ConfigError for an architecture, or a part of one,
-   *   that is not supported; CheckpointError, HubError, BackendError
+   * @throws InvalidArgumentError for unknown options; ConfigError for what is not supported of an architecture;
+   *   CheckpointError, HubError, BackendError
    */
   async fromPretrained(idOrDir: string | URL, options: PretrainedOptions = {}): Promise<CausalLM> {
-    const { config, parameters, generationConfig } = await loadModel(idOrDir, options);
+    const { config, parameters, generationConfig } = await loadModel(
+      idOrDir,
+      options,
+      (accepted) => accepted,
+    );
     return modelOf(config, parameters, generationConfig);
   },
 
@@ -28,7 +33,7 @@ export const AutoModelForCausalLM = {
 };
 
 /** A model of the class of its architecture. */
-export function modelOf(
+function modelOf(
   config: ModelConfig,
   parameters: ReadonlyMap<string, Parameter>,
   generationConfig?: GenerationDefaults,

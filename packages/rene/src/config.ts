@@ -1,4 +1,5 @@
 // The configuration of a Rene model: sizes and options, read from config.json.
+import type { ModelConfig } from './architectures/model_config.js';
 import { type ConfigSource, configSource } from './config_source.js';
 
 /** The Mamba-2 mixers. Every size counts channels, heads or tokens. */
@@ -59,10 +60,7 @@ export interface MlpConfig {
 }
 
 /** A model's sizes and options, as plain data. Made by parseConfig, readConfig or reneConfig. */
-export interface ReneConfig {
-  readonly dModel: number;
-  readonly nLayer: number;
-  readonly vocabSize: number;
+export interface ReneConfig extends ModelConfig {
   /** vocabSize rounded up to a multiple of padVocabSizeMultiple: rows of the embedding and of the head. */
   readonly paddedVocabSize: number;
   readonly ssm: SsmConfig;
@@ -77,14 +75,6 @@ export interface ReneConfig {
   readonly normEps: number;
   readonly residualInFp32: boolean;
   readonly padVocabSizeMultiple: number;
-  readonly tieWordEmbeddings: boolean;
-  readonly lmHeadBias: boolean;
-  readonly padTokenId: number;
-  readonly bosTokenId: number | null;
-  /** The first of eosTokenIds; null for none. */
-  readonly eosTokenId: number | null;
-  /** End-of-text tokens. */
-  readonly eosTokenIds: readonly number[];
 }
 
 /** Options of reneConfig: ReneConfig's fields except the derived ones. */

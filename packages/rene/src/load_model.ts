@@ -13,29 +13,28 @@ import type { GenerationDefaults } from './generation/generation_defaults.js';
 import { checkPretrainedOptions, type PretrainedOptions } from './load_options.js';
 
 /** A model's configuration and its parameters, which the caller owns. */
-export interface LoadedModel {
-  readonly config: ModelConfig;
+export interface LoadedModel<Config extends ModelConfig> {
+  readonly config: Config;
   readonly parameters: Map<string, Parameter>;
   readonly generationConfig: GenerationDefaults | undefined;
 }
 
 /**
- * @param check called with the configuration before the weights are read
- * @throws InvalidArgumentError for options that there are not; ConfigError, CheckpointError, HubError,
- *   BackendError
+ * @param accept returns the configuration as the caller's type, or throws before the weights are read
+ * @throws InvalidArgumentError for unknown options; ConfigError, CheckpointError, HubError, BackendError
  */
-export async function loadModel(
+export async function loadModel<Config extends ModelConfig>(
   idOrDir: string | URL,
   options: PretrainedOptions,
-  check: (config: ModelConfig) => void = () => {},
-): Promise<LoadedModel> {
+  accept: (config: ModelConfig) => Config,
+): Promise<LoadedModel<Config>> {
   checkPretrainedOptions(options);
   const { hub, lora, dtype: name = 'auto', onNotice = console.warn, ...others } = options;
   const dtype = weightFormatOrAuto(name);
   const opened = await openModel(idOrDir, lora, { onNotice, ...hub });
-  const { config, generationConfig, checkpoint } = opened;
+  const { generationConfig, checkpoint } = opened;
   try {
-    check(config);
+    const config = accept(opened.config);
     await useBackend(others.backend);
     const blueprint = blueprintOf(config);
     const specs = blueprint.tensors;
@@ -60,7 +59,7 @@ export async function loadModel(
   }
 }
 
-/** The model that a name stands for, corrected by an adapter if one is named. */
+/** Opens a model by its name, with the corrections of an adapter if one is named. */
 async function openModel(
   idOrDir: string | URL,
   lora: string | URL | undefined,
@@ -77,7 +76,7 @@ async function openModel(
   }
 }
 
-/** What finds files is loaded only where there are files. */
+/** The code for files is loaded only for a model in files. */
 async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenModel> {
   const { webFolderOf } = await import('./checkpoint/platform.js');
   const folder = webFolderOf(idOrDir, hub);
@@ -87,7 +86,7 @@ async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenMod
   return openModelFolder(await resolveModel(idOrDir, hub), hub.onNotice);
 }
 
-/** tfjs takes its plain CPU backend by itself where a tensor was made before a backend was chosen. */
+/** tfjs starts its plain CPU backend when a tensor is made before a backend is chosen. */
 function warnOfSlowBackend(
   specs: readonly ParameterSpec[],
   onNotice: (notice: string) => void,
@@ -98,7 +97,7 @@ function warnOfSlowBackend(
   );
 }
 
-/** The dtype of the largest tensor stands for the file's. */
+/** The dtype of a tensor, taken as that of the whole checkpoint. */
 function storedDType(checkpoint: Checkpoint, name: string): string {
   return checkpoint.has(name) ? checkpoint.info(name).dtype : 'F32';
 }

@@ -22,27 +22,15 @@ export class ReneLMHeadModel extends CausalLM<ReneConfig> {
    * @param idOrDir a folder or its file URL, a hub id (downloaded once, into the cache shared with
    *   Python), 'rene-tiny' (the small model that is included), or the http(s) URL of a folder. In a page: a
    *   URL, a path of the page's server that begins with '/' or '.', or a hub id (read from the hub in pieces)
-   * @throws InvalidArgumentError for options that there are not; ConfigError, which other architectures get too;
-   *   CheckpointError, HubError, BackendError
+   * @throws InvalidArgumentError for unknown options; ConfigError, also for other architectures; CheckpointError,
+   *   HubError, BackendError
    */
   static async fromPretrained(
     idOrDir: string | URL,
     options: PretrainedOptions = {},
   ): Promise<ReneLMHeadModel> {
-    let own: ReneConfig | undefined;
-    const { parameters, generationConfig } = await loadModel(idOrDir, options, (config) => {
-      if (!rene.owns(config)) {
-        const found = 'modelType' in config ? `'${config.modelType}'` : 'another';
-        throw new ConfigError(
-          'model_type',
-          "'rene' (AutoModelForCausalLM loads other architectures)",
-          found,
-        );
-      }
-      own = config;
-    });
-    if (!own) throw new Error('the configuration was not checked');
-    return new ReneLMHeadModel(own, parameters, generationConfig);
+    const { config, parameters, generationConfig } = await loadModel(idOrDir, options, asRene);
+    return new ReneLMHeadModel(config, parameters, generationConfig);
   }
 
   /** A model with random weights, distributed as the original's before its training. */
@@ -52,6 +40,14 @@ export class ReneLMHeadModel extends CausalLM<ReneConfig> {
   ): Promise<ReneLMHeadModel> {
     return new ReneLMHeadModel(config, await randomModelParameters(config, options));
   }
+}
+
+/** @throws ConfigError for another architecture */
+function asRene(config: ModelConfig): ReneConfig {
+  if (rene.owns(config)) return config;
+  const found = 'modelType' in config ? `'${config.modelType}'` : 'another';
+  const expected = "'rene' (AutoModelForCausalLM loads other architectures)";
+  throw new ConfigError('model_type', expected, found);
 }
 
 /** The parameters of a model with random weights. */

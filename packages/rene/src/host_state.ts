@@ -54,7 +54,7 @@ export async function toHost(state: RecurrentState): Promise<HostState> {
   state.check();
   const { owner, positions } = state;
   if (!owner) throw new GenerationError('this state was made by no model: it has no owner');
-  const copy = state.clone(); // this one may go on in the meantime
+  const copy = state.clone(); // the state may advance while its tensors are read
   try {
     const blocks = await Promise.all(copy.layers.map(tensorsOf));
     return new HostState(blocks, positions, owner);
@@ -66,8 +66,7 @@ export async function toHost(state: RecurrentState): Promise<HostState> {
 async function tensorsOf(layer: LayerState | null): Promise<ReadonlyMap<string, HostTensor>> {
   const stored = layer?.save() ?? [];
   const tensors = stored.map(async ({ name, dtype, shape, bytes }) => {
-    // Copied, since the bytes may be a view of the backend's memory.
-    return [name, { dtype, shape, bytes: (await bytes()).slice() }] as const;
+    return [name, { dtype, shape, bytes: await bytes() }] as const;
   });
   return new Map(await Promise.all(tensors));
 }

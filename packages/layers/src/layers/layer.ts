@@ -28,7 +28,7 @@ export interface StoredTensor {
   readonly name: string;
   readonly dtype: 'F32' | 'BF16';
   readonly shape: readonly number[];
-  /** Little-endian, row-major. */
+  /** Little-endian, row-major; a copy of the tensor's values. */
   bytes(): Promise<Uint8Array>;
 }
 

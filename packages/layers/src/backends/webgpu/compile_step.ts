@@ -76,7 +76,7 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     const sampled = [...new Int32Array(this.staging.getMappedRange(0, rows * 4))];
     this.staging.unmap();
     this.deviceTokens = sampled;
-    return [...sampled];
+    return sampled;
   }
 
   async logitsOf(row: number): Promise<Float32Array> {

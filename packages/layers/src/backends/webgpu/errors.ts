@@ -3,9 +3,11 @@ import { BackendError } from '../../errors.js';
 
 /** The GPU has no room for a buffer. */
 export class GpuOutOfMemoryError extends BackendError {
-  constructor(bytes: number, why: string) {
+  /** @param bytes of the buffer, where they are known */
+  constructor(bytes: number | undefined, why: string) {
+    const buffer = bytes === undefined ? 'a buffer' : `a buffer of ${megabytes(bytes)}`;
     super(
-      `the backend 'webgpu' has no GPU memory for a buffer of ${megabytes(bytes)} (${why}): ` +
+      `the backend 'webgpu' has no GPU memory for ${buffer} (${why}): ` +
         "load the model in a smaller dtype (int8 or int4), or use the backend 'simd'",
     );
   }

@@ -276,6 +276,7 @@ function padded(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 function errorOf(error: GPUError): BackendError {
-  if (error instanceof GPUOutOfMemoryError) return new GpuOutOfMemoryError(0, error.message);
+  if (error instanceof GPUOutOfMemoryError)
+    return new GpuOutOfMemoryError(undefined, error.message);
   return new BackendError(`webgpu: ${error.message}`);
 }

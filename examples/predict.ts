@@ -1,4 +1,4 @@
-// Rene as any tfjs model: tensors in, tensors out. Prints the likeliest next tokens.
+// Rene as any tfjs model: tensors in, tensors out. Prints the most probable next tokens.
 //
 //   npm run build && node examples/dist/predict.js ["The capital of" [model]]
 import { ReneLMHeadModel, Tokenizer } from '@rene-js/rene';

@@ -214,7 +214,7 @@ function charactersOf(examples: readonly Example[]): number {
 }
 
 /** The token ids of all requests of these documents. */
-export async function encodeExamples(
+async function encodeExamples(
   examples: readonly Example[],
   encoder: Encoder,
 ): Promise<TokenRequest[][]> {

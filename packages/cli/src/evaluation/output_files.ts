@@ -40,7 +40,7 @@ export async function writeEvaluation(
   return [...files.keys()];
 }
 
-export async function writeText(path: string, text: string): Promise<void> {
+async function writeText(path: string, text: string): Promise<void> {
   const bytes = new TextEncoder().encode(text);
   await writeFileAtomically(path, (put) => put(bytes));
 }

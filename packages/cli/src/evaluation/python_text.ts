@@ -97,7 +97,7 @@ function jsonString(text: string): string {
 }
 
 /** A number as Python's repr writes it. JSON cannot tell 1.0 from 1; whole numbers count as ints. */
-export function pythonNumber(value: number): string {
+function pythonNumber(value: number): string {
   if (Number.isNaN(value)) return 'NaN';
   if (!Number.isFinite(value)) return value > 0 ? 'Infinity' : '-Infinity';
   if (Number.isInteger(value) && Math.abs(value) < 1e16) return String(value);

@@ -108,8 +108,9 @@ describe('an engine with a prefix cache', () => {
           sortedBySequence(answerOf(alone)),
         );
       }
-      await engine.close();
     }
+    await plain.close();
+    await cached.close();
   });
 });
 

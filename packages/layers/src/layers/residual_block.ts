@@ -18,6 +18,8 @@ export class ResidualBlock<State extends LayerState = LayerState> {
   ) {}
 
   /**
+   * The block's output, (B, L, dModel).
+   *
    * @param x (B, L, dModel)
    * @param state advanced
    * @param residual (B, L, dModel), what the mixer's output is added to. Default: x.

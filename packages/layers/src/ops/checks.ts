@@ -67,7 +67,7 @@ export class ShapeChecker {
   }
 }
 
-export function shapeText(shape: readonly number[]): string {
+function shapeText(shape: readonly number[]): string {
   return `[${shape.join(', ')}]`;
 }
 

@@ -42,7 +42,7 @@ export class ConfigValues {
     throw this.error(key, 'a finite number above 0', shortJson(value));
   }
 
-  /** `count` finite numbers that are not 0. */
+  /** A list of `count` finite, nonzero numbers. */
   multipliers(key: string, count: number): number[] {
     const value = this.value(key) ?? Array(count).fill(1);
     const isNumber = (each: unknown) =>

@@ -3,10 +3,10 @@ import { asRecord, shortJson } from '../json.js';
 import type { ConfigValues } from './config_values.js';
 
 /**
- * Radians a token of each pair of numbers of a head. The older spelling has `rope_theta`, `rope_scaling` and
- * `partial_rotary_factor`, the newer one has all of them in `rope_parameters`.
+ * Radians per token of each rotated pair of a head's dimensions. Older configs have `rope_theta`,
+ * `rope_scaling` and `partial_rotary_factor`; newer ones have all of them in `rope_parameters`.
  *
- * @param share of a head's numbers that are turned, where the file does not say it
+ * @param share fraction of a head's dimensions that is rotated, unless the config gives it
  * @throws ConfigError for kinds of scaling that are not supported
  */
 export function ropeFrequencies(values: ConfigValues, headDim: number, share = 1): number[] {

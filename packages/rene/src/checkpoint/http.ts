@@ -181,6 +181,6 @@ function statusError(url: string, response: Response, stranger?: string): HubErr
   return new HubError(`${url}: the server refused (HTTP ${status}${detail})`, { status });
 }
 
-export function signalsOf({ signal }: RequestOptions): AbortSignal[] {
+function signalsOf({ signal }: RequestOptions): AbortSignal[] {
   return signal ? [signal] : [];
 }

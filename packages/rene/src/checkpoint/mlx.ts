@@ -219,7 +219,7 @@ const MIXER_NAMES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** The original's name for a tensor of an MLX checkpoint; names that it does not know stay. */
-export function originalName(name: string): string {
+function originalName(name: string): string {
   const [, i, layer, rest = ''] = /^model\.layers\.(\d+)\.(norm|layer)\.(.+)$/.exec(name) ?? [];
   if (layer === 'norm') return `backbone.layers.${i}.norm.${rest}`;
   if (layer) return `backbone.layers.${i}.mixer.${MIXER_NAMES.get(rest) ?? rest}`;

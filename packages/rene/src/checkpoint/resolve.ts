@@ -95,7 +95,7 @@ export const TOKENIZER_FILES = [
 ];
 
 /** config.json, the weights in the best format there is, and the tokenizer if there is one. */
-export const modelFiles: FileChoice = (names, where) => {
+const modelFiles: FileChoice = (names, where) => {
   const weights = weightFiles(names);
   if (weights.length === 0) {
     throw new HubError(`${where}: it has neither model.safetensors nor pytorch_model.bin`);

@@ -1,7 +1,7 @@
 // GPT-2's byte alphabet, in which every byte is a printable character.
 
 /** Printable Latin-1 bytes stand for themselves; the others are numbered from 256 on. */
-export const CHARACTER_OF_BYTE: readonly string[] = (() => {
+const CHARACTER_OF_BYTE: readonly string[] = (() => {
   const isPrintable = (byte: number) =>
     (byte > 32 && byte < 127) || (byte > 160 && byte < 256 && byte !== 173);
   let next = 256;

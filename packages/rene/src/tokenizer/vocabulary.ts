@@ -64,6 +64,6 @@ export class Vocabulary {
   }
 }
 
-export function isId(id: unknown): id is number {
+function isId(id: unknown): id is number {
   return typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_ID;
 }

@@ -84,7 +84,7 @@ const HEIGHT = 360;
 const MARGIN = 48;
 
 /** Training loss (bits per token, smoothed) and held-out bits per byte over steps, with one axis each. */
-export function drawLossCurve(points: readonly CurvePoint[]): string {
+function drawLossCurve(points: readonly CurvePoint[]): string {
   const lastStep = Math.max(1, points.at(-1)?.step ?? 1);
   const x = (step: number) => MARGIN + ((WIDTH - 2 * MARGIN) * step) / lastStep;
   const training = thinned(smoothed(points));

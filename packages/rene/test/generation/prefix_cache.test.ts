@@ -1,4 +1,4 @@
-// The prefix cache: prompts go on from what is known of them to the same logits, within its bytes.
+// The prefix cache: a prompt continued from a cached prefix gets the same logits, within the byte limit.
 import { leavesNothing, loadGolden } from '@rene-js/testing';
 import { expect } from 'chai';
 import { prefillParts } from '../../src/generation/prefill.js';

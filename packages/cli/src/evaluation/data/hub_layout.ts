@@ -28,7 +28,7 @@ export function layoutsOf({ name }: DatasetLocation, split: string): Layout[] {
   ];
 }
 
-/** The paths of a split's files in the first folder that has any, in order. */
+/** Sorted paths of a split's files, from the first folder that has files of it. */
 export function partsIn(files: readonly string[], { folders, pattern }: Layout): string[] {
   for (const folder of folders) {
     const prefix = folder === '' ? '' : `${folder}/`;

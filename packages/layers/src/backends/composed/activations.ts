@@ -8,7 +8,7 @@ export function softplus(x: tf.Tensor): tf.Tensor {
 }
 
 /** x/2 (1 + erf(x / sqrt 2)) */
-export function gelu(x: tf.Tensor): tf.Tensor {
+function gelu(x: tf.Tensor): tf.Tensor {
   return tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1));
 }
 

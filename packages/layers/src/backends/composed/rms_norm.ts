@@ -33,7 +33,7 @@ export function rmsNormGrad(
 }
 
 /** Sums the leading axes that `shape` does not have. */
-export function sumToShape(t: tf.Tensor, shape: number[]): tf.Tensor {
+function sumToShape(t: tf.Tensor, shape: number[]): tf.Tensor {
   const leading = t.rank - shape.length;
   return leading === 0 ? t : tf.sum(t, [...Array(leading).keys()]);
 }

@@ -9,7 +9,7 @@ import type { Address } from './address.js';
 import type { NativeTensors, Output } from './kernel.js';
 import type { NativeOps } from './ops.js';
 
-export type TensorData = ReturnType<MathBackendCPU['data']['get']>;
+type TensorData = ReturnType<MathBackendCPU['data']['get']>;
 export type Values = tf.BackendValues;
 export type NumberType = 'float32' | 'int32';
 

@@ -48,7 +48,7 @@ export interface InputNorm {
 }
 
 /** Causal convolution and SiLU of one token, over `channels` features from `first` on. */
-export interface TokenConv {
+interface TokenConv {
   first: number;
   channels: number;
   width: number;

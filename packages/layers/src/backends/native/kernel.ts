@@ -92,7 +92,7 @@ export function addressesOf<Name extends string>(
   tensors: NativeTensors,
   inputs: Readonly<Record<Name, tf.TensorInfo | undefined>>,
 ): Record<Name, Address> {
-  // Filled below. Loops and Object.assign, as spreads and lists of entries took most of a small model's gradient.
+  // A loop that fills the object: lists of entries take much of a small model's time.
   const addresses = {} as Record<Name, Address>;
   for (const name in inputs) addresses[name] = optionalAddress(tensors, inputs[name]);
   return addresses;

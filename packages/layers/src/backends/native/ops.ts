@@ -27,7 +27,7 @@ import type {
 import type { BlockAllocator } from './memory.js';
 
 /** Memory of the backend. Operations take effect in call order. */
-export interface NativeMemory {
+interface NativeMemory {
   /** Blocks that live until they are freed. */
   readonly blocks: BlockAllocator;
   /** Blocks that live for one call. A backend that records launches may place them itself. */

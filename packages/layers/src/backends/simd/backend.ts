@@ -1,6 +1,6 @@
 // SimdBackend: a tfjs backend whose tensors are in the kernels' WebAssembly memory.
 //
-// tfjs's CPU kernels read a tensor through a view of that memory. A caller who asks for values gets a copy.
+// tfjs's CPU kernels read tensors as views of that memory. `data()` and `dataSync()` return copies.
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import { NativeBackend, type NumberType, type Values } from '../native/backend.js';

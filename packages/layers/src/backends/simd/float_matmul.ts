@@ -28,7 +28,7 @@ export interface FloatMatMul
   chunk(blocks: Blocks): number;
 }
 
-export interface Blocks {
+interface Blocks {
   /** Rows of a block. */
   block: number;
   /** Panels of a unit that share a gathered block of x; 0: one panel, and x is not gathered. */

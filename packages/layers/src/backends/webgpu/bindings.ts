@@ -4,7 +4,7 @@ import type { Address } from '../native/address.js';
 import type { Buffers } from './buffers.js';
 import { type BindingPlan, type Element, elementBytes, type Kernel } from './kernel.js';
 
-export interface BoundRange {
+interface BoundRange {
   buffer: GPUBuffer;
   offset: number;
   size: number;

@@ -13,7 +13,7 @@ export interface Place {
 
 export class Buffers {
   private readonly numbers = new WeakMap<GPUBuffer, number>();
-  /** Weak: whoever made a buffer keeps it alive. */
+  /** Weak references: a buffer's owner keeps it alive. */
   private readonly buffers = new Map<number, WeakRef<GPUBuffer>>();
   private readonly collected = new FinalizationRegistry<number>((n) => this.buffers.delete(n));
   private last = 0;

@@ -42,7 +42,7 @@ export function registerWebGpuBackend(): boolean {
   registerWeightPacker(BACKEND_NAME, webGpuPacker);
   registerStepCompiler(BACKEND_NAME, compileWebGpuStep);
   if (isStarted()) return true;
-  // Importing tfjs's package has registered a device of its own, at a priority above all others.
+  // Importing tfjs's package registers its own device, at the highest priority.
   if (tf.findBackendFactory(BACKEND_NAME)) tf.removeBackend(BACKEND_NAME);
   return tf.registerBackend(BACKEND_NAME, start, 0);
 }

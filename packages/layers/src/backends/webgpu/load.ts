@@ -1,4 +1,4 @@
-// Starts the backend in Node, which has no WebGPU of its own: that of the package 'webgpu' (Dawn) takes its place.
+// Starts the backend in Node, with the WebGPU of the npm package 'webgpu' (Dawn).
 import { pathToFileURL } from 'node:url';
 import { BackendError } from '../../errors.js';
 import { packageEntry, packagePlaces, requirePackages } from '../installed_packages.js';

@@ -1,7 +1,7 @@
 // Arguments of launches: slots of a uniform buffer, written together before the launches are submitted.
 
 /** WebGPU's largest alignment of a uniform binding. */
-export const SLOT_BYTES = 256;
+const SLOT_BYTES = 256;
 
 export class Uniforms {
   readonly buffer: GPUBuffer;

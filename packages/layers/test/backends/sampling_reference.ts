@@ -25,7 +25,7 @@ export function distribution(
     kept = kept.filter(({ weight }) => {
       const before = sum;
       sum += weight;
-      return before < topP * total;
+      return before < (topP - 1e-12) * total;
     });
   }
   return kept.filter(({ weight }) => weight >= minP).sort((a, b) => a.id - b.id);

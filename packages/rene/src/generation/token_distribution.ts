@@ -90,7 +90,9 @@ export class TokenDistribution {
   /** Drops the smallest weights whose sum is at most 1 - p. No effect for p = 0 or 1. */
   keepTopP(p: number): void {
     if (p <= 0 || p >= 1) return;
-    const limit = (1 - p) * this.total();
+    const total = this.total();
+    // With ten equal weights, 0.9 is reached by nine of them: rounding must not add the tenth.
+    const limit = total - p * total + total * 1e-12;
     // Avoids a full sort: sums size classes from the smallest until the limit is passed, then sorts that
     // class only.
     this.masses.fill(0);

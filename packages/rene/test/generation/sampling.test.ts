@@ -121,6 +121,19 @@ describe('TokenDistribution', () => {
     );
   });
 
+  it('top p of equal weights is not lengthened by rounding', () => {
+    const kept = (n: number, topP: number) =>
+      new TokenDistribution(n).setProbabilities(new Array<number>(n).fill(2), {
+        temperature: 1,
+        topK: 0,
+        topP,
+        minP: 0,
+      }).size;
+    expect([kept(10, 0.9), kept(10, 0.3), kept(1000, 0.999), kept(7, 0.5)]).to.deep.equal([
+      ...[9, 3, 999, 4],
+    ]);
+  });
+
   it('keeps the likeliest token whatever the filters', () => {
     const filters = { temperature: 1e-300, topK: 1, topP: 1e-18, minP: 1 };
     const found = new TokenDistribution(3).setProbabilities([1, 3, 2], filters);

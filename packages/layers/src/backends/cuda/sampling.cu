@@ -255,8 +255,9 @@ KERNEL(sample_tokens, SampleArgs, SAMPLE_THREADS) {
       keep_ties(s); // as transformers does
     }
     if (choice.top_p > 0.0 && choice.top_p < 1.0) {
+      // Rounded down: with ten equal weights, 0.9 is reached by nine of them.
       double target = choice.top_p * static_cast<double>(kept_total(s));
-      keep_until<false>(s, max(Weight{1}, static_cast<Weight>(ceil(target))));
+      keep_until<false>(s, max(Weight{1}, static_cast<Weight>(target)));
     }
     s.least = static_cast<float>(choice.min_p);
     draw(s, choice.random, &drawn);

@@ -311,8 +311,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     }
     if ((get_params(at + 6u) | get_params(at + 7u)) != 0u) {
       let total = kept_total(li);
-      let wanted = add(part_of(total, U64(get_params(at + 6u), get_params(at + 7u))), U64(1u, 0u));
-      keep_until(wanted, false, li);
+      // Rounded down: with ten equal weights, 0.9 is reached by nine of them.
+      let wanted = part_of(total, U64(get_params(at + 6u), get_params(at + 7u)));
+      keep_until(select(wanted, U64(1u, 0u), all(wanted == U64(0u))), false, li);
     }
     least = bitcast<f32>(get_params(at + 1u));
     draw(U64(get_params(at + 4u), get_params(at + 5u)), li);

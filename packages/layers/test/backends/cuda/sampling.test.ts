@@ -87,6 +87,15 @@ describeOnCuda('cuda: sampling', () => {
       { numRuns: 40 },
     ));
 
+  it('top p of equal weights is not lengthened by rounding', () => {
+    const filters = { random: 0.999999, temperature: 1, topK: 0, minP: 0 };
+    const rows = [10, 10, 7].map((n) =>
+      new Float32Array(10).fill(Number.NEGATIVE_INFINITY).fill(2, 0, n),
+    );
+    const params = [0.9, 0.3, 0.5].map((topP) => ({ ...filters, topP }));
+    expect(sample(rows, 10, params)).to.deep.equal([8, 2, 3]);
+  });
+
   it('is greedy at temperature 0: the lowest of the largest', () => {
     const row = Float32Array.of(-3, 2, -1, 2, 1.5, 9);
     expect(sample([row, row.map((v) => -v)], 5, [greedy, greedy])).to.deep.equal([1, 0]);

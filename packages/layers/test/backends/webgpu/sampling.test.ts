@@ -91,6 +91,15 @@ describe('webgpu: sampling', () => {
       { numRuns: 8 },
     ));
 
+  it('top p of equal weights is not lengthened by rounding', async () => {
+    const filters = { random: 0.999999, temperature: 1, topK: 0, minP: 0 };
+    const rows = [10, 10, 7].map((n) =>
+      new Float32Array(10).fill(Number.NEGATIVE_INFINITY).fill(2, 0, n),
+    );
+    const params = [0.9, 0.3, 0.5].map((topP) => ({ ...filters, topP }));
+    expect(await sample(runtime, rows, 10, params)).to.deep.equal([8, 2, 3]);
+  });
+
   it('is greedy at temperature 0: the lowest of the largest', async () => {
     const row = Float32Array.of(-3, 2, -1, 2, 1.5, 9);
     const rows = [row, row.map((v) => -v)];

@@ -13,7 +13,6 @@ import { asRecord } from './json.js';
 import { refuseUnknownOptions } from './known_options.js';
 import { checkHubOptions } from './load_options.js';
 import { type AddedToken, readAddedToken } from './tokenizer/added_tokens.js';
-import { toByteCharacters } from './tokenizer/byte_alphabet.js';
 import type { Place, StageMaker } from './tokenizer/decode_stage.js';
 import { type DecodeStream, streamAfter, streamThrough } from './tokenizer/decode_stream.js';
 import { readDecoder } from './tokenizer/decoders.js';
@@ -66,6 +65,7 @@ export class Tokenizer {
   private readonly addedIds: ReadonlyMap<string, number>;
   /** The decoder's input for an added token. */
   private readonly addedTexts: ReadonlyMap<number, string>;
+  private readonly specialTexts: ReadonlySet<string>;
   private readonly model: Model;
   private readonly encoder: Encoder;
   private readonly startDecoder: StageMaker;
@@ -93,14 +93,14 @@ export class Tokenizer {
     });
     this.isFast = !hasSlowRegex(json.normalizer) && !hasSlowRegex(json.pre_tokenizer);
     this.startDecoder = part('decoder', readDecoder) ?? readDecoder(undefined);
-    // A byte-level decoder reads every token as bytes, so added tokens are converted to them. The
-    // tokenizers library does not convert them: it decodes an added token 'é' as U+FFFD.
-    const spell = isByteLevel(json.decoder) ? toByteCharacters : (text: string) => text;
     this.addedTexts = new Map(
       addedTokens.map(({ id, content, normalized }) => [
         id,
-        spell(normalized && normalize ? normalize(content) : content),
+        normalized && normalize ? normalize(content) : content,
       ]),
+    );
+    this.specialTexts = new Set(
+      addedTokens.flatMap(({ content, special }) => (special ? [content] : [])),
     );
     const { size } = this.model.vocabulary;
     this.vocabSize = addedTokens.reduce((most, { id }) => Math.max(most, id + 1), size);
@@ -315,7 +315,7 @@ export class Tokenizer {
     return stream.push(id) + stream.end();
   }
 
-  /** Whether a token is skipped with skipSpecialTokens. */
+  /** Whether it is an added token that is special, such as the end of text. */
   isSpecial(id: number): boolean {
     return this.addedById.get(id)?.special ?? false;
   }
@@ -336,8 +336,11 @@ export class Tokenizer {
 
   /** The decoder's input for an id; undefined for skipped ids. */
   private textOf(id: number, { skipSpecialTokens = false }: DecodeOptions): string | undefined {
-    if (skipSpecialTokens && this.isSpecial(id)) return undefined;
-    return this.addedTexts.get(id) ?? this.model.vocabulary.token(id);
+    const text = this.addedTexts.get(id) ?? this.model.vocabulary.token(id);
+    // By its text, as the tokenizers library does: a special token that its normal form changes is shown.
+    return skipSpecialTokens && text !== undefined && this.specialTexts.has(text)
+      ? undefined
+      : text;
   }
 
   /** Start of the tokens on which later text may depend: not within a sequence of bytes. */
@@ -396,10 +399,4 @@ function readAddedTokens(tokens: unknown, where: string): AddedToken[] {
   return tokens.map((token, i) =>
     readAddedToken(new Fields(token, `${where}: added_tokens[${i}]`)),
   );
-}
-
-function isByteLevel(decoder: unknown): boolean {
-  const { type, decoders } = asRecord(decoder) ?? {};
-  if (type === 'Sequence' && Array.isArray(decoders)) return isByteLevel(decoders[0]);
-  return type === 'ByteLevel';
 }

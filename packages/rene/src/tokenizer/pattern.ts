@@ -3,9 +3,10 @@ import { TokenizerError } from '../errors.js';
 import { asRecord } from '../json.js';
 import type { Fields } from './fields.js';
 import { NEWER_THAN_REGEX } from './older_unicode.js';
+import type { Regex } from './regex.js';
 import { RegexMachine } from './regex_machine.js';
 import { nativeRegex } from './regex_native.js';
-import { parseRegex, type Regex } from './regex_tree.js';
+import { parseRegex } from './regex_tree.js';
 
 /** Finds matches in a text. */
 export interface Pattern {

@@ -2,8 +2,9 @@
 // support or may backtrack on for too long.
 import { TokenizerError } from '../errors.js';
 import { WORD_OUTSIDE } from './character_sets.js';
+import type { Assertion, Regex } from './regex.js';
 import { CodePointSet, Compiler, type Instruction, MATCH_START } from './regex_program.js';
-import { type Assertion, type Regex, shown } from './regex_tree.js';
+import { shown } from './regex_tree.js';
 
 /** Steps per attempt, as in Oniguruma. */
 const MAX_STEPS_AT_PLACE = 10_000_000;

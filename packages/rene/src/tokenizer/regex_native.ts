@@ -1,6 +1,6 @@
 // Compiles regular expressions to JavaScript's if they backtrack little.
 import { ANY, WORD_OUTSIDE } from './character_sets.js';
-import type { Assertion, Regex } from './regex_tree.js';
+import type { Assertion, Regex } from './regex.js';
 
 /** An expression that is safe to run in JavaScript's engine. */
 export interface NativeRegex {

@@ -1,6 +1,6 @@
 // From the tree of a regular expression to the instructions of regex_machine.ts.
 import { TokenizerError } from '../errors.js';
-import type { Assertion, Regex } from './regex_tree.js';
+import type { Assertion, Regex } from './regex.js';
 
 const MAX_INSTRUCTIONS = 50_000;
 /** Where \K has set the start. Those of group n are 2n and 2n + 1. */

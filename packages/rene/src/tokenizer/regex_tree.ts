@@ -4,51 +4,15 @@ import {
   type AlternativeElementNode,
   type AlternativeNode,
   type AssertionNode,
+  type DirectiveNode,
   parse,
   type QuantifierNode,
 } from 'oniguruma-parser/parser';
 import { OnigUnicodePropertyMap } from 'oniguruma-parser/unicode';
 import { TokenizerError } from '../errors.js';
+import { caselessLiteral, foldsInClass } from './caseless.js';
 import { type SetFlags, setSource } from './character_sets.js';
-
-/** The equivalent of Oniguruma's \w in \b. */
-export type Assertion =
-  | 'textStart'
-  | 'textEnd'
-  /** At the end, or before a final line feed. */
-  | 'textEndOrLineFeed'
-  | 'lineStart'
-  | 'lineEnd'
-  | 'wordBoundary'
-  | 'noWordBoundary'
-  /** At the start of the search. */
-  | 'searchStart';
-
-export type Regex =
-  /** One code point of a set, in `v` mode. */
-  | { readonly type: 'set'; readonly source: string }
-  | { readonly type: 'sequence'; readonly parts: readonly Regex[] }
-  | { readonly type: 'choice'; readonly parts: readonly Regex[] }
-  | {
-      readonly type: 'repeat';
-      readonly part: Regex;
-      readonly min: number;
-      /** May be Infinity. */
-      readonly max: number;
-      readonly kind: 'greedy' | 'lazy' | 'possessive';
-    }
-  | { readonly type: 'atomic'; readonly part: Regex }
-  | {
-      readonly type: 'look';
-      readonly behind: boolean;
-      readonly negate: boolean;
-      readonly part: Regex;
-    }
-  | { readonly type: 'assertion'; readonly kind: Assertion }
-  | { readonly type: 'capture'; readonly number: number; readonly part: Regex }
-  | { readonly type: 'backreference'; readonly numbers: readonly number[] }
-  /** \K: the match begins here. */
-  | { readonly type: 'keep' };
+import type { Assertion, Regex } from './regex.js';
 
 /** @throws TokenizerError for invalid or unsupported expressions */
 export function parseRegex(source: string): Regex {
@@ -71,29 +35,59 @@ export function shown(source: string): string {
 class Builder {
   /** Groups by name. */
   private readonly names = new Map<string, number[]>();
+  private isBehind = false;
 
   constructor(private readonly source: string) {}
 
   choice(alternatives: readonly AlternativeNode[], flags: SetFlags): Regex {
-    return { type: 'choice', parts: alternatives.map(({ body }) => this.sequence(body, flags)) };
+    const parts: Regex[] = [];
+    for (const [i, { body }] of alternatives.entries()) {
+      const at = body.findIndex(isFlags);
+      const directive = body[at];
+      if (directive === undefined || !isFlags(directive)) {
+        parts.push(this.sequence(body, flags));
+        continue;
+      }
+      // (?i) applies to the end of its group, further alternatives included: a(?i)b|c is a(?i:b|c).
+      const rest = alternatives.slice(i).map((alternative) => ({ ...alternative }));
+      if (rest[0]) rest[0].body = body.slice(at + 1);
+      const scope = this.choice(rest, changed(flags, directive.flags));
+      parts.push({ type: 'sequence', parts: [this.sequence(body.slice(0, at), flags), scope] });
+      break;
+    }
+    return { type: 'choice', parts };
   }
 
-  private sequence(nodes: readonly AlternativeElementNode[], outer: SetFlags): Regex {
-    let flags = outer;
+  private sequence(nodes: readonly AlternativeElementNode[], flags: SetFlags): Regex {
     const parts: Regex[] = [];
-    for (const node of nodes) {
-      // (?i) applies to the end of its group.
-      if (node.type === 'Directive' && node.kind === 'flags') flags = changed(flags, node.flags);
-      else parts.push(this.node(node, flags));
+    let literal: number[] = [];
+    const endLiteral = () => {
+      parts.push(...caselessLiteral(literal, this.isBehind));
+      literal = [];
+    };
+    for (const node of withoutPlainGroups(nodes)) {
+      if (node.type === 'Character' && flags.ignoreCase) {
+        literal.push(node.value);
+        continue;
+      }
+      endLiteral();
+      parts.push(this.node(node, flags));
     }
+    endLiteral();
     return { type: 'sequence', parts };
   }
 
   private node(node: AlternativeElementNode, flags: SetFlags): Regex {
     switch (node.type) {
       case 'Character':
-      case 'CharacterClass':
-        return { type: 'set', source: setSource(node, flags) };
+        if (!flags.ignoreCase) return { type: 'set', source: setSource(node, flags) };
+        return { type: 'sequence', parts: caselessLiteral([node.value], this.isBehind) };
+      case 'CharacterClass': {
+        const set: Regex = { type: 'set', source: setSource(node, flags) };
+        if (!flags.ignoreCase || node.negate) return set;
+        const own = setSource(node, { ...flags, ignoreCase: false });
+        return { type: 'choice', parts: [set, ...foldsInClass(own)] };
+      }
       case 'CharacterSet':
         if (node.kind === 'newline' && !node.negate) return LINE_BREAK;
         return { type: 'set', source: setSource(node, flags) };
@@ -110,8 +104,12 @@ class Builder {
         return { type: 'capture', number, part: this.choice(node.body, flags) };
       }
       case 'LookaroundAssertion': {
+        const behind = node.kind === 'lookbehind';
+        const { isBehind } = this;
+        this.isBehind ||= behind;
         const part = this.choice(node.body, flags);
-        return { type: 'look', behind: node.kind === 'lookbehind', negate: node.negate, part };
+        this.isBehind = isBehind;
+        return { type: 'look', behind, negate: node.negate, part };
       }
       case 'Assertion':
         return { type: 'assertion', kind: assertionOf(node) };
@@ -138,6 +136,24 @@ class Builder {
     }
     return { type: 'repeat', part: this.node(body, flags), min, max, kind };
   }
+}
+
+/** A sequence with the elements of plain groups in their place: (?:s)s is ss. */
+function* withoutPlainGroups(
+  nodes: readonly AlternativeElementNode[],
+): Generator<AlternativeElementNode, void, void> {
+  for (const node of nodes) {
+    const [only, ...others] = node.type === 'Group' && !node.flags && !node.atomic ? node.body : [];
+    if (only && others.length === 0 && !only.body.some(isFlags)) {
+      yield* withoutPlainGroups(only.body);
+    } else {
+      yield node;
+    }
+  }
+}
+
+function isFlags(node: AlternativeElementNode): node is Extract<DirectiveNode, { kind: 'flags' }> {
+  return node.type === 'Directive' && node.kind === 'flags';
 }
 
 const MAX_COUNT = 1000;

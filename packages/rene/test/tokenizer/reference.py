@@ -429,11 +429,22 @@ PATTERNS = [
     r"\W+", r"\d+", r"\D", r"\s+", r"\S+", r"\R", r"\N+", r"\O", r"\x61|\x{1F600}|\u00e9", r"\t|\e|\a",
     r"(?x: a b )c?", r"(a)(b)\2", r"(?<n>b)\k<n>", r"(?:a|b)*c", r"(a+)+b", r"(?:ab)+", r"a??b",
     r"a+?b", r"(?:a?b?)*", r"\Gab", r"a\Kb", r"(?:\p{L}\p{M}*)+|\p{N}", r"(?<=\s)\S", r"\p{Word}+",
+    # One character that equals several where case is ignored.
+    r"(?i)ss", r"(?i)ß", r"(?i)ẞ+", r"(?i)sß", r"(?i)ßs", r"(?i)ſs", r"(?i)[ß]", r"(?i)[^ß]+", r"(?i)[ßx]+",
+    r"(?i)[sß]", r"(?i)x[sß]", r"(?i)s{2}", r"(?i)(?:s)s", r"(?i:s)(?i:s)", r"(?i)s(?i)s", r"(?i)(s)s",
+    r"(?i)(?>s)s", r"(?i)ss+", r"(?i)s|ss", r"(?i)(?:ß|x)", r"(?i)(?<=ss)x", r"(?i)(?<=ß)x", r"(?i)(?<=[ß])x",
+    r"(?i)x(?!ss)", r"(?i)[[a-zß]&&[^a-c]]", r"(?i)\p{Ll}+", r"(?i)[ß]?x", r"(?i)ffi", r"(?i)ﬃ", r"(?i)ﬀi",
+    r"(?i)fﬁ", r"(?i)fi", r"(?i)office", r"(?i)st", r"(?i)[ﬁ-ﬆ]+", r"(?i)ŉ", r"(?i)ʼn", r"(?i)ǰ", r"(?i)İ",
+    r"(?i)i̇", r"(?i)ı̇", r"(?i)ΐ", r"(?i)և", r"(?i)ᾳ", r"(?i)[ᾀ-ᾯ]", r"(?i)αι",
+    r"a(?i)b|c", r"x|(?i)b|c", r"(a(?i)b|c)d", r"a(?i)b|c(?-i)d|e", r"(?:a(?i)|b)c",
 ]
 SUBJECTS = [
     "", "aab abc aaab", "ABC abC kKK lſS'S'ſ", "a\nb\r\nab\n", "é\u0301b日本語 αΒγσς",
     "x²½_9٣Ⅷ a1.5-b]", "\u0085\ufeff\u00a0 \u3000\u200b\t \x1b\x07\x7f", "😀a👍🏽 ab", "{a a{x} bb abab acab",
     "ABCaf09_ Zz, .!¿…€+$", "\n\n \n", "ab" * 5 + "c",
+    "ss SS sS ſs ß ẞ sss ßs sß ssx ßx xß ẞx xss", "ffi ﬃ ﬀi fﬁ FFI ﬁ ﬂ ﬆ st ﬅ ff oﬃce oﬀice OFFICE",
+    "ŉ ʼn ʼN ǰ ǰ İ i̇ ı̇ ΐ ΐ ΐ և եւ ﬓ ᾳ αι ᾼ ΑΙ ἀι ᾀ ᾈ",
+    "aB aC AC C c ab x X B b E e CD cD d aCd Cd cd aBd",
 ]
 regexes = []
 for pattern in PATTERNS:

@@ -87,8 +87,30 @@ describe('Tokenizer', () => {
     expect([eosTokenId, padTokenId, tiny.vocabSize]).to.deep.equal([258, 259, 261]);
     const ids = tiny.encode('a<|endoftext|>[été]');
     expect(ids.slice(1)).to.deep.equal([258, 260]);
-    expect(tiny.decode(ids)).to.equal('a<|endoftext|>[été]');
-    expect(tiny.decode(ids, { skipSpecialTokens: true })).to.equal('a[été]');
+    // The characters of this added token are all in the byte alphabet, and é alone is no character of UTF-8.
+    expect(tiny.decode(ids)).to.equal('a<|endoftext|>[\uFFFDt\uFFFD]');
+    expect(tiny.decode(ids, { skipSpecialTokens: true })).to.equal('a[\uFFFDt\uFFFD]');
+  });
+
+  it('decodes added tokens as the tokenizers library does', () => {
+    const added = (id: number, content: string, special = false, normalized = false) => ({
+      ...{ id, content, special, normalized },
+    });
+    const model = { type: 'BPE', vocab: { a: 0, b: 1 }, merges: [] };
+    const bytes = Tokenizer.fromJson({
+      added_tokens: ['é', 'é ', '日', 'Ġx', 'Ã©'].map((content, i) => added(2 + i, content)),
+      decoder: { type: 'ByteLevel' },
+      model,
+    });
+    const decoded = [2, 3, 4, 5, 6].map((id) => bytes.decode([0, id, 1]));
+    expect(decoded).to.deep.equal(['a\uFFFDb', 'aé b', 'a日b', 'a xb', 'aéb']);
+    const lower = Tokenizer.fromJson({
+      added_tokens: [added(2, 'FOO', true, true), added(3, 'low', true, true), added(4, 'BAR')],
+      normalizer: { type: 'Lowercase' },
+      model,
+    });
+    const skipped = [2, 3, 4].map((id) => lower.decode([id], { skipSpecialTokens: true }));
+    expect(skipped, 'special by its normal form').to.deep.equal(['foo', '', 'BAR']);
   });
 
   it('streams other kinds of vocabulary as it decodes them', () => {

@@ -67,6 +67,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     return slowReaders.stream(raw.socket, [body]);
   });
   app.addHook('onRequest', async ({ id }, reply) => void reply.header('x-request-id', id));
+  app.addHook('onRequest', refuseEncodedBody);
   if (log) logRequests(app);
   const { apiKey, corsOrigins = [], allowedHosts = [] } = options;
   const keys = typeof apiKey === 'string' ? [apiKey] : (apiKey ?? []);
@@ -84,6 +85,13 @@ export function createServer(options: ServerOptions): FastifyInstance {
   addTokenRoutes(app, context);
   addCompletionRoute(app, context);
   return app;
+}
+
+async function refuseEncodedBody({ headers }: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const encoding = headers['content-encoding']?.trim().toLowerCase() ?? '';
+  if (encoding === '' || encoding === 'identity') return;
+  void reply.header('accept-encoding', 'identity'); // what RFC 9110 has a server say
+  throw new ApiError(415, 'send the body without Content-Encoding: it is not decompressed here');
 }
 
 /** The client's request id, if it is a valid header value, else a random one. */

@@ -244,6 +244,11 @@ describe('the server', function () {
     expect((await send(key, '{"prompt":')).statusCode).to.equal(400);
     const text = { 'content-type': 'text/csv', authorization: 'Bearer secret' };
     expect((await send(text, 'a,b')).statusCode).to.equal(415);
+    const zipped = await send({ ...key, 'content-encoding': 'gzip' }, '\u001f\u008b');
+    expect([zipped.statusCode, zipped.headers['accept-encoding']]).to.deep.equal([415, 'identity']);
+    expect(zipped.json().error.message).to.match(/without Content-Encoding/);
+    const plain = { ...key, 'content-encoding': 'Identity' };
+    expect((await send(plain, '{"prompt":"a","max_tokens":1}')).statusCode).to.equal(200);
     expect((await send(key, '{"prompt":"a","model":"gpt"}')).statusCode).to.equal(404);
     const other = await complete({ prompt: 'a', model: 'gpt-3.5-turbo-instruct' });
     expect(other.json.error).to.include({ code: 'model_not_found', param: 'model' });

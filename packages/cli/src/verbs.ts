@@ -72,7 +72,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     },
   },
   serve: {
-    description: "serve a model over HTTP with OpenAI's completions API",
+    description: "serve a model over HTTP with OpenAI's completions and chat completions API",
     add: async (program) => {
       const { addServe } = await import('./commands/serve_options.js');
       return addServe(program).action(async (model, options) =>

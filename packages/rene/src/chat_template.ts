@@ -51,6 +51,11 @@ export function renderChat(
   }
 }
 
+/** Whether a tokenizer_config.json has a chat template. */
+export function hasTemplate(config: Readonly<Record<string, unknown>>): boolean {
+  return namedTemplates(config.chat_template).size > 0;
+}
+
 /** As transformers: by name, else the one for tools if there are tools, else 'default'. */
 function templateOf(own: unknown, wanted: string | undefined, hasTools: boolean): string {
   const named = namedTemplates(own);

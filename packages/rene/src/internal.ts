@@ -30,6 +30,7 @@ export {
   folderExists,
   openFile,
   readJsonFile,
+  readTextFile,
   writeFileAtomically,
 } from './checkpoint/node_files.js';
 export { openCheckpoint } from './checkpoint/open_checkpoint.js';

@@ -1,7 +1,12 @@
 // Tokenizer: text to token ids and back, from a Hugging Face tokenizer.json.
 
 import { InvalidArgumentError } from '@rene-js/layers/errors';
-import { type ChatMessage, type ChatTemplateOptions, renderChat } from './chat_template.js';
+import {
+  type ChatMessage,
+  type ChatTemplateOptions,
+  hasTemplate,
+  renderChat,
+} from './chat_template.js';
 import { authorsTokenizer, ownersTokenizer } from './checkpoint/authors_tokenizer.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { jsonFile } from './checkpoint/json_file.js';
@@ -195,6 +200,11 @@ export class Tokenizer {
     options.onNotice?.(`${folder.name} has no tokenizer; using that of ${standard}`);
     // The revision belongs to the model.
     return Tokenizer.fromPretrained(standard, { ...options, revision: undefined });
+  }
+
+  /** Whether the tokenizer has a chat template of its own. */
+  get hasChatTemplate(): boolean {
+    return hasTemplate(asRecord(this.config) ?? {});
   }
 
   /**

@@ -8,6 +8,7 @@ import {
 } from '@rene-js/rene';
 import {
   EMBEDDED_MODEL,
+  readTextFile,
   resolveModel,
   resolveTokenizer,
   vocabularyNotice,
@@ -81,6 +82,11 @@ export async function tokenizerPath(dir: string, tokenizer?: string): Promise<st
     const hint = 'give one with --tokenizer (a tokenizer.json, a folder with one, or a hub id)';
     throw new TokenizerError(`${error.message}\n${hint}`, { cause: error });
   }
+}
+
+/** The text of a chat template's file; undefined without one. @throws CheckpointError if it cannot be read */
+export async function readChatTemplate(file: string | undefined): Promise<string | undefined> {
+  return file === undefined ? undefined : readTextFile(file);
 }
 
 /** Prints a notice on stderr. */

@@ -1,4 +1,4 @@
-// `rene serve [model]`: an HTTP server with OpenAI's completions API.
+// `rene serve [model]`: an HTTP server with OpenAI's completions and chat completions API.
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
 import { basename, resolve } from 'node:path';
@@ -8,7 +8,7 @@ import { createServer } from '../serving/server.js';
 import { TokenizerThread } from '../serving/tokenizer_thread.js';
 import { ServingError, WorkerEngine } from '../serving/worker_engine.js';
 import { INTERRUPTED } from './interrupt.js';
-import { checkVocabulary, modelFolder, onNotice, tokenizerPath } from './load.js';
+import { checkVocabulary, modelFolder, onNotice, readChatTemplate, tokenizerPath } from './load.js';
 import { withProgressBar } from './progress_bar.js';
 import { UsageError } from './report_error.js';
 import type { ServeOptions } from './serve_options.js';
@@ -21,6 +21,7 @@ export async function runServe(argument: string | undefined, options: ServeOptio
   const path = await tokenizerPath(dir, options.tokenizer);
   const tokenizer = await Tokenizer.fromFile(path);
   checkVocabulary(tokenizer, await readModelConfig(dir));
+  const chatTemplate = await readChatTemplate(options.chatTemplate);
   const modelName = options.servedModelName ?? (await shortName(name));
   const model = { dir, tokenizerPath: path, backend, dtype, lora, threads };
   const settings = { ...model, slots, prefixCacheBytes };
@@ -37,6 +38,7 @@ export async function runServe(argument: string | undefined, options: ServeOptio
     encoder,
     tokenizer,
     modelName,
+    chatTemplate,
     vocabSize: engine.vocabSize,
     maxLength: options.maxLength,
     maxWaiting: options.maxWaiting,

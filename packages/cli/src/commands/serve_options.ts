@@ -15,6 +15,7 @@ export interface ServeOptions extends LoadOptions {
   cors: readonly string[];
   allowedHosts: readonly string[];
   servedModelName?: string;
+  chatTemplate?: string;
   maxBatch?: number;
   maxWaiting: number;
   maxLength: number;
@@ -27,7 +28,7 @@ export interface ServeOptions extends LoadOptions {
 export function addServe(program: Command): Command {
   const command = program
     .command('serve')
-    .description("serve a model over HTTP with OpenAI's completions API")
+    .description("serve a model over HTTP with OpenAI's completions and chat completions API")
     .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)');
   addModelOptions(command)
     .option('--host <address>', 'address to listen on; 0.0.0.0 for all', '127.0.0.1')
@@ -54,6 +55,10 @@ export function addServe(program: Command): Command {
     .option(
       '--served-model-name <name>',
       "name of the model in requests (default: the model's name)",
+    )
+    .option(
+      '--chat-template <file>',
+      "Jinja file that renders conversations (default: the tokenizer's chat template)",
     )
     .option(
       '--max-length <n>',
@@ -89,8 +94,8 @@ export function addServe(program: Command): Command {
   command.addHelpText(
     'after',
     `
-Routes: POST /v1/completions, GET /v1/models, GET /health, POST /tokenize, POST /detokenize,
-GET /tokenizer_info. The first Ctrl-C lets requests in progress end; the second one does not.`,
+Routes: POST /v1/completions, POST /v1/chat/completions, GET /v1/models, GET /health, POST /tokenize,
+POST /detokenize, GET /tokenizer_info. The first Ctrl-C lets requests in progress end; the second one does not.`,
   );
   return command;
 }

@@ -1,9 +1,8 @@
 // Collects one choice of a completion: from new tokens to text and log-probabilities.
 import type { FinishReason, Tokenizer, TokenLogProb } from '@rene-js/rene';
 import { StopStringFilter } from '@rene-js/rene/internal';
-import { type LogprobColumns, LogprobWriter } from './logprobs_json.js';
+import type { LogprobCollector, LogprobColumns } from './logprobs_json.js';
 import { codePoints } from './text_offsets.js';
-import type { TokenTexts } from './token_texts.js';
 
 /** A choice, or a part of it. */
 export interface ChoicePiece {
@@ -14,7 +13,8 @@ export interface ChoicePiece {
 
 export interface ChoiceOptions {
   stop: readonly string[];
-  withLogprobs: boolean;
+  /** Collects log-probabilities. Default: none are returned. */
+  logprobs: LogprobCollector | undefined;
   /** Skip special tokens in the text. */
   skipSpecialTokens: boolean;
   /** The prompt, which determines whether the first new word has a space. */
@@ -29,19 +29,18 @@ export class Choice {
   logProb = 0;
   private readonly stream;
   private readonly filter: StopStringFilter;
-  private readonly writer: LogprobWriter | undefined;
+  private readonly writer: LogprobCollector | undefined;
   private text = '';
   /** Code points of the new text. */
   private offset = 0;
 
   constructor(
     tokenizer: Pick<Tokenizer, 'decodeStream'>,
-    tokenTexts: TokenTexts,
-    { stop, withLogprobs, skipSpecialTokens, promptIds }: ChoiceOptions,
+    { stop, logprobs, skipSpecialTokens, promptIds }: ChoiceOptions,
   ) {
     this.stream = tokenizer.decodeStream({ skipSpecialTokens, promptIds });
     this.filter = new StopStringFilter(stop);
-    this.writer = withLogprobs ? new LogprobWriter(tokenTexts) : undefined;
+    this.writer = logprobs;
   }
 
   /** @param echoed code points of the echoed prompt before it */

@@ -3,7 +3,6 @@ import { badRequest } from './api_error.js';
 import type { CompletionBody } from './completion_schema.js';
 import type { Job } from './job.js';
 import type { PromptEncodeOptions, PromptEncoder } from './tokenizer_thread.js';
-import { refuseUnsupported } from './unsupported_fields.js';
 
 /** The operator's limits. */
 export interface CompletionLimits {
@@ -31,25 +30,29 @@ export interface CompletionJobs {
   jobs: readonly Job[];
 }
 
-/**
- * @param signal ends the tokenising of long prompts
- * @throws ApiError (400)
- */
+/** How a prompt came about. */
+export interface PromptSource {
+  /** The request's field, for errors. Default: 'prompt'. */
+  field?: string | undefined;
+  /** Ends the tokenising of long prompts. */
+  signal?: AbortSignal;
+}
+
+/** @throws ApiError (400) */
 export async function completionJobs(
   body: CompletionBody,
   encoder: PromptEncoder,
   limits: CompletionLimits,
-  signal?: AbortSignal,
+  { field = 'prompt', signal }: PromptSource = {},
 ): Promise<CompletionJobs> {
-  refuseUnsupported(body);
   checkCombinations(body);
   const given = listOfPrompts(body.prompt ?? '');
   const n = sequencesOf(body);
   if (given.length * n > limits.maxSequences) {
     const found = `${given.length} prompts, ${n} sequences each`;
     throw badRequest(
-      `prompt: expected at most ${limits.maxSequences} sequences in a request, found ${found}`,
-      'prompt',
+      `${field}: expected at most ${limits.maxSequences} sequences in a request, found ${found}`,
+      field,
     );
   }
   checkIds('logit_bias', Object.keys(body.logit_bias ?? {}), limits.vocabSize);
@@ -58,7 +61,7 @@ export async function completionJobs(
   const prompts: Prompt[] = [];
   // One after the other, so that other requests' texts come in between.
   for (const [i, prompt] of given.entries()) {
-    const where = given.length > 1 ? `prompt[${i}]` : 'prompt';
+    const where = given.length > 1 ? `${field}[${i}]` : field;
     const ids = await promptIds(prompt, where, encoder, limits, {
       addSpecialTokens: body.add_special_tokens ?? true,
       signal,
@@ -66,7 +69,7 @@ export async function completionJobs(
     prompts.push({ text: typeof prompt === 'string' ? prompt : undefined, ids });
   }
   const jobs = prompts.map(({ ids }, i) => {
-    const where = given.length > 1 ? `prompt[${i}]` : 'prompt';
+    const where = given.length > 1 ? `${field}[${i}]` : field;
     return job(body, ids, maxTokens(body, ids.length, where, limits.maxLength));
   });
   checkAnswerSize(body, jobs, limits.maxLogprobs);
@@ -205,16 +208,24 @@ async function promptIds(
     throw tooLong(where, maxLength, `${prompt.length} characters`);
   }
   const ids = typeof prompt === 'string' ? await encoder.encode(prompt, options) : prompt;
-  if (ids.length === 0) throw badRequest(`${where}: expected at least one token`, 'prompt');
+  if (ids.length === 0) throw badRequest(`${where}: expected at least one token`, fieldOf(where));
   if (ids.length > maxLength) throw tooLong(where, maxLength, `${ids.length} tokens`);
   const wrong = ids.find((id) => id >= vocabSize);
   if (wrong === undefined) return ids;
-  throw badRequest(`${where}: expected token ids below ${vocabSize}, found ${wrong}`, 'prompt');
+  throw badRequest(
+    `${where}: expected token ids below ${vocabSize}, found ${wrong}`,
+    fieldOf(where),
+  );
 }
 
 function tooLong(where: string, maxLength: number, found: string) {
   const expected = `${where}: expected at most ${maxLength} tokens with those to come`;
-  return badRequest(`${expected}, found ${found}`, 'prompt', 'context_length_exceeded');
+  return badRequest(`${expected}, found ${found}`, fieldOf(where), 'context_length_exceeded');
+}
+
+/** The field of 'prompt[3]'. */
+function fieldOf(where: string): string {
+  return where.replace(/\[\d+\]$/, '');
 }
 
 function listOfPrompts(prompt: string | string[] | number[] | number[][]): (string | number[])[] {

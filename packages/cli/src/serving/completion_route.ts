@@ -1,114 +1,36 @@
-// POST /v1/completions: limits, and the answer as a whole or as a stream of server-sent events.
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import { Admission } from './admission.js';
-import { ApiError } from './api_error.js';
-import {
-  type CompletionLimits,
-  completionJobs,
-  promptCount,
-  sequencesOf,
-} from './completion_request.js';
+// POST /v1/completions and /v1/chat/completions.
+import type { FastifyInstance } from 'fastify';
+import { completionFormat } from './answer_json.js';
+import { Answers } from './answers.js';
+import { chatFormat } from './chat_json.js';
+import { completionOfChat } from './chat_request.js';
+import { type ChatBody, chatSchema } from './chat_schema.js';
 import { type CompletionBody, completionSchema } from './completion_schema.js';
-import { Completion } from './completions.js';
 import { noSuchModel } from './info_routes.js';
-import { jsonText } from './json_text.js';
 import type { ServerContext } from './server_options.js';
-import { byteLength, LONG_ANSWER } from './slow_readers.js';
-import { untilClosed } from './token_routes.js';
-import { TokenTexts } from './token_texts.js';
+import { refuseUnsupported } from './unsupported_fields.js';
 
-/** Maximum number of sequences of a request, prompts times n. */
-const MAX_SEQUENCES = 128;
-
-/** About 28 MB of JSON; enough for 128 prompts of 4,096 tokens with one alternative each. */
-const MAX_LOGPROBS = 2 ** 20;
-
-export function addCompletionRoute(app: FastifyInstance, server: ServerContext): void {
-  const { engine, encoder, modelName, maxLength, maxWaiting, vocabSize, tokenizer } = server;
-  const admission = new Admission(engine, maxWaiting);
-  const { eosTokenId } = tokenizer;
-  const limits: CompletionLimits = {
-    vocabSize,
-    maxLength,
-    maxSequences: Math.min(MAX_SEQUENCES, admission.clientLimit),
-    maxLogprobs: MAX_LOGPROBS,
-    eosTokenId: eosTokenId !== null && eosTokenId < vocabSize ? eosTokenId : null,
+export function addCompletionRoutes(app: FastifyInstance, server: ServerContext): void {
+  const { modelName } = server;
+  const answers = new Answers(server);
+  const checkModel = ({ model }: Pick<CompletionBody, 'model'>) => {
+    if (model != null && model !== modelName) throw noSuchModel(model, modelName);
   };
-  const context = { ...server, tokenTexts: new TokenTexts(tokenizer) };
   app.post<{ Body: CompletionBody }>(
     '/v1/completions',
     { schema: { body: completionSchema } },
-    async (request, reply) => {
-      const { body } = request;
-      const { model } = body;
-      if (model != null && model !== modelName) throw noSuchModel(model, modelName);
-      const client = server.apiKeys.clientOf(request);
-      const sequences = sequencesOf(body) * promptCount(body);
-      const isAllowed = sequences <= limits.maxSequences; // else completionJobs says what is wrong
-      const admitted = isAllowed ? admission.enter(client, sequences) : undefined;
-      try {
-        const signal = untilClosed(reply);
-        const { prompts, jobs } = await completionJobs(body, encoder, limits, signal);
-        admitted?.prepared();
-        if (reply.raw.destroyed) throw new ApiError(499, 'the client went away');
-        const owned = jobs.map((job) => ({ ...job, client }));
-        const completion = new Completion(context, body, { prompts, jobs: owned });
-        // A disconnected client frees its slots.
-        reply.raw.once('close', () => completion.cancel());
-        if (body.stream) return await stream(completion, body, reply);
-        await completion.run();
-        return send(completion.answer(), reply, server);
-      } finally {
-        admitted?.leave();
-      }
+    async ({ body }, reply) => {
+      checkModel(body);
+      refuseUnsupported(body);
+      return answers.answer(body, reply, completionFormat);
+    },
+  );
+  app.post<{ Body: ChatBody }>(
+    '/v1/chat/completions',
+    { schema: { body: chatSchema } },
+    async ({ body }, reply) => {
+      checkModel(body);
+      return answers.answer(completionOfChat(body, server), reply, chatFormat, 'messages');
     },
   );
 }
-
-function send(buffers: readonly Buffer[], reply: FastifyReply, { slowReaders }: ServerContext) {
-  const length = byteLength(buffers);
-  void reply.type('application/json; charset=utf-8').header('content-length', length);
-  if (length < LONG_ANSWER) return reply.send(Buffer.concat(buffers));
-  return reply.send(slowReaders.stream(reply.request.raw.socket, buffers));
-}
-
-/** Maximum unsent bytes of a slow client. */
-const MAX_UNSENT = 16 * 1024 * 1024;
-
-async function stream(
-  completion: Completion,
-  body: CompletionBody,
-  reply: FastifyReply,
-): Promise<void> {
-  const { raw } = reply;
-  const send = (...data: (string | Buffer)[]) => {
-    if (!reply.sent) {
-      void reply.headers({
-        'content-type': 'text/event-stream; charset=utf-8',
-        'cache-control': 'no-cache',
-        'x-accel-buffering': 'no',
-      });
-      reply.hijack();
-      for (const [name, value] of Object.entries(reply.getHeaders())) {
-        if (value !== undefined) raw.setHeader(name, value);
-      }
-      raw.writeHead(200);
-    }
-    if (raw.destroyed) return;
-    raw.cork(); // one chunk of HTTP for all pieces, without copying them
-    for (const piece of ['data: ', ...data, '\n\n']) raw.write(piece);
-    raw.uncork();
-    if (raw.writableLength > MAX_UNSENT) raw.destroy();
-  };
-  try {
-    await completion.run(send);
-    if (body.stream_options?.include_usage) send(completion.usagePart());
-    send('[DONE]');
-  } catch (error) {
-    if (!reply.sent) throw error; // with its own status
-    send(jsonText(error instanceof ApiError ? error : INTERNAL));
-  }
-  raw.end();
-}
-
-const INTERNAL = new ApiError(500, 'internal server error', 'server_error');

@@ -1,7 +1,7 @@
 // A completion: passes jobs to the engine and returns choices, whole or in parts.
 import { randomUUID } from 'node:crypto';
 import type { Tokenizer } from '@rene-js/rene';
-import { COMMA, choiceBuffers, PieceBuffers, pieceJson } from './answer_json.js';
+import type { AnswerFormat } from './answer_format.js';
 import { ApiError } from './api_error.js';
 import { Choice, type ChoicePiece } from './choice.js';
 import { type CompletionJobs, choicesOf } from './completion_request.js';
@@ -9,6 +9,7 @@ import type { CompletionBody } from './completion_schema.js';
 import { EchoedPrompt } from './echoed_prompt.js';
 import type { Engine, Job, JobEvent } from './job.js';
 import { jsonText } from './json_text.js';
+import { COMMA, PieceBuffers } from './piece_buffers.js';
 import type { TokenTexts } from './token_texts.js';
 
 export interface CompletionContext {
@@ -17,6 +18,7 @@ export interface CompletionContext {
   tokenTexts: TokenTexts;
   /** The served model's name. */
   modelName: string;
+  format: AnswerFormat;
 }
 
 /** Receives a part of a streamed answer: JSON in one or several pieces. */
@@ -26,6 +28,8 @@ type OnPart = (...json: (string | Buffer)[]) => void;
 interface Part {
   readonly job: Job;
   readonly choices: readonly Choice[];
+  /** Choices whose first streamed part has been sent. */
+  readonly begun: Set<number>;
   readonly echo: EchoedPrompt | undefined;
   /** For a whole answer: the echoed prompt and each choice's text. */
   readonly echoed: PieceBuffers;
@@ -51,10 +55,10 @@ export class Completion {
     private readonly body: CompletionBody,
     { prompts, jobs }: CompletionJobs,
   ) {
-    const { tokenizer, tokenTexts } = context;
+    const { tokenizer, tokenTexts, format } = context;
     const head = {
-      id: `cmpl-${randomUUID()}`,
-      object: 'text_completion',
+      id: `${format.idPrefix}-${randomUUID()}`,
+      object: body.stream ? format.partObject : format.object,
       created: Math.floor(Date.now() / 1000),
       model: context.modelName,
     };
@@ -65,10 +69,14 @@ export class Completion {
     this.parts = jobs.map((job, i) => {
       const prompt = prompts[i] ?? { text: undefined, ids: job.prompt };
       const { stop, prompt: promptIds } = job;
-      const options = { stop, withLogprobs, skipSpecialTokens, promptIds };
+      const newChoice = () => {
+        const logprobs = withLogprobs ? format.logprobs(tokenTexts) : undefined;
+        return new Choice(tokenizer, { stop, logprobs, skipSpecialTokens, promptIds });
+      };
       return {
         job,
-        choices: Array.from({ length: job.n }, () => new Choice(tokenizer, tokenTexts, options)),
+        choices: Array.from({ length: job.n }, newChoice),
+        begun: new Set(),
         echo: body.echo ? new EchoedPrompt(prompt, tokenizer, tokenTexts, withLogprobs) : undefined,
         echoed: new PieceBuffers(),
         pieces: Array.from({ length: job.n }, () => new PieceBuffers()),
@@ -110,7 +118,7 @@ export class Completion {
     );
     const buffers = choices.flatMap((choice, index) => [
       ...(index > 0 ? [COMMA] : []),
-      ...choiceBuffers({ index, ...choice }),
+      ...this.context.format.choice({ index, ...choice }),
     ]);
     return [
       Buffer.from(`${this.head},"choices":[`),
@@ -147,11 +155,12 @@ export class Completion {
 
   /** @param first the index of the job's first choice in the answer */
   private runJob(part: Part, first: number, onPart: OnPart | undefined): Promise<void> {
-    const { job, choices, echo, echoed, pieces } = part;
+    const { job, choices, begun, echo, echoed, pieces } = part;
+    const { format } = this.context;
     const onEcho = (piece: ChoicePiece) => {
       if (!onPart) echoed.add(piece);
       else if (!isEmpty(piece)) {
-        const json = Buffer.from(pieceJson(piece));
+        const json = Buffer.from(format.piece(piece));
         for (const k of choices.keys()) {
           const [before, after] = this.around(first + k, null);
           onPart(before, json, after);
@@ -163,10 +172,14 @@ export class Completion {
         if (choice.newTokens % FLUSH === 0) pieces[k]?.add(choice.take());
         return;
       }
+      if (format.opening !== undefined && !begun.has(k)) {
+        begun.add(k);
+        onPart(this.around(first + k, null).join(format.opening));
+      }
       const piece = choice.take();
       if (isEmpty(piece) && choice.finishReason === null) return;
       const [before, after] = this.around(first + k, choice.finishReason);
-      onPart(before + pieceJson(piece) + after);
+      onPart(before + format.piece(piece) + after);
     };
     return new Promise((resolve, reject) => {
       const onEvent = (event: JobEvent): void => {
@@ -208,7 +221,7 @@ export class Completion {
 }
 
 function isEmpty({ text, logprobs }: ChoicePiece): boolean {
-  return text === '' && !logprobs?.tokens;
+  return text === '' && Object.values(logprobs ?? {}).every((entries) => entries === '');
 }
 
 /** The most probable choices per token, best first; all in order if none is dropped. */

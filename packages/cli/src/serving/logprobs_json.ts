@@ -9,10 +9,22 @@ import type { TokenTexts } from './token_texts.js';
 export const COLUMNS = ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'] as const;
 
 /** The entries of each list as JSON, separated by commas, without brackets. */
-export type LogprobColumns = Readonly<Record<(typeof COLUMNS)[number], string>>;
+export type LogprobColumns = Readonly<Record<string, string>>;
 
 /** Collects the log-probabilities of a text's tokens. */
-export class LogprobWriter {
+export interface LogprobCollector {
+  /**
+   * @param logProb null for the first token of an echoed prompt
+   * @param offset offset of the token in the text, in Unicode code points
+   * @param isFirst the token starts the text. Default: false.
+   */
+  add(id: number, logProb: TokenLogProb | null, offset: number, isFirst?: boolean): void;
+  /** The entries added since the last call. */
+  take(): LogprobColumns;
+}
+
+/** Collects them as /v1/completions returns them. */
+export class LogprobWriter implements LogprobCollector {
   private readonly entries = {
     tokens: [] as string[],
     token_logprobs: [] as string[],
@@ -22,11 +34,6 @@ export class LogprobWriter {
 
   constructor(private readonly tokenTexts: TokenTexts) {}
 
-  /**
-   * @param logProb null for the first token of an echoed prompt
-   * @param offset offset of the token in the text, in Unicode code points
-   * @param isFirst the token starts the text
-   */
   add(id: number, logProb: TokenLogProb | null, offset: number, isFirst = false): void {
     const { entries } = this;
     entries.tokens.push(this.tokenTexts.of(id, isFirst).json);
@@ -35,7 +42,6 @@ export class LogprobWriter {
     entries.text_offset.push(String(offset));
   }
 
-  /** The entries added since the last call. */
   take(): LogprobColumns {
     const { tokens, token_logprobs, top_logprobs, text_offset } = this.entries;
     return {
@@ -65,10 +71,10 @@ export class LogprobWriter {
 
 /** The `logprobs` object of these entries. */
 export function logprobsJson(columns: LogprobColumns): string {
-  return `{${COLUMNS.map((name) => `"${name}":[${columns[name]}]`).join()}}`;
+  return `{${COLUMNS.map((name) => `"${name}":[${columns[name] ?? ''}]`).join()}}`;
 }
 
 /** JSON has no infinity; an excluded token gets the smallest float32 instead. */
-function finite(value: number): string {
+export function finite(value: number): string {
   return Number.isFinite(value) ? String(value) : '-3.4e+38';
 }

@@ -13,7 +13,7 @@ import fastify, {
 import { ApiError, badRequest } from './api_error.js';
 import { ApiKeys } from './api_keys.js';
 import { answerClientError, watchAnswers } from './client_errors.js';
-import { addCompletionRoute } from './completion_route.js';
+import { addCompletionRoutes } from './completion_route.js';
 import { checkHost } from './host_check.js';
 import { addInfoRoutes } from './info_routes.js';
 import type { ServerOptions } from './server_options.js';
@@ -83,7 +83,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   const context = { ...options, encoder, maxLength, maxWaiting, apiKeys, slowReaders };
   addInfoRoutes(app, context);
   addTokenRoutes(app, context);
-  addCompletionRoute(app, context);
+  addCompletionRoutes(app, context);
   return app;
 }
 
@@ -137,6 +137,7 @@ const KINDS: ReadonlyMap<string, string> = new Map([
   ['prompt', 'must be a text, a list of texts, token ids, or a list of such lists'],
   ['stop', STOP],
   ['stop_sequences', STOP],
+  ['messages', 'must be a list of messages, each with a role and a content'],
 ]);
 
 function notFound({ method, url, headers }: FastifyRequest): ApiError {
@@ -152,15 +153,12 @@ function notFound({ method, url, headers }: FastifyRequest): ApiError {
 }
 
 const ROUTES =
-  'POST /v1/completions, GET /v1/models, GET /health, POST /tokenize, POST /detokenize and GET /tokenizer_info';
+  'POST /v1/completions, POST /v1/chat/completions, GET /v1/models, GET /health, POST /tokenize, POST /detokenize and GET /tokenizer_info';
 
 /** Routes of OpenAI's API that this server does not have. */
 const NOT_HERE: Readonly<Record<string, string>> = {
-  '/v1/chat/completions':
-    'Rene is a base model, which continues text and knows no chat; POST /v1/completions with a prompt',
-  '/v1/responses':
-    'Rene is a base model, which continues text and knows no chat; POST /v1/completions with a prompt',
-  '/v1/embeddings': 'Rene continues text and makes no embeddings; POST /v1/completions',
+  '/v1/responses': 'POST /v1/chat/completions with messages, or /v1/completions with a prompt',
+  '/v1/embeddings': 'the model continues text and makes no embeddings; POST /v1/completions',
 };
 
 function logRequests(app: FastifyInstance): void {

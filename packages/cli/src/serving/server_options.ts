@@ -11,6 +11,8 @@ export interface ServerOptions {
   tokenizer: Tokenizer;
   /** Tokenises prompts. Default: the tokenizer, in this thread. */
   encoder?: PromptEncoder | undefined;
+  /** The chat template of /v1/chat/completions. Default: the tokenizer's. */
+  chatTemplate?: string | undefined;
   /** The model's name in /v1/models and in requests. */
   modelName: string;
   /** Upper bound of the model's token ids. */

@@ -3,6 +3,7 @@
 // A field that may change the answer is refused by name. It is accepted with a value that turns it off.
 // Fields that cannot change the answer are accepted.
 import { badRequest } from './api_error.js';
+import { type ChatBody, chatSchema } from './chat_schema.js';
 import { type CompletionBody, completionSchema } from './completion_schema.js';
 
 /** Fields that never change the answer, or only together with a refused one. */
@@ -44,13 +45,13 @@ const ONE_IS_OFF: ReadonlySet<string> = new Set([
 
 const UNCONSTRAINED = 'answers cannot be constrained';
 const ONE_BEAM = 'the server samples, or is greedy with temperature 0';
-const NO_TOOLS = 'the model completes text and calls no tools';
+const NO_TOOLS = 'send them with messages to /v1/chat/completions';
 const FILTERS = 'use temperature, top_k, top_p or min_p';
 
 /** Alternatives. */
 const HINTS: Readonly<Record<string, string>> = {
   suffix: 'this model completes at the end only',
-  messages: 'send the text to complete as prompt',
+  messages: 'send them to /v1/chat/completions, or the text to complete as prompt',
   use_beam_search: ONE_BEAM,
   num_beams: ONE_BEAM,
   length_penalty: ONE_BEAM,
@@ -92,12 +93,54 @@ const HINTS: Readonly<Record<string, string>> = {
 
 const UNKNOWN = 'this server does not know it, and it may change the answer elsewhere';
 
+/** Alternatives in a conversation. */
+const CHAT_HINTS: Readonly<Record<string, string>> = {
+  ...HINTS,
+  prompt: 'send messages, or the prompt to /v1/completions',
+  echo: 'send the prompt to /v1/completions',
+  best_of: 'send n, and compare the answers',
+  suffix: 'this model writes at the end only',
+  functions: 'use tools',
+  function_call: 'use tools',
+  tool_choice: "answers cannot be constrained; expected 'auto' or 'none'",
+  prompt_logprobs: 'send the prompt to /v1/completions with echo and logprobs',
+  chat_template: 'start the server with --chat-template',
+  continue_final_message: 'send the prompt to /v1/completions',
+  reasoning_effort: 'send what the template knows as chat_template_kwargs',
+  enable_thinking: 'send it as chat_template_kwargs',
+  modalities: 'the model reads and writes text',
+  audio: 'the model reads and writes text',
+};
+
+/** Fields of OpenAI's chat API that change nothing here. */
+const CHAT_HARMLESS: ReadonlySet<string> = new Set(['parallel_tool_calls']);
+
 /** @throws ApiError (400) naming the first unsupported field that may change the answer */
 export function refuseUnsupported(body: CompletionBody): void {
+  refuseOthers(body, completionSchema.properties, HINTS);
+}
+
+/** As refuseUnsupported, for a conversation. @throws ApiError (400) */
+export function refuseUnsupportedChat(body: ChatBody): void {
+  refuseOthers(body, chatSchema.properties, CHAT_HINTS, CHAT_HARMLESS);
+  const { tool_choice: choice } = body;
+  if (!isNeutral('tool_choice', choice, body)) {
+    throw unsupported('tool_choice', CHAT_HINTS.tool_choice);
+  }
+}
+
+type SharedBody = Pick<CompletionBody, 'stream_options' | 'repetition_penalty' | 'repeat_penalty'>;
+
+function refuseOthers(
+  body: SharedBody,
+  known: object,
+  hints: Readonly<Record<string, string>>,
+  harmless: ReadonlySet<string> = new Set(),
+): void {
   for (const [name, value] of Object.entries(body)) {
-    if (Object.hasOwn(completionSchema.properties, name) || HARMLESS.has(name)) continue;
+    if (Object.hasOwn(known, name) || HARMLESS.has(name) || harmless.has(name)) continue;
     if (isNeutral(name, value, body)) continue;
-    throw unsupported(name, Object.hasOwn(HINTS, name) ? HINTS[name] : UNKNOWN);
+    throw unsupported(name, Object.hasOwn(hints, name) ? hints[name] : UNKNOWN);
   }
   for (const [name, value] of Object.entries(body.stream_options ?? {})) {
     if (name === 'include_usage' || name === 'include_obfuscation' || isOff(value)) continue;
@@ -110,13 +153,14 @@ function unsupported(name: string, why = UNKNOWN) {
 }
 
 /** Whether the answer is the same without the field. */
-function isNeutral(name: string, value: unknown, body: CompletionBody): boolean {
+function isNeutral(name: string, value: unknown, body: SharedBody): boolean {
   if (name === 'repeat_last_n' || name === 'repetition_context_size') {
     const penalty = body.repetition_penalty ?? body.repeat_penalty ?? 1;
     return penalty === 1 || value === null || value === -1; // 0 would turn the penalty off
   }
   if (isOff(value) && !(value === 0 && ONE_IS_OFF.has(name))) return true;
   if (name === 'response_format') return isPlainText(value);
+  if (name === 'modalities') return Array.isArray(value) && value.every((kind) => kind === 'text');
   return Object.hasOwn(NEUTRAL, name) && (NEUTRAL[name]?.includes(value) ?? false);
 }
 

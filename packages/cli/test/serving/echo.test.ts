@@ -4,6 +4,7 @@ import { Tokenizer } from '@rene-js/rene';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { FastifyInstance } from 'fastify';
+import { completionFormat } from '../../src/serving/answer_json.js';
 import { completionJobs } from '../../src/serving/completion_request.js';
 import { Completion } from '../../src/serving/completions.js';
 import { createServer } from '../../src/serving/server.js';
@@ -172,6 +173,7 @@ describe('echo', () => {
       tokenizer,
       tokenTexts: new TokenTexts(tokenizer),
       modelName: 'm',
+      format: completionFormat,
     };
     const jobs = await completionJobs(body, tokenizer, limits);
     const completion = new Completion(context, body, jobs);

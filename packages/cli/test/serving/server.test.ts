@@ -253,9 +253,9 @@ describe('the server', function () {
     const other = await complete({ prompt: 'a', model: 'gpt-3.5-turbo-instruct' });
     expect(other.json.error).to.include({ code: 'model_not_found', param: 'model' });
     expect(other.json.error.message).to.include("this server has 'rene-tiny'");
-    const chat = await app.inject({ method: 'POST', url: '/v1/chat/completions', payload: {} });
-    expect(chat.statusCode).to.equal(404);
-    expect(chat.json().error.message).to.match(/no chat; POST \/v1\/completions with a prompt$/);
+    const responses = await app.inject({ method: 'POST', url: '/v1/responses', payload: {} });
+    expect(responses.statusCode).to.equal(404);
+    expect(responses.json().error.message).to.match(/POST \/v1\/chat\/completions with messages/);
     expect((await app.inject('/v1/completions')).json().error.message).to.match(
       /^there is no GET \/v1\/completions: this server has POST \/v1\/completions/,
     );

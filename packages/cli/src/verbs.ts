@@ -8,6 +8,15 @@ export interface Verb {
 }
 
 export const verbs: Readonly<Record<string, Verb>> = {
+  batch: {
+    description: 'answer a file of requests',
+    add: async (program) => {
+      const { addBatch } = await import('./commands/batch_options.js');
+      return addBatch(program).action(async (input, output, options) =>
+        (await import('./commands/batch.js')).runBatchCommand(input, output, options),
+      );
+    },
+  },
   bench: {
     description: 'measure the speed and memory of a model',
     add: async (program) => {

@@ -23,6 +23,7 @@ export {
 } from './checkpoint/hub_client.js';
 export { fetchFile } from './checkpoint/hub_files.js';
 export { loadParameters } from './checkpoint/load_parameters.js';
+export { withLock } from './checkpoint/lock.js';
 export { makeFolder } from './checkpoint/make_folder.js';
 export { EMBEDDED_MODEL } from './checkpoint/model_names.js';
 export {

@@ -1,45 +1,26 @@
 // `rene serve [model]`: an HTTP server with OpenAI's completions and chat completions API.
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
-import { basename, resolve } from 'node:path';
-import { readModelConfig, Tokenizer } from '@rene-js/rene';
-import { EMBEDDED_MODEL, folderExists } from '@rene-js/rene/internal';
+import { EMBEDDED_MODEL } from '@rene-js/rene/internal';
 import { createServer } from '../serving/server.js';
-import { TokenizerThread } from '../serving/tokenizer_thread.js';
-import { ServingError, WorkerEngine } from '../serving/worker_engine.js';
+import { ServingError, type WorkerEngine } from '../serving/worker_engine.js';
 import { INTERRUPTED } from './interrupt.js';
-import { checkVocabulary, modelFolder, onNotice, readChatTemplate, tokenizerPath } from './load.js';
-import { withProgressBar } from './progress_bar.js';
+import { onNotice } from './load.js';
 import { UsageError } from './report_error.js';
 import type { ServeOptions } from './serve_options.js';
+import { startServingModel } from './serving_model.js';
 
 export async function runServe(argument: string | undefined, options: ServeOptions): Promise<void> {
-  const { host, port, backend, dtype, lora, threads, maxBatch: slots, prefixCacheBytes } = options;
+  const { host, port } = options;
   const name = chosenModel(argument, options.model);
   await checkAddress(host, port); // before a large model is loaded
-  const dir = await modelFolder(name, options.revision);
-  const path = await tokenizerPath(dir, options.tokenizer);
-  const tokenizer = await Tokenizer.fromFile(path);
-  checkVocabulary(tokenizer, await readModelConfig(dir));
-  const chatTemplate = await readChatTemplate(options.chatTemplate);
-  const modelName = options.servedModelName ?? (await shortName(name));
-  const model = { dir, tokenizerPath: path, backend, dtype, lora, threads };
-  const settings = { ...model, slots, prefixCacheBytes };
-  const engine = await withProgressBar(
-    'loading the model [{bar}] {percentage}% {eta_formatted} left',
-    (onProgress) => WorkerEngine.start(settings, { onProgress, onNotice }),
-  );
+  const model = await startServingModel(name, options);
+  const { engine, encoder } = model;
   const { RENE_API_KEY = '' } = process.env;
   const given = options.apiKey.length > 0 ? options.apiKey : [RENE_API_KEY];
   const apiKey = given.filter((key) => key !== '');
-  const encoder = new TokenizerThread(path, tokenizer);
   const server = createServer({
-    engine,
-    encoder,
-    tokenizer,
-    modelName,
-    chatTemplate,
-    vocabSize: engine.vocabSize,
+    ...model,
     maxLength: options.maxLength,
     maxWaiting: options.maxWaiting,
     bodyLimit: options.bodyLimit,
@@ -68,7 +49,7 @@ export async function runServe(argument: string | undefined, options: ServeOptio
     throw addressError(error, host, port);
   }
   closeWhenAsked(engine, close, options.grace);
-  greet(modelName, url, engine, options.maxLength, apiKey.length > 0);
+  greet(model.modelName, url, engine, options.maxLength, apiKey.length > 0);
 }
 
 /** Milliseconds in which clients receive the end of their request. */
@@ -129,11 +110,6 @@ function chosenModel(argument: string | undefined, option: string | undefined): 
     throw new UsageError(`expected one model, found '${argument}' and --model '${option}'`);
   }
   return argument ?? option ?? EMBEDDED_MODEL;
-}
-
-/** The folder's name for a local model, else the id. */
-async function shortName(model: string): Promise<string> {
-  return (await folderExists(model)) ? basename(resolve(model)) : model;
 }
 
 /** @throws ServingError if the address cannot be used */

@@ -32,7 +32,8 @@ try {
   const engine = new BatchEngine(model, tokenizer, slots, cacheBytes);
   serve(engine, model);
   const { backend, config } = model;
-  post({ type: 'ready', backend, vocabSize: config.vocabSize, load: engine.load() });
+  const dtype = dtypeOf(model);
+  post({ type: 'ready', backend, dtype, vocabSize: config.vocabSize, load: engine.load() });
 } catch (error) {
   post({ type: 'failed', message: messageOf(error) });
 }
@@ -85,6 +86,14 @@ function outbox(engine: BatchEngine): (id: number, event: JobEvent) => void {
       events = [];
     });
   };
+}
+
+/** The dtype of the matrices. */
+function dtypeOf({ parameters }: CausalLM): string {
+  const formats = [...parameters.values()].flatMap((parameter) =>
+    parameter instanceof tf.Tensor ? [] : [parameter.format],
+  );
+  return [...new Set(formats)].sort().join('+') || 'f32';
 }
 
 /** Free memory of this process in bytes. */

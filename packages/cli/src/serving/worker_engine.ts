@@ -22,6 +22,8 @@ type FromReady = Extract<FromWorker, { type: 'ready' }>;
 export class WorkerEngine implements Engine {
   /** The model's tfjs backend. */
   readonly backend: string;
+  /** The dtype of the weights, e.g. 'bf16'. */
+  readonly dtype: string;
   /** Upper bound of the model's token ids. */
   readonly vocabSize: number;
   private readonly jobs = new Map<number, { job: Job; onEvent: (event: JobEvent) => void }>();
@@ -36,9 +38,10 @@ export class WorkerEngine implements Engine {
 
   private constructor(
     private readonly worker: Worker,
-    { backend, vocabSize, load }: FromReady,
+    { backend, dtype, vocabSize, load }: FromReady,
   ) {
     this.backend = backend;
+    this.dtype = dtype;
     this.vocabSize = vocabSize;
     this.lastLoad = load;
     this.down = new Promise((resolve) => {

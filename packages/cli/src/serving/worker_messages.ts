@@ -30,7 +30,7 @@ export type FromWorker =
   | { type: 'loading'; done: number; total: number }
   /** A notice for the user. */
   | { type: 'notice'; message: string }
-  | { type: 'ready'; backend: string; vocabSize: number; load: EngineLoad }
+  | { type: 'ready'; backend: string; dtype: string; vocabSize: number; load: EngineLoad }
   | { type: 'failed'; message: string }
   /** Events since the last message, in order. */
   | { type: 'events'; events: [id: number, event: JobEvent][]; load: EngineLoad }

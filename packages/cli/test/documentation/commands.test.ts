@@ -69,6 +69,13 @@ describe('shell commands of the documentation', function () {
     mkdirSync(join(dir, 'dist'));
     const text = Array.from({ length: 40 }, (_, i) => `A house of ${i} rooms is large.`).join('\n');
     for (const name of ['texts.txt', 'text.txt', 'more.txt']) writeFileSync(join(dir, name), text);
+    const request = {
+      custom_id: '1',
+      method: 'POST',
+      url: '/v1/completions',
+      body: { prompt: 'A' },
+    };
+    writeFileSync(join(dir, 'requests.jsonl'), JSON.stringify(request));
     writeFileSync(join(dir, 'README.md'), 'A lake is a body of water.\n');
   });
 

@@ -1,0 +1,58 @@
+// The options of `rene batch`.
+import type { Command } from 'commander';
+import { addBackendOptions, addLoraOption, addModelOptions } from './model_options.js';
+import { wholeNumberFrom } from './numbers.js';
+import type { ServingOptions } from './serving_model.js';
+
+export interface BatchOptions extends ServingOptions {
+  concurrency?: number;
+  maxLength: number;
+}
+
+export function addBatch(program: Command): Command {
+  const command = program
+    .command('batch')
+    .description('answer a file of requests; the same command resumes a stopped run')
+    .argument('<input>', "requests: OpenAI's batch lines, JSONL")
+    .argument('<output>', 'results: JSONL, a line for each request, in any order');
+  addModelOptions(command)
+    .option(
+      '--concurrency <n>',
+      'number of requests in progress (default: the size of the batch)',
+      wholeNumberFrom(1),
+    )
+    .option(
+      '--served-model-name <name>',
+      "name of the model in requests (default: the model's name)",
+    )
+    .option(
+      '--chat-template <file>',
+      "Jinja file that renders conversations (default: the tokenizer's chat template)",
+    )
+    .option(
+      '--max-length <n>',
+      'maximum number of tokens per sequence, prompt included',
+      wholeNumberFrom(1),
+      4096,
+    )
+    .option(
+      '--max-batch <n>',
+      'maximum number of sequences decoded together (default: by memory)',
+      wholeNumberFrom(1),
+    )
+    .option(
+      '--prefix-cache-bytes <n>',
+      'memory of the prefix cache; 0 = none (default: a quarter of the free memory)',
+      wholeNumberFrom(0),
+    );
+  addLoraOption(addBackendOptions(command));
+  command.addHelpText(
+    'after',
+    `
+A request: {"custom_id": "1", "method": "POST", "url": "/v1/completions", "body": {"prompt": "The sea"}}
+A result: {"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error"}
+A request that fails has a result too. When a run is stopped, even by a power cut, run the same command
+again: it answers what is missing. Requests without a seed get one that depends on their custom_id.`,
+  );
+  return command;
+}

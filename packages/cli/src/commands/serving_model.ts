@@ -1,0 +1,74 @@
+// Loads a model into its thread, for the commands that serve requests.
+import { basename, resolve } from 'node:path';
+import { readModelConfig, Tokenizer } from '@rene-js/rene';
+import { adapterFolder, folderExists } from '@rene-js/rene/internal';
+import { modelHash } from '../evaluation/model_hash.js';
+import { TokenizerThread } from '../serving/tokenizer_thread.js';
+import { WorkerEngine } from '../serving/worker_engine.js';
+import { checkVocabulary, modelFolder, onNotice, readChatTemplate, tokenizerPath } from './load.js';
+import type { LoadOptions } from './model_options.js';
+import { withProgressBar } from './progress_bar.js';
+
+export interface ServingOptions extends LoadOptions {
+  servedModelName?: string;
+  chatTemplate?: string;
+  maxBatch?: number;
+  prefixCacheBytes?: number;
+}
+
+/** A model that is ready to serve. */
+export interface ServingModel {
+  engine: WorkerEngine;
+  tokenizer: Tokenizer;
+  encoder: TokenizerThread;
+  modelName: string;
+  chatTemplate: string | undefined;
+  vocabSize: number;
+  /** A hash of the files and the dtype: models with the same one give the same answers. */
+  identity(): Promise<string>;
+}
+
+/** @throws CheckpointError, HubError, TokenizerError, ServingError */
+export async function startServingModel(
+  name: string,
+  options: ServingOptions,
+): Promise<ServingModel> {
+  const { backend, dtype, lora, threads, maxBatch: slots, prefixCacheBytes } = options;
+  const dir = await modelFolder(name, options.revision);
+  const path = await tokenizerPath(dir, options.tokenizer);
+  const tokenizer = await Tokenizer.fromFile(path);
+  checkVocabulary(tokenizer, await readModelConfig(dir));
+  const chatTemplate = await readChatTemplate(options.chatTemplate);
+  const model = { dir, tokenizerPath: path, backend, dtype, lora, threads };
+  const settings = { ...model, slots, prefixCacheBytes };
+  const engine = await withProgressBar(
+    'loading the model [{bar}] {percentage}% {eta_formatted} left',
+    (onProgress) => WorkerEngine.start(settings, { onProgress, onNotice }),
+  );
+  return {
+    engine,
+    tokenizer,
+    encoder: new TokenizerThread(path, tokenizer),
+    modelName: options.servedModelName ?? (await shortName(name)),
+    chatTemplate,
+    vocabSize: engine.vocabSize,
+    identity: async () => {
+      const adapter = lora === undefined ? '' : await adapterHash(lora);
+      return modelHash(dir, [
+        engine.dtype,
+        path.startsWith(dir) ? '' : path,
+        adapter,
+        chatTemplate ?? '',
+      ]);
+    },
+  };
+}
+
+async function adapterHash(lora: string): Promise<string> {
+  return /^https?:/.test(lora) ? lora : modelHash(await adapterFolder(lora), []);
+}
+
+/** The folder's name for a local model, else the id. */
+async function shortName(model: string): Promise<string> {
+  return (await folderExists(model)) ? basename(resolve(model)) : model;
+}

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BackendError, InvalidArgumentError, ReneError } from '../errors.js';
 import { hasStepCompiler } from '../step.js';
 import { quietly } from './quietly.js';
+import { restartIfLost } from './restart.js';
 import { isTfjsBackend, type TfjsBackend, tfjsBackends } from './tfjs_backends.js';
 import { describeAdapter, findAdapter } from './webgpu/device.js';
 
@@ -51,6 +52,7 @@ export async function useBackend(name?: string): Promise<string> {
 }
 
 async function start(name: string): Promise<string> {
+  restartIfLost(name);
   const { registryFactory } = tf.engine();
   if (!Object.hasOwn(registryFactory, name)) {
     await load(name, Object.keys(registryFactory));

@@ -2,6 +2,7 @@
 import { BackendError } from '../../errors.js';
 import type { Address } from '../native/address.js';
 import type { Buffers } from './buffers.js';
+import { GpuOutOfMemoryError, megabytes } from './errors.js';
 import { type BindingPlan, type Element, elementBytes, type Kernel } from './kernel.js';
 
 interface BoundRange {
@@ -60,6 +61,7 @@ export function bind(
     }
   }
   checkWrites(kernel, ranges);
+  checkSizes(kernel, given, most);
   const indexes: Record<string, number> = {};
   const places: Record<string, number> = {};
   for (const { name, range, offset } of given) {
@@ -79,6 +81,22 @@ export function bind(
       return { buffer, offset: first, size: Math.min(buffer.size - first, most - (most % 4)) };
     }),
   };
+}
+
+/** A shorter binding would read zeros. @throws GpuOutOfMemoryError for memory that no binding covers */
+function checkSizes(
+  { name: kernel, inParts = [] }: Kernel,
+  given: readonly { name: string; range: Range }[],
+  most: number,
+): void {
+  for (const { name, range } of given) {
+    const bytes = range.buffer.size - range.first;
+    if (bytes <= most || inParts.includes(name)) continue;
+    throw new GpuOutOfMemoryError(
+      bytes,
+      `${kernel} reads or writes it at once, and this GPU allows ${megabytes(most)} a binding`,
+    );
+  }
 }
 
 /** WebGPU would only report it after the launch. */

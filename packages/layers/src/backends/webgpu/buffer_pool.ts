@@ -15,6 +15,7 @@ const MOST_FREE_BYTES = 256 << 20;
 interface Block {
   buffer: GPUBuffer;
   arena: Arena | undefined;
+  isReusable: boolean;
 }
 
 interface Arena {
@@ -42,6 +43,13 @@ export class BufferPool implements BlockAllocator {
     return this.blocks.size;
   }
 
+  /** Released buffers that are kept for use. */
+  get keptCount(): number {
+    let count = 0;
+    for (const list of this.free.values()) count += list.length;
+    return count;
+  }
+
   allocate(bytes: number): Address {
     const size = sizeOf(bytes);
     const { arena } = this;
@@ -65,7 +73,7 @@ export class BufferPool implements BlockAllocator {
     const block = this.blocks.get(address);
     if (!block) return;
     const { size } = block.buffer;
-    const isReusable = size === sizeOf(size) && size <= MOST_POOLED_BYTES;
+    const isReusable = block.isReusable && size === sizeOf(size) && size <= MOST_POOLED_BYTES;
     if (block.arena) {
       keep(block.arena.free, size, address);
     } else if (!isReusable || this.freeBytes + size > MOST_FREE_BYTES) {
@@ -90,6 +98,12 @@ export class BufferPool implements BlockAllocator {
     };
   }
 
+  /** Of one allocation that has failed the device says only later: no block of now is used again. */
+  distrust(): void {
+    this.trim();
+    for (const block of this.blocks.values()) block.isReusable = false;
+  }
+
   /** Destroys the released blocks that were kept. */
   trim(): void {
     for (const list of this.free.values()) for (const address of list) this.destroy(address);
@@ -105,7 +119,7 @@ export class BufferPool implements BlockAllocator {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const buffer = this.device.createBuffer({ size, usage });
     const address = this.buffers.addressOf(buffer);
-    this.blocks.set(address, { buffer, arena: this.arena });
+    this.blocks.set(address, { buffer, arena: this.arena, isReusable: true });
     this.allocatedBytes += size;
     return address;
   }

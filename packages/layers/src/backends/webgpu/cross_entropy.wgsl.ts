@@ -7,6 +7,7 @@ export function crossEntropyKernel(hasSubgroups: boolean, workgroup: number): Ke
     name: 'cross_entropy',
     memory: { logits: 'f32', targets: 'i32', loss: 'f32' },
     writes: ['loss'],
+    inParts: ['logits'],
     integers: ['rows', 'columns'],
     floats: [],
     workgroup,

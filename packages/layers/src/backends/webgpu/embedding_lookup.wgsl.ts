@@ -8,6 +8,7 @@ export function lookUpKernel(format: WeightFormat): Kernel {
     name: `look_up_${format}`,
     memory: { w: 'u32', params: 'u32', ids: 'i32', y: 'f32' },
     writes: ['y'],
+    inParts: ['w', 'params'],
     integers: [
       ...['rows', 'columns', 'table_rows', 'start', 'first', 'count'],
       ...weightIntegers,

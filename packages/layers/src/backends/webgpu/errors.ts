@@ -8,7 +8,8 @@ export class GpuOutOfMemoryError extends BackendError {
     const buffer = bytes === undefined ? 'a buffer' : `a buffer of ${megabytes(bytes)}`;
     super(
       `the backend 'webgpu' has no GPU memory for ${buffer} (${why}): ` +
-        "load the model in a smaller dtype (int8 or int4), or use the backend 'simd'",
+        'load the model in a smaller dtype (int8 or int4), run fewer or shorter sequences at a time, or ' +
+        "use the backend 'simd'",
     );
   }
 }

@@ -16,6 +16,7 @@ import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { registerStepCompiler } from '../../step.js';
 import { registerWeightPacker } from '../../weights/packing.js';
+import { registerRestart } from '../restart.js';
 import { compileWebGpuStep } from './compile_step.js';
 import { type AdapterInfo, describeAdapter, type OpenedDevice, openDevice } from './device.js';
 import { BACKEND_NAME } from './ops.js';
@@ -41,6 +42,7 @@ export function registerWebGpuBackend(): boolean {
   registerAllKernels();
   registerWeightPacker(BACKEND_NAME, webGpuPacker);
   registerStepCompiler(BACKEND_NAME, compileWebGpuStep);
+  registerRestart(BACKEND_NAME, restartIfLost);
   if (isStarted()) return true;
   // Importing tfjs's package registers its own device, at the highest priority.
   if (tf.findBackendFactory(BACKEND_NAME)) tf.removeBackend(BACKEND_NAME);
@@ -71,6 +73,14 @@ export async function loadWebGpuBackend(): Promise<void> {
   }
 }
 
+/** Lets the next start open the device anew if the GPU was lost. Tensors on the lost one can still be disposed. */
+function restartIfLost(): void {
+  const backend: unknown = tf.findBackend(BACKEND_NAME);
+  if (!(backend instanceof WebGPUBackend) || !tensorsOf(backend).runtime.failures.isLost) return;
+  tf.removeBackend(BACKEND_NAME);
+  tf.registerBackend(BACKEND_NAME, start, 0);
+}
+
 function isStarted(): boolean {
   return BACKEND_NAME in tf.engine().registry;
 }
@@ -92,7 +102,7 @@ export async function measureCopyBandwidth(bytes = 256 << 20): Promise<number> {
       runtime.copy(target, source, size);
       runtime.submit();
       await device.queue.onSubmittedWorkDone();
-      runtime.throwFailure();
+      runtime.failures.throwFirst();
       return (performance.now() - start) / 1000;
     };
     await copy();
@@ -110,8 +120,12 @@ export interface WebGpuInfo extends AdapterInfo {
   limits: Readonly<Record<string, number>>;
   /** Bytes of the buffers of weights, states and temporaries. tf.memory() counts those of tensors. */
   allocatedBytes: number;
+  /** Number of those buffers: in use, and released ones that are kept to be used again. */
+  buffers: { inUse: number; kept: number };
   /** Kernel launches since the start. */
   launches: number;
+  /** Errors that the device has reported since the start. */
+  errors: number;
 }
 
 /**
@@ -121,7 +135,7 @@ export interface WebGpuInfo extends AdapterInfo {
  */
 export function webGpuInfo(): WebGpuInfo {
   const { runtime } = tensorsOf(tf.backend());
-  const { device, launches, pool } = runtime;
+  const { device, failures, launches, pool } = runtime;
   const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } =
     device.limits;
   return {
@@ -129,6 +143,8 @@ export function webGpuInfo(): WebGpuInfo {
     features: [...device.features].filter((name) => /^(shader-f16|subgroups)$/.test(name)),
     limits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage },
     allocatedBytes: pool.allocatedBytes,
+    buffers: { inUse: pool.count - pool.keptCount, kept: pool.keptCount },
     launches,
+    errors: failures.count,
   };
 }

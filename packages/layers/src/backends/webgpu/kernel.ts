@@ -13,6 +13,8 @@ export interface Kernel {
   readonly memory: Readonly<Record<string, Element>>;
   /** Names of the memory that the kernel writes. */
   readonly writes: readonly string[];
+  /** Names of the memory of which its caller launches it for parts that fit a binding. */
+  readonly inParts?: readonly string[];
   readonly integers: readonly string[];
   readonly floats: readonly string[];
   /** The number of invocations of a workgroup. */

@@ -6,12 +6,19 @@ import { layoutOf, PACKED_F16, type WeightPart, weightParts } from './layout.js'
 import { matmulKernel, TILE } from './matmul.wgsl.js';
 import { FEATURES, MOST_NORM_GROUPS, MOST_ROWS, matvecKernel } from './matvec.wgsl.js';
 import { norm as normRows } from './rms_norm.js';
-import type { WebGpuRuntime } from './runtime.js';
+import { rowsOfBinding, type WebGpuRuntime } from './runtime.js';
 import { activationIds } from './wgsl.js';
 
 export function linear(runtime: WebGpuRuntime, call: LinearCall): void {
   const { rows, norm, attrs } = call;
   const [, columns = 0] = attrs.shape;
+  const mostRows = rowsOfBinding(runtime, Math.max(call.xStride, call.yStride));
+  if (rows > mostRows) {
+    for (let first = 0; first < rows; first += mostRows) {
+      linear(runtime, rowsFrom(call, first, Math.min(mostRows, rows - first)));
+    }
+    return;
+  }
   const isFew = rows <= MOST_ROWS;
   const fitsNorm = isFew && (!norm || columns / norm.groupSize <= MOST_NORM_GROUPS);
   if (norm && !fitsNorm) {
@@ -27,6 +34,19 @@ export function linear(runtime: WebGpuRuntime, call: LinearCall): void {
     if (isFew) matvec(runtime, call, part);
     else matmul(runtime, call, part);
   }
+}
+
+/** The call for `count` of its rows. */
+function rowsFrom(call: LinearCall, first: number, count: number): LinearCall {
+  const { x, y, residual = 0, xStride, yStride, norm } = call;
+  return {
+    ...call,
+    rows: count,
+    x: x + first * xStride * 4,
+    y: y + first * yStride * 4,
+    residual: residual && residual + first * yStride * 4,
+    norm: norm && { ...norm, z: norm.z && norm.z + first * (norm.zStride ?? 0) * 4 },
+  };
 }
 
 /** Whether a weight is bound as one, so that kernels can do more than multiply. */

@@ -18,6 +18,7 @@ export function matmulKernel(format: WeightFormat): Kernel {
       ...{ x: 'f32', y: 'f32', bias: 'f32', residual: 'f32' },
     },
     writes: ['y'],
+    inParts: ['w', 'params', 'x', 'y', 'residual'],
     integers: [
       ...['rows', 'features', 'columns', 'x_stride', 'y_stride', 'activation'],
       ...weightIntegers,

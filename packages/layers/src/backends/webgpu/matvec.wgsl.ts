@@ -50,6 +50,7 @@ export function matvecKernel(variant: MatvecVariant): Kernel {
         : {}),
     },
     writes: hasConv ? ['y', 'after'] : ['y'],
+    inParts: ['w', 'params', 'x', 'y', 'residual'],
     integers: [
       ...['rows', 'features', 'columns', 'x_stride', 'y_stride', 'activation'],
       ...weightIntegers,

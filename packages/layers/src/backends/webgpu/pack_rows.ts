@@ -1,7 +1,8 @@
 // Rows of a matrix in and out of its packed form, on addresses.
 import { isIntFormat } from '../../weights/packed_weight.js';
-import type { StoredDType } from '../../weights/packing.js';
+import { type StoredDType, storedBytes } from '../../weights/packing.js';
 import type { Address } from '../native/address.js';
+import { withTemporaries } from '../native/memory.js';
 import { gridRows } from './grid.js';
 import { layoutOf, type WeightShape } from './layout.js';
 import { packFloatKernel, packIntKernel } from './pack_rows.wgsl.js';
@@ -17,14 +18,48 @@ export function packRows(
   first: number,
   count: number,
 ): void {
-  const { pitch, group, groups, paramsAt } = layoutOf(weight);
+  const { pitch, groups, paramsAt, bytes } = layoutOf(weight);
+  const [, columns = 0] = weight.shape;
+  const packed = to + first * pitch;
+  const params = to + paramsAt + first * groups * 4;
+  const most = runtime.device.limits.maxStorageBufferBindingSize;
+  if (bytes <= most) {
+    launchPacking(runtime, source, dtype, weight, count, { packed, params });
+    return;
+  }
+  // Rows and parameters are too far apart for one binding, and a buffer is written through one only.
+  const rowBytes = columns * storedBytes[dtype];
+  // Four rows of any columns are whole words.
+  const each = Math.max(4, Math.floor((most - 256) / Math.max(rowBytes, pitch) / 4) * 4);
+  for (let row = 0; row < count; row += each) {
+    const rows = Math.min(each, count - row);
+    withTemporaries(runtime.pool, (temporaries) => {
+      const own = {
+        packed: temporaries.allocate(rows * pitch),
+        params: temporaries.allocate(rows * groups * 4),
+      };
+      launchPacking(runtime, source + row * rowBytes, dtype, weight, rows, own);
+      runtime.copy(packed + row * pitch, own.packed, rows * pitch);
+      runtime.copy(params + row * groups * 4, own.params, rows * groups * 4);
+    });
+  }
+}
+
+function launchPacking(
+  runtime: WebGpuRuntime,
+  source: Address,
+  dtype: StoredDType,
+  weight: WeightShape,
+  count: number,
+  to: { packed: Address; params: Address },
+): void {
+  const { pitch, group, groups } = layoutOf(weight);
   const { format } = weight;
   const [, columns = 0] = weight.shape;
   const words = pitch / 4;
   const scalars = { rows: count, columns, words, group, groups };
-  const packed = to + first * pitch;
+  const { packed, params } = to;
   if (isIntFormat(format)) {
-    const params = to + paramsAt + first * groups * 4;
     const grid = [Math.ceil(groups / 64), gridRows(count)] as const;
     runtime.launch(packIntKernel(dtype, format), grid, { source, packed, params }, scalars);
   } else {

@@ -28,6 +28,7 @@ import { lookUp } from './embedding_lookup.js';
 import { GpuOutOfMemoryError } from './errors.js';
 import { layoutOf, PACKED, PACKED_F16 } from './layout.js';
 import { packRows } from './pack_rows.js';
+import type { WebGpuRuntime } from './runtime.js';
 import { tensorsOf, type WebGpuTensors } from './tensors.js';
 
 export const webGpuPacker: WeightPacker = {
@@ -103,7 +104,7 @@ async function filledWeight(
     await fill(address);
     // Nothing that has been read is needed any more once this is done.
     tensors.runtime.submit();
-    tensors.runtime.throwFailure();
+    tensors.runtime.failures.throwFirst();
   } catch (error) {
     tensors.ops.blocks.release(address);
     throw error;
@@ -121,7 +122,21 @@ async function filledWeight(
 
 /** A device reports that it has no memory only later. @throws GpuOutOfMemoryError */
 async function allocate({ runtime }: WebGpuTensors, bytes: number): Promise<Address> {
-  const { device, pool } = runtime;
+  const { pool } = runtime;
+  const first = await tryAllocate(runtime, bytes);
+  if (typeof first === 'number') return first;
+  // Blocks that are kept for later use may be what is missing.
+  pool.trim();
+  const second = await tryAllocate(runtime, bytes);
+  if (typeof second === 'number') return second;
+  throw new GpuOutOfMemoryError(bytes, second.message || 'the device refused it');
+}
+
+async function tryAllocate(
+  { device, pool, failures }: WebGpuRuntime,
+  bytes: number,
+): Promise<Address | GPUError> {
+  failures.throwIfLost();
   device.pushErrorScope('out-of-memory');
   let address: Address;
   try {
@@ -130,8 +145,9 @@ async function allocate({ runtime }: WebGpuTensors, bytes: number): Promise<Addr
     await device.popErrorScope();
     throw error;
   }
-  const error = await device.popErrorScope();
+  // Only the scope of a device that is lost cannot be popped.
+  const error = await device.popErrorScope().catch((cause) => failures.throwReason(cause));
   if (!error) return address;
   pool.destroy(address);
-  throw new GpuOutOfMemoryError(bytes, error.message || 'the device refused it');
+  return error;
 }

@@ -4,7 +4,7 @@ import type { Address } from '../native/address.js';
 import { bind } from './bindings.js';
 import { BufferPool } from './buffer_pool.js';
 import { Buffers } from './buffers.js';
-import { GpuDeviceLostError, GpuOutOfMemoryError } from './errors.js';
+import { Failures } from './failures.js';
 import { argumentWords, type Kernel } from './kernel.js';
 import { Pipelines } from './pipelines.js';
 import { Uniforms } from './uniforms.js';
@@ -37,6 +37,7 @@ interface Recording {
 export class WebGpuRuntime {
   readonly buffers = new Buffers();
   readonly pool: BufferPool;
+  readonly failures: Failures;
   /** Launches since the start. */
   launches = 0;
   private readonly pipelines: Pipelines;
@@ -44,7 +45,6 @@ export class WebGpuRuntime {
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
   private recording: Recording | undefined;
-  private failure: BackendError | undefined;
   private empty: Address | undefined;
 
   /**
@@ -59,12 +59,7 @@ export class WebGpuRuntime {
     this.pool = new BufferPool(device, this.buffers, () => this.submit());
     this.pipelines = new Pipelines(device);
     this.uniforms = new Uniforms(device, SLOTS);
-    device.addEventListener('uncapturederror', ({ error }) => this.fail(errorOf(error)));
-    device.lost
-      .then(({ reason, message }) => {
-        if (reason !== 'destroyed') this.fail(new GpuDeviceLostError(message || reason));
-      })
-      .catch(() => undefined);
+    this.failures = new Failures(device, () => this.pool.distrust());
   }
 
   /** A place for tensors without values. */
@@ -95,6 +90,7 @@ export class WebGpuRuntime {
     scalars: Readonly<Record<string, number>>,
   ): void {
     if (grid.some((count) => count === 0)) return;
+    this.failures.throwIfLost();
     this.launches++;
     const { recording } = this;
     if (recording) {
@@ -154,15 +150,8 @@ export class WebGpuRuntime {
 
   /** Maps a buffer for reading. @throws BackendError if the device has failed */
   async map(buffer: GPUBuffer): Promise<void> {
-    try {
-      await buffer.mapAsync(GPUMapMode.READ);
-    } catch (cause) {
-      // The reason may be reported after the mapping that it breaks.
-      await Promise.resolve();
-      this.throwFailure();
-      throw new BackendError("the backend 'webgpu' cannot read a result", { cause });
-    }
-    this.throwFailure();
+    await buffer.mapAsync(GPUMapMode.READ).catch((cause) => this.failures.throwReason(cause));
+    this.failures.throwFirst();
   }
 
   /** Submits what has been encoded. */
@@ -208,19 +197,6 @@ export class WebGpuRuntime {
     this.submit();
   }
 
-  /** @throws BackendError for what has gone wrong on the device since the last call */
-  throwFailure(): void {
-    const { failure } = this;
-    if (!failure) return;
-    // A lost device stays lost.
-    if (!(failure instanceof GpuDeviceLostError)) this.failure = undefined;
-    throw failure;
-  }
-
-  private fail(error: BackendError): void {
-    if (!(this.failure instanceof GpuDeviceLostError)) this.failure = error;
-  }
-
   private prepare(
     uniforms: Uniforms,
     kernel: Kernel,
@@ -263,6 +239,11 @@ export class WebGpuRuntime {
   }
 }
 
+/** Rows of `stride` numbers that a binding covers, which starts at a multiple of 256 bytes before the first. */
+export function rowsOfBinding({ device }: WebGpuRuntime, stride: number): number {
+  return Math.max(1, Math.floor((device.limits.maxStorageBufferBindingSize - 256) / (4 * stride)));
+}
+
 function encode(pass: GPUComputePassEncoder, { pipeline, bindGroup, grid }: PreparedLaunch): void {
   pass.setPipeline(pipeline);
   pass.setBindGroup(0, bindGroup);
@@ -273,10 +254,4 @@ function padded(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
   whole.set(bytes);
   return whole;
-}
-
-function errorOf(error: GPUError): BackendError {
-  if (error instanceof GPUOutOfMemoryError)
-    return new GpuOutOfMemoryError(undefined, error.message);
-  return new BackendError(`webgpu: ${error.message}`);
 }

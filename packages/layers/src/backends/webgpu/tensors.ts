@@ -31,8 +31,10 @@ export class WebGpuTensors implements NativeTensors<WebGpuOps> {
     // A device reports errors of what it was given only later.
     const read = backend.read.bind(backend);
     backend.read = async (dataId) => {
-      const values = await read(dataId);
-      this.runtime.throwFailure();
+      const { failures } = this.runtime;
+      failures.throwIfLost();
+      const values = await read(dataId).catch((cause) => failures.throwReason(cause));
+      failures.throwFirst();
       return values;
     };
   }

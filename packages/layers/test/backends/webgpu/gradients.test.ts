@@ -10,7 +10,7 @@ import {
   ssdScan,
 } from '../../../src/index.js';
 import { expectSameAsCpu, uniform } from '../both.js';
-import { useWebGpu } from './both.js';
+import { expectNoGpuErrors, useWebGpu } from './both.js';
 
 /** The gradient of `run` by each of its inputs, of a sum that weighs the outputs. */
 function gradients(run: (...inputs: tf.Tensor[]) => tf.Tensor[], inputs: tf.Tensor[]): tf.Tensor[] {
@@ -21,6 +21,7 @@ function gradients(run: (...inputs: tf.Tensor[]) => tf.Tensor[], inputs: tf.Tens
 
 describe('webgpu: gradients as on the cpu', () => {
   before(skipWithoutWebGpu);
+  expectNoGpuErrors();
 
   it('ssdScan, in chunks of more than 8 tokens', () =>
     expectSameAsCpu(

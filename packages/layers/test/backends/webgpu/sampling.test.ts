@@ -9,7 +9,7 @@ import { sampleKernel, samplingWords } from '../../../src/backends/webgpu/sampli
 import { tensorsOf } from '../../../src/backends/webgpu/tensors.js';
 import type { SamplingParams } from '../../../src/internal.js';
 import { candidates, distribution } from '../sampling_reference.js';
-import { useWebGpu } from './both.js';
+import { expectNoGpuErrors, useWebGpu } from './both.js';
 
 const greedy: SamplingParams = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
 
@@ -50,6 +50,7 @@ async function sample(
 
 describe('webgpu: sampling', () => {
   before(skipWithoutWebGpu);
+  expectNoGpuErrors();
   let runtime: WebGpuRuntime;
   before(async () => {
     await useWebGpu();

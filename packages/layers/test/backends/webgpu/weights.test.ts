@@ -1,5 +1,5 @@
 // Packed weights on 'webgpu': what is packed comes back, every multiplication uses it.
-import { skipWithoutWebGpu } from '@rene-js/testing';
+import { currentGpuDevice, limitBindings, skipWithoutWebGpu } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -17,7 +17,7 @@ import {
 } from '../../../src/index.js';
 import { narrow } from '../../../src/internal.js';
 import { expectClose, readValuesOf, uniform } from '../both.js';
-import { useWebGpu } from './both.js';
+import { expectNoGpuErrors, useWebGpu } from './both.js';
 
 const formats = fc.constantFrom<WeightFormat>('f32', 'bf16', 'f16', 'int8', 'int4');
 const dtypes = fc.constantFrom('F32', 'BF16', 'F16');
@@ -36,6 +36,7 @@ function stored(rows: number, columns: number, dtype: 'F32' | 'BF16' | 'F16' = '
 
 describe('webgpu: packed weights', () => {
   before(skipWithoutWebGpu);
+  expectNoGpuErrors();
   before(useWebGpu);
 
   it('unpack to what was packed, within the format', () =>
@@ -138,6 +139,52 @@ describe('webgpu: packed weights', () => {
     expect(pool.allocatedBytes - before).to.be.at.least(2048 * 512 * 4);
     disposeWeight(weight);
     expect(pool.allocatedBytes - before).to.be.below(2048 * 512 * 4);
+  });
+
+  it('larger than a binding are packed, looked up and multiplied in parts, as are many rows', async () => {
+    const [outFeatures, columns, rows] = [300, 96, 30];
+    const x = stored(rows, columns).values.reverse();
+    const device = currentGpuDevice();
+    const run = async (format: WeightFormat) => {
+      const weight = await weightPacker().pack(stored(outFeatures, columns).matrix, format, 32);
+      const [y = new Float32Array()] = await readValuesOf(() => {
+        const residual = uniform('r', [rows, outFeatures]);
+        const norm = tf.tidy(() => rmsNorm(tf.tensor2d(x, [rows, columns]), tf.ones([columns]), 0));
+        const ids = tf.tensor1d([4, 299, 150], 'int32');
+        return [
+          tf.concat([
+            tf.reshape(packedMatMul(norm, weight, { residual }), [-1]),
+            tf.reshape(embeddingLookup(ids, weight), [-1]),
+          ]),
+        ];
+      });
+      disposeWeight(weight);
+      return y;
+    };
+    for (const format of ['f32', 'bf16', 'int8', 'int4'] as const) {
+      const expected = await run(format);
+      const limited = limitBindings(device, 12288);
+      try {
+        expectClose(await run(format), expected, 1e-5);
+        expect(limited.largest()).to.be.at.most(12288);
+      } finally {
+        limited.restore();
+      }
+    }
+  });
+
+  it('a tensor that no binding holds is refused by a typed error', () => {
+    const limited = limitBindings(currentGpuDevice(), 4096);
+    try {
+      const x = tf.zeros([64, 64]);
+      expect(() => rmsNorm(x, tf.ones([64]), 1e-5)).to.throw(
+        GpuOutOfMemoryError,
+        /norm_rows reads or writes it at once, and this GPU allows 1 MiB a binding/,
+      );
+      x.dispose();
+    } finally {
+      limited.restore();
+    }
   });
 
   it('are refused by a typed error where the GPU has no room', async () => {

@@ -30,16 +30,16 @@ const small: Config = {
 };
 
 const cases: Record<string, Omit<FolderOptions, 'seed' | 'config'> & { config: Config }> = {
-  'two rows of 300 tokens, window one less, four groups, dt limits, expand 2.5, MQA': {
+  'two rows of 131 tokens, window one less, four groups, dt limits, expand 2.5, MQA': {
     batch: 2,
-    length: 300,
+    length: 131,
     generate: false,
     config: {
       n_layer: 2,
       attn_layer_idx: [1],
       mlp_layer_idx: [],
       ssm_cfg: { headdim: 5, d_state: 6, ngroups: 4, expand: 2.5, dt_limit: [0.05, 0.5] },
-      attn_cfg: { num_heads: 4, num_heads_kv: 1, head_dim: 4, sliding_window_length: 299 },
+      attn_cfg: { num_heads: 4, num_heads_kv: 1, head_dim: 4, sliding_window_length: 130 },
     },
   },
   'a window as long as the prompt of two tokens': {

@@ -4,6 +4,7 @@ import { ConfigError } from '../errors.js';
 import { asRecord, shortJson } from '../json.js';
 import { checkIsOptions } from '../known_options.js';
 import type { GenerateOptions } from './options.js';
+import { isSampled } from './resolve_options.js';
 
 /** transformers' default of top_k. */
 const DEFAULT_TOP_K = 50;
@@ -12,6 +13,7 @@ const DEFAULT_TOP_K = 50;
 type Defaults = Pick<
   GenerateOptions,
   | ('temperature' | 'topK' | 'topP' | 'minP' | 'maxLength' | 'maxNewTokens' | 'minNewTokens')
+  | ('typicalP' | 'epsilonCutoff' | 'etaCutoff')
   | ('repetitionPenalty' | 'noRepeatNgramSize' | 'badWordsIds' | 'stopStrings' | 'padTokenId')
   | ('numBeams' | 'lengthPenalty' | 'earlyStopping')
 >;
@@ -34,9 +36,6 @@ const HARMLESS: ReadonlySet<string> = new Set([
 
 /** Options of transformers that are not supported, with the values that turn them off. */
 const NEUTRAL: Readonly<Record<string, unknown>> = {
-  typical_p: 1,
-  epsilon_cutoff: 0,
-  eta_cutoff: 0,
   diversity_penalty: 0,
   encoder_repetition_penalty: 1,
   encoder_no_repeat_ngram_size: 0,
@@ -69,6 +68,9 @@ export function parseGenerationDefaults(
     topK: reader.whole('top_k', 0) ?? (doSample ? DEFAULT_TOP_K : undefined),
     topP: reader.number('top_p', 0, 1),
     minP: reader.number('min_p', 0, 1),
+    typicalP: reader.number('typical_p', Number.MIN_VALUE, 1),
+    epsilonCutoff: reader.number('epsilon_cutoff', 0, 1),
+    etaCutoff: reader.number('eta_cutoff', 0, 1),
     maxLength: reader.whole('max_length', 1),
     maxNewTokens: reader.whole('max_new_tokens', 1),
     minNewTokens: reader.whole('min_new_tokens', 0),
@@ -115,23 +117,19 @@ export function withGenerationDefaults(
 ): GenerateOptions {
   checkIsOptions(options);
   const { doSample, json: _, stopStrings, maxLength, maxNewTokens, ...others } = config;
-  const { temperature, topK, topP, minP, numBeams, lengthPenalty, earlyStopping, ...rest } = others;
+  const { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff, ...unsampled } =
+    others;
+  const { numBeams, lengthPenalty, earlyStopping, ...rest } = unsampled;
+  const filters = { topK, topP, minP, typicalP, epsilonCutoff, etaCutoff };
   const { tokenizer } = options;
-  const isSampled = [
-    options.temperature,
-    options.topK,
-    options.topP,
-    options.minP,
-    options.seed,
-  ].some((option) => option !== undefined);
-  const samples = isSampled || (doSample === true && (options.numBeams ?? 1) === 1);
+  const samples = isSampled(options) || (doSample === true && (options.numBeams ?? 1) === 1);
   const hasLength = options.maxLength !== undefined || options.maxNewTokens !== undefined;
   // Beam search does not sample.
   const takesBeams =
     !samples && !options.stopStrings && options.logProbs === undefined && !options.returnState;
   const defaults: GenerateOptions = {
     ...rest,
-    ...(samples && { temperature: temperature ?? 1, topK, topP, minP }),
+    ...(samples && { temperature: temperature ?? 1, ...filters }),
     ...(!hasLength && { maxLength, maxNewTokens }),
     ...(takesBeams && { numBeams, lengthPenalty, earlyStopping }),
     // Stop strings need a tokenizer. Beam search does not support them.

@@ -12,7 +12,7 @@ import type { ProgressOptions } from './progress.js';
  */
 export type LogitsProcessor = (scores: Float64Array, sequence: readonly number[]) => void;
 
-/** Sampling parameters. Greedy decoding, unless one of temperature, topK, topP, minP, seed is given. */
+/** Sampling parameters. Greedy decoding, unless one of them is given. */
 export interface SamplingOptions {
   /** Divides the logits; 0 is greedy. Default: 1. */
   temperature?: number | undefined;
@@ -27,6 +27,18 @@ export interface SamplingOptions {
   topP?: number | undefined;
   /** Sample from tokens with at least minP times the top probability, 0 to 1. Default: 0, all. */
   minP?: number | undefined;
+  /**
+   * Locally typical sampling: sample from the tokens whose information is closest to the entropy and whose
+   * probabilities sum to typicalP, 0 (exclusive) to 1. Default: 1, all.
+   */
+  typicalP?: number | undefined;
+  /** Sample from tokens with at least this probability, below 1. Default: 0, all. */
+  epsilonCutoff?: number | undefined;
+  /**
+   * Eta sampling: sample from tokens with at least the smaller of etaCutoff and
+   * sqrt(etaCutoff) * exp(-entropy), below 1. Default: 0, all.
+   */
+  etaCutoff?: number | undefined;
   /** The same seed gives the same tokens. Default: random; GenerateResult has it. */
   seed?: number | string | undefined;
 }

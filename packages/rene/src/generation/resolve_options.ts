@@ -5,6 +5,7 @@ import { describe } from '../describe.js';
 import { refuseUnknownOptions } from '../known_options.js';
 import type { RecurrentState } from '../state.js';
 import type { Tokenizer } from '../tokenizer.js';
+import type { EntropyFilters } from './entropy_filters.js';
 import {
   checkCallbacks,
   checkState,
@@ -61,6 +62,9 @@ const KNOWN: Readonly<Record<keyof GenerateOptions, true>> = {
   topK: true,
   topP: true,
   minP: true,
+  typicalP: true,
+  epsilonCutoff: true,
+  etaCutoff: true,
   seed: true,
   maxLength: true,
   maxNewTokens: true,
@@ -158,16 +162,39 @@ function checkBeams(options: GenerateOptions, numBeams: number, returned: number
 }
 
 function resolveFilters(options: SamplingOptions): Filters | null {
-  const { temperature, topK, topP, minP, seed } = options;
-  if ([temperature, topK, topP, minP, seed].every((option) => option === undefined)) return null;
+  if (!isSampled(options)) return null;
+  const { temperature, topK, topP, minP } = options;
   const filters = {
     temperature: within('temperature', temperature ?? 1, 0, Number.MAX_VALUE),
     topK: whole('topK', topK ?? 0, 0),
     topP: within('topP', topP ?? 1, 0, 1),
     minP: within('minP', minP ?? 0, 0, 1),
+    entropy: resolveEntropyFilters(options),
   };
   return filters.temperature === 0 || filters.topK === 1 ? null : filters;
 }
+
+const SAMPLING: readonly (keyof SamplingOptions)[] = [
+  ...(['temperature', 'topK', 'topP', 'minP', 'seed'] as const),
+  ...(['typicalP', 'epsilonCutoff', 'etaCutoff'] as const),
+];
+
+/** Whether a sampling option is given. */
+export function isSampled(options: SamplingOptions): boolean {
+  return SAMPLING.some((name) => options[name] !== undefined);
+}
+
+function resolveEntropyFilters(options: SamplingOptions): EntropyFilters | undefined {
+  const { typicalP = 1, epsilonCutoff = 0, etaCutoff = 0 } = options;
+  const filters = {
+    typicalP: within('typicalP', typicalP, Number.MIN_VALUE, 1),
+    epsilonCutoff: within('epsilonCutoff', epsilonCutoff, 0, BELOW_ONE),
+    etaCutoff: within('etaCutoff', etaCutoff, 0, BELOW_ONE),
+  };
+  return typicalP === 1 && epsilonCutoff + etaCutoff === 0 ? undefined : filters;
+}
+
+const BELOW_ONE = 1 - Number.EPSILON;
 
 /** Samples the next token of a sequence from its logits. */
 function randomSeed(): number {

@@ -89,7 +89,7 @@ export class Sampler {
   /** Applies penalties, biases and processors to the scores, in place and in the order of transformers. */
   params(sequence: Pick<SampledSequence, 'random'>): SamplingParams | undefined {
     const { filters, logProbs } = this.config;
-    if (!this.plain || logProbs !== undefined) return undefined;
+    if (!this.plain || logProbs !== undefined || filters?.entropy) return undefined;
     return filters ? { ...filters, random: sequence.random() } : greedyParams;
   }
 

@@ -1,4 +1,5 @@
 // The distribution of the next token: filters of logits, and sampling.
+import { type EntropyFilters, keepByEntropy } from './entropy_filters.js';
 
 /** Filters of the sampling distribution. */
 export interface Filters {
@@ -10,6 +11,8 @@ export interface Filters {
   readonly topP: number;
   /** Keep tokens with at least minP times the top probability; 0: all. */
   readonly minP: number;
+  /** Filters of a token's information. Default: none. */
+  readonly entropy?: EntropyFilters | undefined;
 }
 
 /**
@@ -39,13 +42,14 @@ export class TokenDistribution {
     this.halves = new Uint32Array(this.values.buffer);
   }
 
-  /** Computes the sampling distribution: top k, temperature, top p, min p, in the original's order. */
+  /** Computes the sampling distribution: top k, temperature, top p, min p, typical p, in the original's order. */
   setProbabilities(logits: ArrayLike<number>, filters: Filters): this {
     this.setLogits(logits);
     this.keepTopK(filters.topK, true);
     this.exponentiate(filters.temperature);
     this.keepTopP(filters.topP);
     this.keepMinP(filters.minP);
+    if (filters.entropy) keepByEntropy(this, filters.entropy);
     return this.normalize();
   }
 
@@ -135,6 +139,18 @@ export class TokenDistribution {
     for (let i = 0; i < this.size; i++) {
       const value = this.value(i);
       if (!(value > cutoff) && !(value === cutoff && tiesLeft-- > 0)) continue;
+      this.ids[kept] = this.ids[i] ?? 0;
+      this.values[kept++] = value;
+    }
+    this.size = kept;
+  }
+
+  /** Keeps the candidates that a test accepts, by their value and index. */
+  keepIf(accepts: (value: number, i: number) => boolean): void {
+    let kept = 0;
+    for (let i = 0; i < this.size; i++) {
+      const value = this.value(i);
+      if (!accepts(value, i)) continue;
       this.ids[kept] = this.ids[i] ?? 0;
       this.values[kept++] = value;
     }

@@ -92,10 +92,10 @@ describe('generation_config.json', () => {
     parse({ transformers_version: '5.0', use_cache: true, typical_p: 1, guidance_scale: null });
     parse({ _from_model_config: true, bos_token_id: 1, eos_token_id: 2, diversity_penalty: 0.0 });
     expect(notices).to.deep.equal([]);
-    parse({ typical_p: 0.9, suppress_tokens: [1], temperature: 0.5 });
+    parse({ encoder_repetition_penalty: 0.9, suppress_tokens: [1], temperature: 0.5 });
     parse({ do_sample: true, num_beams: 4 });
     expect(notices).to.deep.equal([
-      'g.json: not supported and without effect: typical_p, suppress_tokens',
+      'g.json: not supported and without effect: encoder_repetition_penalty, suppress_tokens',
       'g.json: not supported and without effect: num_beams with do_sample',
     ]);
     const cases: [file: unknown, message: RegExp][] = [

@@ -1,11 +1,11 @@
-// Builds the CUDA kernels: a fatbin for the cards, and a library that emulates them on this machine.
+// Builds the CUDA kernels: a fatbin for GPUs, and a library that emulates them on this machine.
 //
-//   node scripts/build_cuda.mjs            what changed; needs nvcc 13 and g++
-//   node scripts/build_cuda.mjs --check    says whether the binaries are those of the sources
-//   node scripts/build_cuda.mjs --sanitize FILE    the emulation with AddressSanitizer, nothing else
+//   node scripts/build_cuda.mjs            builds what changed; needs nvcc 13 and g++
+//   node scripts/build_cuda.mjs --check    checks that the binaries are built from the current sources
+//   node scripts/build_cuda.mjs --sanitize FILE    builds only the emulation, with AddressSanitizer
 //
-// The binaries are kept in the repository, so that nobody needs a compiler; manifest.json holds the
-// SHA-256 of the sources and flags that each was made of.
+// The binaries are committed, so that users need no compiler. manifest.json has the SHA-256 of the sources
+// and flags of each binary.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const folder = new URL('../packages/layers/src/backends/cuda/', import.meta.url)
 const binaries = new URL('binaries/', folder);
 const manifestFile = new URL('manifest.json', binaries);
 
-/** The cards that get machine code; later ones compile the PTX. */
+/** GPUs with machine code. Later ones compile the PTX. */
 const cards = ['80', '89', '90', '100'];
 
 const host = [
@@ -32,7 +32,7 @@ const targets = {
       '-fatbin',
       ...cards.map((card) => `-gencode=arch=compute_${card},code=sm_${card}`),
       '-gencode=arch=compute_80,code=compute_80',
-      '--no-compress', // brotli does it better, and drivers of any age read the result
+      'brotli compresses better, and drivers of any version can read the result', // brotli does it better, and drivers of any age read the result
       '--threads=0',
     ],
     inputs: ['kernels.cu'],
@@ -53,7 +53,7 @@ function sourcesIn(directory, pattern) {
     .map((name) => directory + name);
 }
 
-/** SHA-256 of what a binary is made of. */
+/** SHA-256 of a binary's sources and flags. */
 function digest({ compiler, flags, inputs, sources }) {
   const hash = createHash('sha256');
   hash.update(JSON.stringify([compiler, flags, inputs]));

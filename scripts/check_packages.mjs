@@ -11,9 +11,9 @@ try {
     const packed = run('npm', ['pack', '--json', '--pack-destination', dir, `./packages/${name}`]);
     const [{ filename }] = JSON.parse(packed);
     const tarball = join(dir, filename);
-    // Its suggestions are left out: the object "browser" works in every bundler that browser-tests/ runs.
+    // Suggestions are ignored: the object "browser" works in every bundler that browser-tests/ runs.
     run('npx', ['publint', 'run', '--level', 'warning', '--strict', tarball]);
-    // The packages hold ES modules alone; Node 22 lets CommonJS require them.
+    // The packages have ES modules only. Node 22 lets CommonJS require them.
     run('npx', ['attw', '--profile', 'esm-only', '--no-emoji', tarball]);
     console.log(`${filename}: checked by publint and attw`);
   }

@@ -1,4 +1,5 @@
-// What the compiler says of the CUDA kernels, as the table in benchmarks/README.md; needs nvcc.
+// Prints the compiler's report on the CUDA kernels, as in the table of docs/dev/performance-log.md. Needs
+// nvcc.
 //
 //   node scripts/cuda_report.mjs [sm_90]
 import { spawnSync } from 'node:child_process';

@@ -1,5 +1,5 @@
-// Property tests draw the same inputs in every run, so that a change is judged by itself. Others are drawn
-// with RENE_FUZZ_SEED=NUMBER, or `random`; a failing test prints the seed that it had.
+// Property tests use a fixed seed, so that a failure is due to the change under test. RENE_FUZZ_SEED=NUMBER
+// or `random` selects another seed; a failing test prints its seed.
 import fc from 'fast-check';
 
 const seed = process.env.RENE_FUZZ_SEED ?? '1596';

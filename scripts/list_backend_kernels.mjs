@@ -1,6 +1,6 @@
 // Lists the kernels that tfjs's own backends register, for packages/layers/test/composed_kernels.test.ts.
 //
-// In a folder apart, so that tfjs-node-gpu's install script never runs:
+// Run it in a separate folder, so that tfjs-node-gpu's install script does not run:
 //   npm init -y && npm install --ignore-scripts @tensorflow/tfjs-node-gpu@4.22.0 \
 //     @tensorflow/tfjs-backend-wasm@4.22.0 @tensorflow/tfjs-backend-webgl@4.22.0 \
 //     @tensorflow/tfjs-backend-webgpu@4.22.0

@@ -1,4 +1,4 @@
-// Prepares a release: checks, versions, changelog, and what npm would publish.
+// Prepares a release: checks, versions, changelog, and a dry run of npm publish.
 //
 //   npm run release -- 0.2.0             publishes nothing
 //   npm run release -- 0.2.0 --publish   commits, tags and publishes
@@ -47,7 +47,7 @@ if (publishes) {
   console.log(`${version} is ready; add --publish to release it`);
 }
 
-/** Sets the version of a package, and of our own packages among its dependencies. */
+/** Sets the version of a package, and of our packages among its dependencies. */
 function setVersion(path) {
   const contents = JSON.parse(readFileSync(path, 'utf8'));
   contents.version = version;

@@ -1,15 +1,15 @@
-// Runs the tests, a file a process at a time on every core.
+// Runs the tests in parallel: one process per file, on every core.
 //
 //   npm test                       every test
 //   npm test -- sampling           the files with "sampling" in their path
-//   npm test -- sampling --grep k  options of mocha are passed on
+//   npm test -- sampling --grep k  further options are passed to mocha
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The files that take longest, in this order: started first, so that no core waits for the last one. */
+/** The slowest files, which are started first, so that no core waits for the last one. */
 const SLOW = [
   'verify/other_shapes',
   'generation/compiled_step',
@@ -44,7 +44,7 @@ if (files.length === 0) {
 
 const jobs = Math.min(availableParallelism(), files.length);
 const parallel = jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : [];
-// Files share the cores: with more threads each they would only wait for each other.
+// Files share the cores, so more threads per file would only wait for each other.
 const env = { RENE_THREADS: jobs > 1 ? '1' : undefined, ...process.env };
 const mocha = fileURLToPath(import.meta.resolve('mocha/bin/mocha.js'));
 const { status } = spawnSync(process.execPath, [mocha, ...parallel, ...options, ...files], {
@@ -61,7 +61,7 @@ function testFiles(folder) {
     .filter((path) => path.endsWith('.test.js') && existsSync(sourceOf(path)));
 }
 
-/** The build leaves the compiled files of tests that were removed or renamed. */
+/** The build keeps the compiled files of removed or renamed tests. */
 function sourceOf(path) {
   return path.replace(join('dist', 'test'), 'test').replace(/\.js$/, '.ts');
 }

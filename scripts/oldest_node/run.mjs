@@ -1,5 +1,5 @@
-// Runs a smoke test and the core of the test suite on the oldest Node that the packages name in `engines`.
-// npm run test:oldest-node builds, installs and calls it.
+// Runs a smoke test and the core of the test suite on the oldest Node in the packages' `engines`. `npm run
+// test:oldest-node` builds, installs and calls it.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ for (const name of readdirSync(join(root, 'packages'))) {
   }
 }
 
-// The parts that touch what differs between versions of Node: files, HTTP, threads, WebAssembly, streams.
+// Parts that depend on the version of Node: files, HTTP, threads, WebAssembly, streams.
 const folders = [
   'packages/layers/dist/test/ops',
   'packages/layers/dist/test/backends/simd',

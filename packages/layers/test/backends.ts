@@ -1,5 +1,5 @@
-// Runs a suite on every backend that is here: cpu, simd, and tensorflow where tfjs-node(-gpu) is
-// installed. RENE_TEST_BACKENDS=cpu,wasm chooses; a backend that is asked for must start.
+// Runs a suite on every available backend: cpu, simd, and tensorflow if tfjs-node(-gpu) is installed.
+// RENE_TEST_BACKENDS=cpu,wasm selects backends, which must then start.
 import '@tensorflow/tfjs-backend-cpu';
 import { BackendError, useBackend } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
@@ -9,7 +9,7 @@ import { installedTensorflow } from '../src/backends/tensorflow/load.js';
 const chosen = process.env.RENE_TEST_BACKENDS?.split(',');
 const present = ['cpu', 'simd', ...(installedTensorflow().length > 0 ? ['tensorflow'] : [])];
 
-/** One describe a backend; fails a test that leaves tensors behind. */
+/** One describe per backend. A test that leaks tensors fails. */
 export function describeOnBackends(title: string, suite: () => void): void {
   for (const name of chosen ?? present) {
     describe(`${title} [${name}]`, () => {
@@ -28,7 +28,7 @@ export function describeOnBackends(title: string, suite: () => void): void {
   }
 }
 
-/** False for a backend that this build of the package does not have and nobody asked for. */
+/** False for a backend that is missing in this build of the package and was not selected. */
 async function startBackend(name: string): Promise<boolean> {
   if (name === 'wasm') await import('@tensorflow/tfjs-backend-wasm');
   try {
@@ -41,7 +41,7 @@ async function startBackend(name: string): Promise<boolean> {
   }
 }
 
-/** The largest absolute difference; Infinity where the shapes differ. */
+/** The largest absolute difference; Infinity if the shapes differ. */
 export async function maxError(actual: tf.Tensor, expected: tf.Tensor): Promise<number> {
   if (actual.shape.join() !== expected.shape.join()) return Number.POSITIVE_INFINITY;
   const [a, b] = await Promise.all([actual.data(), expected.data()]);
@@ -53,7 +53,7 @@ export async function maxError(actual: tf.Tensor, expected: tf.Tensor): Promise<
   return worst;
 }
 
-/** tf.tidy for asynchronous bodies: frees every tensor that `body` made. */
+/** tf.tidy for async functions: disposes all tensors that `body` created. */
 export async function tidily<T>(body: () => Promise<T>): Promise<T> {
   tf.engine().startScope();
   try {

@@ -1,5 +1,5 @@
-// Composed kernels must run on every tfjs backend: each tfjs kernel that they use is one that
-// tfjs-node-gpu, wasm, webgl and webgpu (4.22) all register.
+// Composed kernels run on every tfjs backend: they use only tfjs kernels that tfjs-node-gpu, wasm, webgl and
+// webgpu (4.22) all register.
 import { readFileSync } from 'node:fs';
 import {
   causalConv1d,
@@ -23,7 +23,7 @@ const lists: Record<string, string[]> = JSON.parse(
   readFileSync(new URL('../../test/fixtures/backend_kernels.json', import.meta.url), 'utf8'),
 );
 
-/** The kernels of tfjs itself that ran: registered for 'cpu', where ours fall back to composed. */
+/** The tfjs kernels that `run` used. On 'cpu' our kernels are the composed ones. */
 async function tfjsKernels(run: () => tf.Tensor | tf.Tensor[]): Promise<string[]> {
   const { kernelNames } = await tf.profile(() => {
     tf.dispose(run());

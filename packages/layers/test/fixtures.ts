@@ -1,4 +1,4 @@
-// Reads the reference numbers (goldens/) for the tests of this package.
+// Reads the reference values (goldens/) for the tests of this package.
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -14,7 +14,10 @@ interface HeaderEntry {
   data_offsets: [number, number];
 }
 
-/** The F32 and I32 tensors of a safetensors file whose names start with `prefix`, without it. */
+/**
+ * The F32 and I32 tensors of a safetensors file whose names start with `prefix`, keyed by the rest of the
+ * name.
+ */
 export function readTensors(path: string, prefix = ''): Record<string, tf.Tensor> {
   const { buffer, byteOffset, byteLength } = readFileSync(new URL(path, goldens));
   const view = new DataView(buffer, byteOffset, byteLength);

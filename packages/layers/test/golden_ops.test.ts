@@ -1,4 +1,4 @@
-// Every op and its gradients against the reference numbers (float64, the original's code).
+// Every op and its gradients against the reference values (float64 results of the original code).
 import { type GoldenAttrs, type NamedTensors, runGoldenOp } from '@rene-js/layers/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';

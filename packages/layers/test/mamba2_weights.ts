@@ -1,4 +1,4 @@
-// A small Mamba-2 mixer with random weights: two groups, a plain gated part, all biases.
+// A small Mamba-2 mixer with random weights: two groups, an ungated MLP part, all biases.
 import { type Mamba2MixerSizes, type Mamba2MixerWeights, rowsWeight } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -19,7 +19,7 @@ const heads = mamba2Sizes.dSsm / mamba2Sizes.headDim;
 const convDim = mamba2Sizes.dSsm + 2 * mamba2Sizes.nGroups * mamba2Sizes.dState;
 const projection = 2 * (mamba2Sizes.dInner - mamba2Sizes.dSsm) + mamba2Sizes.dSsm + convDim + heads;
 
-/** Freed by the caller: tf.dispose of the tensors, or a scope around the call. */
+/** The caller frees them, with tf.dispose or a scope around the call. */
 export function mamba2Weights(dModel: number): Mamba2MixerWeights {
   const random = (shape: number[], seed: number) => tf.randomNormal(shape, 0, 0.5, 'float32', seed);
   return {

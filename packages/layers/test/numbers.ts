@@ -1,4 +1,4 @@
-// Arrays of float64 numbers with a shape: what the references compute with, and their way to tfjs.
+// Float64 arrays with a shape: the values of the reference implementations, and their conversion to tensors.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -37,7 +37,7 @@ export class Numbers {
     return new Numbers(this.shape, this.values);
   }
 
-  /** In float32; the tensor is the caller's. */
+  /** As a float32 tensor. The caller disposes it. */
   tensor(): tf.Tensor {
     return tf.tensor(Float32Array.from(this.values), [...this.shape], 'float32');
   }
@@ -52,7 +52,7 @@ export class Numbers {
   }
 }
 
-/** Draws arrays of normal numbers that float32 can hold. */
+/** Draws arrays of normally distributed values that are exact in float32. */
 export class Draw {
   private readonly random: () => number;
 
@@ -70,12 +70,12 @@ export class Draw {
     return numbers;
   }
 
-  /** Whole numbers from `least` up to, but not, `below`. */
+  /** Integers from `least` to `below` - 1. */
   integers(count: number, below: number, least = 0): number[] {
     return range(count).map(() => least + Math.floor(this.random() * (below - least)));
   }
 
-  /** `total` cut into random parts of at least 1. */
+  /** Random integers of at least 1 whose sum is `total`. */
   parts(total: number): number[] {
     const parts: number[] = [];
     for (let left = total; left > 0; left -= parts.at(-1) ?? left) {
@@ -91,10 +91,10 @@ export function range(count: number): number[] {
 
 export const size = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max });
 
-/** Other cases than the usual ones: RENE_TEST_SEED=2. */
+/** RENE_TEST_SEED=2 draws other cases. */
 const seed = Number(process.env.RENE_TEST_SEED ?? 1);
 
-/** A test of many random cases, the same ones every time; each frees its tensors. */
+/** A test of many random cases from a fixed seed. Tensors of each case are disposed. */
 export function property<T>(
   title: string,
   cases: fc.Arbitrary<T>,
@@ -109,7 +109,7 @@ export function property<T>(
   );
 }
 
-/** Equal to within `tolerance` of the largest value, or of 1 where all are smaller. */
+/** Equal within `tolerance` times the largest value, or `tolerance` if all values are below 1. */
 export async function expectClose(
   actual: tf.Tensor | undefined,
   expected: Numbers,
@@ -128,7 +128,7 @@ export async function expectClose(
   expect(worst / largest, name).to.be.below(tolerance);
 }
 
-/** The derivative of `f` by every number of `input`, by central differences in float64. */
+/** The derivative of `f` with respect to each value of `input`, by central differences in float64. */
 export function numericGradient(input: Numbers, f: () => number): Numbers {
   const step = 1e-5;
   const { values } = input;
@@ -145,7 +145,7 @@ export function numericGradient(input: Numbers, f: () => number): Numbers {
   );
 }
 
-/** The sum of products with fixed numbers: a loss in which every output counts differently. */
+/** The dot product with fixed values: a loss in which every output has a different weight. */
 export function weighted(outputs: readonly Numbers[], weights: readonly Numbers[]): number {
   return outputs.reduce(
     (total, { values }, o) =>

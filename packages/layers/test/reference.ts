@@ -1,4 +1,4 @@
-// Every op as naive float64 loops over the definition: no chunks, no blocks, no cache, no masks.
+// Every op as plain float64 loops over its definition: no chunks, blocks, cache or masks.
 import type { Activation } from '@rene-js/layers';
 import { Numbers, range } from './numbers.js';
 
@@ -19,7 +19,7 @@ export function activate(x: number, activation: Activation): number {
   }
 }
 
-/** 2/sqrt(pi) exp(-x^2) times the sum of 2^n x^(2n+1) / (2n+1)!!; its terms have one sign. */
+/** 2/sqrt(pi) exp(-x^2) times the sum of 2^n x^(2n+1) / (2n+1)!!, whose terms have the same sign. */
 function erf(x: number): number {
   if (Math.abs(x) > 6) return Math.sign(x);
   let term = x;
@@ -42,7 +42,7 @@ export interface SsdInputs {
   state?: Numbers | undefined;
 }
 
-/** The recurrence, token by token. */
+/** The recurrence over tokens. */
 export function ssdScan(
   { x, dt, A, B, C, D, dtBias, state: initial }: SsdInputs,
   [dtMin, dtMax]: readonly [number, number] = [0, Number.POSITIVE_INFINITY],
@@ -86,7 +86,7 @@ export interface SsdGradients {
   state?: Numbers | undefined;
 }
 
-/** The gradients of sum(y dy) + sum(state dstate): the recurrence backwards over its kept states. */
+/** The gradients of sum(y dy) + sum(state dstate): the recurrence backwards over the stored states. */
 export function ssdScanGrad(
   inputs: SsdInputs,
   dy: Numbers,
@@ -152,7 +152,7 @@ export function ssdScanGrad(
   return made;
 }
 
-/** Token i sees tokens i - window + 1 ... i. */
+/** Token i attends to tokens i - window + 1 ... i. */
 export function attention(
   q: Numbers,
   k: Numbers,
@@ -198,7 +198,7 @@ export function causalConv1d(
   const after = new Numbers([batch, width, channels]);
   for (const b of range(batch)) {
     for (const c of range(channels)) {
-      /** The input at a time, which may lie before x. */
+      /** The input at a time, which may be before x. */
       const input = (t: number) => (t >= 0 ? x.at(b, t, c) : (state?.at(b, t + width, c) ?? 0));
       for (const t of range(length)) {
         const taps = range(width).map((w) => weight.at(c, w) * input(t - (width - 1) + w));
@@ -211,7 +211,7 @@ export function causalConv1d(
   return { y, state: after };
 }
 
-/** Over (T, D). */
+/** For x (T, D). */
 export function gatedRmsNorm(
   x: Numbers,
   z: Numbers | null,
@@ -236,7 +236,7 @@ export function gatedRmsNorm(
   return y;
 }
 
-/** activation(x weight^T + bias) + residual, over (T, inFeatures). */
+/** activation(x weight^T + bias) + residual, for x (T, inFeatures). */
 export function matMul(
   x: Numbers,
   weight: Numbers,
@@ -257,7 +257,7 @@ export function matMul(
   return y;
 }
 
-/** 0 where the target is negative. */
+/** 0 if the target is negative. */
 export function crossEntropy(logits: Numbers, targets: readonly number[]): Numbers {
   const classes = range(logits.shape[1] ?? 0);
   return new Numbers(

@@ -1,4 +1,4 @@
-// Choosing a backend by name: names that there are not, and those that a page cannot have.
+// Selecting a backend by name: unknown names, and names that are not available in pages.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { BackendError } from '../src/errors.js';
@@ -18,15 +18,15 @@ describe('useBackend', () => {
     throw new Error(`expected a BackendError for '${name}', found ${error}`);
   }
 
-  it('refuses unknown names, also those that every object has', async () => {
+  it('refuses unknown names, including property names of every object', async () => {
     for (const name of ['abacus', 'toString', '__proto__', 'constructor', 'hasOwnProperty']) {
       expect(await messageOf(name), name).to.match(/^unknown backend '.*'; known here: .*cuda/);
     }
   });
 
-  it('says that native backends need Node, and does not offer them to a page', async () => {
+  it('reports that native backends need Node, and does not offer them in a page', async () => {
     Object.defineProperty(process, 'versions', { value: {}, configurable: true });
-    // Another test file of this process may have registered one.
+    // Another test file in this process may have registered one.
     const unregistered = ['cuda', 'tensorflow'].filter(
       (name) => !tf.engine().registryFactory[name],
     );

@@ -1,11 +1,11 @@
-// Runs a suite on the CPU backends, and on tensorflow where tfjs-node(-gpu) is installed.
-// RENE_TEST_BACKENDS=cpu,wasm chooses.
+// Runs a suite on the CPU backends, and on tensorflow if tfjs-node(-gpu) is installed.
+// RENE_TEST_BACKENDS=cpu,wasm selects backends.
 import { createRequire } from 'node:module';
 import { useBackend } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
-/** The names that suites run on. */
+/** The backends on which suites run. */
 export const backends = process.env.RENE_TEST_BACKENDS?.split(',') ?? [
   ...['cpu', 'simd'],
   ...(isInstalled('@tensorflow/tfjs-node-gpu') || isInstalled('@tensorflow/tfjs-node')
@@ -22,7 +22,7 @@ function isInstalled(name: string): boolean {
   }
 }
 
-/** One describe a backend; fails a test that leaves tensors behind. */
+/** One describe per backend. A test that leaks tensors fails. */
 export function describeOnBackends(title: string, suite: (backend: string) => void): void {
   for (const backend of backends) {
     describe(`${title} [${backend}]`, () => {

@@ -1,8 +1,8 @@
 // The environment of the processes that tests start.
 
 /**
- * Ours, but never the emulated CUDA device: the command line and the examples are the same on every
- * backend, and there they would take minutes each. The suites of kernels and models are for that device.
+ * This process's environment without the emulated CUDA device, on which a command or an example would take
+ * minutes. The suites of kernels and models cover that device.
  */
 export function childEnv(more: Record<string, string> = {}): NodeJS.ProcessEnv {
   const { RENE_CUDA, ...rest } = process.env;

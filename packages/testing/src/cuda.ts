@@ -1,16 +1,16 @@
-// The backend 'cuda' as tests take it.
+// The backend 'cuda' in tests.
 import { BackendError } from '@rene-js/layers';
 import { loadCudaBackend, registerCudaBackend } from '@rene-js/layers/cuda';
 
-/** Whether tests of 'cuda' can run: the emulated device is built for Linux on x64 alone. */
+/** Whether tests of 'cuda' can run: the emulated device is built for Linux on x64 only. */
 export const canTestCuda =
   (process.platform === 'linux' && process.arch === 'x64') || isCudaAskedFor();
 
 /**
- * Registers 'cuda' on this machine's card. RENE_CUDA=emulated takes the emulated device, and so does a
- * machine without a card, unless RENE_TEST_BACKENDS names cuda.
+ * Registers 'cuda' on this machine's GPU. It uses the emulated device with RENE_CUDA=emulated, or without a
+ * GPU unless RENE_TEST_BACKENDS names cuda.
  *
- * @throws BackendError where a card was asked for and there is none
+ * @throws BackendError if a GPU was requested and there is none
  */
 export async function registerTestCuda(): Promise<void> {
   try {

@@ -1,49 +1,49 @@
-// A Hugging Face hub on 127.0.0.1 that misbehaves on demand and counts what it sends.
+// A fake Hugging Face hub on 127.0.0.1 that injects faults and counts what it sends.
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What goes wrong with one answer. */
+/** A fault of one response. */
 export type Fault =
   | { status: number; headers?: Record<string, string> }
-  /** Sends so many bytes, then breaks the connection. */
+  /** Sends this many bytes, then breaks the connection. */
   | { breakAfter: number }
-  /** Sends ten parts over so many milliseconds. */
+  /** Sends ten parts over this many milliseconds. */
   | { slowly: number }
-  /** Sends so many bytes, then none, and keeps the connection. */
+  /** Sends this many bytes, then nothing, and keeps the connection open. */
   | { stallAfter: number }
-  /** Ends after so many bytes, claiming that these are all. */
+  /** Ends after this many bytes, and claims that they are all. */
   | { truncateTo: number }
   /** Sends other bytes than the file's. */
   | { corrupt: true }
   /** Ignores the Range header. */
   | { ignoreRange: true }
-  /** Answers a Range as if all of the file had been asked for. */
+  /** Responds to a Range request as if the whole file had been requested. */
   | { wrongRange: true };
 
 export interface FakeRepo {
   files: Map<string, Uint8Array>;
-  /** Files above this size are stored elsewhere: a redirect, and a SHA-256 as their ETag. */
+  /** Files above this size are on a storage server: a redirect, with a SHA-256 as ETag. */
   largeFrom: number;
 }
 
 export class FakeHub {
   readonly repos = new Map<string, FakeRepo>();
-  /** `METHOD path`, in order. */
+  /** Requests as `METHOD path`, in order. */
   readonly requests: string[] = [];
-  /** The Host header (it tells the origin) and the token of each request to the hub. */
+  /** The Host header (which determines the origin) and the token of each request to the hub. */
   readonly seen: { host: string; path: string; token: string | undefined }[] = [];
-  /** The Location to which a request is redirected, undefined for an answer. */
+  /** The Location to which a request is redirected; undefined for no redirect. */
   redirect: (method: string, path: string) => string | undefined = () => undefined;
-  /** Headers of a file that replace the usual ones; undefined leaves one out. */
+  /** Headers of a file that replace the usual ones. Undefined removes a header. */
   headers: (name: string) => Readonly<Record<string, string | undefined>> = () => ({});
-  /** Authorization headers by the server that got them. */
+  /** Received Authorization headers, by server. */
   readonly tokens = { hub: new Set<string>(), storage: new Set<string>() };
-  /** Bytes of file content that were sent, by file name. */
+  /** Sent bytes of file content, by file name. */
   readonly sent = new Map<string, number>();
-  /** Accept-Encoding headers that came. */
+  /** Received Accept-Encoding headers. */
   readonly encodings = new Set<string>();
   requiredToken: string | undefined;
   commit = 'a'.repeat(40);
@@ -59,7 +59,7 @@ export class FakeHub {
     }
   }
 
-  /** Answers on another port by https too; @returns the port */
+  /** Also listens with https on another port. @returns the port */
   async startTls(options: ServerOptions): Promise<number> {
     this.tls = createTlsServer(options, (req, res) => this.answer(req, res));
     await new Promise<void>((resolve) => this.tls?.listen(0, '127.0.0.1', resolve));
@@ -89,12 +89,12 @@ export class FakeHub {
     this.repos.set(repo, { files: new Map(bytes), largeFrom });
   }
 
-  /** The ETag of a file that is stored elsewhere. */
+  /** The ETag of a file on the storage server. */
   etagOf(repo: string, name: string): string {
     return sha256Of(this.repos.get(repo)?.files.get(name) ?? new Uint8Array(0));
   }
 
-  /** The next answers to requests (`METHOD path`) that match go wrong, one fault each. */
+  /** The next responses to matching requests (`METHOD path`) fail, one fault each. */
   fail(pattern: RegExp, ...faults: Fault[]): void {
     this.faults.push(...faults.map((fault) => ({ pattern, fault })));
   }
@@ -183,7 +183,7 @@ export class FakeHub {
     const count = fault && 'breakAfter' in fault ? fault.breakAfter : body.length;
     this.sent.set(name, (this.sent.get(name) ?? 0) + count);
     if (count >= body.length) return res.end(body);
-    // Time for a client on a busy machine to take what was sent: the break drops the rest.
+    // Time for a client on a busy machine to read what was sent: breaking the connection drops the rest.
     res.write(body.slice(0, count), () => setTimeout(() => res.destroy(), count > 0 ? 150 : 0));
     return res;
   }

@@ -1,4 +1,4 @@
-// Reads and writes the files of a reference folder as plain numbers.
+// Reads and writes the files of a reference folder as plain arrays.
 import {
   openFile,
   openSafetensors,
@@ -11,7 +11,7 @@ import {
 } from '@rene-js/rene/internal';
 import type { Numbers } from './numbers.js';
 
-/** Numbers of a shape, on their way to a file. */
+/** Values with a shape, to be written to a file. */
 export interface Block {
   shape: number[];
   values: Numbers;

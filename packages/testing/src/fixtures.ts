@@ -1,4 +1,4 @@
-// Where the test data lies, folders that vanish after the tests, and errors that must come.
+// Locations of test data, temporary folders, and expected errors.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,13 +6,13 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** A file or folder of the reference numbers. */
+/** A file or folder of the reference values. */
 export const golden = (path: string): string => join(ROOT, 'goldens', path);
 
-/** Data that the project may read but does not hold; tests skip where it is absent. */
+/** Data that is not part of the repository. Tests are skipped if it is missing. */
 export const shared = (path: string): string => join(ROOT, '..', 'shared', path);
 
-/** Makes folders for a suite's files and removes them after it. */
+/** Creates folders for a suite's files and removes them afterwards. */
 export function temporaryFolders(): () => string {
   const made: string[] = [];
   after(() => {
@@ -27,7 +27,7 @@ export function temporaryFolders(): () => string {
 
 type ErrorClass<E extends Error> = abstract new (...args: never[]) => E;
 
-/** The error of that class that the action ends in. */
+/** The error of that class with which the action fails. */
 export async function errorOf<E extends Error>(
   type: ErrorClass<E>,
   action: () => unknown,

@@ -1,5 +1,5 @@
-// Makes folders of reference numbers, in the format of goldens/README.md, of models with random
-// weights: config.json, model.safetensors, golden.safetensors, generate.json, grads.safetensors.
+// Writes folders of reference values for models with random weights, in the format of goldens/README.md:
+// config.json, model.safetensors, golden.safetensors, generate.json, grads.safetensors.
 import { join } from 'node:path';
 import { parseConfig, type ReneConfig } from '@rene-js/rene';
 import { modelParameters } from '@rene-js/rene/internal';
@@ -10,7 +10,7 @@ import { ReferenceRow, referenceLoss, type Step, type Weights } from './referenc
 
 /** Tokens decoded after the prompt. */
 const DECODED = 24;
-/** A greedy choice closer than this may fall otherwise in float32. */
+/** A greedy choice with a smaller margin may differ in float32. */
 const LEAST_GAP = 3e-4;
 
 export interface FolderOptions {
@@ -20,13 +20,13 @@ export interface FolderOptions {
   /** Tokens of the prompt. */
   length: number;
   seed: string;
-  /** Also generate.json, several generations that read the prompt again each. true. */
+  /** Also write generate.json: several generations, each of which reads the prompt again. Default: true. */
   generate?: boolean;
-  /** Also grads.safetensors, by finite differences: only for the smallest models. */
+  /** Also write grads.safetensors, by finite differences. Only for the smallest models. */
   gradients?: boolean;
 }
 
-/** Writes a folder. Draws again until no greedy choice is a near tie. */
+/** Writes a folder. Draws new weights until no greedy choice is a near tie. */
 export async function makeGoldenFolder(dir: string, options: FolderOptions): Promise<void> {
   const config = parseConfig(options.config);
   for (let draw = 0; draw < 50; draw++) {
@@ -60,7 +60,7 @@ export async function makeGoldenFolder(dir: string, options: FolderOptions): Pro
   throw new Error(`no draw of '${options.seed}' has clear greedy choices`);
 }
 
-/** A row that has read its prompt, and what that gave. */
+/** A sequence after its prompt, and the results. */
 interface Prefilled {
   ids: number[];
   reader: ReferenceRow;
@@ -72,7 +72,7 @@ function readPrompt(config: ReneConfig, weights: Weights, ids: number[]): Prefil
   return { ids, reader, steps: ids.map((id) => reader.step(id)) };
 }
 
-/** Values far from the initial ones, so that every weight, bias and norm matters. */
+/** Values far from the initial ones, so that every weight, bias and norm affects the result. */
 export function randomWeights(config: ReneConfig, random: () => number): Map<string, Float64Array> {
   const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
   const sampler = (name: string, shape: readonly number[]): (() => number) => {
@@ -87,7 +87,7 @@ export function randomWeights(config: ReneConfig, random: () => number): Map<str
   return new Map(
     modelParameters(config).map(({ name, shape }) => {
       const size = shape.reduce((product, axis) => product * axis, 1);
-      // What a float32 file can hold.
+      // Rounded to float32, as a file stores them.
       return [name, Float64Array.from(Float32Array.from({ length: size }, sampler(name, shape)))];
     }),
   );
@@ -97,7 +97,7 @@ function randomIds(rows: number, length: number, below: number, random: () => nu
   return range(rows).map(() => range(length).map(() => Math.floor(random() * below)));
 }
 
-/** The tokens that follow greedily, and the smallest distance between the first two choices. */
+/** The greedy tokens, and the smallest margin between the two best logits. */
 function continueGreedily(
   { ids: prompt, reader: prefilled, steps }: Prefilled,
   count: number,
@@ -129,7 +129,10 @@ interface GenerateCase {
   gap: number;
 }
 
-/** The calls that the original's goldens have too: max_length counts the prompt, one token at least. */
+/**
+ * The cases of the original's goldens too: max_length includes the prompt, and at least one token is
+ * generated.
+ */
 function generateCases(prompts: readonly Prefilled[], eos: number): GenerateCase[] {
   const length = prompts[0]?.ids.length ?? 0;
   const full = length + DECODED;
@@ -144,7 +147,7 @@ function generateCases(prompts: readonly Prefilled[], eos: number): GenerateCase
     const parts = prompts
       .slice(0, rows)
       .map((row) => continueGreedily(row, count, args.repetition_penalty));
-    // With one row, the first eos ends the text.
+    // With one row, the first eos ends the sequence.
     const end = args.eos_token_id === undefined ? -1 : (parts[0]?.ids.indexOf(eos) ?? -1);
     const sequences = parts.map(({ ids }, row) => [
       ...(prompts[row]?.ids ?? []),
@@ -217,7 +220,7 @@ function addStates(
   });
 }
 
-/** The loss and its gradients by central differences, good to 1e-9 or so in float64. */
+/** The loss and its gradients by central differences; about 1e-9 accurate in float64. */
 function gradientBlocks(
   config: ReneConfig,
   weights: Weights,
@@ -246,7 +249,7 @@ function idsBlock(rows: number[][]): Block {
   return { shape: [rows.length, rows[0]?.length ?? 0], values: rows.flat(), dtype: 'I32' };
 }
 
-/** Rows of tokens of channels as (B, L, channels). */
+/** Rows of tokens as (B, L, channels). */
 function stacked(rows: number[][][]): Block {
   const [first = []] = rows;
   return { shape: [rows.length, first.length, first[0]?.length ?? 0], values: rows.flat(2) };

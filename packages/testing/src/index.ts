@@ -1,4 +1,4 @@
-// What the tests of several packages share: models, reference numbers, a hub on this machine.
+// Shared by the tests of several packages: models, reference values, a fake hub.
 export * from './backends.js';
 export * from './child_env.js';
 export * from './cuda.js';

@@ -1,11 +1,11 @@
-// Models and small helpers for the tests of generation.
+// Models and helpers for tests of generation.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ReneLMHeadModel } from '@rene-js/rene';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 
-/** The repository's root, from the compiled test. */
+/** The repository's root, relative to the compiled test. */
 const root = new URL('../../../', import.meta.url);
 
 export const goldenModels = ['tiny-hybrid', 'tiny-gqa', 'tiny-options', 'tiny-mamba2', 'tiny-bf16'];
@@ -14,7 +14,7 @@ export function goldenPath(name: string): string {
   return fileURLToPath(new URL(`goldens/${name}`, root));
 }
 
-/** The first of RENE_TEST_BACKENDS; unless that is set the fastest that is always there. */
+/** The first of RENE_TEST_BACKENDS. Default: the fastest backend that is always available. */
 export const [testBackend = 'simd'] = process.env.RENE_TEST_BACKENDS?.split(',') ?? [];
 
 export function loadGolden(name: string): Promise<ReneLMHeadModel> {
@@ -25,7 +25,7 @@ export function readGoldenJson<T>(path: string): T {
   return JSON.parse(readFileSync(new URL(`goldens/${path}`, root), 'utf8'));
 }
 
-/** Runs something and requires that it leaves no tensor behind. */
+/** Runs a function and requires that it leaks no tensors. */
 export async function leavesNothing<T>(run: () => Promise<T>): Promise<T> {
   const before = tf.memory().numTensors;
   const result = await run();
@@ -33,7 +33,7 @@ export async function leavesNothing<T>(run: () => Promise<T>): Promise<T> {
   return result;
 }
 
-/** The error that a promise is rejected with. */
+/** The error with which a promise is rejected. */
 export async function rejection(promise: Promise<unknown>): Promise<Error> {
   try {
     await promise;

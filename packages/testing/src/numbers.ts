@@ -1,8 +1,8 @@
-// Plain float64 arithmetic on arrays: what the reference model is made of. No tfjs.
+// Float64 arithmetic on plain arrays, for the reference model. No tfjs.
 
 export type Numbers = ArrayLike<number>;
 
-/** The i-th number; an index outside is a mistake of the reference itself. */
+/** Element i. Throws for an index out of range, which is a mistake in the reference. */
 export function at(values: Numbers, i: number): number {
   const value = values[i];
   if (value === undefined) throw new RangeError(`index ${i} of ${values.length} numbers`);
@@ -19,7 +19,7 @@ export function sum(values: Iterable<number>): number {
   return total;
 }
 
-/** weight x + bias; weight is row-major, outputs x inputs. */
+/** weight x + bias, with weight row-major (outputs, inputs). */
 export function linear(x: Numbers, weight: Float64Array, bias?: Numbers): number[] {
   const inputs = Float64Array.from(x);
   if (weight.length % inputs.length !== 0) throw new RangeError('a weight of another width');
@@ -31,7 +31,7 @@ export function linear(x: Numbers, weight: Float64Array, bias?: Numbers): number
   });
 }
 
-/** x / rms(x) * weight, in groups of channels. */
+/** RMS norm of x in groups of channels, times weight. */
 export function rmsNorm(x: number[], weight: Numbers, eps: number, groupSize = x.length): number[] {
   const inverses = range(x.length / groupSize).map((group) => {
     const values = x.slice(group * groupSize, (group + 1) * groupSize);
@@ -53,17 +53,17 @@ export function silu(x: number): number {
   return x / (1 + Math.exp(-x));
 }
 
-/** The exact one: x/2 (1 + erf(x / sqrt 2)). */
+/** Exact GELU: x/2 (1 + erf(x / sqrt 2)). */
 export function gelu(x: number): number {
   return (x / 2) * (1 + erf(x / Math.SQRT2));
 }
 
-/** The identity above 20, as in PyTorch. */
+/** Above 20 the identity, as in PyTorch. */
 export function softplus(x: number): number {
   return x > 20 ? x : Math.log1p(Math.exp(x));
 }
 
-/** 2/sqrt(pi) exp(-x^2) times the sum of 2^n x^(2n+1) / (2n+1)!!; its terms have one sign. */
+/** 2/sqrt(pi) exp(-x^2) times the sum of 2^n x^(2n+1) / (2n+1)!!, whose terms have the same sign. */
 export function erf(x: number): number {
   if (Math.abs(x) > 6) return Math.sign(x);
   let term = x;

@@ -1,5 +1,5 @@
-// The Rene model in plain float64 loops, one token of one row at a time: a second opinion, written
-// from what the model computes and not from this project's code. No tfjs, no chunks, no cache.
+// The Rene model in plain float64 loops, one token of one sequence at a time: an independent reference,
+// written from the model's definition and not from this project's code. No tfjs, chunks or cache.
 import type { ReneConfig } from '@rene-js/rene';
 import { layerKinds } from '@rene-js/rene/internal';
 import {
@@ -16,17 +16,17 @@ import {
   sum,
 } from './numbers.js';
 
-/** By the names of the original's state_dict, row-major. */
+/** Keyed by the names of the original's state_dict, row-major. */
 export type Weights = ReadonlyMap<string, Float64Array>;
 
-/** The memory of a Mamba-2 block: raw inputs of the convolution, newest last, and (H, P, N). */
+/** The state of a Mamba-2 block: the last raw inputs of the convolution, oldest first, and (H, P, N). */
 export interface SsdMemory {
   kind: 'ssd';
   conv: number[][];
   ssm: Float64Array;
 }
 
-/** All keys and values since the start of the text, a (Hkv, P) a token. */
+/** All keys and values since the first token, (Hkv, P) per token. */
 export interface AttentionMemory {
   kind: 'attn';
   k: number[][];
@@ -35,14 +35,14 @@ export interface AttentionMemory {
 
 export type Memory = SsdMemory | AttentionMemory | { kind: 'mlp' };
 
-/** What a token leaves behind. */
+/** The outputs of one token. */
 export interface Step {
   /** 'embed', each block's output under its index, 'norm_f'. */
   hidden: Map<string, number[]>;
   logits: number[];
 }
 
-/** One row of a batch: a text that is read token by token. */
+/** One sequence, read token by token. */
 export class ReferenceRow {
   readonly memories: Memory[];
 
@@ -54,7 +54,7 @@ export class ReferenceRow {
     this.memories = memories ?? this.emptyMemories();
   }
 
-  /** Reads on from here on its own. */
+  /** A copy that continues independently. */
   clone(): ReferenceRow {
     return new ReferenceRow(this.config, this.weights, structuredClone(this.memories));
   }
@@ -237,7 +237,7 @@ export class ReferenceRow {
   }
 }
 
-/** Mean next-token cross entropy over the rows, as the gradients' loss has it. */
+/** Mean next-token cross entropy over the rows, as in the loss of the gradients. */
 export function referenceLoss(config: ReneConfig, weights: Weights, ids: number[][]): number {
   const losses = ids.flatMap((row) => {
     const reader = new ReferenceRow(config, weights);
@@ -251,7 +251,7 @@ export function referenceLoss(config: ReneConfig, weights: Weights, ids: number[
   return sum(losses) / losses.length;
 }
 
-/** Cuts a list into parts of these sizes. */
+/** Splits a list into parts of these sizes. */
 function splitAt(values: number[], sizes: number[]): number[][] {
   let start = 0;
   return sizes.map((size) => {

@@ -1,4 +1,4 @@
-// Runs the command line as a user does: as a process of its own.
+// Runs the command line in a separate process, as a user does.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { childEnv } from './child_env.js';
@@ -12,9 +12,9 @@ export interface Run {
 }
 
 export interface RunOptions {
-  /** Given on stdin, which is then closed. */
+  /** Written to stdin, which is then closed. */
   input?: string;
-  /** Called with the whole of stdout so far and a function that sends Ctrl-C, once. */
+  /** Called with all of stdout so far and a function that sends Ctrl-C once. */
   onOutput?: (stdout: string, interrupt: () => void) => void;
   env?: Record<string, string>;
 }

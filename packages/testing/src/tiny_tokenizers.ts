@@ -1,6 +1,6 @@
-// Small tokenizers of two kinds, as the JSON of their tokenizer.json.
+// Two small tokenizers as the JSON of a tokenizer.json.
 
-/** A byte-level tokenizer with one token a byte, two merges and two special tokens. */
+/** A byte-level tokenizer with one token per byte, two merges and two special tokens. */
 export function tinyByteLevelJson(): object {
   const letters = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i));
   const others = Array.from({ length: 163 }, (_, i) => String.fromCodePoint(0xa1 + i));
@@ -22,7 +22,7 @@ export function tinyByteLevelJson(): object {
   };
 }
 
-/** A tokenizer of another kind: words after a mark, bytes as <0x41>. */
+/** A tokenizer with a mark before each word, and bytes as <0x41>. */
 export function tinyMetaspaceJson(): object {
   const bytes = Array.from({ length: 256 }, (_, i) => hexToken(i));
   const tokens = ['<unk>', ...bytes, '▁', 'a', 'b', '▁a', '▁ab'];

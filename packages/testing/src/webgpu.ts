@@ -14,8 +14,8 @@ export function missingForWebGpu(): Promise<string | undefined> {
 }
 
 /**
- * A mocha hook that skips a suite unless `npm run test:webgpu` runs it: the library behind npm's webgpu
- * and a driver in software may end their process, and with it the tests that share it.
+ * A mocha hook that skips a suite outside of `npm run test:webgpu`: the npm package webgpu and a software
+ * driver may crash the process, and with it all tests that share it.
  */
 export async function skipWithoutWebGpu(this: Mocha.Context): Promise<void> {
   if (process.env.RENE_TEST_WEBGPU !== 'required') return this.skip();
@@ -24,7 +24,7 @@ export async function skipWithoutWebGpu(this: Mocha.Context): Promise<void> {
 }
 
 async function findMissing(): Promise<string | undefined> {
-  // Software is slow, but it gives the same results everywhere.
+  // Software is slow, but gives the same results on every machine.
   if (existsSync(SWIFTSHADER)) process.env.VK_ICD_FILENAMES ??= SWIFTSHADER;
   try {
     const { create } = await import('webgpu');

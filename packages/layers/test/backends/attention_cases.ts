@@ -1,4 +1,4 @@
-// Attention, with a cache and without, against the composed one on tfjs's CPU backend.
+// Attention with and without a cache, compared with composed attention on tfjs's CPU backend.
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { attentionMixer, rowsWeight, slidingWindowAttention } from '../../src/index.js';
@@ -80,7 +80,7 @@ export function attentionCases(backend: TestedBackend): void {
   );
 }
 
-/** The slots of a cache that hold a token, the others 0: no token has reached those, they may hold anything. */
+/** The filled slots of a cache; the others as 0, since unused slots may contain anything. */
 function used(cache: tf.Tensor, positions: readonly number[]): tf.Tensor {
   const [batch = 0, capacity = 0] = cache.shape;
   const mask = new Float32Array(batch * capacity);

@@ -1,4 +1,4 @@
-// Runs the same ops composed on tfjs's CPU backend and by the kernels of another one, and compares.
+// Runs ops composed on tfjs's CPU backend and with the kernels of another backend, and compares the results.
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { expect } from 'chai';
@@ -9,7 +9,7 @@ export async function useCpu(): Promise<void> {
   await useBackend('cpu');
 }
 
-/** Numbers in [-scale, scale), the same for the same seed. */
+/** Values in [-scale, scale), determined by the seed. */
 export function uniform(seed: string, shape: number[], scale = 1): tf.Tensor {
   const random = seedrandom(seed);
   const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => {
@@ -18,7 +18,7 @@ export function uniform(seed: string, shape: number[], scale = 1): tf.Tensor {
   return tf.tensor(values, shape);
 }
 
-/** The values of what `run` returns, on the backend in use; everything is disposed of. */
+/** The values that `run` returns on the current backend. All tensors are disposed. */
 export function valuesOf(run: () => tf.Tensor[]): Float32Array[] {
   const before = tf.memory().numTensors;
   const tensors = tf.tidy(run);
@@ -28,7 +28,7 @@ export function valuesOf(run: () => tf.Tensor[]): Float32Array[] {
   return values;
 }
 
-/** valuesOf for backends that can only be read asynchronously. */
+/** valuesOf for backends with asynchronous reads only. */
 export async function readValuesOf(run: () => tf.Tensor[]): Promise<Float32Array[]> {
   const before = tf.memory().numTensors;
   const tensors = tf.tidy(run);
@@ -38,7 +38,10 @@ export async function readValuesOf(run: () => tf.Tensor[]): Promise<Float32Array
   return values;
 }
 
-/** `run` gives the same on the backend that `use` chooses, within `tolerance` of the largest number. */
+/**
+ * `run` returns equal values on the CPU backend and on the one that `use` selects, within `tolerance` of the
+ * largest value.
+ */
 export async function expectSameAsCpu(
   use: () => Promise<void>,
   run: () => tf.Tensor[],
@@ -65,7 +68,7 @@ export function expectClose(
   let worst = 0;
   expected.forEach((v, j) => {
     const error = Math.abs(v - (found[j] ?? Number.NaN)) / largest;
-    worst = Math.max(worst, error); // a NaN stays one
+    worst = Math.max(worst, error); // NaN equals NaN
   });
   expect(worst, `${what}: error against the largest number, ${largest}`).to.be.at.most(tolerance);
 }

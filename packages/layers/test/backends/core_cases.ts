@@ -1,4 +1,4 @@
-// tfjs's own ops against those of its CPU backend.
+// tfjs's own ops compared with those of tfjs's CPU backend.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -44,7 +44,7 @@ export function coreCases(backend: TestedBackend): void {
     fc.record({
       shape: fc.oneof(
         fc.array(size, { minLength: 1, maxLength: 4 }),
-        fc.constantFrom<number[]>([3, 2, 4096], [5, 8192]), // copied by several threads
+        fc.constantFrom<number[]>([3, 2, 4096], [5, 8192]), // large enough for several threads
       ),
       axis: fc.constantFrom(0, 0, -1),
       places: fc.array(fc.nat(99), { minLength: 1, maxLength: 12 }),

@@ -1,17 +1,17 @@
-// Tests of random cases that a backend computes as tfjs's CPU backend does.
+// Property tests that compare a backend with tfjs's CPU backend.
 import type * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { expectSameAsCpu } from './both.js';
 
-/** What a suite of cases needs to know of the backend whose kernels it tries. */
+/** What a suite of cases needs from the tested backend. */
 export interface TestedBackend {
-  /** Takes it into use. */
+  /** Makes it the current backend. */
   use(): Promise<void>;
-  /** Of each random case, unless the case says otherwise. */
+  /** Default tolerance of a case. */
   numRuns: number;
 }
 
-/** A test: what `run` makes of each case is the same on the backend as on the CPU. */
+/** A test: `run` returns the same for each case on the backend and on the CPU. */
 export type FuzzTest = <T>(
   title: string,
   cases: fc.Arbitrary<T>,

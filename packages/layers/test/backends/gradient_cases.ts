@@ -1,5 +1,5 @@
-// The gradients against those of the composed ops on tfjs's CPU backend, at lengths and sizes that fill
-// the kernels' chunks, blocks and vectors and at those that do not.
+// Gradients compared with those of composed ops on tfjs's CPU backend, for sizes that fill the kernels'
+// chunks, blocks and vectors and for sizes that do not.
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import {
@@ -18,7 +18,7 @@ import { fuzzOn, integer, type TestedBackend } from './fuzz.js';
 
 const activations = fc.constantFrom<Activation>('linear', 'silu', 'gelu');
 
-/** Of the sum of what `run` returns, each number with a weight of its own, by every input there is. */
+/** Gradients of a weighted sum of the outputs of `run` with respect to every input. */
 export function gradients(
   inputs: readonly (tf.Tensor | undefined)[],
   run: () => tf.Tensor[],
@@ -122,7 +122,7 @@ export function gradientCases(backend: TestedBackend): void {
       returnState: fc.boolean(),
       limited: fc.boolean(),
       dtSoftplus: fc.boolean(),
-      // After a token exp(-decay), or far less, is left of a state; of an uneven head's also far more.
+      // A token multiplies the state by exp(-decay) or less; for an uneven head by much more for some tokens.
       decay: fc.constantFrom(0.01, 1, 60),
       uneven: fc.boolean(),
     }),

@@ -1,4 +1,4 @@
-// Mamba-2 mixers and gated MLPs against the composed ones on tfjs's CPU backend, with all their options.
+// Mamba-2 mixers and gated MLPs with all their options, compared with composed ones on tfjs's CPU backend.
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { activations, attentionMixer, gatedMLP, mamba2Mixer, rowsWeight } from '../../src/index.js';
@@ -60,7 +60,7 @@ export function mixerCases(backend: TestedBackend): void {
     { tolerance: 1e-4 },
   );
 
-  it('long inputs in pieces equal the whole', async () => {
+  it('long inputs give the same result in pieces as at once', async () => {
     const sizes = {
       batch: 2,
       length: 600,
@@ -134,7 +134,7 @@ function rotaryMixer(options: {
 }): tf.Tensor[] {
   const { length, seen, frequencies, window } = options;
   const [batch, dModel, heads, kvHeads, headDim] = [2, 12, 4, 2, 6];
-  // A ring that is as long as a short window, or long enough for all tokens of a sequence near its start.
+  // A KV cache as long as a short window, or long enough for all tokens of a sequence near its start.
   const capacity = Math.min(window, 16);
   const isFull = window === Number.POSITIVE_INFINITY && Math.max(...seen) > 8;
   const positions = isFull ? [2, 5] : seen;
@@ -149,7 +149,7 @@ function rotaryMixer(options: {
   const x = uniform('x', [batch, length, dModel]);
   const { y, cache: after } = attentionMixer(x, weights, sizes, before, x);
   if (!after) return [y];
-  // What is written to the cache shows in the token after.
+  // The next token shows what was written to the cache.
   const next = attentionMixer(uniform('next', [batch, 1, dModel]), weights, sizes, after);
   return [y, next.y];
 }

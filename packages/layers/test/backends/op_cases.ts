@@ -1,4 +1,4 @@
-// The ops against the composed ones on tfjs's CPU backend, on shapes of all kinds.
+// Ops compared with composed ones on tfjs's CPU backend, for shapes of all kinds.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -67,7 +67,7 @@ export function opCases(backend: TestedBackend): void {
         learningRate: 0.01,
         weightDecay,
       });
-      // A second step from the first one's outputs.
+      // A second step from the outputs of the first one.
       const attrs = { scale: 1, beta1: 0.5, beta2: 0.5, eps: 1e-3, meanCorrection: 1 };
       const more = { squareCorrection: 1, learningRate: 0.1, weightDecay: 0 };
       const last = adamWStep(next, gradient, { ...attrs, ...more });
@@ -178,7 +178,7 @@ export function opCases(backend: TestedBackend): void {
       return [embeddingLookup(ids, table), crossEntropy(logits, targets), dlogits];
     }));
 
-  it('keeps NaN visible', async () => {
+  it('propagates NaN', async () => {
     await backend.use();
     const [y = new Float32Array()] = await readValuesOf(() => {
       const x = tf.tensor2d([Number.NaN, 1, 2, 3], [1, 4]);

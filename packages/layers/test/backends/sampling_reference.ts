@@ -1,7 +1,7 @@
-// A sampler's choice made plainly: in double precision and by sorting.
+// A reference sampler: double precision and sorting.
 import type { SamplingParams } from '../../src/internal.js';
 
-/** Kept ids, ascending, and their weights. */
+/** The kept ids, ascending, and their weights. */
 export function distribution(
   logits: Float32Array,
   choice: SamplingParams,
@@ -13,7 +13,7 @@ export function distribution(
   const top = logits[byLogit[0] ?? 0] ?? 0;
   const last = byLogit[topK - 1];
   const least = last === undefined ? Number.NEGATIVE_INFINITY : (logits[last] ?? 0);
-  // What equals the k-th is kept.
+  // Ties with the k-th value are kept.
   const likeliest = byLogit.filter((id) => (logits[id] ?? 0) >= least);
   let kept = likeliest.map((id) => ({
     id,
@@ -31,7 +31,7 @@ export function distribution(
   return kept.filter(({ weight }) => weight >= minP).sort((a, b) => a.id - b.id);
 }
 
-/** The ids that `random` may stand for: that at its place, and its neighbours within rounding. */
+/** The ids that `random` may select: the one at its position, and its neighbours within rounding. */
 export function candidates(kept: { id: number; weight: number }[], random: number): number[] {
   const total = kept.reduce((sum, { weight }) => sum + weight, 0);
   let sum = 0;

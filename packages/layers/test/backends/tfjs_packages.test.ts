@@ -6,7 +6,7 @@ import { loadTfjsBackend } from '../../src/backends/tfjs_packages.js';
 import { loadWebGpu } from '../../src/backends/webgpu/load.js';
 import { BackendError } from '../../src/errors.js';
 
-/** Packages as a user's folder has them; this repository's own are not looked at. */
+/** Resolves packages from a user's folder, not from this repository. */
 describe('loadTfjsBackend and loadWebGpu', () => {
   let dir = '';
   beforeEach(async () => {
@@ -34,7 +34,7 @@ describe('loadTfjsBackend and loadWebGpu', () => {
     return error instanceof Error ? error.message : '';
   }
 
-  it('names what is to be installed', async () => {
+  it('names the package to install', async () => {
     expect(await failure('webgl')).to.match(
       /^the backend 'webgl' needs @tensorflow\/tfjs-backend-webgl: npm install @tensorflow\/tfjs-backend-webgl \(and a web page/,
     );
@@ -48,12 +48,12 @@ describe('loadTfjsBackend and loadWebGpu', () => {
     );
   });
 
-  it('says why what is installed does not serve', async () => {
+  it('reports that an installed package is unsuitable, and why', async () => {
     await install('@tensorflow/tfjs-backend-webgl', '');
     expect(await failure('webgl')).to.match(/needs a web page: Node has no WebGL/);
   });
 
-  it('says why what is installed does not load', async () => {
+  it('reports that an installed package does not load, and why', async () => {
     await install('@tensorflow/tfjs-backend-webgl', 'throw new Error("no context");');
     expect(await failure('webgl')).to.match(
       /webgl is installed \(.*\) but does not load: no context/,
@@ -63,7 +63,7 @@ describe('loadTfjsBackend and loadWebGpu', () => {
     expect(await failure('webgpu')).to.match(/the package webgpu \(.*\) does not load: no Vulkan/);
   });
 
-  it("gives Node the package webgpu's WebGPU, and says what it lacks", async () => {
+  it('uses the npm package webgpu in Node, and reports what it lacks', async () => {
     await install(
       'webgpu',
       'exports.create = () => ({ requestAdapter: async () => null }); exports.globals = { GPUStandIn: 7 };',

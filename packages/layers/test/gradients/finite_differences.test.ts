@@ -1,5 +1,6 @@
-// Every gradient against central differences of the naive float64 ops, for random shapes: what the
-// goldens do not reach (through states, limits, any chunk, ignored targets, the norm of a gated MLP).
+// Every gradient compared with central differences of the plain float64 ops, for random shapes. Covers what
+// the goldens do not: gradients through states, limits, any chunk length, ignored targets, the norm of a
+// gated MLP.
 import {
   activations,
   causalConv1d,
@@ -31,10 +32,10 @@ type Inputs = Record<string, Numbers | undefined>;
 type Named = (name: string) => tf.Tensor | undefined;
 
 /**
- * Compares the gradients of sum(outputs * random weights) by every input.
+ * Compares the gradients of sum(outputs * random weights) with respect to every input.
  *
- * @param naive the outputs from the numbers that `inputs` hold when it is called
- * @param op the same outputs from tensors; an absent input is undefined
+ * @param naive computes the outputs from the current values of `inputs`
+ * @param op computes the same outputs from tensors; an absent input is undefined
  */
 async function expectGradients(
   inputs: Inputs,

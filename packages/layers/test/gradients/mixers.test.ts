@@ -1,5 +1,5 @@
-// The fused mixers' own gradients (kernels run whole under a tape) equal those of their parts,
-// which the ops record; and a gradient leaves nothing behind.
+// Gradients of the fused mixers equal those of their primitives, which the ops record under a tape; and they
+// leak no tensors.
 import { attentionMixer, gatedMLP, mamba2Mixer, rowsWeight } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
@@ -10,7 +10,7 @@ import { Draw } from '../numbers.js';
 
 const dModel = 4;
 
-/** What a packed weight of plain rows says of itself. */
+/** The attributes of a packed weight with plain rows. */
 const rows = (weight: tf.Tensor) => ({
   format: 'f32' as const,
   layout: 'rows',
@@ -18,7 +18,7 @@ const rows = (weight: tf.Tensor) => ({
   groupSize: 0,
 });
 
-/** Sum of each output times fixed random numbers. */
+/** Sum of each output times fixed random values. */
 function loss(outputs: readonly tf.Tensor[]): tf.Scalar {
   const draw = new Draw(7);
   const terms = outputs.map((y) => tf.sum(tf.mul(y, draw.normal(y.shape).tensor())));
@@ -148,7 +148,7 @@ describeOnBackends('gradients of fused mixers', () => {
       }));
   }
 
-  it('leave nothing behind', () =>
+  it('leak no tensors', () =>
     tidily(async () => {
       const x = tf.ones([1, 5, dModel]);
       const weights = mamba2Weights(dModel);

@@ -1,4 +1,4 @@
-// The gradient of ssdScan where decay is strong, against the recurrence run backwards in float64.
+// The gradient of ssdScan with strong decay, compared with the backward recurrence in float64.
 import { ssdScan } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
@@ -14,7 +14,7 @@ interface Scan {
   dim: number;
   n: number;
   chunkSize: number;
-  /** Largest decay of a token: exp(-steep) of the state is left. */
+  /** Largest decay of a token: it multiplies the state by exp(-steep). */
   steep: number;
   stateful: boolean;
   skip: boolean;
@@ -36,7 +36,7 @@ async function expectGradients(one: Scan, draw: Draw): Promise<void> {
   const inputs: reference.SsdInputs = {
     x: draw.normal([batch, length, heads, dim]),
     dt,
-    // The first head decays by `steep` at most, the others by any part of that.
+    // The first head decays by up to `steep` per token, the others by a fraction of that.
     A: draw
       .normal([heads])
       .map((value) => -Math.min(1, Math.abs(value)))

@@ -1,5 +1,5 @@
-// The mixers as layers: their parameters, any pieces with a state, residual, states, and that a few
-// steps of training lower a loss.
+// The mixers as layers: parameters, inputs in pieces with a state, residual, states, and a short training
+// that lowers a loss.
 import {
   disposeParameters,
   GatedMLP,
@@ -142,14 +142,14 @@ describeOnBackends('mixers', () => {
         }
       });
 
-      it('says which parameter is missing', () => {
+      it('names a missing parameter', () => {
         expect(() => one.make(new Parameters(new Map()))).to.throw(
           ReneError,
           /matrix named \w+_proj\.weight/,
         );
       });
 
-      it('is the same in pieces, and adds the residual', () =>
+      it('gives the same result in pieces, and adds the residual', () =>
         withLayer(one, async (layer) => {
           const x = input(2, 9);
           const whole = layer.forward(x);
@@ -171,7 +171,7 @@ describeOnBackends('mixers', () => {
           }
         }));
 
-      it('leaves as many tensors after a forward as before', () =>
+      it('leaks no tensors in a forward pass', () =>
         withLayer(one, async (layer) => {
           const x = input(1, 5);
           const state = layer.initialState(1) ?? undefined;
@@ -179,12 +179,12 @@ describeOnBackends('mixers', () => {
           layer.forward(x).dispose();
           layer.forward(x, state).dispose();
           layer.forward(cut(x, 0, 1), state).dispose();
-          // The slice above is this test's own.
+          // This test created the slice above.
           expect(tf.memory().numTensors).to.equal(numTensors + 1);
           state?.dispose();
         }));
 
-      it('has states that clone, gather and join', () =>
+      it('has states that clone, gather and concatenate', () =>
         withLayer(one, async (layer) => {
           const [x, next] = [input(2, 6), input(2, 2, 3)];
           const state = layer.initialState(2);
@@ -203,7 +203,7 @@ describeOnBackends('mixers', () => {
             const y = layer.forward(tf.gather(next, order), copy);
             expect(await maxError(y, tf.gather(expected, order))).to.be.below(1e-5);
           }
-          // None of this has moved the state itself.
+          // The original state is unchanged.
           expect(await maxError(layer.forward(next, state), expected)).to.be.below(1e-6);
           for (const one of [state, first, ...rows, joined, gathered, moved]) one.dispose();
         }));
@@ -259,7 +259,7 @@ describe('mixer configurations', () => {
     ],
   };
   for (const [title, [argument, make]] of Object.entries(wrong)) {
-    it(`${title}: ${argument} is refused`, () => {
+    it(`${title}: refuses ${argument}`, () => {
       expect(make)
         .to.throw(InvalidArgumentError)
         .that.satisfies((error: InvalidArgumentError) => error.argument === argument);

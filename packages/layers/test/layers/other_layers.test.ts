@@ -1,4 +1,4 @@
-// Linear, Embedding, the norms, ResidualBlock, and how parameters start.
+// Linear, Embedding, the norms, ResidualBlock, and initial values of parameters.
 import {
   disposeParameters,
   Embedding,
@@ -23,7 +23,7 @@ import { describeOnBackends, maxError, tidily } from '../backends.js';
 import { Draw } from '../numbers.js';
 import { softplus } from '../reference.js';
 
-/** Parameters of random values; they are freed afterwards. */
+/** Random parameters, which are freed afterwards. */
 async function withParameters(
   specs: ParameterSpec[],
   body: (given: Parameters, made: ReadonlyMap<string, Parameter>) => Promise<void>,
@@ -57,7 +57,7 @@ describeOnBackends('other layers', () => {
       expect(Linear.parameters(3, 5, false).map(({ name }) => name)).to.deep.equal(['weight']);
     }));
 
-  it('a format that there is not is refused by name, before anything is made', async () => {
+  it('an unknown format is refused by name before anything is created', async () => {
     for (const format of ['q4', 'F32', 'toString', '']) {
       const options: object = { format };
       const error: unknown = await initParameters(Linear.parameters(2, 2, false), 1, options).catch(
@@ -69,7 +69,7 @@ describeOnBackends('other layers', () => {
     }
   });
 
-  it('Embedding gives the rows of its table', () =>
+  it('Embedding returns the rows of its table', () =>
     withParameters(Embedding.parameters(7, 3), async (given, made) => {
       const table = tf.tensor2d(await valuesOf(made.get('weight')), [7, 3]);
       const ids = tf.tensor2d([[6, 0, 6]], undefined, 'int32');
@@ -125,7 +125,7 @@ describeOnBackends('other layers', () => {
 describe('initial values', () => {
   const config = { dModel: 64, headDim: 1, dState: 2 };
 
-  it("are Mamba-2's: dt log-uniform in its range, A uniform, D and norm one", () =>
+  it('are those of Mamba-2: dt log-uniform in its range, A uniform, D and norm one', () =>
     withParameters(Mamba2Mixer.parameters(config), async (_, made) => {
       const dt = (await valuesOf(made.get('dt_bias'))).map(softplus);
       expect(Math.min(...dt)).to.be.within(0.00099, 0.002);
@@ -142,7 +142,7 @@ describe('initial values', () => {
       expect(Math.max(...inProj.map(Math.abs))).to.be.within(0.12, 1 / 8);
     }));
 
-  it('have the distributions that they say', () => {
+  it('have the specified distributions', () => {
     const draw = (init: initializers.Initializer, count: number) => {
       const values = new Float32Array(count);
       init(values, seedrandom.alea('initial'));

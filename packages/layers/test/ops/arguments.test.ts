@@ -1,5 +1,5 @@
-// Every argument that does not fit is refused by its name, before anything is made, and an op that
-// throws leaves no tensor behind.
+// Every invalid argument is refused by name before anything is created, and an op that throws leaks no
+// tensors.
 import {
   attentionMixer,
   causalConv1d,
@@ -25,7 +25,7 @@ import { mamba2Sizes, mamba2Weights } from '../mamba2_weights.js';
 type Tensors = Record<string, tf.Tensor>;
 
 interface OpCase {
-  /** Shapes of arguments that fit together. */
+  /** Shapes of valid arguments. */
   shapes: Record<string, number[]>;
   /** Arguments that are int32. */
   integers?: string[];
@@ -33,12 +33,12 @@ interface OpCase {
   anyRank?: string[];
   /** Arguments whose last axis is free. */
   anySize?: string[];
-  /** Arguments whose last axis sets a size, so that another one may be said not to fit it. */
+  /** Arguments whose last axis defines a size, so that the error may name another argument. */
   sets?: string[];
   run: (t: Tensors) => unknown;
 }
 
-/** The tensor by that name, or an error of the test itself. */
+/** The tensor of that name. Throws for a mistake in the test. */
 const get = (t: Tensors, name: string): tf.Tensor => {
   const tensor = t[name];
   if (!tensor) throw new Error(`the test has no ${name}`);
@@ -156,7 +156,7 @@ describeOnBackends('arguments of ops', () => {
       return Object.fromEntries(all);
     };
 
-    it(`${op} takes what fits`, () => {
+    it(`${op} accepts valid arguments`, () => {
       tf.tidy(() => {
         run(tensorsOf());
       });
@@ -172,7 +172,7 @@ describeOnBackends('arguments of ops', () => {
           if (!anySize.includes(name)) {
             wrong.push([tf.ones(last, dtype), sets.includes(name) ? Object.keys(shapes) : [name]]);
           }
-          // A packed weight's own rank and dtype are no argument of the op.
+          // The op does not check the rank and dtype of a packed weight's tensor.
           if (!matrix)
             wrong.push([tf.ones(shape, dtype === 'int32' ? 'float32' : 'int32'), [name]]);
           if (!matrix && !anyRank.includes(name)) {
@@ -228,7 +228,7 @@ describeOnBackends('values of ops', () => {
     ],
   };
   for (const [title, [argument, run]] of Object.entries(wrong)) {
-    it(`${title}: ${argument} is refused`, () =>
+    it(`${title}: refuses ${argument}`, () =>
       void tf.tidy(() => {
         expect(refusedArgument(run)).to.equal(argument);
       }));
@@ -241,7 +241,7 @@ describeOnBackends('arguments of mamba2Mixer', () => {
   const states = () => ({ convState: tf.zeros([1, 4, 20]), ssmState: tf.zeros([1, 4, 2, 3]) });
   const longer = (t: tf.Tensor) => tf.ones(t.shape.map((axis) => axis + 1));
 
-  it('takes what fits', () =>
+  it('accepts valid arguments', () =>
     void tf.tidy(() => {
       const x = tf.ones([1, 2, dModel]);
       mamba2Mixer(x, given(), mamba2Sizes, states(), x);
@@ -305,7 +305,7 @@ describeOnBackends('arguments of attentionMixer', () => {
     return { k: tf.zeros(shape), v: tf.zeros(shape), positions: [2] };
   };
 
-  it('takes what fits', () =>
+  it('accepts valid arguments', () =>
     void tf.tidy(() => {
       const x = tf.ones([1, 2, dModel]);
       const { y, cache: after } = attentionMixer(x, given(), sizes, cache(5), x);
@@ -349,7 +349,7 @@ describeOnBackends('arguments of attentionMixer', () => {
 });
 
 describeOnBackends('ops that throw', () => {
-  it('leave nothing behind where a kernel fails half-way', () => {
+  it('leak no tensors if a kernel fails half-way', () => {
     const scope = tf.memory().numTensors;
     const ones = tf.ones([1, 1, 1, 2]);
     const gone = tf.ones([1, 1, 1, 2]);

@@ -1,5 +1,5 @@
-// causalConv1d, the norms, packedMatMul, gatedActivation, gatedMLP, embeddingLookup and crossEntropy
-// against naive loops.
+// causalConv1d, the norms, packedMatMul, gatedActivation, gatedMLP, embeddingLookup and crossEntropy compared
+// with plain loops.
 import {
   activations,
   causalConv1d,
@@ -88,7 +88,7 @@ describeOnBackends('norms', () => {
   });
 });
 
-describeOnBackends('products', () => {
+describeOnBackends('packedMatMul, gatedActivation and gatedMLP', () => {
   const anyProduct = fc.record({
     tokens: size(1, 6),
     inFeatures: size(1, 9),

@@ -1,5 +1,5 @@
-// slidingWindowAttention against plain attention: any window, grouped heads, and fed in pieces
-// through a cache that grows and wraps, its rows at positions of their own.
+// slidingWindowAttention compared with plain attention: any window, grouped heads, and inputs in pieces with
+// a cache that grows and wraps, with rows at different positions.
 import { type KvCache, slidingWindowAttention } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
@@ -15,7 +15,7 @@ const anyAttention = fc
     kvHeads: size(1, 3),
     group: size(1, 3),
     dim: size(1, 4),
-    // Of every kind that matters: one, small, a token less than the length, the length, more, none.
+    // Windows of each relevant kind: one, small, length - 1, length, more, none.
     window: fc.constantFrom('1', '2', '5', 'length - 1', 'length', 'length + 3', 'none'),
     scale: fc.constantFrom(undefined, 0.3, 2),
   })
@@ -51,7 +51,7 @@ const optionsOf = ({ window, scale }: Attention) => ({
   ...(scale !== undefined && { scale }),
 });
 
-/** Tokens [start, start + length) of one row, or of all. */
+/** Tokens [start, start + length) of one row, or of all rows. */
 function part(t: Numbers, start: number, length: number, row?: number): tf.Tensor {
   const first = row ?? 0;
   return tf.slice(t.tensor(), [first, start, 0, 0], [row === undefined ? -1 : 1, length, -1, -1]);
@@ -70,7 +70,7 @@ describeOnBackends('slidingWindowAttention', () => {
     await expectClose(y, expectedOf(inputs, one), 'y');
   });
 
-  // Composed attention takes blocks of 32 queries and more: these lengths make several.
+  // Composed attention uses blocks of 32 queries or more: these lengths have several.
   const longer = fc
     .record({ length: size(33, 150), window: fc.constantFrom(1, 7, 31, 32, 33, 64, 149, null) })
     .map((one) => ({ ...one, batch: 1, kvHeads: 1, group: 2, dim: 2, scale: undefined }));
@@ -121,7 +121,8 @@ describeOnBackends('slidingWindowAttention', () => {
   property('serves rows at different positions', anyAttention, async (one, draw) => {
     const inputs = inputsOf(one, draw);
     const { q, k, v } = inputs;
-    // Each row reads a start of its own; then all read the rest together, as far as the shortest.
+    // Each row first reads a different number of tokens. Then all read the rest together, up to the shortest
+    // row's end.
     const starts = draw.integers(one.batch, one.length);
     const rest = one.length - Math.max(...starts);
     const rows = starts.map((start, row) => {
@@ -172,7 +173,7 @@ describeOnBackends('slidingWindowAttention', () => {
       expect(new Set(capacities)).to.deep.equal(new Set([2, 4, 7]));
     }));
 
-  it('takes memory for length times window, not length squared', () =>
+  it('needs memory for length times window, not length squared', () =>
     tidily(async () => {
       const length = 2000;
       const q = tf.ones([1, length, 1, 1]);
@@ -182,7 +183,7 @@ describeOnBackends('slidingWindowAttention', () => {
     }));
 });
 
-/** The rows of several caches of one row, all as large as the largest. */
+/** The rows of several caches with batch size 1, padded to the largest. */
 function joined(caches: readonly KvCache[]): KvCache {
   const capacity = Math.max(...caches.map(({ k }) => k.shape[1] ?? 0));
   const join = (parts: tf.Tensor[]) =>
@@ -203,7 +204,7 @@ function joined(caches: readonly KvCache[]): KvCache {
   };
 }
 
-/** Each of the last tokens stands at its slot, position mod capacity. */
+/** Each of the last tokens is at its slot, position mod capacity. */
 async function expectCache(cache: KvCache, k: Numbers, v: Numbers, one: Attention): Promise<void> {
   const capacity = cache.k.shape[1] ?? 0;
   const held = Math.min(one.length, one.window ?? one.length);

@@ -1,4 +1,5 @@
-// ssdScan against the recurrence, for any length, chunk, groups, limits, and cut anywhere.
+// ssdScan compared with the recurrence, for any length, chunk length, groups, limits, and split of the
+// sequence.
 import { ssdScan } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
@@ -34,7 +35,7 @@ type Scan = typeof anyScan extends fc.Arbitrary<infer T> ? T : never;
 function inputsOf(one: Scan, draw: Draw): reference.SsdInputs {
   const { batch, length, groups, headsOfGroup, dim, n, skip } = one;
   const heads = groups * headsOfGroup;
-  // Without softplus dt is a step itself, which is not negative.
+  // Without softplus, dt is used as is, so it must not be negative.
   const dt = draw
     .normal([batch, length, heads])
     .map((value) => (one.dtSoftplus ? value : Math.abs(value)));
@@ -130,7 +131,7 @@ describeOnBackends('ssdScan', () => {
     8,
   );
 
-  it('stays finite where the decays of a long chunk overflow', () =>
+  it('stays finite when the decays of a long chunk overflow', () =>
     tidily(async () => {
       const length = 64;
       const x = tf.ones([1, length, 1, 2]);
@@ -144,7 +145,7 @@ describeOnBackends('ssdScan', () => {
     }));
 
   it('softplus is exact for large and small dt', function () {
-    // Its log1p is log(1 + x), which loses the small values.
+    // Its log1p is log(1 + x), which loses small values.
     if (tf.getBackend() === 'wasm') this.skip();
     return tidily(async () => {
       const values = [-60, -30, -1, 0, 1, 19.9, 20.1, 60, 100];

@@ -1,4 +1,4 @@
-// Stored matrices become f32 exactly, in pieces; a packed weight is refused where it is not at home.
+// Stored matrices convert to f32 exactly, in pieces; another backend's packed weight is refused.
 import {
   BackendError,
   embeddingLookup,
@@ -15,7 +15,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { describeOnBackends } from '../backends.js';
 
-/** The value of a half-precision number by its definition. */
+/** The value of a half-precision number, by its definition. */
 function halfValue(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
@@ -30,7 +30,7 @@ function bytesOf(halves: ArrayLike<number>): Uint8Array {
 }
 
 describe('widen', () => {
-  it('gives each of the 65536 halves its value', () => {
+  it('converts each of the 65536 f16 values', () => {
     const halves = Array.from({ length: 65536 }, (_, i) => i);
     const values = new Float32Array(65536);
     widen(bytesOf(halves), 'F16', values);
@@ -43,7 +43,7 @@ describe('widen', () => {
     }
   });
 
-  it('gives each bfloat16 the float32 of which it is the upper half', () => {
+  it('converts each bf16 value to the f32 with that upper half', () => {
     const halves = Array.from({ length: 65536 }, (_, i) => i);
     const values = new Float32Array(65536);
     widen(bytesOf(halves), 'BF16', values);
@@ -51,7 +51,7 @@ describe('widen', () => {
     expect(bits.every((value, i) => value === i * 65536)).to.equal(true);
   });
 
-  it('reads bytes that start anywhere', () => {
+  it('reads bytes at any alignment', () => {
     for (const [dtype, bytes, expected] of [
       ['F32', new Uint8Array(Float32Array.of(1.5, -2).buffer), [1.5, -2]],
       ['BF16', bytesOf([0x3fc0, 0xc000]), [1.5, -2]],
@@ -69,8 +69,8 @@ describe('widen', () => {
 });
 
 describeOnBackends('weights', () => {
-  /** Matrices larger than a piece, counted by how they are read. */
-  it('are read in pieces of whole rows, each once', async () => {
+  /** Matrices larger than a piece, with a count of reads. */
+  it('are read once, in pieces of whole rows', async () => {
     const [rows, columns] = [5, 3 << 20];
     const reads: [number, number][] = [];
     const values = await readAsF32({
@@ -96,7 +96,7 @@ describeOnBackends('weights', () => {
     }
   });
 
-  it('unpack to what was packed in f32', () =>
+  it('unpack to the packed f32 values', () =>
     fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 40 }),
@@ -122,7 +122,7 @@ describeOnBackends('weights', () => {
       { seed: 1, numRuns: 20 },
     ));
 
-  it('packed elsewhere are refused by format and layout', () => {
+  it('of another backend are refused by format and layout', () => {
     const tensor = tf.zeros([2, 3]);
     const [x, ids] = [tf.ones([1, 3]), tf.tensor1d([1], 'int32')];
     const foreign: PackedWeight = { ...rowsWeight(tensor), format: 'int4', layout: 'abacus' };
@@ -134,7 +134,7 @@ describeOnBackends('weights', () => {
     tf.dispose([tensor, x, ids]);
   });
 
-  it('are matrices', () => {
+  it('must be matrices', () => {
     const vector = tf.zeros([3]);
     expect(() => rowsWeight(vector)).to.throw(ReneError, /two axes/);
     vector.dispose();

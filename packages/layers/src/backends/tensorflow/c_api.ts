@@ -1,17 +1,17 @@
-// TensorFlow's C API for operations and their kernels, in the library that tfjs-node has loaded.
+// Bindings to TensorFlow's C API for ops and kernels, in the library that tfjs-node has loaded.
 //
-// Pointers of TensorFlow's (contexts, tensors, builders, statuses) are numbers here.
+// TensorFlow's pointers (contexts, tensors, builders, statuses) are numbers here.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { LibraryHandle, TypeObject } from 'koffi';
 import { BackendError } from '../../errors.js';
 import { loadKoffi } from '../cuda/native.js';
 
-const P = 'uint64'; // a pointer of TensorFlow's, or device memory
-const OUT = 'void *'; // memory of ours that is written
+const P = 'uint64'; // a pointer owned by TensorFlow, or device memory
+const OUT = 'void *'; // our memory, which the callee writes
 const S = 'str';
 
-/** Result and argument types of every function called; CREATE and COMPUTE are callbacks of ours. */
+/** Result and argument types of every function. CREATE and COMPUTE are our callbacks. */
 const signatures = {
   TF_NewStatus: [P, []],
   TF_GetCode: ['int', [P]],
@@ -45,7 +45,7 @@ const signatures = {
 } as const satisfies Record<string, readonly [result: string, args: readonly string[]]>;
 
 type Name = keyof typeof signatures;
-/** Numbers, pointers, memory, and functions of ours that koffi has registered. */
+/** Numbers, pointers, memory, and our functions that koffi has registered. */
 type Argument = number | bigint | string | ArrayBufferView | null;
 type NativeFunction = ReturnType<LibraryHandle['func']>;
 
@@ -55,15 +55,15 @@ export const TF_INT32 = 3;
 /** TF_Code */
 const INTERNAL = 13;
 
-/** A kernel of ours: made once for each set of attributes, then run. */
+/** A kernel: created once for each set of attributes, then run. */
 export interface OpKernel {
-  /** @returns a number that names these attributes in `compute` */
+  /** @returns an id that `compute` receives for these attributes */
   create(construction: number): number;
   compute(self: number, context: number): void;
 }
 
 export class TensorflowApi {
-  /** The one that all calls report to. */
+  /** The status that all calls report to. */
   private readonly status: number;
 
   private constructor(
@@ -75,14 +75,16 @@ export class TensorflowApi {
   }
 
   /**
-   * @param entry the module file of tfjs-node(-gpu), in whose package the library lies
-   * @throws BackendError without koffi, or where the library lacks a function
+   * @param entry the module file of tfjs-node(-gpu); its package contains the library
+   * @throws BackendError without koffi, or if the library lacks a function
    */
   static async open(entry: string): Promise<TensorflowApi> {
     const koffi = await loadKoffi();
     const libraries = libraryFiles(entry).map((file) => koffi.load(file));
     if (libraries.length === 0) {
-      throw new BackendError(`TensorFlow's library is not where ${entry} keeps it`);
+      throw new BackendError(
+        `TensorFlow's library is missing: expected it in deps/lib of the package of ${entry}`,
+      );
     }
     const pointerTo = (declaration: string) => koffi.pointer(koffi.proto(declaration));
     const callbacks = {
@@ -102,15 +104,16 @@ export class TensorflowApi {
           functions.set(name, library.func(name, result, args.map(typeOf)));
           break;
         } catch {
-          // The other library may have it.
+          // The other library may contain it.
         }
       }
-      if (!functions.has(name)) throw new BackendError(`this TensorFlow has no ${name}`);
+      if (!functions.has(name))
+        throw new BackendError(`this version of TensorFlow does not export ${name}`);
     }
     return new TensorflowApi(koffi, functions, callbacks);
   }
 
-  /** Calls a function that returns a number, or nothing (0). */
+  /** Calls a function. Returns its number, or 0 if it returns nothing. */
   call(name: Name, ...args: Argument[]): number {
     const result: unknown = this.functions.get(name)?.(...args);
     if (typeof result === 'bigint') return Number(result); // user addresses are below 2^48
@@ -127,7 +130,7 @@ export class TensorflowApi {
     throw new BackendError(`TensorFlow: ${what}: ${message}`);
   }
 
-  /** Makes the op that is running fail. */
+  /** Makes the running op fail. */
   fail(context: number, message: string): void {
     this.failure('TF_OpKernelContext_Failure', context, message);
   }
@@ -136,16 +139,16 @@ export class TensorflowApi {
     this.failure('TF_OpKernelConstruction_Failure', construction, message);
   }
 
-  /** Whether this process has kernels for an op already. */
+  /** Whether this process already has kernels for an op. */
   hasKernels(op: string): boolean {
-    // A TF_Buffer: data, length.
+    // A TF_Buffer: address, then length.
     const buffer = this.checked(op, 'TF_GetRegisteredKernelsForOp', op);
     const [, length] = new BigUint64Array(this.koffi.view(buffer, 16));
     this.call('TF_DeleteBuffer', buffer);
     return length !== 0n;
   }
 
-  /** Defines an op; `inputs`, `outputs` and `attrs` as TensorFlow writes them, 'x: float'. */
+  /** Defines an op. `inputs`, `outputs` and `attrs` are in TensorFlow's syntax, such as 'x: float'. */
   registerOp(
     op: string,
     inputs: readonly string[],
@@ -156,7 +159,7 @@ export class TensorflowApi {
     for (const attr of attrs) this.call('TF_OpDefinitionBuilderAddAttr', builder, attr);
     for (const input of inputs) this.call('TF_OpDefinitionBuilderAddInput', builder, input);
     for (const output of outputs) this.call('TF_OpDefinitionBuilderAddOutput', builder, output);
-    // Kernels say the shapes of what they make; a graph knows no more before it runs.
+    // The kernels determine the output shapes when they run.
     const shape = this.koffi.register((context: number, status: number) => {
       this.call('TF_ShapeInferenceContextSetUnknownShape', context, status);
     }, this.callbacks.shape);
@@ -164,10 +167,7 @@ export class TensorflowApi {
     this.checked(`defining ${op}`, 'TF_RegisterOpDefinition', builder);
   }
 
-  /**
-   * Registers the kernel of an op. It runs where the op is executed: on JavaScript's thread, as long
-   * as nobody puts it into a SavedModel.
-   */
+  /** Registers the kernel of an op. It must run on JavaScript's thread, so not in a SavedModel. */
   registerKernel(
     op: string,
     device: 'CPU' | 'GPU',
@@ -176,13 +176,13 @@ export class TensorflowApi {
   ): void {
     const create = this.koffi.register(kernel.create, this.callbacks.create);
     const compute = this.koffi.register(kernel.compute, this.callbacks.compute);
-    // TensorFlow deletes kernels while the process ends, when JavaScript is gone: nothing to call.
+    // No delete callback: TensorFlow deletes kernels at exit, when JavaScript has ended.
     const builder = this.call('TF_NewKernelBuilder', op, device, create, compute, null);
     for (const input of hostInputs) this.call('TF_KernelBuilder_HostMemory', builder, input);
     this.checked(`the kernel of ${op}`, 'TF_RegisterKernelBuilder', `${op}Kernel`, builder);
   }
 
-  /** A string attribute of a kernel that is being made. */
+  /** A string attribute of a kernel in construction. */
   stringAttr(construction: number, name: string): string {
     const sizes = new Int32Array(32);
     const get = 'TF_OpKernelConstruction_GetAttrSize';
@@ -194,7 +194,7 @@ export class TensorflowApi {
     return new TextDecoder().decode(bytes.subarray(0, size));
   }
 
-  /** int32 numbers at an address of the host's memory. */
+  /** int32 values at an address in host memory. */
   hostIntegers(address: number, count: number): number[] {
     return [...new Int32Array(this.koffi.view(address, 4 * count))];
   }
@@ -220,7 +220,7 @@ const libraryNames: Partial<Record<NodeJS.Platform, readonly string[]>> = {
   win32: ['tensorflow.dll'],
 };
 
-/** Beside the package's `dist` stands `deps/lib`. */
+/** The package has its libraries in `deps/lib`, next to `dist`. */
 function libraryFiles(entry: string): string[] {
   const folder = join(dirname(dirname(entry)), 'deps', 'lib');
   const names = libraryNames[process.platform] ?? [];

@@ -1,13 +1,13 @@
-// Keeps our stream in order with TensorFlow's on the same GPU.
+// Orders our stream with TensorFlow's stream on the same GPU.
 //
-// TensorFlow does not say which stream it works on. But an event can stand for all work of a context,
-// whoever gave it (CUDA 12.5 and later): our stream waits for that, and what the context is given
-// afterwards waits for our stream. No thread of the host waits for the GPU.
+// TensorFlow does not expose its stream. But an event can stand for all work of a context (CUDA 12.5 and
+// later): our stream waits for that event before an op, and the context waits for our stream after it. No
+// host thread waits for the GPU.
 import type { Driver } from '../cuda/driver.js';
 
 const NO_TIMING = 2;
 
-/** A CudaDevice, as far as it matters here. */
+/** The part of CudaDevice that is used here. */
 export interface OrderedDevice {
   readonly driver: Pick<Driver, 'call' | 'try' | 'has'>;
   readonly context: bigint;
@@ -30,7 +30,7 @@ export class ContextOrder {
     this.after = this.newEvent();
   }
 
-  /** From here on our stream comes after all that the GPU was given. */
+  /** Later work on our stream waits for all earlier work of the context. */
   enter(): void {
     const { driver, context, stream } = this.device;
     driver.call('cuCtxSetCurrent', 'before an op', context);
@@ -38,11 +38,11 @@ export class ContextOrder {
       driver.call('cuStreamWaitEvent', 'before an op', stream, this.before, 0);
       return;
     }
-    this.hasContextEvents = false; // an older driver: wait, which is slow but right
+    this.hasContextEvents = false; // an older driver: synchronize, which is slower
     driver.call('cuCtxSynchronize', 'before an op');
   }
 
-  /** What the GPU is given from here on comes after our stream. */
+  /** Later work of the context waits for our stream. */
   leave(): void {
     const { driver, context, stream } = this.device;
     if (!this.hasContextEvents) {

@@ -30,10 +30,12 @@ import { weightOps } from './weight_ops.js';
 
 export { traceTensorflowOps } from './trace_ops.js';
 
-/** Our kernels as TensorFlow ops, or the same composed of TensorFlow's own. */
+/**
+ * Our kernels as TensorFlow ops ('custom'), or the same computations in TensorFlow's own ops ('composed').
+ */
 export type TensorflowKernels = 'custom' | 'composed';
 
-/** What the backend 'tensorflow' computes on, and by what. */
+/** The device and kernels of the backend 'tensorflow'. */
 export interface TensorflowInfo {
   /** Where TensorFlow computes. */
   device: 'GPU' | 'CPU';
@@ -43,20 +45,20 @@ export interface TensorflowInfo {
 const BACKEND_NAME = 'tensorflow';
 
 let chosen: TensorflowKernels | undefined;
-/** The ops' registration, which is tried once: TensorFlow forgets no op. */
+/** The registration of the ops. It is tried once, since TensorFlow cannot unregister ops. */
 let started: Promise<StateMemory> | undefined;
 let isNoticed = false;
 
 /**
- * Chooses the kernels of the backend 'tensorflow', which must be in use. useBackend('tensorflow')
- * calls this with what the environment's RENE_TENSORFLOW_KERNELS says, or 'auto'.
+ * Selects the kernels of the backend 'tensorflow', which must be the current one. useBackend('tensorflow')
+ * calls this with RENE_TENSORFLOW_KERNELS, or 'auto' if it is not set.
  *
- * @param choice 'custom': the CUDA kernels of this package as TensorFlow ops, on TensorFlow's memory
- *   and in order with its other work; on a CPU the same kernels compiled for the host, one after the
- *   other, slowly: for tests. 'composed': TensorFlow's own ops alone. 'auto': custom on a GPU where
- *   koffi, TensorFlow's C API and a new enough driver are there, else composed; on a GPU a notice
- *   says why. A model keeps working through a change only if its weights are f32
- * @throws BackendError if custom kernels are asked for and cannot be had
+ * @param choice 'custom': the CUDA kernels of this package as TensorFlow ops, on TensorFlow's memory and in
+ *   order with its other work; on a CPU the same kernels compiled for the host, which are slow and meant for
+ *   tests. 'composed': TensorFlow's own ops only. 'auto': custom on a GPU if koffi, TensorFlow's C API and a
+ *   new enough driver are available, else composed, with a notice of the reason on a GPU. A model keeps
+ *   working after a change only if its weights are f32
+ * @throws BackendError if custom kernels are requested and not available
  */
 export async function useTensorflowKernels(
   choice: TensorflowKernels | 'auto',
@@ -79,7 +81,9 @@ export async function useTensorflowKernels(
       }
       if (!isNoticed) {
         isNoticed = true;
-        console.warn(`rene: TensorFlow runs composed ops, not CUDA kernels of our own: ${why}`);
+        console.warn(
+          `rene: the backend 'tensorflow' uses composed ops instead of our CUDA kernels: ${why}`,
+        );
       }
     }
   }
@@ -87,7 +91,7 @@ export async function useTensorflowKernels(
 }
 
 /**
- * Where the backend 'tensorflow' computes, and by which kernels.
+ * The device and kernels of the backend 'tensorflow'.
  *
  * @throws BackendError if another backend is in use
  */
@@ -96,7 +100,7 @@ export function tensorflowInfo(): TensorflowInfo {
   return { device: isUsingGpuDevice ? 'GPU' : 'CPU', kernels: chosen ?? 'composed' };
 }
 
-/** Chooses by the environment, unless a choice was made before. */
+/** Selects the kernels by RENE_TENSORFLOW_KERNELS, unless they were selected before. */
 export async function chooseTensorflowKernels(): Promise<void> {
   if (chosen !== undefined) return;
   const choice = process.env.RENE_TENSORFLOW_KERNELS ?? 'auto';
@@ -128,7 +132,7 @@ async function useCustom(backend: NodeBackend): Promise<void> {
 
 async function start(backend: NodeBackend): Promise<StateMemory> {
   const entry = loadedTensorflow();
-  if (!entry) throw new BackendError('tfjs-node was loaded from where it cannot be found again');
+  if (!entry) throw new BackendError('the package file of the loaded tfjs-node cannot be found');
   const api = await TensorflowApi.open(entry);
   const device = await CudaDevice.open({ emulated: !backend.isUsingGpuDevice });
   const runtime = new TensorflowRuntime(api, device);
@@ -154,13 +158,15 @@ async function tryOut(backend: NodeBackend): Promise<void> {
     y.dispose();
     const rms = Math.sqrt(12.5);
     if (Math.abs(a - 3 / rms) < 1e-5 && Math.abs(b - 8 / rms) < 1e-5) return;
-    throw new BackendError(`${op.name} gave ${a}, ${b} where ${3 / rms}, ${8 / rms} is right`);
+    throw new BackendError(
+      `test run of ${op.name}: expected ${3 / rms}, ${8 / rms}, found ${a}, ${b}`,
+    );
   } finally {
     tf.dispose(inputs);
   }
 }
 
-/** The CUDA kernels that an op is defined for; the rest, gradients above all, stays composed. */
+/** The kernels that are TensorFlow ops. The others, mainly gradients, stay composed. */
 const kernelOps: readonly KernelOp[] = nativeKernels.flatMap(({ kernelName, run }) => {
   const definition = opDefinition(kernelName);
   return definition ? [{ ...definition, name: `Rene${kernelName}`, kernelName, run }] : [];

@@ -1,4 +1,4 @@
-// Our TensorFlow ops as tfjs kernels of the backend 'tensorflow'.
+// tfjs kernels of the backend 'tensorflow' that run our TensorFlow ops.
 import * as tf from '@tensorflow/tfjs-core';
 import { quietly } from '../quietly.js';
 import { asNodeBackend } from './node_backend.js';
@@ -8,12 +8,12 @@ import type { StateMemory } from './state_memory.js';
 
 const BACKEND_NAME = 'tensorflow';
 
-/** An op that stands for one of the custom kernels. */
+/** The TensorFlow op of a custom kernel. */
 export interface KernelOp extends TensorflowOp {
   readonly kernelName: string;
 }
 
-/** Puts these kernels in the place of the composed ones. */
+/** Replaces the composed kernels by these. */
 export function registerKernels(ops: readonly KernelOp[], states: StateMemory): void {
   for (const op of ops) {
     replaceKernel(op.kernelName, ({ inputs, attrs, backend }) =>
@@ -34,7 +34,7 @@ function runKernelOp(
   memory: StateMemory,
 ): tf.TensorInfo[] {
   const node = asNodeBackend(backend);
-  // An absent input is an empty tensor while gradients are recorded.
+  // While gradients are recorded, an absent input is an empty tensor.
   const given = Object.fromEntries(
     Object.entries(inputs).filter(([, t]) => t && tf.util.sizeFromShape(t.shape) > 0),
   );
@@ -59,7 +59,7 @@ function runKernelOp(
   return [...outputs, ...states];
 }
 
-/** Some ops are told whether to return the state, the others return what they were given. */
+/** Whether an op returns its states: by its attribute returnState, else if it received all of them. */
 function returnsStates(attrs: object, allGiven: boolean): boolean {
   return 'returnState' in attrs ? attrs.returnState === true : allGiven;
 }

@@ -1,4 +1,4 @@
-// Finds an installed tfjs-node-gpu or tfjs-node and loads it; it registers the backend 'tensorflow'.
+// Finds and loads an installed tfjs-node-gpu or tfjs-node, which registers the backend 'tensorflow'.
 import { createRequire } from 'node:module';
 import util from 'node:util';
 import { BackendError } from '../../errors.js';
@@ -6,7 +6,7 @@ import { quietly } from '../quietly.js';
 
 const packages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
 
-/** The TensorFlow packages that are installed where this program runs, the GPU one first. */
+/** The installed TensorFlow packages that this program can import, the GPU one first. */
 export function installedTensorflow(): string[] {
   const places = [createRequire(import.meta.url), createRequire(`${process.cwd()}/`)];
   return packages.flatMap((name) => {
@@ -21,7 +21,7 @@ export function installedTensorflow(): string[] {
   });
 }
 
-/** The package that this program has loaded, by us or by the user. */
+/** The package that is loaded in this program, by us or by the user. */
 export function loadedTensorflow(): string | undefined {
   const { cache } = createRequire(import.meta.url);
   return installedTensorflow().find((entry) => cache[entry] !== undefined);
@@ -30,7 +30,7 @@ export function loadedTensorflow(): string | undefined {
 /**
  * Loads the first installed package.
  *
- * @throws BackendError that says what to install, or why what is installed does not load
+ * @throws BackendError if no package is installed, or it does not load
  */
 export async function loadTensorflow(): Promise<void> {
   const [entry] = installedTensorflow();
@@ -42,16 +42,16 @@ export async function loadTensorflow(): Promise<void> {
   }
   restoreRemovedUtil();
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
-  // TensorFlow would round the factors of f32 products to 10 bits on newer GPUs; the original does not.
+  // With TF32, TensorFlow would round the operands of f32 matmuls to 10 bits; the original does not.
   process.env.NVIDIA_TF32_OVERRIDE ??= '0';
   try {
-    // tfjs-node brings a tfjs of its own, which finds every kernel registered already and says so.
+    // tfjs-node imports its own tfjs, which would warn that every kernel is registered already.
     quietly(() => createRequire(import.meta.url)(entry));
   } catch (cause) {
     throw new BackendError(
       `${entry} is installed but does not load. It needs its native binding (run its install ` +
         'script: npm rebuild) and, for a GPU, CUDA 11.2 and cuDNN 8.1. ' +
-        `Its own words: ${cause instanceof Error ? cause.message : String(cause)}`,
+        `Its error: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     );
   }

@@ -1,9 +1,9 @@
-// What the kernels here use of tfjs-node's backend. Its own types come with the package, which need
-// not be installed.
+// The part of tfjs-node's backend that is used here. tfjs-node may not be installed, so its types are not
+// available.
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 
-/** An attribute of a TensorFlow op as the native binding takes it. */
+/** An attribute of a TensorFlow op, as the native binding takes it. */
 export interface OpAttr {
   name: string;
   type: number;
@@ -30,16 +30,16 @@ export interface NodeBackend {
     inputs: readonly tf.TensorInfo[],
     outputs: number,
   ): tf.TensorInfo[];
-  /** Every op gets its inputs through this. */
+  /** Every op gets its input ids from this method. */
   getInputTensorIds(inputs: readonly tf.TensorInfo[]): number[];
   refCount(dataId: tf.DataId): number;
   incRef(dataId: tf.DataId): void;
 }
 
-/** @throws BackendError for another backend, or a tfjs-node that works otherwise */
+/** @throws BackendError for another backend, or an incompatible tfjs-node */
 export function asNodeBackend(backend: unknown): NodeBackend {
   if (isNodeBackend(backend)) return backend;
-  throw new BackendError("the backend 'tensorflow' is not that of @tensorflow/tfjs-node 4");
+  throw new BackendError("the current backend is not 'tensorflow' of @tensorflow/tfjs-node 4");
 }
 
 function isNodeBackend(backend: unknown): backend is NodeBackend {

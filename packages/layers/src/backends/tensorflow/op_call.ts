@@ -1,4 +1,4 @@
-// One run of one of our ops inside TensorFlow: its inputs, outputs and temporaries are TensorFlow's.
+// One run of one of our ops inside TensorFlow. TensorFlow owns its inputs, outputs and temporaries.
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { CudaDevice } from '../cuda/cuda_device.js';
@@ -8,11 +8,11 @@ import type { Runtime } from '../cuda/runtime.js';
 import type { NativeTensors, Output } from '../native/kernel.js';
 import { type TensorflowApi, TF_FLOAT, TF_INT32 } from './c_api.js';
 
-/** What travels with an op as its attribute `call`: which inputs are there, and the kernel's attributes. */
+/** The op's attribute `call`: which inputs are present, and the kernel's attributes. */
 export interface CallDescription {
-  /** Names of the inputs given, in their order. */
+  /** Names of the present inputs, in order. */
   given: string[];
-  /** Whether the states may be overwritten: then they are no outputs. */
+  /** Whether the states are overwritten. Then they are not outputs. */
   inPlace: boolean;
   attrs: object;
 }
@@ -20,10 +20,10 @@ export interface CallDescription {
 /** CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL */
 const DEVICE_ORDINAL = 9;
 
-/** The device that TensorFlow computes on, and memory of the op that is running. */
+/** The device that TensorFlow uses, and the memory of the running op. */
 export class TensorflowRuntime implements Runtime {
   private isChecked = false;
-  /** The op that is running. */
+  /** The running op. */
   call: OpCall | undefined;
   readonly ops = new CudaOps(this);
   readonly pool = {
@@ -40,7 +40,7 @@ export class TensorflowRuntime implements Runtime {
     this.device.launch(...call);
   }
 
-  /** Whether TensorFlow's memory is on our GPU, looked up once. @throws BackendError if it is not */
+  /** Checks once that TensorFlow's memory is on our GPU. @throws BackendError if it is not */
   checkDevice(address: number): void {
     const { driver, ordinal } = this.device;
     if (this.isChecked || address === 0 || !driver.has('cuPointerGetAttribute')) return;
@@ -48,8 +48,8 @@ export class TensorflowRuntime implements Runtime {
     driver.call('cuPointerGetAttribute', "TensorFlow's memory", found, DEVICE_ORDINAL, address);
     if (found[0] !== ordinal) {
       throw new BackendError(
-        `TensorFlow computes on GPU ${found[0]}, the kernels on GPU ${ordinal}: let ` +
-          'CUDA_VISIBLE_DEVICES name one GPU',
+        `TensorFlow uses GPU ${found[0]}, our kernels use GPU ${ordinal}: set ` +
+          'CUDA_VISIBLE_DEVICES to one GPU',
       );
     }
     this.isChecked = true;
@@ -57,11 +57,11 @@ export class TensorflowRuntime implements Runtime {
 
   private running(): OpCall {
     if (this.call) return this.call;
-    throw new BackendError('memory of TensorFlow is there while an op runs only');
+    throw new BackendError('temporary memory of TensorFlow is available only while an op runs');
   }
 }
 
-/** A tensor of TensorFlow's: its handle, which is ours to delete. */
+/** A tensor handle of TensorFlow, which we must delete, and its address. */
 interface Held {
   tensor: number;
   address: number;
@@ -70,7 +70,7 @@ interface Held {
 type Input = tf.TensorInfo & Pick<tf.Tensor, 'rank' | 'size'>;
 
 export class OpCall implements NativeTensors<CudaOps> {
-  /** By the input's name, as kernels take them. */
+  /** By input name, as kernels take them. */
   readonly inputs: tf.NamedTensorInfoMap = {};
   private readonly inputIds = new Set<tf.DataId>();
   private readonly held = new Map<tf.DataId, Held>();
@@ -89,7 +89,7 @@ export class OpCall implements NativeTensors<CudaOps> {
     return this.runtime.ops;
   }
 
-  /** Fetches the inputs. */
+  /** Gets the inputs from TensorFlow. */
   open(): void {
     this.description.given.forEach((name, i) => {
       const { tensor, info } = this.input(i);
@@ -101,7 +101,7 @@ export class OpCall implements NativeTensors<CudaOps> {
     });
   }
 
-  /** The values of the int32 input in host memory that follows the others, if there is one. */
+  /** The values of the last, int32 input in host memory, if there is one. */
   integers(): number[] {
     const { api } = this.runtime;
     const at = this.description.given.length;
@@ -127,14 +127,14 @@ export class OpCall implements NativeTensors<CudaOps> {
   address({ dataId }: tf.TensorInfo): number {
     const held = this.held.get(dataId);
     if (held) return held.address;
-    throw new BackendError("a kernel asked for a tensor that is not its op's");
+    throw new BackendError('a kernel used a tensor that does not belong to its op');
   }
 
   isSoleOwner(): boolean {
     return this.description.inPlace;
   }
 
-  /** TensorFlow counts for itself. */
+  /** TensorFlow has its own reference counts. */
   incRef(): void {}
 
   allocateBytes(bytes: number): number {
@@ -151,7 +151,7 @@ export class OpCall implements NativeTensors<CudaOps> {
     this.runtime.api.call('TF_DeleteTensor', tensor);
   }
 
-  /** Hands out what the kernel returned. States that it moved on in place are inputs, no outputs. */
+  /** Sets the op's outputs from what the kernel returned. States that were updated in place are inputs. */
   setOutputs(outputs: readonly tf.TensorInfo[]): void {
     let at = 0;
     for (const { dataId } of outputs) {
@@ -161,7 +161,7 @@ export class OpCall implements NativeTensors<CudaOps> {
     }
   }
 
-  /** Gives back whatever is held; outputs live on in TensorFlow. */
+  /** Deletes all handles. Outputs stay alive in TensorFlow. */
   close(): void {
     const { api } = this.runtime;
     for (const { tensor } of this.held.values()) api.call('TF_DeleteTensor', tensor);
@@ -177,7 +177,7 @@ export class OpCall implements NativeTensors<CudaOps> {
     const rank = api.call('TF_NumDims', tensor);
     const shape = Array.from({ length: rank }, (_, axis) => api.call('TF_Dim', tensor, axis));
     const dtype = api.call('TF_TensorType', tensor) === TF_INT32 ? 'int32' : 'float32';
-    // Kernels take tensors, and ask them for these too.
+    // Kernels expect tensors with rank and size.
     const size = shape.reduce((product, axis) => product * axis, 1);
     return { tensor, info: { dataId: {}, shape, dtype, rank, size } };
   }
@@ -193,6 +193,6 @@ export class OpCall implements NativeTensors<CudaOps> {
   }
 }
 
-/** A TF_AllocatorAttributes: its size, and on_host = 0. */
+/** A TF_AllocatorAttributes: its size, then on_host = 0. */
 const deviceMemory = new Uint8Array(128);
 deviceMemory[0] = 9;

@@ -1,6 +1,7 @@
-// Packs weights inside TensorFlow: pieces of the file become int32 tensors, our ops lay them out.
+// Packs weights inside TensorFlow: pieces of the file become int32 tensors, and our ops write the packed
+// layout.
 //
-// f32 stays what it is everywhere, a plain tensor, so that composed ops and gradients can read it.
+// f32 weights are plain tensors, as on other backends, so that composed ops and gradients can read them.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import { isIntFormat, type PackedWeight, type WeightFormat } from '../../weights/packed_weight.js';
@@ -18,7 +19,7 @@ import type { TensorflowOp } from './register_ops.js';
 import { runOp } from './run_op.js';
 import { emptyWords, packRowsOp, storeWords, unpackRowsOp } from './weight_ops.js';
 
-/** Bytes of a matrix that are read at a time. */
+/** Bytes of a matrix per read. */
 const PIECE_BYTES = 16 << 20;
 
 export const tensorflowPacker: WeightPacker = {
@@ -48,7 +49,7 @@ async function pack(
   });
 }
 
-/** A file's quantised values are ours; its scales and offsets come together in words. */
+/** A file's quantised values are in our layout; its scales and offsets are interleaved as words. */
 async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const { format, shape, groupSize, parameterDType } = matrix;
   const [rows, columns] = shape;
@@ -80,7 +81,7 @@ async function unpack(weight: PackedWeight): Promise<Float32Array> {
   return values;
 }
 
-/** Ranges of rows, each a multiple of 8 rows long but the last. */
+/** Ranges of rows. Each range except the last is a multiple of 8 rows. */
 function piecesOf(rows: number, rowBytes: number): [first: number, count: number][] {
   const piece = Math.max(8, Math.floor(PIECE_BYTES / rowBytes / 8) * 8);
   return Array.from({ length: Math.ceil(rows / piece) }, (_, i) => {
@@ -88,7 +89,7 @@ function piecesOf(rows: number, rowBytes: number): [first: number, count: number
   });
 }
 
-/** A weight whose words `fill` writes; nothing is left behind if that fails. */
+/** Allocates a weight and fills it with `fill`. Frees it if that fails. */
 async function filled(
   weight: WeightShape & Pick<PackedWeight, 'shape'>,
   fill: (packed: tf.Tensor) => Promise<void>,
@@ -105,7 +106,7 @@ async function filled(
   return { format, layout, shape, tensor: packed, ...(groupSize > 0 && { groupSize }) };
 }
 
-/** Runs an op on bytes of a file and a weight, in place. */
+/** Runs an op that writes bytes of a file to a weight in place. */
 function write(
   op: TensorflowOp,
   packed: tf.Tensor,
@@ -138,7 +139,7 @@ function run(
   throw new BackendError(`${op.name} returned no tensor`);
 }
 
-/** Whole words, in memory of their own where the bytes are not aligned. */
+/** The bytes as whole words; a copy if they are not aligned. */
 function asWords(bytes: Uint8Array): Int32Array {
   if (bytes.byteOffset % 4 === 0 && bytes.length % 4 === 0) {
     return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);

@@ -1,4 +1,4 @@
-// Makes our kernels known to TensorFlow: an op for each, and its kernel on the device in use.
+// Registers our ops with TensorFlow, and their kernels for the current device.
 import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { CudaOps } from '../cuda/ops.js';
@@ -8,9 +8,9 @@ import { ContextOrder } from './context_order.js';
 import { type CallDescription, OpCall, type TensorflowRuntime } from './op_call.js';
 import type { OpDefinition, OpInput } from './op_definitions.js';
 
-/** An op of ours: how TensorFlow sees it, and what it does. */
+/** One of our ops: its definition in TensorFlow, and the function that runs it. */
 export interface TensorflowOp extends OpDefinition {
-  /** TensorFlow's name of it. */
+  /** Its name in TensorFlow. */
   readonly name: string;
   run(
     inputs: tf.NamedTensorInfoMap,
@@ -19,12 +19,12 @@ export interface TensorflowOp extends OpDefinition {
   ): tf.TensorInfo | tf.TensorInfo[];
 }
 
-/** What a kernel threw while its op ran; TensorFlow itself carries a message only. */
+/** The error of the kernel that ran last. TensorFlow passes on the message only. */
 export const failure: { error: unknown } = { error: undefined };
 
 /**
- * @throws BackendError where another copy of this package, or another thread, has registered them:
- *   TensorFlow has one list of ops a process, and these belong to one thread
+ * @throws BackendError if another copy of this package or another thread has registered the ops: TensorFlow
+ *   has one list of ops per process, and they are bound to one thread
  */
 export function registerOps(
   ops: readonly TensorflowOp[],
@@ -35,8 +35,8 @@ export function registerOps(
   const [first] = ops;
   if (first && api.hasKernels(first.name)) {
     throw new BackendError(
-      'this process has registered the TensorFlow ops already: one thread and one copy of ' +
-        '@rene-js/layers can have them',
+      'the TensorFlow ops are registered already in this process: only one thread and one copy of ' +
+        '@rene-js/layers can use them',
     );
   }
   const order = new ContextOrder(runtime.device);
@@ -114,19 +114,19 @@ function attrDeclarations({ name, type, optional }: OpInput): string[] {
   ];
 }
 
-/** TensorFlow's spelling of our names. */
+/** TensorFlow's spelling of our names: snake case. */
 export function snake(name: string): string {
   return name.replace(/[A-Z]/g, (letter, at: number) => (at > 0 ? '_' : '') + letter.toLowerCase());
 }
 
-/** JSON, which has no Infinity. */
+/** The description as JSON, with Infinity as a string. */
 export function callText(description: CallDescription): string {
   return JSON.stringify(description, (_, value: unknown) =>
     value === Number.POSITIVE_INFINITY ? 'Infinity' : value,
   );
 }
 
-/** callText's way back. */
+/** Inverse of callText. */
 export function parseCall(text: string): CallDescription {
   return JSON.parse(text, (_, value: unknown) =>
     value === 'Infinity' ? Number.POSITIVE_INFINITY : value,

@@ -1,4 +1,4 @@
-// From tfjs to TensorFlow: runs an op of ours through tfjs-node's backend.
+// Runs one of our TensorFlow ops through tfjs-node's backend.
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import { TF_FLOAT, TF_INT32 } from './c_api.js';
@@ -6,7 +6,7 @@ import type { NodeBackend, OpAttr } from './node_backend.js';
 import { callText, failure, snake, type TensorflowOp } from './register_ops.js';
 
 export interface OpRun {
-  /** Absent ones and placeholders are left out. */
+  /** Without absent ones and placeholders. */
   inputs: tf.NamedTensorInfoMap;
   attrs: object;
   /** Values of the op's `integers`. */
@@ -17,8 +17,8 @@ export interface OpRun {
 }
 
 /**
- * @returns the op's outputs; states that were moved on in place are none
- * @throws what the kernel threw, or BackendError with TensorFlow's words
+ * @returns the op's outputs, without states that were updated in place
+ * @throws the kernel's error, or BackendError with TensorFlow's message
  */
 export function runOp(backend: NodeBackend, op: TensorflowOp, run: OpRun): tf.TensorInfo[] {
   const { binding } = backend;

@@ -1,8 +1,8 @@
-// Which recurrent states may be moved on in place.
+// Decides which recurrent states can be updated in place.
 //
-// A state that an op of ours has made has its memory for itself. That is over when another op reads
-// it: what comes out of TensorFlow's Reshape, Pad or Slice may be the same memory under another name.
-// So every op's inputs are looked at; clones share the data's id and are counted by tfjs.
+// The output state of one of our ops has its own memory, until another op reads it: TensorFlow's Reshape, Pad
+// or Slice may return the same memory under another name. So the inputs of every op are tracked. Clones share
+// the data id, and tfjs counts them.
 import * as tf from '@tensorflow/tfjs-core';
 import type { NodeBackend } from './node_backend.js';
 
@@ -17,7 +17,7 @@ export class StateMemory {
     };
   }
 
-  /** Whether these states' memory belongs to them alone, and no gradient needs it later. */
+  /** Whether no other tensor shares the memory of these states, and no gradient needs it later. */
   canOverwrite(states: readonly tf.TensorInfo[]): boolean {
     if (states.length === 0 || tf.engine().state.gradientDepth > 0) return false;
     const ids = new Set(states.map(({ dataId }) => dataId));
@@ -27,7 +27,7 @@ export class StateMemory {
     );
   }
 
-  /** For a state that an op of ours has just made, or moved on. */
+  /** Marks an output state of one of our ops. */
   add(state: tf.TensorInfo): void {
     this.own.add(state.dataId);
   }

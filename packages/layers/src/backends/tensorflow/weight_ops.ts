@@ -1,4 +1,4 @@
-// TensorFlow ops that make and read packed weights: int32 tensors of words in cuda's layout.
+// TensorFlow ops that write and read packed weights: int32 tensors of words in cuda's layout.
 import * as tf from '@tensorflow/tfjs-core';
 import type { StoredDType } from '../../weights/packing.js';
 import type { WeightShape } from '../cuda/layout.js';
@@ -13,7 +13,7 @@ type Run<A> = (
   source: tf.TensorInfo,
 ) => tf.TensorInfo[];
 
-/** The attributes travel as JSON and come back as they were. */
+/** The attributes are passed as JSON. */
 function weightOp<A extends object>(
   name: string,
   inputs: readonly string[],
@@ -32,12 +32,12 @@ function weightOp<A extends object>(
   };
 }
 
-/** Words that nobody has written yet. Integers: how many. */
+/** Uninitialised words. Integers: their number. */
 export const emptyWords = weightOp('ReneEmptyWords', [], 'int32', (tensors, { integers }) => [
   tensors.allocate([integers[0] ?? 0], 'int32').info,
 ]);
 
-/** Packs rows as a file holds them into a weight, in place. Integers: the first row, how many. */
+/** Packs rows of a file into a weight, in place. Integers: the first row, the number of rows. */
 export const packRowsOp = weightOp<{ weight: WeightShape; dtype: StoredDType }>(
   'RenePackRows',
   ['packed', 'source'],
@@ -49,7 +49,7 @@ export const packRowsOp = weightOp<{ weight: WeightShape; dtype: StoredDType }>(
   },
 );
 
-/** Writes words into a weight, in place. Integers: the first word written. */
+/** Writes words into a weight, in place. Integers: the index of the first word. */
 export const storeWords = weightOp(
   'ReneStoreWords',
   ['packed', 'source'],
@@ -62,7 +62,7 @@ export const storeWords = weightOp(
   },
 );
 
-/** Rows of a weight as f32 (rows, columns). Integers: the first row, how many. */
+/** Rows of a weight as f32 (rows, columns). Integers: the first row, the number of rows. */
 export const unpackRowsOp = weightOp<{ weight: WeightShape }>(
   'ReneUnpackRows',
   ['packed'],

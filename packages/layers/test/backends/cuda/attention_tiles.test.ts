@@ -1,4 +1,4 @@
-// Attention on the tensor cores against the exact kernel, on the same device, with and without a cache.
+// Attention on the tensor cores compared with the f32 kernel on the same device, with and without a cache.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -8,7 +8,7 @@ import { describeOnCuda, expectClose, uniform, useCuda, valuesOf } from './both.
 describeOnCuda('cuda: attention in tiles', () => {
   before(useCuda);
 
-  it('is the exact one, within the rounding of its factors', () =>
+  it('equals f32 attention within the rounding of its operands', () =>
     fc.assert(
       fc.property(
         fc.record({
@@ -36,7 +36,7 @@ describeOnCuda('cuda: attention in tiles', () => {
             });
           const [exact = new Float32Array(), ...exactCache] = run(false);
           const [rounded = new Float32Array(), ...cache] = run(true);
-          // Scores of large heads reach hundreds: their rounding counts in the exponent.
+          // Scores of large heads reach hundreds, so their rounding affects the exponent.
           expectClose(rounded, exact, 5e-2);
           const squares = exact.reduce((sum, v, i) => sum + (v - (rounded[i] ?? 0)) ** 2, 0);
           const norm = exact.reduce((sum, v) => sum + v * v, 0);

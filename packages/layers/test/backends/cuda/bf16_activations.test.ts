@@ -1,5 +1,5 @@
-// Each kernel of a forward pass with bf16 activations against itself with f32 ones, on numbers that bf16
-// holds: what comes out is the same, rounded once; states and dt are the same to the bit.
+// Each kernel of a forward pass with bf16 activations compared with itself with f32 ones, on inputs that are
+// exact in bf16: outputs are the same, rounded once; states and dt are bitwise identical.
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { convolve } from '../../../src/backends/cuda/causal_conv1d.js';
@@ -163,7 +163,7 @@ describeOnCuda('cuda: bf16 activations', () => {
     const heads = groups * perGroup;
     const tokens = batch * length;
     const stateSize = batch * heads * headDim * dState;
-    // x, B and C beside each other, as a mixer's convolution leaves them.
+    // x, B and C are adjacent columns of one matrix, as after a mixer's convolution.
     const stride = heads * headDim + 2 * groups * dState + gap;
     const xBC = device.draw(tokens * stride);
     const fixed = {
@@ -201,7 +201,7 @@ describeOnCuda('cuda: bf16 activations', () => {
     device.free();
   }
 
-  it('the scan token by token, of all sizes of states', () =>
+  it('the recurrent scan, for all state sizes', () =>
     fc.assert(
       fc.property(
         scans,
@@ -214,7 +214,7 @@ describeOnCuda('cuda: bf16 activations', () => {
       { numRuns: 25 },
     ));
 
-  it('the scan in chunks, of rows that start at 16 bytes and of others', () =>
+  it('the chunked scan, for rows that are aligned to 16 bytes and rows that are not', () =>
     fc.assert(
       fc.property(
         scans,
@@ -227,7 +227,7 @@ describeOnCuda('cuda: bf16 activations', () => {
       { numRuns: 12 },
     ));
 
-  it('attention, in tiles and not, split and not, to caches of both formats', () =>
+  it('attention, with and without tiles and splits, with caches of both formats', () =>
     fc.assert(
       fc.property(
         fc.record({
@@ -287,7 +287,7 @@ describeOnCuda('cuda: bf16 activations', () => {
       { numRuns: 24 },
     ));
 
-  it('products of many rows, split and not, a part of their features f32', () =>
+  it('matmuls of many rows, with and without splits, with some features in f32', () =>
     fc.assert(
       fc.property(
         fc.record({
@@ -311,7 +311,7 @@ describeOnCuda('cuda: bf16 activations', () => {
           const dense = device.put(device.draw(features * columns));
           packRows(runtime, dense, 'F32', weight, attrs, 0, features);
           const stride = columns + gap;
-          // f16 holds these too: five digits.
+          // The values are exact in f16 too: they have five digits.
           const x = device.draw(rows * stride, 16).map(Math.round);
           const bias = hasBias ? device.put(device.draw(features)) : 0;
           const norm = hasNorm
@@ -350,7 +350,7 @@ describeOnCuda('cuda: bf16 activations', () => {
       { numRuns: 24 },
     ));
 
-  it('are not for products of few rows, nor for f32 weights', () => {
+  it('matmuls of few rows and with f32 weights refuse bf16 activations', () => {
     const call = { x: 0, xStride: 64, weight: 0, y: 0, yStride: 8 };
     const attrs = { layout: PACKED, shape: [8, 64], groupSize: 32 };
     const few = { ...call, rows: 8, attrs: { ...attrs, format: 'bf16' as const } };
@@ -361,7 +361,7 @@ describeOnCuda('cuda: bf16 activations', () => {
     }
   });
 
-  it('are rounded to nearest, ties to even', () => {
+  it('rounding is to nearest, ties to even', () => {
     const values = Float32Array.of(1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, -3.3, 65519, 2 ** -20);
     expect([...rounded(values, 'bf16')].slice(0, 3)).to.deep.equal([1, 1, 1 + 2 ** -6]);
     for (const format of ['bf16', 'f16'] as const) {
@@ -376,7 +376,7 @@ describeOnCuda('cuda: bf16 activations', () => {
   });
 });
 
-/** The first `columns` of rows that are `stride` numbers apart. */
+/** The first `columns` values of rows with a stride of `stride` values. */
 function rowsOf(values: Float32Array, stride: number, columns: number): Float32Array {
   return values.filter((_, i) => i % stride < columns);
 }

@@ -1,4 +1,4 @@
-// Mixers that hand on bf16 between their kernels, against themselves by the same numbers as f32 weights.
+// Mixers with bf16 activations between their kernels, compared with the same values as f32 weights.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -22,7 +22,7 @@ const runs = { numRuns: 12 };
 describeOnCuda('cuda: mixers of many tokens', () => {
   before(useCuda);
 
-  /** Packed, and the same numbers as plain f32 rows. */
+  /** Packed weights, and the same values as f32 rows. */
   async function both(name: string, shape: [number, number], format: WeightFormat) {
     const tensor = uniform(name, shape, 2 / Math.sqrt(shape[1]));
     const values = Float32Array.from(tensor.dataSync());
@@ -34,7 +34,7 @@ describeOnCuda('cuda: mixers of many tokens', () => {
     return { packed, plain: rowsWeight(tf.tensor2d(await weightPacker().unpack(packed), shape)) };
   }
 
-  /** Runs with packed weights and with plain ones; the first within 1e-2 of the second. */
+  /** Runs with packed weights and with f32 rows. The results agree within 1e-2. */
   async function expectRoundedAlike(
     shapes: Record<string, [number, number]>,
     format: WeightFormat,
@@ -143,7 +143,7 @@ describeOnCuda('cuda: mixers of many tokens', () => {
       runs,
     ));
 
-  it('attentionMixer, with a cache and without', () =>
+  it('attentionMixer, with and without a cache', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -178,7 +178,7 @@ describeOnCuda('cuda: mixers of many tokens', () => {
                   : undefined,
                 uniform('r', [batch, length, dModel]),
               );
-              // Slots that a short text has not reached may hold anything.
+              // Unused slots of the cache may contain anything.
               const slots = Math.min(window, length);
               const used = (t: tf.Tensor) => tf.slice(t, 0, [batch, slots, kvHeads, headDim]);
               return cache ? [y, used(cache.k), used(cache.v)] : [y];
@@ -187,7 +187,7 @@ describeOnCuda('cuda: mixers of many tokens', () => {
           expect(launched).to.include(
             headDim > 128 ? `attend${hands(format) ? '_bf16' : ''}` : 'attend_tile_64',
           );
-          // The output is written as out_proj reads it.
+          // The output is written in the input format of out_proj.
           const narrowed = launched.filter((name) => name === 'narrow_rows').length;
           expect(narrowed).to.equal((heads * headDim) % 32 === 0 ? 1 : 2);
         },
@@ -195,7 +195,7 @@ describeOnCuda('cuda: mixers of many tokens', () => {
       runs,
     ));
 
-  it('gatedMLP, gated and not, normed and not, of few tokens of many rows too', () =>
+  it('gatedMLP, with and without gate and norm, also few tokens of many rows', () =>
     fc.assert(
       fc.asyncProperty(
         fc.constantFrom<[number, number]>([1, 64], [2, 70], [12, 1]),
@@ -232,7 +232,7 @@ describeOnCuda('cuda: mixers of many tokens', () => {
       { numRuns: 24 },
     ));
 
-  it('give a row the same, whatever its company', async () => {
+  it("a row's result does not depend on the batch", async () => {
     const { packed, plain } = await both('w', [40, 32], 'bf16');
     const out = await both('o', [32, 40], 'bf16');
     const run = (rows: number) =>
@@ -246,7 +246,7 @@ describeOnCuda('cuda: mixers of many tokens', () => {
   });
 });
 
-/** The root mean square of the differences, against that of the expected values. */
+/** The root mean square error relative to the root mean square of the expected values. */
 function deviation(found: Float32Array, expected: Float32Array): number {
   expect(found.length).to.equal(expected.length);
   const square = (sum: number, value: number) => sum + value * value;

@@ -1,4 +1,4 @@
-// 'cuda' as its tests take it, and what they compare it by.
+// The backend 'cuda' in tests, and the comparison with the CPU backend.
 import * as tf from '@tensorflow/tfjs-core';
 import { CudaDevice } from '../../../src/backends/cuda/cuda_device.js';
 import type { CudaOptions } from '../../../src/backends/cuda/gpu.js';
@@ -8,10 +8,13 @@ import { expectSameAsCpu } from '../both.js';
 
 export { expectClose, uniform, valuesOf } from '../both.js';
 
-/** Whether RENE_TEST_BACKENDS names cuda: then there must be a card, or RENE_CUDA=emulated. */
+/** Whether RENE_TEST_BACKENDS names cuda. Then there must be a GPU, or RENE_CUDA=emulated. */
 const isAskedFor = process.env.RENE_TEST_BACKENDS?.split(',').includes('cuda') ?? false;
 
-/** Where there is a card, tests run on it. RENE_CUDA=emulated, or no card, takes the emulated device. */
+/**
+ * Tests run on the GPU if there is one. With RENE_CUDA=emulated, or without a GPU, they use the emulated
+ * device.
+ */
 const isEmulated = process.env.RENE_CUDA === 'emulated' || (!isAskedFor && !(await hasCard()));
 
 async function hasCard(): Promise<boolean> {
@@ -36,13 +39,13 @@ export async function useCuda(): Promise<void> {
 export const expectSame = (run: () => tf.Tensor[], tolerance?: number): Promise<void> =>
   expectSameAsCpu(useCuda, run, tolerance);
 
-/** A suite on the card or the emulated device, which is built for Linux on x64 alone. */
+/** A suite on the GPU or the emulated device, which is built for Linux on x64 only. */
 export function describeOnCuda(title: string, suite: () => void): void {
   const isHere = !isEmulated || (process.platform === 'linux' && process.arch === 'x64');
   (isHere ? describe : describe.skip)(title, suite);
 }
 
-/** A suite that reads the device's memory as the host's: not for a card. */
+/** A suite that accesses device memory as host memory, which needs the emulated device. */
 export function describeOnEmulated(title: string, suite: () => void): void {
   (isEmulated ? describeOnCuda : describe.skip)(title, suite);
 }

@@ -1,4 +1,4 @@
-// tfjs's own ops on the device, against those of the CPU backend; and which of them stay there.
+// tfjs's own ops on the device compared with those of the CPU backend, and which ops stay on the device.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { asCuda } from '../../../src/backends/cuda/backend.js';
@@ -9,7 +9,7 @@ describeOnCuda("cuda: tfjs's ops", () => {
   after(useCuda);
   coreCases({ use: useCuda, numRuns: 25 });
 
-  it('keep what they make on the device', async () => {
+  it('keep their outputs on the device', async () => {
     await useCuda();
     tf.tidy(() => {
       const x = tf.add(uniform('x', [4, 6]), 1);

@@ -1,5 +1,5 @@
-// Products by cuBLASLt: on a stand-in that checks its calls and computes, in place of our kernels; and,
-// where NVIDIA's library is installed, its functions by name and by what needs no GPU.
+// Matmuls by cuBLASLt: with a fake library that checks its calls and computes on the host; and, if NVIDIA's
+// library is installed, with its functions that need no GPU.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -25,10 +25,10 @@ import { DeviceNumbers } from './numbers.js';
 const formats = fc.constantFrom<WeightFormat>('f32', 'bf16', 'f16');
 const activations = fc.constantFrom<Activation>('linear', 'silu', 'gelu');
 
-describeOnEmulated('cuda: products by cuBLASLt', () => {
+describeOnEmulated('cuda: matmuls by cuBLASLt', () => {
   let fake: FakeCublasLt;
 
-  /** The values of `run` by our kernels, and by the library. */
+  /** The values of `run` with our kernels, and with the library. */
   function bothWays(run: () => tf.Tensor[]): [Float32Array[], Float32Array[]] {
     return bothWaysOf(() => valuesOf(run));
   }
@@ -52,7 +52,7 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
     fake = new FakeCublasLt(await viewer());
   });
 
-  it('equal our own, of all formats and with what follows them', () =>
+  it('equal ours, for all formats and epilogues', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -81,7 +81,7 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
       { numRuns: 20 },
     ));
 
-  it('round what they hand on, and leave a part of the features f32', () =>
+  it('round their output, and keep some features in f32', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -137,7 +137,7 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
       { numRuns: 30 },
     ));
 
-  it("equal our own for tfjs's matMul, transposed and in batches", () =>
+  it("equal ours for tfjs's matMul, transposed and batched", () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -164,7 +164,7 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
       { numRuns: 20 },
     ));
 
-  it('are looked up once a shape, then run in the order of the stream', async () => {
+  it('look up the algorithm once per shape, and run in stream order', async () => {
     const weight = await packed(12, 40, 'bf16');
     bothWays(() => [
       packedMatMul(uniform('x', [9, 40]), weight),
@@ -201,7 +201,7 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
     disposeWeight(weight);
   });
 
-  it('are left to our kernels where the library has no algorithm', async () => {
+  it('use our kernels if the library has no algorithm', async () => {
     fake.hasAlgorithms = false;
     const weight = await packed(12, 40, 'bf16');
     const [[own = none], [found = none]] = bothWays(() => [
@@ -212,7 +212,7 @@ describeOnEmulated('cuda: products by cuBLASLt', () => {
     expect(fake.calls).not.to.include('cublasLtMatmul');
   });
 
-  it('need all of its functions', async () => {
+  it('fail if the library lacks a function', async () => {
     const old = new FakeCublasLt(await viewer(), 'cublasLtMatmul');
     expect(() => CublasLt.start(old)).to.throw(BackendError, 'cublasLtMatmul');
   });
@@ -229,7 +229,7 @@ describe('cuda: NVIDIA’s cuBLASLt', () => {
     if (!library) this.skip();
   });
 
-  it('has the functions that are called, and starts or says what is missing', () => {
+  it('has the functions that we call, and starts or reports what is missing', () => {
     if (!library) return;
     try {
       CublasLt.start(library).dispose();
@@ -239,7 +239,7 @@ describe('cuda: NVIDIA’s cuBLASLt', () => {
     }
   });
 
-  it('keeps what descriptors are told', () => {
+  it('descriptors keep their attributes', () => {
     if (!library) return;
     const handle = new BigUint64Array(1);
     const size = new BigUint64Array(1);
@@ -281,7 +281,7 @@ describe('cuda: NVIDIA’s cuBLASLt', () => {
 
 const none = new Float32Array();
 
-/** Half a step of the format from the sums, which differ a little by the order of their terms. */
+/** Within half a step of the format around the sums, which vary with the order of their terms. */
 function expectRoundedOnce(found: Float32Array, sums: Float32Array, format: 'bf16' | 'f16'): void {
   expect(found).to.have.length(sums.length);
   const largest = sums.reduce((top, v) => Math.max(top, Math.abs(v)), 0);

@@ -1,4 +1,4 @@
-// The driver through koffi: memory, launches, graphs, and what goes wrong.
+// The driver through koffi: memory, launches, graphs and errors.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
@@ -11,7 +11,7 @@ import { describeOnCuda, openCuda } from './both.js';
 const root = fileURLToPath(new URL('../../../../../../', import.meta.url));
 
 describe('cuda: the binaries', () => {
-  it('are made of these sources', () => {
+  it('are built from the current sources', () => {
     execFileSync(process.execPath, ['scripts/build_cuda.mjs', '--check'], { cwd: root });
   });
 });
@@ -31,7 +31,7 @@ describeOnCuda('cuda: the device', () => {
     return [...values];
   }
 
-  it('copies there and back', () => {
+  it('copies to the device and back', () => {
     const [a, b] = [device.allocate(64), device.allocate(64)];
     device.upload(a, bytesOf(Int32Array.of(1, 2, 3)));
     device.copy(b, a, 12);
@@ -39,7 +39,7 @@ describeOnCuda('cuda: the device', () => {
     for (const address of [a, b]) device.free(address);
   });
 
-  it('uploads more than the staging memory holds', () => {
+  it('uploads more than the staging buffer holds', () => {
     const values = Int32Array.from({ length: 5 << 20 }, (_, i) => i * 7);
     const address = device.allocate(values.byteLength);
     device.upload(address, bytesOf(values));
@@ -66,7 +66,7 @@ describeOnCuda('cuda: the device', () => {
     for (const address of [positions, copy]) device.free(address);
   });
 
-  it('launches and records the same where launches may overlap', async () => {
+  it('launches and records the same if launches may overlap', async () => {
     const overlapping = await openCuda({ overlap: true });
     const positions = overlapping.allocate(512);
     const launch = () =>
@@ -81,14 +81,14 @@ describeOnCuda('cuda: the device', () => {
     overlapping.dispose();
   });
 
-  it('leaves the stream usable after a recording that failed', () => {
+  it('keeps the stream usable after a failed recording', () => {
     const fail = () => device.launch('no_such_kernel', { grid: [1], block: 32 }, [0], [0, 0]);
     expect(() => device.record(fail)).to.throw(CudaError, 'no_such_kernel');
     device.synchronize();
     expect(device.isCapturing).to.equal(false);
   });
 
-  it('says which kernel failed, and with what', () => {
+  it('names the kernel that failed, and the reason', () => {
     const launch = (kernel: string, block: number, integers: number[]) => () =>
       device.launch(kernel, { grid: [1], block }, [0], integers);
     expect(launch('no_such_kernel', 32, [0, 0]))
@@ -101,13 +101,13 @@ describeOnCuda('cuda: the device', () => {
     expect(launch('advance_positions', 32, [0, 0, 0, 0])).to.throw(BackendError, 'arguments');
   });
 
-  it('says how much memory was asked for and is free', () => {
+  it('reports the requested and the free memory', () => {
     expect(() => device.allocate(2 ** 40))
       .to.throw(CudaError, /1048576 MiB .* are free/)
       .with.property('code', 'CUDA_ERROR_OUT_OF_MEMORY');
   });
 
-  it('has only the GPUs that there are', async () => {
+  it('refuses a device index without a GPU', async () => {
     let error: unknown;
     await openCuda({ device: 64 }).catch((found) => {
       error = found;
@@ -118,7 +118,7 @@ describeOnCuda('cuda: the device', () => {
       .that.matches(/below \d+, found 64/);
   });
 
-  it('uses blocks again, but not those of a recorded graph', () => {
+  it('reuses blocks, except those of a recorded graph', () => {
     const pool = new MemoryPool(device);
     const first = pool.allocate(1000);
     pool.release(first);

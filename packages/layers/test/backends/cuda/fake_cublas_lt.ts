@@ -1,5 +1,5 @@
-// A stand-in for cuBLASLt that checks every call against NVIDIA's documentation of the C interface and
-// computes on the emulated device's memory, which is the host's.
+// A fake cuBLASLt that checks every call against NVIDIA's documentation and computes on the emulated device's
+// memory, which is host memory.
 import type {
   NativeArgument,
   NativeFunction,
@@ -31,13 +31,13 @@ const R_16BF = 14;
 export class FakeCublasLt implements NativeLibrary {
   /** The functions called, in order. */
   readonly calls: string[] = [];
-  /** What is wrong with what was asked of it. */
+  /** Invalid calls. */
   readonly faults: string[] = [];
   readonly streams = new Set<bigint>();
   readonly workspaces: number[] = [];
-  /** How often it was asked for sums of a type that it has not. */
+  /** Number of requests for sums of an unsupported type. */
   refused = 0;
-  /** Whether it finds a way to compute what it is asked; tests change it. */
+  /** Whether it has an algorithm. Tests change it. */
   hasAlgorithms = true;
   private next = 1n;
   private readonly objects = new Map<bigint, Matrix | Operation | Map<number, number> | 'handle'>();
@@ -47,7 +47,7 @@ export class FakeCublasLt implements NativeLibrary {
     private readonly missing?: string,
   ) {}
 
-  /** Objects that were made and not destroyed. */
+  /** Objects that were created and not destroyed. */
   get alive(): number {
     return this.objects.size;
   }
@@ -124,7 +124,7 @@ export class FakeCublasLt implements NativeLibrary {
     return SUCCESS;
   }
 
-  /** Whether op(A) op(B) is of C's and D's shape. */
+  /** Whether op(A) op(B) has the shape of C and D. */
   private fits(...handles: (NativeArgument | undefined)[]): boolean {
     const [operation, ...rest] = handles;
     const { transposesA, transposesB } = this.operation(operation);
@@ -136,7 +136,7 @@ export class FakeCublasLt implements NativeLibrary {
     const isType = c.type === d.type && [R_32F, a.type].includes(d.type);
     const isBatch = [a, b, c].every(({ count }) => count === d.count);
     if (k === k2 && isSum && isBatch && a.type === b.type) {
-      // No fault: the library says that it has no such product.
+      // Not a fault: the library reports that it does not support this matmul.
       if (!isType) this.refused++;
       return isType;
     }
@@ -184,7 +184,7 @@ export class FakeCublasLt implements NativeLibrary {
     return SUCCESS;
   }
 
-  /** Element (row, column) of the i-th matrix at an address, columns first. */
+  /** Element (row, column) of the i-th matrix at an address, column-major. */
   private reader(
     address: NativeArgument | undefined,
     matrix: Matrix,
@@ -250,7 +250,7 @@ export class FakeCublasLt implements NativeLibrary {
   }
 }
 
-/** Numbers from the first of a matrix to its last. */
+/** Number of values from the first to the last of a matrix. */
 function extent({ pitch, columns, rows }: Matrix): number {
   return (columns - 1) * pitch + rows;
 }

@@ -1,4 +1,4 @@
-// The gradient kernels of 'cuda' against the composed ones on tfjs's CPU backend, and that they run.
+// The gradient kernels of 'cuda' compared with composed ones on tfjs's CPU backend; checks that they run.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { asCuda } from '../../../src/backends/cuda/backend.js';
@@ -10,7 +10,7 @@ describeOnCuda('cuda: gradients as composed on the cpu', () => {
   after(useCuda);
   gradientCases({ use: useCuda, numRuns: 12 });
 
-  it('are launches of kernels of our own', async () => {
+  it('launch our gradient kernels', async () => {
     await useCuda();
     const launched = launchesOf(() => {
       const [x, B] = [uniform('x', [1, 5, 2, 4]), uniform('B', [1, 5, 1, 3])];

@@ -1,18 +1,18 @@
-// Numbers on a device as the kernels hand them on: f32, bf16 or f16, there and back.
+// Values on the device in the formats of the kernels: f32, bf16 or f16.
 import { expect } from 'chai';
 import seedrandom from 'seedrandom';
 import type { Device } from '../../../src/backends/cuda/device.js';
 import type { CudaRuntime, Runtime } from '../../../src/backends/cuda/runtime.js';
 import { type NumberFormat, numberBytes } from '../../../src/backends/native/activations.js';
 
-/** Blocks of a device's memory, freed together. */
+/** Blocks of device memory that are freed together. */
 export class DeviceNumbers {
   private readonly random = seedrandom('numbers');
   private readonly addresses: number[] = [];
 
   constructor(private readonly runtime: CudaRuntime) {}
 
-  /** Numbers in [-scale, scale) that bf16 holds exactly. */
+  /** Values in [-scale, scale) that are exact in bf16. */
   draw(size: number, scale = 1): Float32Array {
     return rounded(
       Float32Array.from({ length: size }, () => (2 * this.random() - 1) * scale),
@@ -20,14 +20,14 @@ export class DeviceNumbers {
     );
   }
 
-  /** The address of these numbers. */
+  /** The address of these values. */
   put(values: Float32Array, format: NumberFormat = 'f32'): number {
     const address = this.space(values.length, format);
     this.runtime.device.upload(address, bytesOf(values, format));
     return address;
   }
 
-  /** The address of `size` numbers that nobody has written yet; all are NaN. */
+  /** The address of `size` uninitialised values, which are NaN. */
   space(size: number, format: NumberFormat = 'f32'): number {
     const bytes = size * numberBytes[format];
     const address = this.runtime.pool.allocate(bytes);
@@ -50,13 +50,13 @@ export class DeviceNumbers {
   }
 }
 
-/** The values as a format holds them, rounded to nearest, ties to even. */
+/** The values rounded to a format: to nearest, ties to even. */
 export function rounded(values: Float32Array, format: NumberFormat): Float32Array {
   if (format === 'f32') return values;
   return Float32Array.from(values, format === 'bf16' ? roundBf16 : roundF16);
 }
 
-/** `found` are the exact numbers rounded to `format`, not more and not less. */
+/** `found` equals the exact values, rounded once to `format`. */
 export function expectRounded(
   found: Float32Array,
   exact: Float32Array,
@@ -70,7 +70,7 @@ export function expectRounded(
   expect.fail(`${what}[${wrong}] as ${format}: ${found[wrong]}, expected ${wanted[wrong]}`);
 }
 
-/** The runtime as if its device were as wide as a large card: kernels split their work. */
+/** The runtime with the multiprocessors of a large GPU, so that kernels split their work. */
 export function widened(runtime: CudaRuntime): Runtime {
   const device: Device = new Proxy(runtime.device, {
     get: (target, key) => (key === 'multiprocessors' ? 132 : Reflect.get(target, key)),
@@ -105,7 +105,7 @@ function roundF16(value: number): number {
   return (floor + (isUp ? 1 : 0)) * step;
 }
 
-/** The bits of the nearest bf16 number. */
+/** The bits of the nearest bf16 value. */
 export function toBf16(value: number): number {
   word.setFloat32(0, roundBf16(value));
   return word.getUint16(0);
@@ -116,7 +116,7 @@ export function fromBf16(bits: number): number {
   return word.getFloat32(0);
 }
 
-/** The bits of the nearest f16 number. */
+/** The bits of the nearest f16 value. */
 export function toF16(value: number): number {
   const magnitude = Math.abs(roundF16(value));
   const sign = value < 0 ? 0x8000 : 0;

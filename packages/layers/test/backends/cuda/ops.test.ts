@@ -1,4 +1,4 @@
-// The kernels of 'cuda' against the composed ones on tfjs's CPU backend.
+// The kernels of 'cuda' compared with composed ones on tfjs's CPU backend.
 import { attentionCases } from '../attention_cases.js';
 import type { TestedBackend } from '../fuzz.js';
 import { mixerCases } from '../mixer_cases.js';

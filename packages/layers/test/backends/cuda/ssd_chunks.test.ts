@@ -1,4 +1,4 @@
-// The scan on the tensor cores against the exact recurrence, on the same device.
+// The scan on the tensor cores compared with the f32 recurrence on the same device.
 import { expect } from 'chai';
 import fc from 'fast-check';
 import seedrandom from 'seedrandom';
@@ -14,7 +14,7 @@ describeOnCuda('cuda: the scan in chunks', () => {
   });
   after(() => runtime.dispose());
 
-  it('is the recurrence, within the rounding of its factors', () =>
+  it('equals the recurrence within the rounding of its operands', () =>
     fc.assert(
       fc.property(
         fc.record({
@@ -27,7 +27,7 @@ describeOnCuda('cuda: the scan in chunks', () => {
           skip: fc.constantFrom('none', 'head', 'channel'),
           hasState: fc.boolean(),
           inPlace: fc.boolean(),
-          // Decays of a token from next to nothing to all.
+          // Decays of a token from nearly none to complete.
           steepness: fc.constantFrom(0.01, 1, 30),
         }),
         ({ batch, length, groups, perGroup, headDim, dState, skip, hasState, ...options }) => {
@@ -46,7 +46,7 @@ describeOnCuda('cuda: the scan in chunks', () => {
           };
           const tokens = batch * length;
           const stateSize = batch * heads * headDim * dState;
-          // x, B and C stand beside each other, as a mixer's convolution leaves them.
+          // x, B and C are adjacent columns of one matrix, as after a mixer's convolution.
           const stride = heads * headDim + 2 * groups * dState + 1;
           const xBC = filled(tokens * stride, 1);
           const call: Omit<ScanCall, 'y' | 'before' | 'after' | 'rounds'> = {

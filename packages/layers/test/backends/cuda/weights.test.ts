@@ -1,4 +1,4 @@
-// Packed weights: what is packed comes back, every product uses it.
+// Packed weights: unpacking inverts packing, and every matmul uses them.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -28,7 +28,7 @@ function stored(rows: number, columns: number): { matrix: StoredMatrix; values: 
 describeOnCuda('cuda: packed weights', () => {
   before(useCuda);
 
-  it('unpack to what was packed, within the format', () =>
+  it('unpack to the packed values, within the precision of the format', () =>
     fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 70 }),
@@ -40,7 +40,7 @@ describeOnCuda('cuda: packed weights', () => {
           const weight = await weightPacker().pack(matrix, format, groupSize);
           const unpacked = await weightPacker().unpack(weight);
           disposeWeight(weight);
-          // Of numbers in [-1, 1): half a step of the grid, and the rounding of its ends.
+          // For values in [-1, 1): half a step of the grid, and the rounding of its ends.
           const error = { f32: 0, bf16: 2 ** -8, f16: 2 ** -11, int8: 0.012, int4: 0.17 }[format];
           expectClose(unpacked, values, error);
         },
@@ -48,7 +48,7 @@ describeOnCuda('cuda: packed weights', () => {
       runs,
     ));
 
-  it('multiply as the matrix that they unpack to, few rows and many', () =>
+  it('multiply like the unpacked matrix, with few rows and many', () =>
     fc.assert(
       fc.asyncProperty(
         fc.constantFrom(1, 2, 3, 5, 8, 9, 70),
@@ -72,14 +72,14 @@ describeOnCuda('cuda: packed weights', () => {
           const [expected = new Float32Array()] = product(plain);
           disposeWeight(weight);
           disposeWeight(plain);
-          // The tensor cores take x as bf16.
+          // The tensor cores round x to bf16.
           expectClose(found, expected, rows > 8 && format !== 'f32' ? 1e-2 : 2e-5);
         },
       ),
       runs,
     ));
 
-  it('a row does not depend on its company', async () => {
+  it("a row's result does not depend on the batch", async () => {
     const { matrix } = stored(40, 256);
     for (const format of ['f32', 'bf16', 'int8', 'int4'] as const) {
       const weight = await weightPacker().pack(matrix, format, 64);
@@ -94,7 +94,7 @@ describeOnCuda('cuda: packed weights', () => {
     }
   });
 
-  it('are looked up; an id outside the table gives NaN, not memory of others', async () => {
+  it('embedding lookup: an id outside the table gives NaN', async () => {
     const { matrix, values } = stored(10, 64);
     const weight = await weightPacker().pack(matrix, 'bf16', 64);
     const [rows = new Float32Array()] = valuesOf(() => [

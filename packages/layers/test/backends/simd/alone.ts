@@ -1,6 +1,5 @@
-// In a process of its own: computes on 'simd', then does nothing for a while, and prints what it saw. It
-// ends by itself, or some thread keeps it alive. With the argument 'unshared' as in a browser without
-// isolation.
+// A separate process: computes on 'simd', is idle for a while, prints what it measured, and ends unless a
+// thread keeps it alive. The argument 'unshared' simulates a browser without cross-origin isolation.
 import * as tf from '@tensorflow/tfjs-core';
 
 if (process.argv[2] === 'unshared') Reflect.deleteProperty(globalThis, 'SharedArrayBuffer');
@@ -11,7 +10,7 @@ const a = tf.ones([256, 256]);
 for (let i = 0; i < 20; i++) tf.matMul(a, a).dispose();
 const sums = [...new Set(tf.matMul(a, a).dataSync())];
 
-// Until the threads have fallen asleep, and the engine has compiled what it wants to, on a busy machine too.
+// Long enough for threads to fall asleep and for the engine's compilation, on a busy machine too.
 let idleMilliseconds = Number.POSITIVE_INFINITY;
 for (let i = 0; i < 20 && idleMilliseconds > 20; i++) {
   const before = process.cpuUsage();

@@ -1,4 +1,5 @@
-// Caches of bf16 numbers: attention as composed on rounded numbers, in any parts and any batch.
+// bf16 KV caches: attention equals composed attention on rounded values, for any split of the sequence and
+// any batch.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -20,7 +21,7 @@ import {
 } from '../../../src/internal.js';
 import { expectClose, uniform, useCpu, useSimd } from './both.js';
 
-describe('simd: caches of bf16 numbers', () => {
+describe('simd: bf16 KV caches', () => {
   before(useSimd);
   after(useSimd);
 
@@ -32,7 +33,7 @@ describe('simd: caches of bf16 numbers', () => {
     window: fc.integer({ min: 1, max: 40 }),
   };
 
-  it('attend as composed to the rounded numbers, rows at their own positions', () =>
+  it('attention equals composed attention on rounded values, with rows at different positions', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -70,7 +71,7 @@ describe('simd: caches of bf16 numbers', () => {
           const plain = { ...caches(widened(rk), widened(rv), shape, 'f32'), positions };
           const expected = slidingWindowAttention(q32, k32, v32, { window, cache: plain });
           expectClose(y, Float32Array.from(expected.y.dataSync()), 2e-5);
-          // Slots that no token has reached yet may hold anything.
+          // Unused slots may contain anything.
           const wanted = await bothValues(expected.cache);
           const held = (values: Float32Array) =>
             positions.flatMap((p, row) => {
@@ -87,7 +88,7 @@ describe('simd: caches of bf16 numbers', () => {
       { numRuns: 40 },
     ));
 
-  it('give a text the same bits in whatever parts it is read, from a cache or without', () =>
+  it('a sequence gets bitwise identical results for any split, with and without a cache', () =>
     fc.assert(
       fc.property(
         fc.record({
@@ -125,7 +126,7 @@ describe('simd: caches of bf16 numbers', () => {
       { numRuns: 40 },
     ));
 
-  it('round to nearest even, and keep infinities and NaN', async () => {
+  it('rounding is to nearest even, and keeps infinities and NaN', async () => {
     const numbers = [1, 1.00390625, 1.01171875, -1.005, 3.4e38, Infinity, NaN, 1e-40];
     const k = tf.tensor(numbers, [1, 1, 1, 8]);
     const empty = new Uint16Array(0);
@@ -138,7 +139,7 @@ describe('simd: caches of bf16 numbers', () => {
     tf.dispose([k, y, cache.k, cache.v, after?.k ?? [], after?.v ?? []]);
   });
 
-  it('belong to weights that are not f32; states grow, clone, gather and join', async () => {
+  it('are used with weights that are not f32; states grow, clone, gather and concatenate', async () => {
     const config = { dModel: 16, numHeads: 2, headDim: 8, window: 50 };
     const specs = SlidingWindowAttention.parameters(config);
     const exact = await layerOf('f32');
@@ -192,7 +193,7 @@ describe('simd: caches of bf16 numbers', () => {
   });
 });
 
-/** A cache of given numbers; of zeros where there are none. */
+/** A cache with the given values, or zeros. */
 function caches<T extends Uint16Array | Float32Array>(
   k: T,
   v: T,
@@ -213,7 +214,7 @@ function valuesOf(tensor: tf.Tensor): Float32Array {
   return Float32Array.from(tensor.dataSync());
 }
 
-/** bf16 numbers, rounded to nearest even. */
+/** The values as bf16, rounded to nearest even. */
 function halves(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   return Uint16Array.from(bits, (b) => (b + 0x7fff + ((b >>> 16) & 1)) >>> 16);

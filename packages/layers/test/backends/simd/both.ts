@@ -1,4 +1,4 @@
-// 'simd' as its tests take it, and what they compare it by.
+// The backend 'simd' in tests, and the comparison with the CPU backend.
 import * as tf from '@tensorflow/tfjs-core';
 import { registerSimdBackend } from '../../../src/backends/simd/index.js';
 import { expectSameAsCpu } from '../both.js';

@@ -1,11 +1,11 @@
-// CPU quotas of cgroups, from the files that Linux shows.
+// CPU quotas of cgroups, read from Linux's files.
 import { expect } from 'chai';
 import { cgroupCpus } from '../../../src/backends/simd/cgroup_cpus.js';
 
 type Files = Record<string, string>;
 const cpusOf = (files: Files) => cgroupCpus((path) => files[path]);
 
-/** Version 2, mounted at /sys/fs/cgroup, the process in `path`; cpu.max by folder. */
+/** Version 2, mounted at /sys/fs/cgroup, with the process in `path`; cpu.max by folder. */
 function v2(path: string, quotas: Files, root = '/'): Files {
   return {
     '/proc/self/mountinfo':

@@ -1,4 +1,4 @@
-// tfjs's own ops by the kernels of 'simd' against those of tfjs's CPU backend.
+// tfjs's own ops on 'simd' compared with those of tfjs's CPU backend.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import { coreCases } from '../core_cases.js';

@@ -1,4 +1,4 @@
-// The gradients that 'simd' has kernels for against those of the composed ops on tfjs's CPU backend.
+// The gradient kernels of 'simd' compared with composed ops on tfjs's CPU backend.
 import { gradientCases } from '../gradient_cases.js';
 import { useSimd } from './both.js';
 

@@ -1,11 +1,11 @@
-// Integer products where the engine sums four products of bytes by one instruction, and where it does not: the same bits.
+// Int8 matmuls with and without the instruction that sums four byte products: bitwise identical.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 
-describe('simd: four products of bytes summed at once', () => {
-  it('give the bits of two and two, in tiles of any height', async function () {
+describe('simd: the dot product of four bytes', () => {
+  it('gives bitwise the same results as two products at a time, for tiles of any height', async function () {
     const script = fileURLToPath(new URL('./int8_dot4.js', import.meta.url));
     const { stdout } = await promisify(execFile)(process.execPath, ['--no-liftoff', script]);
     if (stdout === '0') this.skip();

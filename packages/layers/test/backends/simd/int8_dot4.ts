@@ -1,6 +1,6 @@
-// Integer matmuls with four products of bytes summed at once, and two at a time. Prints how many were compared: none if
-// the engine has no relaxed SIMD. Runs in a process of its own without the engine's baseline compiler, whose add form of
-// the dot product is wrong in Node 20.
+// Compares integer matmuls with four byte products per instruction and with two. Prints the number of
+// comparisons: none without relaxed SIMD. Runs in a separate process without the engine's baseline compiler,
+// whose add form of the dot product is wrong in Node 20.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -18,7 +18,7 @@ await useSimd();
 const runtime: Runtime = asSimd(tf.backend()).runtime;
 let compared = 0;
 const numRuns = runtime.relaxedSimd ? 80 : 0;
-// int8 values are stored as the dot product of four reads them; that of two may read other values.
+// int8 values are stored for the four-byte dot product. The other one may read other values.
 const formats: WeightFormat[] = runtime.hasInt8Dot4 ? ['int4'] : ['int8', 'int4'];
 await fc.assert(
   fc.asyncProperty(
@@ -28,7 +28,7 @@ await fc.assert(
       columns: fc.integer({ min: 1, max: 300 }),
       format: fc.constantFrom(...formats),
       group: fc.constantFrom(32, 64),
-      // Of one sign the sums are large, up to what 16 bits hold.
+      // Values of one sign have large sums, up to what 16 bits can hold.
       offset: fc.constantFrom(0, 1),
     }),
     async ({ rows, outFeatures, columns, format, group, offset }) => {

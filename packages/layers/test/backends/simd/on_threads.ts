@@ -1,4 +1,4 @@
-// In a worker of its own: some results of a backend made with workerData as its options, posted back.
+// In a worker: computes some results on a backend with workerData as its options, and posts them.
 import { parentPort, workerData } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import { ReadStrategy } from '../../../assembly/matmul/args.js';
@@ -50,7 +50,7 @@ for (const format of formats) {
     runtime.readStrategy = strategy;
     const x = uniform('x', [batch, columns]);
     const y = packedMatMul(x, weight);
-    // Of one sign and much the same size: large sums, though not the largest (see weights.test.ts).
+    // Values of one sign and similar size: large sums, though not the largest (see weights.test.ts).
     const z = packedMatMul(tf.add(tf.mul(x, 0.05), 1), weight);
     results.push(Float32Array.from(y.dataSync()), Float32Array.from(z.dataSync()));
   }

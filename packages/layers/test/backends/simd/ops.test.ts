@@ -1,4 +1,4 @@
-// The kernels of 'simd' against the composed ones on tfjs's CPU backend.
+// The kernels of 'simd' compared with composed ones on tfjs's CPU backend.
 import { attentionCases } from '../attention_cases.js';
 import type { TestedBackend } from '../fuzz.js';
 import { mixerCases } from '../mixer_cases.js';

@@ -1,4 +1,4 @@
-// Quantised matrices as files hold them, the state in place, and bits that no thread count changes.
+// Quantised matrices in the file format, states updated in place, and results that do not depend on threads.
 import { Worker } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
@@ -18,7 +18,7 @@ describe('simd: quantised matrices and states', () => {
 
   for (const format of ['int8', 'int4'] as const) {
     for (const groupSize of [32, 64, 128]) {
-      it(`${format} in groups of ${groupSize} keeps the file's codes, by MLX's definition`, async () => {
+      it(`${format} in groups of ${groupSize} keeps the file's quantised values, as MLX defines them`, async () => {
         const { matrix, values } = mlxMatrix(format, groupSize, 'BF16');
         const weight = await pack(matrix);
         expectClose(await weightPacker().unpack(weight), values, 1e-6);
@@ -33,7 +33,7 @@ describe('simd: quantised matrices and states', () => {
       disposeWeight(weight);
     });
 
-    it(`${format} is multiplied by with f16 parameters as with the same ones in bf16`, async () => {
+    it(`${format}: matmuls with f16 parameters equal those with the same parameters in bf16`, async () => {
       const [f16, bf16] = [
         await pack(mlxMatrix(format, 64, 'F16').matrix),
         await pack(mlxMatrix(format, 64, 'BF16').matrix),
@@ -57,7 +57,7 @@ describe('simd: quantised matrices and states', () => {
     });
   }
 
-  it('moves a state on in place when nobody else holds it, and never otherwise', () => {
+  it('updates a state in place only if nothing else holds it', () => {
     const inputs = () => ({
       x: uniform('x', [1, 1, 2, 4]),
       dt: uniform('dt', [1, 1, 2]),
@@ -81,7 +81,7 @@ describe('simd: quantised matrices and states', () => {
     });
   });
 
-  it('scans a text to the same bits at once, in parts and token by token', () => {
+  it('scans a sequence bitwise identically at once, in pieces and token by token', () => {
     const [length, heads, dim, states] = [37, 2, 8, 12];
     const scan = (sizes: number[]) => {
       const outputs: tf.Tensor[] = [];
@@ -109,7 +109,7 @@ describe('simd: quantised matrices and states', () => {
     expect(valuesOf(() => scan(Array.from({ length }, () => 1)))).to.deep.equal(atOnce);
   });
 
-  it('gives values that later tensors do not overwrite', () => {
+  it('later tensors do not overwrite returned values', () => {
     const x = tf.add(uniform('x', [1000]), 0);
     const values = x.dataSync();
     const copy = Float32Array.from(values);
@@ -118,7 +118,7 @@ describe('simd: quantised matrices and states', () => {
     expect(values).to.deep.equal(copy);
   });
 
-  it('gives the same bits on 1, 2 and 4 threads, and nearly the same without relaxed SIMD', async () => {
+  it('gives bitwise the same results on 1, 2 and 4 threads, and nearly the same without relaxed SIMD', async () => {
     const [one, two = [], four, plain = []] = await Promise.all(
       [{ threads: 1 }, { threads: 2 }, { threads: 4 }, { threads: 2, relaxedSimd: false }].map(
         resultsWith,
@@ -143,7 +143,9 @@ async function pack(matrix: QuantizedMatrix): Promise<PackedWeight> {
   return weight;
 }
 
-/** Quantised values, scales and offsets made up and packed as MLX defines it; and what they stand for. */
+/**
+ * Random quantised values, scales and offsets, packed as MLX defines it, and the values that they represent.
+ */
 function mlxMatrix(
   format: 'int8' | 'int4',
   groupSize: number,
@@ -198,7 +200,7 @@ function mlxMatrix(
   };
 }
 
-/** The bits of a number that the format holds exactly. */
+/** The bits of a value that is exact in the format. */
 function halfBits(value: number, dtype: 'F16' | 'BF16'): number {
   const [bits = 0] = new Uint32Array(Float32Array.of(value).buffer);
   if (dtype === 'BF16') return bits >>> 16;
@@ -206,7 +208,7 @@ function halfBits(value: number, dtype: 'F16' | 'BF16'): number {
   return ((bits >>> 16) & 0x8000) | (((bits & 0x7fffffff) - (112 << 23)) >>> 13);
 }
 
-/** Products, a scan and gradients, computed in a worker whose backend has these options. */
+/** Matmuls, a scan and gradients, computed in a worker whose backend has these options. */
 function resultsWith(options: SimdOptions): Promise<Float32Array[]> {
   const url = new URL('./on_threads.js', import.meta.url);
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-// How matmuls of one row read their weights: results are bitwise the same, and a step chooses a strategy.
+// Read strategies of matmuls with one row: results are bitwise identical, and a step chooses a strategy.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -25,7 +25,7 @@ const matMuls: readonly KernelId[] = [
   KernelId.MatMulInt8,
   KernelId.MatMulInt4,
 ];
-/** The word of a job that holds the strategy. */
+/** The argument of a job that holds the strategy. */
 const STRATEGY = JOB_ARGUMENTS + MatMulArg.readStrategy;
 const formats: readonly WeightFormat[] = ['bf16', 'int8', 'int4'];
 
@@ -41,11 +41,11 @@ describe('simd: read strategies', () => {
     runtime.readStrategy = undefined;
   });
 
-  it('give bitwise the same result, which is that of the row among others', () =>
+  it('give bitwise the same result as the row has in a batch', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
-          // Up to 132 panels of 8: pieces of several panels for each of two threads, odd ones too.
+          // Up to 132 panels of 8: both threads read several panels, sometimes an odd number.
           rows: fc.integer({ min: 1, max: 1056 }),
           columns: fc.integer({ min: 1, max: 700 }),
           format: fc.constantFrom(...formats),
@@ -69,7 +69,7 @@ describe('simd: read strategies', () => {
       { numRuns: 60 },
     ));
 
-  it('are chosen by a step that has run, for itself and for what is recorded later', async () => {
+  it('are chosen by a step that has run, for itself and for later recordings', async () => {
     const weights = await Promise.all(formats.map((format) => packed(520, 192, format)));
     const x = uniform('x', [1, 192]);
     const outputs: tf.Tensor[] = [];

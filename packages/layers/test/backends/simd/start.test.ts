@@ -1,4 +1,4 @@
-// How the backend starts: threads, memory, and what it says where it cannot have them.
+// Starting the backend: threads, memory, and the messages if they are not available.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ import { chooseThreads } from '../../../src/backends/simd/threads.js';
 import { webAssembly } from '../../../src/backends/simd/webassembly.js';
 import { BackendError, InvalidArgumentError } from '../../../src/errors.js';
 
-/** What `run` prints by console.warn. */
+/** Lines that `run` prints with console.warn. */
 async function warningsOf(run: () => unknown): Promise<string[]> {
   const { warn } = console;
   const warnings: string[] = [];
@@ -33,7 +33,7 @@ describe('simd: threads', () => {
     if (before !== undefined) process.env.RENE_THREADS = before;
   });
 
-  it('are the cores unless others are asked for', async () => {
+  it('default to the number of cores', async () => {
     const cores = await availableCores();
     expect(await chooseThreads({})).to.equal(cores);
     expect(await chooseThreads({ threads: 1 })).to.equal(1);
@@ -42,7 +42,7 @@ describe('simd: threads', () => {
     expect(await chooseThreads({ threads: cores })).to.equal(cores);
   });
 
-  it('are never more than the cores, which it says in one line', async () => {
+  it('are limited to the number of cores, with a notice of one line', async () => {
     const cores = await availableCores();
     const found: number[] = [];
     const warnings = await warningsOf(async () => {
@@ -57,13 +57,13 @@ describe('simd: threads', () => {
     ]);
   });
 
-  it('can be more for those who ask for it', async () => {
+  it('can exceed the number of cores if requested explicitly', async () => {
     const asked = (await availableCores()) + 3;
     expect(await chooseThreads({ threads: asked, oversubscribe: true })).to.equal(asked);
   });
 
   for (const wrong of ['0', '-1', '1.5', 'two', '1025', '1e99']) {
-    it(`are not ${wrong}`, async () => {
+    it(`refuse ${wrong}`, async () => {
       process.env.RENE_THREADS = wrong;
       const error = await chooseThreads({}).catch((found: unknown) => found);
       expect(error).to.be.instanceOf(InvalidArgumentError);
@@ -73,7 +73,7 @@ describe('simd: threads', () => {
     });
   }
 
-  it('are those of the CPU affinity', async function () {
+  it('respect the CPU affinity', async function () {
     if (!existsSync('/usr/bin/taskset')) this.skip();
     const url = new URL('../../../src/backends/simd/platform.js', import.meta.url);
     const script = `import { availableCores } from ${JSON.stringify(url)}; console.log(await availableCores());`;
@@ -86,7 +86,7 @@ describe('simd: threads', () => {
 describe('simd: memory', () => {
   const pagesOf = (gib: number) => gib * 16384;
 
-  /** Runs on a platform that refuses memories that may become larger than `most` pages. */
+  /** Simulates a platform that refuses memory with a maximum of more than `most` pages. */
   function whereRefused<T>(most: number, run: () => T): T {
     const { Memory } = webAssembly;
     webAssembly.Memory = class extends Memory {
@@ -109,7 +109,7 @@ describe('simd: memory', () => {
     [pagesOf(1), 1],
     [5000, 0.25],
   ] as const) {
-    it(`is ${gib} GiB at most where ${most} pages can be reserved`, async () => {
+    it(`is at most ${gib} GiB if ${most} pages can be reserved`, async () => {
       let pages = 0;
       const warnings = await warningsOf(() => {
         pages = whereRefused(most, createMemory).maximumPages;
@@ -120,14 +120,14 @@ describe('simd: memory', () => {
     });
   }
 
-  it('is not there where nothing can be reserved', () => {
+  it('reports an error if no memory can be reserved', () => {
     expect(() => whereRefused(100, createMemory)).to.throw(
       BackendError,
       /cannot reserve address space/,
     );
   });
 
-  it('says what its limit is, and no other', () => {
+  it('names its limit when it is full', () => {
     const { memory, maximumPages } = whereRefused(pagesOf(0.25), () => silently(createMemory));
     const allocator = new Allocator(memory, maximumPages);
     allocator.allocate(100 << 20);
@@ -139,7 +139,7 @@ describe('simd: memory', () => {
     allocator.allocate(100 << 20);
   });
 
-  it('in a process: one line and no stack, whatever backend runs', async function () {
+  it('a process without memory prints one line and no stack, on any backend', async function () {
     if (process.platform !== 'linux') this.skip();
     const script = fileURLToPath(new URL('./used_backend.js', import.meta.url));
     const run = (name: string) =>
@@ -147,7 +147,7 @@ describe('simd: memory', () => {
         '-c',
         `ulimit -v 8000000 && exec "${process.execPath}" "${script}" ${name}`,
       ]);
-    // Node reserves 8 GiB or more for a memory of any size, unless --disable-wasm-trap-handler is given.
+    // Node reserves 8 GiB or more for any memory, unless --disable-wasm-trap-handler is given.
     const auto = await run('auto');
     const named = await run('simd');
     if (auto.stdout === 'cpu\n') {

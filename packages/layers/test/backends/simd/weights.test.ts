@@ -1,4 +1,5 @@
-// Packed weights: what is packed comes back, products use it, rows do not depend on their company.
+// Packed weights: unpacking inverts packing, matmuls use them, and a row's result does not depend on the
+// batch.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -21,7 +22,7 @@ const formats = fc.constantFrom<Format>('f32', 'bf16', 'int8', 'int4');
 describe('simd: packed weights', () => {
   before(useSimd);
 
-  it('unpack to what was packed, within the format', () =>
+  it('unpack to the packed values, within the precision of the format', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -36,7 +37,7 @@ describe('simd: packed weights', () => {
           const weight = await weightPacker().pack(matrix, format, groupSize);
           const unpacked = await weightPacker().unpack(weight);
           disposeWeight(weight);
-          // Of numbers in [-1, 1): half a step of the grid, and the rounding of its ends.
+          // For values in [-1, 1): half a step of the grid, and the rounding of its ends.
           const error = { f32: 0, bf16: 2 ** -8, int8: 0.012, int4: 0.17 }[format];
           expectClose(unpacked, values, error);
         },
@@ -44,7 +45,7 @@ describe('simd: packed weights', () => {
       { numRuns: 60 },
     ));
 
-  it('int4: lie nearer to normal numbers than a grid between the ends of each group does', async () => {
+  it("int4: normally distributed values have a smaller error than with a grid between each group's ends", async () => {
     const shape: [number, number] = [64, 512];
     const normal = tf.randomNormal(shape, 0, 1, 'float32', 5);
     const values = Float32Array.from(normal.dataSync());
@@ -68,7 +69,7 @@ describe('simd: packed weights', () => {
     expect(error / plain).to.be.below(0.9);
   });
 
-  it('multiply as the matrix that they unpack to, bias, activation and residual included', () =>
+  it('multiply like the unpacked matrix, with bias, activation and residual', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -93,8 +94,8 @@ describe('simd: packed weights', () => {
             product(rowsWeight(tf.tensor2d(dense, [outFeatures, columns]))),
           ]);
           disposeWeight(weight);
-          // Activations of [-1, 1) are rounded to 40 steps each way or some more, or 68, or 127: six deviations of a
-          // sum of such errors, each times a weight of [-1, 1).
+          // Activations in [-1, 1) are rounded to 40 to 68, or 127, steps each way. The bound is six standard
+          // deviations of a sum of such errors, each times a weight in [-1, 1).
           const halfStep = {
             f32: 0,
             bf16: 0,
@@ -111,12 +112,12 @@ describe('simd: packed weights', () => {
     ));
 
   for (const format of ['f32', 'bf16', 'int8', 'int4'] as const) {
-    // Of the longer rows fewer panels are read at a time.
+    // With longer rows, fewer panels are read at a time.
     for (const [outFeatures, columns] of [
       [75, 333],
       [90, 3100],
     ] as const) {
-      it(`${format}: a row is the same to the bit in every batch, ${columns} columns`, async () => {
+      it(`${format}: a row's result is bitwise the same in every batch, ${columns} columns`, async () => {
         const { matrix } = stored(outFeatures, columns, 'F32');
         const weight = await weightPacker().pack(matrix, format, 64);
         const plain = rowsWeight(uniform('w', [outFeatures, columns]));
@@ -135,7 +136,7 @@ describe('simd: packed weights', () => {
     }
   }
 
-  it('are as they were after a product, which writes the first words of their pages', () =>
+  it('are unchanged after a matmul, which writes the first words of their pages', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -160,8 +161,8 @@ describe('simd: packed weights', () => {
 
   for (const format of ['int8', 'int4'] as const) {
     for (const group of [32, 64]) {
-      it(`${format}: the largest activations times the largest codes stay within the integers, groups of ${group}`, async () => {
-        // All columns but one of a group have the highest code.
+      it(`${format}: the largest activations times the largest weights do not overflow, groups of ${group}`, async () => {
+        // All columns of a group except one have the largest quantised value.
         const values = Float32Array.from({ length: 8 * 128 }, (_, i) => (i % group === 5 ? -1 : 1));
         const bytes = new Uint8Array(values.buffer);
         const readRows = (first: number, count: number) =>
@@ -186,14 +187,15 @@ describe('simd: packed weights', () => {
         const signs = [() => 1, () => -1, (i: number) => (i & 8 ? 1 : -1)];
         for (const sign of signs) compare(repeated([1], sign), repeated([1], sign));
         if (format === 'int4') return;
-        // Of columns 0, 1, 4, 5 and of 2, 3, 6, 7: as much as a sum may be, with quantised values that are all rounded up.
+        // Columns 0, 1, 4, 5 and columns 2, 3, 6, 7 have the largest allowed sum, with values that are all
+        // rounded up.
         const four = [30.51, 30.51, 30.51, 30.51, 30.51, 32.47, 30.51, 32.47];
         const weights = [31, 31, 31, 31, 31, 32, 31, 32];
         for (const sign of signs) compare(repeated(four, sign), repeated(weights, sign));
       });
     }
 
-    it(`${format}: NaN and infinite numbers stay in their row`, async () => {
+    it(`${format}: NaN and infinities stay in their row`, async () => {
       const { matrix } = stored(19, 130, 'F32');
       const weight = await weightPacker().pack(matrix, format, 64);
       const product = (of: (x: tf.TensorBuffer<tf.Rank>) => void) => {
@@ -229,7 +231,7 @@ describe('simd: packed weights', () => {
     }
   });
 
-  it('give back all memory', async () => {
+  it('free all memory', async () => {
     const { matrix } = stored(64, 128, 'F32');
     const before = tf.memory();
     disposeWeight(await weightPacker().pack(matrix, 'int4', 64));
@@ -238,7 +240,7 @@ describe('simd: packed weights', () => {
   });
 });
 
-/** A matrix of numbers in [-1, 1) as a file would hold it, and the numbers that it holds. */
+/** A matrix of values in [-1, 1) as a file stores it, and its values. */
 function stored(
   rows: number,
   columns: number,
@@ -252,7 +254,7 @@ function stored(
     const bits = new Uint32Array(exact.buffer);
     const halves = new Uint16Array(exact.length);
     bits.forEach((b, i) => {
-      // Cut to 7 bits of mantissa, which bf16 and f16 both hold.
+      // 7 bits of mantissa, which are exact in bf16 and f16.
       bits[i] = b & 0xffff0000;
       if (((b >> 23) & 0xff) < 113) bits[i] = 0;
       const cut = bits[i] ?? 0;

@@ -1,4 +1,4 @@
-// Our kernels as ops inside TensorFlow against the composed ones on tfjs's CPU backend.
+// Our kernels as TensorFlow ops compared with composed ones on tfjs's CPU backend.
 import * as tf from '@tensorflow/tfjs-core';
 import { attentionCases } from '../attention_cases.js';
 import type { TestedBackend } from '../fuzz.js';
@@ -8,7 +8,7 @@ import { opCases } from '../op_cases.js';
 import { describeInTensorflow } from './inside_tensorflow.js';
 
 const tensorflow: TestedBackend = {
-  // Not useBackend, which chooses the kernels anew.
+  // Not useBackend, which would select the kernels anew.
   use: async () => {
     await tf.setBackend('tensorflow');
   },

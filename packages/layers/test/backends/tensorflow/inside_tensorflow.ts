@@ -1,4 +1,4 @@
-// Suites that need a real tfjs-node(-gpu), with our kernels as TensorFlow ops in it.
+// Suites that need tfjs-node(-gpu), with our kernels as TensorFlow ops.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import {
@@ -10,10 +10,10 @@ import { installedTensorflow } from '../../../src/backends/tensorflow/load.js';
 import { useBackend } from '../../../src/index.js';
 
 const isChosen = process.env.RENE_TEST_BACKENDS?.split(',').includes('tensorflow') ?? true;
-/** On a CPU the kernels are those of the emulated device. */
+/** On a CPU the kernels run on the emulated device. */
 const isPossible = process.platform === 'linux' && process.arch === 'x64';
 
-/** Skipped where TensorFlow is not installed; afterwards the kernels are what they were. */
+/** Skipped if TensorFlow is not installed. Restores the kernels afterwards. */
 export function describeInTensorflow(title: string, suite: () => void): void {
   const here = isChosen && isPossible && installedTensorflow().length > 0;
   (here ? describe : describe.skip)(title, () => {
@@ -25,7 +25,7 @@ export function describeInTensorflow(title: string, suite: () => void): void {
       await useTensorflowKernels('custom');
     });
     after(async () => {
-      await tf.setBackend('tensorflow'); // a test that failed may have left another
+      await tf.setBackend('tensorflow'); // a failed test may have left another backend
       await useTensorflowKernels(usual);
     });
     beforeEach(() => {

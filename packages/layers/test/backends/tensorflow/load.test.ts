@@ -1,4 +1,4 @@
-// What a user sees whose machine lacks something, in a process of its own.
+// Messages to a user whose machine lacks a requirement. Each runs in a separate process.
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { expect } from 'chai';
@@ -7,7 +7,7 @@ import { installedTensorflow } from '../../../src/backends/tensorflow/load.js';
 const layers = new URL('../../../src/index.js', import.meta.url).href;
 const home = new URL('../../../src/backends/tensorflow/index.js', import.meta.url).href;
 
-/** Runs a module and returns what it prints to both streams. */
+/** Runs a module and returns what it prints on stdout and stderr. */
 function run(script: string, env: NodeJS.ProcessEnv = {}): string {
   const prelude = `import { useBackend } from '${layers}';\n`;
   const args = ['--input-type=module', '-e', `console.warn = console.log;${prelude}${script}`];
@@ -15,21 +15,21 @@ function run(script: string, env: NodeJS.ProcessEnv = {}): string {
   return execFileSync(process.execPath, args, { ...options, stdio: ['ignore', 'pipe', 'ignore'] });
 }
 
-describe('tensorflow: where something is missing', () => {
-  it('says which package to install', function () {
+describe('tensorflow with a missing requirement', () => {
+  it('names the package to install', function () {
     const script = `
       const { installedTensorflow } = await import('${new URL('load.js', home).href}');
       const error = await useBackend('tensorflow').catch((found) => found);
       console.log(installedTensorflow().length, error.name, error.message);`;
     const said = run(script, { NODE_PATH: '' });
-    if (!said.startsWith('0 ')) this.skip(); // installed beside this package
+    if (!said.startsWith('0 ')) this.skip(); // installed in this repository
     expect(said).to.match(/BackendError .*npm install @tensorflow\/tfjs-node-gpu/);
   });
 
-  it('runs composed ops on a GPU without its driver, and says why once', function () {
+  it('runs composed ops on a GPU without its driver, and prints the reason once', function () {
     if (installedTensorflow().length === 0) this.skip();
     this.timeout(60_000);
-    // This TensorFlow has no GPU, and none is visible; the ops are told that it has one.
+    // This TensorFlow has no GPU. The ops are made to believe that it has one.
     const said = run(
       `const { useTensorflowKernels } = await import('${home}');
       const { engine } = await import('${import.meta.resolve('@tensorflow/tfjs-core')}');
@@ -40,7 +40,7 @@ describe('tensorflow: where something is missing', () => {
     );
     const lines = said.split('\n').filter((line) => /rene:|kernels/.test(line));
     expect(lines).to.have.length(3);
-    expect(lines[0]).to.match(/^rene: TensorFlow runs composed ops.*: .+/);
+    expect(lines[0]).to.match(/^rene: the backend .tensorflow. uses composed ops.*: .+/);
     for (const line of lines.slice(1)) expect(JSON.parse(line).kernels).to.equal('composed');
   });
 });

@@ -1,4 +1,4 @@
-// Our kernels as ops inside a real TensorFlow: states, weights, gradients, errors.
+// Our kernels as TensorFlow ops in a real TensorFlow: states, weights, gradients, errors.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -38,7 +38,7 @@ const isOurs = (op: string) => op.startsWith('Rene');
 const mambaConfig = { dModel: 8, headDim: 4, dState: 4 };
 const attentionConfig = { dModel: 8, numHeads: 2, window: 4 };
 
-/** Calls `run` with a layer that is freed afterwards, as everything that `run` makes. */
+/** Calls `run` with a layer. The layer and all tensors that `run` creates are freed. */
 async function withLayer<L extends Mixer>(
   specs: ParameterSpec[],
   make: (parameters: Parameters) => L,
@@ -64,8 +64,8 @@ const withAttention = (run: (layer: SlidingWindowAttention) => Promise<void>) =>
     run,
   );
 
-describeInTensorflow('tensorflow: ops of our own', () => {
-  it('are one op a kernel, where composed ones are many', () =>
+describeInTensorflow('tensorflow: our ops', () => {
+  it('run one op per kernel, unlike composed kernels', () =>
     withMamba(async (mixer) => {
       const state = mixer.initialState(1);
       const step = () => mixer.forward(uniform('x', [1, 1, 8]), state);
@@ -81,7 +81,7 @@ describeInTensorflow('tensorflow: ops of our own', () => {
       state.dispose();
     }));
 
-  it('move states on in place, but not those of a clone', () =>
+  it('update states in place, except those of a clone', () =>
     withMamba(async (mixer) => {
       const step = (state: Mamba2State) => values(mixer.forward(uniform('x', [1, 1, 8]), state));
       const state = mixer.initialState(1);
@@ -98,14 +98,15 @@ describeInTensorflow('tensorflow: ops of our own', () => {
       for (const held of [state, clone]) held.dispose();
     }));
 
-  it('leave alone what shares a state’s memory inside TensorFlow', () =>
+  it('do not change tensors that share a state’s memory inside TensorFlow', () =>
     withAttention(async (layer) => {
       const state = layer.initialState(1);
       const read = (tokens: number[]) => {
         for (const i of tokens) layer.forward(uniform(`token ${i}`, [1, 1, 8]), state).dispose();
       };
       read([0, 1, 2, 3, 4]);
-      // TensorFlow's Reshape makes a second tensor of the same memory; so do Pad and Slice of nothing.
+      // TensorFlow's Reshape returns a second tensor with the same memory, as do Pad and Slice without
+      // effect.
       const shape = state.k.shape;
       const joined = state.concat([]);
       const views = [
@@ -140,7 +141,7 @@ describeInTensorflow('tensorflow: ops of our own', () => {
       expectClose(found, expected, 1e-5);
     }));
 
-  it('hand every byte back to TensorFlow', () =>
+  it('return all memory to TensorFlow', () =>
     tidily(async () => {
       const x = tf.ones([1, 256 << 10]); // 1 MiB
       const weight = tf.ones([256 << 10]);
@@ -148,7 +149,7 @@ describeInTensorflow('tensorflow: ops of our own', () => {
       const rows = tf.ones([128, 4]);
       const run = () => {
         rmsNorm(x, weight, 0).dispose();
-        gatedMLP(rows, { inProj, outProj }).dispose(); // temporaries of half a MiB
+        gatedMLP(rows, { inProj, outProj }).dispose(); // temporaries of 0.5 MiB
       };
       for (let i = 0; i < 10; i++) run();
       const before = process.memoryUsage().rss;
@@ -156,7 +157,7 @@ describeInTensorflow('tensorflow: ops of our own', () => {
       expect(process.memoryUsage().rss - before, 'resident bytes').to.be.lessThan(48 << 20);
     }));
 
-  it('throw what the kernel threw', () =>
+  it("throw the kernel's error", () =>
     tidily(async () => {
       const wide = uniform('B', [1, 1, 1, 513]);
       const scan = () =>
@@ -169,7 +170,7 @@ describeInTensorflow('tensorflow: ops of our own', () => {
       );
     }));
 
-  it('refuse what TensorFlow does not take, in its words', () =>
+  it("refuse inputs with TensorFlow's message", () =>
     tidily(async () => {
       const inputs = { x: tf.ones([1, 2], 'int32'), weight: tf.ones([2]) };
       const run = () => tf.engine().runKernel('RmsNorm', inputs, { eps: 0 });
@@ -189,7 +190,7 @@ describeInTensorflow('tensorflow: packed weights', () => {
     return { matrix: { shape: [rows, columns], dtype: 'F32', readRows }, numbers };
   }
 
-  it('are multiplied and looked up as the matrix that they unpack to', () =>
+  it('multiply and look up like the unpacked matrix', () =>
     fc.assert(
       fc.asyncProperty(
         fc.constantFrom(1, 3, 9),
@@ -201,13 +202,13 @@ describeInTensorflow('tensorflow: packed weights', () => {
           const { matrix, numbers } = stored(rows, columns);
           const weight = await weightPacker().pack(matrix, format, groupSize);
           const unpacked = await weightPacker().unpack(weight);
-          // Of numbers in [-1, 1): half a step of the grid, and the rounding of its ends.
+          // For values in [-1, 1): half a step of the grid, and the rounding of its ends.
           const error = { f32: 0, bf16: 2 ** -8, f16: 2 ** -11, int8: 0.012, int4: 0.17 }[format];
           expectClose(unpacked, numbers, error, 'unpacked');
           tf.tidy(() => {
             const x = uniform('x', [count, columns]);
             const plain = tf.tensor2d(unpacked, [rows, columns]);
-            // Many rows are rounded to 16 bits for the tensor cores.
+            // With many rows, the tensor cores round x to 16 bits.
             const tolerance = format === 'f32' || count < 9 ? 2e-5 : 1e-2;
             const product = values(tf.matMul(x, plain, false, true));
             expectClose(values(packedMatMul(x, weight)), product, tolerance, 'product');
@@ -220,7 +221,7 @@ describeInTensorflow('tensorflow: packed weights', () => {
       { numRuns: 25 },
     ));
 
-  it('take less memory than f32, and leave none behind where reading fails', async () => {
+  it('need less memory than f32, and are freed if reading fails', async () => {
     const { matrix } = stored(64, 64);
     const before = tf.memory().numBytes;
     const weight = await weightPacker().pack(matrix, 'int8', 64);

@@ -1,4 +1,4 @@
-// The parts of the TensorFlow home that need no TensorFlow.
+// Tests of the backend's parts that need no TensorFlow.
 import { expect } from 'chai';
 import { ContextOrder } from '../../../src/backends/tensorflow/context_order.js';
 import { restoreRemovedUtil } from '../../../src/backends/tensorflow/load.js';
@@ -7,7 +7,7 @@ import { opDefinition } from '../../../src/backends/tensorflow/op_definitions.js
 import { callText, parseCall, snake } from '../../../src/backends/tensorflow/register_ops.js';
 import { BackendError } from '../../../src/errors.js';
 
-/** A device that writes down the driver's calls; without context events where it is old. */
+/** A device that records the driver's calls; an old one has no context events. */
 function recordingDevice(hasContextEvents: boolean) {
   const calls: string[] = [];
   const call = (name: string) => {
@@ -20,7 +20,7 @@ function recordingDevice(hasContextEvents: boolean) {
 }
 
 describe('tensorflow: parts', () => {
-  it('our stream waits for the context, and the context for our stream', () => {
+  it('orders our stream after the context, and the context after our stream', () => {
     const { calls, device } = recordingDevice(true);
     const order = new ContextOrder(device);
     calls.length = 0;
@@ -34,7 +34,7 @@ describe('tensorflow: parts', () => {
     ]);
   });
 
-  it('an older driver waits', () => {
+  it('synchronizes with an older driver', () => {
     const { calls, device } = recordingDevice(false);
     const order = new ContextOrder(device);
     calls.length = 0;
@@ -48,7 +48,7 @@ describe('tensorflow: parts', () => {
     ]);
   });
 
-  it('an op’s description comes back as it was', () => {
+  it('an op’s description survives the conversion to JSON', () => {
     const description = {
       given: ['x', 'weight'],
       inPlace: true,
@@ -57,7 +57,7 @@ describe('tensorflow: parts', () => {
     expect(parseCall(callText(description))).to.deep.equal(description);
   });
 
-  it('defines ops by the table of kernels', () => {
+  it('derives op definitions from the table of kernels', () => {
     const { inputs, ...rest } = opDefinition('AttentionMixer') ?? { inputs: [] };
     const inProj = { name: 'inProj', type: 'weight', optional: false };
     const cache = { name: 'cacheK', type: 'float', optional: true };
@@ -74,7 +74,7 @@ describe('tensorflow: parts', () => {
     expect(() => asNodeBackend({})).to.throw(BackendError, 'tfjs-node');
   });
 
-  it('gives back what Node 23 took from tfjs-node', () => {
+  it('restores the function that Node 23 removed and tfjs-node needs', () => {
     const util: { isNullOrUndefined?: (value: unknown) => boolean } = {};
     restoreRemovedUtil(util);
     expect([null, undefined, 0].map((value) => util.isNullOrUndefined?.(value))).to.deep.equal([

@@ -101,7 +101,7 @@ export class FakeHub {
 
   private answer(req: IncomingMessage, res: ServerResponse): ServerResponse {
     const { method = '', url = '', headers } = req;
-    const [path = ''] = decodeURIComponent(url).split('?');
+    const path = decodeURIComponent(url.split('?', 1)[0] ?? '');
     this.note('hub', req);
     this.seen.push({ host: headers.host ?? '', path: url, token: headers.authorization });
     const location = this.redirect(method, url);

@@ -46,6 +46,28 @@ describe('lock', () => {
     expect(readdirSync(dirname(lock))).to.deep.equal([]);
   });
 
+  it('of a killed process that its parent has not noticed is taken over', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const command = `"${process.execPath}" "${child}" "${lock}" & exec sleep 60`;
+    holder = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] });
+    if (holder.stdout) await once(holder.stdout, 'data');
+    const { pid } = JSON.parse(readFileSync(lock, 'utf8'));
+    process.kill(pid, 'SIGKILL');
+    // It stays in /proc until the parent, which never does, waits for it.
+    while (!/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) await sleep(5);
+    expect(await isFree()).to.equal(true);
+  });
+
+  it('is taken over by one process only', async () => {
+    writeFileSync(lock, JSON.stringify({ ...(await thisProcess()), pid: 2 ** 30, id: 'dead' }));
+    const claim = `${lock}.takeover`;
+    writeFileSync(claim, ''); // another process is about to remove the lock
+    expect(await isFree()).to.equal(false);
+    age(claim); // it died
+    expect(await isFree()).to.equal(true);
+    expect(readdirSync(dirname(lock))).to.deep.equal([]);
+  });
+
   it('of a suspended process stays its own, however old', async function () {
     if (process.platform !== 'linux') this.skip();
     await hold();

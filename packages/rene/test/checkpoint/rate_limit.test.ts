@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
 import { secondsToWait } from '../../src/checkpoint/rate_limit.js';
 import { resolveModel } from '../../src/checkpoint/resolve.js';
+import { TransientError, withRetries } from '../../src/checkpoint/retries.js';
 import { HubError } from '../../src/errors.js';
 import { REPO, withFakeHub } from './hub_suite.js';
 
@@ -33,6 +34,30 @@ describe('rate limits', () => {
     for (const [headers, seconds] of cases) {
       expect(secondsToWait(new Headers(headers), now), JSON.stringify(headers)).to.equal(seconds);
     }
+  });
+
+  it('are waited for without using up the retries, up to a sum of one window', async () => {
+    const waits = (...seconds: (number | undefined)[]) => {
+      const left = [...seconds];
+      return async () => {
+        if (left.length === 0) return 'done';
+        throw new TransientError('busy', left.shift(), { status: 429 });
+      };
+    };
+    const notices: string[] = [];
+    const controller = new AbortController();
+    const onNotice = (notice: string) => {
+      notices.push(notice);
+      if (notices.length > 2) controller.abort(new Error('it waits longer than a window'));
+    };
+    const habits = { retryDelay: 1, onNotice, signal: controller.signal };
+    const [patient, error] = await Promise.all([
+      withRetries(habits, waits(1, undefined), { maxTries: 2 }),
+      errorOf(HubError, () => withRetries(habits, waits(1, 329.5))),
+    ]);
+    expect(patient).to.equal('done');
+    expect(error.message).to.equal('busy (it asks to wait 330 s: try again then)');
+    expect(notices.length).to.equal(2);
   });
 
   describe('of a hub', () => {

@@ -308,13 +308,24 @@ describe('a model on a web server', () => {
     expect(nobody.message).to.match(/cannot be reached \(ECONNREFUSED\); without a network/);
     const none = await errorOf(TokenizerError, () => Tokenizer.fromPretrained(`${origin}/shards`));
     expect(none.message).to.match(/no tokenizer\.json, found HTTP 404/);
-    server.habits = { missing: (res) => res.writeHead(200).end(PAGE) };
-    const page = await errorOf(CheckpointError, load('gone'));
-    expect(page.message).to.match(/model\.safetensors: a web page/);
-    server.habits = { missing: (res) => res.writeHead(503).end() };
-    expect((await errorOf(CheckpointError, load('gone'))).message).to.match(
-      /config\.json: HTTP 503/,
-    );
+    for (const name of [
+      'has a page for every path',
+      'has a page for every path, of no type',
+      'has a page for every path, in ranges',
+      'knows no ranges and has a page for every path',
+    ]) {
+      server.habits = hosts[name] ?? {};
+      const page = await errorOf(CheckpointError, load('gone'));
+      expect(page.message, name).to.match(
+        /model\.safetensors: a web page, pytorch_model\.bin: a web page/,
+      );
+    }
+    // A server that is busy or ill may have the file.
+    for (const status of [408, 429, 500, 503]) {
+      server.habits = { missing: (res) => res.writeHead(status).end() };
+      const { message } = await errorOf(CheckpointError, load('gone'));
+      expect(message).to.match(new RegExp(`gone/config\\.json: HTTP ${status}$`));
+    }
   });
 
   it('notices a connection that breaks, and ranges of another length', async () => {

@@ -1,5 +1,5 @@
 // Models loaded with an adapter: in every format of weights, from every kind of file, and saved again.
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError, useBackend } from '@rene-js/layers';
@@ -129,6 +129,17 @@ describe('a model with an adapter', () => {
     const bin = await ReneLMHeadModel.fromPretrained(`${DATA}base`, { lora: old });
     expect(await logitsOf(bin)).to.deep.equal(expected);
     bin.dispose();
+  });
+
+  it('leaves no file open', async function () {
+    if (!existsSync('/proc/self/fd')) this.skip();
+    await useBackend('cpu');
+    const before = readdirSync('/proc/self/fd').length;
+    for (const name of ['plain', 'saved_modules']) {
+      const model = await ReneLMHeadModel.fromPretrained(`${DATA}base`, { lora: `${DATA}${name}` });
+      model.dispose();
+    }
+    expect(readdirSync('/proc/self/fd').length).to.equal(before);
   });
 
   it('is saved as a whole model', async () => {

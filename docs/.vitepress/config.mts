@@ -33,6 +33,7 @@ export default defineConfig({
             { text: 'Checkpoints and adapters', link: '/guide/checkpoints' },
             { text: 'Quantise', link: '/guide/quantise' },
             { text: 'Serve over HTTP', link: '/guide/serve' },
+            { text: 'Fields of a request', link: '/guide/request-fields' },
             { text: 'Batches', link: '/guide/scale-out' },
             { text: 'Evaluate', link: '/guide/evaluate' },
             { text: 'Train and fine-tune', link: '/guide/train' },

@@ -26,7 +26,7 @@ export async function runServe(argument: string | undefined, options: ServeOptio
     bodyLimit: options.bodyLimit,
     log: options.log,
     apiKey,
-    corsOrigins: options.cors,
+    corsOrigins: [...options.corsOrigin, ...options.cors],
     allowedHosts: options.allowedHosts,
     onError: ({ stack }) => onNotice(`error: ${stack}`),
   });

@@ -1,5 +1,5 @@
 // The options of `rene serve`.
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   addBackendOptions,
   addLoraOption,
@@ -12,6 +12,8 @@ export interface ServeOptions extends LoadOptions {
   host: string;
   port: number;
   apiKey: readonly string[];
+  corsOrigin: readonly string[];
+  /** The older name of corsOrigin. */
   cors: readonly string[];
   allowedHosts: readonly string[];
   servedModelName?: string;
@@ -40,11 +42,12 @@ export function addServe(program: Command): Command {
       [],
     )
     .option(
-      '--cors <origins>',
-      'origins of web pages to allow (CORS), comma-separated; * for any',
-      list,
+      '--cors-origin <origins>',
+      'origins of web pages to allow (CORS), comma-separated; can be repeated; * for any',
+      (text: string, origins: readonly string[]) => [...origins, ...list(text)],
       [],
     )
+    .addOption(new Option('--cors <origins>').argParser(list).default([]).hideHelp())
     .option(
       '--allowed-hosts <names>',
       'host names to accept besides localhost, comma-separated, when listening on a loopback ' +
@@ -94,8 +97,8 @@ export function addServe(program: Command): Command {
   command.addHelpText(
     'after',
     `
-Routes: POST /v1/completions, POST /v1/chat/completions, GET /v1/models, GET /health, POST /tokenize,
-POST /detokenize, GET /tokenizer_info. The first Ctrl-C lets requests in progress end; the second one does not.`,
+Routes: POST /v1/completions, POST /v1/chat/completions, GET /v1/models, GET /health, GET /ping, GET /version,
+GET /props, GET /metrics, POST /tokenize, POST /detokenize, GET /tokenizer_info. The first Ctrl-C lets requests in progress end; the second one does not.`,
   );
   return command;
 }

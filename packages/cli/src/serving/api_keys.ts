@@ -4,6 +4,9 @@ import { isIPv6 } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from './api_error.js';
 
+/** Routes for load balancers. */
+const PUBLIC: ReadonlySet<string | undefined> = new Set(['/health', '/ping']);
+
 /** Clients must send one of these as a bearer token. */
 export class ApiKeys {
   private readonly digests: readonly Buffer[];
@@ -12,10 +15,10 @@ export class ApiKeys {
     this.digests = keys.map(digest);
   }
 
-  /** Refuses requests without a key, except for /health and CORS preflights. */
+  /** Refuses requests without a key, except for /health, /ping and CORS preflights. */
   require(app: FastifyInstance): void {
     app.addHook('onRequest', async (request) => {
-      if (request.routeOptions.url === '/health' || request.method === 'OPTIONS') return;
+      if (PUBLIC.has(request.routeOptions.url) || request.method === 'OPTIONS') return;
       if (this.indexOf(request) >= 0) return;
       throw new ApiError(
         401,

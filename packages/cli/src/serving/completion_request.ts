@@ -57,6 +57,7 @@ export async function completionJobs(
   }
   checkIds('logit_bias', Object.keys(body.logit_bias ?? {}), limits.vocabSize);
   checkIds('stop_token_ids', body.stop_token_ids ?? [], limits.vocabSize);
+  checkIds('allowed_token_ids', body.allowed_token_ids ?? [], limits.vocabSize);
   checkIds('bad_words_ids', body.bad_words_ids?.flat() ?? [], limits.vocabSize);
   const prompts: Prompt[] = [];
   // One after the other, so that other requests' texts come in between.
@@ -78,7 +79,7 @@ export async function completionJobs(
 
 /** Number of choices per prompt. */
 export function choicesOf(body: CompletionBody): number {
-  return body.n ?? body.num_return_sequences ?? 1;
+  return body.n ?? body.num_return_sequences ?? body.n_cmpl ?? 1;
 }
 
 /** Number of generated sequences per prompt. The best of them are its choices. */
@@ -105,12 +106,16 @@ function job(body: CompletionBody, prompt: readonly number[], maxTokens: number)
     topP: body.top_p ?? 1,
     topK: topK === null || topK === -1 ? undefined : topK,
     minP: body.min_p ?? undefined,
+    typicalP: body.typical_p ?? undefined,
+    epsilonCutoff: body.epsilon_cutoff ?? undefined,
+    etaCutoff: body.eta_cutoff ?? undefined,
     repetitionPenalty: body.repetition_penalty ?? body.repeat_penalty ?? undefined,
     noRepeatNgramSize: body.no_repeat_ngram_size ?? undefined,
     badWordsIds: body.bad_words_ids ?? undefined,
     seed: seed === null || seed === -1 ? undefined : seed,
     stop: [...new Set(stop)].filter((text) => text !== ''),
     stopIds: body.stop_token_ids ?? undefined,
+    allowedIds: body.allowed_token_ids ?? undefined,
     ignoreEos: body.ignore_eos ?? undefined,
     minTokens: body.min_tokens ?? body.min_new_tokens ?? undefined,
     logitBias: body.logit_bias ?? undefined,
@@ -129,7 +134,7 @@ function isGreedy({ top_p, do_sample }: CompletionBody): boolean {
 /** Aliases of fields. */
 const SYNONYMS = [
   ['max_tokens', 'max_completion_tokens', 'max_new_tokens', 'n_predict'],
-  ['n', 'num_return_sequences'],
+  ['n', 'num_return_sequences', 'n_cmpl'],
   ['repetition_penalty', 'repeat_penalty'],
   ['min_tokens', 'min_new_tokens'],
 ] as const;

@@ -24,9 +24,13 @@ export interface CompletionBody {
   max_new_tokens?: number | null;
   n_predict?: number | null;
   num_return_sequences?: number | null;
+  n_cmpl?: number | null;
   do_sample?: boolean | null;
   top_k?: number | null;
   min_p?: number | null;
+  typical_p?: number | null;
+  epsilon_cutoff?: number | null;
+  eta_cutoff?: number | null;
   repetition_penalty?: number | null;
   repeat_penalty?: number | null;
   no_repeat_ngram_size?: number | null;
@@ -35,6 +39,7 @@ export interface CompletionBody {
   min_new_tokens?: number | null;
   stop_sequences?: string | string[] | null;
   stop_token_ids?: number[] | null;
+  allowed_token_ids?: number[] | null;
   ignore_eos?: boolean | null;
   add_special_tokens?: boolean | null;
   skip_special_tokens?: boolean | null;
@@ -94,9 +99,13 @@ export const completionSchema = {
     max_new_tokens: nullable('integer', { minimum: 0 }),
     n_predict: nullable('integer', { minimum: -1 }),
     num_return_sequences: positive,
+    n_cmpl: positive,
     do_sample: nullable('boolean'),
     top_k: nullable('integer', { minimum: -1 }),
     min_p: nullable('number', { minimum: 0, maximum: 1 }),
+    typical_p: nullable('number', { exclusiveMinimum: 0, maximum: 1 }),
+    epsilon_cutoff: nullable('number', { minimum: 0, exclusiveMaximum: 1 }),
+    eta_cutoff: nullable('number', { minimum: 0, exclusiveMaximum: 1 }),
     repetition_penalty: penalty,
     repeat_penalty: penalty,
     no_repeat_ngram_size: nullable('integer', { minimum: 0 }),
@@ -105,6 +114,11 @@ export const completionSchema = {
     min_new_tokens: nullable('integer', { minimum: 0 }),
     stop_sequences: stop,
     stop_token_ids: nullable('array', { items: { type: 'integer', minimum: 0 }, maxItems: 1024 }),
+    allowed_token_ids: nullable('array', {
+      items: { type: 'integer', minimum: 0 },
+      minItems: 1,
+      maxItems: 65_536,
+    }),
     ignore_eos: nullable('boolean'),
     add_special_tokens: nullable('boolean'),
     skip_special_tokens: nullable('boolean'),

@@ -1,4 +1,5 @@
-// The routes /health and /v1/models.
+// The routes that describe the server: /health, /ping, /version, /props and /v1/models.
+import { packageVersion } from '@rene-js/rene/internal';
 import type { FastifyInstance } from 'fastify';
 import { ApiError } from './api_error.js';
 import type { ServerContext } from './server_options.js';
@@ -11,7 +12,7 @@ export function noSuchModel(wanted: string, modelName: string): ApiError {
 
 export function addInfoRoutes(
   app: FastifyInstance,
-  { engine, modelName, maxLength }: ServerContext,
+  { engine, modelName, maxLength, tokenizer, chatTemplate }: ServerContext,
 ): void {
   const created = Math.floor(Date.now() / 1000);
   const model = {
@@ -29,10 +30,51 @@ export function addInfoRoutes(
     const error = new ApiError(503, downReason, 'server_error');
     return reply.code(503).send({ ...health, ...error.toJSON() });
   });
+  // As in vLLM, which SageMaker asks.
+  app.get('/ping', async (_, reply) => {
+    const { downReason } = engine;
+    if (downReason !== undefined) throw new ApiError(503, downReason, 'server_error');
+    return reply.send({});
+  });
+  app.get('/version', async () => ({ version: packageVersion() }));
+  // As in llama.cpp.
+  app.get('/props', async () => ({
+    default_generation_settings: { n_ctx: maxLength, params: DEFAULTS },
+    total_slots: engine.load().slots,
+    model_alias: modelName,
+    model_path: modelName,
+    chat_template: chatTemplate ?? '',
+    modalities: { vision: false, audio: false },
+    eos_token: tokenText(tokenizer, tokenizer.eosTokenId),
+    bos_token: '',
+    build_info: `rene-js ${packageVersion()}`,
+    is_sleeping: false,
+  }));
   app.get('/v1/models', async () => ({ object: 'list', data: [model] }));
   // A hub id contains a slash.
   app.get<{ Params: { '*': string } }>('/v1/models/*', async ({ params }) => {
     if (params['*'] === modelName) return model;
     throw noSuchModel(params['*'], modelName);
   });
+}
+
+/** What a request without a field means. */
+const DEFAULTS = {
+  n_predict: 16,
+  temperature: 1,
+  top_k: 0,
+  top_p: 1,
+  min_p: 0,
+  typical_p: 1,
+  repeat_penalty: 1,
+  presence_penalty: 0,
+  frequency_penalty: 0,
+  seed: -1,
+  n_probs: 0,
+  stop: [],
+  stream: false,
+} as const;
+
+function tokenText(tokenizer: ServerContext['tokenizer'], id: number | null): string {
+  return id === null ? '' : (tokenizer.token(id) ?? '');
 }

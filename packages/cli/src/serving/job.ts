@@ -22,6 +22,9 @@ export interface Job {
   topP: number;
   topK?: number | undefined;
   minP?: number | undefined;
+  typicalP?: number | undefined;
+  epsilonCutoff?: number | undefined;
+  etaCutoff?: number | undefined;
   repetitionPenalty?: number | undefined;
   noRepeatNgramSize?: number | undefined;
   badWordsIds?: readonly (readonly number[])[] | undefined;
@@ -30,6 +33,8 @@ export interface Job {
   stop: readonly string[];
   /** End tokens besides the end of text. */
   stopIds?: readonly number[] | undefined;
+  /** The only tokens that may occur. Default: all. */
+  allowedIds?: readonly number[] | undefined;
   /** Treat the end of text like any other token. */
   ignoreEos?: boolean | undefined;
   minTokens?: number | undefined;
@@ -97,7 +102,7 @@ export function jobGenerationConfig(
   config: ModelConfig,
   tokenizer: Pick<Tokenizer, 'decodeStream'>,
 ): GenerationConfig {
-  const { presencePenalty = 0, frequencyPenalty = 0, stopIds = [] } = job;
+  const { presencePenalty = 0, frequencyPenalty = 0, stopIds = [], allowedIds } = job;
   const eos = job.ignoreEos ? [] : config.eosTokenIds;
   return resolveOptions(
     {
@@ -105,6 +110,9 @@ export function jobGenerationConfig(
       topP: job.topP,
       topK: job.topK,
       minP: job.minP,
+      typicalP: job.typicalP,
+      epsilonCutoff: job.epsilonCutoff,
+      etaCutoff: job.etaCutoff,
       repetitionPenalty: job.repetitionPenalty,
       noRepeatNgramSize: job.noRepeatNgramSize,
       badWordsIds: job.badWordsIds,
@@ -116,10 +124,12 @@ export function jobGenerationConfig(
       tokenizer,
       logitBias: job.logitBias,
       logProbs: job.logProbs,
-      logitsProcessor:
-        presencePenalty === 0 && frequencyPenalty === 0
+      logitsProcessor: [
+        ...(presencePenalty === 0 && frequencyPenalty === 0
           ? []
-          : penalty(job.prompt.length, presencePenalty, frequencyPenalty),
+          : [penalty(job.prompt.length, presencePenalty, frequencyPenalty)]),
+        ...(allowedIds ? [allow(allowedIds)] : []),
+      ],
     },
     config,
   );
@@ -133,5 +143,13 @@ function penalty(promptLength: number, presence: number, frequency: number): Log
     for (const [id, count] of counts) {
       scores[id] = (scores[id] ?? 0) - presence - frequency * count;
     }
+  };
+}
+
+/** Rules out all other tokens. */
+function allow(ids: readonly number[]): LogitsProcessor {
+  const allowed = new Set(ids);
+  return (scores) => {
+    for (const id of scores.keys()) if (!allowed.has(id)) scores[id] = Number.NEGATIVE_INFINITY;
   };
 }

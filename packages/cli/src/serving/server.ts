@@ -16,6 +16,7 @@ import { answerClientError, watchAnswers } from './client_errors.js';
 import { addCompletionRoutes } from './completion_route.js';
 import { checkHost } from './host_check.js';
 import { addInfoRoutes } from './info_routes.js';
+import { Metrics } from './metrics.js';
 import type { ServerOptions } from './server_options.js';
 import { LONG_ANSWER, SlowReaders } from './slow_readers.js';
 import { addTokenRoutes } from './token_routes.js';
@@ -45,6 +46,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
       requireHostHeader: false, // checkHost says it in OpenAI's form
     },
     genReqId: requestId,
+    rewriteUrl: ({ url = '' }) => withVersion(url),
     return503OnClosing: false, // refuseWhenClosing says it in OpenAI's form
     forceCloseConnections: 'idle',
     frameworkErrors: answer,
@@ -80,7 +82,10 @@ export function createServer(options: ServerOptions): FastifyInstance {
     if (keys.length > 0) apiKeys.require(app);
   });
   const { encoder = atOnce(options.tokenizer), maxLength = 4096, maxWaiting = 256 } = options;
-  const context = { ...options, encoder, maxLength, maxWaiting, apiKeys, slowReaders };
+  const metrics = new Metrics();
+  const engine = metrics.measure(options.engine);
+  const context = { ...options, engine, encoder, maxLength, maxWaiting, apiKeys, slowReaders };
+  metrics.addTo(app);
   addInfoRoutes(app, context);
   addTokenRoutes(app, context);
   addCompletionRoutes(app, context);
@@ -92,6 +97,11 @@ async function refuseEncodedBody({ headers }: FastifyRequest, reply: FastifyRepl
   if (encoding === '' || encoding === 'identity') return;
   void reply.header('accept-encoding', 'identity'); // what RFC 9110 has a server say
   throw new ApiError(415, 'send the body without Content-Encoding: it is not decompressed here');
+}
+
+/** Clients have the base URL with or without `/v1`. */
+function withVersion(url: string): string {
+  return /^\/(chat\/completions|completions|models)(?=[/?]|$)/.test(url) ? `/v1${url}` : url;
 }
 
 /** The client's request id, if it is a valid header value, else a random one. */
@@ -145,7 +155,7 @@ function notFound({ method, url, headers }: FastifyRequest): ApiError {
   if (method === 'OPTIONS' && headers.origin !== undefined) {
     return new ApiError(
       404,
-      `pages of ${headers.origin} may not ask: start the server with --cors`,
+      `pages of ${headers.origin} may not ask: start the server with --cors-origin`,
     );
   }
   const message = NOT_HERE[path] ?? `this server has ${ROUTES}`;
@@ -153,7 +163,8 @@ function notFound({ method, url, headers }: FastifyRequest): ApiError {
 }
 
 const ROUTES =
-  'POST /v1/completions, POST /v1/chat/completions, GET /v1/models, GET /health, POST /tokenize, POST /detokenize and GET /tokenizer_info';
+  'POST /v1/completions, POST /v1/chat/completions, GET /v1/models, GET /health, GET /ping, GET /version, GET /props, ' +
+  'GET /metrics, POST /tokenize, POST /detokenize and GET /tokenizer_info';
 
 /** Routes of OpenAI's API that this server does not have. */
 const NOT_HERE: Readonly<Record<string, string>> = {

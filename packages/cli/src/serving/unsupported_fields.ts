@@ -15,11 +15,12 @@ const HARMLESS: ReadonlySet<string> = new Set([
   ...['dry_base', 'dry_allowed_length', 'dry_penalty_last_n', 'dry_sequence_breakers'],
   ...['mirostat_tau', 'mirostat_eta', 'xtc_threshold', 'smoothing_curve'],
   ...['dynatemp_exponent', 'dynatemp_low', 'dynatemp_high'],
+  ...['n_cache_reuse', 'truncation_side', 'sse_ping_interval', 'include_reasoning'],
+  ...['return_token_offsets', 'return_assistant_tokens_mask'],
 ]);
 
 /** Values, besides null, false, 0 and empty ones, that turn a field off. */
 const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
-  typical_p: [1],
   typical: [1],
   tfs: [1],
   tfs_z: [1],
@@ -39,14 +40,14 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
 
 /** Samplers that are off at 1 but not at 0. */
 const ONE_IS_OFF: ReadonlySet<string> = new Set([
-  ...['typical_p', 'typical', 'tfs', 'tfs_z', 'guidance_scale', 'cfg_scale'],
+  ...['typical', 'tfs', 'tfs_z', 'guidance_scale', 'cfg_scale'],
   'encoder_repetition_penalty',
 ]);
 
 const UNCONSTRAINED = 'answers cannot be constrained';
 const ONE_BEAM = 'the server samples, or is greedy with temperature 0';
 const NO_TOOLS = 'send them with messages to /v1/chat/completions';
-const FILTERS = 'use temperature, top_k, top_p or min_p';
+const FILTERS = 'use temperature, top_k, top_p, min_p or typical_p';
 
 /** Alternatives. */
 const HINTS: Readonly<Record<string, string>> = {
@@ -68,18 +69,27 @@ const HINTS: Readonly<Record<string, string>> = {
   tool_choice: NO_TOOLS,
   functions: NO_TOOLS,
   function_call: NO_TOOLS,
-  allowed_token_ids: 'use logit_bias',
   bad_words: 'use bad_words_ids or logit_bias',
   n_probs: 'use logprobs',
   prompt_logprobs: 'use echo with logprobs',
   return_token_ids: 'send the text to /tokenize',
   return_tokens_as_token_ids: 'send the text to /tokenize',
   truncate_prompt_tokens: 'send a shorter prompt',
+  post_sampling_probs: 'logprobs are those of the model, before temperature and filters',
+  return_tokens: 'send the text to /tokenize',
+  return_prompt_text: 'send the prompt to /v1/completions with echo',
+  timings_per_token: 'GET /metrics has times',
+  return_progress: 'the first part of a stream comes with the first token',
+  response_fields: "the answer has the fields of OpenAI's",
+  repetition_detection: 'use repetition_penalty or no_repeat_ngram_size',
+  n_indent: 'the model does not indent',
+  lora: 'a server names its adapters with --lora, a request chooses one with model',
+  logits_processors: 'use logit_bias or allowed_token_ids',
   include_stop_str_in_output: 'the text ends before the stop string',
   prompt_embeds: 'send prompt',
   repeat_last_n: 'repetition_penalty counts the whole sequence',
   repetition_context_size: 'repetition_penalty counts the whole sequence',
-  typical_p: FILTERS,
+  typical: 'use typical_p',
   mirostat: FILTERS,
   top_a: FILTERS,
   tfs: FILTERS,
@@ -88,7 +98,7 @@ const HINTS: Readonly<Record<string, string>> = {
   xtc_probability: FILTERS,
   dynatemp_range: FILTERS,
   dry_multiplier: 'use repetition_penalty or no_repeat_ngram_size',
-  samplers: 'the order is penalties, top_k, temperature, top_p, min_p',
+  samplers: 'the order is penalties, top_k, temperature, top_p, min_p, typical_p',
 };
 
 const UNKNOWN = 'this server does not know it, and it may change the answer elsewhere';

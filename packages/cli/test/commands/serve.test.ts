@@ -72,7 +72,8 @@ describe('rene serve', () => {
   });
 
   it('tells pages and hosts that it was told of from others, and holds its port', async () => {
-    const args = ['--cors', 'http://a.example, http://b.example', '--allowed-hosts', 'box.example'];
+    const origins = ['--cors-origin', 'http://a.example, http://b.example', '--cors', 'http://c'];
+    const args = [...origins, '--allowed-hosts', 'box.example'];
     const served = await serve(['rene-tiny', '-m', 'rene-tiny', ...args, '--api-key', 'k']);
     const origin = 'http://b.example';
     const health = await fetch(`${served.url}/health`, { headers: { origin } });

@@ -221,7 +221,7 @@ describe('HTTP', () => {
     for (const apiKey of [undefined, 'secret']) {
       const told = await preflight(server({ apiKey }));
       expect(told.headers[allowed]).to.equal(undefined);
-      expect(told.json().error.message).to.match(/localhost:5173 may not ask: .* --cors/);
+      expect(told.json().error.message).to.match(/localhost:5173 may not ask: .* --cors-origin/);
     }
     const closed = server();
     expect(

@@ -59,7 +59,13 @@ describe('fields of a completion request', function () {
     expect(await jobOf({ repeat_penalty: 1.4 })).to.include({ repetitionPenalty: 1.4 });
     expect(await jobOf({ min_new_tokens: 3 })).to.include({ minTokens: 3 });
     expect(await jobOf({ num_return_sequences: 3 })).to.include({ n: 3 });
+    expect(await jobOf({ n_cmpl: 2 })).to.include({ n: 2 });
     expect(await jobOf({ no_repeat_ngram_size: 3 })).to.include({ noRepeatNgramSize: 3 });
+    expect(await jobOf({ typical_p: 0.9, epsilon_cutoff: 0.01, eta_cutoff: 0.02 })).to.include({
+      typicalP: 0.9,
+      epsilonCutoff: 0.01,
+      etaCutoff: 0.02,
+    });
     expect((await jobOf({ bad_words_ids: [[5], [6, 7]] }))?.badWordsIds).to.deep.equal([
       [5],
       [6, 7],
@@ -99,6 +105,14 @@ describe('fields of a completion request', function () {
     expect(await text({ repeat_penalty: 1.6 })).to.equal(
       await generated({ repetitionPenalty: 1.6 }),
     );
+    const typical = { temperature: 1, seed: 3 };
+    expect(await text({ typical_p: 0.4, ...typical })).to.equal(
+      await generated({ typicalP: 0.4, ...typical }),
+    );
+    const only = await text({ allowed_token_ids: [first, the] });
+    expect(new Set(tokenizer.encode(prompt + only).slice(-12)))
+      .to.have.property('size')
+      .most(2);
   });
 
   it('is greedy with top_p 0, as if all other tokens were left out', async () => {
@@ -133,7 +147,7 @@ describe('fields of a completion request', function () {
 
   it('refuses by name what may change the answer, known or not', async () => {
     const fields: Record<string, unknown> = {
-      typical_p: 0.5,
+      typical: 0.5,
       dry_multiplier: 0.8,
       num_beams: 3,
       length_penalty: 0.5,
@@ -147,7 +161,6 @@ describe('fields of a completion request', function () {
       lora: [{ id: 0, scale: 1 }],
       return_token_ids: true,
       watermark: true,
-      epsilon_cutoff: 3,
       some_field_of_next_year: 'on',
       constructor: { a: 1 },
     };
@@ -166,14 +179,14 @@ describe('fields of a completion request', function () {
       param: 'repeat_last_n',
     });
     // 1 turns these off; 0 is their strongest value.
-    for (const name of ['typical_p', 'tfs_z', 'cfg_scale']) {
+    for (const name of ['typical', 'tfs_z', 'cfg_scale']) {
       expect(await refusal({ [name]: 0 })).to.include({ param: name });
     }
   });
 
   it('accepts them where they do nothing', async () => {
     const neutral = {
-      typical_p: 1,
+      typical: 1,
       dry_multiplier: 0,
       dry_base: 1.75,
       num_beams: 1,

@@ -60,9 +60,16 @@ export interface DecodeStep {
   /**
    * Feeds each sequence a token and samples the next one. Absent if the backend has no kernel for it.
    *
+   * @param ahead parameters of the tokens after those. With them the backend may start the next step before
+   *   it has read the tokens of this one. Until the next call, which feeds those tokens with these
+   *   parameters, sequences may leave; they cannot join or hand out states or logits.
    * @returns an id for each sequence; -1 if all logits are NaN or, with a temperature, any logit is NaN
    */
-  sample?(tokens: readonly number[], params: readonly SamplingParams[]): Promise<number[]>;
+  sample?(
+    tokens: readonly number[],
+    params: readonly SamplingParams[],
+    ahead?: readonly SamplingParams[],
+  ): Promise<number[]>;
   /** After sample(): the logits from which a sequence's token was sampled, valid until the next call. */
   logitsOf?(row: number): Promise<Float32Array>;
   /** Number of kernel launches per token with the current sequences; they are submitted together. */

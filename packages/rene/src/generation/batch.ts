@@ -24,6 +24,8 @@ export type NextToken = number | Float32Array;
 export class Batch<Member extends BatchMember = BatchMember> {
   private rows: Rows | undefined;
   private held: readonly Member[] = [];
+  /** Parameters that were drawn for a step ahead. */
+  private readonly drawn = new Map<Member, SamplingParams>();
 
   /**
    * @param capacity maximum number of members
@@ -80,15 +82,26 @@ export class Batch<Member extends BatchMember = BatchMember> {
   /**
    * Feeds each member its last token.
    *
+   * @param ahead whether every member will want another token after this one, unless it leaves. A backend
+   *   may then start the next step before it has read this one's tokens; until the next call no sequence joins
+   *   and no state is read. Default: false.
    * @returns for each member, in the order of `members`: its next token if the backend sampled it (-1 if no
    *   token can be sampled), else its logits, valid until the next call
    */
-  async next(): Promise<readonly NextToken[]> {
-    const { rows, held } = this;
+  async next(ahead = false): Promise<readonly NextToken[]> {
+    const { rows, held, drawn } = this;
     if (!rows?.sample) return this.logits();
-    const params = held.map((member) => member.samplingParams?.());
+    const params = held.map((member) => drawn.get(member) ?? member.samplingParams?.());
+    drawn.clear();
     if (params.every((own) => own === undefined)) return this.logits();
-    return rows.sample(held.map(lastToken), params);
+    // Logits on the host are needed before the next token.
+    const isSampled = ahead && params.every((own) => own !== undefined);
+    const after = isSampled ? held.flatMap((member) => member.samplingParams?.() ?? []) : undefined;
+    for (const [i, own] of (after ?? []).entries()) {
+      const member = held[i];
+      if (member) drawn.set(member, own);
+    }
+    return rows.sample(held.map(lastToken), params, after);
   }
 
   /** A copy of a member's state, with batch size 1. The caller disposes it. */
@@ -103,6 +116,7 @@ export class Batch<Member extends BatchMember = BatchMember> {
     this.rows?.dispose();
     this.rows = undefined;
     this.held = [];
+    this.drawn.clear();
   }
 
   /** Rows of a compiled step if the backend has one that is large enough, else rows of forward. */
@@ -134,6 +148,7 @@ interface Rows {
   sample?(
     tokens: readonly number[],
     params: readonly (SamplingParams | undefined)[],
+    ahead?: readonly SamplingParams[],
   ): Promise<readonly NextToken[]>;
   stateOf(row: number): RecurrentState;
   dispose(): void;
@@ -220,12 +235,9 @@ class StepRows implements Rows {
     this.join(first, count);
     const { sample, logitsOf } = step;
     if (!sample || !logitsOf) return;
-    this.sample = async (tokens, params) => {
-      const ids = await sample.call(
-        step,
-        tokens,
-        params.map((own) => own ?? greedyParams),
-      );
+    this.sample = async (tokens, params, ahead) => {
+      const known = params.map((own) => own ?? greedyParams);
+      const ids = await sample.call(step, tokens, known, ahead);
       this.advance();
       const next: NextToken[] = [];
       for (const [row, own] of params.entries()) {

@@ -68,7 +68,9 @@ export async function* generationLoop(
     while (batch.members.length > 0) {
       await progress.turn();
       const active = batch.members;
-      const next = await batch.next();
+      // A step that runs ahead would advance the states that are wanted, or sample for no one.
+      const ahead = !returnState && !active.some((sequence) => sequence.willBeFull);
+      const next = await batch.next(ahead);
       active.forEach((sequence, i) => {
         sequence.extend(next[i] ?? -1);
       });

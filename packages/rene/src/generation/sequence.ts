@@ -46,6 +46,11 @@ export class Sequence implements BatchMember {
     return this.ids.length >= this.maxLength;
   }
 
+  /** Whether its next token is its last. */
+  get willBeFull(): boolean {
+    return this.ids.length + 1 >= this.maxLength;
+  }
+
   samplingParams() {
     return this.sampler.params(this);
   }

@@ -2,6 +2,7 @@
 // sequences and encoded into one compute pass a token. The token is sampled on the GPU and fed back there;
 // four bytes a sequence are read.
 import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors.js';
 import type { LayerState } from '../../layers/layer.js';
 import type { DecodeStep, SamplingParams, StepModel } from '../../step.js';
 import type { Address } from '../native/address.js';
@@ -19,6 +20,14 @@ export function compileWebGpuStep(model: StepModel, batch: number): DecodeStep {
   return new WebGpuDecodeStep(tensors, plan, batch);
 }
 
+/** A step that runs while the tokens before it are read. */
+interface Ahead {
+  /** By row when the step began. */
+  ids: Promise<number[]>;
+  /** Of each row now: the row then, and the token that was fed. */
+  rows: { from: number; fed: number }[];
+}
+
 interface Recording {
   launches: readonly PreparedLaunch[];
   release: () => void;
@@ -29,8 +38,10 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
   private readonly params: Address;
   /** Sampled ids, -1 where there is none. */
   private readonly output: Address;
-  /** Where the host reads them. */
-  private readonly staging: GPUBuffer;
+  /** Where the host reads them, one while a step ahead writes the other. */
+  private readonly stagings: readonly GPUBuffer[];
+  private steps = 0;
+  private ahead: Ahead | undefined;
   private readonly logitValues: Float32Array;
   /** By number of sequences, and whether the launches sample. */
   private readonly recordings = new Map<string, Recording>();
@@ -44,50 +55,67 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     this.params = pool.allocate(batch * PARAMS_BYTES);
     this.output = pool.allocate(batch * 4);
     const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
-    this.staging = device.createBuffer({ size: batch * 4, usage });
+    this.stagings = [0, 1].map(() => device.createBuffer({ size: batch * 4, usage }));
     this.logitValues = new Float32Array(batch * plan.vocabulary);
   }
 
   override join(states: readonly (LayerState | null)[], row: number, position: number): void {
+    this.refuseAhead('a sequence joins');
     super.join(states, row, position);
     this.runtime.submit();
   }
 
   override leave(row: number): void {
     super.leave(row);
+    const rows = this.ahead?.rows;
+    const last = rows?.pop();
+    if (rows && last && row < rows.length) rows[row] = last;
+    if (this.rows === 0) this.ahead = undefined;
     this.runtime.submit();
   }
 
   override statesOf(row: number): (LayerState | null)[] {
+    this.refuseAhead('states are read');
     const states = super.statesOf(row);
     this.runtime.submit();
     return states;
   }
 
-  async sample(tokens: readonly number[], params: readonly SamplingParams[]): Promise<number[]> {
-    const { vocabulary } = this.plan;
-    this.runtime.upload(this.params, samplingWords(params, vocabulary));
-    const { rows } = this;
-    const { buffer, offset } = this.runtime.buffers.at(this.output);
-    this.run(tokens, true, (encoder) =>
-      encoder.copyBufferToBuffer(buffer, offset, this.staging, 0, rows * 4),
-    );
-    await this.runtime.map(this.staging);
-    const sampled = [...new Int32Array(this.staging.getMappedRange(0, rows * 4))];
-    this.staging.unmap();
-    this.deviceTokens = sampled;
-    return sampled;
+  async sample(
+    tokens: readonly number[],
+    params: readonly SamplingParams[],
+    ahead?: readonly SamplingParams[],
+  ): Promise<number[]> {
+    const begun = this.ahead;
+    this.ahead = undefined;
+    if (begun?.rows.some(({ fed }, row) => fed !== tokens[row])) {
+      throw new BackendError('tokens: expected those that were sampled before the step ahead');
+    }
+    const sampled = begun ? inOrder(begun) : this.start(tokens, params);
+    if (!ahead) {
+      this.deviceTokens = await sampled;
+      return [...this.deviceTokens];
+    }
+    // After rows have left, the tokens on the GPU are in another order.
+    const isMoved = begun?.rows.some(({ from }, row) => from !== row) ?? false;
+    const ids = this.start(isMoved ? await sampled : undefined, ahead);
+    // What it rejects with is thrown where the ids are awaited, if they are.
+    ids.catch(() => undefined);
+    const fed = await sampled;
+    this.ahead = { ids, rows: fed.map((id, row) => ({ from: row, fed: id })) };
+    return fed;
   }
 
   async logitsOf(row: number): Promise<Float32Array> {
+    this.refuseAhead('logits are read');
     const values = this.logitsAt(row);
     await this.download(values, this.buffers.logits + row * this.plan.vocabulary * 4);
     return values;
   }
 
   async logits(tokens: readonly number[]): Promise<Float32Array[]> {
+    this.refuseAhead('logits are computed');
     this.run(tokens, false, () => undefined);
-    this.deviceTokens = [];
     const values = this.logitValues.subarray(0, this.rows * this.plan.vocabulary);
     await this.download(values, this.buffers.logits);
     return tokens.map((_, row) => this.logitsAt(row));
@@ -100,7 +128,7 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
   override dispose(): void {
     super.dispose();
     for (const address of [this.params, this.output]) this.runtime.pool.release(address);
-    this.staging.destroy();
+    for (const staging of this.stagings) staging.destroy();
   }
 
   protected override onRowsChanged(): void {
@@ -113,16 +141,46 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     this.recordings.clear();
   }
 
+  /**
+   * Encodes a step and submits it.
+   *
+   * @param tokens undefined: those that the GPU has sampled last
+   * @returns the sampled ids, once they can be read
+   */
+  private async start(
+    tokens: readonly number[] | undefined,
+    params: readonly SamplingParams[],
+  ): Promise<number[]> {
+    const { rows, runtime } = this;
+    const staging = this.stagings[this.steps++ % this.stagings.length];
+    if (!staging) throw new BackendError('a compiled step has no place for its tokens');
+    runtime.upload(this.params, samplingWords(params, this.plan.vocabulary));
+    const { buffer, offset } = runtime.buffers.at(this.output);
+    this.run(tokens, true, (encoder) =>
+      encoder.copyBufferToBuffer(buffer, offset, staging, 0, rows * 4),
+    );
+    await runtime.map(staging);
+    const sampled = [...new Int32Array(staging.getMappedRange(0, rows * 4))];
+    staging.unmap();
+    return sampled;
+  }
+
   private run(
-    tokens: readonly number[],
+    tokens: readonly number[] | undefined,
     samples: boolean,
     after: (encoder: GPUCommandEncoder) => void,
   ): void {
-    this.prepare(tokens);
-    const isOnDevice = tokens.every((token, i) => token === this.deviceTokens[i]);
-    if (!isOnDevice) this.upload(this.buffers.tokens, tokens);
+    this.prepare(tokens ?? this.positions);
+    const isOnDevice = tokens?.every((token, i) => token === this.deviceTokens[i]) ?? true;
+    if (tokens && !isOnDevice) this.upload(this.buffers.tokens, tokens);
+    this.deviceTokens = [];
     this.runtime.replay(this.recording(samples).launches, after);
     this.advance();
+  }
+
+  private refuseAhead(what: string): void {
+    if (!this.ahead) return;
+    throw new BackendError(`webgpu: ${what} while a step runs ahead of the tokens that are known`);
   }
 
   private recording(samples: boolean): Recording {
@@ -184,4 +242,10 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     if (values.length === 0) return;
     this.ops.upload(address, new Uint8Array(Int32Array.from(values).buffer));
   }
+}
+
+/** The ids of a step ahead, of the rows that are left. */
+async function inOrder({ ids, rows }: Ahead): Promise<number[]> {
+  const all = await ids;
+  return rows.map(({ from }) => all[from] ?? -1);
 }

@@ -91,12 +91,12 @@ export class WebGpuRuntime {
   ): void {
     if (grid.some((count) => count === 0)) return;
     this.failures.throwIfLost();
-    this.launches++;
     const { recording } = this;
     if (recording) {
       recording.launches.push(this.prepare(recording.uniforms, kernel, grid, memory, scalars));
       return;
     }
+    this.launches++;
     if (this.uniforms.isFull) this.submit();
     encode(this.openPass(), this.prepare(this.uniforms, kernel, grid, memory, scalars));
   }

@@ -30,6 +30,7 @@ export default defineConfig({
           items: [
             { text: 'Install', link: '/guide/install' },
             { text: 'Generate text', link: '/guide/generate' },
+            { text: 'Chat', link: '/guide/chat' },
             { text: 'Checkpoints and adapters', link: '/guide/checkpoints' },
             { text: 'Quantise', link: '/guide/quantise' },
             { text: 'Serve over HTTP', link: '/guide/serve' },

@@ -26,6 +26,15 @@ export const verbs: Readonly<Record<string, Verb>> = {
       );
     },
   },
+  chat: {
+    description: 'talk to a model that has a chat template',
+    add: async (program) => {
+      const { addChat } = await import('./commands/chat_options.js');
+      return addChat(program).action(async (model, options) =>
+        (await import('./commands/chat.js')).runChat(model, options),
+      );
+    },
+  },
   convert: {
     description: 'write a model as safetensors with the original names, from any format',
     add: async (program) => {

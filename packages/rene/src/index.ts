@@ -7,7 +7,9 @@
 export { parseModelConfig } from './architectures/index.js';
 export type { ModelConfig } from './architectures/model_config.js';
 export { AutoModelForCausalLM } from './auto_model.js';
-export type { ChatMessage, ChatTemplateOptions } from './chat_template.js';
+export type { ChatOptions } from './chat/chat_options.js';
+export { ChatSession, type ChatTurn, type TurnOptions } from './chat/chat_session.js';
+export type { ChatMessage, ChatTemplateOptions } from './chat/chat_template.js';
 export { readConfig, readModelConfig } from './checkpoint/read_config.js';
 export {
   type AttnConfig,

@@ -21,11 +21,13 @@ export interface StoredState {
  *
  * @param path a path or a file URL
  * @param owner fingerprint of the model
+ * @param others further metadata. Default: none.
  */
 export async function writeStateFile(
   path: string | URL,
   { layers, positions }: StoredState,
   owner: string,
+  others: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const tensors = layers.flatMap((layer, i) =>
     (layer?.save() ?? []).map(({ name, dtype, shape, bytes }) => ({
@@ -35,7 +37,8 @@ export async function writeStateFile(
       bytes,
     })),
   );
-  const metadata = { format: FORMAT, model: owner, positions: JSON.stringify(positions) };
+  const own = { format: FORMAT, model: owner, positions: JSON.stringify(positions) };
+  const metadata = { ...others, ...own };
   const { pathOf } = await import('./checkpoint/file_url.js');
   const file = pathOf(path, STATE_PATH);
   const { writeFileAtomically } = await import('./checkpoint/node_files.js');
@@ -50,7 +53,10 @@ export async function writeStateFile(
  * @throws CheckpointError if the file is damaged or no state file, or for other URLs; GenerationError
  *   for the state of another model
  */
-export async function readStateFile(path: string | URL, owner: StateOwner): Promise<StoredState> {
+export async function readStateFile(
+  path: string | URL,
+  owner: StateOwner,
+): Promise<StoredState & Pick<TensorFile, 'metadata'>> {
   const { pathOf } = await import('./checkpoint/file_url.js');
   const { openFile } = await import('./checkpoint/node_files.js');
   const file = await openSafetensors(await openFile(pathOf(path, STATE_PATH)));
@@ -62,7 +68,8 @@ export async function readStateFile(path: string | URL, owner: StateOwner): Prom
           'load the model that it was saved with, or read the prompt again',
       );
     }
-    return { layers: await readLayers(file, owner, positions), positions };
+    const { metadata } = file;
+    return { layers: await readLayers(file, owner, positions), positions, metadata };
   } finally {
     await file.close();
   }

@@ -6,7 +6,7 @@ import {
   type ChatTemplateOptions,
   hasTemplate,
   renderChat,
-} from './chat_template.js';
+} from './chat/chat_template.js';
 import { authorsTokenizer, ownersTokenizer } from './checkpoint/authors_tokenizer.js';
 import type { HubOptions } from './checkpoint/hub.js';
 import { jsonFile } from './checkpoint/json_file.js';

@@ -14,6 +14,7 @@ import { INTERRUPTED, onInterrupt } from './interrupt.js';
 import { checkVocabulary, loadModel, loadTokenizer, modelFolder } from './load.js';
 import { LazyProgressBar } from './progress_bar.js';
 import { asUsageError, UsageError } from './report_error.js';
+import { samplingOf } from './sampling_options.js';
 
 export async function runGenerate(
   argument: string | undefined,
@@ -51,15 +52,7 @@ async function readPrompt(argument: string | undefined): Promise<string> {
 
 function generationOptions(options: GenerateOptions): StreamOptions {
   const { maxNewTokens, maxLength, minNewTokens, repetitionPenalty, stop } = options;
-  const sampling = {
-    temperature: options.temperature,
-    topK: options.topK,
-    topP: options.topP,
-    minP: options.minP,
-    seed: options.seed,
-  };
-  // As in servers, top_p 0 leaves only the most probable token.
-  if (sampling.topP === 0) Object.assign(sampling, { topP: undefined, temperature: 0 });
+  const sampling = samplingOf(options);
   const isGreedy = sampling.temperature === 0 || sampling.topK === 1;
   const samples = !isGreedy && Object.values(sampling).some((value) => value !== undefined);
   // Drawn here, so that the seed can be printed even if generation is interrupted.

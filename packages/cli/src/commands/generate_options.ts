@@ -6,19 +6,13 @@ import {
   addModelOptions,
   type LoadOptions,
 } from './model_options.js';
-import { number, wholeNumber } from './numbers.js';
+import { wholeNumber } from './numbers.js';
+import { addSamplingOptions, type SamplingFlags } from './sampling_options.js';
 
-export interface GenerateOptions extends LoadOptions {
+export interface GenerateOptions extends LoadOptions, SamplingFlags {
   maxNewTokens?: number;
   maxLength?: number;
   minNewTokens?: number;
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repetitionPenalty?: number;
-  seed?: string;
-  stop?: string[];
   echo: boolean;
   quiet: boolean;
 }
@@ -35,24 +29,9 @@ export function addGenerate(program: Command): Command {
       '--min-new-tokens <n>',
       'minimum number of new tokens before the end of text',
       wholeNumber,
-    )
-    .option('-t, --temperature <x>', 'sampling temperature; 0 = greedy', number)
-    .option('--top-k <n>', 'sample from the n most probable tokens; 0 = all', wholeNumber)
-    .option(
-      '--top-p <p>',
-      'sample from the top tokens whose probabilities sum to p; 0 = greedy',
-      number,
-    )
-    .option('--min-p <p>', 'sample from tokens with at least p times the top probability', number)
-    .option('--repetition-penalty <x>', 'penalty for repeated tokens; 1 = none', number)
-    .option('--seed <seed>', 'seed for sampling; the same seed gives the same text')
-    .option('--stop <text>', 'stop before this text (\\n: newline); can be repeated', another)
+    );
+  addSamplingOptions(command)
     .option('--no-echo', 'do not print the prompt')
     .option('-q, --quiet', 'print no statistics on stderr', false);
   return addLoraOption(addBackendOptions(command));
-}
-
-/** Adds a stop string. \n and \t are unescaped, since newlines are hard to type in a shell. */
-function another(text: string, others: string[] = []): string[] {
-  return [...others, text.replaceAll('\\n', '\n').replaceAll('\\t', '\t')];
 }

@@ -15,12 +15,21 @@ import {
 } from '@rene-js/rene/internal';
 import type { LoadOptions } from './model_options.js';
 import { withProgressBar } from './progress_bar.js';
+import { UsageError } from './report_error.js';
 
 /** Sets the thread count of the backend 'simd'. Call it before the backend starts. */
 export async function limitThreads(threads: number | undefined): Promise<void> {
   if (threads === undefined) return;
   const { registerSimdBackend } = await import('@rene-js/layers/simd');
   registerSimdBackend({ threads });
+}
+
+/** The model that a command was given, as an argument or an option. @throws UsageError if it is given twice */
+export function chosenModel(argument: string | undefined, option: string | undefined): string {
+  if (argument !== undefined && option !== undefined && argument !== option) {
+    throw new UsageError(`expected one model, found '${argument}' and --model '${option}'`);
+  }
+  return argument ?? option ?? EMBEDDED_MODEL;
 }
 
 /** The folder of a model. Downloads it with a progress bar if necessary. @throws CheckpointError, HubError */

@@ -1,12 +1,10 @@
 // `rene serve [model]`: an HTTP server with OpenAI's completions and chat completions API.
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
-import { EMBEDDED_MODEL } from '@rene-js/rene/internal';
 import { createServer } from '../serving/server.js';
 import { ServingError, type WorkerEngine } from '../serving/worker_engine.js';
 import { INTERRUPTED } from './interrupt.js';
-import { onNotice } from './load.js';
-import { UsageError } from './report_error.js';
+import { chosenModel, onNotice } from './load.js';
 import type { ServeOptions } from './serve_options.js';
 import { startServingModel } from './serving_model.js';
 
@@ -102,14 +100,6 @@ function greet(
       `(backend ${engine.backend}, up to ${slots} sequences at once, ${maxLength} tokens each)\n` +
       `  curl -N ${url}/v1/completions -H 'Content-Type: application/json'${key} -d '${body}'\n`,
   );
-}
-
-/** @throws UsageError if the model is given twice */
-function chosenModel(argument: string | undefined, option: string | undefined): string {
-  if (argument !== undefined && option !== undefined && argument !== option) {
-    throw new UsageError(`expected one model, found '${argument}' and --model '${option}'`);
-  }
-  return argument ?? option ?? EMBEDDED_MODEL;
 }
 
 /** @throws ServingError if the address cannot be used */

@@ -27,6 +27,7 @@ const NOT_RUN: readonly [command: RegExp, reason: string][] = [
     'needs the hub; test/commands/download.test.ts runs it against a hub on this machine',
   ],
   [/^eval --tasks/, 'needs documents of the hub; test/commands/eval.test.ts runs it with files'],
+  [/^chat /, 'reads lines, with a model of the hub; test/chat/chat_loop.test.ts runs it'],
   [/^serve /, 'does not end; the test below runs one with the requests that the pages show'],
   [/^serve$/, 'does not end'],
   [/oewn-train/, 'is how rene-tiny was trained, for hours'],

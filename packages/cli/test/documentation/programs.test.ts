@@ -33,6 +33,7 @@ const PRINTED: readonly [name: RegExp, output: RegExp][] = [
   [/^README_0$/, /^Rene Descartes was .{20,}\n .{20,}/],
   [/^packages_rene_README_0$/, /^ .{20,}/],
   [/^docs_guide_generate_0$/, /^ .{20,}/],
+  [/^docs_guide_chat_0$/, /^ .{10,}\n(.|\n)*.{10,}\n4\n$/],
 ];
 
 describe('programs of the documentation', function () {

@@ -30,14 +30,19 @@ export function startSequence(
   ids: readonly number[],
   options: StreamOptions,
 ): { sequences: readonly Sequence[]; config: GenerationConfig } {
-  for (const [name, value] of Object.entries(options ?? {})) {
-    if (value === undefined || !ONLY_GENERATE.has(name)) continue;
-    throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
-  }
+  refuseOptionsOfGenerate(options);
   // Beam search cannot stream.
   const defaults = { ...model.generationConfig, numBeams: undefined };
   const config = resolveOptions(withGenerationDefaults(options, defaults), model.config);
   return { sequences: makeSequences([toPrompt(ids)], config), config };
+}
+
+/** @throws InvalidArgumentError for options that only generate has */
+export function refuseOptionsOfGenerate(options: StreamOptions): void {
+  for (const [name, value] of Object.entries(options ?? {})) {
+    if (value === undefined || !ONLY_GENERATE.has(name)) continue;
+    throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
+  }
 }
 
 const ONLY_GENERATE: ReadonlySet<string> = new Set<keyof GenerateOptions>([

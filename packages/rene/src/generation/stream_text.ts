@@ -34,7 +34,8 @@ export async function* streamText(
   const ids = tokenizer.encode(prompt);
   if (ids.length === 0) throw new InvalidArgumentError('prompt', 'some text', "''");
   checkVocabulary(ids, model);
-  const eosTokenId = options.eosTokenId === undefined ? ends(model, tokenizer) : options.eosTokenId;
+  const eosTokenId =
+    options.eosTokenId === undefined ? endTokens(model, tokenizer) : options.eosTokenId;
   const { sequences, config } = startSequence(model, ids, { ...options, tokenizer, eosTokenId });
   const filter = new StopStringFilter(config.stopStrings);
   const decoder = tokenizer.decodeStream({ skipSpecialTokens: true, promptIds: ids });
@@ -55,7 +56,11 @@ function checkVocabulary(ids: readonly number[], { config: { vocabSize } }: Gene
   throw new InvalidArgumentError('tokenizer', expected, `one that makes ${wrong} of the prompt`);
 }
 
-function ends({ config }: GenerationModel, tokenizer: TextTokenizer): number[] {
+/** The end-of-text tokens of a model and its tokenizer. */
+export function endTokens(
+  { config }: Pick<GenerationModel, 'config'>,
+  tokenizer: Pick<Tokenizer, 'eosTokenId'>,
+): number[] {
   const own = tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId];
   return [...new Set([...config.eosTokenIds, ...own])].filter((id) => id < config.vocabSize);
 }

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
-import type { ChatMessage } from '../src/chat_template.js';
-import { TokenizerError } from '../src/errors.js';
-import { Tokenizer } from '../src/tokenizer.js';
+import type { ChatMessage } from '../../src/chat/chat_template.js';
+import { TokenizerError } from '../../src/errors.js';
+import { Tokenizer } from '../../src/tokenizer.js';
 
 interface Reference {
   templates: Record<string, string>;
@@ -20,7 +20,7 @@ interface Reference {
   }[];
 }
 
-const path = new URL('../../test/chat_templates.json', import.meta.url);
+const path = new URL('../../../test/chat/chat_templates.json', import.meta.url);
 const reference: Reference = JSON.parse(readFileSync(path, 'utf8'));
 const model = { type: 'BPE', vocab: { a: 0 }, merges: [] };
 

@@ -1,4 +1,4 @@
-// Every kernel by its number.
+// Calls kernels by their id.
 import { adamWStep } from './adamw/adamw_step';
 import { attention } from './attention/attention';
 import { attentionGrad } from './attention/attention_grad';

@@ -13,9 +13,9 @@ export const AutoModelForCausalLM = {
   /**
    * Loads a checkpoint: config.json and model.safetensors or pytorch_model.bin, whole or in shards.
    *
-   * @param idOrDir as ReneLMHeadModel.fromPretrained takes it
-   * @throws InvalidArgumentError for unknown options; ConfigError for what is not supported of an architecture;
-   *   CheckpointError, HubError, BackendError
+   * @param idOrDir as in ReneLMHeadModel.fromPretrained
+   * @throws InvalidArgumentError for unknown options; ConfigError for unsupported features of an
+   *   architecture; CheckpointError, HubError, BackendError
    */
   async fromPretrained(idOrDir: string | URL, options: PretrainedOptions = {}): Promise<CausalLM> {
     const { config, parameters, generationConfig } = await loadModel(
@@ -32,7 +32,7 @@ export const AutoModelForCausalLM = {
   },
 };
 
-/** A model of the class of its architecture. */
+/** Creates a model of its architecture's class. */
 function modelOf(
   config: ModelConfig,
   parameters: ReadonlyMap<string, Parameter>,

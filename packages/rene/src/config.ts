@@ -175,7 +175,7 @@ export function buildConfig(source: ConfigSource): ReneConfig {
 
 function buildSsm(source: ConfigSource, dModel: number, stateSpaces: boolean): SsmConfig {
   source.refuseUnknownKeys();
-  // state-spaces' code takes a missing `layer` for Mamba1.
+  // In state-spaces' code, a missing `layer` means Mamba1.
   const layer = source.optionalText('layer') ?? (stateSpaces ? 'Mamba1' : 'Mamba2');
   if (layer !== 'Mamba2') {
     throw source.error('layer', "'Mamba2' (other state-space layers are not supported)", layer);

@@ -6,11 +6,11 @@ import { describe } from './describe.js';
 export type OptionType = true | 'boolean' | 'function' | 'number' | 'object' | 'string';
 
 /**
- * @param options what the user gave
+ * @param options options as the user gave them
  * @param known the names and types of all options
- * @param argument what the error calls the options
- * @param elsewhere names that other libraries have for an option, and what to do instead
- * @throws InvalidArgumentError for the first option that is not known, or of another type
+ * @param argument name of the options argument, for errors
+ * @param elsewhere names of the options in other libraries, with advice
+ * @throws InvalidArgumentError for the first option that is unknown or has a wrong type
  */
 export function refuseUnknownOptions(
   options: object,
@@ -32,9 +32,9 @@ export function refuseUnknownOptions(
   }
 }
 
-/** @throws InvalidArgumentError for what is no object of options */
+/** @throws InvalidArgumentError for a value that is not an object of options */
 export function checkIsOptions(options: unknown, argument = 'options'): void {
-  // A list's or a Map's entries would be no options.
+  // Entries of a list or a Map are not options.
   const isObject = typeof options === 'object' && options !== null && !(Symbol.iterator in options);
   if (!isObject) throw new InvalidArgumentError(argument, 'an object', describe(options));
 }
@@ -44,7 +44,7 @@ function checkType(argument: string, value: unknown, type: OptionType): void {
   if (typeof value === type && value !== null && !Number.isNaN(value)) return;
   const expected =
     type === 'boolean' ? 'true or false' : `${type === 'object' ? 'an' : 'a'} ${type}`;
-  // A secret is not shown, whatever it is.
+  // Values of secret options are never shown.
   const found = /token$/i.test(argument) ? typeof value : describe(value);
   throw new InvalidArgumentError(argument, expected, found);
 }

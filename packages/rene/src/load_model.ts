@@ -44,7 +44,7 @@ export async function loadModel<Config extends ModelConfig>(
     if (dtype !== 'auto') format = dtype;
     else if (!others.trainable) {
       const stored = storedDType(checkpoint, blueprint.embedding);
-      // An adapter's corrections would be rounded away by the base's few bits.
+      // The base's rounding to few bits would erase an adapter's small corrections.
       const isCorrected = lora !== undefined && stored.startsWith('int');
       format = chooseFormat(isCorrected ? 'BF16' : stored, specs, onNotice);
     }
@@ -76,7 +76,7 @@ async function openModel(
   }
 }
 
-/** The code for files is loaded only for a model in files. */
+/** The code for local files is loaded only if it is needed. */
 async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenModel> {
   const { webFolderOf } = await import('./checkpoint/platform.js');
   const folder = webFolderOf(idOrDir, hub);
@@ -86,7 +86,7 @@ async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenMod
   return openModelFolder(await resolveModel(idOrDir, hub), hub.onNotice);
 }
 
-/** tfjs starts its plain CPU backend when a tensor is made before a backend is chosen. */
+/** tfjs starts its plain CPU backend when a tensor is created before a backend is chosen. */
 function warnOfSlowBackend(
   specs: readonly ParameterSpec[],
   onNotice: (notice: string) => void,
@@ -97,7 +97,7 @@ function warnOfSlowBackend(
   );
 }
 
-/** The dtype of a tensor, taken as that of the whole checkpoint. */
+/** The dtype of one tensor, which stands for the whole checkpoint. */
 function storedDType(checkpoint: Checkpoint, name: string): string {
   return checkpoint.has(name) ? checkpoint.info(name).dtype : 'F32';
 }

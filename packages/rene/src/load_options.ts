@@ -64,7 +64,7 @@ const HUB: Readonly<Record<keyof HubOptions, OptionType>> = {
   onNotice: 'function',
 };
 
-/** Other libraries' names of our options. */
+/** Names of our options in other libraries. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   torch_dtype: "dtype, for example 'bf16'",
   quantized: "dtype, for example 'int8'",

@@ -36,7 +36,7 @@ import { checkIds, checkPlaces, lastTokens, type TokenIds, tokensAt } from './to
 
 /** Options of forward. */
 export interface ForwardOptions {
-  /** The state to continue and advance. Default: none, the ids start a text. */
+  /** The state to continue and advance. Default: none, the ids start a sequence. */
   state?: RecurrentState | undefined;
   /** Compute logits for the last n tokens only. Default: all. */
   logitsToKeep?: number | undefined;
@@ -68,7 +68,7 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
   readonly backend = tf.getBackend();
   private readonly blueprint: Blueprint;
   private readonly backbone: Backbone;
-  /** Of all layers. */
+  /** The blocks of all layers. */
   private readonly blocks: readonly ResidualBlock[];
   private disposed = false;
   /** The shapes of this model's states; computed once. */
@@ -77,11 +77,11 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
   constructor(
     readonly config: Config,
     /**
-     * By the names of the original's state_dict; of a hybrid that is not trained, by those of its layers, which hold
-     * some of the original's matrices put together.
+     * Keyed by the names of the original's state_dict. A hybrid that is not in training has its layers'
+     * names, since some of its parameters join several of the original's matrices.
      */
     readonly parameters: ReadonlyMap<string, Parameter>,
-    /** The model's generation defaults, used where generate and stream get no option. */
+    /** Generation defaults of the model, for options that the user does not give. */
     readonly generationConfig: GenerationDefaults = {},
   ) {
     this.blueprint = blueprintOf(config);
@@ -202,7 +202,7 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
     }
   }
 
-  /** The state before the first token of a text. */
+  /** The state before the first token of a sequence. */
   initialState(batch = 1): RecurrentState {
     this.checkBackend();
     if (!Number.isInteger(batch) || batch < 1) {
@@ -246,7 +246,7 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
   }
 
   /**
-   * A fingerprint of the model: a hash of the configuration and of all parameters but the matrices. It is
+   * A hash of the configuration and of all parameters except the matrices, which identifies the model. It is
    * the same in every dtype and on every backend.
    */
   async fingerprint(): Promise<string> {
@@ -372,7 +372,7 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
   }
 }
 
-/** A layer's blocks; a parallel one reads what the block before it read. */
+/** A layer's blocks. A parallel block reads the input of the previous block. */
 function runLayer(
   layer: readonly ResidualBlock[],
   x: tf.Tensor,

@@ -1,4 +1,4 @@
-// How many texts a model can hold the states of at once.
+// The batch size whose states fit in memory.
 import { blueprintOf } from './architectures/index.js';
 import type { ModelConfig } from './architectures/model_config.js';
 

@@ -3,7 +3,7 @@ import type { ParameterSpec } from '@rene-js/layers';
 import { blueprintOf } from './architectures/index.js';
 import type { ModelConfig } from './architectures/model_config.js';
 
-/** One line a block, then the totals. */
+/** One line per block, then the totals. */
 export function summarize(config: ModelConfig, specs: readonly ParameterSpec[]): string[] {
   const line = (name: string, kind: string, count: number) =>
     `${name.padEnd(24)}${kind.padEnd(26)}${count.toLocaleString('en-US').padStart(16)}`;

@@ -18,7 +18,7 @@ const sizes: Record<RandomSize, () => ModelConfig> = {
 };
 
 export async function runBench(options: BenchCommandOptions): Promise<void> {
-  // Once, before each dtype is measured in a process of its own.
+  // Resolves the model once, before each dtype is measured in its own process.
   if (options.randomWeights === undefined) await modelFolder(options.model, options.revision);
   const dtypes = options.dtype ?? (await usualFormats(options.backend));
   const results: BenchResult[] = [];

@@ -127,7 +127,7 @@ async function scoreResponses(
   await report(evaluation, runInfo('responses', path, options, begin), options);
 }
 
-/** Loads the model and opens its results cache. Prints what is kept when Ctrl-C ends the run. */
+/** Loads the model and opens its results cache. Ctrl-C then prints what is kept. */
 async function withModel(
   choice: ModelChoice,
   options: EvalOptions,
@@ -219,7 +219,7 @@ async function report(evaluation: Evaluation, info: RunInfo, options: EvalOption
     await print(`${JSON.stringify(resultsJson(evaluation, info), null, 2)}\n`);
   }
   if (!json) await printTables(evaluation, info, num_fewshot);
-  // Last: when the disk is full, the tables have been printed.
+  // Last, so that the tables are printed if the disk is full.
   if (output_path === undefined) return;
   const paths = await writeEvaluation(evaluation, info, {
     outputPath: output_path,
@@ -228,7 +228,7 @@ async function report(evaluation: Evaluation, info: RunInfo, options: EvalOption
   for (const path of paths) process.stderr.write(`wrote ${path}\n`);
 }
 
-/** Whatever prevents writing there is reported before the evaluation, not after it. @throws FileError */
+/** Checks that the results can be written, before the evaluation. @throws FileError */
 function checkOutputPath(path: string | undefined): void {
   if (path === undefined) return;
   try {

@@ -1,8 +1,8 @@
-// lm-eval's other options and spellings. They are accepted where they change nothing, else refused by name.
+// lm-eval's other options and spellings. They are accepted if they have no effect here, else refused by name.
 import { type Command, Option } from 'commander';
 import { UsageError } from './report_error.js';
 
-/** Accepted, so that commands printed for lm-eval run unchanged. */
+/** Accepted, so that commands written for lm-eval run unchanged. */
 const IGNORED = [
   '--trust_remote_code [value]',
   '--max_batch_size <n>',

@@ -30,7 +30,7 @@ export function modelArgs(
   return withArgs(before, entries);
 }
 
-/** The harness takes the last of two values, and so evaluates another model than the first one named. */
+/** The harness silently uses the last of two values, and would evaluate another model than the first one. */
 function withArgs(
   before: Readonly<Record<string, string>>,
   entries: readonly (readonly [key: string, value: string])[],

@@ -1,4 +1,4 @@
-// Finds and loads the model and the tokenizer that a verb was asked to use.
+// Finds and loads the model and the tokenizer that a command uses.
 import {
   AutoModelForCausalLM,
   type CausalLM,
@@ -71,7 +71,7 @@ export async function loadModel(dir: string, options: LoadOptions): Promise<Caus
   );
 }
 
-/** Says so where a tokenizer seems to be another model's. */
+/** Prints a notice if the tokenizer seems to belong to another model. */
 export function checkVocabulary(tokenizer: Tokenizer, config: ModelConfig): void {
   const notice = vocabularyNotice(tokenizer, config);
   if (notice !== undefined) onNotice(notice);

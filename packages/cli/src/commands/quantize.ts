@@ -42,7 +42,7 @@ export async function runQuantize(
     const loaded = await loadTensors(dir, {
       format: dtype,
       groupSize: Number(groupSize),
-      // The format has no room for other matrices: they are written unchanged.
+      // The format does not support other matrices: they are written unchanged.
       wholeGroups: true,
       onProgress,
     });
@@ -68,7 +68,7 @@ export async function runQuantize(
   }
   console.log(out);
 }
-/** A model's tensors as its checkpoint has them, each quantised by itself. */
+/** The tensors of a checkpoint, each quantised separately. */
 async function loadTensors(dir: string, options: ParameterOptions) {
   await useBackend('simd');
   const { config, checkpoint } = await openModelFolder(dir, onNotice);

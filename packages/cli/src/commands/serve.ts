@@ -28,11 +28,11 @@ export async function runServe(argument: string | undefined, options: ServeOptio
     allowedHosts: options.allowedHosts,
     onError: ({ stack }) => onNotice(`error: ${stack}`),
   });
-  /** @param grace milliseconds that requests in progress may take */
+  /** @param grace milliseconds to wait for requests in progress */
   const close = async (grace: number) => {
     const timers = [
       setTimeout(() => void engine.close(), grace),
-      // Unread answers would keep their connections open.
+      // Responses that are not read would keep their connections open.
       setTimeout(() => server.server.closeAllConnections(), grace + LAST_WORDS),
     ];
     await server.close();
@@ -50,12 +50,11 @@ export async function runServe(argument: string | undefined, options: ServeOptio
   greet(model.modelName, url, engine, options.maxLength, apiKey.length > 0);
 }
 
-/** Milliseconds in which clients receive the end of their request. */
+/** Milliseconds for clients to receive the end of their response. */
 const LAST_WORDS = 1000;
 
 /**
- * Called on the first signal, after which requests in progress may end, and when the model's thread is
- * lost.
+ * Called on the first signal, after which requests in progress may finish, and if the model's thread ends.
  */
 function closeWhenAsked(
   engine: WorkerEngine,

@@ -43,7 +43,7 @@ export async function checkFolders({ out, merge, model, force }: TrainFolders): 
     await checkOutFolder(model ?? EMBEDDED_MODEL, merge, force);
     await checkWritable(merge);
   }
-  // Takes the lock for a moment, so that another run is reported now and not after encoding the text.
+  // Takes the lock for a moment, so that another run is reported before the text is encoded.
   if (await folderExists(out)) await withRunFolder(out, async () => {});
 }
 

@@ -62,7 +62,7 @@ export async function readCustomTask(path: string): Promise<CustomTask> {
   };
 }
 
-/** Documents of these tasks from their own files, of others from another source. */
+/** Documents of custom tasks from their own files, and of other tasks from another source. */
 export function withCustomTasks(customs: readonly CustomTask[], source: DocSource): DocSource {
   return {
     async load(task, withExamples) {
@@ -78,7 +78,7 @@ async function readHeader(path: string): Promise<Doc | undefined> {
     const value = parseJson(text);
     return isDoc(value) && value.docs !== undefined ? value : undefined;
   } catch {
-    return undefined; // JSONL, or wrong: reading the records says where
+    return undefined; // JSONL or invalid JSON: readRecords reports the line
   }
 }
 

@@ -43,7 +43,7 @@ function spreadObject(text: string): Doc | undefined {
     const value = parseJson(text);
     return isDoc(value) ? value : undefined;
   } catch {
-    return undefined; // reading the lines says what is wrong
+    return undefined; // readRecords reports the invalid line
   }
 }
 

@@ -12,14 +12,15 @@ export interface ReadDocumentsOptions {
    * - 'text': each line is a document.
    * - 'jsonl': each line is an object.
    * - 'json': the file is a list of objects.
-   * - 'csv': a table whose first row names the columns; comma, semicolon, tab or | between them.
+   * - 'csv': a table whose first row has the column names; columns are separated by comma, semicolon, tab or
+   * |.
    * - 'parquet': a table.
    *
-   * Default: 'auto', by the file's extension and first bytes; a file of JSON objects, one per line, is
-   * 'jsonl' under any name, and a JSON list is 'json'.
+   * Default: 'auto', which uses the file's extension and first bytes: a file of JSON objects, one per line,
+   * is 'jsonl' under any name, and a JSON list is 'json'.
    */
   format?: DocumentFormat;
-  /** Field or column that holds the document. Default: 'text'. */
+  /** Field or column that contains the document. Default: 'text'. */
   textField?: string;
 }
 

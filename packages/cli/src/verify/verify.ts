@@ -20,7 +20,7 @@ export async function* verify(
   modelOptions: ModelOptions,
 ): AsyncGenerator<Check> {
   if (!(await folderExists(folder))) throw new CheckpointError(`${folder}: no such folder`);
-  // Selects the requested backend for ops, also if no model was loaded before.
+  // Selects the requested backend for ops, even if no model was loaded before.
   await useBackend(modelOptions.backend);
   let found = 0;
   for await (const check of walk(folder, options, modelOptions)) {

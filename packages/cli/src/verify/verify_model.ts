@@ -20,7 +20,7 @@ import {
 import { ReferenceFile, tidily } from './reference_file.js';
 import { verifyGenerate } from './verify_generate.js';
 
-/** Loads the model of a folder with golden.safetensors and runs every check for which it has numbers. */
+/** Loads the model of a folder and runs every check for which golden.safetensors has values. */
 export async function* verifyModel(
   folder: string,
   options: VerifyOptions,
@@ -46,13 +46,13 @@ export async function* verifyModel(
   }
 }
 
-/** Whether this backend multiplies by the model's matrices with activations of 16 bits. */
+/** Whether matmuls with the model's matrices round activations to 16 bits on this backend. */
 function roundsProducts({ parameters }: CausalLM): boolean {
   const rounded = weightPacker().roundedProducts ?? [];
   return [...parameters.values()].some((p) => 'format' in p && rounded.includes(p.format));
 }
 
-/** Whether this model attends to keys and values of 16 bits, in its states and without them. */
+/** Whether attention rounds keys and values to 16 bits, in the model's states and without a state. */
 function roundsKeys(model: CausalLM): boolean {
   const state = model.initialState(1);
   try {
@@ -92,7 +92,7 @@ async function checkForward(
 }
 
 /**
- * Our name of a reference's hidden state. They are named by their places in the library's list, which leaves out the
+ * Our name of a reference's hidden state. References number them as in the library's list, which omits the
  * embedding in transformers' Mamba-2, and the last layer's output in all of its models.
  */
 function hiddenName({ config }: CausalLM, name: string): string {
@@ -114,7 +114,7 @@ async function checkDecode(
     const prompt = model.forward(ids, { state });
     const promptError = new WorstError(relative);
     await promptError.add('logits', prompt, await golden.tensor('logits'));
-    // States of other libraries have layouts of their own, and are left out of their references.
+    // Other libraries' states have other layouts, so their references contain none.
     const hasStates = golden.names.some((name) => name.startsWith('prefill.'));
     const prefillError = new WorstError(relative);
     if (hasStates) await compareStates('prefill', state, golden, prefillError);
@@ -147,7 +147,9 @@ async function checkDecode(
   }
 }
 
-/** The original's states have other layouts: conv is (B, D, W), and keys and values cover the whole text. */
+/**
+ * The original's states have other layouts: conv is (B, D, W), and keys and values cover the whole sequence.
+ */
 async function compareStates(
   when: string,
   state: RecurrentState,
@@ -169,7 +171,7 @@ async function compareStates(
   }
 }
 
-/** The tokens in a cache, oldest first, from the cache and from the whole text. */
+/** The tokens of a cache, oldest first, from the cache and from the whole sequence. */
 function sameTokens(cache: tf.Tensor, whole: tf.Tensor): [actual: tf.Tensor, expected: tf.Tensor] {
   const capacity = cache.shape[1] ?? 1;
   const length = whole.shape[1] ?? 0;

@@ -24,7 +24,7 @@ export async function* verifySampling(
     const expected = numbersOf(probs);
     const worst = new WorstError(relative);
     const name = `${textOf(api)} ${JSON.stringify(given)}`;
-    // Where equal logits compete for the last place, either may get it.
+    // If equal logits compete for the last candidate, any of them is accepted.
     if (tie_ambiguous === true)
       worst.addValues('sorted', actual.toSorted(), expected.toSorted(ascending));
     else worst.addValues('probabilities', actual, expected);

@@ -3,7 +3,7 @@
 export enum AttentionArg {
   q,
   qStride,
-  /** The call's own keys and values; not read if the cache contains them already. */
+  /** Keys and values of the call; not read if the cache contains them already. */
   k,
   v,
   /** Stride between tokens of k and v, if they are f32. */
@@ -30,13 +30,13 @@ export enum AttentionArg {
   headBlocks,
   /** Length of a row of scores. */
   scores,
-  /** How many of the call's own tokens the cache contains already: all or none. */
+  /** How many of the call's tokens the cache contains already: all or none. */
   written,
   /** Whether keys and values are bf16. */
   isBf16,
 }
 
-/** The call's keys and values go to the cache. */
+/** Arguments of the cache update with the call's keys and values. */
 export enum WriteKvCacheArg {
   k,
   v,
@@ -51,7 +51,7 @@ export enum WriteKvCacheArg {
   isBf16,
 }
 
-/** Queries and keys are turned by their positions. */
+/** Arguments of the rotary position embedding. */
 export enum RotaryArg {
   x,
   xStride,
@@ -59,10 +59,10 @@ export enum RotaryArg {
   /** i32 (B): tokens before the call; 0 for none. */
   positions,
   length,
-  /** Of queries and keys together. */
+  /** Total number of query and key heads. */
   heads,
   headDim,
-  /** Half of the numbers of a head that are turned. */
+  /** Half the number of a head's rotated channels. */
   half,
 }
 

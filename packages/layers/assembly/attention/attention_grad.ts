@@ -1,6 +1,6 @@
-// The gradient of attention without a cache, in blocks of 32 queries: products of small matrices.
+// The gradient of attention without a cache, in blocks of 32 queries: matmuls of small matrices.
 //
-// The weights P = softmax(scale q k^T) of a block are computed again. With dP = dy v^T:
+// The weights P = softmax(scale q k^T) of a block are recomputed. With dP = dy v^T:
 //   dS = scale P (dP - sum of P dP along the keys);  dq = dS k;  dk = dS^T q;  dv = P^T dy
 import { int, num, ptr } from '../shared/arguments';
 import { exp4, madd, store4, sumLanes } from '../shared/math';
@@ -8,9 +8,9 @@ import { copied, Part, product, transposed } from '../shared/small_matrix';
 import { touch } from '../shared/touch';
 import { AttentionGradArg } from './args';
 
-/** Queries of a block; see also sliding_window_attention_grad.ts. */
+/** Queries per block; see also sliding_window_attention_grad.ts. */
 const BLOCK: i32 = 32;
-/** Bytes of as many numbers. */
+/** The size of that many values in bytes. */
 const BLOCK_ROW: usize = 128;
 
 /**
@@ -54,7 +54,7 @@ export function attentionGrad(args: usize, begin: i32, end: i32, scratch: usize)
   }
 }
 
-/** Data that all heads of a sequence read; every token has a part. */
+/** Shared data of all heads of a sequence. The tokens are split into parts. */
 function touchRow(args: usize, row: i32): void {
   const tokens = int(args, AttentionGradArg.length) * int(args, AttentionGradArg.headDim);
   const queries = (<usize>(tokens * int(args, AttentionGradArg.heads))) << 2;
@@ -65,7 +65,7 @@ function touchRow(args: usize, row: i32): void {
   touch(ptr(args, AttentionGradArg.dy) + <usize>row * queries, queries);
 }
 
-/** Queries i ... i + count of a head: their dq, and their parts of dk and dv. */
+/** Queries i ... i + count - 1 of a head: their dq, and their contributions to dk and dv. */
 function blockGrad(
   args: usize,
   row: i32,
@@ -123,7 +123,7 @@ function blockGrad(
 }
 
 /**
- * Turns a query's scores in p into weights and dP in ds into dS; it attends to keys start ... last of
+ * Converts a query's scores in p to weights, and dP in ds to dS. The query attends to keys start ... last of
  * `keys`.
  */
 function scoreGrads(p: usize, ds: usize, start: i32, last: i32, keys: i32, scale: f32): void {

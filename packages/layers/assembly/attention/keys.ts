@@ -1,6 +1,7 @@
 // Layout of the keys and values that attention reads, and iteration over them in time order.
 //
-// Those of a sequence are up to three runs in time order: two of the cache (it wraps) and the call's own.
+// The keys and values of a sequence are up to three runs in time order: two of the cache (it wraps) and the
+// call's own.
 // f32 values are stored token by token. bf16 values are stored head by head, so that a head's are read
 // sequentially, 8 at a time: even ones are the low halves of a vector's words, odd ones the high halves.
 import { int, ptr } from '../shared/arguments';

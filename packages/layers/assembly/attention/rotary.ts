@@ -1,11 +1,12 @@
-// Rotary positions (arXiv 2104.09864), in place, on the first numbers of each head of queries and keys.
+// Rotary position embedding (arXiv 2104.09864), in place, on the first channels of each head of queries and
+// keys.
 import { int, ptr } from '../shared/arguments';
 import { load4, store4 } from '../shared/math';
 import { RotaryArg } from './args';
 
 /**
- * A unit is a token. The numbers i and i + HALF of a head are a pair, turned by position x frequency i.
- * Angles are f64: those of late positions are large. Scratch: 2 HALF numbers.
+ * A unit is a token. Channels i and i + HALF of a head are a pair, rotated by position x frequency i. Angles
+ * are f64, since they are large at late positions. Scratch: 2 HALF values.
  */
 export function rotary(args: usize, begin: i32, end: i32, scratch: usize): void {
   const half = int(args, RotaryArg.half);

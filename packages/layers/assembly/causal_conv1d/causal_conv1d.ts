@@ -5,7 +5,7 @@ import { activate4, load4, madd, silu4, store4 } from '../shared/math';
 import { touch } from '../shared/touch';
 import { ConvArg } from './args';
 
-/** Channels of a unit. */
+/** Channels per unit. */
 const SPAN: i32 = 64;
 
 /** A unit is a sequence and 64 channels. */
@@ -103,7 +103,7 @@ export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize):
   }
 }
 
-/** A token of SPAN channels with width 4: its row and the three before. */
+/** A token of SPAN channels with width 4: its row and the three previous ones. */
 function fourTaps(
   r0: usize,
   r1: usize,

@@ -8,7 +8,7 @@ import { transposeTaps } from './causal_conv1d';
 /** A special case for the usual width: taps and window stay in registers. */
 const COMMON_WIDTH: i32 = 4;
 
-/** Channels of a unit. */
+/** Channels per unit. */
 const SPAN: i32 = 64;
 /**
  * Tokens that all channels of a unit process before the next ones, so that their rows stay in the

@@ -16,7 +16,7 @@ export enum BinaryArg {
   size,
   /** BinaryOp */
   op,
-  /** Repetitions of each value, and their number; then they start again. */
+  /** Repetitions of each value, and the number of values; then they repeat from the first. */
   aRepeat,
   aCount,
   bRepeat,
@@ -47,7 +47,7 @@ export enum TransposeArg {
   columns,
 }
 
-/** Of softmax and the maximum of rows. */
+/** Arguments of softmax and of the maximum of rows. */
 export enum RowsArg {
   x,
   y,

@@ -3,7 +3,7 @@ import { int, ptr } from '../shared/arguments';
 import { activate4, load4, store4 } from '../shared/math';
 import { ActivationArg } from './args';
 
-/** Columns of a unit of gatedActivation. */
+/** Columns per unit of gatedActivation. */
 const SPAN: i32 = 1024;
 
 /** y = activation(x) [* multiplier]. A unit is a span of 1024 columns of a row. */

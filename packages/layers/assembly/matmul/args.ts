@@ -76,9 +76,9 @@ export enum QuantizeArg {
   /** QuantizedKind */
   kind,
   /**
-   * 0, or [group][row] of i32: added to the dot products with int8 values as they are stored, these make them
-   * the ones with the values less 128. That is -128 times the sum of x's values where the stored ones go from
-   * 0 to 255, else, and for int4, 0.
+   * 0, or [group][row] of i32: initial values that change dot products with the stored int8 values to dot
+   * products with the values minus 128. They are -128 times the sum of x's values if the stored values range
+   * from 0 to 255, else, and for int4, 0.
    */
   centres,
   /** Whether `largest` refers to largestFour, not to the largest magnitude. */

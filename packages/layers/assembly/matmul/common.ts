@@ -8,7 +8,10 @@ import { centre, halfBits } from '../shared/constants';
 import { activate4, load4, madd, store4 } from '../shared/math';
 import { MatMulArg, ReadStrategy } from './args';
 
-/** From a row's codes of a group to the next row's, in columns: the same for all groups, so that it folds into loads. */
+/**
+ * Stride between the quantised values of two rows in a group, in columns: the same for all groups, so that it
+ * folds into loads.
+ */
 export const QUANTIZED_STRIDE: usize = 64;
 
 /** Bytes of a column of half a bf16 panel: 16 rows. */

@@ -52,7 +52,7 @@ function twoRows<S, Q>(args: usize, p: usize, m: i32, sums: usize): void {
   const group = ptr(args, IntMatMulArg.group);
   const groups = ptr(args, MatMulArg.columns) / group;
   const xStep = rows * QUANTIZED_STRIDE - group;
-  const codeBytes = group << 2;
+  const valueBytes = group << 2;
   let x = ptr(args, MatMulArg.x) + <usize>m * QUANTIZED_STRIDE;
   let xs = ptr(args, IntMatMulArg.xScales) + ((<usize>m) << 2);
   let xb = ptr(args, IntMatMulArg.xSums) + ((<usize>m) << 2);
@@ -66,7 +66,7 @@ function twoRows<S, Q>(args: usize, p: usize, m: i32, sums: usize): void {
     let a1 = i32x4.splat(0);
     let b0 = i32x4.splat(0);
     let b1 = i32x4.splat(0);
-    const codesEnd = p + codeBytes;
+    const valuesEnd = p + valueBytes;
     do {
       const t = v128.load32_splat(x);
       const u = v128.load32_splat(x, 4);
@@ -80,7 +80,7 @@ function twoRows<S, Q>(args: usize, p: usize, m: i32, sums: usize): void {
       b1 = addNibbles<Q>(b1, v, r, s, m15);
       p += 32;
       x += 8;
-    } while (p < codesEnd);
+    } while (p < valuesEnd);
     const s0 = parameters4<S>(p);
     const s1 = parameters4<S>(p + 8);
     const o0 = parameters4<S>(p + 16);

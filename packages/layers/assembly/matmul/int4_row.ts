@@ -42,7 +42,7 @@ export function row<S, N, Q>(
   const group = ptr(args, IntMatMulArg.group);
   const groups = ptr(args, MatMulArg.columns) / group;
   const xStep = rows * QUANTIZED_STRIDE - group;
-  const codeBytes = group << 2;
+  const valueBytes = group << 2;
   let x = ptr(args, MatMulArg.x) + <usize>m * QUANTIZED_STRIDE;
   let xs = ptr(args, IntMatMulArg.xScales) + ((<usize>m) << 2);
   let xb = ptr(args, IntMatMulArg.xSums) + ((<usize>m) << 2);
@@ -68,7 +68,7 @@ export function row<S, N, Q>(
     let a1 = i32x4.splat(0);
     let b0 = i32x4.splat(0);
     let b1 = i32x4.splat(0);
-    const codesEnd = p + codeBytes;
+    const valuesEnd = p + valueBytes;
     do {
       const t = v128.load32_splat(x);
       const u = v128.load32_splat(x, 4);
@@ -81,7 +81,7 @@ export function row<S, N, Q>(
         r += 32;
       }
       x += 8;
-    } while (p < codesEnd);
+    } while (p < valuesEnd);
     const q = v128.load32_splat(xs);
     const z = v128.load32_splat(xb);
     let d0 = widened<Q>(a0);

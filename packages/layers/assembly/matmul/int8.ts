@@ -97,7 +97,7 @@ function row<S>(args: usize, p: usize, prefetchLimit: usize, m: i32, sums: usize
   const group = ptr(args, IntMatMulArg.group);
   const groups = ptr(args, MatMulArg.columns) / group;
   const xStep = rows * QUANTIZED_BYTES - (group << 1);
-  const codeBytes = group << 3;
+  const valueBytes = group << 3;
   let x = ptr(args, MatMulArg.x) + <usize>m * QUANTIZED_BYTES;
   let xs = ptr(args, IntMatMulArg.xScales) + ((<usize>m) << 2);
   let xb = ptr(args, IntMatMulArg.xSums) + ((<usize>m) << 2);
@@ -114,7 +114,7 @@ function row<S>(args: usize, p: usize, prefetchLimit: usize, m: i32, sums: usize
     let b = i32x4.splat(0);
     let c = i32x4.splat(0);
     let d = i32x4.splat(0);
-    const codesEnd = p + codeBytes;
+    const valuesEnd = p + valueBytes;
     do {
       let t = v128.load64_splat(x);
       a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p), t));
@@ -128,7 +128,7 @@ function row<S>(args: usize, p: usize, prefetchLimit: usize, m: i32, sums: usize
       d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 56), t));
       p += 64;
       x += 16;
-    } while (p < codesEnd);
+    } while (p < valuesEnd);
     const q = v128.load32_splat(xs);
     const z = v128.load32_splat(xb);
     const s0 = parameters4<S>(p);
@@ -153,12 +153,12 @@ function tiles<S>(args: usize, p: usize, m0: i32, m1: i32, sums: usize): void {
   const wide = parameters + 64;
   memory.fill(sums, 0, (<usize>(m1 - m0)) << 5);
   for (let g: usize = 0; g < groups; g++) {
-    const codeBytes = group << 3;
-    for (let i: usize = 0; i < codeBytes; i += 16) {
+    const valueBytes = group << 3;
+    for (let i: usize = 0; i < valueBytes; i += 16) {
       v128.store(wide + (i << 1), v128.load_ext<i8>(p + i));
       v128.store(wide + (i << 1), v128.load_ext<i8>(p + i, 8), 16);
     }
-    p += codeBytes;
+    p += valueBytes;
     widenCentred<S>(p, parameters);
     p += 32;
     const first = g * rows + <usize>m0;

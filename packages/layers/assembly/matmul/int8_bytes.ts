@@ -26,7 +26,7 @@ export function byteRow<S, N, Q>(
   const group = ptr(args, IntMatMulArg.group);
   const groups = ptr(args, MatMulArg.columns) / group;
   const xStep = rows * QUANTIZED_STRIDE - group;
-  const codeBytes = group << 3;
+  const valueBytes = group << 3;
   let x = ptr(args, MatMulArg.x) + <usize>m * QUANTIZED_STRIDE;
   let xs = ptr(args, IntMatMulArg.xScales) + ((<usize>m) << 2);
   let xb = ptr(args, IntMatMulArg.xSums) + ((<usize>m) << 2);
@@ -53,7 +53,7 @@ export function byteRow<S, N, Q>(
     let b = a;
     let c = a;
     let d = a;
-    const codesEnd = p + codeBytes;
+    const valuesEnd = p + valueBytes;
     do {
       const t = v128.load32_splat(x);
       const u = v128.load32_splat(x, 4);
@@ -66,7 +66,7 @@ export function byteRow<S, N, Q>(
         r += 64;
       }
       x += 8;
-    } while (p < codesEnd);
+    } while (p < valuesEnd);
     const q = v128.load32_splat(xs);
     const z = v128.load32_splat(xb);
     let s0 = parameters4<S>(p);

@@ -30,8 +30,8 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
       const out =
         ptr(args, QuantizeArg.values) + at * (wide ? QUANTIZED_STRIDE << 1 : QUANTIZED_STRIDE);
       const sum = wide
-        ? codes16(from, out, group, count, inverse)
-        : codes8(from, out, group, count, inverse);
+        ? quantized16(from, out, group, count, inverse)
+        : quantized8(from, out, group, count, inverse);
       store<f32>(ptr(args, QuantizeArg.scales) + (at << 2), scale);
       store<f32>(ptr(args, QuantizeArg.sums) + (at << 2), scale * <f32>sum);
       if (centres !== 0) store<i32>(centres + (at << 2), -middle * sum);
@@ -96,7 +96,7 @@ function rounded4(v: v128, inverse: v128): v128 {
   return i32x4.sub(f32x4.add(f32x4.mul(v, inverse), rounding()), rounding());
 }
 
-function codes4(p: usize, count: i32, inverse: v128): v128 {
+function quantized4(p: usize, count: i32, inverse: v128): v128 {
   return rounded4(some4(p, count), inverse);
 }
 
@@ -114,7 +114,7 @@ function sumInts(a: v128): i32 {
   );
 }
 
-function codes16(from: usize, out: usize, group: i32, count: i32, inverse: v128): i32 {
+function quantized16(from: usize, out: usize, group: i32, count: i32, inverse: v128): i32 {
   let sum = i32x4.splat(0);
   let i: i32 = 0;
   for (; i + 8 <= count; i += 8) {
@@ -126,15 +126,15 @@ function codes16(from: usize, out: usize, group: i32, count: i32, inverse: v128)
   }
   for (; i < group; i += 8) {
     const p = from + ((<usize>i) << 2);
-    const a = codes4(p, count - i, inverse);
-    const b = codes4(p + 16, count - i - 4, inverse);
+    const a = quantized4(p, count - i, inverse);
+    const b = quantized4(p + 16, count - i - 4, inverse);
     sum = i32x4.add(sum, i32x4.add(a, b));
     v128.store(out + ((<usize>i) << 1), i16x8.narrow_i32x4_s(a, b));
   }
   return sumInts(sum);
 }
 
-function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128): i32 {
+function quantized8(from: usize, out: usize, group: i32, count: i32, inverse: v128): i32 {
   let sum = i32x4.splat(0);
   let i: i32 = 0;
   for (; i + 16 <= count; i += 16) {
@@ -150,10 +150,10 @@ function codes8(from: usize, out: usize, group: i32, count: i32, inverse: v128):
   }
   for (; i < group; i += 16) {
     const p = from + ((<usize>i) << 2);
-    const a = codes4(p, count - i, inverse);
-    const b = codes4(p + 16, count - i - 4, inverse);
-    const c = codes4(p + 32, count - i - 8, inverse);
-    const d = codes4(p + 48, count - i - 12, inverse);
+    const a = quantized4(p, count - i, inverse);
+    const b = quantized4(p + 16, count - i - 4, inverse);
+    const c = quantized4(p + 32, count - i - 8, inverse);
+    const d = quantized4(p + 48, count - i - 12, inverse);
     sum = i32x4.add(sum, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
     const ab = i16x8.narrow_i32x4_s(a, b);
     const cd = i16x8.narrow_i32x4_s(c, d);

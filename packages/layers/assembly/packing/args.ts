@@ -1,6 +1,6 @@
 // Arguments of packing weights into panels, and unpacking them.
 
-/** Rows of numbers as int8 or int4 panels. */
+/** Packs rows of values as int8 or int4 panels. */
 export enum PackIntArg {
   source,
   /** NumberKind */
@@ -12,7 +12,7 @@ export enum PackIntArg {
   panels,
 }
 
-/** Rows of numbers as f32 or bf16 panels. */
+/** Packs rows of values as f32 or bf16 panels. */
 export enum PackFloatArg {
   source,
   /** NumberKind */

@@ -3,7 +3,7 @@
 // Rows and columns are padded to multiples of four; strides are in bytes.
 import { load4, madd } from './math';
 
-/** Which part of a product is wanted, or which part of its operands is nonzero, in blocks of four rows. */
+/** The part of a product that is computed, or the nonzero part of its operands, in blocks of four rows. */
 export enum Part {
   Whole,
   /** Columns up to the diagonal of the product. */

@@ -1,6 +1,6 @@
 // Arguments of the scan and its gradient.
 
-/** The gradient reads the words before `gate` too. It does not use y. */
+/** The gradient reads the arguments before `gate` too. It does not use y. */
 export enum ScanArg {
   x,
   xStride,
@@ -54,23 +54,23 @@ export enum ScanGradArg {
 
 /** A table of scratch addresses, filled by `layOut`. */
 export enum ScanGradTable {
-  /** Of all tokens: dt, the decays, up, down, the gradient of the decay's logarithm. */
+  /** Per token: dt, the decays, up, down, the gradient of the decay's logarithm. */
   dts,
   decays,
   up,
   down,
   dLog,
-  /** (L, N) of the group, and their gradients. */
+  /** Per group (L, N): B, C and their gradients. */
   b,
   c,
   db,
   dc,
   /** B transposed, one chunk (N, 32) after the other. */
   bT,
-  /** One chunk (32, 32) after the other. */
+  /** Per chunk (32, 32), one after the other. */
   g,
   dg,
-  /** The head's states (P, N) before the chunks. */
+  /** The head's states (P, N) at the start of each chunk. */
   states,
   /** The gradient of the state (P, N), and transposed. */
   ds,
@@ -89,9 +89,9 @@ export enum ScanGradTable {
   l,
   m,
   dm,
-  /** 32 numbers */
+  /** 32 values */
   sums,
-  /** Bytes of a row of P or N numbers, padded to vectors. */
+  /** Bytes of a row of P or N values, padded to vectors. */
   pRow,
   nRow,
 }

@@ -1,4 +1,4 @@
-// The gradient of the scan in chunks of 32 tokens: products of small matrices.
+// The gradient of the scan in chunks of 32 tokens: matmuls of small matrices.
 //
 // (The state space dual form, arXiv 2405.21060.) In a chunk, with S the state before it and dS the gradient
 // of the state after it, u = dt x, up[i] and down[j] the decays up to token i and after token j, L[i][j]
@@ -6,8 +6,8 @@
 //   y = M u + up C S^T                     S after = total S + (down u)^T B
 //   du = M^T dy + down B dS^T              dS before = total dS + (up dy)^T C
 //   dM = dy u^T;  dG = sum of dM L over heads;  dC = up dy S + dG B;  dB = down u dS + dG^T C
-// The states before the chunks are computed again. The logarithm of decay t has as its gradient all that
-// passed from tokens before t to t and later ones, summed without differences.
+// The states before the chunks are recomputed. The gradient of the logarithm of decay t sums all terms that
+// pass from tokens before t to t and later ones, without differences.
 import { int, ptr } from '../shared/arguments';
 import { store4 } from '../shared/math';
 import { copied, Part, product, scaled } from '../shared/small_matrix';
@@ -40,7 +40,7 @@ export function ssdScanGrad(args: usize, begin: i32, end: i32, scratch: usize): 
   }
 }
 
-/** Data that all heads of a sequence share; every token has a part. */
+/** Shared data of all heads of a sequence. The tokens are split into parts. */
 function touchRow(args: usize, row: i32): void {
   const length = int(args, ScanArg.length);
   const xBytes = (<usize>length * ptr(args, ScanArg.xStride)) << 2;

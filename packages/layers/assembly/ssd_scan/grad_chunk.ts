@@ -5,7 +5,10 @@ import { copied, Part, product, scaled, transposed } from '../shared/small_matri
 import { ScanArg, ScanGradArg, ScanGradTable } from './args';
 import { CHUNK, CHUNK_ROW } from './grad_layout';
 
-/** du, the decays' gradients, and the head's part of those of B, C and G; dS moves to before the chunk. */
+/**
+ * du, the gradients of the decays, and the head's contribution to those of B, C and G. dS becomes the
+ * gradient of the state before the chunk.
+ */
 export function chunkGrad(args: usize, work: usize, row: i32, head: i32, t: i32, count: i32): void {
   const length = int(args, ScanArg.length);
   const dim = int(args, ScanArg.headDim);

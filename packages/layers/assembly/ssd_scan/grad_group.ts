@@ -1,4 +1,4 @@
-// What the heads of a group share in the scan's gradient: B, C, G = C B^T, and their gradients.
+// Shared data of a group's heads in the gradient of the scan: B, C, G = C B^T, and their gradients.
 import { int, ptr } from '../shared/arguments';
 import { store4 } from '../shared/math';
 import { copied, Part, product, transposed } from '../shared/small_matrix';

@@ -2,9 +2,9 @@
 import { int } from '../shared/arguments';
 import { ScanArg, ScanGradTable } from './args';
 
-/** Tokens of a chunk; see also ssd_scan_grad.ts. */
+/** Tokens per chunk; see also ssd_scan_grad.ts. */
 export const CHUNK: i32 = 32;
-/** Bytes of as many numbers. */
+/** The size of that many values in bytes. */
 export const CHUNK_ROW: usize = 128;
 
 const TABLE_BYTES: usize = 128;

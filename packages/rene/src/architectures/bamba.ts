@@ -1,4 +1,4 @@
-// Bamba: Mamba-2 or attention with rotary positions, then an MLP, in every layer.
+// Bamba: each layer is Mamba-2 or attention with rotary positions, then an MLP.
 import { hybridArchitecture } from './hybrid_architecture.js';
 import type { HybridBlock } from './hybrid_config.js';
 import { attentionSizes, mambaSizes } from './mamba_values.js';
@@ -35,7 +35,7 @@ export const bamba = hybridArchitecture({
       kind: 'ssd',
       norm: 'input_layernorm',
       name: 'mamba',
-      // The norm spans all channels, whatever the groups.
+      // The norm spans all channels, for any number of groups.
       sizes: { ...mamba, normGroupSize: mamba.dInner },
       inProjBias: mambaBias,
       outProjBias: mambaBias,

@@ -1,5 +1,5 @@
-// A model as its architecture describes it: the tensors of its checkpoint, the parameters that layers take, the
-// layers made of them.
+// The blueprint of a model: the tensors of its checkpoint, the parameters of its layers, and how to build the
+// layers.
 import type {
   Embedding,
   Norm,
@@ -10,27 +10,27 @@ import type {
 } from '@rene-js/layers';
 import type * as tf from '@tensorflow/tfjs-core';
 
-/** The model's parts, in the order that a token passes them. */
+/** The parts of a model, in the order of the forward pass. */
 export interface Backbone {
   readonly embedding: Embedding;
   /**
-   * The residual stream is held divided by `streamScale`, so that blocks add to it unscaled: the norms, whose eps
-   * is divided by its square, give the same. 1 where the original multiplies no block's output.
+   * The residual stream is divided by `streamScale`, so that blocks add their output unscaled. The norms
+   * cancel the factor, with eps divided by its square. 1 if the original does not scale the blocks' outputs.
    */
   readonly streamScale: number;
-  /** Multiplies the embedding's rows to give the stream as it is held. */
+  /** Multiplies the embedding's rows to give the residual stream. */
   readonly embeddingScale: number;
-  /** Each is a sequence of blocks. */
+  /** One per layer: a sequence of blocks. */
   readonly layers: readonly (readonly ResidualBlock[])[];
   readonly normF: Norm;
-  /** Multiplies the logits; it is in normF's weight. */
+  /** Factor of the logits. It is included in normF's weight. */
   readonly logitsScale: number;
-  /** (paddedVocabSize, dModel); the embedding's own where they are tied. */
+  /** (paddedVocabSize, dModel); the embedding's weight if they are tied. */
   readonly head: PackedWeight;
   readonly headBias: tf.Tensor | undefined;
 }
 
-/** Some rows of a checkpoint's tensor, times a number. A vector's rows are its numbers. */
+/** Some rows of a checkpoint's tensor, times a factor. The rows of a vector are its elements. */
 export interface RowSlice {
   readonly tensor: string;
   readonly first: number;
@@ -38,27 +38,27 @@ export interface RowSlice {
   readonly scale: number;
 }
 
-/** A parameter of the layers: rows of the checkpoint's tensors, one after the other. */
+/** A parameter of a layer: rows of the checkpoint's tensors, concatenated. */
 export interface LayerParameter extends Pick<ParameterSpec, 'name' | 'shape' | 'kind'> {
   readonly slices: readonly RowSlice[];
 }
 
-/** A line of a model's summary. */
+/** One line of a model's summary. */
 export interface LayerOutline {
   readonly name: string;
-  /** Its layers' classes. */
+  /** The classes of its layers. */
   readonly kind: string;
-  /** What the names of its tensors start with. */
+  /** The prefix of its tensors' names. */
   readonly prefix: string;
 }
 
 /** The tensors of a model's checkpoint. */
 export interface CheckpointTensors {
-  /** All of them, with their initial distributions. */
+  /** All tensors, with their initial distributions. */
   readonly tensors: readonly ParameterSpec[];
   /** The embedding's tensor. */
   readonly embedding: string;
-  /** What the layers take, by names of their own; absent where that is the checkpoint's tensors as they are. */
+  /** The layers' parameters, under their own names. Absent if they are the checkpoint's tensors. */
   readonly parameters?: readonly LayerParameter[];
 }
 
@@ -67,8 +67,8 @@ export interface Blueprint extends CheckpointTensors {
     readonly layers: readonly LayerOutline[];
     readonly normF: LayerOutline;
   };
-  /** Makes the layers. */
+  /** Builds the layers. */
   build(parameters: Parameters): Backbone;
-  /** Bytes of a sequence's state after some tokens. */
+  /** Size of a sequence's state after this many tokens, in bytes. */
   stateBytes(tokens: number): number;
 }

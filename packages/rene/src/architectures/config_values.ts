@@ -1,4 +1,4 @@
-// Reads typed values out of a config.json of the transformers library.
+// Reads typed values from a config.json of the transformers library.
 import { ConfigError } from '../errors.js';
 import { asRecord, shortJson } from '../json.js';
 import type { ModelConfig } from './model_config.js';
@@ -8,7 +8,7 @@ const MAX_SIZE = 1 << 24;
 export class ConfigValues {
   constructor(
     readonly json: Readonly<Record<string, unknown>>,
-    /** The file; it starts every error message. */
+    /** Path of the file. Error messages start with it. */
     private readonly where?: string,
   ) {}
 
@@ -16,13 +16,13 @@ export class ConfigValues {
     return new ConfigError(key, expected, found, this.where);
   }
 
-  /** The value of the first of these keys that is there and not null. */
+  /** The value of the first of these keys that is present and not null. */
   value(...keys: string[]): unknown {
     for (const key of keys) if (this.json[key] != null) return this.json[key];
     return undefined;
   }
 
-  /** A whole number of at least 1. Without a fallback it must be there. */
+  /** An integer of at least 1. Required if there is no fallback. */
   size(key: string, fallback?: number, ...otherKeys: string[]): number {
     const value = this.value(key, ...otherKeys) ?? fallback;
     if (isWhole(value) && value >= 1 && value <= MAX_SIZE) return value;
@@ -52,7 +52,7 @@ export class ConfigValues {
     throw this.error(key, `${count} finite numbers other than 0`, shortJson(value));
   }
 
-  /** One of a few words. */
+  /** One of several words. */
   oneOf<Word extends string>(key: string, words: readonly Word[], fallback: Word): Word {
     const value = this.value(key) ?? fallback;
     const found = words.find((word) => word === value);
@@ -63,7 +63,7 @@ export class ConfigValues {
     );
   }
 
-  /** [min, max] of dt; the maximum may be infinite, in any of its spellings. */
+  /** [min, max] of dt. The maximum may be infinite, in any spelling. */
   timeStepLimit(key: string, ...otherKeys: string[]): readonly [number, number] {
     const value = this.value(key, ...otherKeys);
     if (value === undefined) return [0, Number.POSITIVE_INFINITY];
@@ -82,7 +82,7 @@ export class ConfigValues {
     throw this.error(key, 'two numbers [min, max], 0 or more and in order', shortJson(value));
   }
 
-  /** A list with a known word for each layer. */
+  /** A list with a known word per layer. */
   layerTypes<Kind>(key: string, value: unknown, kinds: Readonly<Record<string, Kind>>): Kind[] {
     const names = Object.keys(kinds).join(', ');
     if (!Array.isArray(value) || value.length === 0) {
@@ -116,7 +116,7 @@ export class ConfigValues {
     };
     const eosTokenIds = [...new Set(ids('eos_token_id', defaults.eos))];
     const eosTokenId = eosTokenIds[0] ?? null;
-    // Python's files write -1 for none.
+    // Python's files use -1 for none.
     const pad = this.json.pad_token_id === -1 ? [] : ids('pad_token_id', defaults.pad);
     return {
       vocabSize,

@@ -1,4 +1,4 @@
-// Layers' parameters from the tensors of a checkpoint: rows put together and multiplied.
+// Computes layers' parameters from the tensors of a checkpoint: joins rows and applies factors.
 import {
   makeParameters,
   type PackedWeight,
@@ -20,9 +20,9 @@ interface Part extends RowSlice {
 }
 
 /**
- * Makes a model's parameters: the checkpoint's own tensors where they are trained, else what the layers take.
+ * Creates a model's parameters: the checkpoint's tensors for training, else the layers' parameters.
  *
- * @param source of the checkpoint's tensors
+ * @param source reads the checkpoint's tensors
  */
 export function makeModelParameters(
   blueprint: CheckpointTensors,
@@ -39,7 +39,7 @@ export function makeModelParameters(
       const spec = specs.get(slice.tensor);
       return spec ? [{ slice, spec }] : [];
     });
-  // They are read from the checkpoint, never drawn.
+  // Values are read from the checkpoint, so no initialisation is needed.
   const init = () => {};
   return makeParameters(
     parameters.map(({ name, shape, kind }) => ({ name, shape, kind, init })),
@@ -68,7 +68,7 @@ export function makeModelParameters(
   );
 }
 
-/** Random parameters, each tensor of the checkpoint drawn by its own initialisation. */
+/** Random parameters: each tensor of the checkpoint is drawn from its initial distribution. */
 export function makeRandomParameters(
   blueprint: CheckpointTensors,
   seed: string | number,
@@ -78,8 +78,8 @@ export function makeRandomParameters(
 }
 
 /**
- * Layers' parameters by name: as they were loaded, or computed from the checkpoint's tensors whenever a layer takes
- * them, on its tape and under its tidy.
+ * Layers' parameters by name: as loaded, or computed from the checkpoint's tensors on each access, in the
+ * layer's tidy and on its tape.
  */
 export function layerParameters(
   { parameters }: CheckpointTensors,
@@ -145,7 +145,10 @@ function computedRows(
   });
 }
 
-/** Slices as one matrix, which stays in their dtype, or as codes, where all are alike. */
+/**
+ * Slices joined as one matrix. It keeps their dtype, or their quantised values, if these are the same for
+ * all.
+ */
 function joined(parts: readonly Part[]): StoredMatrix {
   const [first] = parts;
   if (!first) throw new Error('a matrix without rows');
@@ -175,27 +178,30 @@ function joined(parts: readonly Part[]): StoredMatrix {
   };
 }
 
-/** The codes of all, where they are of one format; scales and offsets take the factors. */
+/**
+ * The quantised values of all slices, if they have the same format. Factors are applied to scales and
+ * offsets.
+ */
 function joinedQuantized(parts: readonly Part[]): QuantizedMatrix | undefined {
-  const codes = parts.flatMap((part) => {
+  const matrices = parts.flatMap((part) => {
     const { quantized } = part.matrix;
     return quantized ? [{ ...part, quantized }] : [];
   });
-  const [first] = codes;
-  if (!first || codes.length < parts.length) return undefined;
+  const [first] = matrices;
+  if (!first || matrices.length < parts.length) return undefined;
   const { format, groupSize, parameterDType, shape } = first.quantized;
   const isAlike = ({ quantized }: { quantized: QuantizedMatrix }) =>
     quantized.format === format &&
     quantized.groupSize === groupSize &&
     quantized.parameterDType === parameterDType;
-  if (!codes.every(isAlike)) return undefined;
-  const rows = codes.reduce((sum, part) => sum + part.rows, 0);
+  if (!matrices.every(isAlike)) return undefined;
+  const rows = matrices.reduce((sum, part) => sum + part.rows, 0);
   return {
     ...{ format, groupSize, parameterDType },
     shape: [rows, shape[1]],
     async readRows(begin, count) {
       const read = async (key: 'values' | 'scales' | 'offsets') =>
-        collected(codes, begin, count, async ({ quantized, scale }, from, taken) => {
+        collected(matrices, begin, count, async ({ quantized, scale }, from, taken) => {
           const bytes = (await quantized.readRows(from, taken))[key];
           return key === 'values' || scale === 1 ? bytes : scaled(bytes, parameterDType, scale);
         });
@@ -217,7 +223,7 @@ function scaled(bytes: Uint8Array, dtype: 'F16' | 'BF16', scale: number): Uint8A
   );
 }
 
-/** The bytes of rows [begin, begin + count) of slices that stand one below the other. */
+/** The bytes of rows [begin, begin + count) of concatenated slices. */
 async function collected<Each extends RowSlice>(
   parts: readonly Each[],
   begin: number,

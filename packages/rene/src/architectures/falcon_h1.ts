@@ -1,4 +1,4 @@
-// Falcon-H1: Mamba-2 and attention side by side, then an MLP, in every layer; muP multipliers.
+// Falcon-H1: each layer is Mamba-2 and attention in parallel, then an MLP; with muP multipliers.
 import { hybridArchitecture } from './hybrid_architecture.js';
 import type { HybridBlock } from './hybrid_config.js';
 import { attentionSizes, mambaSizes } from './mamba_values.js';
@@ -13,7 +13,7 @@ export const falconH1 = hybridArchitecture({
     values.oneOf('hidden_act', ['silu'], 'silu');
     const multiplier = (key: string) => values.positive(key, 1);
     const [gateScale = 1, downScale = 1] = values.multipliers('mlp_multipliers', 2);
-    // None given, by null, is all inner channels; the original's default is 1024.
+    // null means all inner channels. The original's default is 1024.
     const own = values.json.mamba_d_ssm === undefined ? { dInner: 1024 } : {};
     const mamba = mambaSizes(values, dModel, { heads: 128, dState: 256, ...own });
     const attention = attentionSizes(

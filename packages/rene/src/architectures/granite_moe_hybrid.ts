@@ -1,4 +1,4 @@
-// Granite 4.0-H: Mamba-2 or attention, then an MLP, in every layer; a multiplier on the residual. Models with
+// Granite 4.0-H: each layer is Mamba-2 or attention, then an MLP, with a residual multiplier. Models with
 // experts are refused.
 import { hybridArchitecture } from './hybrid_architecture.js';
 import type { HybridBlock } from './hybrid_config.js';
@@ -46,7 +46,7 @@ export const graniteMoeHybrid = hybridArchitecture({
         kind: 'ssd',
         norm: 'input_layernorm',
         name: 'mamba',
-        // The norm spans all channels, whatever the groups.
+        // The norm spans all channels, for any number of groups.
         sizes: { ...mamba, normGroupSize: mamba.dInner },
         inProjBias: mambaBias,
         outProjBias: mambaBias,

@@ -1,11 +1,11 @@
-// An architecture whose models are a row of Mamba-2, attention and MLP blocks.
+// The architecture of models that are a sequence of Mamba-2, attention and MLP blocks.
 import type { Architecture } from './architecture.js';
 import { ConfigValues } from './config_values.js';
 import { hybridBlueprint } from './hybrid_blueprint.js';
 import { type HybridConfig, hybridToJson } from './hybrid_config.js';
 import type { ModelConfig } from './model_config.js';
 
-/** What a family's file says. */
+/** Parses a family's config.json. */
 export interface HybridFamily
   extends Pick<Architecture, 'title' | 'modelTypes' | 'recognises' | 'tensorName'> {
   /** @throws ConfigError */

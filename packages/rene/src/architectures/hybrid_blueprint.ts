@@ -1,4 +1,4 @@
-// From a hybrid's configuration to its blocks.
+// Builds the blocks of a hybrid from its configuration.
 import {
   Embedding,
   GatedMLP,
@@ -70,7 +70,7 @@ export function hybridBlueprint(config: HybridConfig): Blueprint {
 function build(config: HybridConfig, parameters: Parameters): Backbone {
   const { tieWordEmbeddings, residualScale, embeddingScale, logitsScale } = config;
   const embedding = new Embedding(parameters.scope('embedding.'));
-  // Of the stream divided by residualScale: see Backbone.
+  // The norms see the residual stream divided by residualScale; see Backbone.
   const eps = config.normEps / residualScale ** 2;
   return {
     embedding,

@@ -1,19 +1,19 @@
-// Tensors of a hybrid's checkpoint, and the layers' parameters made of them. Multipliers go into norms and softmax
-// scales where they can, which is exact, else into the rows of matrices.
+// The tensors of a hybrid's checkpoint, and the layers' parameters derived from them. Multipliers are folded
+// into norms and softmax scales if possible, which is exact, else into the rows of matrices.
 import { Linear, Mamba2Mixer, type ParameterSpec } from '@rene-js/layers';
 import { withPrefix } from '@rene-js/layers/internal';
 import type { LayerParameter, RowSlice } from './blueprint.js';
 import type { AttentionBlock, HybridBlock, Mamba2Block, MlpBlock } from './hybrid_config.js';
 
-/** The tensors of a block, and the parameters of its mixer. */
+/** The tensors of a block, and its mixer's parameters. */
 export interface BlockParameters {
   readonly tensors: readonly ParameterSpec[];
   readonly parameters: readonly LayerParameter[];
 }
 
 /**
- * @param from what the names of the block's tensors start with
- * @param to what the names of its layer's parameters start with
+ * @param from prefix of the block's tensor names
+ * @param to prefix of the layer's parameter names
  */
 export function blockParameters(block: HybridBlock, from: string, to: string): BlockParameters {
   switch (block.kind) {
@@ -26,7 +26,7 @@ export function blockParameters(block: HybridBlock, from: string, to: string): B
   }
 }
 
-/** A parameter that is a tensor of the checkpoint, times a number. */
+/** A parameter that is one tensor of the checkpoint, times a factor. */
 export function wholeTensor(spec: ParameterSpec, name: string, scale = 1): LayerParameter {
   const { shape, kind } = spec;
   return {
@@ -71,7 +71,7 @@ function mamba2Parameters(
   return { tensors: withPrefix(from, own), parameters };
 }
 
-/** in_proj's rows by what they give: z, x, B, C, dt. */
+/** The sections of in_proj's rows: z, x, B, C, dt. */
 function sections(
   { sectionScales = [1, 1, 1, 1, 1] }: Pick<Mamba2Block, 'sectionScales'>,
   { dInner, headDim, dState, nGroups }: Mamba2Block['sizes'],
@@ -91,7 +91,7 @@ function sections(
   });
 }
 
-/** Without a bias, what multiplies the input multiplies scores twice and values once. */
+/** Without a bias, a factor of the input scales queries, keys and values: scores twice and values once. */
 export function attentionScales({ bias, inScale = 1, outScale = 1, sizes }: AttentionBlock) {
   const { softmaxScale } = sizes;
   return bias

@@ -1,4 +1,4 @@
-// The model families. A new one is a file beside this and a line in the list.
+// The model families. A new family is a file in this folder and a line in the list.
 import type { ParameterSpec } from '@rene-js/layers';
 import { ConfigError } from '../errors.js';
 import { asRecord, shortJson } from '../json.js';
@@ -24,8 +24,8 @@ const architectures: readonly Architecture[] = [
 /**
  * The configuration in a parsed config.json, by its `model_type`.
  *
- * @param where the file, for errors
- * @throws ConfigError naming the key, what was expected, what was found
+ * @param where path of the file, for errors
+ * @throws ConfigError with the key, the expected and the actual value
  */
 export function parseModelConfig(json: unknown, where?: string): ModelConfig {
   const record = asRecord(json);
@@ -56,17 +56,17 @@ export function blueprintOf(config: ModelConfig): Blueprint {
   return architectureOf(config).blueprint(config);
 }
 
-/** Every tensor of a model's checkpoint, named as in the original's state_dict. */
+/** Every tensor of a model's checkpoint, with the names of the original's state_dict. */
 export function modelParameters(config: ModelConfig): readonly ParameterSpec[] {
   return blueprintOf(config).tensors;
 }
 
-/** A configuration as the config.json that the original loads. */
+/** A configuration as a config.json that the original loads. */
 export function modelConfigToJson(config: ModelConfig): Record<string, unknown> {
   return architectureOf(config).toJson(config);
 }
 
-/** The names that a model's files have instead of the original's, by its config.json. */
+/** Standard names of the tensors in a model's files, according to its config.json. */
 export function tensorNaming(json: unknown): ((name: string) => string) | undefined {
   const record = asRecord(json);
   return record && architectureOfJson(record)?.tensorName;

@@ -1,5 +1,5 @@
-// Mamba-2 without attention: the transformers library's format, Codestral Mamba among them. The format of
-// state-spaces is read by rene.ts, whose configuration it shares.
+// Mamba-2 without attention in the transformers library's format, such as Codestral Mamba. rene.ts reads the
+// format of state-spaces; both have the same configuration.
 import { hybridArchitecture } from './hybrid_architecture.js';
 import type { HybridBlock } from './hybrid_config.js';
 
@@ -33,7 +33,7 @@ export const mamba2 = hybridArchitecture({
         dInner,
         headDim,
         nGroups,
-        // The norm spans all channels, whatever the groups.
+        // The norm spans all channels, for any number of groups.
         normGroupSize: dInner,
         dState: values.size('state_size', 128),
         dConv: values.size('conv_kernel', 4),

@@ -3,7 +3,7 @@ import type { ConfigValues } from './config_values.js';
 import type { Mamba2Block } from './hybrid_config.js';
 
 /**
- * @param defaults of the family's own code
+ * @param defaults defaults of the family's original code
  * @throws ConfigError
  */
 export function mambaSizes(
@@ -36,7 +36,7 @@ export function mambaSizes(
   };
 }
 
-/** Heads of attention. @throws ConfigError */
+/** Number of attention heads. @throws ConfigError */
 export function attentionSizes(values: ConfigValues, dModel: number, kvHeads?: number) {
   const numHeads = values.size('num_attention_heads', 32);
   const numHeadsKv = values.size('num_key_value_heads', kvHeads ?? numHeads);

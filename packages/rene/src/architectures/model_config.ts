@@ -1,9 +1,9 @@
-// What the configurations of all architectures share.
+// The part of a configuration that all architectures share.
 
-/** A model's vocabulary and its special tokens; plain data. */
+/** A model's sizes, vocabulary and special tokens, as plain data. */
 export interface ModelConfig {
   readonly dModel: number;
-  /** Layers as the original counts them. */
+  /** Number of layers, as the original counts them. */
   readonly nLayer: number;
   readonly vocabSize: number;
   /** Rows of the embedding and of the head. */
@@ -12,8 +12,8 @@ export interface ModelConfig {
   readonly lmHeadBias: boolean;
   readonly padTokenId: number;
   readonly bosTokenId: number | null;
-  /** The first of eosTokenIds; null for none. */
+  /** The first of eosTokenIds; null if there are none. */
   readonly eosTokenId: number | null;
-  /** Tokens any of which ends a text. */
+  /** Tokens that end a sequence. */
   readonly eosTokenIds: readonly number[];
 }

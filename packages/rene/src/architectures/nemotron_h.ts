@@ -1,5 +1,5 @@
-// Nemotron-H: one mixer a layer by a pattern; a squared-ReLU MLP; attention without positions. Mixtures of experts
-// are refused.
+// Nemotron-H: one mixer per layer, by a pattern; a squared-ReLU MLP; attention without positions. Mixtures of
+// experts are refused.
 import type { Activation } from '@rene-js/layers';
 import type { ConfigValues } from './config_values.js';
 import { hybridArchitecture } from './hybrid_architecture.js';
@@ -13,7 +13,7 @@ const PATTERN: Readonly<Record<string, Kind>> = { M: 'mamba', '-': 'mlp', '*': '
 export const nemotronH = hybridArchitecture({
   title: 'Nemotron-H (nemotron_h)',
   modelTypes: ['nemotron_h'],
-  // Files of the authors' own code have other first parts of names.
+  // Files of the authors' own code have other name prefixes.
   tensorName: (name) => name.replace(/^backbone\./, 'model.'),
   read(values) {
     const dModel = values.size('hidden_size', 4096);
@@ -41,7 +41,7 @@ export const nemotronH = hybridArchitecture({
           dConv: values.size('mamba_d_conv', 4, 'conv_kernel'),
           chunkSize: values.size('mamba_chunk_size', 128, 'chunk_size'),
           convBias: values.flag('mamba_conv_bias', true, 'use_conv_bias'),
-          // As the original: time_step_limit is not looked at.
+          // time_step_limit is ignored, as in the original.
           dtLimit: [
             values.positive('mamba_dt_min', 0.001, 'time_step_min'),
             Number.POSITIVE_INFINITY,
@@ -92,7 +92,7 @@ export const nemotronH = hybridArchitecture({
   },
 });
 
-/** From hybrid_override_pattern, or a list in one of its spellings. */
+/** From hybrid_override_pattern, or a list under one of several keys. */
 function layerKinds(values: ConfigValues): Kind[] {
   const key = values.json.layers_block_type == null ? 'layer_types' : 'layers_block_type';
   const list = values.value(key);

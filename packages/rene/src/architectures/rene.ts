@@ -1,4 +1,4 @@
-// Rene, and Mamba-2 models in the format of state-spaces: one mixer a block.
+// Rene, and Mamba-2 models in the format of state-spaces: one mixer per block.
 import {
   type AttentionConfig,
   Embedding,
@@ -28,7 +28,7 @@ import type { ModelConfig } from './model_config.js';
 export const rene: Architecture<ReneConfig> = {
   title: 'Rene',
   modelTypes: ['rene'],
-  // The files of state-spaces, and old ones of Rene.
+  // Names in files of state-spaces, and in old files of Rene.
   recognises: (json) => !('model_type' in json),
   parse: parseConfig,
   owns: (config: ModelConfig): config is ReneConfig => 'ssm' in config,
@@ -94,7 +94,7 @@ function modelTensors(config: ReneConfig): ParameterSpec[] {
   ];
 }
 
-/** Makes the layers of loaded parameters. */
+/** Builds the layers from loaded parameters. */
 function buildBackbone(config: ReneConfig, parameters: Parameters): Backbone {
   const backbone = parameters.scope('backbone.');
   const embedding = new Embedding(backbone.scope('embedding.'));

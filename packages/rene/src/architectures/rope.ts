@@ -3,11 +3,11 @@ import { asRecord, shortJson } from '../json.js';
 import type { ConfigValues } from './config_values.js';
 
 /**
- * Radians per token of each rotated pair of a head's dimensions. Older configs have `rope_theta`,
+ * Radians per token for each rotated pair of a head's channels. Older configs have `rope_theta`,
  * `rope_scaling` and `partial_rotary_factor`; newer ones have all of them in `rope_parameters`.
  *
- * @param share fraction of a head's dimensions that is rotated, unless the config gives it
- * @throws ConfigError for kinds of scaling that are not supported
+ * @param share fraction of a head's channels that is rotated, if the config does not give it
+ * @throws ConfigError for unsupported kinds of scaling
  */
 export function ropeFrequencies(values: ConfigValues, headDim: number, share = 1): number[] {
   const newer = asRecord(values.value('rope_parameters')) ?? {};
@@ -52,7 +52,10 @@ export function ropeFrequencies(values: ConfigValues, headDim: number, share = 1
   }
 }
 
-/** Long wavelengths are stretched by the factor, short ones are kept, those between are blended. */
+/**
+ * Long wavelengths are stretched by the factor, short ones are unchanged, and those in between are
+ * interpolated.
+ */
 function llama3(
   frequencies: readonly number[],
   { factor, low, high, length }: { factor: number; low: number; high: number; length: number },

@@ -48,7 +48,7 @@ export function chooseFormat(
   return format;
 }
 
-/** Numbers in the matrices of a model. */
+/** Number of values in a model's matrices. */
 export function countWeights(specs: readonly ParameterSpec[]): number {
   const matrices = specs.filter(({ kind }) => kind === 'matrix');
   return matrices.reduce((sum, { shape }) => sum + shape.reduce((n, axis) => n * axis, 1), 0);

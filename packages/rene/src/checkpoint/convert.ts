@@ -71,7 +71,7 @@ export async function convertCheckpoint(
   }
 }
 
-/** Copies a model's files about its use: tokenizer and generation_config.json. */
+/** Copies the tokenizer and generation_config.json of a model folder. */
 export async function companionFiles(dir: string): Promise<FolderFile[]> {
   const files: FolderFile[] = [];
   for (const name of [...TOKENIZER_FILES, 'generation_config.json']) {

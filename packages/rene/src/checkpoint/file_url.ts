@@ -1,4 +1,4 @@
-// Paths that may be given as file URLs.
+// Local paths, which may be given as file URLs.
 import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError } from '@rene-js/layers/errors';
 import { describe } from '../describe.js';
@@ -6,9 +6,9 @@ import { CheckpointError } from '../errors.js';
 import { schemeOf, shownUrl } from './model_names.js';
 
 /**
- * The path that a name or a file URL stands for.
+ * The path of a name or a file URL.
  *
- * @param expected what may be given, for errors
+ * @param expected the accepted values, for errors
  * @throws CheckpointError for other URLs and an empty name, InvalidArgumentError for other types
  */
 export function pathOf(name: string | URL, expected: string): string {

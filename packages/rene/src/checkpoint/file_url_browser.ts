@@ -1,2 +1,2 @@
-// What stands in for file_url.ts in a page, which has no files: what would open them refuses.
+// Replaces file_url.ts in a page. It throws, since a page has no local files.
 export const pathOf = (name: string | URL, _expected: string): string => String(name);

@@ -30,7 +30,10 @@ export interface SendOptions extends RedirectOptions {
   isUsable?: ((answer: Answer) => boolean) | undefined;
 }
 
-/** Timeout of the first connection: 5 s with the process's start. Without it there is no network. */
+/**
+ * Timeout of the first connection, from the process's start: 5 s. After that there is assumed to be no
+ * network.
+ */
 const FIRST_CONTACT_MS = 4000;
 /** Retry a refused first connection until then. */
 const FIRST_RETRIES_MS = 2000;

@@ -37,7 +37,7 @@ export interface Listing {
   readonly files: readonly string[];
 }
 
-/** Asks about one repository; its options are those of the downloads from there. */
+/** Requests about one repository. The options are also those of downloads from it. */
 export interface HubClient extends RequestOptions {
   readonly repo: string;
   list(revision: string, maxTries?: number): Promise<Listing>;
@@ -54,7 +54,7 @@ export async function hubClient(
   const { endpoint, authorization: login } = endpointOf(options);
   const value = login ?? (await bearer(options));
   const headers = {
-    // Sizes and ranges are those of the file itself.
+    // Sizes and ranges must be those of the uncompressed file.
     'accept-encoding': 'identity',
     'user-agent': 'rene-js',
   };
@@ -77,7 +77,7 @@ export async function hubClient(
   };
 }
 
-/** The hub's address without a slash at its end, and the login that it holds. */
+/** The hub's URL without a trailing slash, and the login in it. */
 function endpointOf(options: HubClientOptions): { endpoint: string; authorization?: string } {
   const given = options.endpoint ?? (process.env.HF_ENDPOINT || 'https://huggingface.co');
   const text = given.trim();
@@ -143,7 +143,7 @@ async function headOf(url: string, options: RequestOptions): Promise<RemoteFile>
 
 function sizeIn(headers: Headers, status: number): number | undefined {
   const linked = headers.get('x-linked-size');
-  // The length of a redirect, or of compressed content, is not the file's.
+  // The Content-Length of a redirect or of compressed content is not the file's size.
   const isOwn = status === 200 && !headers.has('content-encoding');
   const size = Number(linked ?? (isOwn ? headers.get('content-length') : undefined));
   return Number.isSafeInteger(size) && size > 0 ? size : undefined;

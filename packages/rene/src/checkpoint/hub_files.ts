@@ -9,10 +9,10 @@ import { makeFolder } from './make_folder.js';
 import { fileExists } from './node_files.js';
 
 /**
- * Brings a file of a commit into the cache, unless its content is there already. Where the server
- * gives no hash of the content, the file is named by the SHA-256 of what arrived.
+ * Downloads a file of a commit into the cache, unless its content is there already. If the server states no
+ * hash of the content, the blob is named by the SHA-256 of the received bytes.
  *
- * @param report called with the bytes of the file that are on the disk
+ * @param report called with the number of the file's bytes on disk
  * @returns the file's path in the commit's snapshot
  * @throws HubError
  */
@@ -30,7 +30,7 @@ export async function fetchFile(
   return path;
 }
 
-/** @returns the name of the content's blob; undefined where another process has linked it */
+/** @returns the name of the content's blob; undefined if another process has linked it */
 async function fetchBlob(
   cache: RepoCache,
   client: HubClient,
@@ -52,7 +52,7 @@ async function fetchBlob(
   };
   makeFolder(dirname(partial));
   return withLock(`${partial}.lock`, { signal: client.signal, onWait }, async () => {
-    // Another process may have been faster.
+    // Another process may have created it.
     if (await isHere()) return hash;
     if (hash === undefined && (await fileExists(path))) return undefined;
     return downloadFile(file, partial, (found) => cache.blob(found), client, report);

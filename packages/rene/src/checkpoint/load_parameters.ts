@@ -1,4 +1,4 @@
-// From a checkpoint to a model's parameters: everything is checked by name and shape, then loaded.
+// Loads a model's parameters from a checkpoint. Names and shapes are checked first.
 import type { Parameter, ParameterOptions } from '@rene-js/layers';
 import type { CheckpointTensors } from '../architectures/blueprint.js';
 import { makeModelParameters } from '../architectures/derived_parameters.js';
@@ -8,10 +8,9 @@ import type { Checkpoint } from './checkpoint.js';
 /**
  * Loads the parameters of a model. The caller frees them.
  *
- * @param blueprint of the model. A tied model has no `lm_head.weight`; the file's copy
- *   of it, if there is one, is left alone.
- * @throws CheckpointError listing all that is missing, unknown or of another shape, before anything
- *   is loaded. Nothing stays in memory when loading fails.
+ * @param blueprint of the model. A tied model has no `lm_head.weight`; a copy of it in the file is ignored.
+ * @throws CheckpointError listing all missing, unknown and wrongly shaped tensors, before anything is loaded.
+ *   If loading fails later, everything is freed.
  */
 export async function loadParameters(
   checkpoint: Checkpoint,
@@ -36,10 +35,10 @@ const HARMLESS_BUFFER = new RegExp(
 
 const HEAD = 'lm_head.weight';
 
-/** @throws CheckpointError listing all that is missing, unknown or of another shape. */
+/** @throws CheckpointError listing all missing, unknown and wrongly shaped tensors */
 export function checkNamesAndShapes(checkpoint: Checkpoint, blueprint: CheckpointTensors): void {
   const expected = new Map(blueprint.tensors.map(({ name, shape }) => [name, shape]));
-  // A tied head may be repeated in the file.
+  // A file may repeat a tied head.
   const embedding = expected.get(blueprint.embedding);
   if (embedding && !expected.has(HEAD) && checkpoint.has(HEAD)) expected.set(HEAD, embedding);
 

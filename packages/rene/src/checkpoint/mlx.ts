@@ -14,7 +14,7 @@ export function isMlx(metadata: ReadonlyMap<string, string>): boolean {
   return metadata.has('_class_');
 }
 
-/** How the quantised values of an MLX checkpoint are packed; undefined where it is not quantised. */
+/** How the quantised values of an MLX checkpoint are packed; undefined if it is not quantised. */
 export function mlxQuantization(
   metadata: ReadonlyMap<string, string>,
   where: string,
@@ -24,10 +24,10 @@ export function mlxQuantization(
 }
 
 /**
- * The configuration in the metadata of a cartesia-mlx checkpoint (its Rene and Mamba-2 families),
- * with that package's defaults for what is not said.
+ * The configuration in the metadata of a cartesia-mlx checkpoint (its Rene and Mamba-2 families), with that
+ * package's defaults for missing values.
  *
- * @throws ConfigError naming the key, what was expected, what was found.
+ * @throws ConfigError with the key, the expected and the actual value
  */
 export function parseMlxConfig(metadata: ReadonlyMap<string, string>, where: string): ReneConfig {
   const root = nested(metadata, where);
@@ -218,7 +218,7 @@ const MIXER_NAMES: ReadonlyMap<string, string> = new Map([
   ['qkv_proj.bias', 'in_proj.bias'],
 ]);
 
-/** The original's name for a tensor of an MLX checkpoint; names that it does not know stay. */
+/** The original's name of an MLX checkpoint's tensor. Unknown names are unchanged. */
 function originalName(name: string): string {
   const [, i, layer, rest = ''] = /^model\.layers\.(\d+)\.(norm|layer)\.(.+)$/.exec(name) ?? [];
   if (layer === 'norm') return `backbone.layers.${i}.norm.${rest}`;

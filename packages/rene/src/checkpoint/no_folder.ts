@@ -1,9 +1,9 @@
-// A name that is no folder: a file, or what the hub does not know either.
+// Errors for a model name that is not a folder: a file, or a name that the hub does not know either.
 import { CheckpointError, HubError } from '../errors.js';
 import { NoCopyError } from './hub.js';
 import { fileExists } from './node_files.js';
 
-/** @throws CheckpointError where a path leads to a file */
+/** @throws CheckpointError if a path is a file */
 export async function refuseFile(path: string, what: string): Promise<void> {
   if (!(await fileExists(path))) return;
   throw new CheckpointError(`${path}: expected the folder of ${what}, found a file`);
@@ -12,7 +12,7 @@ export async function refuseFile(path: string, what: string): Promise<void> {
 /**
  * The hub's error for a name that may be a path. Other errors are returned unchanged.
  *
- * @param kind what the path may be: 'folder'
+ * @param kind what the path should be: 'folder'
  */
 export function orNoFolder(error: unknown, id: string, kind: string): unknown {
   if (error instanceof NoCopyError) {

@@ -33,7 +33,7 @@ export async function openFile(path: string): Promise<ByteSource> {
   };
 }
 
-/** One read call returns at most 2 GiB, and fewer bytes than asked for on some file systems. */
+/** One read call returns at most 2 GiB, and on some file systems fewer bytes than requested. */
 const MAX_READ = 1 << 30;
 
 async function readFully(

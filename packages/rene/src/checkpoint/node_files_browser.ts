@@ -1,4 +1,4 @@
-// Replaces node_files.ts in a page, which has no files.
+// Replaces node_files.ts in a page. It throws, since a page has no local files.
 import { CheckpointError } from '../errors.js';
 
 function refuse(path: unknown): never {

@@ -1,4 +1,5 @@
-// Opens a model's weights: finds the files of a folder, and shows MLX's and quantised tensors as the model's own.
+// Opens a model's weights: finds the files of a folder, and presents MLX's and quantised tensors like the
+// original's.
 import { tensorNaming } from '../architectures/index.js';
 import { CheckpointError } from '../errors.js';
 import { type Checkpoint, rawCheckpoint } from './checkpoint.js';
@@ -17,11 +18,11 @@ export const WEIGHT_FILES = [
 ];
 
 /**
- * Opens the weights of a model folder: model.safetensors or pytorch_model.bin, whole or in shards
- * listed by an index.json. Files of cartesia-mlx show their tensors under the original's names.
+ * Opens the weights of a model folder: model.safetensors or pytorch_model.bin, whole or in shards listed by
+ * an index.json. Files of cartesia-mlx have their tensors under the original's names.
  *
  * @param configJson the content of its config.json. Default: read from the folder.
- * @throws CheckpointError when there is none, or a file is missing or damaged.
+ * @throws CheckpointError if there are no weights, or a file is missing or damaged
  */
 export async function openCheckpoint(dir: string, configJson?: unknown): Promise<Checkpoint> {
   const config = configJson ?? (await readConfigJson(dir));
@@ -41,7 +42,7 @@ export async function readConfigJson(dir: string): Promise<unknown> {
   return (await fileExists(path)) ? readJsonFile(path) : undefined;
 }
 
-/** The configuration that cartesia-mlx wrote into a folder's model.safetensors, if it did. */
+/** The configuration that cartesia-mlx wrote into a folder's model.safetensors, if any. */
 export async function readMlxMetadata(
   dir: string,
 ): Promise<ReadonlyMap<string, string> | undefined> {
@@ -92,11 +93,10 @@ async function openShards(
 }
 
 /**
- * A checkpoint made of open files, which it closes; in the browser, of files that the user selected or of
- * URLs.
+ * A checkpoint of open files, which it closes. In a browser these are files that the user selected, or URLs.
  *
- * @param path how errors call it.
- * @param config its config.json; only model_type and the quantization section are looked at.
+ * @param path name of the checkpoint in errors
+ * @param config its config.json. Only model_type and the quantization section are used.
  */
 export function checkpointOf(
   path: string,

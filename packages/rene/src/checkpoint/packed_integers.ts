@@ -3,9 +3,10 @@
 /**
  * Unpacks quantised values.
  *
- * @param bytes whole packs of 8 quantised values, `bits` bytes each: rows of a multiple of 32 columns are such
- * @param bits bits of a code, 2 to 8
- * @returns a code a byte
+ * @param bytes whole packs of 8 quantised values, `bits` bytes each; rows of a multiple of 32 columns consist
+ *   of whole packs
+ * @param bits bits per value, 2 to 8
+ * @returns one value per byte
  */
 export function unpackIntegers(bytes: Uint8Array, bits: number): Uint8Array {
   const packs = Math.floor(bytes.length / bits);
@@ -23,7 +24,7 @@ export function unpackIntegers(bytes: Uint8Array, bits: number): Uint8Array {
   return values;
 }
 
-/** Packs quantised values, a byte each, two to a byte. */
+/** Packs quantised values, given one per byte, two to a byte. */
 export function packNibbles(values: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(values.length / 2);
   for (let i = 0; i < bytes.length; i++) {

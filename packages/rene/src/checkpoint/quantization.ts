@@ -11,7 +11,7 @@ export interface Quantization {
 
 /** How the matrices of a checkpoint are packed. */
 export interface QuantizationPlan {
-  /** Default for matrices without their own entry. */
+  /** For matrices without their own entry. */
   readonly general: Quantization;
   /** By module name (the matrix's name without `.weight`); null for a matrix that is not quantised. */
   readonly modules: ReadonlyMap<string, Quantization | null>;
@@ -25,8 +25,8 @@ const DEFAULTS = { bits: 4, group_size: 64 };
 const OWN_KEYS: ReadonlySet<string> = new Set(['bits', 'group_size', 'mode', 'quant_method']);
 
 /**
- * Reads the quantization of a config.json: its section `quantization`, else `quantization_config`, which other
- * libraries also use, for ways to quantise that are refused. Undefined where it has neither.
+ * Reads the quantization of a config.json: its section `quantization`, else `quantization_config`, which
+ * other libraries use for formats that are refused here. Undefined if it has neither.
  *
  * @throws ConfigError
  */
@@ -37,7 +37,7 @@ export function parseQuantization(json: unknown, where: string): QuantizationPla
   return parseSection(quantization_config, 'quantization_config', where);
 }
 
-/** Reads a section; keys that it lacks are as MLX's defaults. @throws ConfigError */
+/** Reads a section. Missing keys have MLX's defaults. @throws ConfigError */
 export function parseSection(section: unknown, key: string, where: string): QuantizationPlan {
   const values = asRecord(section);
   if (!values) throw new ConfigError(key, 'an object', shortJson(section), where);
@@ -71,7 +71,7 @@ function addModules(
     modules.set(name, parseOne(entry, `${key}['${name}']`, where));
   }
   for (const [part, more] of inner) {
-    // Too deep for a module's name.
+    // Nested too deeply for a module's name.
     if (name.split('.').length < 32) addModules(modules, `${name}.${part}`, more, key, where);
   }
 }

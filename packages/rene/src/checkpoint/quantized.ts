@@ -1,5 +1,6 @@
-// Quantised matrices: `x.weight` holds packed quantised values of 2 to 8 bits, `x.scales` and `x.biases` one number a
-// group of columns, value = code * scale + bias. MLX's layout, and that of our own files.
+// Quantised matrices: `x.weight` has packed quantised values of 2 to 8 bits, `x.scales` and `x.biases` have
+// one value per group of columns; value = quantised * scale + bias. This is MLX's layout, and that of our
+// files.
 import type { QuantizedMatrix, QuantizedRows, StoredMatrix } from '@rene-js/layers';
 import { widen } from '@rene-js/layers/internal';
 import { CheckpointError } from '../errors.js';
@@ -9,9 +10,8 @@ import type { Quantization, QuantizationPlan } from './quantization.js';
 import type { TensorToWrite } from './safetensors.js';
 
 /**
- * Shows matrices of quantised values as matrices of numbers: one tensor of the matrix's own shape and of dtype 'int4',
- * 'int8' or the like. Quantised values are handed on to backends that take them as they are: those of 2 and 3 bits as
- * 4 bits, those of 5 and 6 as 8, which rounds nothing.
+ * Presents a quantised matrix as one tensor of the matrix's shape, with a dtype such as 'int4'. Backends that
+ * support it get the quantised values unchanged: 2 and 3 bits as 4 bits, 5 and 6 bits as 8, without rounding.
  */
 export function quantizedCheckpoint(inner: Checkpoint, plan: QuantizationPlan): Checkpoint {
   const planOf = (name: string): Quantization | null => {
@@ -105,7 +105,7 @@ function quantizedOf(
   };
 }
 
-/** Quantised values as 4 or 8 bits. */
+/** Quantised values widened to 4 or 8 bits. */
 function widened(bytes: Uint8Array, bits: number): Uint8Array {
   if (bits === 4 || bits === 8) return bytes;
   const values = unpackIntegers(bytes, bits);
@@ -148,7 +148,7 @@ function dequantize(rows: QuantizedRows, matrix: Quantized, count: number): Floa
   return values;
 }
 
-/** The three tensors of a matrix of quantised values, as they are written into a file. */
+/** The three tensors of a quantised matrix, as they are written to a file. */
 export function quantizedTensors(name: string, matrix: QuantizedMatrix): TensorToWrite[] {
   const stem = stemOf(name) ?? name;
   const [rows, columns] = matrix.shape;

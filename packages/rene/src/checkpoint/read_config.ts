@@ -7,10 +7,10 @@ import { parseMlxConfig } from './mlx.js';
 import { readConfigJson, readMlxMetadata } from './open_checkpoint.js';
 
 /**
- * Reads the configuration of the folder of a Rene model: its config.json, or, where there is none that says
- * anything about the model, what cartesia-mlx wrote into model.safetensors.
+ * Reads the configuration of a Rene model's folder: its config.json or, if that is missing or does not
+ * describe the model, the metadata that cartesia-mlx wrote into model.safetensors.
  *
- * @throws ConfigError for a wrong value, CheckpointError for a missing or unreadable file.
+ * @throws ConfigError for a wrong value, CheckpointError for a missing or unreadable file
  */
 export async function readConfig(dir: string): Promise<ReneConfig> {
   const { json, path, mlx } = await sourceOf(dir, await readConfigJson(dir));
@@ -43,7 +43,7 @@ async function sourceOf(
     if (metadata) return { json, path, mlx: parseMlxConfig(metadata, `${dir}/model.safetensors`) };
   }
   if (json !== undefined) return { json, path };
-  // There is no such file: the error says so.
+  // The file does not exist: this call throws the error.
   const { readJsonFile } = await import('./node_files.js');
   return { json: await readJsonFile(path), path };
 }

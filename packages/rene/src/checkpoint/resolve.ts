@@ -35,10 +35,10 @@ export async function resolveModel(name: string | URL, options: HubOptions = {})
 }
 
 /**
- * The tokenizer.json of a model or tokenizer: of a file, a folder or a hub id. For a Rene or
- * state-spaces model without one it is that of its authors' tokenizer, which onNotice is told.
+ * The tokenizer.json of a model or tokenizer: of a file, a folder or a hub id. For a Rene or state-spaces
+ * model without one it is its authors' tokenizer, and onNotice is called.
  *
- * @throws TokenizerError when there is none, HubError when it cannot be downloaded.
+ * @throws TokenizerError if there is none, HubError if it cannot be downloaded
  */
 export async function resolveTokenizer(
   name: string | URL,
@@ -86,7 +86,7 @@ async function tokenizerOf(dir: string): Promise<string | undefined> {
   return authorsTokenizer(config, await readMlxMetadata(dir));
 }
 
-/** A tokenizer, what names its special tokens, and its chat template. */
+/** A tokenizer, the files that name its special tokens, and its chat template. */
 export const TOKENIZER_FILES = [
   'tokenizer.json',
   'tokenizer_config.json',
@@ -94,7 +94,7 @@ export const TOKENIZER_FILES = [
   'chat_template.jinja',
 ];
 
-/** config.json, the weights in the best format there is, and the tokenizer if there is one. */
+/** config.json, the weights in the preferred format, and the tokenizer if there is one. */
 const modelFiles: FileChoice = (names, where) => {
   const weights = weightFiles(names);
   if (weights.length === 0) {
@@ -109,14 +109,14 @@ const modelFiles: FileChoice = (names, where) => {
 function weightFiles(names: readonly string[]): string[] {
   for (const whole of ['model.safetensors', 'pytorch_model.bin']) {
     if (names.includes(whole)) return [whole];
-    // It names the shards.
+    // It lists the shards.
     const index = `${whole}.index.json`;
     if (names.includes(index)) return [index];
   }
   return [];
 }
 
-/** A tokenizer, or the config of a model from which its usual tokenizer is known. */
+/** A tokenizer, or the config of a model with a known tokenizer. */
 const tokenizerFiles: FileChoice = (names) => {
   const wanted = names.includes('tokenizer.json') ? TOKENIZER_FILES : ['config.json'];
   return wanted.filter((name) => names.includes(name));

@@ -13,20 +13,20 @@ import type { FolderFile } from './write_folder.js';
 
 export interface SaveOptions {
   /**
-   * The matrices' dtype in the file, by the names that loading takes; vectors are always F32. 'int8' and
-   * 'int4' quantise what is not quantised yet, in groups of 64 columns, on the model's backend. Default:
-   * 'auto', what the weights are held in; 'f32' for int8 and int4.
+   * dtype of the matrices in the file, or an alias. Vectors are always F32. 'int8' and 'int4' quantise
+   * matrices that are not quantised yet, in groups of 64 columns, on the model's backend. Default: 'auto',
+   * the format of the weights in memory; 'f32' for int8 and int4.
    */
   dtype?: 'auto' | DTypeName | undefined;
   /**
-   * Keeps int8 and int4 weights as quantised values, in MLX's layout, with a `quantization` section in
-   * config.json. They load without being rounded again; the original Python does not read them. Default:
-   * whether dtype is 'int8' or 'int4'.
+   * Write int8 and int4 weights as quantised values, in MLX's layout, with a `quantization` section in
+   * config.json. They load without further rounding; the original Python cannot read them. Default: true if
+   * dtype is 'int8' or 'int4'.
    */
   quantized?: boolean | undefined;
-  /** Strings added to the file's metadata. Default: none. */
+  /** Strings to add to the file's metadata. Default: none. */
   metadata?: Readonly<Record<string, string>> | undefined;
-  /** Saved with the model, so that the folder is all that is needed. Default: none. */
+  /** Tokenizer to save with the model, so that the folder is complete. Default: none. */
   tokenizer?: Pick<Tokenizer, 'files'> | undefined;
 }
 
@@ -38,15 +38,15 @@ const KNOWN: Readonly<Record<keyof SaveOptions, true>> = {
 };
 
 /**
- * Saves a model to a folder, which is made if need be: all of its files or, when one cannot be written, none.
- * A tied head is not repeated.
+ * Saves a model to a folder, which is created if necessary: all of its files, or none if one cannot be
+ * written. A tied head is not repeated.
  *
  * @param dir a path or a file URL
  * @param config the content of config.json
- * @param others files beside the weights, config.json and the tokenizer
- * @returns the names of the files that were written
- * @throws InvalidArgumentError for options that there are not, CheckpointError when a parameter is missing or
- *   cannot be quantised, FileError naming a file that cannot be written
+ * @param others further files for the folder
+ * @returns the names of the written files
+ * @throws InvalidArgumentError for unknown options, CheckpointError if a parameter is missing or cannot be
+ *   quantised, FileError naming a file that cannot be written
  */
 export async function saveCheckpoint(
   dir: string | URL,
@@ -62,16 +62,16 @@ export async function saveCheckpoint(
   const made: PackedWeight[] = [];
   const saved = new Map<string, Parameter>();
   try {
-    const isCodes = format === 'int8' || format === 'int4';
+    const isQuantized = format === 'int8' || format === 'int4';
     for (const [name, parameter] of parameters) {
-      if (parameter instanceof tf.Tensor || !isCodes) saved.set(name, parameter);
+      if (parameter instanceof tf.Tensor || !isQuantized) saved.set(name, parameter);
       else {
         const weight = await quantizedWeight(parameter, format);
         if (weight !== parameter) made.push(weight);
         saved.set(name, weight);
       }
     }
-    const asQuantized = options.quantized ?? isCodes;
+    const asQuantized = options.quantized ?? isQuantized;
     const isFloat = format === 'f32' || format === 'bf16' || format === 'f16';
     const stored = storedTensors(blueprint, saved, {
       asQuantized,
@@ -98,15 +98,15 @@ function tokenizerFiles(tokenizer: SaveOptions['tokenizer']): FolderFile[] {
 }
 
 /**
- * The section of config.json that tells how the quantised values are packed, as MLX writes it: the first matrix's way,
- * and by their modules' names the matrices that are packed in another.
+ * The section of config.json that describes the packing of quantised values, as MLX writes it: the packing of
+ * the first matrix, and by module name of the matrices with another one.
  */
 function quantizationOf(tensors: readonly StoredTensors[]): Record<string, unknown> {
   let general: { group_size: number; bits: number } | undefined;
   const modules: Record<string, unknown> = {};
-  for (const { name, codes } of tensors) {
-    if (!codes) continue;
-    const own = { group_size: codes.groupSize, bits: codes.format === 'int4' ? 4 : 8 };
+  for (const { name, quantized } of tensors) {
+    if (!quantized) continue;
+    const own = { group_size: quantized.groupSize, bits: quantized.format === 'int4' ? 4 : 8 };
     general ??= own;
     if (own.bits === general.bits && own.group_size === general.group_size) continue;
     modules[name.replace(/\.weight$/, '')] = own;

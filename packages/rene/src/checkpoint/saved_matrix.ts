@@ -14,10 +14,10 @@ import { CheckpointError } from '../errors.js';
 const GROUP_SIZE = 64;
 
 /**
- * A matrix quantised to int8 or int4 on the current backend; as it is where its columns are no whole groups,
- * which the file's layout has no place for. The caller frees it if it is another one.
+ * Quantises a matrix to int8 or int4 on the current backend. Returns the same matrix if its columns are not
+ * whole groups, which the file's layout requires. The caller frees a new one.
  *
- * @throws CheckpointError where the backend cannot quantise
+ * @throws CheckpointError if the backend cannot quantise
  */
 export async function quantizedWeight(
   weight: PackedWeight,
@@ -40,25 +40,25 @@ export async function quantizedWeight(
   return packer.pack({ shape: [rows, columns], dtype: 'F32', readRows }, format, GROUP_SIZE);
 }
 
-/** Whether a weight is held as quantised values that fill whole groups, as the file's layout wants them. */
+/** Whether a weight has quantised values in whole groups, as the file's layout requires. */
 export function hasWholeGroups({ format, shape, groupSize }: PackedWeight): boolean {
   const isQuantized = format === 'int8' || format === 'int4';
   return isQuantized && groupSize !== undefined && shape[1] % groupSize === 0;
 }
 
-/** Frees weights that were made for a file alone. */
+/** Frees weights that were created only for the file. */
 export function disposeWeights(weights: Iterable<PackedWeight>): void {
   for (const weight of weights) disposeWeight(weight);
 }
 
-/** The quantised values of a weight. @throws CheckpointError where the backend cannot give them */
+/** The quantised values of a weight. @throws CheckpointError if the backend cannot export them */
 export function exportQuantized(weight: PackedWeight): QuantizedMatrix {
   const packer = weightPacker();
   if (packer.exportQuantized) return packer.exportQuantized(weight);
   throw new CheckpointError(`the backend '${tf.getBackend()}' cannot write quantised weights`);
 }
 
-/** The dtype of a file for weights that are held in a format; F32 for codes. */
+/** The file's dtype for a weight format; F32 for quantised ones. */
 export function floatFormat(format: WeightFormat): keyof typeof STORED_DTYPES {
   return format === 'bf16' || format === 'f16' ? format : 'f32';
 }

@@ -2,7 +2,7 @@
 import { CheckpointError } from '../errors.js';
 import { asRecord } from '../json.js';
 
-/** From an index.json: the file of each tensor. @throws CheckpointError */
+/** The file of each tensor, from an index.json. @throws CheckpointError */
 export function weightMap(json: unknown, path: string): Map<string, string> {
   const map = asRecord(asRecord(json)?.weight_map);
   if (map === undefined) {
@@ -26,7 +26,7 @@ export function shardNames(json: unknown, path: string): string[] {
 /** Whether a name stays inside a folder: an index must not refer to files elsewhere. */
 function isInside(name: string): boolean {
   const isDrive = /^[a-z]:/i.test(name);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it refuses them
   if (isDrive || /[\\\u0000-\u001f\u007f]/.test(name)) return false;
   return name.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }

@@ -1,4 +1,4 @@
-// A model's parameters as the tensors of a checkpoint: the way back from what its layers hold.
+// Converts a model's parameters to the tensors of its checkpoint: the inverse of derived_parameters.ts.
 import {
   type PackedWeight,
   type Parameter,
@@ -19,20 +19,20 @@ import { exportQuantized, floatFormat, hasWholeGroups } from './saved_matrix.js'
 export interface StoredTensors {
   /** The parameter's name in the checkpoint. */
   readonly name: string;
-  /** One tensor, or the three of a matrix of codes. */
+  /** One tensor, or the three of a quantised matrix. */
   readonly written: readonly TensorToWrite[];
-  /** How a matrix of codes is packed. */
-  readonly codes?: { readonly format: 'int8' | 'int4'; readonly groupSize: number };
+  /** How a quantised matrix is packed. */
+  readonly quantized?: { readonly format: 'int8' | 'int4'; readonly groupSize: number };
 }
 
 export interface StoredOptions {
-  /** Writes int8 and int4 weights as codes. */
+  /** Write int8 and int4 weights as quantised values. */
   asQuantized: boolean;
-  /** Of the other matrices. Default: what each is held in; f32 for codes. */
+  /** Format of the other matrices. Default: their format in memory; f32 for quantised values. */
   format: keyof typeof STORED_DTYPES | undefined;
 }
 
-/** Rows of a parameter that are rows of a tensor, from `first` on, times a number. */
+/** Rows of a parameter that are rows of a tensor, from `first` on, times a factor. */
 interface Piece {
   readonly parameter: Parameter;
   readonly from: number;
@@ -41,7 +41,7 @@ interface Piece {
   readonly scale: number;
 }
 
-/** @throws CheckpointError when a parameter is missing */
+/** @throws CheckpointError if a parameter is missing */
 export function storedTensors(
   blueprint: CheckpointTensors,
   parameters: ReadonlyMap<string, Parameter>,
@@ -61,7 +61,7 @@ export function storedTensors(
   });
 }
 
-/** By the tensor's name, in the order of its rows. */
+/** Keyed by the tensor's name, in the order of its rows. */
 function piecesOf(
   { parameters: derived = [] }: CheckpointTensors,
   parameters: ReadonlyMap<string, Parameter>,
@@ -94,8 +94,8 @@ function storedMatrix(
   pieces: readonly Piece[],
   { asQuantized, format }: StoredOptions,
 ): StoredTensors {
-  const codes = asQuantized ? joinedQuantized(pieces, shape) : undefined;
-  if (codes) return { name, written: quantizedTensors(name, codes), codes };
+  const quantized = asQuantized ? joinedQuantized(pieces, shape) : undefined;
+  if (quantized) return { name, written: quantizedTensors(name, quantized), quantized };
   const held = pieces.flatMap(({ parameter }) => ('format' in parameter ? [parameter.format] : []));
   const [first = 'f32'] = held;
   const isAlike = held.every((other) => other === first);
@@ -118,14 +118,14 @@ async function rowsAsF32({ parameter, from, rows, scale }: Piece): Promise<Float
   return scale === 1 ? own : own.map((value) => value / scale);
 }
 
-/** The codes of all pieces, where they are of one format. */
+/** The quantised values of all pieces, if they have the same format. */
 function joinedQuantized(
   pieces: readonly Piece[],
   [rows = 0, columns = 0]: readonly number[],
 ): QuantizedMatrix | undefined {
   const weights = pieces.flatMap((piece) => {
     const { parameter } = piece;
-    return isCodes(parameter) ? [{ ...piece, matrix: exportQuantized(parameter) }] : [];
+    return isQuantizedWeight(parameter) ? [{ ...piece, matrix: exportQuantized(parameter) }] : [];
   });
   const [first] = weights;
   if (!first || weights.length < pieces.length) return undefined;
@@ -140,7 +140,7 @@ function joinedQuantized(
   return {
     ...{ format, groupSize, parameterDType },
     shape: [rows, columns],
-    // Whole matrices are asked for.
+    // Only whole matrices are read.
     async readRows() {
       const parts: QuantizedRows[] = [];
       for (const { matrix, from, rows: count, scale } of weights) {
@@ -166,7 +166,7 @@ function joinedQuantized(
   };
 }
 
-function isCodes(parameter: Parameter): parameter is PackedWeight {
+function isQuantizedWeight(parameter: Parameter): parameter is PackedWeight {
   return !(parameter instanceof tf.Tensor) && hasWholeGroups(parameter);
 }
 

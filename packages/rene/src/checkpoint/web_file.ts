@@ -88,7 +88,7 @@ export async function urlSource(url: string, options: WebFileOptions = {}): Prom
   return source;
 }
 
-/** Lengths and ranges are those of the file itself. Pages may not say so. */
+/** Lengths and ranges must be those of the uncompressed file. Pages cannot set this header. */
 const PLAIN = { 'accept-encoding': 'identity' };
 
 async function ask(
@@ -108,7 +108,7 @@ async function ask(
   await response.body?.cancel();
   const { status } = response;
   const why = `HTTP ${status}`;
-  // A busy or failing server may have the file nevertheless.
+  // The file may exist even if a server is busy or failing.
   if (status < 500 && status !== 408 && status !== 429) return new Missing(why);
   throw new CheckpointError(`${shownUrl(url)}: ${why}`);
 }
@@ -121,7 +121,7 @@ async function lengthByHead(url: string, options: WebFileOptions): Promise<numbe
   return Number.isSafeInteger(length) && length > 0 ? length : undefined;
 }
 
-/** A body's bytes between two blobs: a browser may keep those on its disk. */
+/** Bytes are collected in blobs, which a browser can keep on disk. */
 const PART_BYTES = 1 << 26;
 
 async function readWhole(

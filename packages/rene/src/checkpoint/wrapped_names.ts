@@ -1,20 +1,20 @@
-// Names of tensors as training wrappers write them: DistributedDataParallel, FSDP, torch.compile,
-// Lightning and others put parts of their own before or between the model's names.
+// Tensor names of training wrappers: DistributedDataParallel, FSDP, torch.compile, Lightning and others add
+// prefixes and name parts to the model's names.
 import { CheckpointError } from '../errors.js';
 import type { TensorFile } from './tensor_file.js';
 
-/** Name parts that stand for a wrapper, in any position. */
+/** Name parts that wrappers add, at any position. */
 const WRAPPERS: ReadonlySet<string> = new Set([
   ...['_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module', '_forward_module'],
 ]);
 
-/** The tensor that every model has, by its architecture. What stands before its name stands before all others. */
+/** A tensor that every model of an architecture has. The prefix of its name is the prefix of all names. */
 const EMBEDDINGS = [
   ...['backbone.embedding.weight', 'backbone.embeddings.weight'],
   ...['model.embeddings.weight', 'model.embed_tokens.weight'],
 ];
 
-/** A name without the parts that torch.compile, FSDP and activation checkpointing put into it. */
+/** A name without the parts that torch.compile, FSDP and activation checkpointing insert. */
 export function withoutWrappers(name: string): string {
   return name
     .split('.')
@@ -23,11 +23,11 @@ export function withoutWrappers(name: string): string {
 }
 
 /**
- * The names of a model's tensors, by their names in its files, without a wrapper's parts and without the
- * prefix that all of them share: `module.backbone.norm_f.weight` is `backbone.norm_f.weight`.
+ * The names of a model's tensors, keyed by their names in its files: without wrappers' parts and without the
+ * common prefix, so that `module.backbone.norm_f.weight` is `backbone.norm_f.weight`.
  *
- * @param path how errors call the checkpoint
- * @throws CheckpointError where several models are in the files, or two tensors get one name
+ * @param path name of the checkpoint in errors
+ * @throws CheckpointError if the files contain several models, or two tensors get the same name
  */
 export function modelNames(path: string, files: readonly TensorFile[]): Map<string, string> {
   const plain = files.flatMap((file) =>

@@ -90,7 +90,7 @@ async function writeOne(path: string, temporary: string, file: FolderFile): Prom
   }
 }
 
-/** Removes created folders that are empty. */
+/** Removes the created folders that are empty. */
 async function removeEmpty(dir: string, first: string | undefined): Promise<void> {
   for (const folder of foldersFrom(dir, first)) {
     const isGone = await rmdir(folder).then(
@@ -101,13 +101,13 @@ async function removeEmpty(dir: string, first: string | undefined): Promise<void
   }
 }
 
-/** The folders from the innermost to `first`; none where that is undefined. */
+/** The folders from the innermost to `first`; none if that is undefined. */
 function* foldersFrom(dir: string, first: string | undefined): Generator<string, void, void> {
   if (first === undefined) return;
   for (let folder = dir; folder.length >= first.length; folder = dirname(folder)) yield folder;
 }
 
-/** Whether two paths lead to the same folder, also through links. */
+/** Whether two paths are the same folder, also through links. */
 export async function isSameFolder(a: string, b: string): Promise<boolean> {
   const [first, second] = await Promise.all(
     [a, b].map((path) => stat(path, { bigint: true }).catch(() => undefined)),

@@ -1,4 +1,4 @@
-// Replaces write_folder.ts in a page, which has no files.
+// Replaces write_folder.ts in a page. It throws, since a page has no local files.
 import { writeFileAtomically } from './node_files_browser.js';
 import type { FolderFile } from './write_folder.js';
 

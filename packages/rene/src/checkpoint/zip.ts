@@ -77,7 +77,7 @@ async function findDirectory(source: ByteSource) {
   return { count, size, start };
 }
 
-/** Size and place of an entry, from the zip64 extra field where they do not fit in 32 bits. */
+/** Size and offset of an entry, from the zip64 extra field if they do not fit in 32 bits. */
 function sizeAndOffset(data: DataView, position: number, extra: Uint8Array) {
   let size = data.getUint32(position + 24, true);
   let local = data.getUint32(position + 42, true);

@@ -1,4 +1,4 @@
-// Fingerprints of models, which prevent that a state is continued by another model.
+// Fingerprints of models, which prevent a state from being continued by another model.
 import type { Parameter } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import { blueprintOf, modelConfigToJson } from '../architectures/index.js';
@@ -24,7 +24,7 @@ export async function fingerprint(
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** The vectors by their names in a checkpoint; those that the layers hold multiplied or put together are left out. */
+/** The vectors, keyed by their names in a checkpoint, except those that the layers hold joined or scaled. */
 function vectors(
   config: ModelConfig,
   parameters: ReadonlyMap<string, Parameter>,

@@ -1,7 +1,7 @@
-// A radix tree: values at sequences of token ids, found by the longest common prefix.
+// A radix tree: values keyed by sequences of token ids, with lookup by the longest common prefix.
 
 interface Node<Value> {
-  /** The ids between the parent and here. Only the root has none. */
+  /** The ids on the edge from the parent. Empty for the root only. */
   ids: readonly number[];
   parent: Node<Value> | undefined;
   /** By the first of their ids. */
@@ -12,7 +12,7 @@ interface Node<Value> {
 export class RadixTree<Value extends object> {
   private readonly root: Node<Value> = newNode([], undefined);
 
-  /** @returns the value of the longest prefix of `ids` that has one and that `accepts` takes */
+  /** @returns the value of the longest prefix of `ids` that has a value that `accepts` accepts */
   find(
     ids: readonly number[],
     accepts: (value: Value, length: number) => boolean,
@@ -27,13 +27,13 @@ export class RadixTree<Value extends object> {
     return found;
   }
 
-  /** How many first tokens `ids` shares with some sequence of the tree. */
+  /** Length of the longest prefix that `ids` shares with a sequence in the tree. */
   sharedLength(ids: readonly number[]): number {
     const { length, partial } = this.walk(ids);
     return length + partial;
   }
 
-  /** Puts a value at `ids`. @returns the one that it replaces */
+  /** Sets the value at `ids`. @returns the value that it replaces */
   set(ids: readonly number[], value: Value): Value | undefined {
     const { path, length, partial, child } = this.walk(ids);
     let node = path.at(-1) ?? this.root;
@@ -64,8 +64,8 @@ export class RadixTree<Value extends object> {
   }
 
   /**
-   * The nodes from the root on whose ids `ids` begins with, their length, and the child beyond of which
-   * `partial` ids, but not all, follow.
+   * The nodes from the root whose ids are a prefix of `ids`, the prefix length, and the child of the last
+   * node that matches `partial` more ids, but not all of its own.
    */
   private walk(ids: readonly number[]) {
     const path: Node<Value>[] = [];
@@ -87,14 +87,14 @@ function newNode<Value>(ids: readonly number[], parent: Node<Value> | undefined)
   return { ids, parent, children: new Map(), value: undefined };
 }
 
-/** How many ids of `edge` are those of `ids` from `start` on. */
+/** Number of ids of `edge` that equal those of `ids` from `start` on. */
 function commonLength(edge: readonly number[], ids: readonly number[], start: number): number {
   let length = 0;
   while (length < edge.length && edge[length] === ids[start + length]) length++;
   return length;
 }
 
-/** Puts a node before `child` that takes its first ids. */
+/** Splits the edge to `child`: a new node gets its first ids. */
 function split<Value>(child: Node<Value>, length: number): Node<Value> {
   const { parent } = child;
   const middle = newNode(child.ids.slice(0, length), parent);

@@ -53,13 +53,13 @@ function findMultipleFolds(): ReadonlyMap<string, readonly number[]> {
 export function foldedCharacter(value: number): string {
   const text = String.fromCodePoint(value);
   const folded = lowerOfUpper(text);
-  // The dotless ı has the upper case I, but is no i.
+  // The dotless ı has the upper case I, but does not equal i.
   const isFold =
     folded.length > text.length || new RegExp(`^${codePoint(value)}$`, 'iu').test(folded);
   return isFold ? folded : text;
 }
 
-/** Lower case first: ẞ has no other upper case, but ß has. */
+/** Lower case first: ẞ has no other upper case, but ß does. */
 function lowerOfUpper(text: string): string {
   return text.toLowerCase().toUpperCase().toLowerCase();
 }

@@ -3,14 +3,14 @@ import { TokenizerError } from '../errors.js';
 import type { Assertion, Regex } from './regex.js';
 
 const MAX_INSTRUCTIONS = 50_000;
-/** Where \K has set the start. Those of group n are 2n and 2n + 1. */
+/** The match's start as set by \\K. The slots of group n are 2n and 2n + 1. */
 export const MATCH_START = 0;
 const FIRST_LOOP_SLOT = 64;
 
 export type Instruction =
   | { readonly op: 'set'; readonly set: CodePointSet }
   | { readonly op: 'setBefore'; readonly set: CodePointSet }
-  /** A greedy loop over single characters; possessive where it is not taken back. */
+  /** A greedy loop over single characters; possessive if it never gives characters back. */
   | {
       readonly op: 'loop';
       readonly set: CodePointSet;
@@ -18,20 +18,20 @@ export type Instruction =
       readonly max: number;
       readonly isPossessive: boolean;
     }
-  /** Goes on at `first`; at `second` where that fails. */
+  /** Continues at `first`, or at `second` if that fails. */
   | { readonly op: 'split'; first: number; second: number }
   | { readonly op: 'jump'; to: number }
-  /** Writes the place into a slot. */
+  /** Stores the position in a slot. */
   | { readonly op: 'save'; readonly slot: number }
-  /** Repeats a loop, unless its body took no character. */
+  /** Repeats a loop, unless its body matched no characters. */
   | { readonly op: 'again'; readonly slot: number; readonly to: number }
-  /** Runs a program of its own, of which nothing is taken back. */
+  /** Runs a sub-program without backtracking into it. */
   | { readonly op: 'atomic'; readonly program: readonly Instruction[] }
   | { readonly op: 'look'; readonly negate: boolean; readonly program: readonly Instruction[] }
   | { readonly op: 'assertion'; readonly kind: Assertion }
   | { readonly op: 'backreference'; readonly numbers: readonly number[] };
 
-/** Tests single code points and remembers the answers. */
+/** Tests of single code points, with cached answers. */
 export class CodePointSet {
   private readonly regex: RegExp;
   private readonly known = new Uint8Array(0x10000);
@@ -52,13 +52,13 @@ export class CodePointSet {
 const NO = 1;
 const YES = 2;
 
-/** From the tree to instructions. */
+/** Compiles the tree to instructions. */
 export class Compiler {
   slotCount = MATCH_START + 1;
   private size = 0;
   private readonly sets = new Map<string, CodePointSet>();
 
-  /** @param isBackward reads towards the text's start, as lookbehind does */
+  /** @param isBackward matches towards the start of the text, as lookbehind does */
   compile(regex: Regex, isBackward: boolean): Instruction[] {
     const program: Instruction[] = [];
     this.add(regex, program, isBackward);
@@ -173,7 +173,7 @@ export class Compiler {
     return split;
   }
 
-  /** Slots of loops lie after those of groups, of which there are few. */
+  /** Slots of loops come after those of groups, of which there are few. */
   private emptyCheckSlot(): number {
     this.slotCount = Math.max(this.slotCount, FIRST_LOOP_SLOT) + 1;
     return this.slotCount - 1;

@@ -1,24 +1,24 @@
-// Documents as token ids, and the rows of fixed length that training and evaluation take from them.
+// Tokenised documents, and the rows of fixed length that training and evaluation read.
 //
-// A row is [input 0 ... input L-1] and the target of each input, the token after it. Rows start
-// where a document starts: one that a row's end cuts off begins the next row again, so that the
-// model learns to begin without any context, as it must when it is prompted.
+// A row is [input 0 ... input L-1] with the target of each input, the next token. Rows start at the start of
+// a document: if a row cuts off a document, the next row starts with it again, so that the model learns to
+// start without context, as with a prompt.
 import { InvalidArgumentError, ReneError } from '@rene-js/layers';
 import seedrandom from 'seedrandom';
 
-/** Ids of all documents, each ended by eos. */
+/** Ids of all documents, each followed by eos. */
 export interface TokenDocuments {
   readonly ids: Uint16Array | Int32Array;
-  /** Start of each document and the end of the last: documents + 1 offsets. */
+  /** Offsets: the start of each document and the end of the last one. */
   readonly starts: Uint32Array;
   readonly eosId: number;
-  /** UTF-8 bytes of the text, with one newline per document, for bits per byte. */
+  /** Size of the text in UTF-8, with one newline per document, for bits per byte. */
   readonly bytes: number;
   /** Occurrences of each document per epoch. Default: 1. */
   readonly repeats?: Uint8Array | undefined;
 }
 
-/** An encoder; `vocabSize` determines the bytes per id in memory. */
+/** An encoder. `vocabSize` determines the bytes per id in memory. */
 export interface DocumentEncoder {
   encode(text: string): readonly number[];
   readonly eosId: number;
@@ -97,8 +97,8 @@ export class TokenRows {
   }
 
   /**
-   * Rows [first, first + rows) for training. Every input has a target, up to the end of the text. Every
-   * second row begins with an eos, like documents inside a row.
+   * Rows [first, first + rows) for training. Every input has a target, except after the end of the text.
+   * Every second row begins with an eos, as documents within a row do.
    */
   trainingBatch(first: number, rows: number): TokenBatch {
     return this.batch(first, rows, (row) => row % 2 === 0, false);

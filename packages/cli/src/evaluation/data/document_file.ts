@@ -10,9 +10,9 @@ import { parseCsv } from './csv.js';
 import { readParquet } from './parquet.js';
 
 /**
- * The documents of a file. Records may hold theirs as `doc`, as samples files do, or as `row`, as
- * the answers of Hugging Face's datasets-server do. Where a file of PIQA or WinoGrande has no labels,
- * those of NAME-labels.lst beside it are used.
+ * The documents of a file. A record may contain its document as `doc` (samples files) or as `row` (Hugging
+ * Face's datasets-server). Labels of PIQA and WinoGrande that are missing in a file are read from
+ * NAME-labels.lst in the same folder.
  *
  * @throws EvaluationError
  */

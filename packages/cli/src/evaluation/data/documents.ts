@@ -36,9 +36,9 @@ export function fileDocs(path: string, fewshotPath?: string): DocSource {
 }
 
 /**
- * Documents of any task from a folder: TASK.jsonl or TASK/SPLIT.jsonl, examples in
- * TASK/FEWSHOT_SPLIT.jsonl or TASK.FEWSHOT_SPLIT.jsonl (for MMLU, `dev`). The files may be JSON, CSV,
- * TSV or Parquet, and lie as in a clone of the hub's repository or in the authors' archive.
+ * Documents of any task from a folder: TASK.jsonl or TASK/SPLIT.jsonl, with examples in
+ * TASK/FEWSHOT_SPLIT.jsonl or TASK.FEWSHOT_SPLIT.jsonl (for MMLU, `dev`). The files may be JSON, CSV, TSV or
+ * Parquet, and may be arranged as in a clone of the hub's repository or in the authors' archive.
  */
 export function folderDocs(dir: string): DocSource {
   return {

@@ -26,8 +26,8 @@ export interface HubDocsOptions extends HubClientOptions {
 }
 
 /**
- * Documents of any task from the hub. A split is downloaded once, then read from the cache without asking
- * the hub.
+ * Documents of any task from the hub. A split is downloaded once, then read from the cache without requests
+ * to the hub.
  */
 export function hubDocs(options: HubDocsOptions = {}): DocSource {
   return {

@@ -1,6 +1,7 @@
 // The page of the bundler tests: what README.md shows of the browser, callable from outside.
 import { simdInfo } from '@rene-js/layers/simd';
 import { ReneLMHeadModel, streamText, Tokenizer } from '@rene-js/rene';
+import { loadInWorker } from '@rene-js/rene/browser';
 
 globalThis.generate = async (url, prompt, { backend, maxNewTokens }) => {
   const model = await ReneLMHeadModel.fromPretrained(url, { backend });
@@ -10,4 +11,12 @@ globalThis.generate = async (url, prompt, { backend, maxNewTokens }) => {
   model.dispose();
   const { threads } = model.backend === 'simd' ? simdInfo() : { threads: 0 };
   return { text, backend: model.backend, threads };
+};
+
+globalThis.generateInWorker = async (url, prompt, { backend, maxNewTokens }) => {
+  const model = await loadInWorker(url, { backend });
+  let text = '';
+  for await (const piece of model.streamText(prompt, { maxNewTokens })) text += piece;
+  model.dispose();
+  return { text, backend: model.backend, threads: model.threads };
 };

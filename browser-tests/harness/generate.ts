@@ -10,6 +10,8 @@ export interface GenerateCall {
   /** Default: simd. */
   backend?: string;
   maxNewTokens: number;
+  /** Runs the model in a worker. Default: false, on the page's thread. */
+  inWorker?: boolean;
 }
 
 export interface GenerateResult {
@@ -21,12 +23,15 @@ export interface GenerateResult {
 
 declare global {
   /** See app/main.js. */
-  var generate: (
-    url: string,
-    prompt: string,
-    options: { backend: string; maxNewTokens: number },
-  ) => Promise<GenerateResult>;
+  var generate: Generate;
+  var generateInWorker: Generate;
 }
+
+type Generate = (
+  url: string,
+  prompt: string,
+  options: { backend: string; maxNewTokens: number },
+) => Promise<GenerateResult>;
 
 /** What a page did. */
 export interface PageRun {
@@ -42,7 +47,7 @@ export interface PageRun {
 /** Opens the page at `url` and generates text there. */
 export async function generateInPage(
   url: string,
-  { model, prompt, backend = 'simd', maxNewTokens }: GenerateCall,
+  { model, prompt, backend = 'simd', maxNewTokens, inWorker = false }: GenerateCall,
 ): Promise<PageRun> {
   const { page, messages, close } = await openPage(url);
   try {
@@ -51,14 +56,15 @@ export async function generateInPage(
       throw new Error(`the page does not run: ${messages.join('\n')}`, { cause });
     });
     const run = await page.evaluate(
-      async ([at, text, options]) => {
+      async ([at, text, options, worker]) => {
         try {
-          return { result: await generate(at, text, options) };
+          const call = worker ? generateInWorker : generate;
+          return { result: await call(at, text, options) };
         } catch (error) {
           return { error: String(error) };
         }
       },
-      [model, prompt, { backend, maxNewTokens }] as const,
+      [model, prompt, { backend, maxNewTokens }, inWorker] as const,
     );
     const cores = await page.evaluate(() => navigator.hardwareConcurrency);
     return { result: undefined, error: undefined, ...run, messages, cores };

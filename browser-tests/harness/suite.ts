@@ -39,18 +39,24 @@ export function describeInChromium(title: string, tests: (suite: () => Suite) =>
 
 let expected: Promise<string> | undefined;
 
-/** The page at `url` generates what Node generates: on `simd`, with all threads if it is isolated. */
+/**
+ * The page at `url` generates what Node generates, on its own thread and in a worker: on `simd`, with all threads if it
+ * is isolated.
+ */
 export async function expectPageGenerates(
   { models }: Suite,
   url: string,
   isolated: boolean,
 ): Promise<void> {
   expected ??= generateInNode(prompt, maxNewTokens);
-  const call = { model: models.origin, prompt, maxNewTokens };
-  const { result, error, messages, cores } = await generateInPage(url, call);
-  expect(error, messages.join('\n')).to.equal(undefined);
-  const threads = isolated ? cores : 1;
-  expect(result).to.deep.equal({ text: await expected, backend: 'simd', threads });
+  for (const inWorker of [false, true]) {
+    const call = { model: models.origin, prompt, maxNewTokens, inWorker };
+    const { result, error, messages, cores } = await generateInPage(url, call);
+    const where = `${inWorker ? 'worker' : 'page'}: ${messages.join('\n')}`;
+    expect(error, where).to.equal(undefined);
+    const threads = isolated ? cores : 1;
+    expect(result, where).to.deep.equal({ text: await expected, backend: 'simd', threads });
+  }
 }
 
 /** A new project, bundled and served with and without isolation, generates what Node generates. */

@@ -1,5 +1,5 @@
 // Generation ended by the user's AbortSignal.
-import { ReneError } from '@rene-js/layers';
+import { ReneError } from '@rene-js/layers/errors';
 
 /**
  * Generation was ended by its signal. Its name is 'AbortError', as everywhere with AbortSignal; `cause` is

@@ -170,5 +170,6 @@ function messageOf(error: unknown): string {
 }
 
 function notice(text: string): void {
-  console.warn(`simd: ${text}.`);
+  // A script that is an embedded copy itself has no files beside it.
+  if (!String(import.meta.url).startsWith('blob:')) console.warn(`simd: ${text}.`);
 }

@@ -1,6 +1,6 @@
 // Messages between a page and the worker that runs its model. Each call has a MessagePort of its own.
 import type { ModelConfig } from '../architectures/model_config.js';
-import type { ChatMessage, ChatTemplateOptions } from '../chat_template.js';
+import type { ChatMessage, ChatTemplateOptions } from '../chat/chat_template.js';
 import type { HubOptions } from '../checkpoint/hub.js';
 import type { GenerateResult } from '../generation/generate.js';
 import type { GenerateOptions, StreamOptions } from '../generation/options.js';

@@ -1,5 +1,5 @@
 // The tokenizer of a model in a worker.
-import type { ChatMessage, ChatTemplateOptions } from '../chat_template.js';
+import type { ChatMessage, ChatTemplateOptions } from '../chat/chat_template.js';
 import type { DecodeOptions, EncodeOptions } from '../tokenizer.js';
 import type { WorkerClient } from './worker_client.js';
 

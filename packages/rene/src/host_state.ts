@@ -5,7 +5,8 @@ import { GenerationError } from './errors.js';
 import { RecurrentState } from './state.js';
 import type { StateOwner } from './state_owner.js';
 
-interface HostTensor {
+/** A tensor in host memory: little-endian, row-major. */
+export interface HostTensor {
   readonly dtype: 'F32' | 'BF16';
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
@@ -25,6 +26,29 @@ export class HostState {
     this.byteLength = blocks
       .flatMap((tensors) => [...tensors.values()])
       .reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+  }
+
+  /** Its tensors, named by block: '3.conv'. */
+  tensors(): [name: string, tensor: HostTensor][] {
+    return this.blocks.flatMap((tensors, block) =>
+      [...tensors].map(([name, tensor]): [string, HostTensor] => [`${block}.${name}`, tensor]),
+    );
+  }
+
+  /** The state with these tensors, which tensors() returned. */
+  static fromTensors(
+    tensors: Iterable<readonly [name: string, tensor: HostTensor]>,
+    positions: readonly number[],
+    owner: StateOwner,
+  ): HostState {
+    const blocks: Map<string, HostTensor>[] = [];
+    for (const [name, tensor] of tensors) {
+      const dot = name.indexOf('.');
+      const block = Number(name.slice(0, dot));
+      while (blocks.length <= block) blocks.push(new Map());
+      blocks[block]?.set(name.slice(dot + 1), tensor);
+    }
+    return new HostState(blocks, positions, owner);
   }
 
   /** A state of the same model; the caller disposes it. */

@@ -1,6 +1,11 @@
 // The options of `rene batch`.
 import type { Command } from 'commander';
-import { addBackendOptions, addLoraOption, addModelOptions } from './model_options.js';
+import {
+  addBackendOptions,
+  addLoraOption,
+  addModelOptions,
+  addPrefixCacheOptions,
+} from './model_options.js';
 import { wholeNumberFrom } from './numbers.js';
 import type { ServingOptions } from './serving_model.js';
 
@@ -39,12 +44,8 @@ export function addBatch(program: Command): Command {
       '--max-batch <n>',
       'maximum number of sequences decoded together (default: by memory)',
       wholeNumberFrom(1),
-    )
-    .option(
-      '--prefix-cache-bytes <n>',
-      'memory of the prefix cache; 0 = none (default: a quarter of the free memory)',
-      wholeNumberFrom(0),
     );
+  addPrefixCacheOptions(command);
   addLoraOption(addBackendOptions(command));
   command.addHelpText(
     'after',

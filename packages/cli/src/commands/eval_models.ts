@@ -1,10 +1,12 @@
 // The models that `rene eval` can measure: Rene, and through adapters HTTP servers and transformers.js.
 import { createHash } from 'node:crypto';
 import type { CausalLM } from '@rene-js/rene';
-import { adapterFolder } from '@rene-js/rene/internal';
+import { adapterFolder, PrefixFiles } from '@rene-js/rene/internal';
 import type { EvaluationModel } from '../evaluation/evaluation_model.js';
 import { modelHash } from '../evaluation/model_hash.js';
 import { ReneScorer } from '../evaluation/scoring/rene_scorer.js';
+import { SharedStates } from '../evaluation/scoring/shared_states.js';
+import { stateIdentity } from '../model_identity.js';
 import {
   chosenBackend,
   chosenBatchSize,
@@ -63,6 +65,7 @@ async function loadRene(
   const notice = deviceNotice(options.device ?? args.device, model.backend);
   if (notice !== undefined) onNotice(notice);
   const scorer = new ReneScorer(model, tokenizer, {
+    shared: await sharedStates(dir, model, lora, options),
     batchSize,
     maxLength: options.max_length ?? countArg(args, 'max_length'),
   });
@@ -86,6 +89,22 @@ async function loadRene(
     dispose: () => model.dispose(),
   };
 }
+
+async function sharedStates(
+  dir: string,
+  model: CausalLM,
+  lora: string | undefined,
+  { prefixCacheDir: root, prefixCacheDirBytes: bytes = DEFAULT_DIR_BYTES }: EvalOptions,
+): Promise<SharedStates | undefined> {
+  if (root === undefined) return undefined;
+  const identity = await stateIdentity(dir, model, lora);
+  const files = await PrefixFiles.open(root, identity, model, bytes);
+  return new SharedStates(files, (error) =>
+    onNotice(error instanceof Error ? error.message : String(error)),
+  );
+}
+
+const DEFAULT_DIR_BYTES = 10 * 2 ** 30;
 
 function parameterCount({ parameters }: CausalLM): number {
   let count = 0;

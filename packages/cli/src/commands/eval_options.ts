@@ -5,6 +5,7 @@ import type { Seeds } from '../evaluation/seeds.js';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { addHarnessOptions } from './eval_harness_options.js';
 import { batchSize, limit, modelArgs, names, samples, seeds } from './eval_option_values.js';
+import { addPrefixCacheDirOptions } from './model_options.js';
 import { wholeNumberFrom } from './numbers.js';
 
 export interface EvalOptions {
@@ -36,6 +37,8 @@ export interface EvalOptions {
   dtype?: 'auto' | WeightFormat;
   lora?: string;
   max_length?: number;
+  prefixCacheDir?: string;
+  prefixCacheDirBytes?: number;
   json: boolean;
 }
 
@@ -138,6 +141,7 @@ export function addEvalOptions(command: Command): Command {
     new Option('--json', 'print the results as JSON').default(false),
   ];
   for (const option of options) command.addOption(option);
+  addPrefixCacheDirOptions(command);
   addHarnessOptions(command);
   return command;
 }

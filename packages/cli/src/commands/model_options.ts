@@ -2,7 +2,7 @@
 import type { WeightFormat } from '@rene-js/layers';
 import { type Command, InvalidArgumentError } from 'commander';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
-import { wholeNumber } from './numbers.js';
+import { wholeNumber, wholeNumberFrom } from './numbers.js';
 
 export interface LoadOptions {
   model?: string;
@@ -40,6 +40,27 @@ export function addBackendOptions(command: Command): Command {
       'auto',
     );
   return addThreadsOption(command);
+}
+
+/** Adds the options of the prefix cache. */
+export function addPrefixCacheOptions(command: Command): Command {
+  command.option(
+    '--prefix-cache-bytes <n>',
+    'memory of the prefix cache; 0 = none (default: a quarter of the free memory)',
+    wholeNumberFrom(0),
+  );
+  return addPrefixCacheDirOptions(command);
+}
+
+/** Adds the options of the prefix cache's files. */
+export function addPrefixCacheDirOptions(command: Command): Command {
+  return command
+    .option('--prefix-cache-dir <dir>', 'folder that keeps states of prompts for later runs')
+    .option(
+      '--prefix-cache-dir-bytes <n>',
+      'maximum size of the files in it (default: 10 GiB)',
+      wholeNumberFrom(1),
+    );
 }
 
 /** Adds --lora. */

@@ -4,6 +4,7 @@ import {
   addBackendOptions,
   addLoraOption,
   addModelOptions,
+  addPrefixCacheOptions,
   type LoadOptions,
 } from './model_options.js';
 import { wholeNumber } from './numbers.js';
@@ -23,6 +24,8 @@ export interface ServeOptions extends LoadOptions {
   maxLength: number;
   bodyLimit: number;
   prefixCacheBytes?: number;
+  prefixCacheDir?: string;
+  prefixCacheDirBytes?: number;
   grace: number;
   log: boolean;
 }
@@ -80,12 +83,9 @@ export function addServe(program: Command): Command {
       nonNegative,
       256,
     )
-    .option('--body-limit <bytes>', 'maximum size of a request body', positive, 4 * 1024 * 1024)
-    .option(
-      '--prefix-cache-bytes <n>',
-      'memory of the prefix cache; 0 = none ' + '(default: a quarter of the free memory)',
-      nonNegative,
-    )
+    .option('--body-limit <bytes>', 'maximum size of a request body', positive, 4 * 1024 * 1024);
+  addPrefixCacheOptions(command);
+  command
     .option(
       '--grace <seconds>',
       'seconds that requests in progress may take after Ctrl-C',

@@ -1,8 +1,9 @@
 // Loads a model into its thread, for the commands that serve requests.
 import { basename, resolve } from 'node:path';
 import { readModelConfig, Tokenizer } from '@rene-js/rene';
-import { adapterFolder, folderExists } from '@rene-js/rene/internal';
+import { folderExists } from '@rene-js/rene/internal';
 import { modelHash } from '../evaluation/model_hash.js';
+import { adapterHash } from '../model_identity.js';
 import { TokenizerThread } from '../serving/tokenizer_thread.js';
 import { WorkerEngine } from '../serving/worker_engine.js';
 import { checkVocabulary, modelFolder, onNotice, readChatTemplate, tokenizerPath } from './load.js';
@@ -14,6 +15,8 @@ export interface ServingOptions extends LoadOptions {
   chatTemplate?: string;
   maxBatch?: number;
   prefixCacheBytes?: number;
+  prefixCacheDir?: string;
+  prefixCacheDirBytes?: number;
 }
 
 /** A model that is ready to serve. */
@@ -40,7 +43,9 @@ export async function startServingModel(
   checkVocabulary(tokenizer, await readModelConfig(dir));
   const chatTemplate = await readChatTemplate(options.chatTemplate);
   const model = { dir, tokenizerPath: path, backend, dtype, lora, threads };
-  const settings = { ...model, slots, prefixCacheBytes };
+  const { prefixCacheDir, prefixCacheDirBytes } = options;
+  const cache = { prefixCacheBytes, prefixCacheDir, prefixCacheDirBytes };
+  const settings = { ...model, slots, ...cache };
   const engine = await withProgressBar(
     'loading the model [{bar}] {percentage}% {eta_formatted} left',
     (onProgress) => WorkerEngine.start(settings, { onProgress, onNotice }),
@@ -62,10 +67,6 @@ export async function startServingModel(
       ]);
     },
   };
-}
-
-async function adapterHash(lora: string): Promise<string> {
-  return /^https?:/.test(lora) ? lora : modelHash(await adapterFolder(lora), []);
 }
 
 /** The folder's name for a local model, else the id. */

@@ -32,16 +32,16 @@ export class BatchEngine implements Engine {
   /**
    * @param slots maximum number of sequences decoded together; as many states again are kept of
    *   prompts and sequences that wait
-   * @param prefixCacheBytes host memory for states of prompts and answers, so that what a prompt has in
-   *   common with earlier ones is not read again. Default: 0, none is kept.
+   * @param cache states of prompts and answers, so that what a prompt has in common with earlier ones is not
+   *   read again; or how many bytes of host memory they take. Default: 0, none is kept.
    */
   constructor(
     private readonly model: GenerationModel,
     private readonly tokenizer: Pick<Tokenizer, 'decodeStream'>,
     private readonly slots: number,
-    prefixCacheBytes = 0,
+    cache: PrefixCache | number = 0,
   ) {
-    this.cache = new PrefixCache(prefixCacheBytes);
+    this.cache = typeof cache === 'number' ? new PrefixCache(cache) : cache;
     this.buffers = new SamplerBuffers(model.config.vocabSize);
     this.batch = new Batch(model, slots);
   }
@@ -68,6 +68,7 @@ export class BatchEngine implements Engine {
     for (const job of this.jobs) job.isOver = true;
     await this.running;
     this.batch.dispose();
+    await this.cache.flush();
   }
 
   private async run(): Promise<void> {

@@ -3,8 +3,9 @@ import { freemem } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { registerSimdBackend } from '@rene-js/layers/simd';
 import { AutoModelForCausalLM, type CausalLM, Tokenizer } from '@rene-js/rene';
-import { rowsThatFit } from '@rene-js/rene/internal';
+import { PrefixCache, PrefixFiles, rowsThatFit } from '@rene-js/rene/internal';
 import * as tf from '@tensorflow/tfjs-core';
+import { dtypeOf, stateIdentity } from '../model_identity.js';
 import { BatchEngine } from './batch_engine.js';
 import type { JobEvent } from './job.js';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker_messages.js';
@@ -13,6 +14,8 @@ const port = parentPort;
 if (!port) throw new Error('serving/model_worker.ts runs as a worker thread');
 // Set by WorkerEngine.start, which alone starts this file.
 const settings: WorkerSettings = workerData;
+
+const DEFAULT_DIR_BYTES = 10 * 2 ** 30;
 
 const post = (message: FromWorker) => port.postMessage(message);
 
@@ -29,7 +32,10 @@ try {
   const tokenizer = await Tokenizer.fromFile(settings.tokenizerPath);
   const slots = settings.slots ?? rowsThatFit(model.config);
   const cacheBytes = settings.prefixCacheBytes ?? Math.floor(memoryLeft() / 4);
-  const engine = new BatchEngine(model, tokenizer, slots, cacheBytes);
+  const cache = new PrefixCache(cacheBytes, await prefixFiles(model), (error) =>
+    post({ type: 'notice', message: messageOf(error) }),
+  );
+  const engine = new BatchEngine(model, tokenizer, slots, cache);
   serve(engine, model);
   const { backend, config } = model;
   const dtype = dtypeOf(model);
@@ -88,12 +94,11 @@ function outbox(engine: BatchEngine): (id: number, event: JobEvent) => void {
   };
 }
 
-/** The dtype of the matrices. */
-function dtypeOf({ parameters }: CausalLM): string {
-  const formats = [...parameters.values()].flatMap((parameter) =>
-    parameter instanceof tf.Tensor ? [] : [parameter.format],
-  );
-  return [...new Set(formats)].sort().join('+') || 'f32';
+async function prefixFiles(model: CausalLM): Promise<PrefixFiles | undefined> {
+  const { prefixCacheDir: root, prefixCacheDirBytes: bytes, dir, lora } = settings;
+  if (root === undefined) return undefined;
+  const identity = await stateIdentity(dir, model, lora);
+  return PrefixFiles.open(root, identity, model, bytes ?? DEFAULT_DIR_BYTES);
 }
 
 /** Free memory of this process in bytes. */

@@ -39,6 +39,7 @@ export class WorkerEngine implements Engine {
   private constructor(
     private readonly worker: Worker,
     { backend, dtype, vocabSize, load }: FromReady,
+    private readonly writesStates: boolean,
   ) {
     this.backend = backend;
     this.dtype = dtype;
@@ -73,7 +74,7 @@ export class WorkerEngine implements Engine {
         if (message.type !== 'ready') return;
         worker.off('message', onMessage);
         worker.off('error', onError);
-        resolve(new WorkerEngine(worker, message));
+        resolve(new WorkerEngine(worker, message, settings.prefixCacheDir !== undefined));
       };
       worker.on('message', onMessage);
       worker.once('error', onError);
@@ -120,7 +121,10 @@ export class WorkerEngine implements Engine {
     this.fail('the server is shutting down');
     this.post({ type: 'close' });
     // A step of a large model may take long.
-    const timer = setTimeout(() => void this.worker.terminate(), CLOSE_TIMEOUT);
+    const timer = setTimeout(
+      () => void this.worker.terminate(),
+      this.writesStates ? WRITE_TIMEOUT : CLOSE_TIMEOUT,
+    );
     await this.exit;
     clearTimeout(timer);
   }
@@ -151,3 +155,5 @@ export class WorkerEngine implements Engine {
 }
 
 const CLOSE_TIMEOUT = 2000;
+/** Gigabytes of states may be written at the end. */
+const WRITE_TIMEOUT = 60_000;

@@ -17,6 +17,10 @@ export interface WorkerSettings {
   slots?: number | undefined;
   /** Size of the prefix cache. Default: a quarter of the free memory. */
   prefixCacheBytes?: number | undefined;
+  /** Folder for states that memory has no room for. Default: none. */
+  prefixCacheDir?: string | undefined;
+  /** Maximum size of the files in it. Default: 10 GiB. */
+  prefixCacheDirBytes?: number | undefined;
 }
 
 export type ToWorker =

@@ -1,7 +1,7 @@
 // The model in its thread: HTTP stays quick, clients that leave free their place, shutdown is clean.
 import { request } from 'node:http';
 import { Tokenizer, TokenizerError } from '@rene-js/rene';
-import { errorOf } from '@rene-js/testing';
+import { errorOf, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import type { FastifyInstance } from 'fastify';
 import { modelFolder } from '../../src/commands/load.js';
@@ -10,6 +10,7 @@ import { TokenizerThread } from '../../src/serving/tokenizer_thread.js';
 import { ServingError, WorkerEngine } from '../../src/serving/worker_engine.js';
 
 describe('a server whose model runs in a worker', () => {
+  const folder = temporaryFolders();
   let engine: WorkerEngine;
   let encoder: TokenizerThread;
   let app: FastifyInstance;
@@ -138,5 +139,29 @@ describe('a server whose model runs in a worker', () => {
     });
     expect(await told).to.equal('the server is shutting down');
     expect(other.downReason).to.equal('the server is shutting down');
+  });
+
+  it('goes on from states that an earlier server left in a folder', async () => {
+    const prefixCacheDir = folder();
+    const job = { prompt: Array.from({ length: 40 }, (_, i) => 60 + i), n: 1, maxTokens: 5 };
+    const run = async () => {
+      const other = await WorkerEngine.start({ ...(await settings()), slots: 2, prefixCacheDir });
+      const ids: number[] = [];
+      let cached = 0;
+      await new Promise<void>((resolve, reject) => {
+        const options = { temperature: 0, topP: 1, stop: [], ignoreEos: true };
+        other.submit({ ...job, ...options }, (event) => {
+          if (event.type === 'prompt' && event.cached) cached += event.tokens;
+          if (event.type === 'token') ids.push(event.id);
+          if (event.type === 'end') resolve();
+          if (event.type === 'error') reject(new Error(event.message));
+        });
+      });
+      await other.close();
+      return { ids, cached };
+    };
+    const first = await run();
+    expect(first).to.have.property('cached', 0);
+    expect(await run()).to.deep.equal({ ids: first.ids, cached: 40 });
   });
 });

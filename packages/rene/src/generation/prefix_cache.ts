@@ -1,15 +1,11 @@
 // Prefix cache: states of prompts, so that a common prefix of several prompts is computed once.
-import { type HostState, toHost } from '../host_state.js';
+import { toHost } from '../host_state.js';
 import type { RecurrentState } from '../state.js';
 import { PREFILL_CHUNK } from './prefill.js';
+import type { PrefixFiles, StoredPrefix } from './prefix_files.js';
 import { RadixTree } from './radix_tree.js';
 
-interface Entry {
-  readonly ids: readonly number[];
-  readonly state: HostState;
-  /** Logits of the next token, if known. */
-  readonly logits: Float32Array | undefined;
-}
+type Entry = StoredPrefix;
 
 /** The part of a prompt that is cached. */
 export interface CachedPrefix {
@@ -24,6 +20,9 @@ export interface CachedPrefix {
 /** Maximum share of the cache for the states of one prompt, so that other prompts stay cached. */
 const PROMPT_SHARE = 1 / 4;
 
+/** Maximum number of states that wait to be written: they are in memory beyond its bound. */
+const MAX_WAITING = 4;
+
 /** The cache of one model. States are in host memory. The least recently used ones are dropped first. */
 export class PrefixCache {
   /** Bytes of the states. */
@@ -32,20 +31,37 @@ export class PrefixCache {
   /** Least recently used first. */
   private readonly entries = new Set<Entry>();
 
-  /** @param maxBytes maximum size of the states; 0 disables the cache */
-  constructor(private readonly maxBytes: number) {}
+  /** Ends when what was dropped from memory is in files. */
+  private writing: Promise<void> = Promise.resolve();
+  private waiting = 0;
+
+  /**
+   * @param maxBytes maximum size of the states in memory; 0 disables it
+   * @param files take what is dropped from memory, and what is in memory at the end
+   * @param onError called when a file cannot be written
+   */
+  constructor(
+    private readonly maxBytes: number,
+    private readonly files?: PrefixFiles | undefined,
+    private readonly onError: (error: unknown) => void = () => {},
+  ) {}
 
   get isOn(): boolean {
-    return this.maxBytes > 0;
+    return this.maxBytes > 0 || this.files !== undefined;
   }
 
   /** The longest cached prefix of a prompt. */
   async find(prompt: readonly number[]): Promise<CachedPrefix | undefined> {
-    const entry = this.tree.find(
+    const known = this.tree.find(
       prompt,
       ({ logits }, length) => length < prompt.length || logits !== undefined,
     );
+    const entry = (await this.readLonger(prompt, known?.ids.length ?? 0)) ?? known;
     if (!entry) return undefined;
+    if (entry !== known) {
+      this.insert(entry);
+      return { state: await entry.state.restore(), tokens: entry.ids.length, logits: entry.logits };
+    }
     this.entries.delete(entry);
     this.entries.add(entry);
     const { ids, logits } = entry;
@@ -78,8 +94,29 @@ export class PrefixCache {
     if (!this.isOn || ids.length === 0) return;
     const host = await toHost(state);
     const entry = { ids: [...ids], state: host, logits: logits?.slice() };
+    this.insert(entry);
+  }
+
+  /** Writes what is in memory to files. Call it before the process ends. */
+  async flush(): Promise<void> {
+    for (const entry of this.entries) this.spill(entry, Number.POSITIVE_INFINITY);
+    await this.writing;
+  }
+
+  /** From files, where they hold a longer prefix than memory. */
+  private async readLonger(prompt: readonly number[], length: number): Promise<Entry | undefined> {
+    const { files } = this;
+    if (!files || files.longest(prompt, true) <= length) return undefined;
+    const stored = await files.read(prompt, true);
+    return stored && stored.ids.length > length ? stored : undefined;
+  }
+
+  private insert(entry: Entry): void {
     const bytes = bytesOf(entry);
-    if (bytes > this.maxBytes) return;
+    if (bytes > this.maxBytes) {
+      this.spill(entry);
+      return;
+    }
     const before = this.tree.set(entry.ids, entry);
     if (before) this.forget(before);
     this.entries.add(entry);
@@ -88,7 +125,22 @@ export class PrefixCache {
       if (this.usedBytes <= this.maxBytes) return;
       this.tree.delete(oldest.ids);
       this.forget(oldest);
+      this.spill(oldest);
     }
+  }
+
+  /** Writes an entry in the background, unless the disk is too slow. */
+  private spill(entry: Entry, maxWaiting = MAX_WAITING): void {
+    const { files } = this;
+    if (!files || files.has(entry.ids, entry.logits !== undefined)) return;
+    if (this.waiting >= maxWaiting) return;
+    this.waiting++;
+    this.writing = this.writing
+      .then(() => files.write(entry))
+      .catch(this.onError)
+      .finally(() => {
+        this.waiting--;
+      });
   }
 
   private forget(entry: Entry): void {

@@ -6,7 +6,7 @@ import type { EvaluationModel, ScoreOptions } from '../evaluation_model.js';
 import type { Loglikelihood } from '../metrics.js';
 import { checkRequest, type TokenRequest, truncateRequest } from '../requests.js';
 import { fedTokens, MIN_SHARED_TOKENS, prefixTree } from './prefix_tree.js';
-
+import type { SharedStates } from './shared_states.js';
 import { type ScoringModel, TreeScorer } from './tree_scorer.js';
 
 /** Options: batches, truncation and prefix sharing. */
@@ -20,6 +20,8 @@ export interface ReneScorerOptions {
    * 6.
    */
   minShared?: number | undefined;
+  /** States of earlier runs. Default: none. */
+  shared?: SharedStates | undefined;
   /** Maximum number of logits in memory. Default: 32 M (128 MB). */
   maxLogits?: number | undefined;
 }
@@ -73,8 +75,9 @@ export class ReneScorer implements EvaluationModel {
         missing[index] = (missing[index] ?? 0) - 1;
         if (missing[index] === 0) onResult?.(index, result);
       },
-      onTokens: (count) => {
-        this.tokensFed += count;
+      shared: this.options.shared,
+      onTokens: (count, isKnown) => {
+        if (!isKnown) this.tokensFed += count;
         fed += count;
         onProgress?.(Math.min(fed / total, 1));
       },

@@ -4,6 +4,7 @@ import { type CausalLM, RecurrentState } from '@rene-js/rene';
 import { nextTurn } from '@rene-js/rene/internal';
 import { type LogProb, logProbsOf } from './log_probs.js';
 import type { Target, TreeNode } from './prefix_tree.js';
+import type { SharedStates } from './shared_states.js';
 
 /** The part of a model that scoring needs. */
 export type ScoringModel = Pick<CausalLM, 'config' | 'forward' | 'initialState'>;
@@ -15,8 +16,10 @@ export interface TreeScorerOptions {
   maxLogits?: number | undefined;
   /** Called with the log-probability of each target, in a sequence's order. */
   onTarget(index: number, result: LogProb): void;
-  /** Called after each forward with its number of tokens. */
-  onTokens?: ((count: number) => void) | undefined;
+  /** Called after each forward with its number of tokens, and with the number that need none. */
+  onTokens?: ((count: number, isKnown: boolean) => void) | undefined;
+  /** States of earlier runs. */
+  shared?: SharedStates | undefined;
   /** Stops between two forwards with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
@@ -25,6 +28,8 @@ export interface TreeScorerOptions {
 interface Branch {
   node: TreeNode;
   row: number;
+  /** The tokens before it. */
+  before: readonly number[];
 }
 
 /** A target and its row in the batch. */
@@ -47,7 +52,7 @@ export class TreeScorer {
   /** Scores all targets of these trees. */
   async score(roots: readonly TreeNode[]): Promise<void> {
     await this.expand(
-      roots.map((node) => ({ node, row: 0 })),
+      roots.map((node) => ({ node, row: 0, before: [] })),
       undefined,
     );
   }
@@ -60,18 +65,49 @@ export class TreeScorer {
     const sorted = branches.toSorted((a, b) => a.node.tokens.length - b.node.tokens.length);
     const leaves = sorted.filter(({ node }) => node.children.length === 0);
     for (const batch of this.batches(leaves, MAX_PADDING)) await this.scoreLeaves(batch, parent);
-    const inner = sorted.filter(({ node }) => node.children.length > 0);
-    for (const batch of this.batches(inner, Number.POSITIVE_INFINITY)) {
-      const state = await this.advanceInSteps(batch, parent);
-      try {
-        const children = batch.flatMap(({ node }, row) =>
-          node.children.map((child) => ({ node: child, row })),
-        );
-        await this.expand(children, state);
-      } finally {
-        state.dispose();
-      }
+    const { shared } = this.options;
+    const isShared = ({ node }: Branch) => shared?.accepts(node) ?? false;
+    for (const branch of sorted.filter(isShared)) {
+      await this.expandBelow([branch], await this.sharedState(branch, parent));
     }
+    const inner = sorted.filter((one) => one.node.children.length > 0 && !isShared(one));
+    for (const batch of this.batches(inner, Number.POSITIVE_INFINITY)) {
+      await this.expandBelow(batch, await this.advanceInSteps(batch, parent));
+    }
+  }
+
+  /** @param state after these branches; it is disposed */
+  private async expandBelow(batch: readonly Branch[], state: RecurrentState): Promise<void> {
+    try {
+      const keepsIds = this.options.shared !== undefined;
+      const children = batch.flatMap(({ node, before: ids }, row) => {
+        const before = keepsIds ? [...ids, ...node.tokens] : [];
+        return node.children.map((child) => ({ node: child, row, before }));
+      });
+      await this.expand(children, state);
+    } finally {
+      state.dispose();
+    }
+  }
+
+  /** The state after a branch, from an earlier run as far as that knows it. */
+  private async sharedState(branch: Branch, parent?: RecurrentState): Promise<RecurrentState> {
+    const { shared, onTokens } = this.options;
+    const { before, node } = branch;
+    const ids = [...before, ...node.tokens];
+    const found = await shared?.find(ids);
+    if (found && found.tokens > before.length) {
+      const { state, tokens } = found;
+      onTokens?.(tokens - before.length, true);
+      if (tokens === ids.length) return state;
+      await this.feed([ids.slice(tokens)], state, []);
+      await shared?.store(ids, state);
+      return state;
+    }
+    found?.state.dispose();
+    const state = await this.advanceInSteps([branch], parent);
+    await shared?.store(ids, state);
+    return state;
   }
 
   /** Sorted branches in batches whose longest is at most `spread` times the shortest. */
@@ -175,7 +211,7 @@ export class TreeScorer {
         rows.map((row) => row.slice(start, end)),
         { state, logitsAt },
       );
-      options.onTokens?.(rows.length * (end - start));
+      options.onTokens?.(rows.length * (end - start), false);
       const rowOf = new Map(logitsAt.map((place, row) => [place, row]));
       const wantedHere = here.map(({ id }, i) => ({ row: rowOf.get(places[i] ?? -1) ?? -1, id }));
       const results = await logProbsOf(logits, wantedHere);

@@ -1,0 +1,32 @@
+// What tells models apart whose results or states must not be mixed.
+import type { CausalLM } from '@rene-js/rene';
+import { adapterFolder } from '@rene-js/rene/internal';
+import * as tf from '@tensorflow/tfjs-core';
+import { modelHash } from './evaluation/model_hash.js';
+
+/** The dtype of a model's matrices, e.g. 'bf16'. */
+export function dtypeOf({ parameters }: Pick<CausalLM, 'parameters'>): string {
+  const formats = [...parameters.values()].flatMap((parameter) =>
+    parameter instanceof tf.Tensor ? [] : [parameter.format],
+  );
+  return [...new Set(formats)].sort().join('+') || 'f32';
+}
+
+/** A hash of an adapter's files; of its URL for one on the web. */
+export async function adapterHash(lora: string): Promise<string> {
+  return /^https?:/.test(lora) ? lora : modelHash(await adapterFolder(lora), []);
+}
+
+/**
+ * A hash of all that a state depends on: the model's files, the dtype, the backend and the adapter.
+ *
+ * @param dir the model's folder
+ */
+export async function stateIdentity(
+  dir: string,
+  model: Pick<CausalLM, 'parameters' | 'backend'>,
+  lora: string | undefined,
+): Promise<string> {
+  const adapter = lora === undefined ? '' : await adapterHash(lora);
+  return modelHash(dir, ['states', model.backend, dtypeOf(model), adapter]);
+}

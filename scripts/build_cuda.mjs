@@ -32,7 +32,7 @@ const targets = {
       '-fatbin',
       ...cards.map((card) => `-gencode=arch=compute_${card},code=sm_${card}`),
       '-gencode=arch=compute_80,code=compute_80',
-      'brotli compresses better, and drivers of any version can read the result', // brotli does it better, and drivers of any age read the result
+      '--no-compress', // brotli compresses better, and drivers of any version can read the result
       '--threads=0',
     ],
     inputs: ['kernels.cu'],

@@ -1,10 +1,10 @@
-// Joined signals, as AbortSignal.any joins them.
+// Joined signals behave like AbortSignal.any.
 import { expect } from 'chai';
 import { anySignal, joined } from '../src/any_signal.js';
 
 describe('anySignal', () => {
   for (const join of [anySignal, joined]) {
-    it(`is aborted with the first, for its reason (${join.name})`, () => {
+    it(`aborts with the first signal, with its reason (${join.name})`, () => {
       const [a, b] = [new AbortController(), new AbortController()];
       const signal = join([a.signal, b.signal]);
       expect(signal.aborted).to.equal(false);

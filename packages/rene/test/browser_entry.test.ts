@@ -1,4 +1,4 @@
-// What a browser is given of the packages: no Node module, and files that exist.
+// The packages' entry for browsers: no Node modules, and files that exist.
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { expect } from 'chai';
 
 const packages = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** The files that a package maps away for browsers: to another file, or to none. */
+/** The files that a package replaces for browsers, by another file or by none. */
 function browserMap(name: string): Map<string, string | false> {
   const { browser } = JSON.parse(readFileSync(join(packages, name, 'package.json'), 'utf8'));
   return new Map(
@@ -20,7 +20,7 @@ function browserMap(name: string): Map<string, string | false> {
 const maps = new Map([...browserMap('layers'), ...browserMap('rene')]);
 
 describe("the browser's entry", () => {
-  it('reaches no Node module, statically or by import()', () => {
+  it('imports no Node module, statically or with import()', () => {
     const seen = new Set<string>();
     const wrong: string[] = [];
     const follow = (path: string) => {
@@ -46,7 +46,7 @@ describe("the browser's entry", () => {
     expect([...seen].join()).to.contain('platform_browser.js');
   });
 
-  it('is given files that exist, with the exports of those that they replace', async () => {
+  it('maps to files that exist, with the exports of the files that they replace', async () => {
     for (const [from, to] of maps) {
       expect(existsSync(from), from).to.equal(true);
       if (to === false || to === undefined) continue;

@@ -1,4 +1,4 @@
-// The configuration: defaults, both file shapes, round trips, and what is refused.
+// The configuration: defaults, both file formats, round trips, and refusals.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
@@ -37,7 +37,7 @@ describe('config', () => {
     expect(layerKinds(config)).to.deep.equal(['ssd', 'attn', 'ssd', 'mlp', 'ssd', 'attn']);
   });
 
-  it("reads state-spaces' mamba2 shape as the same model", () => {
+  it("reads state-spaces' mamba2 format as the same model", () => {
     const rene = parseConfig(golden('tiny-mamba2/config.json'));
     const mamba = parseConfig(golden('tiny-mamba2/config_state_spaces.json'));
     expect(mamba).to.deep.equal({ ...rene, eosTokenId: 0, eosTokenIds: [0] });
@@ -81,7 +81,7 @@ describe('config', () => {
     expect(config.attn).to.equal(null);
   });
 
-  it('knows the 1.3 B model', () => {
+  it('has the configuration of the 1.3 B model', () => {
     const kinds = layerKinds(reneConfig1_3B);
     const count = (kind: string) => kinds.filter((k) => k === kind).length;
     expect([count('ssd'), count('mlp'), count('attn')]).to.deep.equal([28, 16, 4]);
@@ -109,7 +109,7 @@ describe('config', () => {
     );
   });
 
-  it("takes every spelling of dt_limit's infinity", () => {
+  it('accepts every spelling of infinity in dt_limit', () => {
     for (const high of ['Infinity', '1e999', '"inf"', '1.7976931348623157e308', 'null']) {
       const json = parseJson(`{"model_type": "rene", "ssm_cfg": {"dt_limit": [0.5, ${high}]}}`);
       expect(parseConfig(json).ssm.dtLimit, high).to.deep.equal([0.5, Number.POSITIVE_INFINITY]);
@@ -120,14 +120,14 @@ describe('config', () => {
       b: Number.NEGATIVE_INFINITY,
     });
 
-    it('refuses text without an end as fast as it is long', () => {
+    it('refuses unterminated strings in linear time', () => {
       const start = performance.now();
       expect(() => parseJson(`[Infinity, ${'"\\'.repeat(200_000)}`)).to.throw(SyntaxError);
-      expect(performance.now() - start).to.be.below(5000); // minutes where each quote is looked at anew
+      expect(performance.now() - start).to.be.below(5000); // quadratic scanning would take minutes
     });
   });
 
-  it('writes what the original class takes, and no more, for the original architecture', () => {
+  it('writes only keys that the original class accepts, for the original architecture', () => {
     const config = parseConfig(golden('tiny-options/config.json'));
     const json = configToJson(config);
     expect(json).to.deep.include({ model_type: 'rene', d_model: 48, attn_layer_idx: [2] });
@@ -185,7 +185,7 @@ describe('config', () => {
       });
     }
 
-    it('in the names of reneConfig', () => {
+    it('names fields as in reneConfig', () => {
       expect(thrownBy(() => reneConfig({ ssm: { headDim: 48 } })).key).to.equal('ssm.headDim');
       expect(thrownBy(() => reneConfig({ nLayer: 0 })).key).to.equal('nLayer');
     });
@@ -199,7 +199,7 @@ describe('config', () => {
     });
   });
 
-  it('only ever throws ConfigError, whatever the JSON', () => {
+  it('throws only ConfigError, for any JSON', () => {
     const seeds = MODELS.map((name) => golden(`${name}/config.json`));
     const json = fc.oneof(fc.jsonValue(), fc.constantFrom(...seeds).chain(mutated));
     fc.assert(fc.property(json, onlyConfigErrors), { numRuns: 500 });
@@ -228,7 +228,7 @@ function onlyConfigErrors(json: unknown): void {
   }
 }
 
-/** The object with one of its values, at some depth, replaced by anything. */
+/** The object with one of its values, at any depth, replaced by anything. */
 function mutated(json: unknown): fc.Arbitrary<unknown> {
   const text = JSON.stringify(json);
   const values = [...text.matchAll(/(?<=:)(?:-?\d[\d.]*|true|false|null|\[[^\]]*\])/g)];
@@ -280,7 +280,7 @@ const configs: fc.Arbitrary<ReneConfig> = fc
 describe('JSON nested a million deep', () => {
   const text = `${'['.repeat(1e6)}${']'.repeat(1e6)}`;
 
-  it('is refused by key in config.json, wherever it is', () => {
+  it('is refused by key in config.json, at any position', () => {
     const list = parseJson(text);
     const object = parseJson(`${'{"a":'.repeat(1e6)}1${'}'.repeat(1e6)}`);
     expect(() => parseConfig(list)).to.throw(ConfigError, 'deeply nested lists');
@@ -291,12 +291,12 @@ describe('JSON nested a million deep', () => {
       }
       const inner = { ssm_cfg: { d_state: deep, dt_limit: [deep, 1] } };
       expect(() => parseConfig(inner)).to.throw(ConfigError, 'ssm_cfg.');
-      // Unknown keys of the whole are not looked at.
+      // Unknown top-level keys are ignored.
       expect(parseConfig({ x: deep }).dModel).to.equal(2048);
     }
   });
 
-  it('is refused beside NaN, which JSON.parse does not take', () => {
+  it('is refused together with NaN, which JSON.parse does not accept', () => {
     const json = parseJson(`{"norm_epsilon": NaN, "d_model": ${text}}`);
     expect(() => parseConfig(json)).to.throw(ConfigError, 'd_model');
   });

@@ -48,14 +48,14 @@ describe('errors of the file system', () => {
     });
   }
 
-  it('names the file that cannot be copied, and writes none', async () => {
+  it('names the file that cannot be copied, and writes nothing', async () => {
     const from = join(dir, 'none');
     const error = await failure(copyFileAtomically(from, join(dir, 'copy')));
     expect(error.message).to.equal(`${from}: cannot be read: no such file or folder (ENOENT)`);
     expect(await readdir(dir)).not.to.contain('copy');
   });
 
-  it('names a full disk, and leaves other errors as they are', async () => {
+  it('reports a full disk, and does not change other errors', async () => {
     const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
       code: 'ENOSPC',
       syscall: 'write',

@@ -1,4 +1,4 @@
-// Options of loading: what is not one of them is refused by name, and dtypes have other libraries' names.
+// Options of loading: unknown options are refused by name, and dtypes accept other libraries' names.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { errorOf, golden } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -12,7 +12,7 @@ describe('options of fromPretrained', () => {
   const load = (options: object) =>
     errorOf(InvalidArgumentError, () => ReneLMHeadModel.fromPretrained(MODEL, options));
 
-  it('says what another library’s option is called here', async () => {
+  it('names our option for another library’s option', async () => {
     const cases: [options: object, message: RegExp][] = [
       [{ torch_dtype: 'bfloat16' }, /options: expected dtype, .* found torch_dtype/],
       [{ on_notice: () => {} }, /expected onNotice, found on_notice/],
@@ -28,7 +28,7 @@ describe('options of fromPretrained', () => {
     }
   });
 
-  it('refuses values of other types by name, and shows no token', async () => {
+  it('refuses values of other types by name, without showing a token', async () => {
     const cases: [options: object, message: string][] = [
       [{ trainable: 'yes' }, "trainable: expected true or false, found 'yes'"],
       [{ groupSize: '32' }, "groupSize: expected a number, found '32'"],
@@ -47,7 +47,7 @@ describe('options of fromPretrained', () => {
     }
   });
 
-  it('refuses any other name, before anything is read, and so does fromConfig', async () => {
+  it('refuses any other name before anything is read, also in fromConfig', async () => {
     const config = reneConfig({ nLayer: 1 });
     await fc.assert(
       fc.asyncProperty(fc.string(), fc.anything(), async (name, value) => {
@@ -63,7 +63,7 @@ describe('options of fromPretrained', () => {
     );
   });
 
-  it('loads with every name of a dtype that the backend holds', async () => {
+  it('accepts every name of a dtype that the backend supports', async () => {
     for (const dtype of ['bfloat16', 'BF16', 'torch.bfloat16'] as const) {
       const model = await ReneLMHeadModel.fromPretrained(MODEL, {
         backend: 'simd',
@@ -81,7 +81,7 @@ describe('options of fromPretrained', () => {
 });
 
 describe('options of Tokenizer.fromPretrained', () => {
-  it('are refused by name where there is no such', async () => {
+  it('refuse unknown options by name', async () => {
     for (const options of [{ cache_dir: '/x' }, { useFast: true }, { hub: {} }]) {
       const error = await errorOf(InvalidArgumentError, () =>
         Tokenizer.fromPretrained('rene-tiny', Object(options)),
@@ -93,7 +93,7 @@ describe('options of Tokenizer.fromPretrained', () => {
 });
 
 describe('names of dtypes', () => {
-  it('mean the same as in the libraries that they come from', () => {
+  it('mean the same as in the libraries that define them', () => {
     const names: Record<string, string> = {
       f32: 'f32 fp32 float32 float F32 torch.float32 FLOAT32',
       f16: 'f16 fp16 float16 half F16 torch.float16',
@@ -108,7 +108,7 @@ describe('names of dtypes', () => {
     expect(() => weightFormat('auto')).to.throw(InvalidArgumentError);
   });
 
-  it('are no names of an object’s own', () => {
+  it('exclude property names of every object', () => {
     for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
       expect(() => weightFormat(name)).to.throw(InvalidArgumentError, `found '${name}'`);
     }

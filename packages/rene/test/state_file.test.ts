@@ -31,7 +31,7 @@ describe('state files', () => {
     await rm(dir, { recursive: true });
   });
 
-  it('a restored state continues as the saved one does, exactly, in another process too', async () => {
+  it('a restored state continues exactly like the saved one, also in another process', async () => {
     await leavesNothing(async () => {
       const state = await model.prefill(prompts);
       const more = [[7], [8, 9]];
@@ -49,7 +49,7 @@ describe('state files', () => {
     expect(await readdir(dir)).to.deep.equal(['a.state']);
   });
 
-  it('moves between dtypes, whose rings hold f32 or bf16 numbers', async () => {
+  it('convert between dtypes, whose KV caches are f32 or bf16', async () => {
     const load = (dtype: 'f32' | 'bf16') =>
       ReneLMHeadModel.fromPretrained(goldenPath('tiny-bf16'), { backend: testBackend, dtype });
     const exact = await load('f32');
@@ -83,7 +83,7 @@ describe('state files', () => {
     rounded.dispose();
   });
 
-  it('is written as it was when save was called, and replaces an older file only when whole', async () => {
+  it('are written as of the call of save, and replace an older file only when complete', async () => {
     await leavesNothing(async () => {
       const state = await model.prefill([1, 2, 3]);
       const saving = state.save(path);
@@ -99,7 +99,7 @@ describe('state files', () => {
     });
   });
 
-  it('refuses the state of another model, of other weights, and what is no state', async () => {
+  it("refuse another model's state, other weights, and files that are not states", async () => {
     const state = await model.prefill([1, 2, 3]);
     await state.save(path);
     state.dispose();
@@ -122,7 +122,7 @@ describe('state files', () => {
     expect((await rejection(own.save(path))).message).to.contain('made by no model');
   });
 
-  it('is saved to and restored from a file URL; other URLs are refused, and make no folder', async () => {
+  it('can be saved to and restored from a file URL; other URLs are refused, and create no folder', async () => {
     const state = await model.prefill([1, 2, 3]);
     const url = pathToFileURL(join(dir, 'with a space.state'));
     await state.save(url);
@@ -139,7 +139,7 @@ describe('state files', () => {
     expect((await readdir('.')).filter((name) => name.includes(':'))).to.deep.equal([]);
   });
 
-  it('refuses damaged files by a typed error, and leaks nothing', async () => {
+  it('report damage with a typed error, and leak no tensors', async () => {
     const state = await model.prefill([1, 2, 3]);
     await state.save(path);
     state.dispose();

@@ -15,7 +15,7 @@ function read(name: string, file = 'config.json'): Record<string, unknown> {
   return asRecord(parseJson(readFileSync(goldenPath(`hybrids/${name}/${file}`), 'utf8'))) ?? {};
 }
 
-/** What a configuration says, without the file's own spelling. */
+/** A configuration without the file's own spelling. */
 function meaning(json: unknown): unknown {
   return { ...parseModelConfig(json), json: undefined };
 }
@@ -32,18 +32,18 @@ function refusal(json: unknown): ConfigError {
 
 describe('configurations of hybrids', () => {
   for (const name of names) {
-    it(`${name} means the same in the older spelling`, () => {
+    it(`${name}: the older spelling has the same meaning`, () => {
       expect(meaning(read(name))).to.deep.equal(meaning(read(name, 'config_hub.json')));
     });
 
-    it(`${name} is written as it was read`, () => {
+    it(`${name}: round trip`, () => {
       const json = read(name);
       const written = parseJson(stringifyJson(modelConfigToJson(parseModelConfig(json))));
       expect(meaning(written)).to.deep.equal(meaning(json));
     });
   }
 
-  it('infinite time steps may be spelled in any way', () => {
+  it('infinite time steps may have any spelling', () => {
     for (const infinite of [
       Number.POSITIVE_INFINITY,
       'Infinity',
@@ -59,7 +59,7 @@ describe('configurations of hybrids', () => {
     expect(key).to.equal('time_step_limit');
   });
 
-  it('old names of layers are known', () => {
+  it('accepts old names of layers', () => {
     const json = read('granite-h-rope');
     const types = ['mamba', 'linear_attention', 'attention', 'mamba', 'mamba'];
     const { layer_types: _, ...rest } = json;
@@ -68,7 +68,7 @@ describe('configurations of hybrids', () => {
     }
   });
 
-  it('several tokens may end a text', () => {
+  it('several tokens can end a sequence', () => {
     const config = parseModelConfig({ ...read('granite-h-rope'), eos_token_id: [2, 7, 2] });
     expect(config.eosTokenIds).to.deep.equal([2, 7]);
     expect(config.eosTokenId).to.equal(2);
@@ -76,7 +76,7 @@ describe('configurations of hybrids', () => {
     expect(refusal({ ...read('bamba'), eos_token_id: [95] }).key).to.equal('eos_token_id');
   });
 
-  it('rotary frequencies may be scaled', () => {
+  it('rotary frequencies can be scaled', () => {
     const frequencies = (rope: object) => {
       const config = parseModelConfig({ ...read('falcon-h1'), rope_parameters: rope });
       const text = JSON.stringify(config);
@@ -134,7 +134,7 @@ describe('configurations of hybrids', () => {
     });
   }
 
-  it('takes the originals’ defaults', () => {
+  it('has the originals’ defaults', () => {
     const granite = parseModelConfig({ model_type: 'granitemoehybrid', num_local_experts: 0 });
     const shapes = new Map(blueprintOf(granite).tensors.map(({ name, shape }) => [name, shape]));
     expect(shapes.get('model.layers.31.mamba.in_proj.weight')).to.deep.equal([16_896 + 128, 4096]);

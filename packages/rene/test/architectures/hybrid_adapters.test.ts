@@ -1,4 +1,4 @@
-// LoRA on hybrids: adapters name the original's modules, as PEFT does, and correct what the layers hold put together.
+// LoRA on hybrids: adapters name the original's modules, as in PEFT, whose matrices the layers hold joined.
 import { goldenPath, temporaryFolders, testBackend } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';

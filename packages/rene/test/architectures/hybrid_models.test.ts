@@ -1,4 +1,4 @@
-// Models of the hybrids: prompts in parts, uneven batches, training, saving.
+// Models of the hybrids: prompts in chunks, batches of different lengths, training, saving.
 
 import { useBackend } from '@rene-js/layers';
 import { goldenPath, leavesNothing, temporaryFolders, testBackend } from '@rene-js/testing';
@@ -37,7 +37,7 @@ function worst(a: Float32Array, b: Float32Array): number {
 describe('models of hybrids', () => {
   const newFolder = temporaryFolders();
 
-  it('ReneLMHeadModel refuses them and says what loads them', async () => {
+  it('ReneLMHeadModel refuses them and names the class that loads them', async () => {
     let error: unknown;
     try {
       await ReneLMHeadModel.fromPretrained(goldenPath('hybrids/bamba'), { backend: testBackend });
@@ -48,7 +48,7 @@ describe('models of hybrids', () => {
     expect(String(error)).to.contain('AutoModelForCausalLM').and.to.contain('bamba');
   });
 
-  it('AutoModelForCausalLM gives Rene its own class', async () => {
+  it('AutoModelForCausalLM loads Rene with its own class', async () => {
     const model = await AutoModelForCausalLM.fromPretrained(goldenPath('tiny-hybrid'), {
       backend: testBackend,
     });
@@ -57,7 +57,7 @@ describe('models of hybrids', () => {
   });
 
   for (const name of names) {
-    it(`${name}: a prompt in parts and in an uneven batch continues the same`, async () => {
+    it(`${name}: a prompt in chunks and in a mixed batch gives the same continuation`, async () => {
       const model = await load(name);
       await leavesNothing(async () => {
         const options = { maxNewTokens: 6, eosTokenId: null };
@@ -72,7 +72,7 @@ describe('models of hybrids', () => {
       model.dispose();
     });
 
-    it(`${name}: a model in training computes the same, and its gradient is right`, async () => {
+    it(`${name}: a model in training gives the same logits, and its gradient is right`, async () => {
       const model = await load(name);
       const trained = await load(name, { trainable: true });
       expect(worst(await logitsOf(model), await logitsOf(trained))).to.be.below(2e-5);
@@ -82,7 +82,7 @@ describe('models of hybrids', () => {
       const loss = () => nextTokenLoss(trained, tf.tensor2d([ids], undefined, 'int32'));
       const { value, grads } = tf.variableGrads(loss, [...variables.values()]);
       value.dispose();
-      // Along the gradient, the loss changes as the gradient says.
+      // Along the gradient, the loss changes at the rate of the gradient's norm.
       const step = 3e-4;
       let expected = 0;
       const before = await lossOf(loss);
@@ -111,7 +111,7 @@ describe('models of hybrids', () => {
       trained.dispose();
     });
 
-    it(`${name}: saved and loaded again it is the same, whole and as codes`, async () => {
+    it(`${name}: saved and loaded again it is the same, in floats and quantised`, async () => {
       const model = await load(name);
       const expected = await logitsOf(model);
       const dir = `${await newFolder()}/saved`;
@@ -127,7 +127,8 @@ describe('models of hybrids', () => {
       await codes.save(folder, { dtype: 'int8' });
       const again = await AutoModelForCausalLM.fromPretrained(folder, { backend: testBackend });
       const largest = rounded.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      // Matrices of 96 columns are no whole groups: the file holds their numbers, which f32 products do not round.
+      // Matrices of 96 columns are not whole groups: the file has their float values, which f32 matmuls do
+      // not round.
       const isWhole = /mamba2|nemotron/.test(name);
       expect(worst(await logitsOf(again), rounded) / largest).to.be.below(isWhole ? 1e-5 : 0.15);
       expect(worst(rounded, expected) / largest).to.be.below(0.25);
@@ -136,7 +137,7 @@ describe('models of hybrids', () => {
     });
   }
 
-  it('random weights make a model of any of them', async () => {
+  it('fromConfig creates any of them with random weights', async () => {
     const model = await load('falcon-h1');
     const { config } = model;
     model.dispose();

@@ -1,4 +1,5 @@
-// Chat templates give the text of Python's apply_chat_template (chat_templates.json, by transformers 5.18).
+// Chat templates render like Python's apply_chat_template (chat_templates.json, written by transformers
+// 5.18).
 import { readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { temporaryFolders } from '@rene-js/testing';
@@ -32,7 +33,7 @@ describe('chat templates', () => {
   const newFolder = temporaryFolders();
 
   for (const [name, template] of Object.entries(reference.templates)) {
-    it(`${name}: the text that Python gives`, () => {
+    it(`${name}: renders the same text as Python`, () => {
       const tokenizer = tokenizerWith({ ...reference.tokens, chat_template: template });
       const cases = reference.cases.filter((each) => each.template === name);
       expect(cases.length).to.be.above(10);
@@ -44,7 +45,7 @@ describe('chat templates', () => {
     });
   }
 
-  it('the tokenizer’s file chat_template.jinja is read, and counts before its config', async () => {
+  it('the tokenizer’s chat_template.jinja is read and overrides its config', async () => {
     const dir = `${await newFolder()}/chat`;
     await mkdir(dir);
     await writeFile(`${dir}/tokenizer.json`, JSON.stringify({ model }));
@@ -56,7 +57,7 @@ describe('chat templates', () => {
     expect(tokenizer.applyChatTemplate(messages, { chatTemplate: 'own' })).to.equal('own');
   });
 
-  it('one of several templates is chosen by name, or by tools', () => {
+  it('one of several templates is selected by name, or by tools', () => {
     const tokenizer = tokenizerWith({
       chat_template: [
         { name: 'default', template: 'plain' },
@@ -69,7 +70,7 @@ describe('chat templates', () => {
     expect(tokenizer.applyChatTemplate([], { chatTemplate: 'rag' })).to.equal('rag');
   });
 
-  it('refusals of a template, and none, are typed errors', () => {
+  it('a template that refuses, and a missing one, are typed errors', () => {
     const strict = tokenizerWith({ chat_template: reference.templates.strict });
     const twice = [
       { role: 'user', content: 'a' },

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-# The parameters of the original classes; they refuse any other key.
+# The parameters of the original classes, which refuse any other key.
 SSM = {
     *("d_state d_conv conv_init expand headdim d_ssm ngroups A_init_range D_has_hdim rmsnorm").split(),
     *("norm_before_gate dt_min dt_max dt_init_floor dt_limit bias conv_bias chunk_size").split(),

@@ -1,4 +1,4 @@
-// Model folders: whole and sharded, loaded into parameters, saved again; and nothing left behind.
+// Model folders: whole and sharded, loaded into parameters, saved again, without leaks.
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -25,7 +25,7 @@ import { saveCheckpoint } from '../../src/checkpoint/save_checkpoint.js';
 import { configToJson } from '../../src/config_json.js';
 import { CheckpointError } from '../../src/errors.js';
 
-/** A spec for every tensor of a checkpoint, as a model that fits it would ask for. */
+/** A spec for every tensor of a checkpoint, as in the blueprint of a matching model. */
 function specsOf(checkpoint: Checkpoint, leaveOut: readonly string[] = []): ParameterSpec[] {
   return checkpoint.names
     .filter((name) => !leaveOut.includes(name))
@@ -68,7 +68,7 @@ describe('checkpoint', () => {
     await checkpoint.close();
   });
 
-  it('says what a folder without weights lacks', async () => {
+  it('reports a folder without weights', async () => {
     const empty = await errorOf(CheckpointError, () => openCheckpoint(folder()));
     expect(empty.message).to.match(/model\.safetensors.*found a folder without them/);
     const none = await errorOf(CheckpointError, () => openCheckpoint('/nowhere'));
@@ -88,7 +88,7 @@ describe('checkpoint', () => {
     await whole.close();
   });
 
-  it('refuses an index that lies', async () => {
+  it('refuses an inconsistent index', async () => {
     const whole = await openCheckpoint(golden('tiny-options'));
     const dir = folder();
     await writeShards(whole, dir, 2);
@@ -138,7 +138,7 @@ describe('checkpoint', () => {
       await checkpoint.close();
     });
 
-    it('makes variables to train', async () => {
+    it('creates variables for training', async () => {
       const checkpoint = await openCheckpoint(golden('tiny-options'));
       const before = tf.memory().numTensors;
       const load = () =>
@@ -158,7 +158,7 @@ describe('checkpoint', () => {
       await checkpoint.close();
     });
 
-    it('lists everything that is missing, unknown or of another shape', async () => {
+    it('lists all missing, unknown and wrongly shaped tensors', async () => {
       const checkpoint = await openCheckpoint(golden('tiny-gqa'));
       const before = tf.memory().numTensors;
       const specs = specsOf(checkpoint, ['backbone.layers.3.norm.weight']).map((spec) =>
@@ -178,7 +178,7 @@ describe('checkpoint', () => {
       await checkpoint.close();
     });
 
-    it('takes a tied head that is repeated in the file, of the right shape', async () => {
+    it('accepts a tied head that the file repeats, if its shape is right', async () => {
       const checkpoint = await openCheckpoint(golden('tiny-mamba2'));
       const specs = specsOf(checkpoint, ['lm_head.weight']);
       const parameters = await loadParameters(checkpoint, { tensors: specs, embedding });
@@ -200,7 +200,7 @@ describe('checkpoint', () => {
       await checkpoint.close();
     });
 
-    it('frees what it loaded when a later tensor cannot be read', async () => {
+    it('frees what it loaded if a later tensor cannot be read', async () => {
       const checkpoint = await openCheckpoint(golden('tiny-gqa'));
       const before = tf.memory().numTensors;
       let reads = 0;
@@ -219,7 +219,7 @@ describe('checkpoint', () => {
       await checkpoint.close();
     });
 
-    it("packs matrices with the backend's own packer", async () => {
+    it("packs matrices with the backend's packer", async () => {
       const checkpoint = await openCheckpoint(golden('tiny-options'));
       const packed: [format: string, groupSize: number][] = [];
       tf.registerBackend('packing-test', () => tf.findBackend('cpu'));
@@ -253,7 +253,7 @@ describe('checkpoint', () => {
       { name: 'b', shape: [50], kind: 'vector', init: initializers.uniform(1) },
     ];
 
-    it('draws the same numbers for a seed, whatever the order', async () => {
+    it('draws the same values for a seed, in any order', async () => {
       const before = tf.memory().numTensors;
       const first = await initParameters(specs, 7);
       const second = await initParameters([...specs].reverse(), 7);
@@ -293,7 +293,7 @@ describe('checkpoint', () => {
       }
     });
 
-    it('narrows matrices, and only them, on request', async () => {
+    it('rounds only matrices, and only on request', async () => {
       const checkpoint = await openCheckpoint(golden('tiny-options'));
       const specs = specsOf(checkpoint);
       const parameters = await loadParameters(checkpoint, { tensors: specs, embedding });
@@ -314,7 +314,7 @@ describe('checkpoint', () => {
       await file.close();
     });
 
-    it('leaves the older file and no other when writing fails', async () => {
+    it('keeps the older file, and no temporary one, if writing fails', async () => {
       const dir = folder();
       const path = join(dir, 'model.safetensors');
       writeFileSync(path, 'older');
@@ -328,7 +328,7 @@ describe('checkpoint', () => {
     });
   });
 
-  it('narrows to F16 and BF16 by the nearest, ties to even', () => {
+  it('rounds to F16 and BF16 to nearest, ties to even', () => {
     const halves = (dtype: 'F16' | 'BF16', ...values: number[]) => [
       ...new Uint16Array(narrow(Float32Array.from(values), dtype).buffer),
     ];

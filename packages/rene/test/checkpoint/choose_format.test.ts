@@ -1,4 +1,4 @@
-// What dtype 'auto' comes to, on backends that hold this or that and have this or that much room.
+// dtype 'auto' on backends with different formats and free memory.
 import { type ParameterSpec, useBackend, type WeightFormat } from '@rene-js/layers';
 import { registerWeightPacker } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
@@ -7,7 +7,7 @@ import { chooseFormat } from '../../src/checkpoint/choose_format.js';
 
 const BACKEND = 'formats-test';
 const init = () => undefined;
-/** A million weights. What is no matrix does not count. */
+/** A million weights. Vectors do not count. */
 const specs: ParameterSpec[] = [
   { name: 'a', shape: [600, 1000], kind: 'matrix', init },
   { name: 'b', shape: [400, 1000], kind: 'matrix', init },
@@ -28,9 +28,9 @@ const cases: [stored: string, formats: WeightFormat[], megabytes: number, Weight
     ['F32', withoutF16, 3.9, 'bf16', /take 0\.0 GB as f32 .* loading them as bf16/],
     ['BF16', all, 1.9, 'int8', /as bf16 .* loading them as int8/],
     ['BF16', all, 1, 'int4', /as bf16 .* loading them as int4/],
-    // Nothing fits: let loading say so.
+    // Nothing fits: loading reports the error.
     ['BF16', all, 0.5, 'bf16'],
-    // Quantised values stay quantised values; the matrices beside them stay as exact as they are.
+    // Quantised values stay quantised; the other matrices keep their precision.
     ['int4', all, 0.1, 'f32'],
   ];
 
@@ -58,7 +58,7 @@ describe("dtype 'auto'", () => {
 
   for (const [stored, held, megabytes, expected, said] of cases) {
     const where = `${held.join(', ')} with ${megabytes} bytes a weight free`;
-    it(`${stored} on a backend of ${where} is ${expected}`, () => {
+    it(`${stored} on a backend of ${where} resolves to ${expected}`, () => {
       formats = held;
       room = megabytes * 1e6;
       const notices: string[] = [];

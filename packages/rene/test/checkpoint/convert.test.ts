@@ -1,4 +1,4 @@
-// Conversion of checkpoints: any format in, the original's safetensors out, number by number.
+// Conversion of checkpoints from any format to the original's safetensors, compared value by value.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { narrow } from '@rene-js/layers/internal';
@@ -12,7 +12,7 @@ import { CheckpointError } from '../../src/errors.js';
 describe('convertCheckpoint', () => {
   const folder = temporaryFolders();
 
-  it('keeps every number and dtype, leaves a repeated head out, takes the tokenizer along', async () => {
+  it('keeps every value and dtype, drops a repeated head, and copies the tokenizer', async () => {
     for (const name of ['tiny-bf16', 'tiny-mamba2']) {
       const from = await openCheckpoint(golden(name));
       const dir = join(folder(), 'out');
@@ -31,7 +31,7 @@ describe('convertCheckpoint', () => {
         const isMatrix = shape.length === 2;
         expect(to.info(tensor)).to.deep.include({ shape, dtype: isMatrix ? dtype : 'F32' });
       }
-      expect(to.metadata.get('format')).to.equal('pt'); // transformers wants to know
+      expect(to.metadata.get('format')).to.equal('pt'); // transformers requires this key
       expect(seen.at(-1)).to.equal(1);
       expect(seen.length).to.be.above(2 * from.names.length);
       await from.close();
@@ -39,7 +39,7 @@ describe('convertCheckpoint', () => {
     }
   });
 
-  it('rounds matrices to the dtype that is asked for', async () => {
+  it('rounds matrices to the requested dtype', async () => {
     const [dir, again] = [folder(), folder()];
     await convertCheckpoint(golden('tiny-options'), dir, { dtype: 'BF16' });
     const [from, to] = [await openCheckpoint(golden('tiny-options')), await openCheckpoint(dir)];
@@ -58,7 +58,7 @@ describe('convertCheckpoint', () => {
     ]);
   });
 
-  it('says so when a number is beyond F16', async () => {
+  it("reports a value out of F16's range", async () => {
     const [from, to] = [folder(), folder()];
     const bytes = readFileSync(golden('tiny-options/model.safetensors'));
     const headerBytes = Number(bytes.readBigUInt64LE(0));
@@ -76,7 +76,7 @@ describe('convertCheckpoint', () => {
     await convertCheckpoint(from, to, { dtype: 'BF16' });
   });
 
-  it('leaves what was there when the source does not fit', async () => {
+  it('keeps the existing folder if the source is invalid', async () => {
     const [from, to] = [folder(), folder()];
     writeFileSync(join(from, 'config.json'), readFileSync(golden('tiny-gqa/config.json')));
     const weights = readFileSync(golden('tiny-options/model.safetensors'));

@@ -1,4 +1,4 @@
-// Downloads that go wrong: broken and corrupt ones, retries, locks, aborts; from a hub on this machine.
+// Failing downloads: broken and corrupt ones, retries, locks, aborts; with a fake hub.
 import {
   existsSync,
   mkdirSync,
@@ -37,28 +37,28 @@ describe('downloads', () => {
     expect(bytes).to.deep.equal([...bytes].sort((a, b) => a - b));
   });
 
-  it('resumes a broken download without fetching what it has', async () => {
+  it('resumes a broken download without repeating bytes', async () => {
     hub.fail(/GET .*some-lab.*model\.safetensors$/, { breakAfter: 0 });
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 100_000 }, { breakAfter: 50_000 });
     await resolveModel(REPO, options);
     expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
   });
 
-  it('goes on as long as each try gets further', async () => {
+  it('retries as long as each try makes progress', async () => {
     const breaks = Array.from({ length: 8 }, () => ({ breakAfter: 20_000 }));
     hub.fail(/GET \/some-lab%2Ftiny\/model/, ...breaks);
     await resolveModel(REPO, options);
     expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
   });
 
-  it('takes a connection without a byte for a broken one', async () => {
+  it('treats a connection without data as broken', async () => {
     process.env.HF_HUB_DOWNLOAD_TIMEOUT = '0.5';
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { stallAfter: 30_000 });
     await resolveModel(REPO, options);
     expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
   });
 
-  it('resumes in a later run, also from what Python left', async () => {
+  it('resumes in a later run, also a download that Python started', async () => {
     const breaks = Array.from({ length: 5 }, () => ({ breakAfter: 0 }));
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 70_000 }, ...breaks);
     await errorOf(HubError, () => resolveModel(REPO, options));
@@ -71,14 +71,14 @@ describe('downloads', () => {
     expect(readdirSync(blobs).filter((name) => name.endsWith('.incomplete'))).to.deep.equal([]);
   });
 
-  it('starts again when the server cannot resume', async () => {
+  it('restarts if the server does not support resuming', async () => {
     for (const wrong of [{ ignoreRange: true }, { wrongRange: true }] as const) {
       process.env.HF_HOME = folder();
       hub.sent.clear();
       hub.fail(/GET \/some-lab%2Ftiny\/model/, { breakAfter: 1000 }, wrong);
       const dir = await resolveModel(REPO, options);
       expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
-      // Once, not again after a wrong checksum.
+      // Only once: a wrong checksum does not restart it again.
       expect(hub.sent.get('model.safetensors')).to.equal(1000 + weights.length);
     }
     hub.add('some-lab/other', { 'config.json': config, 'model.safetensors': weights });
@@ -87,14 +87,14 @@ describe('downloads', () => {
     expect(readFileSync(join(other, 'model.safetensors'))).to.deep.equal(weights);
   });
 
-  it('notices a file that ends early', async () => {
+  it('detects a file that ends early', async () => {
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { truncateTo: 5000 });
     const dir = await resolveModel(REPO, options);
     expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
     expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
   });
 
-  it('fetches a corrupt file once more, then gives up and keeps none of it', async () => {
+  it('downloads a corrupt file once more, then gives up and keeps none of it', async () => {
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { corrupt: true });
     const dir = await resolveModel(REPO, options);
     expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
@@ -107,7 +107,7 @@ describe('downloads', () => {
     expect(existsSync(join(bad, 'snapshots'))).to.equal(false);
   });
 
-  it('replaces a damaged rest of an older download', async () => {
+  it('replaces a damaged partial file', async () => {
     await errorOf(HubError, async () => {
       hub.fail(
         /GET \/some-lab%2Ftiny\/model/,
@@ -126,12 +126,13 @@ describe('downloads', () => {
       const dir = await resolveModel(REPO, options);
       expect(readFileSync(join(dir, 'model.safetensors'))).to.deep.equal(weights);
       const fetched = hub.requests.slice(before).filter((r) => /^GET .*%2F.*model/.test(r));
-      // The rest and, as its checksum is wrong, the whole; what is too long is not even tried.
+      // The rest and, since the checksum is wrong, the whole file. A partial file that is too long is not
+      // resumed.
       expect(fetched.length).to.equal(bytes === 3000 ? 2 : 1);
     }
   });
 
-  it('tries again after 429 and 500, waiting as long as it is told', async () => {
+  it('retries after 429 and 500, and waits as long as requested', async () => {
     hub.fail(/GET \/api/, { status: 500 }, { status: 429, headers: { 'retry-after': '0' } });
     hub.fail(/HEAD/, { status: 503 });
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { status: 502 });
@@ -147,7 +148,7 @@ describe('downloads', () => {
     expect(error.message).to.match(/slow down.*tried 5 times/);
   });
 
-  it('downloads once when asked twice at once', async () => {
+  it('downloads once if requested twice at the same time', async () => {
     const dirs = await Promise.all([resolveModel(REPO, options), resolveModel(REPO, options)]);
     expect(dirs[0]).to.equal(dirs[1]);
     expect(hub.sent.get('model.safetensors')).to.equal(weights.length);

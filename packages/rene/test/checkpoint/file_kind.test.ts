@@ -1,4 +1,4 @@
-// Files that are no checkpoints: the error says what they are.
+// Files that are not checkpoints: the error names their type.
 import { errorOf } from '@rene-js/testing';
 import { expect } from 'chai';
 import { bytesSource } from '../../src/checkpoint/byte_source.js';
@@ -22,7 +22,7 @@ const KINDS: Readonly<Record<string, [content: string, kind: RegExp]>> = {
 
 describe('files that are no checkpoints', () => {
   for (const [name, [content, kind]] of Object.entries(KINDS)) {
-    it(`are named: ${name}`, async () => {
+    it(`names the type: ${name}`, async () => {
       for (const open of [openSafetensors, openPyTorchBin]) {
         const source = bytesSource(Buffer.from(content), 'model.x');
         const { message } = await errorOf(CheckpointError, () => open(source));
@@ -33,8 +33,8 @@ describe('files that are no checkpoints', () => {
     });
   }
 
-  it('a header of any length is none of them', async () => {
-    // The length's first byte is that of '<', '{' and so on.
+  it('a safetensors header of any length is not mistaken for another type', async () => {
+    // The first byte of the length equals '<', '{' and so on.
     for (let extra = 0; extra < 300; extra++) {
       const parts: Uint8Array[] = [];
       await writeSafetensors([], { note: 'x'.repeat(extra) }, async (bytes) => {

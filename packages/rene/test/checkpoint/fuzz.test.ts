@@ -1,5 +1,5 @@
-// Damaged and hostile files of every kind end in a typed error: no crash, no hang, no code run, no
-// memory beyond the file's own size. RENE_FUZZ_RUNS=2500 makes 10,000 inputs.
+// Damaged and hostile files of every format cause a typed error: no crash, no hang, no code execution, no
+// memory beyond the file's size. RENE_FUZZ_RUNS=2500 tests 10,000 inputs.
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ReneError } from '@rene-js/layers';
@@ -19,12 +19,12 @@ import { Tokenizer } from '../../src/tokenizer.js';
 import { mutateBytes, mutateJson, type Random } from './mutate.js';
 
 const RUNS = Number(process.env.RENE_FUZZ_RUNS ?? 200);
-/** An input of a few kilobytes needs milliseconds; the rest is a busy machine. */
+/** A small input takes milliseconds; the limit allows for a busy machine. */
 const SLOW_MS = 5000;
 const MAX_GROWTH = 256 << 20;
 const DATA = fileURLToPath(new URL('../../../test/checkpoint/data/', import.meta.url));
 
-/** Feeds one damaged input; rejects when it was refused. */
+/** Reads one damaged input. Rejects if it was refused. */
 type Feed = (random: Random) => Promise<void>;
 
 async function fuzz(kind: string, feed: Feed): Promise<void> {
@@ -41,7 +41,7 @@ async function fuzz(kind: string, feed: Feed): Promise<void> {
     expect(performance.now() - start, `time of input ${kind}:${i}`).to.be.below(SLOW_MS);
   }
   expect(process.memoryUsage().rss - startBytes, 'memory').to.be.below(MAX_GROWTH);
-  // Otherwise the damage does no harm, and nothing was tried.
+  // The damage had no effect if nothing was refused.
   expect(refused).to.be.above(RUNS / 10);
 }
 
@@ -82,13 +82,13 @@ describe('hostile files', function () {
       const config = parseConfig(mutateJson(JSON.parse(readFileSync(path, 'utf8')), random));
       layerKinds(config);
       expect(parseConfig(JSON.parse(JSON.stringify(configToJson(config))))).to.be.an('object');
-      // Whatever it says must be refused against a file of another model, before anything is loaded.
+      // Any configuration must be refused for a file of another model before anything is loaded.
       const file = await openSafetensors(bytesSource(safetensors, 'x'));
       await loadParameters(checkpointOf('x', [file]), blueprintOf(config));
     }));
 
   it('tokenizer.json', () => {
-    // The library warns of what it does not know.
+    // The library prints warnings about unknown fields.
     const { warn } = console;
     console.warn = () => {};
     return fuzz('tokenizer', async (random) => {

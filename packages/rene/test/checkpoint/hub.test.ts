@@ -1,4 +1,4 @@
-// The hub: cache layout, what is fetched, redirects, tokens, offline, tokenizers; on a local server.
+// The hub: cache layout, downloaded files, redirects, tokens, offline use, tokenizers; with a fake hub.
 import {
   existsSync,
   lstatSync,
@@ -39,14 +39,14 @@ describe('hub', () => {
       expect(readlinkSync(join(dir, name))).to.match(/^\.\.\/\.\.\/blobs\/[0-9a-f]{40,64}$/);
     }
     expect(readdirSync(join(repoDir, 'blobs')).length).to.equal(2);
-    // Compressed on the way, a file would have neither its size nor its parts.
+    // With compression, a file would have neither its size nor its ranges.
     expect([...hub.encodings]).to.deep.equal(['identity']);
     const checkpoint = await openCheckpoint(dir);
     expect(checkpoint.names.length).to.be.above(10);
     await checkpoint.close();
   });
 
-  it('fetches nothing twice, and only what changed', async () => {
+  it('downloads nothing twice, and only changed files', async () => {
     await resolveModel(REPO, options);
     const before = hub.requests.length;
     await resolveModel(REPO, options);
@@ -65,7 +65,7 @@ describe('hub', () => {
     expect(hub.sent.get('model.safetensors')).to.equal(weights.length);
   });
 
-  it('leaves a folder as it is, and refuses what is neither folder nor id', async () => {
+  it('uses a local folder unchanged, and refuses a name that is neither a folder nor an id', async () => {
     expect(await resolveModel(home, options)).to.equal(home);
     const paths = [
       '/no/where',
@@ -84,7 +84,7 @@ describe('hub', () => {
     expect(hub.requests).to.deep.equal([]);
   });
 
-  it('says what 401, 403 and 404 mean, at once', async () => {
+  it('explains 401, 403 and 404 at once', async () => {
     for (const [status, message] of [
       [401, /access denied.*HF_TOKEN/],
       [403, /access denied.*terms/],
@@ -104,7 +104,7 @@ describe('hub', () => {
     expect(empty.message).to.match(/neither model\.safetensors nor pytorch_model\.bin/);
   });
 
-  it('sends the token to the hub, never to the storage behind it', async () => {
+  it('sends the token to the hub, never to the storage server', async () => {
     hub.requiredToken = 'hf_secret';
     await errorOf(HubError, () => resolveModel(REPO, options));
     process.env.HF_TOKEN = 'hf_secret';
@@ -134,7 +134,7 @@ describe('hub', () => {
     expect(error.message).to.match(/no revision/);
   });
 
-  it('does without the hub when told to, or when it is not there', async () => {
+  it('works without the hub if requested or if the hub is unreachable', async () => {
     const offline = await errorOf(HubError, () =>
       resolveModel(REPO, { ...options, offline: true }),
     );
@@ -158,7 +158,7 @@ describe('hub', () => {
     expect(error.message).to.match(/http:\/\/127\.0\.0\.1:9 cannot be reached/);
   });
 
-  it('says that the cache cannot be written', async () => {
+  it('reports an unwritable cache', async () => {
     const cacheDir = join(home, 'file');
     writeFileSync(cacheDir, '');
     const error = await errorOf(HubError, () => resolveModel(REPO, { ...options, cacheDir }));
@@ -176,7 +176,7 @@ describe('hub', () => {
     const indexOf = (names: readonly string[]) =>
       JSON.stringify({ weight_map: Object.fromEntries(names.map((name, i) => [`${i}`, name])) });
 
-    it('are those that the index names, and are known to be missing', async () => {
+    it('downloads the shards of the index, and reports missing ones', async () => {
       const files = Object.fromEntries(SHARDS.map((name) => [name, name]));
       const others = {
         'pytorch_model.bin': 'not wanted',
@@ -204,7 +204,7 @@ describe('hub', () => {
       }
     });
 
-    it('are refused where they lie elsewhere, or nowhere', async () => {
+    it('refuses shards in other folders, and missing ones', async () => {
       for (const [name, message] of [
         ['../../evil.safetensors', /expected a file of its folder/],
         ['/etc/passwd', /expected a file of its folder/],
@@ -224,12 +224,12 @@ describe('hub', () => {
     });
   });
 
-  it('takes pytorch_model.bin where there is nothing better', async () => {
+  it('uses pytorch_model.bin if there is nothing better', async () => {
     hub.add(REPO, { 'config.json': config, 'pytorch_model.bin': 'weights' });
     expect(readdirSync(await resolveModel(REPO, options))).to.include('pytorch_model.bin');
   });
 
-  it('does not trust what a hub says about paths', async () => {
+  it('does not trust paths from a hub', async () => {
     hub.commit = '../../..';
     await errorOf(HubError, () => resolveModel(REPO, options));
     hub.commit = 'a'.repeat(40);
@@ -242,7 +242,7 @@ describe('hub', () => {
     expect(readdirSync(join(repoDir, 'blobs')).join()).to.match(/^[0-9a-f]{64},[0-9a-f]{64}$/);
   });
 
-  it('says that a file is no folder, and asks no hub', async () => {
+  it('reports that a name is a file, without a request to a hub', async () => {
     const file = join(home, 'adapter');
     writeFileSync(file, '');
     for (const [resolve, what] of [
@@ -255,7 +255,7 @@ describe('hub', () => {
     expect(hub.requests).to.deep.equal([]);
   });
 
-  it('takes ids without an owner, and says that a folder was not there either', async () => {
+  it('accepts ids without an owner, and reports that there was no such folder either', async () => {
     hub.add('gpt2', { 'tokenizer.json': '{}', 'model.safetensors': weights });
     const dir = join(home, 'hub', 'models--gpt2', 'snapshots', hub.commit);
     expect(await resolveModel('gpt2', options)).to.equal(dir);
@@ -291,7 +291,7 @@ describe('hub', () => {
         'tokenizer.json',
       );
 
-    it("are the model's own where it has one", async () => {
+    it("are the model's own if it has one", async () => {
       hub.add(REPO, { 'config.json': rene, 'tokenizer.json': '{}', 'tokenizer_config.json': '{}' });
       expect(await resolveTokenizer(REPO, options)).to.equal(path(REPO));
       expect(existsSync(path(REPO).replace('tokenizer.json', 'tokenizer_config.json'))).to.equal(
@@ -304,7 +304,7 @@ describe('hub', () => {
       expect(await resolveTokenizer(file, options)).to.equal(file);
     });
 
-    it("are the authors' where it has none, which is said", async () => {
+    it("are the authors' if the model has none, with a notice", async () => {
       hub.add('allenai/OLMo-1B-hf', { 'tokenizer.json': '{}', 'model.safetensors': weights });
       hub.add('EleutherAI/gpt-neox-20b', { 'tokenizer.json': '{}' });
       const notices: string[] = [];
@@ -324,7 +324,7 @@ describe('hub', () => {
       expect(hub.sent.get('model.safetensors')).to.equal(undefined);
     });
 
-    it("are known by the owner of an id without a config, and are not of the model's revision", async () => {
+    it("are known by the owner of an id without a config, and ignore the model's revision", async () => {
       hub.add('allenai/OLMo-1B-hf', { 'tokenizer.json': '{}' });
       hub.add('EleutherAI/gpt-neox-20b', { 'tokenizer.json': '{}' });
       for (const [repo, expected] of [
@@ -340,7 +340,7 @@ describe('hub', () => {
       }
     });
 
-    it('must fit the model, and be there', async () => {
+    it('must fit the model, and exist', async () => {
       const small = await errorOf(TokenizerError, () =>
         resolveTokenizer(golden('tiny-options'), options),
       );

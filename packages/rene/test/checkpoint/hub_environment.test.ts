@@ -1,4 +1,4 @@
-// What the environment says about the hub, read as Python's huggingface_hub reads it.
+// Environment variables about the hub, read as in Python's huggingface_hub.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -11,10 +11,10 @@ import { resolveModel } from '../../src/checkpoint/resolve.js';
 import { HubError } from '../../src/errors.js';
 import { REPO, withFakeHub } from './hub_suite.js';
 
-describe('the hub in the environment', () => {
+describe("the hub's environment variables", () => {
   const folder = temporaryFolders();
 
-  it('has its cache where Python has it', () => {
+  it('locate the cache as Python does', () => {
     const xdg = { XDG_CACHE_HOME: '/cache' };
     expect(hubCacheDir(xdg)).to.equal('/cache/huggingface/hub');
     expect(hubCacheDir({ ...xdg, HF_HOME: '/hf' })).to.equal('/hf/hub');
@@ -25,7 +25,7 @@ describe('the hub in the environment', () => {
     expect(hubCacheDir({ HF_HOME: '', HF_HUB_CACHE: '' })).to.equal(hubCacheDir({}));
   });
 
-  it('may write paths with ~ and variables', () => {
+  it('can have paths with ~ and variables', () => {
     const env = { HOME: '/home/ann', DATA: '/data', EMPTY: '', 'A B': 'x' };
     const paths = {
       '~': '/home/ann',
@@ -48,14 +48,14 @@ describe('the hub in the environment', () => {
     expect(() => hubHome({ ...env, HF_HOME: '~bob/hf' })).to.throw(HubError, /HF_HOME.*~bob\/hf/);
   });
 
-  describe('has a token', () => {
+  describe('the token', () => {
     let home: string;
     beforeEach(() => {
       home = folder();
     });
     const found = (env: Record<string, string>) => savedToken({ HF_HOME: home, ...env });
 
-    it('of any blanks and line ends around it, and none where only these are', async () => {
+    it('is trimmed of blanks and line ends; only blanks mean no token', async () => {
       for (const text of [
         'hf_x',
         ' hf_x ',
@@ -73,7 +73,7 @@ describe('the hub in the environment', () => {
       expect(await found({ HF_TOKEN: '', HUGGING_FACE_HUB_TOKEN: ' ' })).to.equal(undefined);
     });
 
-    it('by two names, the newer first, and in files', async () => {
+    it('has two variables, of which the newer wins, and a file', async () => {
       writeFileSync(join(home, 'token'), 'hf_file');
       expect(await found({})).to.equal('hf_file');
       expect(await found({ HUGGING_FACE_HUB_TOKEN: 'hf_old' })).to.equal('hf_old');
@@ -87,7 +87,7 @@ describe('the hub in the environment', () => {
       expect(await found({ HF_HUB_DISABLE_IMPLICIT_TOKEN: '1' })).to.equal(undefined);
     });
 
-    it('that is not shown when it cannot be sent', async () => {
+    it('is not shown if it cannot be sent', async () => {
       for (const token of ['hf_se cret', 'hf_secret\u0000', 'hf_sécret']) {
         const error = await errorOf(HubError, () => found({ HF_TOKEN: token }));
         expect(error.message).to.match(/^HF_TOKEN: expected a token/);
@@ -96,7 +96,7 @@ describe('the hub in the environment', () => {
     });
   });
 
-  describe('is obeyed', () => {
+  describe('other variables', () => {
     let hub: FakeHub;
     let options: HubOptions;
     let home: string;
@@ -105,7 +105,7 @@ describe('the hub in the environment', () => {
       ({ hub, options, home } = suite);
     });
 
-    it('by downloads: an older name of the token, ~ in HF_HOME, an offline switch', async () => {
+    it('affect downloads: an older name of the token, ~ in HF_HOME, an offline switch', async () => {
       hub.requiredToken = 'hf_old';
       process.env.HUGGING_FACE_HUB_TOKEN = ' hf_old\r\n';
       process.env.RENE_TEST_FOLDER = home;
@@ -119,7 +119,7 @@ describe('the hub in the environment', () => {
       expect(hub.requests.length).to.equal(before);
     });
 
-    it('a token that is given comes before all others; an empty one is none', async () => {
+    it('a token option overrides all others; an empty one means none', async () => {
       hub.requiredToken = 'hf_given';
       process.env.HF_TOKEN = 'hf_wrong';
       await resolveModel(REPO, { ...options, token: ' hf_given\n' });

@@ -1,4 +1,4 @@
-// Hubs that are not huggingface.co: any ETag or none, no HEAD, redirects to other hosts.
+// Hubs other than huggingface.co: any ETag or none, no HEAD, redirects to other hosts.
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -25,7 +25,7 @@ describe('hub mirrors', () => {
     hub.add(REPO, FILES);
   });
 
-  /** Downloads the model and checks that each file has its content. */
+  /** Downloads the model and compares the content of each file. */
   async function download(more: HubOptions = {}): Promise<string[]> {
     const dir = await resolveModel(REPO, { ...options, ...more });
     for (const [name, text] of Object.entries(FILES)) {
@@ -36,7 +36,7 @@ describe('hub mirrors', () => {
   const blobs = (name: (text: string) => string) => Object.values(FILES).map(name).sort();
   const sha256 = (text: string) => hash('sha256', text);
 
-  it('may have any ETag or none: then files are named by their SHA-256', async () => {
+  it('may have any ETag or none: files are named by their SHA-256', async () => {
     for (const etag of [
       ...[
         undefined,
@@ -73,7 +73,7 @@ describe('hub mirrors', () => {
     );
   });
 
-  it('may give the SHA-1 of the content instead of the git hash', async () => {
+  it('may state the SHA-1 of the content instead of the git hash', async () => {
     const text = FILES['config.json'];
     for (const etag of [hash('sha1', text), git(text).toUpperCase(), `W/"${git(text)}"`]) {
       hub.headers = (name) => (name === 'config.json' ? { etag } : {});
@@ -83,21 +83,21 @@ describe('hub mirrors', () => {
     }
   });
 
-  it('may give hashes of another kind, if they do not claim to be the hub', async () => {
+  it('may state other hashes, unless they claim to be the hub', async () => {
     for (const digits of [40, 64]) {
       hub.headers = () => ({ etag: `"${'b'.repeat(digits)}"`, 'x-repo-commit': undefined });
       expect(await download({ cacheDir: folder() })).to.deep.equal(blobs(sha256));
     }
   });
 
-  it('must give what the SHA-256 of the hub promises', async () => {
+  it('must send content with the stated SHA-256', async () => {
     hub.headers = () => ({ 'x-linked-etag': `"${'b'.repeat(64)}"` });
     const error = await errorOf(HubError, () => download());
     expect(error.message).to.match(/not what the hub promised \(checksum b{64}\), twice/);
     expect(readdirSync(join(repoDir, 'blobs'))).to.deep.equal([]);
   });
 
-  it('resume what has no ETag, and fetch it once', async () => {
+  it('resume files without an ETag, and download them once', async () => {
     hub.headers = () => ({ etag: undefined });
     hub.add(REPO, { ...FILES, 'model.safetensors': 'w'.repeat(900) });
     hub.fail(/GET .*model\.safetensors/, { breakAfter: 300 }, { breakAfter: 100 });
@@ -106,7 +106,7 @@ describe('hub mirrors', () => {
     expect(readFileSync(join(dirs[0], 'model.safetensors'), 'utf8')).to.equal('w'.repeat(900));
   });
 
-  it('notice a file of another length than was promised', async () => {
+  it('report a file of another length than stated', async () => {
     hub.headers = (name) => ({
       etag: undefined,
       ...(name === 'config.json' && { 'x-linked-size': '3' }),
@@ -125,7 +125,7 @@ describe('hub mirrors', () => {
     expect(error.message).to.match(/access denied/);
   });
 
-  it('may redirect to another host: with its ETag, without one, and where HEAD is refused', async () => {
+  it('may redirect to another host: with its ETag, without one, and if HEAD is refused', async () => {
     const elsewhere = (path: string) =>
       `${hub.storageEndpoint}/${encodeURIComponent(REPO)}/${basename(path)}`;
     hub.redirect = (_, path) => (path.includes('/resolve/') ? elsewhere(path) : undefined);
@@ -133,7 +133,7 @@ describe('hub mirrors', () => {
     const refused = [403, 405, 404].map((status) => ({ status }));
     hub.fail(/HEAD \/some-lab%2F/, ...refused);
     expect(await download({ cacheDir: folder() })).to.deep.equal(blobs(sha256));
-    // A mirror before the hub itself: the second hop says what the hub promises.
+    // A mirror in front of the hub: the second redirect has the hub's metadata.
     const other = hub.endpoint.replace('127.0.0.1', 'localhost');
     for (const prefix of [other, other.replace('http:', '')]) {
       hub.redirect = (_, path) =>
@@ -148,7 +148,7 @@ describe('hub mirrors', () => {
     await download();
   });
 
-  it('are not believed when a login page comes instead of a file', async () => {
+  it('are refused if they send a login page instead of a file', async () => {
     hub.headers = () => ({ etag: undefined, 'content-type': 'text/html; charset=utf-8' });
     const error = await errorOf(HubError, () => download());
     expect(error.message).to.match(/config\.json: expected a file, found a web page/);

@@ -1,4 +1,4 @@
-// Hubs that are not reached, and caches that cannot be written.
+// Unreachable hubs, and caches that cannot be written.
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorOf, type FakeHub } from '@rene-js/testing';
@@ -42,7 +42,7 @@ describe('without a hub', () => {
     }
   });
 
-  it("a model's missing tokenizer is named with the one that was looked for", async () => {
+  it('the error for a missing tokenizer names the model and the tokenizer that was tried', async () => {
     const bare = join(repoDir, '..', 'bare');
     mkdirSync(bare, { recursive: true });
     writeFileSync(join(bare, 'config.json'), '{"model_type": "rene", "vocab_size": 50280}');
@@ -51,7 +51,7 @@ describe('without a hub', () => {
     expect(error.message).to.match(/OLMo-1B-hf: http:\/\/127\.0\.0\.1:1 cannot be reached/);
   });
 
-  it('nothing is tried again when the time for a first contact is over', async () => {
+  it('nothing is retried after the time for a first contact', async () => {
     let tries = 0;
     const fails = (status?: number) => async () => {
       tries++;
@@ -67,17 +67,17 @@ describe('without a hub', () => {
     );
     expect(tries).to.equal(5);
     tries = 0;
-    // A server that answers is no missing network.
+    // A response means that there is a network.
     const late = { deadline: Date.now() - 1 };
     await errorOf(HubError, () => withRetries({ retryDelay: 1 }, fails(500), late));
     expect(tries).to.equal(5);
   });
 
-  it('a connection is waited for as long as is said, and can be aborted', async () => {
+  it('a connection is awaited as long as specified, and can be aborted', async () => {
     await checkConnection(hub.endpoint, 10_000, undefined);
     const error = await errorOf(Error, () => {
       const connection = checkConnection(hub.endpoint, 1, undefined);
-      // The time is over before the event loop can tell of the connection.
+      // The time is over before the event loop can report the connection.
       const end = performance.now() + 20;
       while (performance.now() < end);
       return connection;
@@ -87,7 +87,7 @@ describe('without a hub', () => {
     await errorOf(Error, () => checkConnection(hub.endpoint, 10_000, aborted));
   });
 
-  it("a program's own dispatcher is asked, which may know a way", async () => {
+  it("uses a program's own dispatcher, which may have another route", async () => {
     const key = Symbol.for('undici.globalDispatcher.1');
     const before: unknown = Reflect.get(globalThis, key);
     class ProxyAgent {}
@@ -99,7 +99,7 @@ describe('without a hub', () => {
     }
   });
 
-  it('the cached copy is used, once it has been asked for', async () => {
+  it('uses the cached copy after one attempt', async () => {
     const dir = await resolveModel(REPO, options);
     const dead = { ...options, endpoint: 'http://127.0.0.1:1', retryDelay: 1e9 };
     expect(await resolveModel(REPO, dead)).to.equal(dir);
@@ -122,15 +122,15 @@ describe('without a hub', () => {
       );
     }
 
-    it('gives its older commit, with a notice', async () => {
+    it('uses its older commit, with a notice', async () => {
       const dir = await resolveModel(REPO, options);
       publish();
-      // A file in the way stops root too.
+      // A file in place of the folder stops root too.
       writeFileSync(join(repoDir, 'snapshots', hub.commit), '');
       await expectOlder(dir);
     });
 
-    it('gives it for a user without the right to write', async function () {
+    it('uses it for a user without write permission', async function () {
       if (process.getuid?.() === 0) this.skip();
       const dir = await resolveModel(REPO, options);
       publish();
@@ -146,7 +146,7 @@ describe('without a hub', () => {
       }
     });
 
-    it('gives the new commit where only its name cannot be noted', async () => {
+    it('uses the new commit if only its name cannot be written', async () => {
       const first = await resolveModel(REPO, options);
       publish();
       rmSync(join(repoDir, 'refs', 'main'));

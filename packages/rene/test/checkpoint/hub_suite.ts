@@ -1,4 +1,4 @@
-// A fake hub with one small model for every test of a suite, and an environment that knows no other hub.
+// A fake hub with one small model for each test of a suite, in an environment without other hubs.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FakeHub, golden, temporaryFolders } from '@rene-js/testing';
@@ -23,14 +23,14 @@ const VARIABLES = [
 
 export interface HubSuite {
   hub: FakeHub;
-  /** HF_HOME, empty at first. */
+  /** HF_HOME, initially empty. */
   home: string;
   options: HubOptions;
-  /** Where the cache has the model. */
+  /** Location of the model in the cache. */
   repoDir: string;
 }
 
-/** Starts a hub before each test, hands it over, and stops it after the test. */
+/** Starts a hub before each test, passes it on, and stops it after the test. */
 export function withFakeHub(handOver: (suite: HubSuite) => void): void {
   const folder = temporaryFolders();
   const saved = new Map<string, string | undefined>();

@@ -1,4 +1,4 @@
-// The hub's token: to the hub's origin and to no other, on any redirect, resume or retry.
+// The hub's token is sent only to the hub's origin, for any redirect, resume or retry.
 
 import { errorOf, type FakeHub, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -12,7 +12,7 @@ describe("the hub's token", () => {
   let hub: FakeHub;
   let options: HubOptions;
   let own: string;
-  /** The same server by another name: another origin. */
+  /** The same server under another host name: another origin. */
   let other: string;
 
   withFakeHub((suite) => {
@@ -20,11 +20,11 @@ describe("the hub's token", () => {
     options = { ...suite.options, token: 'hf_secret' };
     own = new URL(hub.endpoint).host;
     other = own.replace('127.0.0.1', 'localhost');
-    // No file is stored elsewhere.
+    // All files are on the hub itself.
     hub.add(REPO, { 'config.json': '{}', 'model.safetensors': 'w'.repeat(5000) }, 10_000);
   });
 
-  /** Checks who got the token, and returns the hosts that were asked. */
+  /** Checks which hosts got the token, and returns the hosts with requests. */
   const hosts = () => {
     for (const { host, path, token } of hub.seen) {
       expect(token, `${host}${path}`).to.equal(host === own ? 'Bearer hf_secret' : undefined);
@@ -34,7 +34,7 @@ describe("the hub's token", () => {
   const isMoved = (path: string) => path.includes('?moved');
   const isFile = (path: string) => path.includes('/resolve/');
 
-  it('does not follow a redirect to another host, however that is spelled', async () => {
+  it('is not sent after a redirect to another host, however it is spelled', async () => {
     for (const prefix of [
       ...[`http://${other}`, `//${other}`, `/\\${other}`, `\\\\${other}`, `\\/${other}`],
       ...[
@@ -54,7 +54,7 @@ describe("the hub's token", () => {
     }
   });
 
-  it('does not follow when a download is resumed or tried again', async () => {
+  it('is not sent there when a download is resumed or retried', async () => {
     hub.redirect = (method, path) =>
       method === 'GET' && isFile(path) && !isMoved(path) ? `//${other}${path}?moved` : undefined;
     const faults = [{ breakAfter: 1000 }, { status: 500 }, { truncateTo: 700 }];
@@ -65,7 +65,7 @@ describe("the hub's token", () => {
     expect(hosts()).to.have.members([own, other]);
   });
 
-  it('goes along within the origin, also by an absolute address', async () => {
+  it('is sent within the origin, also for an absolute URL', async () => {
     hub.requiredToken = 'hf_secret';
     for (const prefix of ['', hub.endpoint, `//${own}`, `http://other@${own}`]) {
       hub.redirect = (_, path) => (isMoved(path) ? undefined : `${prefix}${path}?moved`);
@@ -86,7 +86,7 @@ describe("the hub's token", () => {
     expect([...hub.tokens.storage]).to.deep.equal([]);
   });
 
-  it('is missed where the hub has moved, which the error says', async () => {
+  it('is reported as missing if the hub has moved', async () => {
     hub.requiredToken = 'hf_secret';
     hub.redirect = (_, path) => (isMoved(path) ? undefined : `//${other}${path}?moved`);
     const error = await errorOf(HubError, () => resolveModel(REPO, options));
@@ -97,7 +97,7 @@ describe("the hub's token", () => {
     expect(hosts()).to.have.members([own, other]);
   });
 
-  it('needs an endpoint that is a URL', async () => {
+  it('requires an endpoint that is a URL', async () => {
     for (const endpoint of [
       'hub.example',
       'ftp://hub.example',

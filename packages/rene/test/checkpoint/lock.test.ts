@@ -1,4 +1,4 @@
-// Locks between processes: living, killed, suspended and unknown owners.
+// Locks between processes with living, killed, suspended and unknown owners.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
@@ -27,14 +27,14 @@ describe('lock', () => {
     holder = spawn(process.execPath, [child, lock], { stdio: ['ignore', 'pipe', 'inherit'] });
     if (holder.stdout) await once(holder.stdout, 'data');
   }
-  /** Whether the lock can be had before it is stale. */
+  /** Whether the lock can be taken before it is stale. */
   async function isFree(options: LockOptions = {}): Promise<boolean> {
     const signal = AbortSignal.timeout(700);
     return withLock(lock, { ...options, signal }, async () => true).catch(() => false);
   }
   const age = (path: string) => utimesSync(path, new Date(), new Date(Date.now() - 60_000));
 
-  it("of a killed process is taken over at once, a living one's is not", async () => {
+  it('of a killed process is taken over at once; that of a living one is not', async () => {
     await hold();
     const pids: unknown[] = [];
     expect(await isFree({ onWait: (pid) => pids.push(pid) })).to.equal(false);
@@ -68,7 +68,7 @@ describe('lock', () => {
     expect(readdirSync(dirname(lock))).to.deep.equal([]);
   });
 
-  it('of a suspended process stays its own, however old', async function () {
+  it('of a suspended process is kept, at any age', async function () {
     if (process.platform !== 'linux') this.skip();
     await hold();
     holder.kill('SIGSTOP');
@@ -86,7 +86,7 @@ describe('lock', () => {
     }
   });
 
-  it('names its owner so that the same id of a later process is another', async function () {
+  it('identifies its owner, so that a later process with the same id is another one', async function () {
     if (process.platform !== 'linux') this.skip();
     const self = await thisProcess();
     expect(await isAlive(self)).to.equal(true);
@@ -98,7 +98,7 @@ describe('lock', () => {
     });
   });
 
-  it('is held by one at a time, whoever died before', async () => {
+  it('has one owner at a time, even if previous owners died', async () => {
     for (let round = 0; round < 5; round++) {
       writeFileSync(lock, JSON.stringify({ ...(await thisProcess()), pid: 2 ** 30, id: 'dead' }));
       let holders = 0;
@@ -115,7 +115,7 @@ describe('lock', () => {
     }
   });
 
-  it('is kept young by an owner whom others cannot look up', async () => {
+  it('is refreshed by an owner that others cannot look up', async () => {
     const order: string[] = [];
     const first = withLock(lock, { staleMs: 300 }, async () => {
       // As if written on another machine.
@@ -132,7 +132,7 @@ describe('lock', () => {
     expect(order).to.deep.equal(['first begins', 'still held', 'first ends']);
   });
 
-  it('is released after a failure, and is left alone when it is no longer its own', async () => {
+  it('is released after a failure, and left alone if another process took it over', async () => {
     const failing = withLock(lock, {}, async () => {
       throw new Error('inside');
     });

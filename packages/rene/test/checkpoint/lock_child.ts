@@ -1,4 +1,4 @@
-// A process that takes a lock, says so, and holds it until it is killed.
+// A process that takes a lock, prints a line, and holds the lock until it is killed.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withLock } from '../../src/checkpoint/lock.js';
 

@@ -1,4 +1,4 @@
-// Folders that are made, or cannot be: with an error, and never without an end.
+// Creating folders, or failing with an error instead of hanging.
 import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorOf, temporaryFolders } from '@rene-js/testing';
@@ -7,10 +7,10 @@ import { makeFolder } from '../../src/checkpoint/make_folder.js';
 import { writeFolder } from '../../src/checkpoint/write_folder.js';
 import { FileError } from '../../src/errors.js';
 
-describe('making folders', () => {
+describe('makeFolder', () => {
   const folder = temporaryFolders();
 
-  it('makes all that are missing, and says which was the first', () => {
+  it('creates all missing folders, and returns the first one', () => {
     const dir = folder();
     expect(makeFolder(join(dir, 'a', 'b', 'c'))).to.equal(join(dir, 'a'));
     expect(makeFolder(join(dir, 'a', 'b', 'd'))).to.equal(join(dir, 'a', 'b', 'd'));
@@ -20,7 +20,7 @@ describe('making folders', () => {
     expect(existsSync(join(dir, 'a', 'e'))).to.equal(true);
   });
 
-  it('ends with the reason where something is in the way', async () => {
+  it('fails with the reason if a file is in the way', async () => {
     const dir = folder();
     writeFileSync(join(dir, 'file'), '');
     symlinkSync(join(dir, 'nowhere'), join(dir, 'dangling'));
@@ -33,8 +33,8 @@ describe('making folders', () => {
     }
   });
 
-  // There Node's own mkdir with `recursive` never ends.
-  it('ends where the file system says that a parent is missing which is there', async function () {
+  // Node's own recursive mkdir never ends here.
+  it('fails if the file system reports an existing parent as missing', async function () {
     if (!existsSync('/proc/self')) return this.skip();
     for (const path of ['/proc/rene-test', '/proc/rene-test/inner']) {
       const error = await errorOf(FileError, () => writeFolder(path, []));

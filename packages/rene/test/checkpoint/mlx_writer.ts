@@ -1,5 +1,5 @@
-// Writes checkpoints as cartesia-mlx does, from the definitions of MLX: quantisation of a matrix in
-// groups, packing of quantised values, names, and a configuration flattened into the metadata.
+// Writes checkpoints like cartesia-mlx, from MLX's definitions: quantised matrices in groups, packed values,
+// names, and a configuration flattened into the metadata.
 
 import type { TensorToWrite } from '../../src/checkpoint/safetensors.js';
 import type { ReneConfig } from '../../src/config.js';
@@ -11,7 +11,7 @@ export interface PlainTensor {
   readonly values: Float32Array;
 }
 
-/** A matrix as mlx.core.quantize returns it. */
+/** A matrix as returned by mlx.core.quantize. */
 export interface Quantized {
   readonly words: Uint32Array;
   readonly scales: Float32Array;
@@ -28,7 +28,7 @@ export function quantize(values: Float32Array, bits: number, groupSize: number):
   for (let g = 0; g < groups; g++) {
     const group = values.subarray(g * groupSize, (g + 1) * groupSize);
     const [low, high] = [Math.min(...group), Math.max(...group)];
-    // The edge that is larger in size is represented exactly; the scale's sign follows it.
+    // The edge of larger magnitude is represented exactly; the scale's sign follows it.
     const useLow = Math.abs(low) > Math.abs(high);
     let scale = Math.max((high - low) / most, 1e-7) * (useLow ? 1 : -1);
     const edge = useLow ? low : high;
@@ -46,14 +46,14 @@ export function quantize(values: Float32Array, bits: number, groupSize: number):
     const at = i * bits;
     const word = Math.floor(at / 32);
     words[word] = ((words[word] ?? 0) | (code << (at % 32))) >>> 0;
-    // The rest of a code that crosses into the next word.
+    // The rest of a value that crosses into the next word.
     const rest = (at % 32) + bits - 32;
     if (rest > 0) words[word + 1] = ((words[word + 1] ?? 0) | (code >>> (bits - rest))) >>> 0;
   });
   return { words, scales, biases };
 }
 
-/** mx.dequantize, a number at a time from the bits of the whole row. */
+/** mx.dequantize, value by value from the bits of the row. */
 export function dequantize({ words, scales, biases }: Quantized, bits: number, groupSize: number) {
   const values = new Float32Array((words.length * 32) / bits);
   for (let i = 0; i < values.length; i++) {
@@ -75,9 +75,9 @@ export function toBf16(value: number): number {
 }
 
 /**
- * The tensors of a model under MLX's names, its matrices but the embedding and gates quantised.
+ * The tensors of a model under MLX's names. Matrices except the embedding and gates are quantised.
  *
- * @param others how some modules are quantised, by MLX's names; null for one that is not
+ * @param others quantisation of some modules, by MLX's names; null for none
  */
 export function mlxTensors(
   tensors: readonly PlainTensor[],
@@ -194,7 +194,7 @@ function raw(values: ArrayBufferView): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
-/** Values that are bfloat16 already. */
+/** Values that are exact in bfloat16. */
 function bf16(values: Float32Array): Uint8Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   return raw(Uint16Array.from(bits, (word) => word >>> 16));

@@ -1,4 +1,4 @@
-// Random damage to files, repeatable by seed.
+// Random damage to files, reproducible by seed.
 
 /** Uniform in [0, 1). */
 export type Random = () => number;
@@ -9,7 +9,7 @@ function pick<T>(values: readonly T[], random: Random): T {
   return value;
 }
 
-/** Flips, inserts, removes, repeats and cuts bytes. */
+/** Flips, inserts, removes, repeats and truncates bytes. */
 export function mutateBytes(original: Uint8Array, random: Random): Uint8Array {
   let bytes: Uint8Array = Uint8Array.from(original);
   const count = 1 + Math.floor(random() * 6);
@@ -88,10 +88,10 @@ export function mutateJson(original: unknown, random: Random): unknown {
 
 type Holder = Record<string, unknown>;
 
-/** Where values sit, with large collections (a vocabulary) represented by some of theirs. */
+/** Paths of the values. Of large collections (a vocabulary) only some values. */
 function placesOf(value: unknown, found: { holder: Holder; key: string }[]) {
   if (typeof value !== 'object' || value === null) return found;
-  // Arrays too are read and written by string keys here.
+  // Arrays are also accessed by string keys here.
   const holder = value as Holder;
   for (const key of Object.keys(holder).slice(0, 40)) {
     found.push({ holder, key });
@@ -100,7 +100,7 @@ function placesOf(value: unknown, found: { holder: Holder; key: string }[]) {
   return found;
 }
 
-/** Swapping a value with one inside it would make a cycle, which no file can hold. */
+/** Swapping a value with one inside it would create a cycle, which a file cannot contain. */
 function isTree(value: unknown): boolean {
   try {
     JSON.stringify(value);

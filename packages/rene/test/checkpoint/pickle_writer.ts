@@ -1,4 +1,4 @@
-// Writes .bin files of tensors with any strides, as torch.save does, for tests.
+// Writes .bin files of tensors with any strides, like torch.save, for tests.
 import { zipOf } from './zip_writer.js';
 
 /** A tensor over a storage of f32 numbers. */
@@ -10,7 +10,7 @@ export interface WrittenTensor {
   readonly strides: readonly number[];
 }
 
-/** A value that a checkpoint's dict can hold. */
+/** A value that a checkpoint's dict can contain. */
 export type Written =
   | WrittenTensor
   | number
@@ -20,7 +20,7 @@ export type Written =
   | readonly Written[]
   | { readonly dict: Readonly<Record<string, Written>> };
 
-/** The bytes of a file that holds the value. */
+/** The bytes of a file with this value. */
 export function torchFile(
   value: Written,
   storages: Readonly<Record<string, Float32Array>>,

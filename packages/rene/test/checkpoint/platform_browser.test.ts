@@ -1,4 +1,4 @@
-// What a model's name stands for in a page, with the globals of one.
+// Model names in a page, with the globals of a page.
 
 import { errorOf } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -9,7 +9,7 @@ import { CheckpointError } from '../../src/errors.js';
 
 const GLOBALS = ['document', 'location', 'origin'];
 
-describe('a name in a page', () => {
+describe('a model name in a page', () => {
   const saved = new Map<string, PropertyDescriptor | undefined>();
 
   beforeEach(() => {
@@ -32,7 +32,7 @@ describe('a name in a page', () => {
   const url = (name: string | URL, hub: HubOptions = {}) =>
     webFolderOf(name, hub).url('config.json');
 
-  it('is a path of its server, relative to the page, its base element, or the worker', () => {
+  it("can be a path of the page's server, relative to the page, its base element, or the worker", () => {
     page('https://app.example/chat/index.html?x#y');
     expect(url('/models/x')).to.equal('https://app.example/models/x/config.json');
     expect(url('./models/x/')).to.equal('https://app.example/chat/models/x/config.json');
@@ -51,14 +51,14 @@ describe('a name in a page', () => {
     expect(url('/x')).to.equal('https://app.example/x/config.json');
   });
 
-  it('is a URL, as text or as a URL', () => {
+  it('can be a URL, as text or as a URL object', () => {
     page('https://app.example/');
     expect(url('https://h.example/x?y')).to.equal('https://h.example/x/config.json?y');
     expect(url('HTTP://h.example')).to.equal('http://h.example/config.json');
     expect(url(new URL('https://h.example/x/'))).to.equal('https://h.example/x/config.json');
   });
 
-  it('is a hub id, with its revision, endpoint and token', () => {
+  it('can be a hub id, with its revision, endpoint and token', () => {
     page('https://app.example/');
     const hub = 'https://huggingface.co';
     expect(url('some-lab/tiny')).to.equal(`${hub}/some-lab/tiny/resolve/main/config.json`);
@@ -75,7 +75,7 @@ describe('a name in a page', () => {
     );
   });
 
-  it('is refused by name where a page has nothing of it', async () => {
+  it('is refused by name if a page cannot load it', async () => {
     page('https://app.example/');
     const tiny = await errorOf(CheckpointError, () => url('rene-tiny'));
     expect(tiny.message).to.match(
@@ -102,7 +102,7 @@ describe('a name in a page', () => {
     await errorOf(CheckpointError, () => url('/models/x'));
   });
 
-  it('is no file', async () => {
+  it('cannot be a local file', async () => {
     for (const [name, call] of Object.entries(files)) {
       const error = await errorOf(CheckpointError, () => call('/a/file'));
       expect(error.message, name).to.match(/\/a\/file: files can be read and written in Node only/);

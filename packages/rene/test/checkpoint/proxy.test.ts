@@ -1,4 +1,4 @@
-// Proxies: which URLs go by one, and downloads through a real one.
+// Proxies: the proxy of a URL, and downloads through a real one.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,7 @@ const P = 'http://proxy:3128';
 describe('proxyFor', () => {
   const href = (url: string, env: Record<string, string>) => proxyFor(url, env)?.href;
 
-  it('takes the variable of the scheme, in lower case first', () => {
+  it("uses the variable of the URL's scheme, in lower case first", () => {
     const all = { HTTPS_PROXY: 'http://s:1', HTTP_PROXY: 'http://h:2', ALL_PROXY: 'http://a:3' };
     expect(href(HTTPS, all)).to.equal('http://s:1/');
     expect(href('http://hub.example', all)).to.equal('http://h:2/');
@@ -27,7 +27,7 @@ describe('proxyFor', () => {
     expect(href(HTTPS, {})).to.equal(undefined);
   });
 
-  it('takes a host alone and a login; refuses others without showing a password', () => {
+  it('accepts a bare host and a login; refuses others without showing a password', () => {
     expect(href(HTTPS, { HTTPS_PROXY: 'proxy:3128' })).to.equal(`${P}/`);
     expect(href(HTTPS, { HTTPS_PROXY: ' 10.0.0.1:80 ' })).to.equal('http://10.0.0.1/');
     expect(href(HTTPS, { HTTPS_PROXY: 'ann:pw@proxy:3128' })).to.equal('http://ann:pw@proxy:3128/');
@@ -38,7 +38,7 @@ describe('proxyFor', () => {
     }
   });
 
-  it('leaves out what NO_PROXY names', () => {
+  it('excludes the hosts of NO_PROXY', () => {
     const cases: [list: string, url: string, isExempt: boolean][] = [
       ['*', HTTPS, true],
       ['hub.example', HTTPS, true],
@@ -78,7 +78,7 @@ describe('proxyFor', () => {
     }
   });
 
-  it('takes any list of names', () => {
+  it('accepts any list of names', () => {
     fc.assert(
       fc.property(fc.string(), fc.webUrl(), (list, url) => {
         expect(href(url, { ALL_PROXY: P, NO_PROXY: list })).to.be.oneOf([undefined, `${P}/`]);
@@ -142,7 +142,7 @@ describe('downloads through a proxy', () => {
     expect(proxy.sent).not.to.match(/hf_secret|authorization bearer/i);
   });
 
-  it('ask for http in the old way, without a tunnel', async () => {
+  it('send http requests to the proxy without a tunnel', async () => {
     const { code, stderr } = await download({
       HF_ENDPOINT: 'http://hub.test',
       http_proxy: address,
@@ -158,7 +158,7 @@ describe('downloads through a proxy', () => {
     );
   });
 
-  it('go straight to what no_proxy names', async () => {
+  it('go directly to hosts in no_proxy', async () => {
     const { code } = await download({
       ...{ HF_ENDPOINT: hub.endpoint, http_proxy: address, no_proxy: 'localhost,127.0.0.0/8' },
     });
@@ -166,7 +166,7 @@ describe('downloads through a proxy', () => {
     expect(proxy.requests).to.deep.equal([]);
   });
 
-  it('say that it refuses, is not there, or its certificate is not known', async () => {
+  it('report a refusal, a missing proxy, and an unknown certificate', async () => {
     proxy.refusal = 407;
     const through = { HF_ENDPOINT: 'https://hub.test', https_proxy: address };
     const refused = await download(through);

@@ -1,20 +1,20 @@
-// An HTTP proxy on 127.0.0.1 that resolves names as it is told and keeps all that it can read.
+// An HTTP proxy on 127.0.0.1 that resolves host names by a table and records everything that it can read.
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 
 export class ProxyServer {
-  /** First lines of the requests to the proxy. */
+  /** First lines of the proxy's requests. */
   readonly requests: string[] = [];
   /** Proxy-Authorization headers. */
   readonly logins: (string | undefined)[] = [];
-  /** All that clients sent, as text, also inside of tunnels. */
+  /** Everything that clients sent, as text, also inside tunnels. */
   sent = '';
   /** The status with which requests are refused. */
   refusal: number | undefined;
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
 
-  /** @param ports the local port that stands for a `host:port` */
+  /** @param ports the local port for each `host:port` */
   constructor(private readonly ports: ReadonlyMap<string, number>) {
     this.server = createServer((req, res) => {
       this.note(req);

@@ -1,4 +1,4 @@
-// pytorch_model.bin: files of real PyTorch are read, everything but tensors is refused, nothing runs.
+// pytorch_model.bin: files of real PyTorch are read, everything except tensors is refused, no code runs.
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +26,7 @@ function openBytes(bytes: Uint8Array): Promise<TensorFile> {
   return openPyTorchBin(bytesSource(bytes, 'x.bin'));
 }
 
-/** A file with a pickle of our own, of opcodes and text. */
+/** A file with a custom pickle, from opcodes and text. */
 function pickled(...parts: (number | string)[]): Uint8Array {
   const bytes = parts.flatMap((part) =>
     typeof part === 'number' ? [part] : [...Buffer.from(part)],
@@ -63,7 +63,7 @@ describe('pytorch_model.bin', () => {
     expect(error.message).to.match(/'half' has 8 bytes, not 12/);
   });
 
-  it('reads an archive as it is beyond 4 GB', async () => {
+  it('reads an archive in the format of files beyond 4 GB', async () => {
     const source = bytesSource(bin('state_dict'), 'x.bin');
     const files: Record<string, Uint8Array> = {};
     for (const [name, { start, size }] of await readZip(source)) {
@@ -74,7 +74,7 @@ describe('pytorch_model.bin', () => {
     expect([...(await readI32(file, 'long'))]).to.deep.equal([1, -2147483648]);
   });
 
-  it('reads views in any layout, as PyTorch made them, out of a training checkpoint', async () => {
+  it("reads PyTorch's views in any layout, from a training checkpoint", async () => {
     const file = await openBytes(bin('layouts'));
     const names = [...file.tensors.keys()].filter((name) => !name.includes('.expected.'));
     expect(names.length).to.equal(9);
@@ -87,13 +87,13 @@ describe('pytorch_model.bin', () => {
     expect([...(await readF32(file, 'module.transposed'))].slice(0, 4)).to.deep.equal([0, 4, 8, 1]);
   });
 
-  it('reads parameters that have attributes or a class of their own', async () => {
+  it('reads parameters with attributes or a class of their own', async () => {
     const file = await openBytes(bin('parameters'));
     expect([...(await readF32(file, 'marked'))]).to.deep.equal([1, 2]);
     expect([...(await readF32(file, 'sub'))]).to.deep.equal([3, 4]);
   });
 
-  it('leaves out numbers and other things beside the tensors', async () => {
+  it('ignores numbers and other values beside the tensors', async () => {
     const a = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
     expect([...(await readF32(await openBytes(bin('training')), 'a'))]).to.deep.equal(a);
     const b = { storage: '0', offset: 1, shape: [2], strides: [1] } as const;
@@ -116,7 +116,7 @@ describe('pytorch_model.bin', () => {
     }
   });
 
-  it('reads any part of a tensor of any strides', async () => {
+  it('reads any part of a tensor with any strides', async () => {
     const layout = fc
       .record({
         shape: fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 4 }),
@@ -172,7 +172,7 @@ describe('pytorch_model.bin', () => {
     }
   });
 
-  it('refuses a call of anything, by name, and runs nothing', async () => {
+  it('refuses any call by name, and runs nothing', async () => {
     const error = await errorOf(CheckpointError, () => openBytes(bin('code')));
     expect(error.message).to.match(/^x\.bin: .*(posix|nt)\.system.*not allowed/);
     expect(existsSync('rene-was-here')).to.equal(false);
@@ -188,7 +188,7 @@ describe('pytorch_model.bin', () => {
   });
 
   it('refuses a shape of many axes, which every tensor of a hostile file could share', async () => {
-    // A list of 1000 sizes, remembered, and a tensor with it as its shape.
+    // A list of 1000 sizes in the memo, and a tensor with that shape.
     const shape = ['(', ...Array<number[]>(1000).fill([0x4b, 1]).flat(), 'l', 'q', 1];
     const tensor = [
       'c',
@@ -304,7 +304,7 @@ describe('pytorch_model.bin', () => {
       });
     }
 
-    it('any damage with a CheckpointError and nothing else', async () => {
+    it('any damage, with a CheckpointError', async () => {
       const original = bin('state_dict');
       const change = fc.record({ at: fc.nat(original.length - 1), value: fc.nat(255) });
       await fc.assert(
@@ -319,7 +319,7 @@ describe('pytorch_model.bin', () => {
       );
     });
 
-    it('any pickle with a CheckpointError and nothing else', () => {
+    it('any pickle, with a CheckpointError', () => {
       const opcodes = '().]}(tlaesuRbQqrhjNKMJXGc.'.split('').map((c) => c.charCodeAt(0));
       const byte = fc.oneof(
         fc.constantFrom(...opcodes, 0x80, 0x85, 0x86, 0x87, 0x88, 0x8a, 0x8c, 0x93, 0x94, 0x95),
@@ -355,7 +355,7 @@ function twice(): Uint8Array {
   );
 }
 
-/** Its directory says that the only file has 100 bytes more than there are. */
+/** The directory claims 100 bytes more than the only file has. */
 function cutEntry(): Uint8Array {
   const bytes = Buffer.from(zipOf({ 'archive/data.pkl': new Uint8Array(3) }));
   const central = bytes.indexOf(Buffer.from('PK\x01\x02', 'latin1'));
@@ -363,12 +363,12 @@ function cutEntry(): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-/** `part` is (2, 4) from the fourth number of a storage of 12 on; from the fifth it ends beyond. */
+/** `part` is (2, 4) from element 4 of a storage of 12; from element 5 it would exceed the storage. */
 function beyond(): Uint8Array {
   return replaced(bin('state_dict'), 'K\x04K\x02K\x04\x86', 'K\x05K\x02K\x04\x86');
 }
 
-/** The bytes with all of one text in place of another as long. */
+/** Replaces all occurrences of a text by another one of the same length. */
 function replaced(bytes: Uint8Array, from: string, to: string): Uint8Array {
   const text = Buffer.from(bytes).toString('latin1');
   expect(text).to.contain(from);

@@ -1,4 +1,4 @@
-// Checkpoints of quantised values, MLX's and our own: numbers, names, configuration, and what is refused.
+// Quantised checkpoints, MLX's and ours: values, names, configuration, refusals.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -28,7 +28,7 @@ import { CheckpointError, ConfigError, ReneError } from '../../src/errors.js';
 import { ReneLMHeadModel } from '../../src/rene_model.js';
 import { dequantize, mlxMetadata, mlxTensors, type PlainTensor, quantize } from './mlx_writer.js';
 
-/** Of cartesia-mlx's Rene family: SwiGLU with a norm, MQA, an untied head with a bias. */
+/** Of cartesia-mlx's Rene family: SwiGLU with a norm, multi-query attention, an untied head with a bias. */
 const config: ReneConfig = reneConfig({
   dModel: 128,
   nLayer: 4,
@@ -77,7 +77,7 @@ describe('quantised checkpoints', () => {
     disposeParameters(parameters);
   });
 
-  /** A folder with the model as cartesia-mlx would write it. */
+  /** A folder with the model as written by cartesia-mlx. */
   async function mlxFolder(
     quantization?: { bits: number; groupSize: number },
     changes: Record<string, string> = {},
@@ -93,11 +93,11 @@ describe('quantised checkpoints', () => {
 
   it("reads cartesia-mlx's configuration from the file", async () => {
     const found = await readConfig(await mlxFolder());
-    // It says nothing of these.
+    // The file does not contain these.
     expect(found).to.deep.equal({ ...config, padTokenId: 1 });
   });
 
-  it("takes cartesia-mlx's defaults for what the file does not say", async () => {
+  it("uses cartesia-mlx's defaults for missing values", async () => {
     const dir = await mlxFolder();
     const path = join(dir, 'model.safetensors');
     const blocks = ['SSD', 'SwiGLU', 'SelfAttention'].map((name, i) => [
@@ -119,14 +119,14 @@ describe('quantised checkpoints', () => {
     });
   });
 
-  it('gives an unquantised MLX model the logits of the original', async () => {
+  it("an unquantised MLX model has the original's logits", async () => {
     const parameters = await initParameters(modelParameters(config), 5);
     const original = new ReneLMHeadModel(config, parameters);
     const mlx = await ReneLMHeadModel.fromPretrained(await mlxFolder());
     const ids = [[3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]];
     const expected = await original.forward(ids).data();
     const found = await mlx.forward(ids).data();
-    // A comes back from its logarithm with another last bit.
+    // The logarithm of A changes its last bit.
     for (const [i, value] of expected.entries()) expect(found[i]).to.be.closeTo(value, 1e-5);
     original.dispose();
     mlx.dispose();
@@ -134,7 +134,7 @@ describe('quantised checkpoints', () => {
 
   for (const bits of [2, 3, 4, 5, 6, 8]) {
     for (const groupSize of bits % 4 === 0 ? [32, 64, 128] : [64]) {
-      it(`reads ${bits} bits in groups of ${groupSize} as MLX defines them`, async () => {
+      it(`reads ${bits} bits in groups of ${groupSize} as defined by MLX`, async () => {
         const checkpoint = await openCheckpoint(await mlxFolder({ bits, groupSize }));
         expect([...checkpoint.names].sort()).to.deep.equal(tensors.map(({ name }) => name).sort());
         let count = 0;
@@ -146,7 +146,7 @@ describe('quantised checkpoints', () => {
           const matrix = checkpoint.storedMatrix(name);
           const expected = dequantize(quantize(values, bits, groupSize), bits, groupSize);
           expect(await readAsF32(matrix)).to.deep.equal(expected);
-          // Fewer bits than a backend holds are quantised values of more, of the same value.
+          // Values of fewer bits than a backend supports become values of more bits without rounding.
           const held = bits <= 4 ? 4 : 8;
           expect(matrix.quantized).to.deep.include({ format: `int${held}`, groupSize });
           const { values: bytes } = (await matrix.quantized?.readRows(0, shape[0] ?? 0)) ?? {};
@@ -162,7 +162,7 @@ describe('quantised checkpoints', () => {
     }
   }
 
-  it('reads matrices that are quantised in different ways, by the names of their modules', async () => {
+  it('reads matrices with different quantisations, by the names of their modules', async () => {
     const kinds = layerKinds(config);
     const others = {
       'model.layers.0.layer.in_proj': { bits: 6, groupSize: 32 },
@@ -178,7 +178,7 @@ describe('quantised checkpoints', () => {
     const byName = Object.fromEntries(
       Object.entries(others).map(([name, value]) => [name, section(value) ?? false]),
     );
-    // As its own file flattens it, and as MLX's config.json has it under either key.
+    // Flattened as in its own file, and as MLX's config.json has it under either key.
     const flat: Record<string, string> = {
       'quantization_kwargs.bits': '4',
       'quantization_kwargs.group_size': '64',
@@ -227,7 +227,7 @@ describe('quantised checkpoints', () => {
     }
   });
 
-  it('refuses other ways to quantise, by name', async () => {
+  it('refuses other quantisation formats by name', async () => {
     const cases: [section: unknown, message: RegExp][] = [
       [
         { quantization: { bits: 4, group_size: 32, mode: 'mxfp4' } },
@@ -261,7 +261,7 @@ describe('quantised checkpoints', () => {
     await (await openCheckpoint(none)).close();
   });
 
-  it('saves matrices that are quantised in different ways, and reads them again', async () => {
+  it('saves matrices with different quantisations, and reads them again', async () => {
     await useBackend('simd');
     const mixed = await initParameters(modelParameters(config), 5, {
       format: 'int8',
@@ -294,7 +294,7 @@ describe('quantised checkpoints', () => {
     await useBackend('cpu');
   });
 
-  it('hands codes to backends that take them, and numbers to the others', async () => {
+  it('passes quantised values to backends that support them, and floats to the others', async () => {
     const dir = await mlxFolder({ bits: 8, groupSize: 32 });
     const taken: string[] = [];
     const weight = ({ shape }: { shape: readonly [number, number] }) =>
@@ -336,7 +336,7 @@ describe('quantised checkpoints', () => {
     tf.removeBackend('quantized-test');
   });
 
-  it('loads by default as it is stored, the codes among it', async () => {
+  it('loads in the stored format by default, including quantised values', async () => {
     const dir = await mlxFolder({ bits: 4, groupSize: 32 });
     const ids = [[3, 14, 15, 92, 65, 35, 89, 79]];
     const numbers = await ReneLMHeadModel.fromPretrained(dir, { backend: 'cpu' });
@@ -351,13 +351,13 @@ describe('quantised checkpoints', () => {
     expect(formats.filter((format) => format === 'f32').length).to.equal(2);
     quantized.dispose();
     await useBackend('cpu');
-    // Activations are rounded to 8 bits where they meet quantised values.
+    // Activations are rounded to 8 bits in matmuls with quantised values.
     const size = Math.max(...expected.map(Math.abs));
     const error = Math.max(...expected.map((value, i) => Math.abs(value - (found[i] ?? 0))));
     expect(error / size).to.be.below(0.05);
   });
 
-  it('saves what a backend holds as codes, and reads it again to the bit', async () => {
+  it("saves a backend's quantised values, and reads them again bitwise identically", async () => {
     await useBackend('simd');
     const parameters = await initParameters(modelParameters(config), 5, {
       format: 'int4',
@@ -386,7 +386,7 @@ describe('quantised checkpoints', () => {
     await useBackend('cpu');
   });
 
-  it('refuses codes that do not fit together', async () => {
+  it('refuses inconsistent quantised tensors', async () => {
     const open = async (changes: Record<string, string>) => {
       const file = await mlxFolder({ bits: 4, groupSize: 32 }, changes);
       const checkpoint = await openCheckpoint(file);

@@ -1,4 +1,4 @@
-// How long servers ask to wait, and that they are obeyed.
+// Waits that servers request, and that clients respect them.
 
 import { errorOf, type FakeHub } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -76,7 +76,7 @@ describe('rate limits', () => {
       headers: { ratelimit: `"api";r=0;t=${seconds}` },
     });
 
-    it('are waited for, with a notice, at each kind of request', async () => {
+    it('are respected, with a notice, for each kind of request', async () => {
       hub.fail(/GET \/api/, limited(1));
       hub.fail(/HEAD .*config/, limited(1, 503));
       hub.fail(/GET \/some-lab%2F/, limited(1));
@@ -90,7 +90,7 @@ describe('rate limits', () => {
       );
     });
 
-    it('of a whole window are waited for', async () => {
+    it('are respected for a whole window', async () => {
       hub.fail(/GET \/api/, limited(300));
       const enough = new Error('enough');
       const controller = new AbortController();
@@ -103,7 +103,7 @@ describe('rate limits', () => {
       expect(notices[0]).to.match(/waiting 300 s/);
     });
 
-    it('of longer than a window are an error that says how long', async () => {
+    it('longer than a window are an error with the waiting time', async () => {
       hub.fail(/GET \/api/, limited(3600));
       const error = await errorOf(HubError, () => resolveModel(REPO, options));
       expect(error.message).to.match(/HTTP 429\) \(it asks to wait 3600 s: try again then\)/);
@@ -111,7 +111,7 @@ describe('rate limits', () => {
       expect(notices).to.deep.equal([]);
     });
 
-    it('are no reason to wait where the cache has a copy', async () => {
+    it('are not waited for if the cache has a copy', async () => {
       const dir = await resolveModel(REPO, options);
       hub.fail(/GET \/api/, limited(300));
       expect(await resolveModel(REPO, options)).to.equal(dir);

@@ -1,4 +1,4 @@
-// Redirects, with Location headers spelled in every way that a URL parser accepts.
+// Redirects with Location headers in every spelling that a URL parser accepts.
 
 import { errorOf } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -13,7 +13,7 @@ interface Request {
   authorization: string | null;
 }
 
-/** Follows the redirects of a server that answers with these Location headers, one after another. */
+/** Follows the redirects of a server that responds with these Location headers in turn. */
 async function follow(
   start: string,
   locations: readonly string[],
@@ -25,7 +25,7 @@ async function follow(
     const location = locations[requests.length];
     requests.push({ url, authorization: headers.get('authorization') });
     if (location === undefined) return new Response('here');
-    // A server's UTF-8 arrives as Latin-1.
+    // A server's UTF-8 is read as Latin-1.
     const bytes = Buffer.from(location).toString('latin1');
     return new Response(null, { status, headers: { location: bytes } });
   }).catch((error: unknown) => {
@@ -70,7 +70,7 @@ const location = fc
   .filter((text) => text !== '');
 
 describe('redirects', () => {
-  it('give the token to its own origin alone, and never leave https', async () => {
+  it('send the token to its own origin only, and never leave https', async () => {
     const starts = pick('https://hub.example:8443/start', 'https://hub.example/start');
     await fc.assert(
       fc.asyncProperty(starts, fc.array(location, { maxLength: 4 }), async (start, locations) => {
@@ -86,7 +86,7 @@ describe('redirects', () => {
     );
   });
 
-  it('may go from http to https, without the token, and not back', async () => {
+  it('may go from http to https, without the token, but not back', async () => {
     const hops = ['https://hub.example/a', 'http://hub.example/b'];
     const { requests, outcome } = await follow('http://hub.example/', hops);
     expect(requests).to.deep.equal([
@@ -96,7 +96,7 @@ describe('redirects', () => {
     expect(String(outcome)).to.match(/redirects to http:\/\/hub\.example, which is not encrypted/);
   });
 
-  it('bring the token back to its origin', async () => {
+  it('send the token again after a return to its origin', async () => {
     const { requests } = await follow('https://hub.example/', [
       '//cdn.example/x',
       '//hub.example/y',
@@ -111,7 +111,7 @@ describe('redirects', () => {
     }
   });
 
-  it('end: too many, to no address, to another scheme, without a Location', async () => {
+  it('fail: too many, no address, another scheme, no Location', async () => {
     for (const bad of [
       'http://',
       'https://a b/',
@@ -134,7 +134,7 @@ describe('redirects', () => {
     expect(error.message).to.match(/HTTP 302 without a Location/);
   });
 
-  it('stop where the caller has what it wants', async () => {
+  it('stop when the caller has found what it needs', async () => {
     const isFinal = ({ headers }: Response) => headers.has('x-linked-etag');
     const headers = { location: 'https://cdn.example/', 'x-linked-etag': '"e"' };
     const send = async () => new Response(null, { status: 302, headers });

@@ -1,4 +1,4 @@
-// The safetensors format: what is written is read, and every way a file can be wrong is refused.
+// The safetensors format: reading inverts writing, and every kind of invalid file is refused.
 import { readFileSync } from 'node:fs';
 import { errorOf, golden } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -11,7 +11,7 @@ import { CheckpointError } from '../../src/errors.js';
 
 type Header = Record<string, unknown>;
 
-/** The bytes of a file with that header, or header text, and data. */
+/** The bytes of a file with this header, or header text, and data. */
 function fileBytes(header: Header | string, data = new Uint8Array(0), length?: number): Uint8Array {
   const text = new TextEncoder().encode(
     typeof header === 'string' ? header : JSON.stringify(header),
@@ -52,7 +52,7 @@ describe('safetensors', () => {
     expect(logits.every(Number.isFinite)).to.equal(true);
   });
 
-  it('reads from a Blob as from a file', async () => {
+  it('reads a Blob like a file', async () => {
     const path = golden('tiny-options/model.safetensors');
     const fromBlob = await openSafetensors(blobSource(new Blob([readFileSync(path)]), 'blob'));
     const fromFile = await openSafetensors(await openFile(path));
@@ -73,7 +73,7 @@ describe('safetensors', () => {
     await errorOf(CheckpointError, () => file.read('b', 0, 0));
   });
 
-  it('reads F16, BF16, I32 and I64, and refuses other dtypes when they are read', async () => {
+  it('reads F16, BF16, I32 and I64, and refuses to read other dtypes', async () => {
     const file = await openBytes(
       await written([
         { name: 'half', dtype: 'F16', shape: [2], bytes: () => bytes16(0x3c00, 0xfbff) },
@@ -104,7 +104,7 @@ describe('safetensors', () => {
     expect([...file.tensors.keys()][0]).to.have.lengthOf(10_000_000);
   });
 
-  it('returns what was written, for any tensors', async () => {
+  it('reads what was written, for any tensors', async () => {
     const shapes = fc.array(fc.array(fc.nat(4), { maxLength: 3 }), { maxLength: 5 });
     await fc.assert(
       fc.asyncProperty(
@@ -175,14 +175,14 @@ describe('safetensors', () => {
       });
     }
 
-    it('a folder, and a file that is not there', async () => {
+    it('a folder, and a missing file', async () => {
       const folder = await errorOf(CheckpointError, () => openFile(golden('')));
       expect(folder.message).to.match(/expected a file/);
       const missing = await errorOf(CheckpointError, () => openFile(golden('none.safetensors')));
       expect(missing.message).to.match(/none\.safetensors: no such file/);
     });
 
-    it('any damage with a CheckpointError and nothing else', async () => {
+    it('any damage, with a CheckpointError', async () => {
       const original = readFileSync(golden('tiny-options/model.safetensors')).subarray(0, 4096);
       const change = fc.record({ at: fc.nat(4095), value: fc.nat(255) });
       await fc.assert(
@@ -198,7 +198,7 @@ describe('safetensors', () => {
     });
   });
 
-  it('does not write a tensor of another size than it says', async () => {
+  it('does not write a tensor whose bytes do not match its shape', async () => {
     const wrong = { name: 'a', dtype: 'F32', shape: [2], bytes: () => floats(1) };
     const error = await errorOf(CheckpointError, () => written([wrong]));
     expect(error.message).to.match(/'a': expected 8 bytes to write, found 4/);

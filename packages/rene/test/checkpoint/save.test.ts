@@ -1,4 +1,4 @@
-// What save writes: dtypes by every name, quantised matrices, the tokenizer; and where.
+// Saving: dtypes under every name, quantised matrices, the tokenizer, and target folders.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -20,7 +20,7 @@ import { LoraAdapter } from '../../src/training/lora.js';
 const MODEL = golden('tiny-hybrid');
 const IDS = [[3, 14, 15, 9, 26, 5]];
 
-/** The value as if its type were right, which no checked program can write. */
+/** The value with a wrong type, which type-checked programs cannot pass. */
 function untyped(value: unknown): never {
   return value as never;
 }
@@ -44,7 +44,7 @@ describe('save', () => {
     return dtype;
   }
 
-  it('takes the names of dtypes that loading takes', async () => {
+  it('accepts the same dtype names as loading', async () => {
     const names = {
       F32: ['f32', 'fp32', 'float32', 'F32', 'auto', undefined],
       BF16: ['bf16', 'bfloat16', 'BF16'],
@@ -63,7 +63,7 @@ describe('save', () => {
     expect(tf.memory().numTensors).to.equal(tensors);
   });
 
-  it('quantises as loading does', async () => {
+  it('quantises like loading', async () => {
     for (const dtype of ['int8', 'int4'] as const) {
       const loaded = await ReneLMHeadModel.fromPretrained(MODEL, { dtype, wholeGroups: true });
       const expected = [...(await loaded.forward(IDS).data())];
@@ -74,7 +74,7 @@ describe('save', () => {
       expect(json).to.deep.include({ quantization: { group_size: 64, bits } });
       const saved = await ReneLMHeadModel.fromPretrained(dir);
       expect([...(await saved.forward(IDS).data())]).to.deep.equal(expected);
-      // What is quantised so already is written as it is.
+      // Matrices that are quantised already are written unchanged.
       const again = join(folder(), 'again');
       await saved.save(again, { dtype });
       expect(readFileSync(join(again, 'model.safetensors'))).to.deep.equal(
@@ -85,7 +85,7 @@ describe('save', () => {
     }
   });
 
-  it('says which backends quantise', async () => {
+  it('names the backends that can quantise', async () => {
     const plain = await ReneLMHeadModel.fromPretrained(MODEL, { backend: 'cpu' });
     const dir = join(folder(), 'x');
     const error = await errorOf(CheckpointError, () => plain.save(dir, { dtype: 'int8' }));
@@ -111,7 +111,7 @@ describe('save', () => {
     expect(existsSync(dir)).to.equal(false);
   });
 
-  it('takes file URLs, as does loading, and refuses other schemes', async () => {
+  it('accepts file URLs, like loading, and refuses other schemes', async () => {
     const base = folder();
     const cwd = readdirSync('.');
     for (const name of ['plain', 'with blank', 'häß #1%20', 'a?b']) {
@@ -149,7 +149,7 @@ describe('save', () => {
     expect(readdirSync('.')).to.deep.equal(cwd);
   });
 
-  it('writes an adapter to a file URL and reads it from one', async () => {
+  it('writes an adapter to a file URL and reads it again', async () => {
     const url = pathToFileURL(join(folder(), 'an adapter'));
     const trainable = await ReneLMHeadModel.fromPretrained(MODEL, {
       backend: 'cpu',
@@ -170,7 +170,7 @@ describe('save', () => {
     await useBackend('simd');
   });
 
-  it('writes the tokenizer that it is given', async () => {
+  it('writes the given tokenizer', async () => {
     const dir = join(folder(), 'whole');
     const tokenizer = await Tokenizer.fromPretrained('rene-tiny');
     await model.save(dir, { tokenizer });
@@ -185,7 +185,7 @@ describe('save', () => {
 describe('Tokenizer.save', () => {
   const folder = temporaryFolders();
 
-  it('writes files that make the same tokenizer', async () => {
+  it('writes files that give the same tokenizer', async () => {
     const configs: unknown[] = [
       {},
       { eos_token: '<|endoftext|>' },

@@ -65,13 +65,13 @@ describe('a model on a web server', () => {
     return data;
   }
 
-  /** Loads model and tokenizer, and compares them with the files on the disk. */
+  /** Loads model and tokenizer, and compares them with the local files. */
   async function check(url: string | URL): Promise<void> {
     expect(await logits(url), String(url)).to.deep.equal(expected);
     expect((await Tokenizer.fromPretrained(url)).encode('abc')).to.have.length.above(0);
   }
 
-  it('gives the logits of the same files on disk, whole or in shards of any name', async () => {
+  it('has the logits of the same files on disk, whole or in shards of any name', async () => {
     await check(`${origin}/whole/`);
     expect(await logits(`${origin}/shards`)).to.deep.equal(expected);
   });
@@ -138,13 +138,13 @@ describe('a model on a web server', () => {
     },
   };
   for (const [name, habits] of Object.entries(hosts)) {
-    it(`is loaded from a host that ${name}`, async () => {
+    it(`loads from a host that ${name}`, async () => {
       server.habits = habits;
       await check(`${origin}/whole`);
     });
   }
 
-  it('reads ranges where it can, and whole files where it must', async () => {
+  it('reads ranges if possible, else whole files', async () => {
     const weights = readFileSync(join(dir, 'model.safetensors'));
     const gets = () => server.requests.filter((request) => request.startsWith('GET')).length;
     for (const [habits, wholeRequests] of [
@@ -205,7 +205,7 @@ describe('a model on a web server', () => {
     ]);
   });
 
-  it('is loaded through the proxy that the environment names', async () => {
+  it('loads through the proxy of the environment', async () => {
     const proxy = new ProxyServer(new Map([['models.test:80', Number(new URL(origin).port)]]));
     const saved = process.env.http_proxy;
     process.env.http_proxy = await proxy.start();
@@ -233,7 +233,7 @@ describe('a model on a web server', () => {
     );
   });
 
-  it('may be a file URL, as text or as a URL', async () => {
+  it('can have a file URL, as text or as a URL object', async () => {
     const url = pathToFileURL(dir);
     expect(await logits(url)).to.deep.equal(expected);
     expect(await logits(`${url}/`)).to.deep.equal(expected);
@@ -244,7 +244,7 @@ describe('a model on a web server', () => {
     }
   });
 
-  it('is refused by another scheme, by name', async () => {
+  it('refuses another scheme by name', async () => {
     for (const url of [
       's3://bucket/x?secret',
       'ftp://host/x',
@@ -280,7 +280,7 @@ describe('a model on a web server', () => {
     expect(remote.message).to.match(/expected the URL of a local file/);
   });
 
-  it('is text or a URL, and nothing else', async () => {
+  it('must be text or a URL', async () => {
     for (const name of [undefined, null, 7, { href: origin }]) {
       for (const load of [ReneLMHeadModel.fromPretrained, Tokenizer.fromPretrained]) {
         const error = await errorOf(InvalidArgumentError, () => Reflect.apply(load, null, [name]));
@@ -291,7 +291,7 @@ describe('a model on a web server', () => {
     }
   });
 
-  it('says what is missing', async () => {
+  it('reports what is missing', async () => {
     const load = (path: string) => () => logits(`${origin}/${path}`);
     const gone = await errorOf(CheckpointError, load('gone?secret'));
     expect(gone.message).to.match(
@@ -328,7 +328,7 @@ describe('a model on a web server', () => {
     }
   });
 
-  it('notices a connection that breaks, and ranges of another length', async () => {
+  it('detects a broken connection, and ranges of another length', async () => {
     server.habits = {
       before: (req, res) => {
         if (!req.headers.range || req.headers.range === 'bytes=0-0') return false;

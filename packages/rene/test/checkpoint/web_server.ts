@@ -1,30 +1,30 @@
-// A static web server on 127.0.0.1 that answers as the hosts of this world do.
+// A static web server on 127.0.0.1 that behaves like various hosts.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 
 export const PAGE = '<!doctype html>\n<html><body><div id="app"></div></body></html>';
 
-/** How a host differs from one that answers with ranges, and 404. */
+/** How a host differs from one with ranges and 404. */
 export interface Habits {
-  /** Knows no ranges. */
+  /** Does not support ranges. */
   noRanges?: boolean;
-  /** Answers ranges without a Content-Range that can be read, or without the size in it. */
+  /** Answers ranges without a readable Content-Range, or without the size in it. */
   contentRange?: 'none' | 'no size';
   /** Refuses HEAD. */
   noHead?: boolean;
-  /** Answers for files that are not there. */
+  /** Answers for missing files. */
   missing?: (res: ServerResponse, req: IncomingMessage) => void;
-  /** Called first; true when it has answered. */
+  /** Called first. Returns true if it has answered. */
   before?: (req: IncomingMessage, res: ServerResponse) => boolean;
 }
 
 export class WebServer {
   habits: Habits = {};
-  /** `METHOD path`, in order. */
+  /** Requests as `METHOD path`, in order. */
   readonly requests: string[] = [];
   readonly logins = new Set<string | undefined>();
   private readonly server: Server;
 
-  /** @param files by their paths, without a query */
+  /** @param files contents by path, without a query */
   constructor(private readonly files: ReadonlyMap<string, Uint8Array>) {
     this.server = createServer((req, res) => this.answer(req, res));
   }

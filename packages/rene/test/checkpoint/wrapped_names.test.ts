@@ -1,4 +1,4 @@
-// Names that training wrappers change, and buffers that they add: the model loads all the same.
+// Checkpoints with names changed by training wrappers, and with their buffers, load normally.
 import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { golden, temporaryFolders } from '@rene-js/testing';
@@ -20,7 +20,7 @@ import { ReneLMHeadModel } from '../../src/index.js';
 
 const MODEL = golden('tiny-options');
 
-/** The bytes of a checkpoint's file with other names, and with tensors of one number more. */
+/** The bytes of a checkpoint's file with other names, and with additional scalar tensors. */
 async function renamed(
   change: (name: string) => string,
   more: readonly string[] = [],
@@ -54,7 +54,7 @@ async function problemsOf(bytes: Uint8Array): Promise<readonly string[]> {
   }
 }
 
-describe('names in checkpoints', () => {
+describe('tensor names in checkpoints', () => {
   const folder = temporaryFolders();
 
   const wrappers: [what: string, change: (name: string) => string][] = [
@@ -82,7 +82,7 @@ describe('names in checkpoints', () => {
     });
   }
 
-  it('load as the same numbers, and with the buffers that wrappers add', async () => {
+  it('load the same values, and ignore buffers that wrappers add', async () => {
     const dir = folder();
     const buffers = [
       'module.backbone.layers.1.mixer.rotary_emb.inv_freq',
@@ -101,7 +101,7 @@ describe('names in checkpoints', () => {
     expect(logits[1]).to.deep.equal(logits[0]);
   });
 
-  it('still says what is unknown, missing or there twice', async () => {
+  it('still report unknown, missing and duplicate tensors', async () => {
     const unknown = await problemsOf(await renamed((n) => n, ['backbone.layers.0.mixer.q.weight']));
     expect(unknown).to.deep.equal([
       'backbone.layers.0.mixer.q.weight: unknown to a model of this configuration',
@@ -124,7 +124,7 @@ describe('names in checkpoints', () => {
     );
   });
 
-  it('have any prefix in front, the same for all', () => {
+  it('can have any common prefix', () => {
     const part = fc.stringMatching(/^[a-z_0-9]{1,8}$/).filter((text) => text !== 'backbone');
     fc.assert(
       fc.property(fc.array(part, { maxLength: 4 }), (parts) => {

@@ -1,4 +1,4 @@
-// A folder is written as a whole or not at all, and the file that cannot be written is named.
+// A folder is written completely or not at all, and a file that cannot be written is named.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
@@ -28,7 +28,7 @@ describe('writeFolder', () => {
     expect(readFileSync(join(dir, 'z'), 'utf8')).to.equal('two');
   });
 
-  it('leaves everything as it was when any file fails at any byte', async () => {
+  it('leaves everything unchanged if any file fails at any byte', async () => {
     const base = folder();
     const sizes = fc.array(fc.nat(3), { minLength: 1, maxLength: 4 });
     await fc.assert(
@@ -59,7 +59,7 @@ describe('writeFolder', () => {
     );
   });
 
-  it('names a path that is no folder, and a name that a folder has', async () => {
+  it('names a path that is not a folder, and a file name that is a folder', async () => {
     const dir = folder();
     writeFileSync(join(dir, 'file'), '');
     const inFile = await errorOf(FileError, () => writeFolder(join(dir, 'file', 'x'), []));

@@ -1,9 +1,9 @@
-// Writes small zip archives of stored files, for tests.
+// Writes small zip archives without compression, for tests.
 
 interface ZipOptions {
-  /** Written as every entry's compression method. */
+  /** The compression method of every entry. */
   method?: number;
-  /** As for files beyond 4 GB: sizes and places in 64 bits, an extra field in every header. */
+  /** Like files beyond 4 GB: sizes and offsets in 64 bits, an extra field in every header. */
   zip64?: boolean;
 }
 
@@ -51,7 +51,7 @@ export function zipOf(
   return Buffer.concat([...parts, ...directory, long, end]);
 }
 
-/** What belongs to another program, then both sizes and the place of the local header. */
+/** A field of another program, then both sizes and the offset of the local header. */
 function zip64Extra(size: number, position: number): Buffer {
   const extra = Buffer.alloc(6 + 28);
   extra.writeUInt16LE(0x4246, 0);
@@ -64,7 +64,7 @@ function zip64Extra(size: number, position: number): Buffer {
   return extra;
 }
 
-/** The record of the directory in 64 bits, and where it is. */
+/** The 64-bit record of the directory, and its offset. */
 function zip64End(count: number, size: number, position: number): Buffer {
   const record = Buffer.alloc(56);
   record.writeUInt32LE(0x06064b50, 0);

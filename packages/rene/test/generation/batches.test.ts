@@ -10,17 +10,17 @@ import { Tokenizer } from '../../src/tokenizer.js';
 
 const tiny = fileURLToPath(new URL('../../../models/rene-tiny', import.meta.url));
 
-/** RENE_TEST_BATCHES=200 runs so many of rene-tiny on each backend; on cpu that takes hours. */
+/** RENE_TEST_BATCHES=200 runs that many batches of rene-tiny on each backend; on cpu that takes hours. */
 const asked = process.env.RENE_TEST_BATCHES;
 
 interface RandomBatch {
   prompts: number[][];
-  /** What the prompts' state has seen: tokens for each, for all of them, or nothing. */
+  /** Tokens that the prompts' state has seen: per prompt, for all of them, or none. */
   before: number[][];
   options: GenerateOptions;
 }
 
-/** 1 to 6 prompts of 1 to 40 tokens and any options, all from one seed. */
+/** 1 to 6 prompts of 1 to 40 tokens with any options, determined by a seed. */
 function randomBatch(seed: number, vocabSize: number, tokenizer: Tokenizer | null): RandomBatch {
   const random = seedrandom(String(seed));
   const from = (low: number, high: number) => low + Math.floor(random() * (high - low + 1));
@@ -35,7 +35,7 @@ function randomBatch(seed: number, vocabSize: number, tokenizer: Tokenizer | nul
     maxLength: seldom(longest + from(1, 6)),
     repetitionPenalty: maybe(1 + random()),
     noRepeatNgramSize: seldom(from(1, 3)),
-    // Some of a quarter of the ids, so that rows end at different times.
+    // Some eos tokens are a quarter of all ids, so that rows end at different times.
     eosTokenId: Array.from({ length: vocabSize }, (_, id) => id).filter(() => random() < 0.25),
     minNewTokens: maybe(from(0, 4)),
     badWordsIds: maybe([[from(0, vocabSize - 1)]]),
@@ -73,7 +73,7 @@ function randomBeams(random: () => number, from: From, maybe: Maybe): GenerateOp
   };
 }
 
-/** Greedy in one of some 30 batches. */
+/** One in about 30 batches is greedy. */
 function randomSampling(
   seed: number,
   random: () => number,
@@ -88,7 +88,7 @@ function randomSampling(
     seed: maybe(seed),
   };
   if (Object.values(options).every((option) => option === undefined)) return options;
-  // What makes it sample must be repeatable.
+  // Sampling must be reproducible.
   options.seed ??= seed;
   if ((options.temperature ?? 1) > 0 && options.topK !== 1) {
     options.numReturnSequences = maybe(from(2, 3));
@@ -96,7 +96,7 @@ function randomSampling(
   return options;
 }
 
-/** What each row's state says of the tokens to come: its next two and their log-probabilities. */
+/** The continuation of each row's state: its next two tokens and their log-probabilities. */
 async function continuations(
   model: ReneLMHeadModel,
   { sequences, state }: Pick<GenerateResult, 'sequences' | 'state'>,
@@ -160,7 +160,7 @@ for (const [name, dir, backend, batches] of [
     after(() => model.dispose());
 
     for (let i = 0; i < batches; i++) {
-      it(`batch ${i} equals its single runs exactly`, async () => {
+      it(`batch ${i} is bitwise identical to its single runs`, async () => {
         const batch = randomBatch(i, model.config.vocabSize, tokenizer);
         await leavesNothing(() => expectEqualAlone(model, batch));
       }).timeout(600_000);

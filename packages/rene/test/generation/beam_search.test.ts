@@ -15,7 +15,7 @@ import { RecurrentState } from '../../src/state.js';
 
 interface BeamFile {
   eos: number;
-  /** Logits of the next token by the two tokens before it. */
+  /** Logits of the next token as a function of the two previous tokens. */
   table: number[][][];
   cases: {
     prompt: number[];
@@ -34,12 +34,12 @@ interface BeamFile {
   }[];
 }
 
-// Written by beam_search_reference.py, which runs transformers; its sources are not in dist.
+// Written by beam_search_reference.py, which runs transformers. Sources are not in dist.
 const file: BeamFile = JSON.parse(
   readFileSync(new URL('../../../test/generation/beam_search.json', import.meta.url), 'utf8'),
 );
 
-/** Knows the token before the last one from its state only, so states must follow their beams. */
+/** The model keeps the token before the last one in its state only, so states must follow their beams. */
 function tableModel({ table }: BeamFile): GenerationModel {
   const vocabSize = table.length;
   const stateOf = (tokens: number[]) =>
@@ -68,7 +68,7 @@ describe('beam search', () => {
   const model = tableModel(file);
   before(() => useBackend(testBackend));
   file.cases.forEach(({ prompt, options, sequences, scores }, i) => {
-    it(`case ${i}: gives transformers' sequences and scores for ${JSON.stringify(options)}`, async () => {
+    it(`case ${i}: returns transformers' sequences and scores for ${JSON.stringify(options)}`, async () => {
       const found = await leavesNothing(() =>
         generate(model, prompt, {
           numBeams: options.num_beams,
@@ -92,7 +92,9 @@ describe('beam search', () => {
 
 describe("earlyStopping 'never'", () => {
   const [a, end, start] = [0, 2, 3];
-  /** Probabilities of a, b and the end by the last two tokens, as names; the same for all others. */
+  /**
+   * Probabilities of a, b and the end given the last two tokens, as names; the same for all other contexts.
+   */
   const modelOf = (by: Record<string, number[]>, others: number[]) => {
     const names = 'abes';
     const table = [...names].map((before) =>
@@ -102,8 +104,8 @@ describe("earlyStopping 'never'", () => {
   };
   before(() => useBackend(testBackend));
 
-  it('goes on while a long sequence can become the best', async () => {
-    // Short sequences end early; one that goes on costs much once, and little ever after.
+  it('continues while a long sequence can become the best', async () => {
+    // Short sequences end early. One that continues has one improbable token and then probable ones.
     const short = [0.01, 0.01, 0.98];
     const model = modelOf({ as: [0.4, 0.3, 0.3], sa: short, sb: short }, [0.985, 0.01, 0.005]);
     const options = { numBeams: 2, maxLength: 12, lengthPenalty: 2, eosTokenId: end };
@@ -116,7 +118,7 @@ describe("earlyStopping 'never'", () => {
     expect(found.scores?.[0]).to.be.above(usual.scores?.[0] ?? 0);
   });
 
-  it('where length is punished, goes on while the next token can do better', async () => {
+  it('with a length penalty, continues while the next token can improve the score', async () => {
     const even = [0.34, 0.33, 0.33];
     const by = { as: [0.6, 0.1, 0.3], sa: [0.85, 0.02, 0.13], sb: even, aa: [0.05, 0.05, 0.9] };
     const model = modelOf(by, even);
@@ -144,7 +146,7 @@ describe('beam search of a real model', () => {
   });
   after(() => model.dispose());
 
-  it('with one beam is greedy', async () => {
+  it('with one beam equals greedy decoding', async () => {
     const options = { maxNewTokens: 8, eosTokenId: null };
     const greedy = await model.generate(prompts[0] ?? [], options);
     const settings = resolveOptions(options, model.config);
@@ -155,7 +157,7 @@ describe('beam search of a real model', () => {
     expect(best?.sequence).to.deep.equal(greedy.sequences[0]);
   });
 
-  it("scores are the model's log-probabilities; prompts do not touch each other; no worse than greedy", async () => {
+  it("scores are the model's log-probabilities, prompts are independent, and results are no worse than greedy", async () => {
     const options = { maxNewTokens: 6, eosTokenId: null, numBeams: 3, numReturnSequences: 2 };
     const { sequences, scores, promptLengths } = await leavesNothing(() =>
       model.generate(prompts, options),
@@ -185,7 +187,7 @@ describe('beam search of a real model', () => {
     expect(scores?.[0]).to.be.at.least(greedyScore - 1e-6);
   });
 
-  it('goes on from a state, and frees everything when aborted', async () => {
+  it('continues from a state, and frees everything when aborted', async () => {
     const options = { maxNewTokens: 4, eosTokenId: null, numBeams: 2 };
     const [first = []] = prompts;
     const whole = await model.generate(first, options);
@@ -206,7 +208,7 @@ describe('beam search of a real model', () => {
     });
   });
 
-  it('says so when nothing is left to choose, and ends with fewer beams where few are left', async () => {
+  it('reports an error if no token is left, and ends with fewer beams if few are left', async () => {
     const none = (scores: Float64Array) => scores.fill(Number.NEGATIVE_INFINITY);
     const error = await leavesNothing(() =>
       rejection(model.generate([1], { numBeams: 2, logitsProcessor: none })),
@@ -218,7 +220,7 @@ describe('beam search of a real model', () => {
     expect(sequences).to.deep.equal([[1, 7, 7, 7]]);
   });
 
-  it('refuses what beams cannot do', async () => {
+  it('refuses options that beam search does not support', async () => {
     for (const [options, message] of [
       [{ numBeams: 2, temperature: 1 }, 'numBeams: expected 1 together with a sampling option'],
       [{ numBeams: 2, logProbs: 1 }, 'numBeams: expected 1 together with logProbs'],

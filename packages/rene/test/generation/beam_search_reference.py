@@ -1,4 +1,4 @@
-# Writes beam_search.json: what transformers' beam search makes of a table of logits.
+# Writes beam_search.json: results of transformers' beam search for a table of logits.
 #
 #   pip install torch transformers
 #   python beam_search_reference.py > beam_search.json

@@ -1,5 +1,4 @@
-// A compiled decode step, on `simd` and on `cuda`: the same tokens as the model's
-// forward gives.
+// The compiled decode step on `simd` and on `cuda` gives the same tokens as the model's forward.
 import { AttentionState, BackendError, useBackend } from '@rene-js/layers';
 import { cudaInfo } from '@rene-js/layers/cuda';
 import { simdInfo } from '@rene-js/layers/simd';
@@ -55,7 +54,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
     }
 
     for (const name of [...renes, ...hybrids]) {
-      it(`${name} continues the same, greedily, sampled and with what only the host knows`, async () => {
+      it(`${name} gives the same continuation, greedy, sampled, and with host-side options`, async () => {
         const model = await load(name);
         const endings = Array.from({ length: 20 }, (_, i) => 4 * i);
         const few = backend === 'cuda' ? 3 : 6; // the emulated device takes 0.1 s a token
@@ -86,7 +85,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       });
     }
 
-    it('goes on from the state that it returns', async () => {
+    it('continues from the state that it returns', async () => {
       const model = await load('tiny-hybrid', 'bf16');
       const whole = await model.generate([1, 2, 3], { maxNewTokens: 24, eosTokenId: null });
       const first = await model.generate([1, 2, 3], {
@@ -108,7 +107,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       model.dispose();
     });
 
-    it('takes as many kernels as it must', async () => {
+    it('uses the expected number of kernels', async () => {
       const model = await load('tiny-hybrid');
       const step = model.compileStep(2);
       const state = model.initialState(2);
@@ -116,8 +115,8 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       const [mamba2, attention, mlp] = [3, 1, 2]; // blocks
       for (const row of [0, 1]) {
         step.join(state.layers, row, 0);
-        // cuda: norms within products; embedding, head and choice at the ends.
-        // simd: a norm a block; conv, gated scan and norm, or cache and attention, between two products.
+        // cuda: norms are fused into matmuls; embedding, head and sampling at the ends.
+        // simd: a norm per block; conv, gated scan and norm, or cache and attention, between two matmuls.
         const expected = {
           cuda: 3 * mamba2 + 3 * attention + 2 * mlp + 3,
           simd: 6 * mamba2 + 5 * attention + 3 * mlp + 3,
@@ -129,7 +128,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       model.dispose();
     });
 
-    it('gives a row the same logits to the bit whoever joins and leaves', async () => {
+    it("a row's logits are bitwise identical while others join and leave", async () => {
       for (const dtype of ['f32', 'int8', 'int4'] as const) {
         const model = await load('tiny-gqa', dtype);
         const states = await Promise.all(prompts.map((prompt) => model.prefill(prompt)));
@@ -156,7 +155,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
         keep((await step.logits([9, 0]))[1]);
         join(step, 2);
         keep((await step.logits([8, 1, 7]))[1]);
-        step.leave(0); // the last row takes its place
+        step.leave(0); // the last row moves to the free slot
         keep((await step.logits([5, 2]))[1]);
         const [chosen = -1] = (await step.sample?.([5, 3], [greedy, greedy])) ?? [5];
         if (!step.sample) await step.logits([5, 3]);
@@ -172,7 +171,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       }
     });
 
-    it('decodes many rows like the forward', async () => {
+    it('many rows equal the forward', async () => {
       const model = await load('tiny-hybrid', 'bf16');
       const many = Array.from({ length: 11 }, (_, i) => [i + 1, 2 * i, 5]);
       const state = await model.prefill(many);
@@ -207,7 +206,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       const config = { ...source.config, attn: { ...attn, slidingWindowLength: null } };
       const model = await ReneLMHeadModel.fromConfig(config, { seed: 'caches', backend });
       source.dispose();
-      // A text of 1,022 tokens that nobody has read: its keys and values are random.
+      // A state after 1,022 tokens with random keys and values.
       const state = model.initialState(1);
       const seen = 1022;
       const layers = state.layers.map((layer) => {
@@ -235,7 +234,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       model.dispose();
     });
 
-    it('generation goes on without it where there is no room for its states', async () => {
+    it('generation continues without it if its states do not fit in memory', async () => {
       const model = await load('tiny-hybrid');
       const expected = await model.generate(prompts, { maxNewTokens: 5, eosTokenId: null });
       let asked = 0;
@@ -257,7 +256,7 @@ function compiledSteps(backend: 'simd' | 'cuda', usedBytes: () => number): void 
       model.dispose();
     });
 
-    it('says what does not fit, and what is damaged', async () => {
+    it('reports invalid arguments and damaged states', async () => {
       const model = await load('tiny-hybrid');
       const step = model.compileStep(1);
       if (!step) throw new Error('no step');

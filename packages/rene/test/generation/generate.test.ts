@@ -21,7 +21,7 @@ interface GenerateFile {
 
 describe('generateReference', () => {
   for (const name of goldenModels) {
-    it(`gives the original's ids: ${name}`, async () => {
+    it(`returns the original's ids: ${name}`, async () => {
       const { prompt, cases } = readGoldenJson<GenerateFile>(`${name}/generate.json`);
       const model = await loadGolden(name);
       for (const { rows, args, sequences } of cases) {
@@ -39,7 +39,7 @@ describe('generate', () => {
   let model: ReneLMHeadModel;
   let file: GenerateFile;
   before(async () => {
-    // The one whose greedy ids are all below vocabSize, so that the reference's ids are ours.
+    // The golden whose greedy ids are all below vocabSize, so that the reference's ids equal ours.
     model = await loadGolden('tiny-mamba2');
     file = readGoldenJson('tiny-mamba2/generate.json');
   });
@@ -59,7 +59,7 @@ describe('generate', () => {
     }
   });
 
-  it('ends each row at its own eos, and pads only when asked to', async () => {
+  it('ends each row at its own eos, and pads only if requested', async () => {
     const options = { maxLength: 45, eosTokenId: [24, 80] };
     const { sequences, finishReasons, promptLengths } = await leavesNothing(() =>
       model.generate(file.prompt, options),
@@ -77,7 +77,7 @@ describe('generate', () => {
     ]);
   });
 
-  it('draws sequence k of a prompt from a generator of its own', async () => {
+  it('samples sequence k of a prompt with its own generator', async () => {
     const prompt = file.prompt[0] ?? [];
     const options = { temperature: 0.9, topK: 20, topP: 0.95, seed: 'a seed', maxNewTokens: 6 };
     const { sequences, seed } = await leavesNothing(() =>
@@ -100,7 +100,7 @@ describe('generate', () => {
     expect(new Set(sequences.map(String)).size).to.equal(3);
   });
 
-  it('tells the seed that it chose, which gives the same tokens again', async () => {
+  it('returns the seed that it drew, which gives the same tokens again', async () => {
     const prompt = file.prompt[0] ?? [];
     const first = await model.generate(prompt, { temperature: 2, maxNewTokens: 5 });
     const again = await model.generate(prompt, {
@@ -113,7 +113,7 @@ describe('generate', () => {
     expect(other.sequences).not.to.deep.equal(first.sequences);
   });
 
-  it('never draws an id of the padding', async () => {
+  it('never samples a padding id', async () => {
     const { vocabSize, paddedVocabSize } = model.config;
     expect(paddedVocabSize).to.be.greaterThan(vocabSize);
     const { sequences } = await model.generate([1], {
@@ -125,7 +125,7 @@ describe('generate', () => {
     expect(Math.max(...(sequences[0] ?? []))).to.be.lessThan(vocabSize);
   });
 
-  it('reads prompts longer than a part of 512 tokens, and lets other work run', async () => {
+  it('prefills prompts longer than a chunk of 512 tokens, and lets other work run', async () => {
     const prompt = Array.from({ length: 520 }, (_, i) => (i * 7) % 90);
     const parts: number[] = [];
     let turns = 0;
@@ -145,10 +145,10 @@ describe('generate', () => {
       }),
     );
     clearImmediate(next);
-    // Two parts of the prompt and three tokens.
+    // Two chunks of the prompt and three tokens.
     expect(turns).to.be.greaterThan(3);
     expect(parts).to.deep.equal([512, 520, 520, 520, 520]);
-    // From a state on, parts end where they would have ended without it.
+    // From a state, chunks end at the same positions as without one.
     const state = await model.prefill(prompt.slice(0, 500));
     parts.length = 0;
     const rest = await model.generate(prompt.slice(500), {
@@ -166,7 +166,7 @@ describe('generate', () => {
     expect(found.sequences[0]?.[520]).to.equal(whole);
   });
 
-  it('keeps what it has when aborted, between tokens and between parts of a prompt', async () => {
+  it('keeps the tokens so far when aborted, between tokens and between chunks of a prompt', async () => {
     const controller = new AbortController();
     const error = await leavesNothing(() =>
       rejection(
@@ -198,7 +198,7 @@ describe('generate', () => {
     await leavesNothing(() => rejection(model.generate([1], { signal: AbortSignal.abort() })));
   });
 
-  it('leaves nothing when a callback throws', async () => {
+  it('leaks nothing if a callback throws', async () => {
     const thrower = () => {
       throw new Error('mine');
     };
@@ -208,7 +208,7 @@ describe('generate', () => {
     }
   });
 
-  it('leaves nothing wherever it is ended, whatever it was doing', async () => {
+  it('leaks nothing wherever it is aborted', async () => {
     const given = await model.prefill([4, 5]);
     const anyOptions = fc.record(
       {
@@ -247,7 +247,7 @@ describe('generate', () => {
               const found = await model.generate(prompts, { ...all, signal: controller.signal });
               found.state?.dispose();
             } catch {
-              ended++; // or refused: options that exclude each other
+              ended++; // or refused: mutually exclusive options
             }
           });
         },
@@ -319,7 +319,7 @@ describe('stream', () => {
     });
   });
 
-  it('frees everything when its reader leaves, never starts, or two of them take turns', async () => {
+  it('frees everything if its reader leaves or never starts, or if two streams alternate', async () => {
     await leavesNothing(async () => {
       for await (const _ of model.stream(prompt, { maxNewTokens: 50 })) break;
       model.stream(prompt);
@@ -336,7 +336,7 @@ describe('stream', () => {
     });
   });
 
-  it('refuses at once what it cannot do', () => {
+  it('refuses invalid arguments at once', () => {
     expect(() => model.stream(prompt, JSON.parse('{"logProbs": null}'))).to.throw('generate has');
     expect(() => model.stream([])).to.throw('ids: expected at least one token');
     expect(() => model.stream(prompt, JSON.parse('{"numReturnSequences": 2}'))).to.throw(

@@ -1,4 +1,4 @@
-// generation_config.json and lists of end-of-text tokens: what holds where the user says nothing.
+// generation_config.json and lists of end-of-text tokens: defaults for options that the user does not give.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
@@ -27,7 +27,7 @@ function effective(file: object, options: GenerateOptions) {
 describe('generation_config.json', () => {
   const folder = temporaryFolders();
 
-  /** A copy of a model with such a file and changes to its config.json. */
+  /** A copy of a model with this file and changes to its config.json. */
   function modelWith(generation: object | undefined, changes: object = {}): string {
     const dir = folder();
     cpSync(join(MODEL, 'model.safetensors'), join(dir, 'model.safetensors'));
@@ -39,8 +39,8 @@ describe('generation_config.json', () => {
     return dir;
   }
 
-  it('holds where the user gives no option, as in transformers', () => {
-    // What transformers 5.18 makes of the same.
+  it('applies to options that the user does not give, as in transformers', () => {
+    // Results of transformers 5.18 for the same cases.
     expect(effective({}, {}).filters).to.equal(null);
     expect(effective({ temperature: 0.7, top_p: 0.5 }, {}).filters).to.equal(null);
     expect(effective({ do_sample: true, temperature: 0.7 }, {}).filters).to.include({
@@ -81,11 +81,11 @@ describe('generation_config.json', () => {
       [4],
       [5, 6],
     ]);
-    // Without a tokenizer nothing can look for them.
+    // Stop strings need a tokenizer.
     expect(effective({ stop_strings: ['x'] }, {}).settings.stopStrings).to.deep.equal([]);
   });
 
-  it('is told of what is not supported, and refused where it is wrong', async () => {
+  it('causes notices about unsupported options, and is refused if it is invalid', async () => {
     const notices: string[] = [];
     const parse = (file: unknown) =>
       parseGenerationDefaults(file, config, 'g.json', (notice) => notices.push(notice));
@@ -114,7 +114,7 @@ describe('generation_config.json', () => {
     }
   });
 
-  it('is read with a model, acts on generate and stream, and is saved with it', async () => {
+  it('is loaded with a model, applies to generate and stream, and is saved with it', async () => {
     const file = { do_sample: true, temperature: 1.3, top_k: 7, max_new_tokens: 6, top_h: 1 };
     const notices: string[] = [];
     const model = await ReneLMHeadModel.fromPretrained(modelWith(file), {
@@ -144,7 +144,7 @@ describe('generation_config.json', () => {
     plain.dispose();
   });
 
-  it('ends texts with its end-of-text tokens, else with all of config.json', async () => {
+  it("its end-of-text tokens end sequences, else all of config.json's", async () => {
     const plain = await ReneLMHeadModel.fromPretrained(MODEL, { backend: 'cpu' });
     const { sequences } = await plain.generate(PROMPT, { maxNewTokens: 8, eosTokenId: null });
     const all = (sequences[0] ?? []).slice(PROMPT.length);
@@ -180,7 +180,7 @@ describe('generation_config.json', () => {
     );
   });
 
-  it('stops a streamed text before its stop strings', async () => {
+  it('its stop strings end a streamed text', async () => {
     const model = await ReneLMHeadModel.fromPretrained(
       modelWith({ stop_strings: ['d'], max_new_tokens: 8 }),
       { backend: 'cpu' },

@@ -8,7 +8,7 @@ const long = { maxNewTokens: 8, eosTokenId: null };
 
 describe('options of generate', () => {
   let model: ReneLMHeadModel;
-  /** What greedy generation adds. */
+  /** The tokens that greedy generation adds. */
   let plain: number[];
   before(async () => {
     model = await loadGolden('tiny-hybrid');
@@ -21,7 +21,7 @@ describe('options of generate', () => {
     return sequences[0]?.slice(prompt.length) ?? [];
   }
 
-  it('badWordsIds: an end of text alone is ignored, as in transformers', async () => {
+  it('badWordsIds: ignores an end-of-text token alone, as in transformers', async () => {
     const [first = 0] = await newTokens({ maxNewTokens: 1, eosTokenId: null });
     const options = { maxNewTokens: 4, eosTokenId: first };
     expect(await newTokens({ ...options, badWordsIds: [[first]] })).to.deep.equal([first]);
@@ -33,7 +33,7 @@ describe('options of generate', () => {
     ).not.to.equal(first);
   });
 
-  it('badWordsIds: rules a token out, and the last of several after the others', async () => {
+  it('badWordsIds: excludes a token, and the last token of a sequence after the others', async () => {
     const [a = 0, b = 0, c = 0] = plain;
     expect(await newTokens({ ...long, badWordsIds: [[a]] })).not.to.include(a);
     const without = await newTokens({ ...long, badWordsIds: [[a, b, c]] });
@@ -43,8 +43,8 @@ describe('options of generate', () => {
     expect((await newTokens({ ...long, badWordsIds: [[1, 5, a]] }))[0]).not.to.equal(a);
   });
 
-  it('noRepeatNgramSize: no run comes twice, the prompt counted', async () => {
-    // A model that always wants the token after the last, modulo 3.
+  it('noRepeatNgramSize: no n-gram occurs twice, prompt included', async () => {
+    // A model that always prefers the token after the last one, modulo 3.
     const cycle = (scores: Float64Array, sequence: readonly number[]) => {
       scores.forEach((score, id) => {
         if (score > Number.NEGATIVE_INFINITY) scores[id] = -id;
@@ -63,14 +63,14 @@ describe('options of generate', () => {
     expect(await generate(100)).to.deep.equal(await generate(0));
   });
 
-  it('logitBias: adds to logits, by object or Map', async () => {
+  it('logitBias: adds to logits, as an object or Map', async () => {
     expect(await newTokens({ ...long, logitBias: { 7: 1000 } })).to.deep.equal(Array(8).fill(7));
     const [first = 0] = plain;
     const ruledOut = new Map([[first, Number.NEGATIVE_INFINITY]]);
     expect(await newTokens({ ...long, logitBias: ruledOut })).not.to.include(first);
   });
 
-  it('logitsProcessor: sees each sequence, changes the scores, several in turn', async () => {
+  it('logitsProcessor: gets each sequence, changes the scores; several run in turn', async () => {
     const lengths: number[] = [];
     const processors = [
       (scores: Float64Array, sequence: readonly number[]) => {
@@ -86,7 +86,7 @@ describe('options of generate', () => {
     expect(lengths).to.deep.equal([5, 6, 7, 8, 9, 10, 11, 12]);
   });
 
-  it('says so when nothing is left to choose', async () => {
+  it('reports an error if no token is left', async () => {
     const logitsProcessor = (scores: Float64Array) => scores.fill(Number.NEGATIVE_INFINITY);
     for (const options of [{}, { temperature: 1 }]) {
       const error = await leavesNothing(() =>
@@ -97,7 +97,7 @@ describe('options of generate', () => {
     }
   });
 
-  it("eosTokenId: the config's unless given", async () => {
+  it("eosTokenId: defaults to the config's", async () => {
     const { eosTokenId, vocabSize } = model.config;
     expect(eosTokenId).to.equal(vocabSize - 1);
     const bias = { maxNewTokens: 3, logitBias: { [vocabSize - 1]: 1000 } };
@@ -105,7 +105,7 @@ describe('options of generate', () => {
     expect(await newTokens({ ...bias, eosTokenId: null })).to.have.length(3);
   });
 
-  it('minNewTokens: rules the end of text out for so long', async () => {
+  it('minNewTokens: excludes the end of text for that many tokens', async () => {
     const [first = 0] = plain;
     const ended = await model.generate(prompt, { ...long, eosTokenId: first });
     expect(ended.sequences[0]).to.deep.equal([...prompt, first]);
@@ -113,12 +113,12 @@ describe('options of generate', () => {
     const later = await newTokens(options);
     expect(later.slice(0, 4)).not.to.include(first);
     expect(later.length).to.be.greaterThan(4);
-    // So long and no longer, where the model wants nothing but to end.
+    // Exactly that many, for a model that always prefers to end.
     const eager = { ...options, logitBias: { [first]: 1000 } };
     expect((await newTokens(eager)).indexOf(first)).to.equal(4);
   });
 
-  it('logProbs: of the model itself, whatever the sampling', async () => {
+  it('logProbs: of the model, independent of the sampling options', async () => {
     const options = { ...long, temperature: 3, seed: 5, logProbs: 3 };
     const { sequences, logProbs } = await leavesNothing(() => model.generate(prompt, options));
     const [sequence = []] = sequences;
@@ -143,7 +143,7 @@ describe('options of generate', () => {
     expect(chosenOnly.logProbs?.[0]?.[0]?.top).to.deep.equal([]);
   });
 
-  it('repetitionPenalty: covers the prompt too', async () => {
+  it('repetitionPenalty: includes the prompt', async () => {
     const found = await newTokens({ ...long, repetitionPenalty: 1e6 });
     expect(new Set([...prompt, ...found]).size).to.equal(new Set(prompt).size + found.length);
   });
@@ -156,7 +156,7 @@ describe('states in generation', () => {
   });
   after(() => model.dispose());
 
-  it('prefill once, then many continuations, which leave the state as it is', async () => {
+  it('prefill once allows many continuations, and does not change the state', async () => {
     await leavesNothing(async () => {
       const state = await model.prefill(prompt);
       expect(state.positions).to.deep.equal([prompt.length]);
@@ -166,7 +166,7 @@ describe('states in generation', () => {
         expect(sequences[0]).to.deep.equal(whole.sequences[0]?.slice(prompt.length));
       }
       expect(state.positions).to.deep.equal([prompt.length]);
-      // One state for several prompts, and from a part of a prompt to the next.
+      // One state for several prompts, and across chunks of a prompt.
       const both = await model.generate([[9, 2], [8]], { ...long, state });
       expect(both.sequences[0]).to.deep.equal(whole.sequences[0]?.slice(prompt.length));
       const further = await model.prefill([9], { state });
@@ -177,7 +177,7 @@ describe('states in generation', () => {
     });
   });
 
-  it('prefill tells how far it is', async () => {
+  it('prefill reports progress', async () => {
     const seen: number[][] = [];
     const state = await model.prefill([prompt, [7]], {
       onProgress: ({ promptTokens, promptLength }) => seen.push([promptTokens, promptLength]),
@@ -189,7 +189,7 @@ describe('states in generation', () => {
     ]);
   });
 
-  it('prefills prompts of different lengths into one state, a row a prompt', async () => {
+  it('prefills prompts of different lengths into one state, one row per prompt', async () => {
     await leavesNothing(async () => {
       const state = await model.prefill([prompt, [7]]);
       expect(state.positions).to.deep.equal([5, 1]);
@@ -200,7 +200,7 @@ describe('states in generation', () => {
     });
   });
 
-  it('returnState: the state to go on from, also where rows end at different times', async () => {
+  it('returnState: the state to continue from, also if rows end at different times', async () => {
     await leavesNothing(async () => {
       const prompts = [prompt, [7, 7]];
       const whole = await model.generate(prompts, { eosTokenId: null, maxLength: 16 });

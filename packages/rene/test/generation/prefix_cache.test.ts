@@ -16,11 +16,11 @@ describe('PrefixCache', () => {
     model = await loadGolden('tiny-hybrid');
     const cache = new PrefixCache(Number.POSITIVE_INFINITY);
     await read(cache, idsOf(1));
-    stateBytes = cache.usedBytes - 8 - 4 * 96; // less its token and its logits
+    stateBytes = cache.usedBytes - 8 - 4 * 96; // without its token and its logits
   });
   after(() => model.dispose());
 
-  /** Reads a prompt as the server does. */
+  /** Prefills a prompt as the server does. */
   async function read(cache: PrefixCache, prompt: readonly number[]) {
     const plan = cache.plan(prompt, CHUNK);
     const cached = await cache.find(prompt);
@@ -39,7 +39,7 @@ describe('PrefixCache', () => {
     return { start, logits: [...(last ?? [])] };
   }
 
-  it('goes on from the longest beginning to the same logits', () =>
+  it('continuing from the longest cached prefix gives the same logits', () =>
     leavesNothing(async () => {
       const cache = new PrefixCache(Number.POSITIVE_INFINITY);
       const none = new PrefixCache(0);
@@ -63,7 +63,7 @@ describe('PrefixCache', () => {
       expect(none.usedBytes).to.equal(0);
     }));
 
-  it('drops what was used least recently, and keeps within its bytes', async () => {
+  it('drops the least recently used states, and respects its byte limit', async () => {
     const room = 3.5 * stateBytes;
     const cache = new PrefixCache(room);
     const [a, b, c, d] = [1, 2, 3, 4].map((seed) => idsOf(9, seed));
@@ -80,7 +80,7 @@ describe('PrefixCache', () => {
     expect(await known(d)).to.equal(true);
   });
 
-  it('stores no more of one prompt than its share', async () => {
+  it('stores at most a share of its size for one prompt', async () => {
     const cache = new PrefixCache(9 * stateBytes);
     await read(cache, idsOf(5, 1));
     await read(cache, idsOf(200));
@@ -90,7 +90,7 @@ describe('PrefixCache', () => {
     first?.state.dispose();
   });
 
-  it('stores a place where prompts part, even where its states are few', async () => {
+  it('stores the position where prompts diverge, even if it stores few states of them', async () => {
     const cache = new PrefixCache(9 * stateBytes);
     await read(cache, idsOf(1, 1));
     const common = idsOf(70);
@@ -100,7 +100,7 @@ describe('PrefixCache', () => {
     expect(starts).to.deep.equal([0, 0, 64]);
   });
 
-  it('holds nothing that is larger than itself', async () => {
+  it('stores nothing larger than itself', async () => {
     const cache = new PrefixCache(stateBytes / 2);
     await read(cache, idsOf(20));
     expect(cache.usedBytes).to.equal(0);

@@ -1,4 +1,4 @@
-// The radix tree finds what a list of all sequences finds.
+// The radix tree returns the same as a list of all sequences.
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { RadixTree } from '../../src/generation/radix_tree.js';
@@ -8,7 +8,7 @@ interface Value {
   readonly isTaken: boolean;
 }
 
-/** Few ids and lengths, so that sequences share beginnings. */
+/** Few ids and lengths, so that sequences share prefixes. */
 const sequences = fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 7 });
 const action = fc.record({
   kind: fc.constantFrom('set', 'set', 'delete', 'find'),
@@ -17,7 +17,7 @@ const action = fc.record({
 });
 
 describe('RadixTree', () => {
-  it('finds the longest prefix that is accepted, whatever was set and deleted', () =>
+  it('finds the longest accepted prefix, after any insertions and deletions', () =>
     fc.assert(
       fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
         const tree = new RadixTree<Value>();

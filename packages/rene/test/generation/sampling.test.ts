@@ -32,12 +32,12 @@ describe('samplingProbabilities', () => {
     });
   }
 
-  it('refuses another api', () => {
+  it('refuses an unknown api', () => {
     expect(() => samplingProbabilities('torch', [1])).to.throw("api: expected 'mamba'");
   });
 });
 
-/** The same by sorting everything: slow and plain. */
+/** The same by sorting everything: slow and simple. */
 function plainProbabilities(
   logits: number[],
   { temperature, topK, topP, minP }: Parameters<TokenDistribution['setProbabilities']>[1],
@@ -70,7 +70,7 @@ function plainProbabilities(
 }
 
 describe('TokenDistribution', () => {
-  it('top k keeps what equals the k-th, as transformers does', () => {
+  it('top k keeps ties with the k-th value, as transformers does', () => {
     const logits = [1, 3, 2, 2, 0, 2];
     const filters = { temperature: 1, topP: 0, minP: 0 };
     const kept = (topK: number) => {
@@ -84,7 +84,7 @@ describe('TokenDistribution', () => {
         [0, 1, 2, 3, 4, 5],
       ],
     ]);
-    // Lists of the most probable tokens have as many as were asked for.
+    // Lists of top tokens have exactly the requested length.
     const listed = new TokenDistribution(6).setLogits(logits);
     listed.keepTopK(2);
     expect([...listed.ids.subarray(0, listed.size)]).to.deep.equal([1, 2]);
@@ -99,11 +99,11 @@ describe('TokenDistribution', () => {
       fc.property(
         fc.array(logit, { minLength: 1, maxLength: 120 }),
         fc.record({
-          // exp(-40 / 0.06) is still a normal number; below it weights are 0 in one order of
-          // operations and not in another.
+          // exp(-40 / 0.06) is still a normal number. Below it, whether a weight is 0 depends on the order of
+          // operations.
           temperature: fc.double({ min: 0.06, max: 3, noNaN: true }),
           topK: fc.integer({ min: 0, max: 130 }),
-          // Of a few odd values, at which no sum of weights ends exactly.
+          // Odd values, so that no sum of weights equals the limit exactly.
           topP: fc.constantFrom(0, 0.0371, 0.3173, 0.5237, 0.9013, 0.9907, 1),
           minP: fc.constantFrom(0, 0.0501, 0.3003),
         }),
@@ -121,7 +121,7 @@ describe('TokenDistribution', () => {
     );
   });
 
-  it('top p of equal weights is not lengthened by rounding', () => {
+  it('top p of equal weights includes no extra token by rounding', () => {
     const kept = (n: number, topP: number) =>
       new TokenDistribution(n).setProbabilities(new Array<number>(n).fill(2), {
         temperature: 1,
@@ -134,14 +134,14 @@ describe('TokenDistribution', () => {
     ]);
   });
 
-  it('keeps the likeliest token whatever the filters', () => {
+  it('always keeps the most probable token', () => {
     const filters = { temperature: 1e-300, topK: 1, topP: 1e-18, minP: 1 };
     const found = new TokenDistribution(3).setProbabilities([1, 3, 2], filters);
     expect(found.size).to.equal(1);
     expect(found.draw(0.999999)).to.equal(1);
   });
 
-  it('draws each token as often as it is likely', () => {
+  it('samples each token in proportion to its probability', () => {
     const found = new TokenDistribution(4);
     const filters = { temperature: 1, topK: 0, topP: 0, minP: 0 };
     found.setProbabilities([0.1, 0.2, 0.3, 0.4].map(Math.log), filters);
@@ -153,20 +153,20 @@ describe('TokenDistribution', () => {
     expect(counts).to.deep.equal([100, 200, 300, 400]);
   });
 
-  it('has nothing to draw where every logit is -Infinity', () => {
+  it('has no token if every logit is -Infinity', () => {
     const found = new TokenDistribution(2).setLogits([-Infinity, -Infinity]);
     expect(found.draw(0.5)).to.equal(-1);
   });
 });
 
 describe('penalizeRepetition and argmax', () => {
-  it('counts an id once and leaves the others', () => {
+  it('counts each id once and does not change the others', () => {
     const logits = Float64Array.of(2, -2, 3);
     penalizeRepetition(logits, new Set([0, 1, 1]), 2);
     expect([...logits]).to.deep.equal([1, -4, 3]);
   });
 
-  it('takes the lowest of equal ids, within the count, and no NaN', () => {
+  it('returns the lowest of equal ids below the limit, and ignores NaN', () => {
     expect(argmax([1, 5, 5, 9], 3)).to.equal(1);
     expect(argmax([Number.NaN, -Infinity])).to.equal(-1);
   });

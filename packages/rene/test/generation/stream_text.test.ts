@@ -24,7 +24,7 @@ describe('streamText', () => {
   });
   after(() => model.dispose());
 
-  /** Makes the model say a text, then the end of text. */
+  /** Makes the model generate a text, then the end of text. */
   function saying(text: string, prompt: string) {
     const ids = [...tokenizer.encode(text), tokenizer.eosTokenId ?? -1];
     const start = tokenizer.encode(prompt).length;
@@ -44,19 +44,19 @@ describe('streamText', () => {
     }
   }
 
-  it('gives whole characters only, as each is complete, and no special token', async () => {
+  it('yields whole characters as soon as they are complete, without special tokens', async () => {
     const text = ' a🦙é漢字\u0301 e\u0308 end';
     const { pieces, finishReason } = await leavesNothing(() =>
       read(streamText(model, tokenizer, 'Say', saying(text, 'Say'))),
     );
-    // The tokenizer composes what can be composed (NFC).
+    // The tokenizer normalises to NFC.
     expect(pieces.join('')).to.equal(text.normalize('NFC'));
     expect(finishReason).to.equal('eos');
     expect(pieces).to.include('🦙');
     for (const piece of pieces) expect(piece).not.to.match(/\uFFFD|[\uD800-\uDBFF]$/);
   });
 
-  it('shows bytes that never become a character at the end', async () => {
+  it('yields bytes that never form a character at the end', async () => {
     const llama = tokenizer.encode('🦙').slice(0, -1);
     const logitsProcessor = (scores: Float64Array, sequence: readonly number[]) => {
       scores.fill(Number.NEGATIVE_INFINITY);
@@ -67,7 +67,7 @@ describe('streamText', () => {
     expect(pieces).to.deep.equal(['\uFFFD']);
   });
 
-  it('ends before a stop string, whatever tokens it is made of', async () => {
+  it('ends before a stop string, for any split into tokens', async () => {
     const text = ' one two\n\nthree four';
     const { pieces, finishReason } = await leavesNothing(() =>
       read(
@@ -89,7 +89,7 @@ describe('streamText', () => {
     expect(sequences[0]?.length).to.be.lessThan(tokenizer.encode(`Say${text}`).length);
   });
 
-  it('leaves nothing when its reader leaves, and refuses an empty prompt', async () => {
+  it('leaks nothing if its reader leaves, and refuses an empty prompt', async () => {
     await leavesNothing(async () => {
       for await (const _ of streamText(model, tokenizer, 'A lake is', { maxNewTokens: 9 })) break;
     });
@@ -102,7 +102,7 @@ describe('streamText with the tokenizer of Rene 1.3B', () => {
   const olmo = fileURLToPath(
     new URL('../../../../../../shared/tokenizers/olmo-dolma-v1_5.json', import.meta.url),
   );
-  // A model without weights or memory, made to say what the test wants.
+  // A model without weights or state that generates given tokens.
   const config = reneConfig({ vocabSize: 50280, eosTokenId: 50279, nLayer: 1 });
   const mute: GenerationModel = {
     config,
@@ -116,7 +116,7 @@ describe('streamText with the tokenizer of Rene 1.3B', () => {
     ' x\u0302\u0323 \u0928\u093F \u0E01\u0E33',
     ' \u0000\u0007\u001b[0m\r\n\t\u0085\u200f',
   ]) {
-    it(`whole characters only: ${JSON.stringify(text)}`, async function () {
+    it(`yields whole characters only: ${JSON.stringify(text)}`, async function () {
       if (!existsSync(olmo)) this.skip();
       await useBackend(testBackend);
       const tokenizer = await Tokenizer.fromFile(olmo);
@@ -142,7 +142,7 @@ describe('streamText with tokenizers of every kind', () => {
   const prompts = ['The sea is', 'A lighthouse 😀', "it's deep é"];
   const texts = [' deep and the lake is not.', ' naïve 日本 👍🏽 end', '. The THE  ends\n\nx'];
   for (const file of readdirSync(fixtures)) {
-    it(`prompt and new text are what both together decode to: ${file}`, async () => {
+    it(`prompt and new text equal the decoding of both together: ${file}`, async () => {
       await useBackend(testBackend);
       const tokenizer = Tokenizer.fromJson(
         JSON.parse(readFileSync(new URL(file, fixtures), 'utf8')).tokenizer,
@@ -187,7 +187,7 @@ describe('streamText with tokenizers of every kind', () => {
 });
 
 describe('stop strings', () => {
-  it('of half a character never match', () => {
+  it('never match half a character', () => {
     const filter = new StopStringFilter(['\ud83d', '\ude00']);
     expect(filter.push('a😀') + filter.end()).to.equal('a😀');
   });
@@ -199,7 +199,7 @@ describe('stop strings', () => {
     fc.array(stop, { minLength: 1, maxLength: 3 }),
   );
 
-  it('filter passes the text before the first, however it is cut, and holds back no more than it must', () => {
+  it('filter passes the text before the first one, for any split, and holds back no more than necessary', () => {
     fc.assert(
       fc.property(cases, ([pieces, stops]) => {
         const whole = pieces.join('');
@@ -215,14 +215,14 @@ describe('stop strings', () => {
           if (held !== '') expect(stops.some((s) => s.startsWith(held))).to.equal(true);
         }
         passed += filter.end();
-        // A stop string that begins later may be complete sooner.
+        // A stop string that begins later may be complete earlier.
         if (ends.length === 0) expect(passed).to.equal(whole);
         else expect(stops.some((s) => pushed.slice(passed.length).startsWith(s))).to.equal(true);
       }),
     );
   });
 
-  it('watcher sees one as soon as it is complete', () => {
+  it('watcher reports one as soon as it is complete', () => {
     fc.assert(
       fc.property(cases, ([pieces, stops]) => {
         const watcher = new StopStringWatcher(stops, {

@@ -1,4 +1,4 @@
-// What users pass who come from another library or write no types.
+// Values that users of other libraries or untyped code pass.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { leavesNothing, loadGolden, rejection } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
@@ -7,7 +7,7 @@ import { describe as shown } from '../../src/describe.js';
 import { streamText } from '../../src/generation/stream_text.js';
 import type { ReneLMHeadModel } from '../../src/rene_model.js';
 
-/** The value as if its type were right, which no checked program can write. */
+/** The value with a wrong type, which type-checked programs cannot pass. */
 function untyped(value: unknown): never {
   return value as never;
 }
@@ -77,7 +77,7 @@ describe('values of a wrong type', () => {
     });
   }
 
-  it('are refused where options are none', async () => {
+  it('are refused instead of options', async () => {
     for (const value of [null, 'fast', 5, [], new Map([['topK', 5]])]) {
       const error = await rejection(model.generate([1], untyped(value)));
       expect(error.message).to.equal(`options: expected an object, found ${shown(value)}`);
@@ -88,7 +88,7 @@ describe('values of a wrong type', () => {
     );
   });
 
-  it('are named where prompts are expected', async () => {
+  it('are named as prompts', async () => {
     const tensor = tf.tensor2d([[1, 2, 3]], [1, 3], 'int32');
     const prompts: [unknown, string][] = [
       [tensor, 'found a tensor int32 [1, 3]; give its values: await ids.array()'],
@@ -121,7 +121,7 @@ describe('values of a wrong type', () => {
     tensor.dispose();
   });
 
-  it('are read where they are lists of another kind', async () => {
+  it('are accepted if they are other kinds of lists', async () => {
     const few = { maxNewTokens: 3, eosTokenId: null };
     const expected = await model.generate([[3, 1, 4], [1]], few);
     for (const ids of [
@@ -135,7 +135,7 @@ describe('values of a wrong type', () => {
     expect(sequences[0]).to.deep.equal(expected.sequences[0]);
   });
 
-  it('are named where forward expects rows of ids', () => {
+  it('are named as rows of ids of forward', () => {
     const rows = 'an int32 tensor [batch, length], or rows of token ids such as [[1, 2, 3]]';
     const wrong: [unknown, string][] = [
       [[1, 2, 3], `${rows}, found [1, 2, 3]; put the one row into a list: [ids]`],
@@ -155,7 +155,7 @@ describe('values of a wrong type', () => {
     }
   });
 
-  it('are named where streamText expects a tokenizer', async () => {
+  it('are named as the tokenizer of streamText', async () => {
     const error = await rejection(streamText(model, untyped('a prompt'), 'x').next());
     expect(error.message).to.equal("tokenizer: expected a Tokenizer, found 'a prompt'");
   });

@@ -1,4 +1,4 @@
-// Models loaded with an adapter: in every format of weights, from every kind of file, and saved again.
+// Models loaded with an adapter: in every weight format, from every kind of file, and saved again.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,7 +32,7 @@ function distance(a: readonly number[], b: readonly number[]): number {
   return Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
 }
 
-/** Fills every variable of an adapter, so that all of it has an effect. */
+/** Sets every variable of an adapter, so that all of it has an effect. */
 function disturb(adapter: LoraAdapter): void {
   for (const variable of adapter.trainableVariables.values()) {
     tf.tidy(() =>
@@ -76,7 +76,7 @@ describe('a model with an adapter', () => {
     }
   });
 
-  it('keeps the codes of matrices that it leaves alone, and rounds its own to 16 bits', async () => {
+  it('keeps quantised values of unadapted matrices, and rounds its own to 16 bits', async () => {
     const quantized = folder();
     const whole = await ReneLMHeadModel.fromPretrained(base, {
       backend: 'simd',
@@ -103,7 +103,7 @@ describe('a model with an adapter', () => {
     loaded.dispose();
   });
 
-  it('reads adapter_model.bin, and names that torch.compile and FSDP have changed', async () => {
+  it('reads adapter_model.bin, and names changed by torch.compile and FSDP', async () => {
     const tiny = await ReneLMHeadModel.fromPretrained(`${DATA}base`, { lora: `${DATA}plain` });
     const expected = await logitsOf(tiny);
     tiny.dispose();
@@ -156,7 +156,7 @@ describe('a model with an adapter', () => {
     }
   });
 
-  it('does not merge what would change both embedding and head', async () => {
+  it('refuses to merge an adapter that changes a tied embedding and head separately', async () => {
     const model = await ReneLMHeadModel.fromPretrained(`${DATA}base`, { trainable: true });
     const adapter = await LoraAdapter.load(model, `${DATA}dora_embedding`);
     const error = await errorOf(ReneError, () => adapter.merge());
@@ -174,7 +174,7 @@ describe('a model with an adapter', () => {
     model.dispose();
   });
 
-  it('is saved with every option that it was loaded with', async () => {
+  it('is saved with all of its options', async () => {
     const model = await ReneLMHeadModel.fromPretrained(`${DATA}base`, { trainable: true });
     for (const name of ['rslora_patterns', 'dora_embedding', 'saved_modules', 'some_layers']) {
       const adapter = await LoraAdapter.load(model, `${DATA}${name}`);
@@ -193,7 +193,7 @@ describe('a model with an adapter', () => {
     model.dispose();
   });
 
-  it('learns with DoRA, with a regular expression of targets, and starts as the model', async () => {
+  it('trains with DoRA and a regular expression of targets, and starts as the base model', async () => {
     const model = await smallModel();
     const plain = await logitsOf(model);
     const adapter = LoraAdapter.create(model, {
@@ -214,7 +214,7 @@ describe('a model with an adapter', () => {
     model.dispose();
   });
 
-  it('refuses an adapter option that is no text, and names the option of a neighbour', async () => {
+  it('refuses an option of a wrong type, and suggests the name of a similar option', async () => {
     const load = (options: object) =>
       errorOf(InvalidArgumentError, () => ReneLMHeadModel.fromPretrained(base, options));
     expect((await load({ peft: adapterDir })).message).to.match(/expected lora, found peft/);

@@ -1,4 +1,4 @@
-// Adapters that PEFT wrote, against the parameters that PEFT itself computes with them.
+// Adapters written by PEFT, compared with the parameters that PEFT computes with them.
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { useBackend } from '@rene-js/layers';
@@ -13,9 +13,9 @@ import { ReneLMHeadModel } from '../../src/index.js';
 import { withAdapter } from '../../src/lora/load_adapter.js';
 import { LoraAdapter } from '../../src/training/lora.js';
 
-/** Made by make_adapters.py. */
+/** Written by make_adapters.py. */
 const DATA = fileURLToPath(new URL('../../../test/lora/data/', import.meta.url));
-/** More of them, such as make_adapters.py makes at random. */
+/** Further ones, such as random ones of make_adapters.py. */
 const MORE = process.env.RENE_TEST_ADAPTERS;
 
 const folders = [DATA, ...(MORE === undefined ? [] : [`${MORE}/`])];
@@ -50,7 +50,7 @@ describe("PEFT's adapters", () => {
   for (const dir of cases) {
     const name = dir.split('/').at(-1);
 
-    it(`${name}: every parameter as PEFT computes it`, async () => {
+    it(`${name}: every parameter equals PEFT's`, async () => {
       const base = {
         config: await readConfig(`${DATA}base`),
         checkpoint: await openCheckpoint(`${DATA}base`),
@@ -71,7 +71,7 @@ describe("PEFT's adapters", () => {
       await expected.close();
     });
 
-    it(`${name}: the same logits at loading, and as an adapter to train`, async () => {
+    it(`${name}: the same logits when loaded and as an adapter in training`, async () => {
       const before = tf.memory().numTensors;
       const loaded = await ReneLMHeadModel.fromPretrained(`${DATA}base`, {
         backend: 'cpu',

@@ -29,7 +29,7 @@ describe('pythonFullMatch', () => {
     });
   }
 
-  it('refuses what JavaScript lacks', () => {
+  it('refuses syntax that JavaScript lacks', () => {
     for (const source of ['a++', '(?>a)', '(', '[', '(?x) a', 'a**']) {
       expect(() => pythonFullMatch(source), source).to.throw(SyntaxError);
     }
@@ -37,7 +37,7 @@ describe('pythonFullMatch', () => {
 });
 
 describe('peftPatternMatch', () => {
-  it('matches the end of a name after a dot, with groups numbered as in Python', () => {
+  it('matches name endings after a dot, with groups numbered as in Python', () => {
     expect(peftPatternMatch('in_proj').test('a.in_proj')).to.equal(true);
     expect(peftPatternMatch('in_proj').test('in_proj')).to.equal(true);
     expect(peftPatternMatch('proj').test('a.in_proj')).to.equal(false);

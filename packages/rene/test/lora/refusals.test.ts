@@ -1,4 +1,4 @@
-// Adapters that cannot be applied as PEFT would: refused by name, and nothing stays open.
+// Adapters that cannot be applied as in PEFT are refused by name, without open files.
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -99,7 +99,7 @@ describe('adapters that are refused', () => {
     expect(refusal({ layers_to_transform: [0], layers_pattern: '(' })).to.match(/layers_pattern/);
   });
 
-  it('any unknown key, by its name; every key that PEFT writes is known', () => {
+  it('any unknown key, by name; every key that PEFT writes is known', () => {
     fc.assert(
       fc.property(fc.string({ minLength: 1 }), fc.jsonValue(), (key, value) => {
         fc.pre(!(key in plain) && key !== '__proto__');
@@ -113,7 +113,7 @@ describe('adapters that are refused', () => {
     }
   });
 
-  it('an adapter_config.json that is nested a million deep', () => {
+  it('an adapter_config.json nested a million deep', () => {
     let deep: unknown = 1;
     for (let i = 0; i < 1e6; i++) deep = [deep];
     expect(refusal({ lora_alpha: deep })).to.match(/lora_alpha: .*found deeply nested lists/);
@@ -123,7 +123,7 @@ describe('adapters that are refused', () => {
     );
   });
 
-  it('files that do not fit, naming the tensors, with nothing left open', async function () {
+  it("files that do not fit, with the tensors' names and without open files", async function () {
     if (!existsSync('/proc/self/fd')) this.skip();
     await useBackend('cpu');
     const model = await ReneLMHeadModel.fromPretrained(`${DATA}base`, { trainable: true });

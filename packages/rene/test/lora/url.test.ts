@@ -29,7 +29,7 @@ describe('a model with an adapter on a web server', () => {
   });
   after(() => server.stop());
 
-  it('computes what it does from folders, with either file of weights', async () => {
+  it('computes the same as from folders, with either weights file', async () => {
     const local = await ReneLMHeadModel.fromPretrained(`${DATA}base`, { lora: `${DATA}plain` });
     const expected = [...(await local.forward(IDS).data())];
     local.dispose();
@@ -47,7 +47,7 @@ describe('a model with an adapter on a web server', () => {
     }
   });
 
-  it('names the file that is not there', async () => {
+  it('names the missing file', async () => {
     const load = (name: string) =>
       errorOf(CheckpointError, () =>
         ReneLMHeadModel.fromPretrained(`${DATA}base`, { lora: `${origin}/${name}` }),

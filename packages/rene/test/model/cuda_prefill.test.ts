@@ -1,4 +1,4 @@
-// A long prompt on CUDA: scan and attention on the tensor cores.
+// A long prompt on CUDA, with scan and attention on the tensor cores.
 import { canTestCuda, goldenPath, registerTestCuda } from '@rene-js/testing';
 import { expect } from 'chai';
 import { ReneLMHeadModel } from '../../src/rene_model.js';
@@ -6,9 +6,9 @@ import { ReneLMHeadModel } from '../../src/rene_model.js';
 (canTestCuda ? describe : describe.skip)('prefill on CUDA', () => {
   before(registerTestCuda);
 
-  it('of bf16 weights is within a relative 1e-2 of f32, and of f32 weights exact', async () => {
+  it('with bf16 weights is within a relative 1e-2 of f32; with f32 weights it is exact', async () => {
     const ids = [Array.from({ length: 200 }, (_, i) => (i * 37 + i * i) % 90)];
-    // The file's numbers are bf16: all three models have the same weights.
+    // The file's values are exact in bf16: all three models have the same weights.
     const logits = async (backend: string, dtype: 'f32' | 'bf16') => {
       const model = await ReneLMHeadModel.fromPretrained(goldenPath('tiny-bf16'), {
         backend,
@@ -30,13 +30,13 @@ import { ReneLMHeadModel } from '../../src/rene_model.js';
     expect(errorOf(await logits('cuda', 'bf16'))).to.be.within(1e-5, 1e-2);
   });
 
-  it('goes on from any place: in parts, and token by token, as at once', async () => {
+  it('continues from any position: in chunks, and token by token', async () => {
     const ids = Array.from({ length: 170 }, (_, i) => (i * 53 + i * i) % 90);
-    // Prompts meet the quantised values of int8 rounded to bf16, single tokens as they are.
+    // With int8 weights, prefill rounds quantised values to bf16; single tokens do not.
     for (const [dtype, most] of [['bf16', 1e-2] as const, ['int8', 2e-2] as const]) {
       const options = { backend: 'cuda', dtype };
       const model = await ReneLMHeadModel.fromPretrained(goldenPath('tiny-bf16'), options);
-      // The logits after the last token, of calls that end at these places.
+      // The logits after the last token, for calls that end at these positions.
       const after = async (ends: readonly number[]) => {
         const state = model.initialState(1);
         let values = new Float32Array();

@@ -1,5 +1,5 @@
-// A whole model in each weight format on 'simd': against the same numbers composed in f32, in batches, on
-// any number of threads, and what the smaller formats cost in quality.
+// A whole model in each weight format on 'simd': compared with the same values composed in f32, in batches,
+// on any number of threads, and the loss in quality of the smaller formats.
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -36,7 +36,7 @@ const text = [
 
 describe('a model in each weight format [simd]', () => {
   for (const format of formats) {
-    it(`${format} computes what its numbers give composed in f32`, async () => {
+    it(`${format} equals its values composed in f32`, async () => {
       await useBackend('simd');
       const path = golden('tiny-hybrid');
       const model = await ReneLMHeadModel.fromPretrained(path, { backend: 'simd', dtype: format });
@@ -68,13 +68,13 @@ describe('a model in each weight format [simd]', () => {
       const reference = new ReneLMHeadModel(config, plain);
       const expected = await continued(reference, prompt, ids);
       reference.dispose();
-      // Activations meet int8 weights in 63 steps each way, int4 weights in 68, a scale a group; keys
-      // and values may be held in 16 bits beside weights that are.
+      // Activations are rounded to 63 steps each way with int8 weights, 68 with int4 weights, with a scale
+      // per group. With 16-bit weights, keys and values are 16-bit too.
       const limit = { f32: 1e-5, bf16: 0.01, int8: 0.1, int4: 0.1 }[format];
       expect(deviation(found, expected)).to.be.below(limit);
     });
 
-    it(`${format} gives a row the same bits in any batch`, async () => {
+    it(`${format} gives a row bitwise identical results in any batch`, async () => {
       const options = { backend: 'simd', dtype: format };
       const model = await ReneLMHeadModel.fromPretrained(golden('tiny-gqa'), options);
       const ids = rows(9, 21, model.config.vocabSize);
@@ -97,7 +97,7 @@ describe('a model in each weight format [simd]', () => {
     });
   }
 
-  it('says what to choose where the weights of a format are beyond what can be addressed', async () => {
+  it('names a smaller format if the weights exceed the address space', async () => {
     const load = () =>
       ReneLMHeadModel.fromConfig(reneConfig1_3B, { backend: 'simd', dtype: 'f32' });
     const error = await errorOf(BackendError, load);
@@ -107,7 +107,7 @@ describe('a model in each weight format [simd]', () => {
     );
   });
 
-  it('gives the same bits on 1, 2 and 4 threads, and nearly the same without relaxed SIMD', async () => {
+  it('gives bitwise identical results on 1, 2 and 4 threads, and nearly the same without relaxed SIMD', async () => {
     const runs = await Promise.all(
       [1, 2, 4]
         .map((threads) => logitsInWorker({ threads }))
@@ -123,13 +123,13 @@ describe('a model in each weight format [simd]', () => {
       const expected = two[i] ?? new Float32Array();
       const found = plain?.[i] ?? new Float32Array();
       expect(found.length).to.equal(expected.length).and.above(1000);
-      // Sums are rounded once more; where activations become integers, one may fall to the next.
+      // Sums are rounded once more. A quantised activation may round to the next integer.
       const limit = { f32: 1e-4, bf16: 1e-4, int8: 0.02, int4: 0.02 }[format];
       expect(deviation(found, expected), format).to.be.below(limit);
     }
   }).timeout(60_000);
 
-  it('costs little in quality: int8 within 0.5 %, int4 within 3 %', async () => {
+  it('loses little quality: int8 at most 0.5 %, int4 at most 3 %', async () => {
     const validation = fileURLToPath(
       new URL('../../../../../../shared/data/oewn-validation.txt', import.meta.url),
     );
@@ -153,7 +153,7 @@ describe('a model in each weight format [simd]', () => {
   }).timeout(60_000);
 });
 
-/** The root mean square of the differences, against that of the expected values. */
+/** The root mean square error relative to the root mean square of the expected values. */
 function deviation(found: Float32Array, expected: Float32Array): number {
   expect(found.length).to.equal(expected.length);
   const square = (sum: number, value: number) => sum + value * value;
@@ -161,7 +161,7 @@ function deviation(found: Float32Array, expected: Float32Array): number {
   return Math.sqrt(differences.reduce(square, 0) / expected.reduce(square, 0));
 }
 
-/** Logits after a prompt and of the tokens that follow it, one after the other. */
+/** Logits after a prompt and after each of the tokens that follow it. */
 async function continued(
   model: ReneLMHeadModel,
   prompt: readonly (readonly number[])[],

@@ -1,5 +1,4 @@
-// In a process of its own: prints logits of rene-tiny, and the ids that it generates, on a backend of tfjs as it
-// is published.
+// A separate process: prints logits of rene-tiny, and the ids that it generates, on a published tfjs backend.
 // Arguments: the backend, the number of new tokens.
 import { createRequire } from 'node:module';
 import * as tf from '@tensorflow/tfjs-core';
@@ -19,7 +18,7 @@ require(`@tensorflow/tfjs-backend-${backend}`);
 await tf.setBackend(backend);
 
 const model = await ReneLMHeadModel.fromPretrained('rene-tiny');
-// Longer than a chunk of the scan, 32 tokens.
+// Longer than a chunk of the scan, which has 32 tokens.
 const prompt = Array.from({ length: 40 }, (_, i) => (i * 37) % 2000);
 const forward = model.forward([prompt], { logitsToKeep: 1 });
 const logits = [...(await forward.data())].slice(0, 300);

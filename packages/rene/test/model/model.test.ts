@@ -1,4 +1,4 @@
-// The model as a value: its memory, its errors, its state, tf.InferenceModel, seeds.
+// The model as a value: memory, errors, state, tf.InferenceModel, seeds.
 import { BackendError, InvalidArgumentError, ReneError, useBackend } from '@rene-js/layers';
 import { describeOnBackends, errorOf, golden } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
@@ -25,7 +25,7 @@ const ids = [
   [9, 8, 7, 6, 5, 4, 3],
 ];
 
-/** Runs with a model of random weights, and requires that all its memory is freed. */
+/** Runs with a model of random weights, and requires that all memory is freed. */
 async function withModel(
   backend: string,
   body: (model: ReneLMHeadModel) => unknown,
@@ -52,7 +52,7 @@ function expectClose(actual: readonly number[], expected: readonly number[]): vo
 }
 
 describeOnBackends('model memory', (backend) => {
-  it('is flat over forwards, with and without a state', () =>
+  it('is constant over forwards, with and without a state', () =>
     withModel(backend, async (model) => {
       const before = tf.memory();
       for (let i = 0; i < 3; i++) {
@@ -68,7 +68,7 @@ describeOnBackends('model memory', (backend) => {
       expect(tf.memory().numBytes).to.equal(before.numBytes);
     }));
 
-  it('does not grow with the text where attention has a window', () =>
+  it('does not grow with the sequence if attention has a window', () =>
     withModel(backend, async (model) => {
       const state = model.initialState(1);
       model.forward([[1, 2, 3, 4, 5]], { state }).dispose();
@@ -78,7 +78,7 @@ describeOnBackends('model memory', (backend) => {
       state.dispose();
     }));
 
-  it('is all given back by dispose(), also after training steps', async () => {
+  it('is freed by dispose(), also after training steps', async () => {
     const before = tf.memory();
     const model = await ReneLMHeadModel.fromConfig(config, { backend, trainable: true });
     const inputs = tf.tensor2d(ids, undefined, 'int32');
@@ -94,7 +94,7 @@ describeOnBackends('model memory', (backend) => {
     expect(tf.memory().numBytes).to.equal(before.numBytes);
   });
 
-  it('is given back by a checkpoint, whose parameters pass through it once', async () => {
+  it('is freed by a checkpoint, whose parameters are read once', async () => {
     const before = tf.memory().numTensors;
     const model = await ReneLMHeadModel.fromPretrained(golden('tiny-options'), { backend });
     model.forward([[1, 2]]).dispose();
@@ -118,7 +118,7 @@ describeOnBackends('model errors', (backend) => {
   };
 
   for (const [title, wrong] of Object.entries(bad)) {
-    it(`${title} is refused, and the state goes on`, () =>
+    it(`${title} is refused, and the state stays usable`, () =>
       withModel(backend, async (model) => {
         const state = model.initialState(2);
         model.forward(ids, { state }).dispose();
@@ -132,7 +132,7 @@ describeOnBackends('model errors', (backend) => {
       }));
   }
 
-  it('tensors that are no ids are refused', () =>
+  it('tensors other than ids are refused', () =>
     withModel(backend, async (model) => {
       const wrong = [tf.zeros([2, 3]), tf.zeros([3], 'int32'), tf.zeros([1, 0], 'int32')];
       for (const tensor of wrong) {
@@ -142,7 +142,7 @@ describeOnBackends('model errors', (backend) => {
       tf.dispose(wrong);
     }));
 
-  it('logitsToKeep must be a whole number from 1', () =>
+  it('logitsToKeep must be an integer of at least 1', () =>
     withModel(backend, async (model) => {
       for (const logitsToKeep of [0, -1, 1.5, Number.NaN]) {
         const error = await errorOf(InvalidArgumentError, () =>
@@ -152,7 +152,7 @@ describeOnBackends('model errors', (backend) => {
       }
     }));
 
-  it('a state of another batch, or of another model, is refused and stays usable', () =>
+  it('a state of another batch or model is refused and stays usable', () =>
     withModel(backend, async (model) => {
       const state = model.initialState(1);
       const batch = await errorOf(InvalidArgumentError, () => model.forward(ids, { state }));
@@ -183,7 +183,7 @@ describeOnBackends('model errors', (backend) => {
       state.dispose();
     }));
 
-  it('a disposed state and a disposed model say so', async () => {
+  it('a disposed state and a disposed model are refused', async () => {
     const model = await ReneLMHeadModel.fromConfig(config, { backend });
     const state = model.initialState(1);
     state.dispose();
@@ -226,13 +226,13 @@ describeOnBackends('model errors', (backend) => {
       }
     }));
 
-  it('an unknown backend is refused before anything is made', async () => {
+  it('an unknown backend is refused before anything is created', async () => {
     const wrong = { backend: 'abacus' };
     await errorOf(BackendError, () => ReneLMHeadModel.fromConfig(config, wrong));
   });
 
   for (const at of ['0', '2', '3', 'norm_f']) {
-    it(`a throw at '${at}' leaves no tensor and a state that says so; its clone goes on`, () =>
+    it(`a throw at '${at}' leaks no tensors and marks the state invalid; its clone stays usable`, () =>
       withModel(backend, async (model) => {
         const state = model.initialState(2);
         model.forward(ids, { state }).dispose();
@@ -252,7 +252,7 @@ describeOnBackends('model errors', (backend) => {
       }));
   }
 
-  it('a throw before the first block leaves the state as it was', () =>
+  it('a throw before the first block does not change the state', () =>
     withModel(backend, async (model) => {
       const state = model.initialState(2);
       const expected = await afterOneMore(model, state);
@@ -265,7 +265,7 @@ describeOnBackends('model errors', (backend) => {
     }));
 });
 
-/** Logits of one more token after a state, which is left as it is. */
+/** Logits of one more token after a state, which does not change. */
 async function afterOneMore(model: ReneLMHeadModel, state: RecurrentState): Promise<number[]> {
   const clone = state.clone();
   const logits = await numbers(model.forward([[11], [12]], { state: clone }));
@@ -274,7 +274,7 @@ async function afterOneMore(model: ReneLMHeadModel, state: RecurrentState): Prom
 }
 
 describeOnBackends('model state', (backend) => {
-  it('gives the same logits in any pieces', () =>
+  it('gives the same logits for any split into pieces', () =>
     withModel(backend, async (model) => {
       const whole = await numbers(model.forward(ids));
       for (const cuts of [
@@ -297,7 +297,7 @@ describeOnBackends('model state', (backend) => {
       }
     }));
 
-  it('clones are independent, whichever goes on first', () =>
+  it('clones are independent, in any order', () =>
     withModel(backend, async (model) => {
       const state = model.initialState(2);
       model.forward(ids, { state }).dispose();
@@ -310,7 +310,7 @@ describeOnBackends('model state', (backend) => {
       clone.dispose();
     }));
 
-  it('gathers and joins rows at different positions', () =>
+  it('gathers and concatenates rows at different positions', () =>
     withModel(backend, async (model) => {
       const [long, short] = [model.initialState(1), model.initialState(1)];
       const text = [5, 4, 3, 2, 1, 0, 1, 2, 3, 4];
@@ -335,7 +335,7 @@ describeOnBackends('model state', (backend) => {
       for (const state of [long, short, joined, swapped]) state.dispose();
     }));
 
-  it('survives the tidy in which it was made and moved', () =>
+  it('survives the tidy in which it was created and advanced', () =>
     withModel(backend, async (model) => {
       const states: RecurrentState[] = [];
       tf.tidy(() => {
@@ -374,7 +374,7 @@ describeOnBackends('model as tf.InferenceModel', (backend) => {
       input.dispose();
     }));
 
-  it('keeps the last logits only, where asked', () =>
+  it('keeps only the last logits on request', () =>
     withModel(backend, async (model) => {
       const all = model.forward(ids);
       const two = model.forward(ids, { logitsToKeep: 2 });
@@ -386,7 +386,7 @@ describeOnBackends('model as tf.InferenceModel', (backend) => {
       tf.dispose([all, more]);
     }));
 
-  it('gives logits after some tokens only, or none', () =>
+  it('returns logits after some tokens only, or none', () =>
     withModel(backend, async (model) => {
       const all = await numbers(model.forward(ids));
       const { paddedVocabSize } = config;
@@ -426,7 +426,7 @@ describeOnBackends('model as tf.InferenceModel', (backend) => {
 });
 
 describeOnBackends('model seeds', (backend) => {
-  it('one seed, one model; another seed, another', async () => {
+  it('the same seed gives the same model, another seed another one', async () => {
     const logits: number[][] = [];
     for (const seed of ['a', 'a', 'b']) {
       await withModel(backend, async (m) => logits.push(await numbers(m.forward(ids))), seed);

@@ -1,5 +1,5 @@
-// In a worker of its own: logits of rene-tiny in each format, the backend's options from workerData, posted
-// back with what the backend says of itself.
+// In a worker: posts logits of rene-tiny in each format, with workerData as the backend's options, and the
+// backend's description.
 import { parentPort, workerData } from 'node:worker_threads';
 import { registerSimdBackend, type SimdInfo, simdInfo } from '@rene-js/layers/simd';
 import { ReneLMHeadModel } from '../../src/rene_model.js';
@@ -7,7 +7,7 @@ import { ReneLMHeadModel } from '../../src/rene_model.js';
 registerSimdBackend(workerData);
 export interface Logits {
   info: SimdInfo;
-  /** Of f32, bf16, int8, int4. */
+  /** f32, bf16, int8, int4. */
   results: Float32Array[];
 }
 
@@ -15,7 +15,7 @@ const results: Float32Array[] = [];
 for (const dtype of ['f32', 'bf16', 'int8', 'int4'] as const) {
   const model = await ReneLMHeadModel.fromPretrained('rene-tiny', { backend: 'simd', dtype });
   const state = model.initialState(2);
-  // Longer than the window of 128, so that a cache wraps.
+  // Longer than the window of 128, so that the cache wraps.
   const ids = [0, 1].map((row) => Array.from({ length: 150 }, (_, i) => (i * 37 + row * 5) % 2000));
   model.forward(ids, { state, logitsToKeep: 1 }).dispose();
   const logits = model.forward([[7], [8]], { state });

@@ -1,4 +1,4 @@
-// Rene by our own ops inside a real TensorFlow, against the same composed of TensorFlow's.
+// Rene with our ops inside a real TensorFlow, compared with TensorFlow's composed ops.
 import { useBackend } from '@rene-js/layers';
 import {
   type TensorflowKernels,
@@ -23,7 +23,7 @@ const config = reneConfig({
   mlpLayerIdx: [2],
 });
 
-// On a CPU the kernels are those of the emulated device, which is there for this platform.
+// On a CPU the kernels run on the emulated device, which exists for this platform.
 const isPossible =
   backends.includes('tensorflow') && process.platform === 'linux' && process.arch === 'x64';
 
@@ -47,7 +47,7 @@ const isPossible =
     return values;
   };
 
-  /** Logits of two prompts, then of tokens that follow them. */
+  /** Logits of two prompts, then of the tokens that follow. */
   function logits(): number[] {
     const state = model.initialState(2);
     const prompts = [
@@ -63,7 +63,7 @@ const isPossible =
     return found;
   }
 
-  it('gives the composed logits, by a fraction of the ops', async () => {
+  it('has the composed logits, with a fraction of the ops', async () => {
     const own = logits();
     const state = model.initialState(1);
     const step = () => model.forward([[1]], { state }).dispose();
@@ -91,11 +91,11 @@ const isPossible =
     expect(own.sequences).to.deep.equal(composed.sequences);
   });
 
-  it('takes no more memory after 1,000 tokens', async function () {
+  it('uses no more memory after 1,000 tokens', async function () {
     this.timeout(120_000);
     const state = model.initialState(1);
     const step = (i: number) => model.forward([[i % 30]], { state, logitsToKeep: 1 }).dispose();
-    // Until the cache is full and every op has run with its last attributes.
+    // Until the cache is full and every op has run with its final attributes.
     for (let i = 0; i < 100; i++) step(i);
     const before = tf.memory();
     const resident = process.memoryUsage().rss;
@@ -104,7 +104,7 @@ const isPossible =
     expect(after.numTensors).to.equal(before.numTensors);
     expect(after.numDataBuffers).to.equal(before.numDataBuffers);
     expect(after.numBytes).to.equal(before.numBytes);
-    // A tensor forgotten an op, some 10 ops a token, would be 10,000 tensors inside TensorFlow.
+    // A leak of one tensor per op, about 10 ops per token, would be 10,000 tensors inside TensorFlow.
     expect(process.memoryUsage().rss - resident, 'resident bytes').to.be.lessThan(64 << 20);
     expect(state.positions).to.deep.equal([1100]);
     state.dispose();

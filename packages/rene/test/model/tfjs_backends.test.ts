@@ -1,4 +1,4 @@
-// rene-tiny on tfjs's own backends, from composed kernels alone. `webgl` runs in browser-tests.
+// rene-tiny on tfjs's own backends, with composed kernels only. `webgl` runs in browser-tests.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -38,7 +38,7 @@ describe("tfjs's own backends", () => {
     return found;
   }
 
-  it('wasm generates the ids that simd does', async () => {
+  it('wasm generates the same ids as simd', async () => {
     const found = await greedy('wasm');
     expect(found).to.deep.include({ backend: 'wasm', ids: expected, left: 0 });
   });
@@ -46,7 +46,7 @@ describe("tfjs's own backends", () => {
   describe('webgpu in Node', () => {
     before(skipWithoutWebGpu);
 
-    it('generates the ids that simd does', async () => {
+    it('generates the same ids as simd', async () => {
       const found = await greedy('webgpu');
       expect(found).to.deep.include({ backend: 'webgpu', ids: expected, left: 0 });
     });

@@ -1,5 +1,5 @@
-// rene-tiny on 'webgpu': prefill, compiled decode step, packed weights.
-// RENE_TEST_WEBGPU_TOKENS=200 decodes more tokens than a software GPU does in a few seconds.
+// rene-tiny on 'webgpu': prefill, compiled decode step, packed weights. RENE_TEST_WEBGPU_TOKENS=200 decodes
+// more tokens, which takes long on a software GPU.
 import { webGpuInfo } from '@rene-js/layers/webgpu';
 import { goldenPath, skipWithoutWebGpu } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
@@ -14,7 +14,7 @@ const prompt = Array.from({ length: 12 }, (_, i) => (i * 37) % 2000);
 /** The last of each three blocks, but one. */
 const mlpBlocks = Array.from({ length: 16 }, (_, i) => 3 * i + 2);
 
-/** Logits of the prompt, and the ids that follow it greedily. */
+/** Logits of the prompt, and the greedy ids that follow. */
 async function run(backend: string, dtype: 'f32' | 'int4') {
   const { numTensors } = tf.memory();
   const model = await ReneLMHeadModel.fromPretrained('rene-tiny', { backend, dtype });
@@ -43,7 +43,7 @@ describe('webgpu: rene-tiny', () => {
     expect(new Set(found.ids).size).to.be.above(1);
   });
 
-  it('int4: a decode step that feeds back the token it samples equals forward', async () => {
+  it('int4: a decode step that feeds its sampled token equals forward', async () => {
     const model = await ReneLMHeadModel.fromPretrained(goldenPath('tiny-gqa'), {
       backend: 'webgpu',
       dtype: 'int4',
@@ -63,7 +63,7 @@ describe('webgpu: rene-tiny', () => {
     model.dispose();
   });
 
-  it('takes at most 140 launches a token for the blocks of Rene, and frees its memory', async () => {
+  it("uses at most 140 launches per token for Rene's blocks, and frees its memory", async () => {
     const blocks = { attnLayerIdx: [6, 18, 30, 42], mlpLayerIdx: mlpBlocks };
     const config = reneConfig({
       ...{ ...blocks, dModel: 16, nLayer: 48, vocabSize: 40, eosTokenId: 39 },
@@ -82,7 +82,7 @@ describe('webgpu: rene-tiny', () => {
     }
     expect(kernels).to.deep.equal(Array(8).fill(28 * 3 + 16 * 2 + 4 * 3 + 3));
     step.dispose();
-    // What is left is the pool's, and used again.
+    // The rest belongs to the pool and is reused.
     const after = webGpuInfo().allocatedBytes;
     const again = model.compileStep(8);
     again?.dispose();

@@ -1,4 +1,4 @@
-// The reference model is itself right: it computes what the original did, in every golden folder.
+// The reference model computes the original's results in every golden folder.
 
 import {
   at,
@@ -69,7 +69,7 @@ function rowsOf(values: Numbers, rows: number): number[][] {
   return range(rows).map((row) => range(length).map((i) => at(values, row * length + i)));
 }
 
-/** The numbers of the first row of the batch. */
+/** The values of the first row of the batch. */
 function first(values: Numbers, batch: number): number[] {
   return Array.from(values).slice(0, values.length / batch);
 }

@@ -1,23 +1,23 @@
-// Tokenizers of every kind against the tokenizers library: ids, texts, and texts that are streamed.
+// Tokenizers of every kind compared with the tokenizers library: ids, texts, and streamed texts.
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { type DecodeOptions, Tokenizer } from '../../src/tokenizer.js';
 
-/** Written by reference.py; the sources are not in dist. */
+/** Written by reference.py. Sources are not in dist. */
 const FIXTURES = new URL('../../../test/tokenizer/fixtures/', import.meta.url);
 
 interface Kind {
   tokenizer: unknown;
-  /** A text, its ids, and those without special tokens. */
+  /** A text, its ids, and its ids without special tokens. */
   encode: [string, number[], number[]][];
-  /** Ids, their text, and that without special tokens. */
+  /** Ids, their text, and their text without special tokens. */
   decode: [number[], string, string][];
 }
 
 const SKIPS: DecodeOptions[] = [{}, { skipSpecialTokens: true }];
 
-/** What a stream gives; each piece must be whole characters. */
+/** The pieces of a stream, each of which must be whole characters. */
 function streamed(
   tokenizer: Tokenizer,
   ids: readonly number[],
@@ -35,7 +35,7 @@ describe('tokenizer kinds', () => {
     describe(file.replace('.json', ''), () => {
       const kind: Kind = JSON.parse(readFileSync(new URL(file, FIXTURES), 'utf8'));
       const tokenizer = Tokenizer.fromJson(kind.tokenizer);
-      // Ids such as a model makes: any, and the tokens of bytes more often.
+      // Random ids as from a model, with more byte tokens.
       const bytes = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter((id) =>
         tokenizer.token(id)?.startsWith('<0x'),
       );
@@ -44,21 +44,21 @@ describe('tokenizer kinds', () => {
         maxLength: 30,
       });
 
-      it('encodes as the library does', () => {
+      it('encodes like the library', () => {
         for (const [text, expected, bare] of kind.encode) {
           expect(tokenizer.encode(text), text).to.deep.equal(expected);
           expect(tokenizer.encode(text, { addSpecialTokens: false }), text).to.deep.equal(bare);
         }
       });
 
-      it('decodes as the library does', () => {
+      it('decodes like the library', () => {
         for (const [ids, ...texts] of kind.decode) {
           const found = SKIPS.map((options) => tokenizer.decode(ids, options));
           expect(found, ids.join(' ')).to.deep.equal(texts);
         }
       });
 
-      it('streams what it decodes', () => {
+      it('streams the decoded text', () => {
         fc.assert(
           fc.property(ids, fc.constantFrom(...SKIPS), (ids, options) => {
             expect(streamed(tokenizer, ids, options)).to.equal(tokenizer.decode(ids, options));
@@ -66,25 +66,25 @@ describe('tokenizer kinds', () => {
         );
       });
 
-      it('streams what comes after a prompt', () => {
+      it('streams the text after a prompt', () => {
         const cases = fc.tuple(ids, ids, fc.constantFrom(...SKIPS));
         fc.assert(
           fc.property(cases, ([prompt, more, options]) => {
             const before = tokenizer.decode(prompt, options);
             const whole = tokenizer.decode([...prompt, ...more], options);
-            // New bytes can turn the prompt's last ones into another text.
+            // New bytes can change the text of the prompt's last ones.
             fc.pre(whole.startsWith(before));
             expect(before + streamed(tokenizer, more, options, prompt)).to.equal(whole);
           }),
         );
       });
 
-      it("texts of single tokens join to the text, but for the first one's space", () => {
+      it("texts of single tokens join to the text, except for the first one's space", () => {
         for (const [text] of kind.encode) {
           const ids = tokenizer.encode(text, { addSpecialTokens: false });
           const joined = ids.map((id) => tokenizer.tokenText(id)).join('');
           const whole = tokenizer.decode(ids);
-          // Characters of several tokens are U+FFFD in each; a repeated token is left out by CTC.
+          // Characters of several tokens are U+FFFD in each; CTC removes repeated tokens.
           if (joined.includes('\uFFFD') || file === 'ctc.json') continue;
           expect(joined.trim(), text).to.equal(whole.trim());
         }

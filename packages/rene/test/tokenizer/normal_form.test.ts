@@ -1,4 +1,4 @@
-// Normal forms: equal to the engine's, also for long rows of combining marks, in a bounded time.
+// Unicode normal forms equal the engine's, also for long runs of combining marks, in bounded time.
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { normalForm } from '../../src/tokenizer/normal_form.js';
@@ -11,7 +11,7 @@ const MARKS = [
 const FORMS = ['NFC', 'NFD', 'NFKC', 'NFKD'] as const;
 
 describe('normal forms', () => {
-  it('rows of marks equal what the engine makes of them', () => {
+  it("runs of marks equal the engine's result", () => {
     const row = fc.array(fc.constantFrom(...MARKS), { minLength: 60, maxLength: 200 });
     const text = fc.array(fc.oneof(row, fc.array(fc.constantFrom(...'aéㅏㄱ가ệ '))), {
       maxLength: 4,
@@ -24,14 +24,14 @@ describe('normal forms', () => {
     );
   });
 
-  it('every mark is in the place that the engine gives it', () => {
+  it("every mark is in the same position as in the engine's result", () => {
     const marks: string[] = [];
     for (let code = 0x300; code < 0x20000; code++) {
       if (code === 0xd800) code = 0xe000;
       const text = String.fromCodePoint(code);
       if (/^[\p{M}\uff9e\uff9f]$/u.test(text)) marks.push(text);
     }
-    // Far apart, so that every mark meets many others.
+    // Far apart, so that every mark is next to many others.
     const mixed = marks.map((_, i) => marks[(i * 1009) % marks.length]).join('');
     for (const form of FORMS) expect(normalForm(mixed, form)).to.equal(mixed.normalize(form));
   });

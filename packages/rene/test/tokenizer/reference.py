@@ -1,5 +1,5 @@
-# Writes fixtures/*.json: small tokenizers of each kind, and what the tokenizers library (Rust) makes
-# of texts and ids that are hard.
+# Writes fixtures/*.json: small tokenizers of each kind, and the tokenizers library's (Rust) results for
+# difficult texts and ids.
 #
 #   pip install tokenizers sentencepiece        # written with 0.23.2 and 0.2.2
 #   python reference.py
@@ -429,7 +429,7 @@ PATTERNS = [
     r"\W+", r"\d+", r"\D", r"\s+", r"\S+", r"\R", r"\N+", r"\O", r"\x61|\x{1F600}|\u00e9", r"\t|\e|\a",
     r"(?x: a b )c?", r"(a)(b)\2", r"(?<n>b)\k<n>", r"(?:a|b)*c", r"(a+)+b", r"(?:ab)+", r"a??b",
     r"a+?b", r"(?:a?b?)*", r"\Gab", r"a\Kb", r"(?:\p{L}\p{M}*)+|\p{N}", r"(?<=\s)\S", r"\p{Word}+",
-    # One character that equals several where case is ignored.
+    # One character that equals several when case is ignored.
     r"(?i)ss", r"(?i)ß", r"(?i)ẞ+", r"(?i)sß", r"(?i)ßs", r"(?i)ſs", r"(?i)[ß]", r"(?i)[^ß]+", r"(?i)[ßx]+",
     r"(?i)[sß]", r"(?i)x[sß]", r"(?i)s{2}", r"(?i)(?:s)s", r"(?i:s)(?i:s)", r"(?i)s(?i)s", r"(?i)(s)s",
     r"(?i)(?>s)s", r"(?i)ss+", r"(?i)s|ss", r"(?i)(?:ß|x)", r"(?i)(?<=ss)x", r"(?i)(?<=ß)x", r"(?i)(?<=[ß])x",

@@ -1,4 +1,4 @@
-// Regular expressions of tokenizer files: what Oniguruma makes of them, and a bound on their steps.
+// Regular expressions of tokenizer files match like Oniguruma's, within a step limit.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { TokenizerError } from '../../src/errors.js';
@@ -16,7 +16,7 @@ import { Tokenizer } from '../../src/tokenizer.js';
 
 interface Vectors {
   texts: string[];
-  /** A pattern and the pieces of each text, the matches isolated. */
+  /** A pattern and the pieces of each text, with isolated matches. */
   patterns: [string, string[][]][];
 }
 
@@ -29,7 +29,7 @@ function pieces(pattern: Pattern, text: string): string[] {
   return [...split(text, pattern, 'Isolated')].map(({ start, end }) => text.slice(start, end));
 }
 
-/** A tokenizer that splits where a pattern matches. */
+/** A tokenizer that splits at matches of a pattern. */
 function splitting(regex: string): Tokenizer {
   return Tokenizer.fromJson({
     pre_tokenizer: { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated' },
@@ -49,7 +49,7 @@ function errorOf(action: () => unknown): TokenizerError {
 
 describe('regular expressions of tokenizers', () => {
   for (const [source, expected] of vectors.patterns) {
-    it(`match as in Oniguruma: ${source}`, () => {
+    it(`match like Oniguruma: ${source}`, () => {
       const pattern = new RegexPattern(source);
       const machine = new RegexMachine(parseRegex(source), source);
       vectors.texts.forEach((text, i) => {
@@ -61,7 +61,7 @@ describe('regular expressions of tokenizers', () => {
     });
   }
 
-  it('stop after a bound where they backtrack without end', () => {
+  it('stop at the step limit if they backtrack without end', () => {
     const cases: [regex: string, text: string][] = [
       ['(x+x+)+y', 'x'.repeat(50)],
       ['(?:x?){40}x{40}', 'x'.repeat(40)],
@@ -74,7 +74,7 @@ describe('regular expressions of tokenizers', () => {
     }
   });
 
-  it('take long texts where they do not', () => {
+  it('accept long texts otherwise', () => {
     const long = 'word'.repeat(20_000);
     const spaces = ' '.repeat(20_000);
     for (const regex of [
@@ -88,7 +88,7 @@ describe('regular expressions of tokenizers', () => {
     }
   });
 
-  it('that are not supported are refused by name', () => {
+  it('are refused by name if they are not supported', () => {
     const cases: [regex: string, part: RegExp][] = [
       ['(', /parenthesis|group/i],
       ['[z-a]', /range/i],
@@ -110,7 +110,7 @@ describe('regular expressions of tokenizers', () => {
     expect(replaceAll('ab', new RegexPattern('x*'), '-')).to.equal('-a-b-');
   });
 
-  it('name the field that lacks a pattern', () => {
+  it('a missing pattern is reported with its field', () => {
     const fields = new Fields({ type: 'Split', pattern: { Regexp: 'a' } }, 't.json: pre_tokenizer');
     const error = errorOf(() => new RegexPattern(fields.object('pattern').string('Regex')));
     expect(error.message).to.equal(

@@ -1,4 +1,4 @@
-// The tokenizer: round trips, streaming without cut characters, special tokens, errors.
+// The tokenizer: round trips, streaming of whole characters, special tokens, errors.
 import { existsSync, readFileSync } from 'node:fs';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { InvalidArgumentError } from '@rene-js/layers';
@@ -21,7 +21,7 @@ const TEXTS = [
   'العربية עברית हिन्दी ไทย',
 ];
 
-/** No half of a surrogate pair alone. */
+/** No lone half of a surrogate pair. */
 function isWellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }
@@ -30,7 +30,7 @@ function streamed(stream: DecodeStream, ids: readonly number[]): string[] {
   return [...ids.map((id) => stream.push(id)), stream.end()];
 }
 
-/** The value as if its type were right, which no checked program can write. */
+/** The value with a wrong type, which type-checked programs cannot pass. */
 function untyped(value: unknown): never {
   return value as never;
 }
@@ -38,7 +38,7 @@ function untyped(value: unknown): never {
 describe('Tokenizer', () => {
   const tiny = Tokenizer.fromJson(tinyByteLevelJson());
 
-  it('encodes with merges and returns the text of its ids', () => {
+  it('encodes with merges and decodes to the text', () => {
     const ids = tiny.encode('then the');
     expect(ids.map((id) => tiny.token(id))).to.deep.equal(['the', 'n', 'Ġ', 'the']);
     expect(tiny.decode(ids)).to.equal('then the');
@@ -46,7 +46,7 @@ describe('Tokenizer', () => {
     expect(tiny.decode([])).to.equal('');
   });
 
-  it('returns any text as it was', () => {
+  it('round-trips any text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         fc.pre(isWellFormed(text));
@@ -66,14 +66,14 @@ describe('Tokenizer', () => {
     );
   });
 
-  it('holds a character back until its last byte', () => {
+  it('holds back a character until its last byte', () => {
     const ids = tiny.encode('a👍b');
     expect(streamed(tiny.decodeStream(), ids)).to.deep.equal(['a', '', '', '', '👍', 'b', '']);
     expect(streamed(tiny.decodeStream(), ids.slice(0, 3))).to.deep.equal(['a', '', '', '\uFFFD']);
   });
 
   it('pauses while it prepares, merges and collects one long word', () => {
-    const word = '海'.repeat(500_000); // three bytes each, of which none merge
+    const word = '海'.repeat(500_000); // three bytes each, none of which merge
     const steps = tiny.encodeInSteps(word);
     let pauses = 0;
     let step = steps.next();
@@ -87,12 +87,12 @@ describe('Tokenizer', () => {
     expect([eosTokenId, padTokenId, tiny.vocabSize]).to.deep.equal([258, 259, 261]);
     const ids = tiny.encode('a<|endoftext|>[été]');
     expect(ids.slice(1)).to.deep.equal([258, 260]);
-    // The characters of this added token are all in the byte alphabet, and é alone is no character of UTF-8.
+    // All characters of this added token are in the byte alphabet, and é alone is not a character of UTF-8.
     expect(tiny.decode(ids)).to.equal('a<|endoftext|>[\uFFFDt\uFFFD]');
     expect(tiny.decode(ids, { skipSpecialTokens: true })).to.equal('a[\uFFFDt\uFFFD]');
   });
 
-  it('decodes added tokens as the tokenizers library does', () => {
+  it('decodes added tokens like the tokenizers library', () => {
     const added = (id: number, content: string, special = false, normalized = false) => ({
       ...{ id, content, special, normalized },
     });
@@ -124,7 +124,7 @@ describe('Tokenizer', () => {
     expect(other.decode([1 + 0xf0, 1 + 0x9f])).to.match(/\uFFFD/);
   });
 
-  it('refuses ids that are none, and options of other libraries, by name', async () => {
+  it('refuses invalid ids, and options of other libraries, by name', async () => {
     const cases: [run: () => unknown, message: string][] = [
       [() => tiny.decode(untyped(5)), 'ids: expected token ids such as [1, 2, 3], found 5'],
       [() => tiny.decode(untyped('97')), "ids: expected token ids such as [1, 2, 3], found '97'"],
@@ -153,11 +153,11 @@ describe('Tokenizer', () => {
     for (const [run, message] of cases) {
       expect((await errorOf(InvalidArgumentError, run)).message).to.equal(message);
     }
-    // Ids without a token are left out.
+    // Ids without a token are omitted.
     expect(tiny.decode([97, -1, 1e9].filter((id) => id !== 97))).to.equal('');
   });
 
-  it('refuses what is no tokenizer', async () => {
+  it('refuses a file that is not a tokenizer', async () => {
     for (const json of [null, 3, [], {}, { model: 3 }, { added_tokens: 3, model: {} }]) {
       await errorOf(TokenizerError, () => Tokenizer.fromJson(json));
     }
@@ -185,7 +185,7 @@ describe('Tokenizer', () => {
     }
   });
 
-  it('leaves out what a vocabulary without an unknown token lacks, as the original does', () => {
+  it('omits characters that a vocabulary without an unknown token lacks, as the original does', () => {
     const partial = Tokenizer.fromJson({
       decoder: { type: 'ByteLevel' },
       pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false },
@@ -201,7 +201,7 @@ describe('Tokenizer', () => {
       olmo = await Tokenizer.fromFile(OLMO);
     });
 
-    it('has the ids of the original', () => {
+    it("has the original's ids", () => {
       expect([olmo.vocabSize, olmo.eosTokenId, olmo.padTokenId]).to.deep.equal([50280, 50279, 1]);
       expect(olmo.encode('Rene Descartes was').map((id) => olmo.token(id))).to.deep.equal([
         ...['R', 'ene', 'ĠDes', 'cart', 'es', 'Ġwas'],
@@ -218,7 +218,7 @@ describe('Tokenizer', () => {
       }
     });
 
-    it('decodes any ids as the library does', () => {
+    it('decodes any ids like the library', () => {
       const json: object = JSON.parse(readFileSync(OLMO, 'utf8'));
       const library = new HuggingFaceTokenizer(json, {});
       const ids = fc.array(fc.nat(50279), { minLength: 1, maxLength: 50 });
@@ -230,9 +230,9 @@ describe('Tokenizer', () => {
       );
     });
 
-    it('decodes in time proportional to the length', () => {
+    it('decodes in linear time', () => {
       const ids = Array.from({ length: 100_000 }, (_, i) => (i * 7919) % 50280);
-      olmo.decode(ids); // every token's bytes are looked up once
+      olmo.decode(ids); // looks up the bytes of every token once
       const start = performance.now();
       olmo.decode(ids);
       expect(performance.now() - start).to.be.below(2000);

@@ -1,4 +1,4 @@
-// A tokenizer that is another model's is named as the cause.
+// Errors and notices name the tokenizer if it belongs to another model.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidArgumentError, useBackend } from '@rene-js/layers';
@@ -12,7 +12,7 @@ import { RecurrentState } from '../../src/state.js';
 import { vocabularyNotice } from '../../src/tokenizer/vocabulary_notice.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 
-/** The value as if its type were right, which no checked program can write. */
+/** The value with a wrong type, which type-checked programs cannot pass. */
 function untyped(value: unknown): never {
   return value as never;
 }
@@ -28,7 +28,7 @@ describe('a tokenizer and a model', () => {
     };
   };
 
-  it('of other vocabularies: the tokenizer is named, not the ids', async () => {
+  it('with different vocabularies: the error names the tokenizer, not the ids', async () => {
     await useBackend('cpu');
     const tokenizer = Tokenizer.fromJson(tinyByteLevelJson());
     const error = await rejection(streamText(model(64), tokenizer, 'zebra').next());
@@ -38,7 +38,7 @@ describe('a tokenizer and a model', () => {
     );
   });
 
-  it('whose sizes differ by more than padding are told of', () => {
+  it('whose sizes differ by more than padding cause a notice', () => {
     const notice = (tokens: number, vocabSize: number) =>
       vocabularyNotice({ vocabSize: tokens }, { vocabSize, paddedVocabSize: vocabSize + 8 });
     expect(notice(50_280, 50_280)).to.equal(undefined);
@@ -61,7 +61,7 @@ describe('a tokenizer and a model', () => {
     );
   });
 
-  it('encode refuses what is no text', () => {
+  it('encode refuses values other than text', () => {
     const tokenizer = Tokenizer.fromJson(tinyByteLevelJson());
     for (const [value, shown] of [
       [5, '5'],

@@ -8,7 +8,7 @@ import { learningRateAt } from '../../src/training/schedule.js';
 describe('AdamW', () => {
   before(() => useBackend('cpu'));
 
-  it('moves a weight as the formula says', async () => {
+  it('updates a weight by the formula', async () => {
     const before = tf.memory().numTensors;
     const options = { beta1: 0.8, beta2: 0.9, eps: 1e-3, weightDecay: 0.2 };
     const start = [1, -2, 3];
@@ -43,10 +43,10 @@ describe('AdamW', () => {
     });
     optimizer.dispose();
     tf.dispose([weight, bias]);
-    expect(tf.memory().numTensors - before).to.equal(2); // the tensors that the variables began with
+    expect(tf.memory().numTensors - before).to.equal(2); // the variables' initial tensors
   });
 
-  it('decays matrices alone', () => {
+  it('decays matrices only', () => {
     const names = ['embedding.weight', 'mixer.in_proj.weight', 'mixer.conv1d.weight'];
     expect(names.filter(isDecayed)).to.deep.equal(names);
     const others = ['norm.weight', 'mixer.norm.weight', 'norm_f.weight', 'in_proj.bias'];
@@ -56,7 +56,7 @@ describe('AdamW', () => {
 });
 
 describe('learningRateAt', () => {
-  it('rises in a line and falls in a cosine', () => {
+  it('rises linearly and falls by a cosine', () => {
     const schedule = { learningRate: 1, minLearningRate: 0.1, warmupSteps: 4, steps: 15 };
     const rates = Array.from({ length: 15 }, (_, step) => learningRateAt(step, schedule));
     expect(rates.slice(0, 5)).to.deep.equal([0.25, 0.5, 0.75, 1, 1]);

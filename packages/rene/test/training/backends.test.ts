@@ -1,4 +1,4 @@
-// Training on the backends that have gradient kernels of their own: the losses are those of the cpu.
+// Training on the backends with gradient kernels: losses equal those of the cpu backend.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -16,7 +16,7 @@ function load(texts: string[], vocabSize: number): Tokenizer {
 }
 
 describe('trainBpe', () => {
-  it('gives back any text, in any script', () => {
+  it('round-trips any text, in any script', () => {
     const tokenizer = load(TEXTS, 300);
     fc.assert(
       fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }), (raw) => {
@@ -33,7 +33,7 @@ describe('trainBpe', () => {
 
   it('merges the most frequent pair first', () => {
     const { merges } = trainBpe(['aab aab b'], { vocabSize: 258 + 3 });
-    // a+a and a+b stand twice each, as does space+a once the first word has none: ids decide.
+    // a+a and a+b occur twice each, as does space+a once the first word has none: the ids decide.
     expect(merges).to.deep.equal([
       ['a', 'a'],
       ['aa', 'b'],
@@ -41,7 +41,7 @@ describe('trainBpe', () => {
     ]);
   });
 
-  it('equals the merges of a trainer that counts everything anew each time', () => {
+  it('equals the merges of a trainer that recounts everything each time', () => {
     const alphabet = fc.constantFrom('a', 'b', 'c', ' ', 'ab');
     fc.assert(
       fc.property(fc.array(alphabet, { maxLength: 80 }), (parts) => {
@@ -57,17 +57,17 @@ describe('trainBpe', () => {
     expect(tokenizerJson(trainBpe(TEXTS.toReversed(), { vocabSize: 350 }))).to.equal(forward);
   });
 
-  it('makes the special tokens known by their first ids', () => {
+  it('gives the first ids to the special tokens', () => {
     const tokenizer = load(TEXTS, 280);
     expect(tokenizer.encode('<|endoftext|>a<|padding|>').ids).to.deep.equal([0, 2 + 97, 1]);
     expect(tokenizer.decode([0, 2 + 97, 1], { skip_special_tokens: true })).to.equal('a');
   });
 
-  it('stops early when the text has no pair left', () => {
+  it('stops early if the text has no pair left', () => {
     expect(trainBpe(['ab'], { vocabSize: 1000 }).tokens).to.have.length(259);
   });
 
-  it('refuses a vocabulary without room for the bytes', () => {
+  it('refuses a vocabulary too small for the bytes', () => {
     expect(() => trainBpe(TEXTS, { vocabSize: 200 })).to.throw(InvalidArgumentError, /vocabSize/);
     expect(() => trainBpe(TEXTS, { vocabSize: 300, specialTokens: ['<s>', '<s>'] })).to.throw(
       InvalidArgumentError,
@@ -76,7 +76,7 @@ describe('trainBpe', () => {
   });
 });
 
-/** The same merges by brute force: count all pairs, merge the best, start again. Latin text only. */
+/** The same merges by brute force: count all pairs, merge the best, repeat. Latin text only. */
 function recountedMerges(text: string, count: number): string[] {
   const visible = text.replaceAll(' ', 'Ġ');
   const words = (visible.match(/Ġ?[a-z]+|Ġ+(?![a-z])|Ġ+/g) ?? []).map((word) => [...word]);

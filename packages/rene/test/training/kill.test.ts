@@ -1,4 +1,4 @@
-// kill -9 at random moments: RENE_KILLS=20 for the long form.
+// kill -9 at random moments. RENE_KILLS=20 kills more often.
 import { fork } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 
 const KILLS = Number(process.env.RENE_KILLS ?? 2);
-/** More than all the lives before the last can take: every kill hits a run at work. */
+/** Longer than all the killed runs together: every kill hits a running process. */
 const STEPS = 10 * (KILLS + 1);
 const CHILD = fileURLToPath(new URL('./kill_child.js', import.meta.url));
 
@@ -17,7 +17,7 @@ interface Ended {
   messages: string;
 }
 
-/** Runs the child; kills it so many milliseconds after its first step, if it still runs. */
+/** Runs the child process and kills it some milliseconds after its first step, if it is still running. */
 function trainInChild(dir: string, killAfter?: number): Promise<Ended> {
   const child = fork(CHILD, [dir, String(STEPS)], { silent: true });
   let output = '';
@@ -53,7 +53,7 @@ describe('a training run that is killed', function () {
     for (let i = 0; i < KILLS; i++) {
       const { code, lastStep, messages } = await trainInChild(`${dir}/killed`, Math.random() * 40);
       expect({ code, messages }).to.deep.equal({ code: null, messages: '' });
-      // A checkpoint comes with every step: what was said to be done is done, but for the last.
+      // Each step is checkpointed: every reported step except the last is saved.
       expect(lastStep).to.be.at.least(reached);
       reached = lastStep;
     }
@@ -70,7 +70,7 @@ describe('a training run that is killed', function () {
   });
 });
 
-/** The file without its header, which holds the seconds that the run took. */
+/** The file without its header, which has the run's duration in seconds. */
 async function stateTensors(path: string): Promise<Buffer> {
   const file = await readFile(path);
   return file.subarray(8 + Number(file.readBigUInt64LE(0)));

@@ -1,4 +1,4 @@
-// A training run in a process of its own, to be killed: kill_child.js DIR STEPS. Says each step.
+// A separate training process, to be killed: kill_child.js DIR STEPS. Prints each step.
 import { train } from '../../src/training/trainer.js';
 import { smallModel, smallText } from './small_model.js';
 
@@ -11,7 +11,7 @@ await train(model, smallText(40), smallText(3), {
   rowLength: 8,
   learningRate: 1e-2,
   warmupSteps: 3,
-  // Files are written at every step, so that the kills meet half-written ones.
+  // Files are written at every step, so that kills interrupt writes.
   evaluateEvery: 2,
   checkpointEvery: 1,
   onStep: ({ step }) => process.stdout.write(`${step}\n`),

@@ -41,7 +41,7 @@ describe('LoraAdapter', () => {
     await rm(dir, { recursive: true });
   });
 
-  it('starts as the model, learns, and leaves the model as it was', async () => {
+  it('starts as the model, learns, and does not change the model', async () => {
     const small = { batchSize: 4, rowLength: 8 };
     const base = { ...small, outDir: `${dir}/base`, steps: 30, learningRate: 1e-2 };
     await train(model, smallText(40), smallText(6), base);
@@ -62,7 +62,7 @@ describe('LoraAdapter', () => {
     adapter.dispose();
   });
 
-  it('gives the same logits saved and loaded, and merged and saved', async () => {
+  it('gives the same logits when saved and loaded, and when merged and saved', async () => {
     const adapter = LoraAdapter.create(model, { rank: 2, alpha: 3, targets: ['in_proj'] });
     disturb(adapter);
     const adapted = await logits(adapter);
@@ -84,7 +84,7 @@ describe('LoraAdapter', () => {
     merged.dispose();
   });
 
-  it('refuses a fixed model, unknown targets, and an adapter of other sizes', async () => {
+  it('refuses a model that is not trainable, unknown targets, and an adapter of other sizes', async () => {
     const fixed = await ReneLMHeadModel.fromConfig(model.config, { backend: 'cpu' });
     expect(() => LoraAdapter.create(fixed)).to.throw(InvalidArgumentError, /trainable/);
     fixed.dispose();

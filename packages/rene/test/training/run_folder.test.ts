@@ -40,7 +40,7 @@ describe('the folder of a training run', () => {
     throw new Error('it did not fail');
   }
 
-  it('is one process’s at a time; a dead one’s is taken over', async function () {
+  it('is locked by one process; a dead one’s lock is taken over', async function () {
     this.timeout(60_000);
     const child = fork(CHILD, [dir, '100000'], { silent: true });
     const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -59,7 +59,7 @@ describe('the folder of a training run', () => {
       ),
     );
     expect(await readdir(dir)).to.include(`model.safetensors.${child.pid}.abc.tmp`);
-    // The first run goes on.
+    // The first run continues.
     await new Promise((resolve) => child.stdout?.once('data', resolve));
     child.kill('SIGKILL');
     await ended;
@@ -70,7 +70,7 @@ describe('the folder of a training run', () => {
     model.dispose();
   });
 
-  it('is not shared by two runs of one process', async () => {
+  it('cannot be shared by two runs of one process', async () => {
     let error: Error | undefined;
     await withRunFolder(dir, async () => {
       error = await failure(withRunFolder(dir, async () => {}));
@@ -79,7 +79,7 @@ describe('the folder of a training run', () => {
     await withRunFolder(dir, async () => {});
   });
 
-  it('is not one that holds a model, or files of another', async () => {
+  it('must not contain a model, or other files of the same names', async () => {
     const model = await smallModel();
     const text = [smallText(40), smallText(3)] as const;
     const own = new Map([['tokenizer.json', Buffer.from('mine')]]);
@@ -104,7 +104,7 @@ describe('the folder of a training run', () => {
     model.dispose();
   });
 
-  it('is named when it cannot be made', async () => {
+  it('is named if it cannot be created', async () => {
     await writeFile(join(dir, 'file'), '');
     const path = join(dir, 'file', 'run');
     const error = await failure(withRunFolder(path, async () => {}));

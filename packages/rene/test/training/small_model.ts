@@ -4,7 +4,7 @@ import { encodeDocuments, type TokenDocuments } from '../../src/training/token_d
 
 export const VOCAB_SIZE = 28;
 
-/** All three kinds of block. Letters are 2 ... 27, eos is 0. */
+/** All three kinds of blocks. Letters are 2 ... 27, eos is 0. */
 export function smallModel(seed = 'test', backend = 'simd'): Promise<ReneLMHeadModel> {
   const config = reneConfig({
     dModel: 16,
@@ -24,7 +24,7 @@ export function smallModel(seed = 'test', backend = 'simd'): Promise<ReneLMHeadM
 
 const WORDS = ['abacus', 'banana', 'cabbage', 'dada', 'egg', 'faded', 'gaga', 'hedge'];
 
-/** Words of one pattern: there is something to learn. */
+/** Words of one pattern, so that there is something to learn. */
 export function smallText(documents: number, from = 0, words = WORDS): TokenDocuments {
   const texts = Array.from({ length: documents }, (_, i) => words[(i + from) % words.length] ?? '');
   return encodeDocuments(texts, {

@@ -11,14 +11,14 @@ import {
 
 const EOS = 0;
 
-/** Each character is its code; eos is 0. */
+/** Each character is its character code; eos is 0. */
 const byCharacter = {
   encode: (text: string) => Array.from(text, (c) => c.charCodeAt(0)),
   eosId: EOS,
   vocabSize: 128,
 };
 
-/** Documents whose ids are all different, so that a row's tokens say where they come from. */
+/** Documents without common ids, so that a row's tokens identify their document. */
 function numbered(lengths: readonly number[]): TokenDocuments {
   let next = 1;
   const texts = lengths.map((length) => Array.from({ length }, () => next++));
@@ -32,7 +32,7 @@ const documentLengths = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1
 const rowLength = fc.integer({ min: 2, max: 24 });
 
 describe('TokenRows', () => {
-  it('ends each document by eos and counts the bytes', () => {
+  it('ends each document with eos and counts the bytes', () => {
     const { ids, starts, bytes } = encodeDocuments(['ab', '', 'cé'.normalize('NFD'), 'd'], {
       ...byCharacter,
       vocabSize: 1000,
@@ -43,7 +43,7 @@ describe('TokenRows', () => {
     expect(ids).to.be.instanceOf(Uint16Array);
   });
 
-  it('evaluates every token once, after the token before it', () => {
+  it('evaluates every token once, after its previous token', () => {
     fc.assert(
       fc.property(documentLengths, rowLength, (lengths, length) => {
         const documents = numbered(lengths);
@@ -64,7 +64,7 @@ describe('TokenRows', () => {
     );
   });
 
-  it('trains on rows that start where a document starts, and on all but their first tokens', () => {
+  it("trains on rows that start at a document's start, and on all tokens except their first", () => {
     fc.assert(
       fc.property(documentLengths, rowLength, (lengths, length) => {
         const documents = numbered(lengths);
@@ -84,7 +84,7 @@ describe('TokenRows', () => {
     );
   });
 
-  it('pairs each input with the token after it', () => {
+  it('pairs each input with the next token', () => {
     fc.assert(
       fc.property(documentLengths, rowLength, (lengths, length) => {
         const documents = numbered(lengths);
@@ -115,13 +115,13 @@ describe('TokenRows', () => {
     const documents = { ...numbered([3, 3, 3]), repeats: Uint8Array.from([1, 4, 2]) };
     const rows = epochRows(documents, 64, 'seed', 0);
     const { targets, inputs } = rows.trainingBatch(0, rows.count);
-    // The second token of each document: an input whatever the row starts with.
+    // The second token of each document, which is an input in any row.
     const counts = [2, 5, 8].map((id) => inputs.filter((input) => input === id).length);
     expect(counts).to.deep.equal([1, 4, 2]);
     expect(targets.filter((target) => target > 0 || target === EOS)).to.have.length(7 * 4);
   });
 
-  it('refuses rows that are not there, short rows and ids outside the vocabulary', () => {
+  it('refuses missing rows, short rows and ids outside the vocabulary', () => {
     const documents = numbered([5, 5]);
     expect(() => new TokenRows(documents, 1)).to.throw(InvalidArgumentError, /length/);
     expect(() => new TokenRows(documents, 8).trainingBatch(1, 5)).to.throw(

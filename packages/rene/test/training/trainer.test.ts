@@ -37,7 +37,7 @@ describe('train', () => {
   });
   afterEach(() => rm(dir, { recursive: true }));
 
-  it('learns, and leaves a model folder, its curve and no tensors', async () => {
+  it('learns, and writes a model folder and its curve without leaking tensors', async () => {
     const model = await smallModel();
     const tensors = tf.memory().numTensors;
     const before = await evaluate(model, heldOut, { rowLength: 8, batchSize: 4 });
@@ -77,7 +77,7 @@ describe('train', () => {
     }
   });
 
-  it('keeps the other model when a finished or a stopped run is asked for it', async () => {
+  it('keeps the other model if a finished or stopped run is asked for it', async () => {
     const rising = { ...options, steps: 40, warmupSteps: 40, learningRate: 0.5, outDir: dir };
     const measured: number[] = [];
     const onEvaluation = ({ bitsPerByte }: { bitsPerByte: number }) => measured.push(bitsPerByte);
@@ -98,7 +98,7 @@ describe('train', () => {
     const [beforeLast = 0, last = 0] = measured.slice(-2);
     expect(last).to.be.above(beforeLast);
     expect(await savedLoss()).to.be.closeTo(last, 1e-6);
-    // What is on disk is not the best so far; the best from here on is that which is better than it.
+    // The model on disk is not the best so far. A better one than it replaces it.
     await run({ keep: 'best' });
     expect(await savedLoss()).to.be.closeTo(Math.min(...measured.slice(-3)), 1e-6);
     await run({ keep: 'last' });
@@ -106,7 +106,7 @@ describe('train', () => {
     expect(await savedLoss()).to.be.closeTo(measured[7] ?? 0, 1e-6);
   });
 
-  it('ends with the same weights when it is stopped and resumed', async () => {
+  it('ends with the same weights after a stop and resumption', async () => {
     const whole = await smallModel();
     await train(whole, training, heldOut, { ...options, outDir: `${dir}/whole` });
     for (const stopAt of [1, 4, 7]) {
@@ -122,7 +122,7 @@ describe('train', () => {
       });
       expect(finished).to.equal(false);
       first.dispose();
-      // Other weights to start from: all of them must come from the checkpoint.
+      // Other initial weights: all weights must come from the checkpoint.
       const second = await smallModel('another');
       await train(second, training, heldOut, { ...options, outDir });
       await expectSameWeights(second, whole);
@@ -134,7 +134,7 @@ describe('train', () => {
     whole.dispose();
   });
 
-  it('goes on from the last whole checkpoint after a crash', async () => {
+  it('resumes from the last complete checkpoint after a crash', async () => {
     const whole = await smallModel();
     await train(whole, training, heldOut, { ...options, outDir: `${dir}/whole` });
     const outDir = `${dir}/crashed`;
@@ -144,7 +144,7 @@ describe('train', () => {
     };
     const crashed = train(crash, training, heldOut, { ...options, outDir, onStep });
     expect(await crashed.catch((error: Error) => error.message)).to.equal('power cut');
-    // What a killed process leaves: a file half-written, a line half-written.
+    // Left by a killed process: an incomplete file, an incomplete line.
     await writeFile(`${stateFile(outDir)}.123.abc.tmp`, 'half a checkpo');
     await writeFile(`${outDir}/loss.csv`, `${await readFile(`${outDir}/loss.csv`, 'utf8')}7,12`);
     await train(crash, training, heldOut, { ...options, outDir });
@@ -153,7 +153,7 @@ describe('train', () => {
     crash.dispose();
   });
 
-  it('goes on for longer than it was first told, by the schedule of the new number', async () => {
+  it('resumes with more steps, on the schedule of the new number', async () => {
     const model = await smallModel();
     const rates: [step: number, rate: number][] = [];
     const settings = { ...options, outDir: dir, warmupSteps: 1, learningRate: 1e-3 };
@@ -173,7 +173,7 @@ describe('train', () => {
     model.dispose();
   });
 
-  it('goes on for more steps with the warm-up that it began with', async () => {
+  it('resumes with more steps and keeps its warm-up', async () => {
     const model = await smallModel();
     const { warmupSteps: _, ...short } = { ...options, outDir: dir };
     const rates = new Map<number, number>();
@@ -197,7 +197,7 @@ describe('train', () => {
     model.dispose();
   });
 
-  it('refuses to go on with other settings, text or sizes', async () => {
+  it('refuses to resume with other settings, text or sizes', async () => {
     const model = await smallModel();
     await train(model, training, heldOut, { ...options, outDir: dir, steps: 2, warmupSteps: 1 });
     const other = { ...options, outDir: dir, steps: 3, warmupSteps: 2 };
@@ -209,7 +209,7 @@ describe('train', () => {
     model.dispose();
   });
 
-  it('stops a run that diverges and keeps its checkpoint', async () => {
+  it('stops a diverging run and keeps its checkpoint', async () => {
     const model = await smallModel();
     const wild = { ...options, outDir: dir, steps: 200, learningRate: 1e4, clipNorm: 1e9 };
     const error = await rejection(train(model, training, heldOut, { ...wild, checkpointEvery: 1 }));
@@ -229,11 +229,11 @@ describe('train', () => {
     model.dispose();
   });
 
-  it('writes the files of its model when it can be resumed, and not before', async () => {
+  it("writes the model's files once the run can be resumed, not earlier", async () => {
     const model = await smallModel();
     const files = new Map([['tokenizer.json', Buffer.from('{}')]]);
     const run = { ...options, outDir: join(dir, 'blocked'), steps: 1, files };
-    // The state cannot take its name.
+    // The state file cannot be renamed.
     await mkdir(join(stateFile(run.outDir), 'in the way'), { recursive: true });
     expect(await rejection(train(model, training, heldOut, run))).to.be.instanceOf(FileError);
     expect((await readdir(run.outDir)).sort()).to.deep.equal([
@@ -248,12 +248,12 @@ describe('train', () => {
     model.dispose();
   });
 
-  it('passes over an epoch that has no whole batch', async () => {
+  it('skips an epoch without a whole batch', async () => {
     const model = await smallModel();
     const text = smallText(12, 0, ['ab', 'abcdefg', 'abcd', 'abcdef', 'abc']);
     const counts = (seed: string) =>
       [0, 1, 2, 3].map((epoch) => epochRows(text, 16, seed, epoch).count);
-    // The order of the documents decides how many rows they fill.
+    // The order of the documents determines the number of rows.
     const seed = Array.from({ length: 100 }, (_, i) => `seed ${i}`).find((name) => {
       const [first = 0, ...others] = counts(name);
       return others.some((count) => count < first);
@@ -274,7 +274,7 @@ describe('train', () => {
     model.dispose();
   });
 
-  it('refuses a fixed model, a text shorter than a batch, and wrong numbers', async () => {
+  it('refuses a model that is not trainable, a text shorter than a batch, and invalid numbers', async () => {
     const model = await smallModel();
     const run = (more: Partial<TrainOptions>, text = training) =>
       rejection(train(model, text, heldOut, { ...options, outDir: dir, ...more }));
@@ -293,12 +293,12 @@ describe('train', () => {
 });
 
 describe('lossAndGradients', () => {
-  it('of micro-batches are those of the whole batch', async () => {
+  it('of micro-batches equal those of the whole batch', async () => {
     const model = await smallModel();
     const variables = model.trainableVariables;
     const rows = new TokenRows(training, 8);
     const whole = await lossAndGradients(model, variables, [rows.trainingBatch(0, 6)]);
-    // Parts of different sizes, whose mean losses must not simply be averaged.
+    // Micro-batches of different sizes, whose mean losses must not be averaged.
     const parts = [rows.trainingBatch(0, 1), rows.trainingBatch(1, 3), rows.trainingBatch(4, 2)];
     const summed = await lossAndGradients(model, variables, parts);
     expect(summed.loss).to.be.closeTo(whole.loss, 1e-5);
@@ -312,11 +312,11 @@ describe('lossAndGradients', () => {
     model.dispose();
   });
 
-  it('are the same with the blocks computed again, of the model and of an adapter', async () => {
+  it('are the same with gradient checkpointing, for the model and an adapter', async () => {
     const model = await smallModel();
     const adapter = LoraAdapter.create(model, { rank: 2 });
     for (const [name, variable] of adapter.trainableVariables) {
-      // B starts at zero, and A has no gradient then.
+      // B starts at zero, so the gradient of A would be zero.
       if (!name.includes('lora_B')) continue;
       tf.tidy(() => variable.assign(tf.randomUniform(variable.shape, -0.5, 0.5, 'float32', 3)));
     }
@@ -339,7 +339,7 @@ describe('lossAndGradients', () => {
     model.dispose();
   });
 
-  it('need less memory with the blocks computed again', async () => {
+  it('use less memory with gradient checkpointing', async () => {
     const model = await smallModel();
     const variables = model.trainableVariables;
     const batch = new TokenRows(training, 8).trainingBatch(0, 4);

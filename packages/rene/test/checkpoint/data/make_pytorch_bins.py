@@ -28,7 +28,7 @@ torch.save({"a": weights.t()}, "transposed.bin")
 torch.save({"a": weights, "step": 3}, "training.bin")
 torch.save({"a": weights}, "legacy.bin", _use_new_zipfile_serialization=False)
 
-# Views in every layout; "expected" holds the same numbers, contiguous.
+# Views in every layout; "expected" has the same values, contiguous.
 base = torch.arange(120.0)
 views = dict(
     transposed=base[:12].reshape(3, 4).t(),

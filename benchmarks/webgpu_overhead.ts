@@ -4,6 +4,8 @@
 //
 // With `backend=null`, an option of Dawn, no GPU computes: what is left is the cost of encoding and submitting.
 // The model has the 48 blocks of Rene at a small width: the cost does not depend on the width.
+
+import { checkpointBytes } from '@rene-js/cli/bench';
 import { useBackend } from '@rene-js/layers';
 import { webGpuInfo } from '@rene-js/layers/webgpu';
 import { ReneLMHeadModel, reneConfig } from '@rene-js/rene';
@@ -18,13 +20,14 @@ Object.defineProperty(globalThis, 'navigator', { value, configurable: true });
 
 await useBackend('webgpu');
 const config = reneConfig({
-  ...{ dModel: 16, nLayer: 48, vocabSize: 40, eosTokenId: 39 },
+  ...{ dModel: 64, nLayer: 48, vocabSize: 512, eosTokenId: 39 },
   ssm: { headDim: 8, dState: 8 },
   attnLayerIdx: [6, 18, 30, 42],
   attn: { numHeads: 2, slidingWindowLength: 8 },
   mlpLayerIdx: Array.from({ length: 16 }, (_, i) => 3 * i + 2),
 });
-const model = await ReneLMHeadModel.fromConfig(config, { backend: 'webgpu' });
+const model = await ReneLMHeadModel.fromConfig(config, { backend: 'webgpu', dtype: 'int4' });
+const fileBytes = checkpointBytes(config, model.parameters);
 for (const rows of [1, 8]) {
   const state = model.initialState(rows);
   const step = model.compileStep(rows);
@@ -34,15 +37,24 @@ for (const rows of [1, 8]) {
     return { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
   });
   const tokens = params.map(() => 1);
-  for (let i = 0; i < 20; i++) await step.sample(tokens, params);
+  // As generate does it: the next step is encoded before the tokens of this one are read.
+  let next = tokens;
+  const decode = async () => {
+    next = (await step.sample?.(next, params, params)) ?? next;
+  };
+  for (let i = 0; i < 20; i++) await decode();
+  const { launches: launched, weightBytes: read } = webGpuInfo();
   const before = process.cpuUsage();
-  for (let i = 0; i < TOKENS; i++) await step.sample(tokens, params);
+  for (let i = 0; i < TOKENS; i++) await decode();
   const { user, system } = process.cpuUsage(before);
   const perToken = (user + system) / TOKENS;
-  const launches = step.kernels();
+  const after = webGpuInfo();
+  const launches = (after.launches - launched) / TOKENS;
+  const weightBytes = (after.weightBytes - read) / TOKENS;
   console.log(
     `batch ${rows}: ${launches} launches a token, ${perToken.toFixed(0)} us of CPU a token, ` +
-      `${(perToken / launches).toFixed(1)} us a launch`,
+      `${(perToken / launches).toFixed(1)} us a launch, ${(weightBytes / fileBytes).toFixed(3)} of the ` +
+      'bytes of the weights read a token (int4)',
   );
   step.dispose();
   state.dispose();

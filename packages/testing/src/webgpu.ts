@@ -64,20 +64,25 @@ export function countBuffers(device: GPUDevice): { alive: () => number; stop: ()
   return { alive: () => alive.size, stop };
 }
 
-/** Lets a device say that its bindings have at most so many bytes, and notes the largest that is made. */
+/** Lets a device say that it has smaller limits, and notes the most that is bound. */
 export function limitBindings(
   device: GPUDevice,
   bytes: number,
-): { largest: () => number; restore: () => void } {
+  buffers = device.limits.maxStorageBuffersPerShaderStage,
+): { largest: () => number; mostBuffers: () => number; restore: () => void } {
   const { limits } = device;
   const names = Object.keys(Object.getPrototypeOf(limits));
   const values = Object.fromEntries(names.map((name) => [name, Reflect.get(limits, name)]));
-  const value = { ...values, maxStorageBufferBindingSize: bytes };
-  Object.defineProperty(device, 'limits', { value, configurable: true });
+  const own = { maxStorageBufferBindingSize: bytes, maxStorageBuffersPerShaderStage: buffers };
+  Object.defineProperty(device, 'limits', { value: { ...values, ...own }, configurable: true });
   let largest = 0;
+  let mostBuffers = 0;
   const createBindGroup = device.createBindGroup.bind(device);
   device.createBindGroup = (descriptor) => {
-    for (const { resource } of descriptor.entries) {
+    const entries = [...descriptor.entries];
+    // The first one is the uniform buffer of the arguments.
+    mostBuffers = Math.max(mostBuffers, entries.length - 1);
+    for (const { resource } of entries) {
       if ('buffer' in resource) largest = Math.max(largest, resource.size ?? 0);
     }
     return createBindGroup(descriptor);
@@ -86,5 +91,5 @@ export function limitBindings(
     device.createBindGroup = createBindGroup;
     Object.defineProperty(device, 'limits', { value: limits, configurable: true });
   };
-  return { largest: () => largest, restore };
+  return { largest: () => largest, mostBuffers: () => mostBuffers, restore };
 }

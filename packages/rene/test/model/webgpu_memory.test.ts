@@ -1,6 +1,7 @@
 // The GPU memory of a small model on 'webgpu': no buffer is left behind, and no binding is larger than the device
 // allows.
 import { useBackend } from '@rene-js/layers';
+import { weightBytes } from '@rene-js/layers/internal';
 import { webGpuInfo } from '@rene-js/layers/webgpu';
 import {
   countBuffers,
@@ -10,6 +11,7 @@ import {
   skipWithoutWebGpu,
 } from '@rene-js/testing';
 import { expect } from 'chai';
+import { reneConfig } from '../../src/config.js';
 import { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const prompt = [7, 40, 31];
@@ -74,5 +76,40 @@ describe('webgpu: memory', () => {
     } finally {
       limited.restore();
     }
+  });
+
+  it("a token reads each weight once, in launches that fit WebGPU's default of 8 buffers", async () => {
+    await useBackend('webgpu');
+    const config = reneConfig({
+      ...{ dModel: 64, nLayer: 3, vocabSize: 60, attnLayerIdx: [1], mlpLayerIdx: [2] },
+      ...{ ssm: { headDim: 16, dState: 16 }, attn: { numHeads: 2, slidingWindowLength: 8 } },
+    });
+    const model = await ReneLMHeadModel.fromConfig(config, { backend: 'webgpu', dtype: 'int4' });
+    let bytes = 0;
+    for (const parameter of model.parameters.values()) {
+      if (!('format' in parameter)) continue;
+      bytes += weightBytes(parameter.format, parameter.shape, parameter.groupSize);
+    }
+    const device = currentGpuDevice();
+    const limited = limitBindings(device, device.limits.maxStorageBufferBindingSize, 8);
+    try {
+      const step = model.compileStep(2);
+      const state = model.initialState(1);
+      for (const row of [0, 1]) {
+        step?.join(state.layers, 0, 0);
+        const params = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
+        const before = webGpuInfo().weightBytes;
+        await step?.sample?.(row === 0 ? [3] : [3, 4], row === 0 ? [params] : [params, params]);
+        const read = webGpuInfo().weightBytes - before;
+        expect(read / bytes, 'of the bytes of the file').to.be.within(1, 1.05);
+        expect(step?.kernels(), 'launches').to.equal(3 + 3 + 2 + 3);
+      }
+      expect(limited.mostBuffers()).to.be.at.most(8);
+      state.dispose();
+      step?.dispose();
+    } finally {
+      limited.restore();
+    }
+    model.dispose();
   });
 });

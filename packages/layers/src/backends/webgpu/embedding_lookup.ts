@@ -2,7 +2,7 @@
 import type { LookupCall } from '../native/calls.js';
 import { lookUpKernel } from './embedding_lookup.wgsl.js';
 import { gridRows } from './grid.js';
-import { layoutOf, PACKED_F16, weightParts } from './layout.js';
+import { layoutOf, PACKED_F16, rowBytes, weightParts } from './layout.js';
 import type { WebGpuRuntime } from './runtime.js';
 
 const NAN_BITS = 0x7fc00000;
@@ -33,6 +33,7 @@ export function lookUp(
         f16_params: attrs.layout === PACKED_F16 ? 1 : 0,
         not_a_number: NAN_BITS,
       },
+      rowBytes(layoutOf(attrs), rows),
     );
   }
 }

@@ -124,6 +124,8 @@ export interface WebGpuInfo extends AdapterInfo {
   buffers: { inUse: number; kept: number };
   /** Kernel launches since the start. */
   launches: number;
+  /** Bytes of weights that they read, by count. */
+  weightBytes: number;
   /** Errors that the device has reported since the start. */
   errors: number;
 }
@@ -135,7 +137,7 @@ export interface WebGpuInfo extends AdapterInfo {
  */
 export function webGpuInfo(): WebGpuInfo {
   const { runtime } = tensorsOf(tf.backend());
-  const { device, failures, launches, pool } = runtime;
+  const { device, failures, launches, pool, weightBytes } = runtime;
   const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } =
     device.limits;
   return {
@@ -145,6 +147,7 @@ export function webGpuInfo(): WebGpuInfo {
     allocatedBytes: pool.allocatedBytes,
     buffers: { inUse: pool.count - pool.keptCount, kept: pool.keptCount },
     launches,
+    weightBytes,
     errors: failures.count,
   };
 }

@@ -47,7 +47,9 @@ export function layoutOf({ format, layout, shape, groupSize }: WeightShape): Wei
   const groups = Math.ceil(columns / groupSize);
   const pitch = ((groups * groupSize) / perWord[format]) * 4;
   const paramsAt = rows * pitch;
-  return { pitch, group: groupSize, groups, paramsAt, bytes: paramsAt + rows * groups * 4 };
+  // A whole number of the vectors that kernels read.
+  const bytes = paramsAt + Math.ceil((rows * groups) / 4) * 16;
+  return { pitch, group: groupSize, groups, paramsAt, bytes };
 }
 
 function plain(rows: number, pitch: number): WeightLayout {
@@ -83,4 +85,9 @@ export function weightParts(
   return Array.from({ length: Math.ceil(rows / each) }, (_, i) =>
     part(i * each, Math.min(each, rows - i * each)),
   );
+}
+
+/** Bytes of so many rows, with their parameters. */
+export function rowBytes({ pitch, groups }: WeightLayout, rows: number): number {
+  return rows * (pitch + groups * 4);
 }

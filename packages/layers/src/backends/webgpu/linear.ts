@@ -2,7 +2,7 @@
 import type { LinearCall } from '../native/calls.js';
 import { withTemporaries } from '../native/memory.js';
 import { gridBlocks } from './grid.js';
-import { layoutOf, PACKED_F16, type WeightPart, weightParts } from './layout.js';
+import { layoutOf, PACKED_F16, rowBytes, type WeightPart, weightParts } from './layout.js';
 import { matmulKernel, TILE } from './matmul.wgsl.js';
 import { FEATURES, MOST_NORM_GROUPS, MOST_ROWS, matvecKernel } from './matvec.wgsl.js';
 import { norm as normRows } from './rms_norm.js';
@@ -92,10 +92,13 @@ function argumentsOf(call: LinearCall, part: WeightPart) {
 function matvec(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): void {
   const { attrs, norm, conv, rows } = call;
   const { memory, scalars } = argumentsOf(call, part);
+  const words = layoutOf(attrs).pitch % 16 === 0 && isAligned(part.weight) ? 4 : 1;
+  // Parameters are read 16 bytes at a time as well, and may start between.
+  const skipped = words === 4 ? part.params % 16 : 0;
   const kernel = matvecKernel({
     format: attrs.format,
     rows: 2 ** Math.ceil(Math.log2(rows)),
-    words: layoutOf(attrs).pitch % 16 === 0 && isAligned(part.weight) ? 4 : 1,
+    words,
     hasNorm: norm !== undefined,
     hasConv: conv !== undefined,
     hasSubgroups: runtime.hasSubgroups,
@@ -106,6 +109,7 @@ function matvec(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): voi
     gridBlocks(Math.ceil(part.count / FEATURES)),
     {
       ...memory,
+      params: part.params - skipped,
       norm_weight: norm?.weight ?? 0,
       z: norm?.z ?? 0,
       conv_weight: conv?.weight ?? 0,
@@ -115,6 +119,7 @@ function matvec(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): voi
     },
     {
       ...scalars,
+      params_skip: skipped / 4,
       z_stride: norm?.zStride ?? 0,
       group_size: norm?.groupSize ?? 1,
       norm_before_gate: norm?.normBeforeGate ? 1 : 0,
@@ -123,13 +128,16 @@ function matvec(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): voi
       conv_width: conv?.width ?? 0,
       eps: norm?.eps ?? 0,
     },
+    // The last workgroup reads its last row again for the ones that it lacks.
+    rowBytes(layoutOf(attrs), Math.ceil(part.count / FEATURES) * FEATURES),
   );
 }
 
 function matmul(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): void {
   const { memory, scalars } = argumentsOf(call, part);
   const grid = [Math.ceil(part.count / TILE), Math.ceil(call.rows / TILE)] as const;
-  runtime.launch(matmulKernel(call.attrs.format), grid, memory, scalars);
+  const read = rowBytes(layoutOf(call.attrs), part.count * grid[1]);
+  runtime.launch(matmulKernel(call.attrs.format), grid, memory, scalars, read);
 }
 
 /** Whether an address can be read 16 bytes at a time. Buffers start so. */

@@ -42,7 +42,8 @@ export function matvecKernel(variant: MatvecVariant): Kernel {
     name: `matvec_${format}_${rows}_${words}${hasNorm ? '_norm' : ''}${hasConv ? '_conv' : ''}`,
     memory: {
       w: words === 4 ? 'vec4<u32>' : 'u32',
-      ...(isInt ? ({ params: 'u32' } as const) : {}),
+      // In one binding with the weight, of which a device may have as few as 8.
+      ...(isInt ? { params: words === 4 ? ('vec4<u32>' as const) : ('u32' as const) } : {}),
       ...({ x: 'f32', y: 'f32', bias: 'f32', residual: 'f32' } as const),
       ...(hasNorm ? ({ norm_weight: 'f32', z: 'f32' } as const) : {}),
       ...(hasConv
@@ -53,7 +54,7 @@ export function matvecKernel(variant: MatvecVariant): Kernel {
     inParts: ['w', 'params', 'x', 'y', 'residual'],
     integers: [
       ...['rows', 'features', 'columns', 'x_stride', 'y_stride', 'activation'],
-      ...weightIntegers,
+      ...[...weightIntegers, 'params_skip'],
       ...['z_stride', 'group_size', 'norm_before_gate'],
       ...['conv_first', 'conv_channels', 'conv_width'],
     ],
@@ -64,6 +65,7 @@ export function matvecKernel(variant: MatvecVariant): Kernel {
 ${activations}
 ${unpackedWords(format)}
 ${reduction(hasSubgroups)}
+${isInt ? (words === 4 ? paramsOfVectors : paramsOfWords) : ''}
 const ROWS = ${rows}u;
 const FEATURES = ${FEATURES}u;
 const WORDS = ${words}u;
@@ -90,7 +92,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
     for (var f = 0u; f < FEATURES; f++) {
       let feature = min(first + f, args.features - 1u);
       words[f] = get_w(feature * (args.pitch / WORDS) + chunk);
-      ${isInt ? 'params[f] = parameters_of(get_params(feature * args.groups + group));' : ''}
+      ${isInt ? 'params[f] = parameters_of(params_word(feature * args.groups + group));' : ''}
     }
     for (var word = 0u; word < WORDS; word++) {
       let column = start + word * PER_WORD;
@@ -140,6 +142,14 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
 }`,
   };
 }
+
+const paramsOfWords = 'fn params_word(i: u32) -> u32 { return get_params(i); }';
+
+const paramsOfVectors = `
+fn params_word(i: u32) -> u32 {
+  let at = i + args.params_skip;
+  return get_params(at / 4u)[at % 4u];
+}`;
 
 const plainInput =
   'fn input(row: u32, column: u32) -> f32 { return get_x(row * args.x_stride + column); }';

@@ -1,5 +1,5 @@
 // The memory, traits and kernels of `webgpu`, as ../native/ uses them.
-import { isIntFormat, type PackedWeightAttrs } from '../../weights/packed_weight.js';
+import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
 import type { Address } from '../native/address.js';
 import type { BlockAllocator } from '../native/memory.js';
 import type { NativeOps, StepCacheTraits } from '../native/ops.js';
@@ -18,7 +18,7 @@ import { scan } from './ssd_scan.js';
 
 export const BACKEND_NAME = 'webgpu';
 
-/** Storage buffers of a matmul with norm, bias and convolution; the scales of integers are one more. */
+/** Storage buffers of a matmul with norm, bias and convolution. */
 const FUSED_BUFFERS = 8;
 
 export class WebGpuOps implements NativeOps {
@@ -66,7 +66,7 @@ export class WebGpuOps implements NativeOps {
     const { maxStorageBuffersPerShaderStage } = this.runtime.device.limits;
     return (
       rows <= MOST_ROWS &&
-      maxStorageBuffersPerShaderStage >= FUSED_BUFFERS + (isIntFormat(weight.format) ? 1 : 0) &&
+      maxStorageBuffersPerShaderStage >= FUSED_BUFFERS &&
       fitsBinding(this.runtime, weight)
     );
   }

@@ -12,12 +12,16 @@ import { Uniforms } from './uniforms.js';
 /** Workgroups along x, y and z. */
 export type Grid = readonly [x: number, y?: number, z?: number];
 
-/** A launch with its bind group, ready to be encoded any number of times. */
-export interface PreparedLaunch {
-  readonly kernel: string;
+interface Encoded {
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly grid: Grid;
+}
+
+/** A launch with its bind group, ready to be encoded any number of times. */
+export interface PreparedLaunch extends Encoded {
+  /** Bytes of weights that it reads. */
+  readonly weightBytes: number;
 }
 
 const GPU_WORKGROUP = 64;
@@ -38,8 +42,9 @@ export class WebGpuRuntime {
   readonly buffers = new Buffers();
   readonly pool: BufferPool;
   readonly failures: Failures;
-  /** Launches since the start. */
+  /** Launches since the start, and the bytes of weights that they read. */
   launches = 0;
+  weightBytes = 0;
   private readonly pipelines: Pipelines;
   private readonly uniforms: Uniforms;
   private encoder: GPUCommandEncoder | undefined;
@@ -82,21 +87,25 @@ export class WebGpuRuntime {
    *
    * @param memory addresses by the kernel's names; 0 for what is absent
    * @param scalars the kernel's integers and floats
+   * @param weightBytes bytes of weights that it reads, for the counts of benchmarks
    */
   launch(
     kernel: Kernel,
     grid: Grid,
     memory: Readonly<Record<string, Address>>,
     scalars: Readonly<Record<string, number>>,
+    weightBytes = 0,
   ): void {
     if (grid.some((count) => count === 0)) return;
     this.failures.throwIfLost();
     const { recording } = this;
     if (recording) {
-      recording.launches.push(this.prepare(recording.uniforms, kernel, grid, memory, scalars));
+      const launch = this.prepare(recording.uniforms, kernel, grid, memory, scalars);
+      recording.launches.push({ ...launch, weightBytes });
       return;
     }
     this.launches++;
+    this.weightBytes += weightBytes;
     if (this.uniforms.isFull) this.submit();
     encode(this.openPass(), this.prepare(this.uniforms, kernel, grid, memory, scalars));
   }
@@ -190,7 +199,10 @@ export class WebGpuRuntime {
   /** Runs recorded launches, then `after` with the encoder, and submits them. */
   replay(launches: readonly PreparedLaunch[], after: (encoder: GPUCommandEncoder) => void): void {
     const pass = this.openPass();
-    for (const launch of launches) encode(pass, launch);
+    for (const launch of launches) {
+      encode(pass, launch);
+      this.weightBytes += launch.weightBytes;
+    }
     this.launches += launches.length;
     this.closePass();
     after(this.openEncoder());
@@ -203,7 +215,7 @@ export class WebGpuRuntime {
     grid: Grid,
     memory: Readonly<Record<string, Address>>,
     scalars: Readonly<Record<string, number>>,
-  ): PreparedLaunch {
+  ): Encoded {
     const bound = bind(kernel, memory, this.buffers, this.device.limits);
     const { pipeline, layout } = this.pipelines.get(kernel, bound);
     const words = argumentWords(kernel, bound.places, scalars);
@@ -212,7 +224,7 @@ export class WebGpuRuntime {
       layout,
       entries: [slot, ...bound.ranges].map((resource, binding) => ({ binding, resource })),
     });
-    return { kernel: kernel.name, pipeline, bindGroup, grid };
+    return { pipeline, bindGroup, grid };
   }
 
   private openEncoder(): GPUCommandEncoder {
@@ -244,7 +256,7 @@ export function rowsOfBinding({ device }: WebGpuRuntime, stride: number): number
   return Math.max(1, Math.floor((device.limits.maxStorageBufferBindingSize - 256) / (4 * stride)));
 }
 
-function encode(pass: GPUComputePassEncoder, { pipeline, bindGroup, grid }: PreparedLaunch): void {
+function encode(pass: GPUComputePassEncoder, { pipeline, bindGroup, grid }: Encoded): void {
   pass.setPipeline(pipeline);
   pass.setBindGroup(0, bindGroup);
   pass.dispatchWorkgroups(...grid);

@@ -5,7 +5,7 @@
 // WebGPU refuses a buffer that a launch writes through one binding and reads through another.
 
 /** What a binding is an array of. */
-export type Element = 'f32' | 'i32' | 'u32' | 'vec4<u32>';
+export type Element = 'f32' | 'i32' | 'u32' | 'vec4<f32>' | 'vec4<u32>';
 
 export interface Kernel {
   /** Names the code: kernels of one name are the same. */
@@ -28,6 +28,7 @@ export const elementBytes: Readonly<Record<Element, number>> = {
   f32: 4,
   i32: 4,
   u32: 4,
+  'vec4<f32>': 16,
   'vec4<u32>': 16,
 };
 

@@ -3,10 +3,11 @@ import type { LinearCall } from '../native/calls.js';
 import { withTemporaries } from '../native/memory.js';
 import { gridBlocks } from './grid.js';
 import { layoutOf, PACKED_F16, rowBytes, type WeightPart, weightParts } from './layout.js';
-import { matmulKernel, TILE } from './matmul.wgsl.js';
+import { matmulKernel } from './matmul.wgsl.js';
 import { FEATURES, MOST_NORM_GROUPS, MOST_ROWS, matvecKernel } from './matvec.wgsl.js';
 import { norm as normRows } from './rms_norm.js';
 import { rowsOfBinding, type WebGpuRuntime } from './runtime.js';
+import { TILE_FEATURES } from './tile.wgsl.js';
 import { activationIds } from './wgsl.js';
 
 export function linear(runtime: WebGpuRuntime, call: LinearCall): void {
@@ -92,7 +93,7 @@ function argumentsOf(call: LinearCall, part: WeightPart) {
 function matvec(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): void {
   const { attrs, norm, conv, rows } = call;
   const { memory, scalars } = argumentsOf(call, part);
-  const words = layoutOf(attrs).pitch % 16 === 0 && isAligned(part.weight) ? 4 : 1;
+  const words = hasVectors(part, attrs) ? 4 : 1;
   // Parameters are read 16 bytes at a time as well, and may start between.
   const skipped = words === 4 ? part.params % 16 : 0;
   const kernel = matvecKernel({
@@ -135,9 +136,24 @@ function matvec(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): voi
 
 function matmul(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): void {
   const { memory, scalars } = argumentsOf(call, part);
-  const grid = [Math.ceil(part.count / TILE), Math.ceil(call.rows / TILE)] as const;
-  const read = rowBytes(layoutOf(call.attrs), part.count * grid[1]);
-  runtime.launch(matmulKernel(call.attrs.format), grid, memory, scalars, read);
+  const { rows, x, xStride, attrs } = call;
+  const tile = rows <= 32 ? 32 : 64;
+  const grid = [Math.ceil(part.count / TILE_FEATURES), Math.ceil(rows / tile)] as const;
+  const { buffers } = runtime;
+  // A buffer that is written cannot be bound as vectors as well.
+  const isOwn = buffers.at(x).buffer !== buffers.at(call.y).buffer;
+  const kernel = matmulKernel({
+    format: attrs.format,
+    rows: tile,
+    isVector: isOwn && isAligned(x) && xStride % 4 === 0 && hasVectors(part, attrs),
+  });
+  const read = rowBytes(layoutOf(attrs), part.count * grid[1]);
+  runtime.launch(kernel, grid, memory, scalars, read);
+}
+
+/** Whether the rows of a weight are whole vectors. */
+function hasVectors({ weight }: WeightPart, attrs: LinearCall['attrs']): boolean {
+  return isAligned(weight) && layoutOf(attrs).pitch % 16 === 0;
 }
 
 /** Whether an address can be read 16 bytes at a time. Buffers start so. */

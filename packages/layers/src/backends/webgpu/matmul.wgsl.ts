@@ -1,21 +1,31 @@
-// y = activation(x w^T + bias) + residual for many rows, in tiles of 64 x 64 that are staged in workgroup
-// memory as f32.
+// y = activation(x w^T + bias) + residual for many rows, in tiles of 64 features and 32 or 64 rows.
 import type { WeightFormat } from '../../weights/packed_weight.js';
 import type { Kernel } from './kernel.js';
-import { weightAt, weightIntegers } from './weights.wgsl.js';
+import {
+  TILE_FEATURES,
+  TILE_WORKGROUP,
+  type TileRows,
+  tileDeclarations,
+  tileSums,
+} from './tile.wgsl.js';
+import { eightWeights, readsVectors, weightAt, weightIntegers } from './weights.wgsl.js';
 import { activations } from './wgsl.js';
 
-/** Rows and features of a tile. */
-export const TILE = 64;
-/** Columns that are staged at a time. */
-const DEPTH = 16;
+export interface MatmulVariant {
+  format: WeightFormat;
+  rows: TileRows;
+  /** Whether x is read 4 numbers at a time, and weights as many as they lie in 16 bytes. */
+  isVector: boolean;
+}
 
-export function matmulKernel(format: WeightFormat): Kernel {
+export function matmulKernel({ format, rows, isVector }: MatmulVariant): Kernel {
   return {
-    name: `matmul_${format}`,
+    name: `matmul_${format}_${rows}${isVector ? '_4' : ''}`,
     memory: {
-      ...{ w: 'u32', params: 'u32' },
-      ...{ x: 'f32', y: 'f32', bias: 'f32', residual: 'f32' },
+      w: isVector && readsVectors(format) ? 'vec4<u32>' : 'u32',
+      params: 'u32',
+      x: isVector ? 'vec4<f32>' : 'f32',
+      ...{ y: 'f32', bias: 'f32', residual: 'f32' },
     },
     writes: ['y'],
     inParts: ['w', 'params', 'x', 'y', 'residual'],
@@ -24,55 +34,68 @@ export function matmulKernel(format: WeightFormat): Kernel {
       ...weightIntegers,
     ],
     floats: [],
-    workgroup: 256,
+    workgroup: TILE_WORKGROUP,
     code: `
 ${activations}
-${weightAt(format)}
-const TILE = ${TILE}u;
-const DEPTH = ${DEPTH}u;
-var<workgroup> xs: array<f32, TILE * DEPTH>;
-var<workgroup> ws: array<f32, TILE * DEPTH>;
+${isVector ? eightWeights(format) : weightAt(format)}
+${tileDeclarations(rows)}
+var<private> first_row: u32;
+var<private> first_feature: u32;
+${isVector ? vectorLoads : scalarLoads}
+fn finish(row: u32, feature: u32, sum: f32) {
+  if (row >= args.rows || feature >= args.features) { return; }
+  var v = activated(sum + get_bias(feature), args.activation);
+  if (has_residual) { v += get_residual(row * args.y_stride + feature); }
+  set_y(row * args.y_stride + feature, v);
+}
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) li: u32) {
-  let first_feature = id.x * TILE;
-  let first_row = id.y * TILE;
-  let across = (li % 16u) * 4u;
-  let down = (li / 16u) * 4u;
-  var sum: array<vec4<f32>, 4>;
-  for (var start = 0u; start < args.columns; start += DEPTH) {
-    for (var i = li; i < TILE * DEPTH; i += WORKGROUP) {
-      let column = start + i % DEPTH;
-      let row = first_row + i / DEPTH;
-      let feature = first_feature + i / DEPTH;
-      let at = (i % DEPTH) * TILE + i / DEPTH;
-      var xv = 0.0;
-      var wv = 0.0;
-      if (column < args.columns) {
-        if (row < args.rows) { xv = get_x(row * args.x_stride + column); }
-        if (feature < args.features) { wv = weight_at(feature, column); }
-      }
-      xs[at] = xv;
-      ws[at] = wv;
-    }
-    workgroupBarrier();
-    for (var k = 0u; k < DEPTH; k++) {
-      let at = k * TILE + across;
-      let w = vec4<f32>(ws[at], ws[at + 1u], ws[at + 2u], ws[at + 3u]);
-      for (var r = 0u; r < 4u; r++) { sum[r] += xs[k * TILE + down + r] * w; }
-    }
-    workgroupBarrier();
-  }
-  for (var r = 0u; r < 4u; r++) {
-    let row = first_row + down + r;
-    if (row >= args.rows) { continue; }
-    for (var f = 0u; f < 4u; f++) {
-      let feature = first_feature + across + f;
-      if (feature >= args.features) { continue; }
-      var v = activated(sum[r][f] + get_bias(feature), args.activation);
-      if (has_residual) { v += get_residual(row * args.y_stride + feature); }
-      set_y(row * args.y_stride + feature, v);
-    }
+  first_feature = id.x * ${TILE_FEATURES}u;
+  first_row = id.y * ${rows}u;
+  ${tileSums(rows)}
+  for (var i = 0u; i < 4u; i++) {
+    ${Array.from({ length: rows / 8 }, (_, r) =>
+      [0, 1]
+        .map(
+          (half) =>
+            `finish(first_row + down + ${r}u, first_feature + across + ${4 * half}u + i, sum${r}_${half}[i]);`,
+        )
+        .join(' '),
+    ).join('\n    ')}
   }
 }`,
   };
 }
+
+/** Columns after the last one are zeros: there x may hold other numbers. */
+const vectorLoads = `
+fn left4(row: u32, column: u32) -> vec4<f32> {
+  if (first_row + row >= args.rows || column >= args.columns) { return vec4<f32>(); }
+  let v = get_x(((first_row + row) * args.x_stride + column) / 4u);
+  let left = args.columns - column;
+  return select(vec4<f32>(), v, vec4(0u, 1u, 2u, 3u) < vec4(left));
+}
+fn right8(feature: u32, column: u32) -> array<vec4<f32>, 2> {
+  if (first_feature + feature >= args.features || column >= args.columns) {
+    return array<vec4<f32>, 2>();
+  }
+  return eight_weights(first_feature + feature, column);
+}`;
+
+const scalarLoads = `
+fn left4(row: u32, column: u32) -> vec4<f32> {
+  var v = vec4<f32>();
+  if (first_row + row >= args.rows) { return v; }
+  for (var i = 0u; i < 4u && column + i < args.columns; i++) {
+    v[i] = get_x((first_row + row) * args.x_stride + column + i);
+  }
+  return v;
+}
+fn right8(feature: u32, column: u32) -> array<vec4<f32>, 2> {
+  var v = array<vec4<f32>, 2>();
+  if (first_feature + feature >= args.features) { return v; }
+  for (var i = 0u; i < 8u && column + i < args.columns; i++) {
+    v[i / 4u][i % 4u] = weight_at(first_feature + feature, column + i);
+  }
+  return v;
+}`;

@@ -12,6 +12,7 @@ import type { HubOptions } from './checkpoint/hub.js';
 import { jsonFile } from './checkpoint/json_file.js';
 import { fetchJson, Missing } from './checkpoint/web_file.js';
 import type { WebFolder } from './checkpoint/web_folder.js';
+import { readWebTokenizer } from './checkpoint/web_tokenizer.js';
 import { describe } from './describe.js';
 import { TokenizerError } from './errors.js';
 import { asRecord } from './json.js';
@@ -178,24 +179,16 @@ export class Tokenizer {
     id: string,
     options: HubOptions,
   ): Promise<Tokenizer> {
-    const [found, ...named] = await Promise.all(
-      ['tokenizer.json', 'special_tokens_map.json', 'tokenizer_config.json'].map((name) =>
-        fetchJson(folder.url(name), folder),
-      ),
-    );
-    if (found && !(found instanceof Missing)) {
-      const config = Object.assign(
-        {},
-        ...named.map((each) => (each instanceof Missing ? {} : asRecord(each.json))),
-      );
-      return Tokenizer.fromJson(found.json, config, `${folder.name}/tokenizer.json`);
+    const found = await readWebTokenizer(folder);
+    if (!(found instanceof Missing)) {
+      return Tokenizer.fromJson(found.json, found.config, `${folder.name}/tokenizer.json`);
     }
     const config = await fetchJson(folder.url('config.json'), folder);
     const standard =
       (config instanceof Missing ? undefined : authorsTokenizer(config.json)) ??
       ownersTokenizer(id);
     if (standard === undefined) {
-      throw new TokenizerError(`${folder.name}: it has no tokenizer.json, found ${found?.why}`);
+      throw new TokenizerError(`${folder.name}: it has no tokenizer.json, found ${found.why}`);
     }
     options.onNotice?.(`${folder.name} has no tokenizer; using that of ${standard}`);
     // The revision belongs to the model.

@@ -1,7 +1,7 @@
 // Chat templates: a conversation as the prompt that a model was trained with, as transformers renders it.
-import { Template } from '@huggingface/jinja';
 import { TokenizerError } from '../errors.js';
 import { asRecord } from '../json.js';
+import { renderTemplate } from './python_template.js';
 
 /** A message of a conversation, with further fields such as `tool_calls` for the template. */
 export interface ChatMessage {
@@ -37,12 +37,13 @@ export function renderChat(
 ): string {
   const source = templateOf(config.chat_template, chatTemplate, tools !== undefined);
   try {
-    return new Template(source).render({
+    return renderTemplate(source, {
       ...specialTokens(config),
       ...variables,
       messages,
-      ...(tools && { tools }),
-      ...(documents && { documents }),
+      // None in Python where there are none; templates ask `tools is not none`.
+      tools: tools ?? null,
+      documents: documents ?? null,
       add_generation_prompt: addGenerationPrompt,
     });
   } catch (error) {

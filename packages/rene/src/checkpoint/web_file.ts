@@ -25,17 +25,26 @@ export async function fetchJson(
   url: string,
   options: WebFileOptions = {},
 ): Promise<{ json: unknown } | Missing> {
-  const response = await ask(url, options);
-  if (response instanceof Missing) return response;
-  const text = await whole(url, () => response.text());
-  if (isPage(response, text)) return new Missing('a web page');
-  if (text.trim() === '') return new Missing('an empty answer');
+  const text = await fetchText(url, options);
+  if (text instanceof Missing) return text;
   try {
     return { json: parseJson(text) };
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
     throw new CheckpointError(`${shownUrl(url)}: not JSON: ${why}`, undefined, { cause: error });
   }
+}
+
+/** The content of a text file, as fetchJson reads it. @throws CheckpointError */
+export async function fetchText(
+  url: string,
+  options: WebFileOptions = {},
+): Promise<string | Missing> {
+  const response = await ask(url, options);
+  if (response instanceof Missing) return response;
+  const text = await whole(url, () => response.text());
+  if (isPage(response, text)) return new Missing('a web page');
+  return text.trim() === '' ? new Missing('an empty answer') : text;
 }
 
 /**

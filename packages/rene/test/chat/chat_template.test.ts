@@ -21,8 +21,25 @@ interface Reference {
   }[];
 }
 
+/** Templates of the families' kinds, written for this test; texts by transformers 5.18. */
+interface Families extends Pick<Reference, 'templates' | 'tokens' | 'tools'> {
+  documents: unknown[];
+  conversations: ChatMessage[][];
+  cases: {
+    template: string;
+    conversation: number;
+    tools: boolean;
+    documents: boolean;
+    addGenerationPrompt: boolean;
+    text: string;
+  }[];
+}
+
 const path = new URL('../../../test/chat/chat_templates.json', import.meta.url);
 const reference: Reference = JSON.parse(readFileSync(path, 'utf8'));
+const families: Families = JSON.parse(
+  readFileSync(new URL('../../../test/chat/conversations.json', import.meta.url), 'utf8'),
+);
 const model = { type: 'BPE', vocab: { a: 0 }, merges: [] };
 
 function tokenizerWith(config: object): Tokenizer {
@@ -44,6 +61,46 @@ describe('chat templates', () => {
       }
     });
   }
+
+  it('conversations with system messages, tools, documents and several turns: the text that Python gives', () => {
+    const { templates, tokens, tools, documents, conversations, cases } = families;
+    expect(cases.length).to.be.above(50);
+    for (const each of cases) {
+      const { template, conversation, addGenerationPrompt, text } = each;
+      const tokenizer = tokenizerWith({ ...tokens, chat_template: templates[template] });
+      const options = {
+        addGenerationPrompt,
+        tools: each.tools ? tools : undefined,
+        documents: each.documents ? documents : undefined,
+      };
+      const found = tokenizer.applyChatTemplate(conversations[conversation] ?? [], options);
+      expect(found, `${template} ${conversation}`).to.equal(text);
+    }
+  });
+
+  it('prints values, and takes undefined ones as empty, as Python does', () => {
+    const text = (template: string) =>
+      tokenizerWith({}).applyChatTemplate([{ role: 'user', content: null, n: 1.5 }], {
+        chatTemplate: template,
+      });
+    for (const [template, expected] of [
+      ['{% for x in messages[0].nothing %}a{% else %}none{% endfor %}', 'none'],
+      ['{% for x in nothing if x %}a{% endfor %}', ''],
+      ['{{ nothing | length }}{{ nothing | join }}[{{ nothing | trim }}]', '0[]'],
+      ["{{ nothing | d('b') }}{{ messages | count }}", 'b1'],
+      ['{{ messages[0].content }}{{ nothing }}{{ true }}{{ not true }}', 'NoneTrueFalse'],
+      ["{{ 'role' in messages[0] }}{{ 2 == 3 }}{{ nothing is defined }}", 'TrueFalseFalse'],
+      ['{{ messages[0] }}', "{'role': 'user', 'content': None, 'n': 1.5}"],
+      [
+        '{{ ["it\'s", "\\"q\\"", [true, none], "a\\nb"] }}',
+        "[\"it's\", '\"q\"', [True, None], 'a\\nb']",
+      ],
+      ["{{ 'a' + 'b' }}{{ 1 + 2 }}{{ 3 / 2 }}{{ 4 / 2 }}", 'ab31.52.0'],
+      ['{{ tools is none }}{{ documents is defined }}', 'TrueTrue'],
+    ] as const) {
+      expect(text(template), template).to.equal(expected);
+    }
+  });
 
   it('the tokenizer’s chat_template.jinja is read and overrides its config', async () => {
     const dir = `${await newFolder()}/chat`;

@@ -39,6 +39,9 @@ describe('a model on a web server', () => {
         [`/shards/sub/${SHARD}`, weights],
         ['/broken/config.json', Buffer.from('{"d_model": ')],
         ['/bare/model.safetensors', weights],
+        ['/chat/tokenizer.json', tokenizer],
+        ['/chat/tokenizer_config.json', Buffer.from('{"chat_template": "old"}')],
+        ['/chat/chat_template.jinja', Buffer.from('{{ messages[0].content }}!\n')],
         ['/config.json', read('config.json')],
         ['/tokenizer.json', tokenizer],
         ['/model.safetensors', weights],
@@ -70,6 +73,15 @@ describe('a model on a web server', () => {
     expect(await logits(url), String(url)).to.deep.equal(expected);
     expect((await Tokenizer.fromPretrained(url)).encode('abc')).to.have.length.above(0);
   }
+
+  it('its tokenizer has the chat template of its file', async () => {
+    const tokenizer = await Tokenizer.fromPretrained(`${origin}/chat`);
+    expect(tokenizer.applyChatTemplate([{ role: 'user', content: 'Hi' }])).to.equal('Hi!');
+    const plain = await Tokenizer.fromPretrained(`${origin}/whole`);
+    expect(plain.hasChatTemplate).to.equal(false);
+    server.habits = { missing: (res) => res.end(PAGE) };
+    expect((await Tokenizer.fromPretrained(`${origin}/whole`)).hasChatTemplate).to.equal(false);
+  });
 
   it('has the logits of the same files on disk, whole or in shards of any name', async () => {
     await check(`${origin}/whole/`);
@@ -194,7 +206,7 @@ describe('a model on a web server', () => {
       await check(origin + path);
       await check(new URL(origin + path));
       for (const request of server.requests)
-        expect(request.slice(request.indexOf('json') + 4)).to.satisfy(
+        expect(request.replace(/^.*\.(json|jinja)/, '')).to.satisfy(
           (rest: string) => request.includes('.safetensors') || rest === query,
         );
     }

@@ -4,6 +4,7 @@
  * @internal
  * @module @rene-js/layers/internal
  */
+export { freeMemory } from './backends/simd/platform.js';
 export type { KernelName, Kernels } from './kernels.js';
 export {
   emptyKvCache,

@@ -58,11 +58,7 @@ export interface DecodeStreamOptions extends DecodeOptions {
 export class Tokenizer {
   /** Upper bound of the ids that have a token. */
   readonly vocabSize: number;
-  /**
-   * The end-of-text token, such as `<
-   * endoftext
-   * >`; null if the tokenizer names none.
-   */
+  /** The end-of-text token, such as `<|endoftext|>`; null if the tokenizer names none. */
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
   /** Whether encoding time is proportional to the length of any text. */

@@ -20,4 +20,16 @@ describe('anySignal', () => {
       expect(join([]).aborted).to.equal(false);
     });
   }
+
+  it('needs no AbortSignal.any, which Node 20.0 to 20.2 lack', () => {
+    const original = Object.getOwnPropertyDescriptor(AbortSignal, 'any');
+    if (!original) return;
+    Reflect.deleteProperty(AbortSignal, 'any');
+    try {
+      const reason = new Error('over');
+      expect(anySignal([AbortSignal.abort(reason)]).reason).to.equal(reason);
+    } finally {
+      Object.defineProperty(AbortSignal, 'any', original);
+    }
+  });
 });

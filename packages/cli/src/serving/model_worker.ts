@@ -1,6 +1,6 @@
 // The model's thread: loads a model and its tokenizer and runs jobs.
-import { freemem } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
+import { freeMemory } from '@rene-js/layers/internal';
 import { registerSimdBackend } from '@rene-js/layers/simd';
 import { AutoModelForCausalLM, type CausalLM, Tokenizer } from '@rene-js/rene';
 import { PrefixCache, PrefixFiles, rowsThatFit } from '@rene-js/rene/internal';
@@ -31,7 +31,7 @@ try {
   });
   const tokenizer = await Tokenizer.fromFile(settings.tokenizerPath);
   const slots = settings.slots ?? rowsThatFit(model.config);
-  const cacheBytes = settings.prefixCacheBytes ?? Math.floor(memoryLeft() / 4);
+  const cacheBytes = settings.prefixCacheBytes ?? Math.floor(freeMemory() / 4);
   const cache = new PrefixCache(cacheBytes, await prefixFiles(model), (error) =>
     post({ type: 'notice', message: messageOf(error) }),
   );
@@ -99,12 +99,6 @@ async function prefixFiles(model: CausalLM): Promise<PrefixFiles | undefined> {
   if (root === undefined) return undefined;
   const identity = await stateIdentity(dir, model, lora);
   return PrefixFiles.open(root, identity, model, bytes ?? DEFAULT_DIR_BYTES);
-}
-
-/** Free memory of this process in bytes. */
-function memoryLeft(): number {
-  // availableMemory respects containers' limits. Node has it from 20.13 on.
-  return typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();
 }
 
 function messageOf(error: unknown): string {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ReneLMHeadModel, reneConfig } from '@rene-js/rene';
-import { configToJson, openCheckpoint } from '@rene-js/rene/internal';
+import { configToJson, openCheckpoint, withRunFolder } from '@rene-js/rene/internal';
 import { expect } from 'chai';
 import { Command } from 'commander';
 import { runTrain } from '../../src/commands/train.js';
@@ -199,6 +199,13 @@ describe('rene train', function () {
     );
     expect(await failure(...model, '--held-out', '7')).to.match(/^--held-out: expected between/);
     expect(await failure('--data', dir, '--config', dir)).to.match(/a folder, expected a file/);
+    await mkdir(`${dir}/busy`);
+    await withRunFolder(`${dir}/busy`, async () => {
+      const there = ['--config', dir, '--out', `${dir}/busy`, '--data', `${dir}/none.txt`];
+      // Before the text is read, which may take long.
+      expect(await failure(...there)).to.match(/busy: process \d+ is training there/);
+      expect(await readdir(`${dir}/busy`)).to.deep.equal(['training.lock']);
+    });
     await writeFile(`${dir}/one.txt`, 'One line alone.');
     expect(await failure('--data', `${dir}/one.txt`, '--config', dir)).to.match(
       /at least two documents.*--validation/,

@@ -5,14 +5,18 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { errorOf, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
-import fc from 'fast-check';
 import { readDocuments } from '../../src/evaluation/data/document_file.js';
 import { folderDocs } from '../../src/evaluation/data/documents.js';
-import { parsePythonLiteral } from '../../src/evaluation/data/python_literal.js';
 import { EvaluationError } from '../../src/evaluation/errors.js';
 import { buildExamples, type Example } from '../../src/evaluation/requests.js';
 import type { Doc, Task } from '../../src/evaluation/task.js';
 import { selectTasks } from '../../src/evaluation/tasks/index.js';
+
+/** Two documents of OpenBookQA. */
+const PARQUET = new URL(
+  '../../../test/evaluation/fixtures/questions.zstd.parquet',
+  import.meta.url,
+);
 
 const folder = temporaryFolders();
 
@@ -244,11 +248,7 @@ describe('files of documents', () => {
   }
 
   it('Parquet, whatever its name', async () => {
-    const path = new URL(
-      '../../../test/evaluation/fixtures/questions.zstd.parquet',
-      import.meta.url,
-    );
-    const examples = await examplesOf('openbookqa', 'docs', readFileSync(fileURLToPath(path)));
+    const examples = await examplesOf('openbookqa', 'docs', readFileSync(fileURLToPath(PARQUET)));
     expect(examples.map(({ question }) => question.choices.length)).to.deep.equal([4, 4]);
   });
 
@@ -266,25 +266,6 @@ describe('files of documents', () => {
     written({ 'valid-labels.lst': '1\n' }, dir);
     const error = await errorOf(EvaluationError, () => readDocuments(join(dir, 'valid.jsonl')));
     expect(error.message).to.match(/valid-labels\.lst: expected 2 labels, .*found 1/);
-  });
-
-  it("MMLU's tables, with a header and without", async () => {
-    const bare = 'What is 2 + 2?,3,4,5,22,B\n"A, or\nB?",a,b,c,d,D\n';
-    const forms = {
-      'anatomy_test.csv': bare,
-      'a.csv': `question,A,B,C,D,answer\n${bare}`,
-      'b.csv': `input,A,B,C,D,target\n${bare}`,
-    };
-    for (const [name, content] of Object.entries(forms)) {
-      const examples = await examplesOf('mmlu_anatomy', name, content);
-      expect(golds(examples), name).to.deep.equal([1, 3]);
-      expect(examples[1]?.doc).to.deep.equal({
-        question: 'A, or\nB?',
-        subject: 'anatomy',
-        choices: ['a', 'b', 'c', 'd'],
-        answer: 3,
-      });
-    }
   });
 
   it('lists in cells, as pandas and JSON write them', async () => {
@@ -336,7 +317,7 @@ describe('folders of documents', () => {
   const csv = (...questions: string[]) => questions.map((q) => `${q},1,2,3,4,C\n`).join('');
 
   it('may be archives of the authors or clones from the hub', async () => {
-    const cases: [string, Record<string, string>, string[], string[]][] = [
+    const cases: [string, Record<string, string | Buffer>, string[], string[]][] = [
       [
         'arc_easy',
         {
@@ -374,6 +355,17 @@ describe('folders of documents', () => {
         ['undefined'],
       ],
       [
+        'arc_challenge',
+        {
+          // The hub's branch of Parquet files.
+          'ARC-Challenge/test/0000.parquet': readFileSync(fileURLToPath(PARQUET)),
+          'ARC-Challenge/train/0000.parquet': readFileSync(fileURLToPath(PARQUET)),
+          'ARC-Challenge/validation/0000.parquet': 'not read',
+        },
+        ['q1', 'q2'],
+        ['q1', 'q2'],
+      ],
+      [
         'hellaswag',
         {
           'hellaswag_val.jsonl': lines([{ id: 'v' }]),
@@ -392,66 +384,3 @@ describe('folders of documents', () => {
     }
   });
 });
-
-describe('parsePythonLiteral', () => {
-  it('reads what repr() writes, of any text', () => {
-    const { tree } = fc.letrec((tie) => ({
-      tree: fc.oneof(
-        { maxDepth: 3 },
-        fc.string({ unit: 'binary' }),
-        fc.integer(),
-        fc.boolean(),
-        fc.constant(null),
-        fc.array(tie('tree'), { maxLength: 3 }),
-        fc.dictionary(fc.string(), tie('tree'), { maxKeys: 3 }),
-      ),
-    }));
-    fc.assert(
-      fc.property(tree, fc.boolean(), (value, isNumPy) => {
-        expect(parsePythonLiteral(repr(value, isNumPy))).to.deep.equal(value);
-      }),
-    );
-  });
-
-  it('reads the escapes and numbers of Python, and refuses what is none', () => {
-    expect(
-      parsePythonLiteral(String.raw`('\x41\u00e9\U0001F40D\q\'', "it's", -1.5e3,)`),
-    ).to.deep.equal(["Aé🐍\\q'", "it's", -1500]);
-    for (const wrong of [
-      '',
-      '[1',
-      "{'a' 1}",
-      '{1: 2}',
-      'constructor',
-      "'a",
-      '[1] 2',
-      '['.repeat(99),
-    ]) {
-      expect(() => parsePythonLiteral(wrong), wrong).to.throw(SyntaxError);
-    }
-  });
-});
-
-/** Python's repr(), lists without commas where NumPy wrote them. */
-function repr(value: unknown, isNumPy: boolean): string {
-  if (value === null) return 'None';
-  if (typeof value === 'boolean') return value ? 'True' : 'False';
-  if (typeof value === 'string') {
-    const quote = value.includes("'") && !value.includes('"') ? '"' : "'";
-    const escaped = value
-      .replaceAll('\\', '\\\\')
-      .replaceAll(quote, `\\${quote}`)
-      .replaceAll('\n', '\\n')
-      .replaceAll('\r', '\\r');
-    return quote + escaped + quote;
-  }
-  if (Array.isArray(value)) {
-    const items = value.map((item) => repr(item, isNumPy));
-    return `[${items.join(isNumPy ? '\n ' : ', ')}]`;
-  }
-  if (typeof value !== 'object') return String(value);
-  const entries = Object.entries(value).map(
-    ([key, item]) => `${repr(key, isNumPy)}: ${repr(item, isNumPy)}`,
-  );
-  return `{${entries.join(', ')}}`;
-}

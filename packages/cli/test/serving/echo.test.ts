@@ -183,6 +183,19 @@ describe('echo', () => {
     expect(bytes([...new Set(buffers)])).to.be.below(bytes(buffers) / 15);
     const { choices } = JSON.parse(Buffer.concat(buffers).toString());
     expect(choices).to.deep.equal(await complete(body));
+    const echoed: Buffer[] = [];
+    await new Completion(context, body, jobs).run((...json) => {
+      echoed.push(...json.filter((piece) => typeof piece !== 'string'));
+    });
+    expect(new Set(echoed).size)
+      .to.equal(echoed.length / body.n)
+      .and.above(0);
+    let texts = 0;
+    const counting = { tokenText: (id: number) => `${id} ${texts++}` };
+    const tokenTexts = new TokenTexts(counting);
+    expect([7, 8, 7, 7].map((id) => tokenTexts.of(id).text)).to.deep.equal([
+      ...['7 0', '8 1', '7 0', '7 0'],
+    ]);
   });
 
   it('refuses an answer of too many log-probabilities before any work, saying the bound', async () => {

@@ -1,6 +1,7 @@
 // Long texts do not keep others from the tokenizer: turns, cancelling, limits of /tokenize.
 import { once } from 'node:events';
 import { request } from 'node:http';
+import { Worker } from 'node:worker_threads';
 import { Tokenizer, TokenizerError } from '@rene-js/rene';
 import { resolveTokenizer } from '@rene-js/rene/internal';
 import { errorOf } from '@rene-js/testing';
@@ -12,6 +13,7 @@ import {
   type PromptEncodeOptions,
   type PromptEncoder,
   TokenizerThread,
+  TokenizerThreadError,
 } from '../../src/serving/tokenizer_thread.js';
 
 /** A text that takes so many steps. */
@@ -117,12 +119,64 @@ describe('the thread of the tokenizer', () => {
     const late = await errorOf(Error, () => thread.encode(text, { signal: client.signal }));
     expect(late.message).to.equal('gone');
   });
+
+  it('tells the thread which text nobody waits for any more', async () => {
+    const client = new AbortController();
+    const posted: { type: string; id: number }[] = [];
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (request) {
+      posted.push(request);
+      postMessage.call(this, request);
+    };
+    try {
+      const left = thread.encode('xy'.repeat(2000), { signal: client.signal });
+      const kept = thread.encode('yx'.repeat(2000));
+      client.abort(new Error('gone'));
+      await errorOf(Error, () => left);
+      await kept;
+    } finally {
+      Worker.prototype.postMessage = postMessage;
+    }
+    const [first, second, ...others] = posted;
+    expect([first?.type, second?.type]).to.deep.equal(['encode', 'encode']);
+    expect(others).to.deep.equal([{ type: 'cancel', id: first?.id }]);
+  });
+
+  it('encodes short texts too where an expression may be slow', async () => {
+    const path = await resolveTokenizer('rene-tiny');
+    const here = { isFast: false, encode: () => expect.fail('encoded on the HTTP thread') };
+    const slow = new TokenizerThread(path, here);
+    expect(await slow.encode('The sea')).to.deep.equal(tokenizer.encode('The sea'));
+    await slow.close();
+  });
+
+  it('is started again after it has died, which those that waited are told', async () => {
+    let worker: Worker | undefined;
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (request) {
+      worker = this;
+      postMessage.call(this, request);
+    };
+    try {
+      const waiting = thread.encode('ab'.repeat(100_000));
+      const told = errorOf(TokenizerThreadError, () => waiting);
+      await worker?.terminate();
+      expect((await told).message).to.equal("the tokenizer's thread has ended");
+    } finally {
+      Worker.prototype.postMessage = postMessage;
+    }
+    const text = 'ba'.repeat(1000);
+    expect(await thread.encode(text)).to.deep.equal(tokenizer.encode(text));
+  });
 });
 
 describe('/tokenize', () => {
   let app: FastifyInstance;
   let tokenizer: Tokenizer;
   let encoder: PromptEncoder;
+  /** Turns of the event loop, and how many there were when the answer was ready. */
+  let turns = 0;
+  let turnsAtAnswer = 0;
   const tokenize = (prompt: string) =>
     app.inject({ method: 'POST', url: '/tokenize', payload: { prompt } });
   before(async () => {
@@ -138,6 +192,9 @@ describe('/tokenize', () => {
       modelName: 'none',
       vocabSize: 10,
       bodyLimit: 16 * 1024 * 1024,
+    });
+    app.addHook('onSend', async () => {
+      turnsAtAnswer = turns;
     });
   });
   after(() => app.close());
@@ -163,7 +220,7 @@ describe('/tokenize', () => {
 
   it('gives other requests their turn while it writes a long answer', async () => {
     const ids = Array.from({ length: 1_000_000 }, (_, i) => i % 9000);
-    let turns = 0;
+    turns = 0;
     let isDone = false;
     const count = () => {
       turns++;
@@ -179,7 +236,7 @@ describe('/tokenize', () => {
     isDone = true;
     expect(answer.headers['content-type']).to.equal('application/json; charset=utf-8');
     expect(answer.json()).to.deep.equal({ tokens: ids, count: 1_000_000, max_model_len: 4096 });
-    expect(turns).to.be.above(1_000_000 / 70_000);
+    expect(turnsAtAnswer).to.be.above(1_000_000 / 70_000);
     encoder = { encode: () => [] };
     expect((await tokenize('')).json()).to.include({ count: 0 });
   });

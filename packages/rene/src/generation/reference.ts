@@ -1,8 +1,14 @@
-// Arguments, named as in generate.json.
-
+// The originals' generate(), reproduced exactly, to verify ids.
 import type { GenerationModel } from './generation_model.js';
 import { generationLoop, makeSequences } from './loop.js';
 import { resolveOptions } from './resolve_options.js';
+
+/** Arguments, named as in generate.json. */
+export interface ReferenceGenerateArgs {
+  max_length: number;
+  eos_token_id?: number | null;
+  repetition_penalty?: number;
+}
 
 /**
  * Greedy generation as in mamba_ssm: all rows end together, when each emits the end of text in the same
@@ -11,13 +17,6 @@ import { resolveOptions } from './resolve_options.js';
  * @param ids rows of equal length
  * @returns prompt and new tokens of each row
  */
-export interface ReferenceGenerateArgs {
-  max_length: number;
-  eos_token_id?: number | null;
-  repetition_penalty?: number;
-}
-
-/** The originals' sampling functions, reproduced exactly, to verify probabilities. */
 export async function generateReference(
   model: GenerationModel,
   ids: readonly (readonly number[])[],

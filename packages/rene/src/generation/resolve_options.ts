@@ -1,4 +1,4 @@
-// null for greedy decoding.
+// Generation options with their defaults, validated.
 import { InvalidArgumentError } from '@rene-js/layers';
 import type { ModelConfig } from '../architectures/model_config.js';
 import { describe } from '../describe.js';
@@ -24,9 +24,9 @@ import type { GenerateOptions, LogitsProcessor, SamplingOptions } from './option
 import type { ProgressOptions } from './progress.js';
 import type { Filters } from './token_distribution.js';
 
-/** null for greedy decoding. */
+/** Generation options with their defaults, validated. */
 export interface GenerationConfig {
-  /** null for greedy. */
+  /** null for greedy decoding. */
   readonly filters: Filters | null;
   readonly seed: number | string;
   readonly maxLength: number;
@@ -51,9 +51,9 @@ export interface GenerationConfig {
   readonly returnState: boolean;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: ProgressOptions['onProgress'];
-  /** Only for reference generation: sequences end together, when all emit the end of text in one step. */
+  /** Ids from here on are never sampled. */
   readonly vocabSize: number;
-  /** The reference's way: sequences end together, when all emit the end of text in one step. */
+  /** Only for reference generation: sequences end together, when all emit the end of text in one step. */
   readonly stopTogether: boolean;
 }
 
@@ -196,7 +196,7 @@ function resolveEntropyFilters(options: SamplingOptions): EntropyFilters | undef
 
 const BELOW_ONE = 1 - Number.EPSILON;
 
-/** Samples the next token of a sequence from its logits. */
+/** Random, not secret, and short enough to type. */
 function randomSeed(): number {
   return Math.floor(Math.random() * 2 ** 32);
 }

@@ -11,18 +11,18 @@ export interface TokenLogProb {
   readonly id: number;
   /** Natural logarithm of its probability among the ids below vocabSize. */
   readonly logProb: number;
-  /** A sequence as the sampler sees it. */
+  /** The top tokens, most probable first; the token itself may be among them. */
   readonly top: readonly { readonly id: number; readonly logProb: number }[];
 }
 
-/** What the sampler needs to know of a sequence. */
+/** A sequence as the sampler sees it. */
 export interface SampledSequence {
   readonly promptLength: number;
   /** Prompt and new tokens. */
   readonly ids: readonly number[];
   /** The tokens of `ids`, once each. */
   readonly seen: ReadonlySet<number>;
-  /** Working memory. All samplers of one vocabulary size can share it. */
+  /** The next random number in [0, 1). */
   readonly random: () => number;
 }
 
@@ -37,7 +37,7 @@ export class SamplerBuffers {
   }
 }
 
-/** Samples tokens for all sequences of one generation. */
+/** Parameters of greedy decoding. */
 export const greedyParams: SamplingParams = {
   random: 0,
   temperature: 0,
@@ -46,14 +46,11 @@ export const greedyParams: SamplingParams = {
   minP: 0,
 };
 
-/** Whether no option changes the logits before temperature and filters. */
+/** Samples tokens for all sequences of one generation. */
 export class Sampler {
   private readonly scores: Float64Array;
   private readonly distribution: TokenDistribution;
-  /**
-   * @param logits after the sequence's last token, at least vocabSize of them
-   * @throws GenerationError if no token can be sampled
-   */
+  /** Whether no option changes the logits before temperature and filters. */
   readonly plain: boolean;
 
   constructor(
@@ -70,7 +67,10 @@ export class Sampler {
       minNewTokens === 0;
   }
 
-  /** One NaN logit makes every probability NaN. */
+  /**
+   * @param logits after the sequence's last token, at least vocabSize of them
+   * @throws GenerationError if no token can be sampled
+   */
   sample(logits: Float32Array, sequence: SampledSequence): number {
     const { filters, vocabSize } = this.config;
     let scores: Float32Array | Float64Array = logits;
@@ -81,19 +81,23 @@ export class Sampler {
     const id = filters
       ? this.distribution.setProbabilities(scores, filters).draw(sequence.random())
       : argmax(scores, vocabSize);
-    // NaN among logits makes every probability NaN.
+    // One NaN logit makes every probability NaN.
     if (id >= 0 && !(filters && Number.isNaN(this.distribution.values[0]))) return id;
     throw noTokenError(logits, sequence.ids.length);
   }
 
-  /** Applies penalties, biases and processors to the scores, in place and in the order of transformers. */
+  /**
+   * Parameters for a backend that samples on its device. Draws the sequence's next random number.
+   *
+   * @returns undefined if the logits are needed: for penalties, biases, entropy filters, log-probabilities
+   */
   params(sequence: Pick<SampledSequence, 'random'>): SamplingParams | undefined {
     const { filters, logProbs } = this.config;
     if (!this.plain || logProbs !== undefined || filters?.entropy) return undefined;
     return filters ? { ...filters, random: sequence.random() } : greedyParams;
   }
 
-  /** Applies what the options say to the scores, in place and in the order of transformers. */
+  /** Applies penalties, biases and processors to the scores, in place and in the order of transformers. */
   process(scores: Float64Array, sequence: Omit<SampledSequence, 'random'>): Float64Array {
     const { config } = this;
     const { ids, promptLength, seen } = sequence;
@@ -114,7 +118,11 @@ export class Sampler {
     return scores;
   }
 
-  /** The error for logits from which no token can be sampled. */
+  /**
+   * The log-probability of a token.
+   *
+   * @param top number of top tokens to list
+   */
   logProb(logits: Float32Array, id: number, top: number): TokenLogProb {
     const { distribution, config } = this;
     const own = logits.subarray(0, config.vocabSize);
@@ -129,7 +137,7 @@ export class Sampler {
   }
 }
 
-/** The error of logits without a token to sample. */
+/** The error for logits from which no token can be sampled. */
 export function noTokenError(logits: Float32Array, length: number): GenerationError {
   return new GenerationError(
     logits.some(Number.isNaN)
@@ -139,7 +147,7 @@ export function noTokenError(logits: Float32Array, length: number): GenerationEr
   );
 }
 
-/** Excludes tokens that would repeat an n-gram. */
+/** log(sum(exp(logits))) */
 export function logSumExp(logits: Float32Array): number {
   let max = Number.NEGATIVE_INFINITY;
   for (const logit of logits) max = Math.max(max, logit);
@@ -148,7 +156,7 @@ export function logSumExp(logits: Float32Array): number {
   return max + Math.log(sum);
 }
 
-/** Whether the sequence ends with all but the last token of a word. */
+/** Excludes tokens that would repeat an n-gram. */
 function ruleOutRepeats(scores: Float64Array, sequence: readonly number[], n: number): void {
   const last = sequence.length - (n - 1);
   for (let start = 0; start < last; start++) {
@@ -158,14 +166,14 @@ function ruleOutRepeats(scores: Float64Array, sequence: readonly number[], n: nu
   }
 }
 
-/** @throws InvalidArgumentError for a processor that returns new scores, which would be ignored */
+/** Whether the sequence ends with all but the last token of a word. */
 function completes(sequence: readonly number[], word: readonly number[]): boolean {
   const start = sequence.length - word.length + 1;
   if (start < 0) return false;
   return word.slice(0, -1).every((id, i) => sequence[start + i] === id);
 }
 
-/** @throws InvalidArgumentError for a processor that returns new scores, which nobody would read */
+/** @throws InvalidArgumentError for a processor that returns new scores, which would be ignored */
 function runProcessor(
   processor: (scores: Float64Array, ids: readonly number[]) => unknown,
   scores: Float64Array,

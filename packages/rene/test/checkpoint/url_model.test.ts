@@ -7,6 +7,7 @@ import { errorOf, golden, tinyByteLevelJson } from '@rene-js/testing';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { openSafetensors } from '../../src/checkpoint/safetensors.js';
+import { openUrlModel } from '../../src/checkpoint/url_model.js';
 import { urlSource } from '../../src/checkpoint/web_file.js';
 import { webFolder } from '../../src/checkpoint/web_folder.js';
 import { CheckpointError, TokenizerError } from '../../src/errors.js';
@@ -15,7 +16,7 @@ import { Tokenizer } from '../../src/tokenizer.js';
 import { ProxyServer } from './proxy_server.js';
 import { type Habits, PAGE, WebServer } from './web_server.js';
 
-const SHARD = 'model.safetensors-00001-of-00001, größer.safetensors';
+const SHARD = 'model #1?of=1, 50%25 größer.safetensors';
 const IDS = [[5, 17, 31, 44]];
 
 describe('a model on a web server', () => {
@@ -37,6 +38,10 @@ describe('a model on a web server', () => {
         ['/shards/config.json', read('config.json')],
         ['/shards/model.safetensors.index.json', Buffer.from(index)],
         [`/shards/sub/${SHARD}`, weights],
+        ['/defaults/config.json', read('config.json')],
+        ['/defaults/model.safetensors', weights],
+        ['/defaults/generation_config.json', Buffer.from('{"eos_token_id": [7, 3], "top_k": 9}')],
+        ['/large.safetensors', new Uint8Array(12_000_001)],
         ['/broken/config.json', Buffer.from('{"d_model": ')],
         ['/bare/model.safetensors', weights],
         ['/chat/tokenizer.json', tokenizer],
@@ -66,6 +71,13 @@ describe('a model on a web server', () => {
     result.dispose();
     model.dispose();
     return data;
+  }
+
+  /** What a folder's JSON files say. */
+  async function opened(url: string) {
+    const { config, generationConfig, checkpoint } = await openUrlModel(webFolder(new URL(url)));
+    await checkpoint.close();
+    return { config, generationConfig };
   }
 
   /** Loads model and tokenizer, and compares them with the local files. */
@@ -131,6 +143,14 @@ describe('a model on a web server', () => {
     'does not expose Content-Range': { contentRange: 'none' },
     'does not tell sizes': { contentRange: 'no size' },
     'does not tell sizes, nor answers HEAD': { contentRange: 'no size', noHead: true },
+    'does not tell sizes, and compresses what HEAD measures': {
+      contentRange: 'no size',
+      before: (req, res) => {
+        if (req.method !== 'HEAD') return false;
+        res.writeHead(200, { 'content-encoding': 'gzip', 'content-length': 99 }).end();
+        return true;
+      },
+    },
     'redirects every file to a path with a query': {
       before: (req, res) => {
         if (req.url?.includes('?')) return false;
@@ -155,6 +175,25 @@ describe('a model on a web server', () => {
       await check(`${origin}/whole`);
     });
   }
+
+  it('has the generation defaults of its folder', async () => {
+    const { config, generationConfig } = await opened(`${origin}/defaults`);
+    expect(config.eosTokenIds).to.deep.equal([7, 3]);
+    expect(generationConfig).to.include({ topK: 9 });
+    expect((await opened(`${origin}/whole`)).generationConfig).to.equal(undefined);
+  });
+
+  it('says when it reads a large file whole', async () => {
+    server.habits = { noRanges: true };
+    const notices: string[] = [];
+    const onNotice = (notice: string) => notices.push(notice);
+    await urlSource(`${origin}/whole/model.safetensors`, { onNotice });
+    expect(notices).to.deep.equal([]);
+    await urlSource(`${origin}/large.safetensors?secret`, { onNotice });
+    expect(notices).to.deep.equal([
+      `${origin}/large.safetensors: the server gives no ranges; reading the whole file (12 MB)`,
+    ]);
+  });
 
   it('reads ranges if possible, else whole files', async () => {
     const weights = readFileSync(join(dir, 'model.safetensors'));

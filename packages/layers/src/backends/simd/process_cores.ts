@@ -1,15 +1,15 @@
 // The cores that this process may use, in Node.
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { cgroupCpus } from './cgroup_cpus.js';
+import { cgroupCpus, type ReadText } from './cgroup_cpus.js';
 
 /** Whole cores of the CPU affinity (taskset, cpusets), or fewer if a cgroup has a CPU quota. At least 1. */
-export function processCores(): number {
+export function processCores(readText: ReadText = readFile): number {
   const quota = process.platform === 'linux' ? cgroupCpus(readText) : Number.POSITIVE_INFINITY;
   return Math.max(1, Math.min(availableParallelism(), Math.floor(quota)));
 }
 
-function readText(path: string): string | undefined {
+function readFile(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {

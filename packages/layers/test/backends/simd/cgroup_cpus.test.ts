@@ -1,6 +1,8 @@
 // CPU quotas of cgroups, read from Linux's files.
+import { availableParallelism } from 'node:os';
 import { expect } from 'chai';
 import { cgroupCpus } from '../../../src/backends/simd/cgroup_cpus.js';
+import { processCores } from '../../../src/backends/simd/process_cores.js';
 
 type Files = Record<string, string>;
 const cpusOf = (files: Files) => cgroupCpus((path) => files[path]);
@@ -77,4 +79,18 @@ describe('cgroup CPU quotas', () => {
   for (const [title, files, cpus] of cases) {
     it(title, () => expect(cpusOf(files)).to.equal(cpus));
   }
+
+  it('limit the cores of the process, to at least one', function () {
+    if (process.platform !== 'linux') this.skip();
+    const coresOf = (quota: string) => {
+      const files = v2('/a', { '/a': quota });
+      return processCores((path) => files[path]);
+    };
+    const all = availableParallelism();
+    expect(coresOf('max 100000')).to.equal(all);
+    expect(coresOf('100000000 100000')).to.equal(all);
+    expect(coresOf('150000 100000')).to.equal(1);
+    expect(coresOf('20000 100000')).to.equal(1);
+    if (all > 2) expect(coresOf('290000 100000')).to.equal(2);
+  });
 });

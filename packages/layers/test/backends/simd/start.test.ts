@@ -73,6 +73,13 @@ describe('simd: threads', () => {
     });
   }
 
+  it('that are wrong are an error, and no reason to take another backend', async () => {
+    const script = fileURLToPath(new URL('./used_backend.js', import.meta.url));
+    const env = { ...process.env, RENE_THREADS: 'many' };
+    const { stdout } = await promisify(execFile)(process.execPath, [script, 'auto'], { env });
+    expect(stdout).to.match(/^InvalidArgumentError: RENE_THREADS: expected .*, found many\n$/);
+  });
+
   it('respect the CPU affinity', async function () {
     if (!existsSync('/usr/bin/taskset')) this.skip();
     const url = new URL('../../../src/backends/simd/platform.js', import.meta.url);

@@ -1,7 +1,7 @@
-// Numbers that pass from kernel to kernel: f32; or bf16, where the weights around them are rounded too.
+// Activations between kernels: f32, or bf16 if the weights around them are rounded too.
 //
-// What is handed on is rounded once; sums, norms' statistics and states are f32 all the same. Kernels
-// that mostly read come in both types (name, name_bf16); the others ask a row or a tile at a time.
+// Outputs are rounded once. Sums, norm statistics and states are always f32. Memory-bound kernels are
+// compiled for both types (name, name_bf16); the others branch on the type once per row or tile.
 #pragma once
 #include "device.h"
 
@@ -12,27 +12,27 @@ static __device__ __forceinline__ float to_float(uint16_t bits) { return from_bf
 static __device__ __forceinline__ void assign(float *to, float v) { *to = v; }
 static __device__ __forceinline__ void assign(uint16_t *to, float v) { *to = to_bf16(v); }
 
-/** Number `at` becomes v, as f32, bf16 or f16. */
-static __device__ __forceinline__ void write_number(void *to, int format, size_t at, float v) {
+/** Stores v at index `at` as f32, bf16 or f16. */
+static __device__ __forceinline__ void store_value(void *to, int format, size_t at, float v) {
   if (format == F32) static_cast<float *>(to)[at] = v;
   else static_cast<uint16_t *>(to)[at] = format == F16 ? to_f16(v) : to_bf16(v);
 }
 
-/** A row of numbers, f32 or bf16. */
+/** A row of f32 or bf16 values, read as f32. */
 struct Row {
-  const void *numbers;
+  const void *values;
   bool bf16;
   __device__ __forceinline__ float operator[](size_t i) const {
-    return bf16 ? from_bf16(static_cast<const uint16_t *>(numbers)[i])
-                : static_cast<const float *>(numbers)[i];
+    return bf16 ? from_bf16(static_cast<const uint16_t *>(values)[i])
+                : static_cast<const float *>(values)[i];
   }
-  /** The row that starts at number i. */
+  /** The row from element i on. */
   __device__ __forceinline__ Row from(size_t i) const {
-    return {static_cast<const char *>(numbers) + i * (bf16 ? 2 : 4), bf16};
+    return {static_cast<const char *>(values) + i * (bf16 ? 2 : 4), bf16};
   }
-  /** Numbers i ... i + 7 as bf16, those from `count` on 0: 16 bytes at once where they lie so. */
-  __device__ __forceinline__ uint4 eight(int i, int count) const {
-    const uint16_t *at = static_cast<const uint16_t *>(numbers) + i;
+  /** Elements i ... i + 7 as bf16, with zeros from `count` on. One 16-byte load if aligned. */
+  __device__ __forceinline__ uint4 load8_bf16(int i, int count) const {
+    const uint16_t *at = static_cast<const uint16_t *>(values) + i;
     if (bf16 && i + 8 <= count && (reinterpret_cast<size_t>(at) & 15) == 0) {
       return *reinterpret_cast<const uint4 *>(at);
     }

@@ -1,27 +1,22 @@
-// What the numbers are that pass from kernel to kernel; activations.h is their other side.
+// Activation dtypes between the kernels of a mixer. activations.h is the kernels' side.
 //
-// The kernels of a mixer hand on bf16 where a call brings many tokens of a text and the weights are bf16,
-// int8 or int4: there the scan and attention round their factors anyway, and what is handed on is most of
-// the bytes that move. It stays f32
-// - for few tokens, a compiled step's among them: a layer's activations then stay in the L2 cache (68 KB
-//   a row of Rene's), beside megabytes of weights and of states. How many rows are at work does not
-//   count, so that a row does not depend on its company. Products of few rows know f32 alone: bf16
-//   there cost registers and spills, and would save a thousandth of the bytes;
-// - beside f32 weights, where all is exact, and f16 ones: who chose their 11 bits is not given 8, and
-//   raw projections may pass f16's 65,504;
-// - for the residual stream, which all layers add to; for dt, which is summed over tokens and then
-//   exponentiated; for states and norms' statistics, which are sums too.
-// What a product alone reads, though, is written as the product takes it in any call of many rows: it
-// would be rounded before the product in any case.
-// tfjs has no bf16 tensors: ops of their own read and write f32.
+// Activations are bf16 in a prefill of many tokens with bf16, int8 or int4 weights: the scan and attention
+// round their operands anyway, and activations are most of the memory traffic. They stay f32
+// - for few tokens, as in a compiled decode step: a layer's activations fit the L2 cache (68 KB per
+//   sequence of Rene), and weights and states are megabytes. The batch size does not matter, so that a
+//   sequence's result does not depend on the batch. Matmuls of few rows have f32 kernels only: bf16
+//   costs registers and spills there, and would save a thousandth of the bytes;
+// - with f32 weights, which promise f32 accuracy, and with f16 ones: bf16 has fewer bits of precision than
+//   f16, and unnormalised projections may exceed f16's maximum of 65,504;
+// - for the residual stream, to which all layers add; for dt, which is summed over tokens and then
+//   exponentiated; for states and norm statistics, which are sums too.
+// The input of a matmul of many rows is written in the matmul's input dtype if nothing else reads it.
+// Tensors are f32 in any case, since tfjs has no bf16.
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
 import type { ActivationFormat, NumberFormat } from '../native/activations.js';
 import type { LinearCall } from '../native/calls.js';
 
-/**
- * From this many tokens of a text on, scan and attention use tensor cores; for fewer, exact kernels are as
- * fast.
- */
+/** Minimum number of tokens for tensor cores in scan and attention. With fewer, f32 kernels are as fast. */
 export const MANY_TOKENS = 64;
 /** Up to this many rows, a matmul is bound by reading the weight. */
 const FEW_ROWS = 8;
@@ -32,7 +27,7 @@ export function fitsVector({ rows, attrs }: Pick<LinearCall, 'rows' | 'attrs'>):
   return rows <= FEW_ROWS && (attrs.format !== 'f32' || columns % 4 === 0);
 }
 
-/** dtype of the activations between a mixer's matmuls, for `length` tokens of a text. */
+/** dtype of the activations between a mixer's matmuls, for `length` tokens of a sequence. */
 export function activationFormat(
   length: number,
   weights: readonly PackedWeightAttrs[],
@@ -44,7 +39,7 @@ export function activationFormat(
 /**
  * dtype in which the kernel before a matmul writes the matmul's input.
  *
- * @param before weights of the matmuls before it; with f32 ones nothing is rounded
+ * @param before weights of the matmuls before it; if one is f32, nothing is rounded
  */
 export function linearInputFormat(
   rows: number,

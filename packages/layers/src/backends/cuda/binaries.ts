@@ -29,6 +29,6 @@ export function emulatedDriver(): string {
   if (existsSync(url)) return fileURLToPath(url);
   throw new BackendError(
     `the emulated CUDA device has not been compiled for ${process.platform} ${process.arch}: ` +
-      'it is there for Linux on x86-64 only',
+      'it is published for Linux on x86-64 only',
   );
 }

@@ -1,21 +1,21 @@
-// Depthwise causal convolution of many tokens, and the window that the next tokens need.
-// (In a compiled step of few rows it is part of the projection before it: packed_matvec.cu.)
+// Depthwise causal convolution of many tokens, and the window of inputs for the next call.
+// In a compiled decode step it is fused into the projection before it: packed_matvec.cu.
 #include "activations.h"
 
 struct ConvArgs {
   const void *x;
   const float *weight, *bias, *before;
-  /** Of x's type. */
+  /** Has x's type. */
   void *y;
-  /** Where the window goes of a call that one run covers; null for none. May be `before`. */
+  /** New window, if one run covers the call; else null. May be `before`. */
   float *after;
   int x_stride, y_stride, length, channels, width, activation;
 };
 
-/** Tokens of a thread. */
+/** Tokens per thread. */
 #define CONV_RUN 8
 
-/** Input `i` of the history: the `width` inputs before the first token, then the tokens. */
+/** Input i of the history: the window of `width` earlier inputs, then the tokens of this call. */
 template <typename T>
 static __device__ __forceinline__ float history(const float *before, const T *x, int x_stride, int i,
                                                 int c, size_t b, int length, int channels,
@@ -24,11 +24,11 @@ static __device__ __forceinline__ float history(const float *before, const T *x,
   return before == nullptr ? 0.0f : before[(b * width + i) * channels + c];
 }
 
-/** The last `width` inputs of a channel. In this order none is overwritten before it was read. */
+/** Writes the new window of a channel. In this order no input is overwritten before it is read. */
 template <typename T>
-static __device__ __forceinline__ void move_window(float *after, const float *before, const T *x,
-                                                   int x_stride, int c, size_t b, int length,
-                                                   int channels, int width) {
+static __device__ __forceinline__ void update_channel_window(float *after, const float *before,
+                                                             const T *x, int x_stride, int c, size_t b,
+                                                             int length, int channels, int width) {
   for (int w = 0; w < width; w++) {
     after[(b * width + w) * channels + c] =
         history(before, x, x_stride, length + w, c, b, length, channels, width);
@@ -55,7 +55,7 @@ static __device__ __forceinline__ void convolve(const ConvArgs &a) {
     assign(y, activate(sum, a.activation));
   }
   if (a.after == nullptr) return;
-  move_window(a.after, a.before, x, a.x_stride, c, b, a.length, a.channels, a.width);
+  update_channel_window(a.after, a.before, x, a.x_stride, c, b, a.length, a.channels, a.width);
 }
 
 KERNEL(causal_conv1d, ConvArgs, 128) { convolve<float>(a); }
@@ -68,14 +68,15 @@ struct WindowArgs {
   int x_stride, length, channels, width;
 };
 
-/** The window after many runs. Grid (channels / threads, batch). `after` may be `before`. */
+/** Writes the new window after a call of several runs. Grid (channels / threads, batch). */
 template <typename T>
-static __device__ __forceinline__ void take_window(const WindowArgs &a) {
+static __device__ __forceinline__ void update_window(const WindowArgs &a) {
   int c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= a.channels) return;
   const T *x = static_cast<const T *>(a.x);
-  move_window(a.after, a.before, x, a.x_stride, c, blockIdx.y, a.length, a.channels, a.width);
+  update_channel_window(a.after, a.before, x, a.x_stride, c, blockIdx.y, a.length, a.channels,
+                        a.width);
 }
 
-KERNEL(conv_window, WindowArgs, 128) { take_window<float>(a); }
-KERNEL(conv_window_bf16, WindowArgs, 128) { take_window<uint16_t>(a); }
+KERNEL(conv_window, WindowArgs, 128) { update_window<float>(a); }
+KERNEL(conv_window_bf16, WindowArgs, 128) { update_window<uint16_t>(a); }

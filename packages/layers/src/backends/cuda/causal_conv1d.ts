@@ -31,7 +31,7 @@ export function convolve(runtime: Runtime, call: ConvCall): void {
   );
 }
 
-/** The inputs' gradient token by token; gradients of taps and bias as partial sums over runs of tokens. */
+/** Gradients of taps and bias are partial sums over runs of tokens, which are then summed. */
 export function convolveGrad(runtime: Runtime, call: ConvGradCall): void {
   const { x, weight, bias, before, dy, dafter, dx, dweight, dbias, dbefore } = call;
   const { batch, length, channels, width, activation } = call;

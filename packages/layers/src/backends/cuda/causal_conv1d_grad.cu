@@ -1,24 +1,27 @@
-// The gradient of the depthwise causal convolution: before the activation, then of its inputs, and of
-// its taps and bias by runs of tokens whose parts are summed.
+// Gradient of the depthwise causal convolution: of the pre-activation, then of the inputs, then of taps
+// and bias as partial sums over runs of tokens.
 #include "device.h"
 
-/** Tokens of a thread, where taps' gradients are summed. */
+/** Tokens per partial sum of the gradients of taps and bias. */
 #define CONV_GRAD_RUN 64
 
 struct ConvGradArgs {
   const float *x, *weight, *bias, *before, *dy, *dafter;
-  /** dz is what lies before the activation. Parts: [row and run][channel][tap], [row and run][channel]. */
+  /**
+   * dz: gradient of the pre-activation. Partial sums: [sequence, run][channel][tap] and
+   * [sequence, run][channel].
+   */
   float *dz, *dx, *dbefore, *weight_parts, *bias_parts;
   int length, channels, width, activation;
 };
 
-/** Input j of the history: the window's, then the tokens. */
+/** Input j of the history: the window, then the tokens of this call. */
 static __device__ __forceinline__ float conv_input(const ConvGradArgs &a, int j, int c, size_t b) {
   if (j >= a.width) return a.x[(b * a.length + j - a.width) * a.channels + c];
   return a.before == nullptr ? 0.0f : a.before[(b * a.width + j) * a.channels + c];
 }
 
-/** dz = dy activation'(the convolution). Grid (length, channels / threads, batch). */
+/** dz = dy activation'(z), with z the convolution's output. Grid (length, channels / threads, batch). */
 KERNEL(conv_grad_before_activation, ConvGradArgs, 128) {
   int c = blockIdx.y * blockDim.x + threadIdx.x, t = blockIdx.x;
   if (c >= a.channels) return;
@@ -30,8 +33,8 @@ KERNEL(conv_grad_before_activation, ConvGradArgs, 128) {
 }
 
 /**
- * The gradient of input j of the history: output t used it with tap j - t - 1, and the window after
- * the call may be it. Grid (width + length, channels / threads, batch).
+ * Gradient of input j of the history. Output t uses input j with tap j - t - 1. The last inputs are also
+ * the window after the call. Grid (width + length, channels / threads, batch).
  */
 KERNEL(conv_grad_inputs, ConvGradArgs, 128) {
   int c = blockIdx.y * blockDim.x + threadIdx.x, j = blockIdx.x;

@@ -9,7 +9,7 @@ import type { Graph, SharedBlock } from './device.js';
 import type { CudaOps } from './ops.js';
 import type { CudaRuntime } from './runtime.js';
 
-/** Bytes of a struct Choice in sampling.cu. */
+/** Bytes of a struct SamplingParams in sampling.cu. */
 const PARAMS_BYTES = 40;
 
 export function compileCudaStep(model: StepModel, batch: number): DecodeStep {

@@ -1,4 +1,4 @@
-// What tfjs's own ops need on the device: copies with strides, elementwise ops with broadcasting.
+// Kernels of tfjs's own ops: strided copies, elementwise ops with broadcasting, sums, gather, fill.
 #include "device.h"
 
 #define RANK 6
@@ -46,7 +46,7 @@ static __device__ __forceinline__ float binary(int op, float x, float w) {
   }
 }
 
-/** y = op(x, w); a stride of 0 repeats along an axis. */
+/** y = op(x, w). A stride of 0 broadcasts along an axis. */
 KERNEL(binary_broadcast, BinaryArgs, 256) {
   for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < a.size; i += gridDim.x * blockDim.x) {
     int rest = i;
@@ -105,7 +105,7 @@ struct SumArgs {
   int outer, axis, inner;
 };
 
-/** y[o][i] = sum over the axis of x[o][axis][i], inner = 1: a block is an o. Grid (outer). */
+/** y[o][i] = sum over the axis of x[o][axis][i], for inner = 1. One block per o: grid (outer). */
 KERNEL(sum_rows, SumArgs, 256) {
   __shared__ float scratch[32];
   const float *x = a.x + static_cast<size_t>(blockIdx.x) * a.axis;
@@ -115,7 +115,7 @@ KERNEL(sum_rows, SumArgs, 256) {
   if (threadIdx.x == 0) a.y[blockIdx.x] = sum;
 }
 
-/** The same of any inner: a thread is an (o, i). */
+/** The same sum for any inner. One thread per (o, i). */
 KERNEL(sum_columns, SumArgs, 256) {
   size_t count = static_cast<size_t>(a.outer) * a.inner;
   for (size_t at = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; at < count;
@@ -132,11 +132,11 @@ struct GatherArgs {
   const int *ids;
   uint32_t *y;
   int size, rows, count, inner;
-  /** What stands for a row that is not there. */
+  /** Value for ids out of range. */
   uint32_t missing;
 };
 
-/** y[o][i] = x[o][ids[i]], of x[outer][rows][inner]. 32-bit elements. */
+/** y[o][i] = x[o][ids[i]] for x[outer][rows][inner] with 32-bit elements. */
 KERNEL(gather, GatherArgs, 256) {
   for (int at = blockIdx.x * blockDim.x + threadIdx.x; at < a.size; at += gridDim.x * blockDim.x) {
     int column = at % a.inner, i = at / a.inner % a.count;
@@ -164,7 +164,7 @@ struct AdvanceArgs {
   int rows, by;
 };
 
-/** Moves the positions of a batch on: the end of a recorded decode step. */
+/** Advances the positions of a batch, at the end of a recorded decode step without sampling. */
 KERNEL(advance_positions, AdvanceArgs, 256) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < a.rows) a.positions[i] += a.by;

@@ -1,5 +1,4 @@
-// tfjs's own ops on `cuda`, as ../native/core/ uses them: those between our kernels, and those that
-// gradients need most.
+// The launches of tfjs's own ops, for ../native/core/: those that models and gradients use most.
 import type { Address } from '../native/address.js';
 import type { ElementwiseIds } from '../native/core/arithmetic.js';
 import { sizeOf, stridesOf } from '../native/core/core_kernel.js';
@@ -114,7 +113,7 @@ function launch(
   runtime.launch(kernel, overElements(runtime, size), pointers, integers);
 }
 
-/** Pads to six numbers on the left. */
+/** Pads to RANK values on the left. */
 function ranked(values: readonly number[], filler: number): number[] {
   return [...Array<number>(RANK - values.length).fill(filler), ...values];
 }

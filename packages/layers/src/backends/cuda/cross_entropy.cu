@@ -1,4 +1,4 @@
-// The loss of next-token prediction a row, and its gradient.
+// Cross-entropy loss of next-token prediction per row, and its gradient.
 #include "device.h"
 
 struct CrossEntropyArgs {
@@ -9,7 +9,7 @@ struct CrossEntropyArgs {
   int columns;
 };
 
-/** The largest logit of the block's row, and the sum of exp(logit - largest). */
+/** The largest logit of the block's row (x), and the sum of exp(logit - largest) (y). */
 static __device__ __forceinline__ float2 softmax_parts(const float *row, int columns,
                                                        float *scratch) {
   float top = -INFINITY;
@@ -23,7 +23,7 @@ static __device__ __forceinline__ float2 softmax_parts(const float *row, int col
   return parts;
 }
 
-/** A block is a row. */
+/** One block per row: grid (rows). */
 KERNEL(cross_entropy, CrossEntropyArgs, 256) {
   __shared__ float scratch[32];
   size_t row = blockIdx.x;

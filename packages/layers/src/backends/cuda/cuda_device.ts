@@ -213,7 +213,7 @@ export class CudaDevice implements Device {
   private refuseCapture(what: string): void {
     if (!this.isCapturing) return;
     throw new BackendError(
-      `${what} cannot be part of a recorded step: an op in it has no CUDA kernel of its own`,
+      `${what} cannot be part of a recorded step: one of its ops has no CUDA kernel`,
     );
   }
 }
@@ -224,7 +224,7 @@ async function openCublasLt(): Promise<CublasLt | undefined> {
     return await CublasLt.open();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    console.warn(`rene: matrices are multiplied by kernels of our own, not by cuBLASLt: ${why}`);
+    console.warn(`rene: cuBLASLt does not start, our own matmul kernels are used instead: ${why}`);
     return undefined;
   }
 }

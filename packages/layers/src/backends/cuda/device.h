@@ -1,10 +1,10 @@
-// What every kernel is written with: CUDA's own words under nvcc, the emulation's under a host compiler.
+// Definitions shared by all kernels: CUDA's intrinsics under nvcc, the emulation's under a host compiler.
 //
-// A kernel has one argument, a struct of pointers, then 32-bit integers, then floats, in the order in
-// which launch() of runtime.ts lists them.
+// A kernel has one argument: a struct of pointers, then 32-bit integers, then floats. launch() of
+// runtime.ts passes them in the same order.
 //
-// Where launches may overlap (programmatic dependent launch), a kernel can start before the one
-// ahead of it has ended: KERNEL waits for that first, EAGER_KERNEL where its body says.
+// With programmatic dependent launch a kernel can start before the previous one has ended. KERNEL
+// waits for the previous kernel first; the body of an EAGER_KERNEL decides where to wait.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -15,28 +15,28 @@
 #define KERNEL(name, Args, threads)                             \
   static __device__ __forceinline__ void name##_body(const Args &a); \
   EAGER_KERNEL(name, Args, threads) {                           \
-    wait_for_earlier();                                         \
+    wait_for_previous_kernels();                                \
     name##_body(a);                                             \
   }                                                             \
   static __device__ __forceinline__ void name##_body(const Args &a)
 
-/** Until all that was launched before is done and seen. Nothing where launches do not overlap. */
-static __device__ __forceinline__ void wait_for_earlier() {
+/** Waits until all earlier kernels have ended and their writes are visible. No-op before Hopper. */
+static __device__ __forceinline__ void wait_for_previous_kernels() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-/** From here on the next kernel's blocks may start, and wait. */
-static __device__ __forceinline__ void let_next_start() {
+/** Allows the next kernel's blocks to start. They wait in wait_for_previous_kernels(). */
+static __device__ __forceinline__ void launch_dependents() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
 #endif
 }
-/** Asks for the 128 bytes around an address to be brought into the L2 cache. */
+/** Prefetches the 128-byte line of an address into the L2 cache. */
 static __device__ __forceinline__ void prefetch(const void *global) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
 }
-/** The dynamic shared memory of the block, its size given at the launch. */
+/** Dynamic shared memory of the block. The launch sets its size. */
 extern __shared__ float4 dynamic_shared[];
 #define SHARED_MEMORY(T, name) T *name = reinterpret_cast<T *>(dynamic_shared)
 
@@ -50,33 +50,33 @@ static __device__ __forceinline__ uint16_t to_f16(float value) {
   asm("{ .reg .f16 h; cvt.rn.f16.f32 h, %1; mov.b16 %0, h; }" : "=h"(bits) : "f"(value));
   return bits;
 }
-/** 16 bytes from global to shared memory, in the background. */
+/** Copies 16 bytes from global to shared memory asynchronously (cp.async); zeros if not valid. */
 static __device__ __forceinline__ void copy_async(void *shared, const void *global, bool valid) {
   unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
-  int bytes = valid ? 16 : 0;  // the rest is filled with zeros
+  int bytes = valid ? 16 : 0;  // the hardware fills the rest with zeros
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes));
 }
 static __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;"); }
-/** Until at most N of the committed groups are under way. */
+/** Waits until at most N committed groups are pending. */
 template <int N>
 static __device__ __forceinline__ void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N));
 }
-/** Four 8x8 matrices of 16-bit numbers, a row's address a lane. */
+/** Loads four 8x8 matrices of 16-bit values. Each lane passes the address of one row. */
 static __device__ __forceinline__ void load_matrix(uint32_t (&r)[4], const void *row) {
   unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(from));
 }
-/** Like load_matrix, each of the four transposed. */
+/** Like load_matrix, with each of the four matrices transposed. */
 static __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], const void *row) {
   unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(from));
 }
-/** c += a b, 16x16 by 16x8, of bf16 or f16 numbers. */
+/** c += a b, with a 16x16 and b 16x8 in bf16 or f16, and c in f32. */
 template <bool F16>
 static __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
                                            uint32_t b1) {
@@ -117,7 +117,7 @@ static __device__ __forceinline__ float silu_grad(float x) {
   return s * (1.0f + x * (1.0f - s));
 }
 
-/** The derivative of activate(x) by x. */
+/** The derivative of activate(x) with respect to x. */
 static __device__ __forceinline__ float activate_grad(float x, int activation) {
   if (activation == SILU) return silu_grad(x);
   if (activation == RELU2) return x > 0.0f ? 2.0f * x : 0.0f;
@@ -126,7 +126,7 @@ static __device__ __forceinline__ float activate_grad(float x, int activation) {
   return 0.5f * (1.0f + erff(x * 0.70710678118654752f)) + x * density;
 }
 
-/** log(1 + exp(x)), the identity where f32 cannot tell. */
+/** log(1 + exp(x)). Above 20 it equals x in f32. */
 static __device__ __forceinline__ float softplus(float x) {
   return x > 20.0f ? x : log1pf(expf(x));
 }
@@ -134,14 +134,14 @@ static __device__ __forceinline__ float softplus(float x) {
 static __device__ __forceinline__ float from_bf16(uint16_t bits) {
   return __uint_as_float(static_cast<uint32_t>(bits) << 16);
 }
-/** Rounded to nearest even; a NaN stays one. */
+/** Rounds to nearest even. A NaN stays a NaN. */
 static __device__ __forceinline__ uint16_t to_bf16(float value) {
   uint32_t bits = __float_as_uint(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-/** Two bf16 numbers in a word, the first in its lower half. */
+/** Packs two values as bf16 into a word, the first in its lower half. */
 static __device__ __forceinline__ uint32_t to_bf16_pair(float low, float high) {
 #if __CUDA_ARCH__ >= 800
   uint32_t pair;
@@ -161,7 +161,7 @@ static __device__ __forceinline__ float warp_max(float v) {
   return v;
 }
 
-/** The sum over this lane and those below it. */
+/** Inclusive prefix sum over the lanes of a warp. */
 template <typename T>
 static __device__ __forceinline__ T warp_running_sum(T v) {
   int lane = threadIdx.x & 31;
@@ -172,7 +172,7 @@ static __device__ __forceinline__ T warp_running_sum(T v) {
   return v;
 }
 
-/** The sum over the block (whole warps), in every thread. `scratch` holds 32 numbers. */
+/** The sum over the block, returned to every thread. The block is whole warps; `scratch` has 32 values. */
 static __device__ __forceinline__ float block_sum(float v, float *scratch) {
   int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
   v = warp_sum(v);

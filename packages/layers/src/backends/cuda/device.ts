@@ -3,7 +3,7 @@
 import { ReneError } from '../../errors.js';
 import type { Gemm } from './gemm.js';
 
-/** A call of CUDA failed. */
+/** A failed CUDA call. */
 export class CudaError extends ReneError {
   override readonly name = 'CudaError';
 
@@ -40,7 +40,7 @@ export interface SharedBlock {
   free(): void;
 }
 
-/** A recording that runs with one call. */
+/** A recorded CUDA graph, launched with one call. */
 export interface Graph {
   /** Number of kernels and copies in it. */
   readonly nodes: number;
@@ -71,10 +71,10 @@ export interface Device {
    * @throws CudaError naming the kernel
    */
   launch(...call: KernelCall): void;
-  /** Whether multiply() has a library. */
+  /** Whether gemm() has a library. */
   readonly hasCublasLt: boolean;
   /**
-   * A matmul by the library; false if it has no algorithm and nothing was computed.
+   * A matmul by cuBLASLt; false if it has no algorithm and nothing was computed.
    *
    * @param workspace address of WORKSPACE_BYTES of cublas_lt.ts
    * @throws CudaError
@@ -82,7 +82,7 @@ export interface Device {
   gemm(gemm: Gemm, workspace: number): boolean;
   /** Loads the kernels that `work` launches without running them, since a recording must not load any. */
   rehearse(work: () => void): void;
-  /** From here on launches and copies are recorded instead of run. */
+  /** Records launches and copies instead of running them, until endCapture(). */
   beginCapture(): void;
   endCapture(): Graph;
   /** The launches and copies between beginCapture and endCapture. */

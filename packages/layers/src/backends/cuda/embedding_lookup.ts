@@ -20,7 +20,7 @@ export function lookUp(runtime: Runtime, { table, attrs, ids, rows, y }: LookupC
   );
 }
 
-/** Rows are summed in the order of the ids. */
+/** Gradients of repeated ids are summed in the order of the ids. */
 export function lookUpGrad(runtime: Runtime, call: LookupGradCall): void {
   const { ids, count, dy, dweight, rows, columns } = call;
   const size = rows * columns;

@@ -1,5 +1,5 @@
-// The gradient of a table of embeddings: rows that come more than once are added up, in the order of
-// the ids, so that the sum is the same every time.
+// Gradient of an embedding table. Gradients of repeated ids are added in the order of the ids, so that
+// the sum is deterministic.
 #include "device.h"
 
 #define LOOKUP_THREADS 256
@@ -7,18 +7,18 @@
 struct LookupGradArgs {
   const int *ids;
   const float *dy;
-  /** Zeros before. */
+  /** Must be zeros before the call. */
   float *dweight;
   int count, rows, columns;
 };
 
 /**
- * The block of an id's first place sums the rows of all its places; a thread has a column. Grid
+ * The block of an id's first occurrence sums dy over all occurrences. One thread per column. Grid
  * (count, columns / threads).
  */
 KERNEL(embedding_lookup_grad, LookupGradArgs, LOOKUP_THREADS) {
   __shared__ float scratch[32];
-  __shared__ uint32_t places[LOOKUP_THREADS / 32];
+  __shared__ uint32_t matches[LOOKUP_THREADS / 32];
   int first = blockIdx.x, id = a.ids[first];
   if (id < 0 || id >= a.rows) return;
   float earlier = 0;
@@ -32,13 +32,13 @@ KERNEL(embedding_lookup_grad, LookupGradArgs, LOOKUP_THREADS) {
   for (int start = first; start < a.count; start += LOOKUP_THREADS) {
     int i = start + threadIdx.x;
     uint32_t found = __ballot_sync(ALL_LANES, i < a.count && a.ids[i] == id);
-    if ((threadIdx.x & 31) == 0) places[threadIdx.x >> 5] = found;
+    if ((threadIdx.x & 31) == 0) matches[threadIdx.x >> 5] = found;
     __syncthreads();
     if (column < a.columns) {
       for (int w = 0; w < LOOKUP_THREADS / 32; w++) {
-        for (uint32_t bits = places[w]; bits != 0; bits &= bits - 1) {
-          size_t place = start + w * 32 + __ffs(bits) - 1;
-          sum += a.dy[place * a.columns + column];
+        for (uint32_t bits = matches[w]; bits != 0; bits &= bits - 1) {
+          size_t position = start + w * 32 + __ffs(bits) - 1;
+          sum += a.dy[position * a.columns + column];
         }
       }
     }

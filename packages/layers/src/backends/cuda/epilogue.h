@@ -1,4 +1,4 @@
-// What follows a matrix product: y = activation(sum + bias) + residual.
+// The epilogue of a matmul: y = activation(sum + bias) + residual.
 #pragma once
 #include "activations.h"
 
@@ -7,15 +7,16 @@ struct Epilogue {
   int activation;
 };
 
-static __device__ __forceinline__ float finish(const Epilogue &e, float sum, size_t at, int column) {
+static __device__ __forceinline__ float apply_epilogue(const Epilogue &e, float sum, size_t at,
+                                                       int column) {
   if (e.bias != nullptr) sum += e.bias[column];
   sum = activate(sum, e.activation);
   return e.residual == nullptr ? sum : sum + e.residual[at];
 }
 
-/** A number of y; features from exact_from on are f32 in a place of their own. */
+/** Stores a value of y. Features from f32_tail_first on go to the f32 matrix f32_tail instead. */
 template <typename Args>
-static __device__ __forceinline__ void put(const Args &a, size_t row, int feature, float v) {
-  if (feature < a.exact_from) write_number(a.y, a.y_format, row * a.y_stride + feature, v);
-  else a.exact[row * a.exact_stride + feature - a.exact_from] = v;
+static __device__ __forceinline__ void store_output(const Args &a, size_t row, int feature, float v) {
+  if (feature < a.f32_tail_first) store_value(a.y, a.y_format, row * a.y_stride + feature, v);
+  else a.f32_tail[row * a.f32_tail_stride + feature - a.f32_tail_first] = v;
 }

@@ -1,16 +1,16 @@
-// activation(x), times a multiplier or not, on rows with strides.
+// y = activation(x), or activation(x) * multiplier, on strided rows.
 #include "activations.h"
 
 struct ActivateArgs {
   const void *x, *multiplier;
-  /** f32, or 16-bit numbers for the tensor cores. */
+  /** f32, or 16-bit values for the tensor cores. */
   void *y;
   int x_stride, multiplier_stride, y_stride, rows, columns, activation, out_format;
 };
 
 /**
- * A thread is a column of a row: grid (columns / threads, rows), rows beyond the grid in a loop. y may
- * be x where its numbers are as wide.
+ * One thread per column of a row: grid (columns / threads, rows), with a loop over rows beyond the
+ * grid. y may be x if their types have the same size.
  */
 template <typename T>
 static __device__ __forceinline__ void activate_row(const ActivateArgs &a) {
@@ -20,7 +20,7 @@ static __device__ __forceinline__ void activate_row(const ActivateArgs &a) {
   for (size_t row = blockIdx.y; row < static_cast<size_t>(a.rows); row += gridDim.y) {
     float y = activate(to_float(x[row * a.x_stride + column]), a.activation);
     if (multiplier != nullptr) y *= to_float(multiplier[row * a.multiplier_stride + column]);
-    write_number(a.y, a.out_format, row * a.y_stride + column, y);
+    store_value(a.y, a.out_format, row * a.y_stride + column, y);
   }
 }
 

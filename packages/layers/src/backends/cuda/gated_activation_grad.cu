@@ -1,4 +1,4 @@
-// The gradient of activation(x), times a multiplier or not.
+// Gradient of activation(x), or of activation(x) * multiplier.
 #include "device.h"
 
 struct ActivateGradArgs {

@@ -104,7 +104,7 @@ function chooseGpu(driver: Driver, wanted: number): number {
     throw new BackendError(
       count === 0
         ? "the backend 'cuda' finds no NVIDIA GPU (CUDA_VISIBLE_DEVICES hides those it does not list)"
-        : `device: expected a GPU's number below ${count}, found ${wanted}`,
+        : `device: expected a GPU index below ${count}, found ${wanted}`,
     );
   }
   driver.call('cuDeviceGet', 'choosing a GPU', integers, wanted);

@@ -1,5 +1,5 @@
 /**
- * The tfjs backend 'cuda', own kernels on an NVIDIA GPU through its driver alone.
+ * The tfjs backend 'cuda': our own kernels on an NVIDIA GPU. It needs the driver only, not the CUDA toolkit.
  *
  * ```ts
  * import { registerCudaBackend } from '@rene-js/layers/cuda';
@@ -7,9 +7,9 @@
  * await tf.setBackend('cuda');
  * ```
  *
- * tfjs has no bf16 tensors: every op reads and writes float32, of whatever its weights are. Inside a
- * mixer (mamba2Mixer, attentionMixer, gatedMLP) of many tokens, and weights of bf16, int8 or int4, the
- * kernels hand on bf16 to each other. A primitive's kernel in bf16 is reached that way alone.
+ * tfjs has no bf16 tensors: every op reads and writes float32, with weights of any format. Only within a
+ * mixer (mamba2Mixer, attentionMixer, gatedMLP) of many tokens with bf16, int8 or int4 weights,
+ * activations between kernels are bf16.
  *
  * @module @rene-js/layers/cuda
  */
@@ -33,9 +33,9 @@ let registered = false;
 
 /**
  * Registers the backend 'cuda' with tfjs, at priority 0: tf.setBackend('cuda') or useBackend('cuda')
- * selects it. Nothing starts yet.
+ * selects it. The device is opened then.
  *
- * @returns false if it was registered before; then the first options stay in force
+ * @returns false if it is registered already; the first options stay in force
  */
 export function registerCudaBackend(options: CudaOptions = {}): boolean {
   if (registered) return false;

@@ -69,7 +69,7 @@ export class KernelLauncher {
     const bytes = Math.ceil((at - ARGUMENTS_AT) / 8) * 8;
     if (argumentBytes !== undefined && bytes !== Math.ceil(argumentBytes / 8) * 8) {
       throw new BackendError(
-        `kernel ${kernel}: takes ${argumentBytes} bytes of arguments, not ${bytes}`,
+        `kernel ${kernel}: expected ${argumentBytes} bytes of arguments, found ${bytes}`,
       );
     }
     return handle;

@@ -1,4 +1,4 @@
-// All kernels as one module.
+// The translation unit of all kernels: they are compiled as one module.
 #include "adamw_step.cu"
 #include "attention_tiles.cu"
 #include "causal_conv1d.cu"
@@ -10,7 +10,7 @@
 #include "gated_activation.cu"
 #include "gated_activation_grad.cu"
 #include "packed_matmul.cu"
-#include "packed_matmul_codes.cu"
+#include "packed_matmul_quantized.cu"
 #include "packed_matvec.cu"
 #include "rms_norm.cu"
 #include "rms_norm_grad.cu"

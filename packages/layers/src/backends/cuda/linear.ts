@@ -23,7 +23,7 @@ export const activationIds: Record<Activation, number> = {
 const WARPS = 8;
 const chunkColumns = { f32: 4, bf16: 8, f16: 8, int8: 16, int4: 32 };
 const featureRuns = { f32: 2, bf16: 2, f16: 2, int8: 4, int4: 4 };
-/** Of staged rows of x; two blocks then fit a multiprocessor. */
+/** Maximum bytes of staged rows of x, so that two blocks fit a multiprocessor. */
 const MOST_STAGED_BYTES = 96 << 10;
 const MMA_DEPTH = 32;
 const MMA_PITCH_BYTES = 80;
@@ -35,7 +35,7 @@ export function linear(runtime: Runtime, call: LinearCall): void {
   else tensorCoreMatmul(runtime, call);
 }
 
-/** As packed_matvec.cu numbers them. */
+/** A Prologue of packed_matvec.cu. */
 function prologueOf(norm: InputNorm | undefined): number {
   if (!norm) return 0;
   if (!norm.z) return 1;
@@ -76,19 +76,21 @@ function vectorMatmul(runtime: Runtime, call: LinearCall): void {
   );
 }
 
-/** @throws BackendError where a product is asked to read or write other numbers than f32 */
+/** @throws BackendError if x or y is not f32 */
 function checkExact({ xFormat = 'f32', yFormat = 'f32', f32Tail }: LinearCall): void {
   if (xFormat === 'f32' && yFormat === 'f32' && !f32Tail) return;
-  throw new BackendError('products of few rows, and by f32 weights, take f32 and give f32');
+  throw new BackendError(
+    'cuda: matmuls of few rows and with f32 weights have f32 inputs and outputs only',
+  );
 }
 
-/** What put() of epilogue.h is told: y_format, exact_from, exact_stride. */
+/** Arguments of store_output() in epilogue.h: y_format, f32_tail_first, f32_tail_stride. */
 function outputOf({ attrs, yFormat = 'f32', f32Tail }: LinearCall): readonly number[] {
   const [features = 0] = attrs.shape;
   return [formatIds[yFormat], f32Tail?.first ?? features, f32Tail?.yStride ?? 0];
 }
 
-/** Warps that share a feature: so many that all multiprocessors have two blocks, if columns allow. */
+/** Warps per feature: enough for two blocks per multiprocessor, if there are enough columns. */
 function slicesOf(runtime: Runtime, warps: number, steps: number): number {
   let slices = 1;
   const wanted = 2 * runtime.device.multiprocessors * WARPS;
@@ -136,7 +138,7 @@ function normInput(
   normRows(runtime, { ...norm, x, xStride, xFormat, y, yStride, yFormat, rows, columns });
 }
 
-/** Rows of x as the tensor cores take them: 16 bits, filled up with zeros to `depth` columns. */
+/** x in 16 bits, padded with zeros to `depth` columns, as the tensor-core kernels read it. */
 function tensorCoreInput(
   runtime: Runtime,
   call: LinearCall,
@@ -197,8 +199,8 @@ function tensorCoreMatmul(runtime: Runtime, call: LinearCall): void {
     const name = `matmul_${format}${small ? '_small' : ''}`;
     const block = small ? 128 : 256;
     if (isIntFormat(format)) {
-      const codeBytes = MMA_DEPTH / (format === 'int8' ? 1 : 2);
-      const sharedBytes = MMA_STAGES * tile * (MMA_DEPTH * 2 + codeBytes);
+      const weightBytes = MMA_DEPTH / (format === 'int8' ? 1 : 2);
+      const sharedBytes = MMA_STAGES * tile * (MMA_DEPTH * 2 + weightBytes);
       runtime.launch(
         name,
         { grid, block, sharedBytes },
@@ -219,7 +221,7 @@ function tensorCoreMatmul(runtime: Runtime, call: LinearCall): void {
   });
 }
 
-/** A call of linear() whose input is ready: rows at x, in the weight's format. */
+/** Runs linear() on cuBLASLt, with an input in the weight's format. False if it cannot; see cublasLtMatmul. */
 function linearByCublasLt(
   runtime: Runtime,
   call: LinearCall,
@@ -229,7 +231,7 @@ function linearByCublasLt(
   const [features = 0] = call.attrs.shape;
   const { f32Tail } = call;
   if (!f32Tail) return partByCublasLt(runtime, call, input, 0, features);
-  // The library writes all features of a product to one place.
+  // cuBLASLt writes all features of a matmul to one matrix.
   const { first, y, yStride } = f32Tail;
   return (
     partByCublasLt(runtime, call, input, 0, first) &&
@@ -238,8 +240,8 @@ function linearByCublasLt(
 }
 
 /**
- * Features `first` and following. Bias and activation are a kernel of ours: the library's GELU is
- * another one, and it has no SiLU.
+ * Features `first` and following. Our kernel applies bias and activation: cuBLASLt has another GELU and
+ * no SiLU.
  */
 function partByCublasLt(
   runtime: Runtime,
@@ -258,7 +260,7 @@ function partByCublasLt(
       ...{ y: call.y, yPitch: call.yStride, yFormat, residual },
     });
   }
-  // The library's sums stay f32 until the bias and the activation are in: y is rounded once.
+  // Sums stay f32 until bias and activation are applied, so that y is rounded once.
   return withTemporaries(runtime.pool, (temporaries) => {
     const sums = temporaries.allocate(rows * features * 4);
     const isDone = cublasLtMatmul(runtime, { ...gemm, y: sums, yPitch: features });
@@ -276,7 +278,7 @@ function partByCublasLt(
   });
 }
 
-/** Parts of the depth, where the tiles alone would leave multiprocessors idle; none is empty. */
+/** Splits of the depth, if the tiles alone would leave multiprocessors idle. No split is empty. */
 function splitsOf(runtime: Runtime, tiles: number, steps: number): number {
   const wanted = Math.min(
     8,

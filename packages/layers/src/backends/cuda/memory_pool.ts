@@ -1,7 +1,7 @@
-// Blocks of device memory that are used again: an allocation by the driver takes as long as a kernel.
+// A pool of device memory blocks, since an allocation by the driver takes as long as a kernel.
 //
-// All work is in the order of one stream, so a released block may be handed out at once. What a
-// recorded graph uses stays its own until the graph is gone: an arena.
+// All work is ordered by one stream, so a released block can be reused at once. A recorded graph keeps the
+// blocks that it uses in an arena until it is disposed.
 import { CudaError, type Device } from './device.js';
 
 export class MemoryPool {
@@ -9,14 +9,14 @@ export class MemoryPool {
   private readonly free = new Map<number, number[]>();
   private readonly owners = new Map<number, Arena>();
   private arena: Arena | undefined;
-  /** Bytes handed out. */
+  /** Bytes in use. */
   usedBytes = 0;
-  /** The most that were at a time. */
+  /** Maximum of usedBytes so far. */
   peakBytes = 0;
 
   constructor(private readonly device: Device) {}
 
-  /** @throws CudaError when the GPU's memory is full, and what the pool kept was not enough */
+  /** @throws CudaError if the GPU's memory is full, even after the pool's free blocks are released */
   allocate(bytes: number): number {
     const size = roundUp(bytes);
     const address = this.arena?.take(size) ?? this.free.get(size)?.pop() ?? this.grow(size);
@@ -37,25 +37,25 @@ export class MemoryPool {
     else put(this.free, size, address);
   }
 
-  /** From here on blocks come from an arena, until leaveArena(). */
+  /** Allocates from a new arena until leaveArena(). */
   enterArena(): void {
     this.arena = new Arena();
   }
 
-  /** Returns what gives the arena's blocks back, once nobody uses them any more. */
+  /** Returns a function that releases the arena's blocks to the pool. */
   leaveArena(): () => void {
     const arena = this.arena;
     this.arena = undefined;
     return () => {
       for (const [address, size] of arena?.blocks ?? []) {
         this.owners.delete(address);
-        // A block still in use (a tensor that outlives the graph) goes back when it is released.
+        // A block still in use (a tensor that outlives the graph) returns to the pool when it is released.
         if (arena?.isFree(address, size)) put(this.free, size, address);
       }
     };
   }
 
-  /** Gives the driver back what nobody uses. */
+  /** Frees the unused blocks. */
   trim(): void {
     for (const addresses of this.free.values()) {
       for (const address of addresses) {
@@ -108,7 +108,7 @@ function put(free: Map<number, number[]>, size: number, address: number): void {
   else free.set(size, [address]);
 }
 
-/** Few sizes, so that blocks fit again: an eighth of a power of two apart. */
+/** Rounds up to few sizes, so that blocks are reused: an eighth of a power of two apart. */
 function roundUp(bytes: number): number {
   if (bytes <= 512) return 512;
   const step = 2 ** Math.max(9, Math.floor(Math.log2(bytes)) - 3);

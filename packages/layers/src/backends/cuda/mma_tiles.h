@@ -1,4 +1,4 @@
-// What the tensor cores' products of many rows share: the steps through the depth, and where sums go.
+// Shared by the tensor-core matmuls: split-K steps and the store of accumulators.
 #pragma once
 #include "epilogue.h"
 
@@ -9,7 +9,7 @@ struct Steps {
   int first, count;
 };
 
-/** The steps of this block's split of the depth. */
+/** The depth steps of this block's split. */
 template <typename Args>
 static __device__ __forceinline__ Steps split_steps(const Args &a) {
   int all = a.depth / MMA_DEPTH, per_split = (all + a.splits - 1) / a.splits;
@@ -18,15 +18,16 @@ static __device__ __forceinline__ Steps split_steps(const Args &a) {
 }
 
 /**
- * A warp's MT x NT tiles of 16 rows by 16 features, from (row, feature) on: finished, or as a part of
- * several splits. Element e of a lane is row lane / 4 + 8 (e / 2), column 2 (lane % 4) + e % 2.
+ * Stores a warp's MT x NT tiles of 16 rows by 16 features, from (row, feature) on: as outputs, or as
+ * partial sums if there are several splits. Element e of a lane is row lane / 4 + 8 (e / 2), column
+ * 2 (lane % 4) + e % 2.
  */
 template <int MT, int NT, typename Args>
 static __device__ __forceinline__ void store_sums(const Args &a, const float (&sums)[MT][NT * 2][4],
                                                   int row, int feature) {
   int lane = threadIdx.x & 31;
   Epilogue epilogue = {a.bias, a.residual, a.activation};
-  // Two bf16 numbers are stored at once where they share a word.
+  // Two bf16 values in the same word are stored at once.
   bool pairs = a.y_format == BF16 && a.y_stride % 2 == 0 && (reinterpret_cast<size_t>(a.y) & 3) == 0;
 #pragma unroll
   for (int i = 0; i < MT; i++)
@@ -45,16 +46,16 @@ static __device__ __forceinline__ void store_sums(const Args &a, const float (&s
           if (a.splits > 1) {
             a.partial[static_cast<size_t>(blockIdx.z) * a.rows * a.features + at] = v[e];
           } else {
-            v[e] = finish(epilogue, v[e], at, n + e);
+            v[e] = apply_epilogue(epilogue, v[e], at, n + e);
           }
         }
         if (a.splits > 1) continue;
-        if (pairs && n + 1 < min(a.features, a.exact_from)) {
+        if (pairs && n + 1 < min(a.features, a.f32_tail_first)) {
           size_t at = static_cast<size_t>(m) * a.y_stride + n;
           *reinterpret_cast<uint32_t *>(static_cast<uint16_t *>(a.y) + at) = to_bf16_pair(v[0], v[1]);
         } else {
-          if (n < a.features) put(a, m, n, v[0]);
-          if (n + 1 < a.features) put(a, m, n + 1, v[1]);
+          if (n < a.features) store_output(a, m, n, v[0]);
+          if (n + 1 < a.features) store_output(a, m, n + 1, v[1]);
         }
       }
 }

@@ -1,16 +1,16 @@
-// The seam to koffi: native libraries and their functions, as what this backend needs of them.
+// Access to native libraries through koffi.
 import { BackendError } from '../../errors.js';
 
-/** Numbers, addresses, handles, strings, and memory that the callee reads or writes. */
+/** A number, address, handle, string, or memory that the callee reads or writes. */
 export type NativeArgument = number | bigint | string | ArrayBufferView | null;
 export type NativeFunction = (...args: NativeArgument[]) => number;
 
 export interface NativeLibrary {
-  /** A C function that returns int. @throws Error if the library has none of that name. */
+  /** A C function that returns int. @throws Error if the library has no such function. */
   function(name: string, argumentTypes: readonly string[]): NativeFunction;
 }
 
-/** koffi, which is installed with this package unless the platform has none. */
+/** Loads koffi, an optional dependency. @throws BackendError if it is not installed */
 export async function loadKoffi(): Promise<typeof import('koffi')> {
   try {
     return await import('koffi');
@@ -28,7 +28,7 @@ export async function openLibrary(path: string): Promise<NativeLibrary> {
   const koffi = await loadKoffi();
   const library = koffi.load(path);
   return {
-    // koffi's functions take and return anything; the types given here say what.
+    // koffi types functions as any; the argument types are given here.
     function: (name, argumentTypes) =>
       library.func(name, 'int', [...argumentTypes]) as unknown as NativeFunction,
   };

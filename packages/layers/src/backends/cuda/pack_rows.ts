@@ -1,4 +1,4 @@
-// Rows of a matrix in and out of its packed form, on addresses.
+// The launches that pack, unpack and convert rows of a matrix.
 import { isIntFormat } from '../../weights/packed_weight.js';
 import type { StoredDType } from '../../weights/packing.js';
 import { numberBytes } from '../native/activations.js';

@@ -1,4 +1,4 @@
-// Products of many rows: f32 exactly, on the ordinary units; bf16 and f16 on the tensor cores.
+// Matmuls of many rows: f32 on the CUDA cores; bf16 and f16 on the tensor cores.
 #include "mma_tiles.h"
 
 struct MatMulArgs {
@@ -23,7 +23,7 @@ KERNEL(matmul_f32, MatMulArgs, 256) {
   float sums[4][4] = {};
   for (int k0 = 0; k0 < a.columns; k0 += TILE_DEPTH) {
     for (int i = threadIdx.x; i < TILE * TILE_DEPTH; i += 256) {
-      // Neighbouring threads read along the axis that is dense.
+      // Neighbouring threads read along the contiguous axis, so that loads coalesce.
       int k = a.x_column == 1 ? i % TILE_DEPTH : i / TILE;
       int m = a.x_column == 1 ? i / TILE_DEPTH : i % TILE;
       bool in = k0 + k < a.columns && first_row + m < a.rows;
@@ -59,28 +59,28 @@ KERNEL(matmul_f32, MatMulArgs, 256) {
       if (m >= a.rows || n >= a.features) continue;
       size_t at = static_cast<size_t>(m) * a.features + n;
       a.y[static_cast<size_t>(blockIdx.z) * a.y_batch + static_cast<size_t>(m) * a.y_row + n] =
-          finish(epilogue, sums[i][j], at, n);
+          apply_epilogue(epilogue, sums[i][j], at, n);
     }
   }
 }
 
 struct TensorCoreArgs {
-  /** Rows of 16-bit numbers, filled up with zeros to whole steps of the depth. */
+  /** Rows of bf16 or f16, padded with zeros to a multiple of MMA_DEPTH. */
   const uint16_t *x, *w;
-  /** f32, or 16-bit numbers; see put(). */
+  /** f32, bf16 or f16; see store_output(). */
   void *y;
   const float *bias, *residual;
   /** With several splits: [split][row][feature], summed by sum_splits. */
   float *partial;
-  float *exact;
+  float *f32_tail;
   int rows, features, x_pitch, w_pitch, y_stride, depth, splits, activation;
-  int y_format, exact_from, exact_stride;
+  int y_format, f32_tail_first, f32_tail_stride;
 };
 
-/** 16-bit numbers from a tile's row to the next in shared memory: 80 bytes, so no bank conflicts. */
+/** Row pitch of a tile in shared memory, in 16-bit values: 80 bytes avoid bank conflicts. */
 #define MMA_PITCH (MMA_DEPTH + 8)
 
-/** One step of a tile's rows into shared memory; rows past the end are zeros. */
+/** Stages one depth step of a tile in shared memory. Rows past the end are zeros. */
 template <int ROWS, int THREADS>
 static __device__ __forceinline__ void stage_tile(uint16_t *tile, const uint16_t *from, int first,
                                                   int rows, int pitch, int k) {
@@ -93,8 +93,8 @@ static __device__ __forceinline__ void stage_tile(uint16_t *tile, const uint16_t
 }
 
 /**
- * A block of WM x WN warps computes a tile of (WM * MT * 16) rows by (WN * NT * 16) features, its
- * steps through the depth read ahead by MMA_STAGES - 1. Grid (features, rows, splits of the depth).
+ * A block of WM x WN warps computes a tile of (WM * MT * 16) rows by (WN * NT * 16) features. Depth
+ * steps are prefetched MMA_STAGES - 1 ahead. Grid (features / tile, rows / tile, splits).
  */
 template <bool F16, int WM, int WN, int MT, int NT>
 static __device__ __forceinline__ void matmul_mma(const TensorCoreArgs &a) {
@@ -113,7 +113,7 @@ static __device__ __forceinline__ void matmul_mma(const TensorCoreArgs &a) {
       stage_tile<TN, THREADS>(ws + slot * TN * MMA_PITCH, a.w, first_feature, a.features, a.w_pitch,
                               k);
     }
-    copy_commit();  // an empty group too, so that waiting counts steps
+    copy_commit();  // commits an empty group too, so that copy_wait() counts steps
   };
 
   float sums[MT][NT * 2][4] = {};
@@ -151,11 +151,11 @@ static __device__ __forceinline__ void matmul_mma(const TensorCoreArgs &a) {
 
 KERNEL(matmul_bf16, TensorCoreArgs, 256) { matmul_mma<false, 2, 4, 4, 2>(a); }
 KERNEL(matmul_f16, TensorCoreArgs, 256) { matmul_mma<true, 2, 4, 4, 2>(a); }
-/** 64 x 64, for batches of decoded tokens. */
+/** 64 x 64 tiles, for batched decode. */
 KERNEL(matmul_bf16_small, TensorCoreArgs, 128) { matmul_mma<false, 2, 2, 2, 2>(a); }
 KERNEL(matmul_f16_small, TensorCoreArgs, 128) { matmul_mma<true, 2, 2, 2, 2>(a); }
 
-/** Sums the splits, always in the same order. Grid (features / 256, rows). */
+/** Sums the splits in a fixed order. Grid (features / 256, rows). */
 KERNEL(sum_splits, TensorCoreArgs, 256) {
   int n = blockIdx.x * 256 + threadIdx.x;
   if (n >= a.features) return;
@@ -166,6 +166,6 @@ KERNEL(sum_splits, TensorCoreArgs, 256) {
     for (int s = 0; s < a.splits; s++) {
       sum += a.partial[static_cast<size_t>(s) * a.rows * a.features + at];
     }
-    put(a, m, n, finish(epilogue, sum, at, n));
+    store_output(a, m, n, apply_epilogue(epilogue, sum, at, n));
   }
 }

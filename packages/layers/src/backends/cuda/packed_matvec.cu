@@ -1,7 +1,7 @@
-// y = activation(x W^T + bias) + residual for few rows of x: what a decoded token waits for.
+// y = activation(x W^T + bias) + residual for few rows of x, as in decode. Bound by memory bandwidth.
 //
-// A warp reads RUN rows of W, 16 bytes a lane and row, as a stream; x stands in shared memory as f32.
-// The norm before a projection is part of it, and so is the convolution after a Mamba-2 in_proj.
+// A warp streams RUN rows of W, 16 bytes per lane and row. x is staged in shared memory as f32. The norm
+// before the projection and the convolution after Mamba-2's in_proj are fused.
 #include "epilogue.h"
 #include "weights.h"
 
@@ -13,9 +13,9 @@ struct MatVecArgs {
   const uint32_t *params;
   const float *bias, *residual;
   float *y;
-  /** Of the prologue: x is normed by groups and gated by silu(z). */
+  /** Prologue: the norm of x by groups, gated by silu(z). */
   const float *norm_weight, *z;
-  /** Of the convolution that features conv_first ... conv_first + conv_channels go through. */
+  /** Convolution of features conv_first ... conv_first + conv_channels - 1. */
   const float *conv_weight, *conv_bias, *window_before;
   float *window_after;
   int rows, features, columns, pitch, group, groups, f16_params, x_stride, y_stride, activation;
@@ -26,13 +26,13 @@ struct MatVecArgs {
 #define MATVEC_THREADS 256
 #define MATVEC_WARPS (MATVEC_THREADS / 32)
 
-/** Where column c stands in shared memory: lanes read float4 by float4 without bank conflicts. */
+/** Index of column c in shared memory, skewed so that float4 loads of a warp have no bank conflicts. */
 template <int CHUNK>
 static __device__ __forceinline__ int skewed(int c) {
   return CHUNK > 4 ? c + 4 * (c / CHUNK) : c;
 }
 
-/** Rows first ... first + ROWS of x into shared memory, normed as asked for. */
+/** Stages rows first ... first + ROWS - 1 of x in shared memory, with the norm applied. */
 template <int CHUNK, int ROWS>
 static __device__ __forceinline__ void stage_rows(const MatVecArgs &a, float *staged, int first,
                                                   int padded, int row_floats) {
@@ -49,7 +49,7 @@ static __device__ __forceinline__ void stage_rows(const MatVecArgs &a, float *st
     }
     if (a.prologue == PLAIN || a.norm_weight == nullptr) continue;
     for (int g = 0; g < a.columns; g += a.norm_group) {
-      // Each thread sums and scales what it wrote itself.
+      // Each thread reads only what it wrote, so no barrier is needed before the sum.
       float sum = 0;
       for (int c = threadIdx.x; c < a.columns; c += MATVEC_THREADS) {
         float v = to[skewed<CHUNK>(c)];
@@ -66,7 +66,7 @@ static __device__ __forceinline__ void stage_rows(const MatVecArgs &a, float *st
   __syncthreads();
 }
 
-/** The convolution of one channel at one token; moves its window on. */
+/** The convolution of one channel at one token. Shifts the window of the channel. */
 static __device__ __forceinline__ float convolve_channel(const MatVecArgs &a, float x, int c,
                                                          size_t row) {
   float sum = a.conv_bias == nullptr ? 0.0f : a.conv_bias[c];
@@ -88,8 +88,8 @@ static __device__ __forceinline__ float convolve_channel(const MatVecArgs &a, fl
 }
 
 /**
- * Asks for the block's rows of W ahead of everything: nothing writes weights, so they may come while
- * the kernel before still runs and while x is normed.
+ * Prefetches the block's rows of W. No kernel writes weights, so this overlaps with the previous kernel
+ * and with the norm of x.
  */
 static __device__ __forceinline__ void prefetch_rows(const MatVecArgs &a, int first, int count) {
   int last = min(first + count, a.features);
@@ -99,8 +99,8 @@ static __device__ __forceinline__ void prefetch_rows(const MatVecArgs &a, int fi
 }
 
 /**
- * A block computes (MATVEC_WARPS / slices) x RUN features of ROWS rows; `slices` warps share the
- * columns of a feature. Grid (features, rows / ROWS).
+ * A block computes (MATVEC_WARPS / slices) x RUN features of ROWS rows. `slices` warps share the
+ * columns of a feature. Grid (features / features per block, rows / ROWS).
  */
 template <int FORMAT, int RUN, int ROWS>
 static __device__ __forceinline__ void matvec(const MatVecArgs &a) {
@@ -112,8 +112,8 @@ static __device__ __forceinline__ void matvec(const MatVecArgs &a) {
   int first_row = blockIdx.y * ROWS;
   int per_block = MATVEC_WARPS / a.slices * RUN;
   prefetch_rows(a, blockIdx.x * per_block, per_block);
-  let_next_start();
-  wait_for_earlier();
+  launch_dependents();
+  wait_for_previous_kernels();
   stage_rows<CHUNK, ROWS>(a, staged, first_row, padded, row_floats);
 
   int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -128,7 +128,7 @@ static __device__ __forceinline__ void matvec(const MatVecArgs &a) {
   const char *rows[RUN];
 #pragma unroll
   for (int r = 0; r < RUN; r++) {
-    // Past the end the last row is read again, and its sum thrown away.
+    // Rows past the end read the last row; their sums are discarded.
     rows[r] = a.weight + static_cast<size_t>(min(feature + r, a.features - 1)) * a.pitch;
   }
   for (int c = (slice * 32 + lane) * CHUNK; c < a.columns; c += a.slices * 32 * CHUNK) {
@@ -140,7 +140,7 @@ static __device__ __forceinline__ void matvec(const MatVecArgs &a) {
       if (Chunk<FORMAT>::affine) {
         size_t row = static_cast<size_t>(min(feature + r, a.features - 1));
         affine[r] = parameters(__ldg(a.params + row * a.groups + c / a.group), a.f16_params);
-        // code scale + offset = (1 + code / levels) (levels scale) + (offset - levels scale)
+        // q scale + offset = (1 + q / levels) (levels scale) + (offset - levels scale)
         affine[r].x *= Levels<FORMAT>::count;
         affine[r].y -= affine[r].x;
       }
@@ -162,7 +162,7 @@ static __device__ __forceinline__ void matvec(const MatVecArgs &a) {
       }
 #pragma unroll
       for (int r = 0; r < RUN; r++) {
-        float4 w = numbers4<FORMAT>(chunks[r], s);
+        float4 w = unpack4<FORMAT>(chunks[r], s);
 #pragma unroll
         for (int m = 0; m < ROWS; m++) {
           dots[r][m] += w.x * x[m].x + w.y * x[m].y + w.z * x[m].z + w.w * x[m].w;
@@ -199,7 +199,7 @@ static __device__ __forceinline__ void matvec(const MatVecArgs &a) {
     return;
   }
   Epilogue epilogue = {a.bias, a.residual, a.activation};
-  a.y[at] = finish(epilogue, sum, static_cast<size_t>(row) * a.features + feature, feature);
+  a.y[at] = apply_epilogue(epilogue, sum, static_cast<size_t>(row) * a.features + feature, feature);
 }
 
 #define MATVEC(name, format, run)                                                              \

@@ -1,4 +1,4 @@
-// Packs weights while they are read: pieces are uploaded as they are in the file, and kernels lay them out.
+// Packs weights while they are read: pieces of the file are uploaded, and kernels write the packed layout.
 import * as tf from '@tensorflow/tfjs-core';
 import {
   isIntFormat,

@@ -1,4 +1,4 @@
-// Sums along an axis, on addresses; always in the same order.
+// The launches of sums along an axis. The order of terms is fixed.
 import type { Runtime } from './runtime.js';
 
 /** y (outer, inner) = the sums over the middle axis of x (outer, middle, inner). */
@@ -18,7 +18,7 @@ export function sumMiddle(
   }
 }
 
-/** A thread an element, or a few, of kernels that go on in a loop. */
+/** Launch of a kernel with a grid-stride loop over `size` elements. */
 export function overElements(
   { device }: Runtime,
   size: number,

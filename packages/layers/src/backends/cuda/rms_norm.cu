@@ -1,18 +1,18 @@
-// RMS norm over groups of channels, gated by silu(z) before it, after it, or not at all.
+// RMS norm over groups of channels, optionally gated by silu(z) before or after the norm.
 #include "activations.h"
 
 struct NormArgs {
   const void *x, *z;
   const float *weight;
-  /** f32, or 16-bit numbers for the tensor cores. */
+  /** f32, or 16-bit values for the tensor cores. */
   void *y;
   int x_stride, z_stride, y_stride, group, norm_before_gate, out_format;
   float eps;
 };
 
 /**
- * A block is a row's group: grid (rows, groups). y may be x where its numbers are as wide. Without a
- * weight the gate alone.
+ * One block per row and group: grid (rows, groups). y may be x if their types have the same size.
+ * Without a weight only the gate is applied.
  */
 template <typename T>
 static __device__ __forceinline__ void norm_row(const NormArgs &a) {
@@ -35,7 +35,7 @@ static __device__ __forceinline__ void norm_row(const NormArgs &a) {
     if (gate_first) t *= silu(to_float(z[i]));
     if (a.weight != nullptr) t *= scale * a.weight[first + i];
     if (z != nullptr && !gate_first) t *= silu(to_float(z[i]));
-    write_number(a.y, a.out_format, to + i, t);
+    store_value(a.y, a.out_format, to + i, t);
   }
 }
 

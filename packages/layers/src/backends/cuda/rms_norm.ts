@@ -6,7 +6,7 @@ import { formatIds } from './layout.js';
 import { sumMiddle } from './reductions.js';
 import type { Runtime } from './runtime.js';
 
-/** The most parts of a dweight. */
+/** Maximum number of partial sums of dweight. */
 const MOST_PARTS = 256;
 
 export function norm(runtime: Runtime, call: NormCall): void {
@@ -24,7 +24,7 @@ export function norm(runtime: Runtime, call: NormCall): void {
   );
 }
 
-/** A block has some rows, whose parts of dweight are summed. */
+/** Each block has several rows. Their partial sums of dweight are summed afterwards. */
 export function normGrad(runtime: Runtime, call: NormGradCall): void {
   const { x, z, weight, dy, dx, dweight, dz, rows, columns, groupSize } = call;
   const perBlock = Math.ceil(rows / MOST_PARTS);

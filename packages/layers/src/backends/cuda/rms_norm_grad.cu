@@ -1,17 +1,18 @@
-// The gradient of the RMS norm over groups of channels, gated by silu(z) or not.
+// Gradient of the RMS norm over groups of channels, with or without a gate silu(z).
 //
-// With t what is normed, n = t / rms(t) and g the gradient of n: dt = (g - n mean(g n)) / rms(t).
+// With t the input of the norm, n = t / rms(t), and g the gradient of n:
+//   dt = (g - n mean(g n)) / rms(t)
 #include "device.h"
 
 struct NormGradArgs {
   const float *x, *z, *weight, *dy;
-  /** parts: [row block][column], to be summed. */
+  /** parts: partial sums of the gradient of the weight, [row block][column]. */
   float *dx, *dz, *parts;
   int rows, columns, group, rows_per_block, norm_before_gate;
   float eps;
 };
 
-/** A block has some rows' group: grid (rows / rows_per_block, groups). */
+/** A block has one group of rows_per_block rows: grid (rows / rows_per_block, groups). */
 KERNEL(rms_norm_grad, NormGradArgs, 512) {
   __shared__ float scratch[32];
   int column = blockIdx.y * a.group;
@@ -32,7 +33,7 @@ KERNEL(rms_norm_grad, NormGradArgs, 512) {
       products += g * t;
     }
     float inverse = rsqrtf(block_sum(squares, scratch) / a.group + a.eps);
-    // mean(g n) / rms, so that n need not be formed
+    // mean(g n) / rms(t)^2, to be multiplied by t instead of n
     float back = block_sum(products, scratch) / a.group * inverse * inverse * inverse;
     for (int i = threadIdx.x; i < a.group; i += blockDim.x) {
       float gate = gated ? silu(z[i]) : 1.0f;
@@ -45,7 +46,7 @@ KERNEL(rms_norm_grad, NormGradArgs, 512) {
         a.dz[at + i] = dgate * silu_grad(z[i]);
       }
       float own = d * n;
-      part[i] = row == first ? own : part[i] + own;  // nobody else has this column
+      part[i] = row == first ? own : part[i] + own;  // only this thread writes the column
     }
   }
 }

@@ -1,15 +1,18 @@
-// Rotary positions, in place, on the first numbers of each head of queries and keys.
+// Rotary position embedding, in place, on the first 2 * half channels of each head of queries and keys.
 #include "activations.h"
 
 struct RotaryArgs {
   void *x;
   const float *frequencies;
-  /** Tokens before the call; null for none. */
+  /** Number of tokens before the call, per sequence. Null: 0. */
   const int *positions;
   int x_stride, length, heads, head_dim, half;
 };
 
-/** A block is a token, a thread a pair of numbers. Grid (length, batch). Angles are f64: late ones are large. */
+/**
+ * One block per token, one thread per pair of channels: grid (length, batch). Angles are computed in f64,
+ * since they are large at late positions.
+ */
 template <typename T>
 static __device__ __forceinline__ void rotate_token(const RotaryArgs &a) {
   int before = a.positions == nullptr ? 0 : a.positions[blockIdx.y];

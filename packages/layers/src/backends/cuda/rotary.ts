@@ -1,4 +1,4 @@
-// The launch of rotary positions.
+// The launch of the rotary position embedding.
 import type { RotaryCall } from '../native/calls.js';
 import type { Runtime } from './runtime.js';
 

@@ -2,10 +2,10 @@
 import type { Device, KernelCall } from './device.js';
 import { MemoryPool } from './memory_pool.js';
 
-/** What kernels need below their tensors; the memory is the backend's own, or TensorFlow's. */
+/** The device and temporary memory of kernels: the backend's own, or TensorFlow's. */
 export interface Runtime {
   readonly device: Device;
-  /** Blocks of device memory for as long as a kernel needs them. */
+  /** Temporary blocks of device memory. */
   readonly pool: { allocate(bytes: number): number; release(address: number): void };
   /** Runs a kernel, unless its grid is empty. */
   launch(...call: KernelCall): void;
@@ -29,7 +29,7 @@ export class CudaRuntime implements Runtime {
   }
 }
 
-/** The grid's y and z reach 65,535. */
+/** Maximum of a grid's y and z. */
 export const MOST_GRID_Y = 65535;
-/** An integer argument that stands for no limit. */
+/** An integer argument that means no limit. */
 export const UNLIMITED = 0x7fffffff;

@@ -1,14 +1,14 @@
-// The launches of attention to the KV cache and the call's own keys and values, which go to the cache.
+// The launches of attention to the KV cache and to the keys and values of the call, which are then cached.
 import type { AttentionCall } from '../native/calls.js';
 import { withTemporaries } from '../native/memory.js';
 import { MANY_TOKENS } from './activations.js';
 import { formatIds } from './layout.js';
 import { type Runtime, UNLIMITED } from './runtime.js';
 
-/** Head sizes of the tensor cores' kernels, and the tokens of a tile; see attention_tiles.cu. */
+/** Head sizes of the tensor-core kernels, and tokens per tile; see attention_tiles.cu. */
 const TILED_DIMS = [64, 128];
 const TILE_TOKENS = 64;
-/** Warps of a block; see sliding_window_attention.cu. */
+/** Warps per block; see sliding_window_attention.cu. */
 const WARPS = 4;
 
 export function attend(runtime: Runtime, call: AttentionCall): void {
@@ -19,7 +19,7 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
   const wanted = Math.ceil((4 * runtime.device.multiprocessors) / (tokens * heads));
   const most = Math.ceil(call.maxKeys / (WARPS * 32));
   const splits = columns ? 1 : Math.max(1, Math.min(wanted, most));
-  // One token goes to its slot while others attend: nobody reads that slot.
+  // A single token is cached by the attention kernel itself: no block reads the slot that it overwrites.
   const writesDirectly = length === 1;
   withTemporaries(runtime.pool, (temporaries) => {
     const partial =
@@ -54,7 +54,7 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
     }
     if (cache && !writesDirectly) {
       const launch = { grid: [length, batch], block: 256 } as const;
-      runtime.launch('write_ring', launch, pointers(true), integers, floats);
+      runtime.launch('write_kv_cache', launch, pointers(true), integers, floats);
     }
   });
 }

@@ -1,21 +1,23 @@
-// The gradient of attention without a ring, in f32: tiles of queries by keys, their weights computed
-// again (arXiv 2205.14135). With p the weights, dp[i][j] = dy[i] . v[j] and m[i] the mean of dp by p:
+// Gradient of attention without a KV cache, in f32: tiles of queries by keys, with the attention weights
+// recomputed (FlashAttention, arXiv 2205.14135). With p the weights, dp[i][j] = dy[i] . v[j] and m[i] the
+// mean of dp weighted by p:
 //   ds = scale p (dp - m);  dv[j] = sum of p dy;  dk[j] = sum of ds q;  dq[i] = sum of ds k
-// One kernel goes by queries, another by keys, so that every sum is one thread's, in one order.
+// One kernel loops by queries, another by keys, so that each sum is computed by one thread in a fixed
+// order.
 #include "device.h"
 
 #define ATTENTION_GRAD_THREADS 256
 
 struct AttentionGradArgs {
   const float *q, *k, *v, *dy;
-  /** [row][head][token][2]: log of the sum of exp(scores), and m. */
+  /** [sequence][head][token][2]: log of the sum of exp(scores), and m. */
   float *stats;
   float *dq, *dk, *dv;
   int length, heads, kv_heads, head_dim, window;
   float scale;
 };
 
-/** Rows first ... first + T - 1 of a head, zeros beyond what is there. */
+/** Stages rows first ... first + T - 1 of a head in shared memory, padded with zeros. */
 template <int D, int T>
 static __device__ __forceinline__ void stage_head(float *to, const float *from, int first, int length,
                                                   size_t stride, int head_dim) {
@@ -26,7 +28,7 @@ static __device__ __forceinline__ void stage_head(float *to, const float *from, 
   }
 }
 
-/** a . u and b . v, of rows of D numbers. */
+/** The dot products a . u and b . v of rows of D values. */
 template <int D>
 static __device__ __forceinline__ float2 two_dots(const float *a, const float *u, const float *b,
                                                   const float *v) {
@@ -39,7 +41,7 @@ static __device__ __forceinline__ float2 two_dots(const float *a, const float *u
   return sums;
 }
 
-/** The sum, and the largest, over the R lanes (a power of two) that share a row. */
+/** The sum, and the maximum, over the R lanes (a power of two) that share a row. */
 template <int R>
 static __device__ __forceinline__ float row_sum(float v) {
 #pragma unroll
@@ -53,7 +55,7 @@ static __device__ __forceinline__ float row_max(float v) {
   return v;
 }
 
-/** A block has T queries of a head. Grid (length / T, heads, batch). */
+/** One block per T queries of a head. Grid (length / T, heads, batch). */
 template <int D, int T>
 static __device__ __forceinline__ void grad_by_queries(const AttentionGradArgs &a) {
   constexpr int R = ATTENTION_GRAD_THREADS / T, EACH = T / R, PITCH = D + 1;
@@ -108,9 +110,9 @@ static __device__ __forceinline__ void grad_by_queries(const AttentionGradArgs &
 #pragma unroll
     for (int n = 0; n < EACH; n++) {
       int own = lane + n * R, j = j0 + own;
-      bool seen = j <= i && i - j < a.window && i < a.length;
+      bool visible = j <= i && i - j < a.window && i < a.length;
       float d = 0;
-      if (seen) {
+      if (visible) {
         float2 dots =
             two_dots<D>(qs + row * PITCH, ks + own * PITCH, dys + row * PITCH, vs + own * PITCH);
         d = expf(dots.x * a.scale - log_total) * (dots.y - mean) * a.scale;
@@ -132,7 +134,7 @@ static __device__ __forceinline__ void grad_by_queries(const AttentionGradArgs &
   }
 }
 
-/** A block has T keys of a key head, which several heads may share. Grid (length / T, kv heads, batch). */
+/** One block per T keys of a kv head, which several heads may share. Grid (length / T, kv heads, batch). */
 template <int D, int T>
 static __device__ __forceinline__ void grad_by_keys(const AttentionGradArgs &a) {
   constexpr int R = ATTENTION_GRAD_THREADS / T, EACH = T / R, PITCH = D + 1;
@@ -146,7 +148,7 @@ static __device__ __forceinline__ void grad_by_keys(const AttentionGradArgs &a) 
   size_t kv_head = b * a.length * kv_stride + kv_h * a.head_dim;
   stage_head<D, T>(ks, a.k + kv_head, first_key, a.length, kv_stride, a.head_dim);
   stage_head<D, T>(vs, a.v + kv_head, first_key, a.length, kv_stride, a.head_dim);
-  // The last key's last query; a window that reaches beyond the text ends with it.
+  // After the last query that sees the last key, or the end of the sequence.
   int left = a.length - first_key;
   int end = a.window < left - T ? first_key + T - 1 + a.window : a.length;
 
@@ -162,9 +164,9 @@ static __device__ __forceinline__ void grad_by_keys(const AttentionGradArgs &a) 
 #pragma unroll
       for (int n = 0; n < EACH; n++) {
         int own = lane + n * R, i = i0 + own;
-        bool seen = j <= i && i - j < a.window && i < a.length;
+        bool visible = j <= i && i - j < a.window && i < a.length;
         float p = 0, d = 0;
-        if (seen) {
+        if (visible) {
           float2 dots =
               two_dots<D>(ks + row * PITCH, qs + own * PITCH, vs + row * PITCH, dys + own * PITCH);
           p = expf(dots.x * a.scale - stats[2 * i]);

@@ -1,10 +1,10 @@
-// The launches of attention's gradient: one kernel by tiles of queries, one by tiles of keys.
+// The launches of the gradient of attention: one kernel by tiles of queries, one by tiles of keys.
 import { BackendError } from '../../errors.js';
 import type { AttentionGradCall } from '../native/gradient_calls.js';
 import { withTemporaries } from '../native/memory.js';
 import { type Runtime, UNLIMITED } from './runtime.js';
 
-/** Head sizes that have kernels, and the tokens of a tile. */
+/** Head sizes of the kernels, and tokens per tile. */
 const TILES = [
   { dim: 64, tokens: 32 },
   { dim: 128, tokens: 32 },
@@ -16,7 +16,7 @@ export function attendGrad(runtime: Runtime, call: AttentionGradCall): void {
   const tile = TILES.find(({ dim }) => dim >= headDim);
   if (!tile) {
     throw new BackendError(
-      `attention's gradient on 'cuda' has kernels for head sizes up to 256, not ${headDim}`,
+      `headDim: the gradient of attention on 'cuda' supports up to 256, found ${headDim}`,
     );
   }
   const { dim, tokens } = tile;

@@ -1,20 +1,20 @@
-// The state-space-dual scan of many tokens on the tensor cores: chunks of matrix products
-// (arXiv 2405.21060, section 6), the state handed from chunk to chunk in f32.
+// The state-space-dual scan of many tokens on the tensor cores: matmuls within chunks
+// (arXiv 2405.21060, section 6). The state passes from chunk to chunk in f32.
 //
 // With s the running sum of dt A over a chunk, and S the state before it:
 //   y[i] = sum over j <= i of (C[i] . B[j]) exp(s[i] - s[j]) dt[j] x[j]  +  exp(s[i]) C[i] S^T
 //   S    = exp(s[last]) S + sum over j of exp(s[last] - s[j]) dt[j] x[j] B[j]^T
-// B, C, x, the weights of j and a copy of S are bf16; all sums are f32.
+// B, C, x, the weights of x[j] and a copy of S are bf16. All sums are f32.
 #include "ssd_scan_args.h"
 
 #define CHUNK_TOKENS 64
-/** Channels of a head that a block has. */
+/** Channels of a head per block. */
 #define CHUNK_CHANNELS 32
 #define CHUNK_THREADS 128
-/** Numbers from a row to the next: 16 bytes more than the row, so no bank conflicts. */
+/** Row pitch in 16-bit values: 16 bytes of padding avoid bank conflicts. */
 #define CHANNEL_PITCH (CHUNK_CHANNELS + 8)
 
-/** Running sums of dt A over a chunk of tokens, and dt; 0 past the end. By the first two warps. */
+/** The first two warps compute dt (0 past the end) and the running sums of dt A of a chunk. */
 static __device__ __forceinline__ void chunk_decays(const ScanArgs &a, size_t token, int count, int h,
                                                     float A, float *dts, float *sums) {
   __shared__ float first_half;
@@ -31,7 +31,7 @@ static __device__ __forceinline__ void chunk_decays(const ScanArgs &a, size_t to
   __syncthreads();
 }
 
-/** Rows of f32 as rows of bf16 in shared memory; numbers that are not there are 0. */
+/** Stages rows of f32 as bf16 in shared memory, padded with zeros. */
 template <int COLUMNS>
 static __device__ __forceinline__ void stage_bf16(uint16_t *to, const float *from, int stride,
                                                   int count, int columns) {
@@ -45,17 +45,17 @@ static __device__ __forceinline__ void stage_bf16(uint16_t *to, const float *fro
   }
 }
 
-/** Whether every row starts at 16 bytes, and `columns` are whole pieces of them. */
-static __device__ __forceinline__ bool in_pieces(const uint16_t *from, int stride, int columns) {
+/** Whether every row is aligned to 16 bytes and its size is a multiple of 16 bytes. */
+static __device__ __forceinline__ bool is_aligned(const uint16_t *from, int stride, int columns) {
   return (reinterpret_cast<size_t>(from) & 15) == 0 && stride % 8 == 0 && columns % 8 == 0;
 }
 
-/** Rows of bf16 likewise; in the background where they lie so, until copy_wait(). */
+/** Stages rows of bf16. Aligned rows are copied asynchronously until copy_wait(). */
 template <int COLUMNS>
 static __device__ __forceinline__ void stage_bf16(uint16_t *to, const uint16_t *from, int stride,
                                                   int count, int columns) {
   constexpr int PITCH = COLUMNS + 8;
-  bool whole = in_pieces(from, stride, columns);
+  bool whole = is_aligned(from, stride, columns);
   for (int i = threadIdx.x; i < CHUNK_TOKENS * COLUMNS / 8; i += CHUNK_THREADS) {
     int row = i / (COLUMNS / 8), column = i % (COLUMNS / 8) * 8;
     uint16_t *at = to + row * PITCH + column;
@@ -69,7 +69,7 @@ static __device__ __forceinline__ void stage_bf16(uint16_t *to, const uint16_t *
   }
 }
 
-/** Two numbers of a row of y; the second may be beyond its channels. */
+/** Stores two adjacent values of y, or one if the second is beyond the block's channels. */
 static __device__ __forceinline__ void store_two(float *to, const float (&v)[2], bool second, bool) {
   to[0] = v[0];
   if (second) to[1] = v[1];
@@ -87,7 +87,7 @@ static __device__ __forceinline__ void store_two(uint16_t *to, const float (&v)[
 /** Grid (head_dim / CHUNK_CHANNELS, heads, batch). The state has at most N columns. */
 template <int N, typename T>
 static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
-  constexpr int PITCH = N + 8, MINE = N / 4;  // a warp has a quarter of the state's columns
+  constexpr int PITCH = N + 8, WARP_COLUMNS = N / 4;  // each warp has a quarter of the state's columns
   SHARED_MEMORY(uint16_t, memory);
   uint16_t *Cs = memory, *Bs = Cs + CHUNK_TOKENS * PITCH, *Ss = Bs + CHUNK_TOKENS * PITCH;
   uint16_t *xs = Ss + CHUNK_CHANNELS * PITCH, *weighted = xs + CHUNK_TOKENS * CHANNEL_PITCH;
@@ -100,18 +100,18 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
   float A = a.A[h];
   size_t state_row = (b * a.heads + h) * a.head_dim + first_channel;
 
-  // The state as sums of products: [16 channels][8 columns] tiles; element e of a lane is row
+  // The state as mma accumulators: tiles of [16 channels][8 columns]. Element e of a lane is row
   // lane / 4 + 8 (e / 2), column 2 (lane % 4) + e % 2.
-  float S[2][MINE / 8][4];
+  float S[2][WARP_COLUMNS / 8][4];
   auto state_at = [&](int m, int n, int e, int &p, int &column) {
     p = m * 16 + lane / 4 + 8 * (e / 2);
-    column = warp * MINE + n * 8 + (lane % 4) * 2 + e % 2;
+    column = warp * WARP_COLUMNS + n * 8 + (lane % 4) * 2 + e % 2;
     return p < channels && column < a.state_size;
   };
 #pragma unroll
   for (int m = 0; m < 2; m++)
 #pragma unroll
-    for (int n = 0; n < MINE / 8; n++)
+    for (int n = 0; n < WARP_COLUMNS / 8; n++)
 #pragma unroll
       for (int e = 0; e < 4; e++) {
         int p, column;
@@ -122,7 +122,7 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
   for (int start = 0; start < a.length; start += CHUNK_TOKENS) {
     int count = min(CHUNK_TOKENS, a.length - start);
     size_t token = b * a.length + start;
-    __syncthreads();  // nobody reads the chunk before any more
+    __syncthreads();  // all warps have read the previous chunk
     chunk_decays(a, token, count, h, A, dts, sums);
     float total = sums[CHUNK_TOKENS - 1];
     stage_bf16<N>(Cs, static_cast<const T *>(a.C) + token * a.c_stride + group * a.state_size,
@@ -144,17 +144,18 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
 #pragma unroll
     for (int m = 0; m < 2; m++)
 #pragma unroll
-      for (int n = 0; n < MINE / 8; n++)
+      for (int n = 0; n < WARP_COLUMNS / 8; n++)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-          int p = m * 16 + lane / 4 + 8 * half, column = warp * MINE + n * 8 + (lane % 4) * 2;
+          int p = m * 16 + lane / 4 + 8 * half;
+          int column = warp * WARP_COLUMNS + n * 8 + (lane % 4) * 2;
           *reinterpret_cast<uint32_t *>(Ss + p * PITCH + column) =
               to_bf16_pair(S[m][n][2 * half], S[m][n][2 * half + 1]);
         }
     copy_wait<0>();
     __syncthreads();
 
-    // A warp has 16 tokens: what the state gives them, and C . B with the tokens up to them.
+    // Each warp computes 16 tokens: C S^T, and C . B with the tokens up to them.
     int row = warp * 16;
     float y[CHUNK_CHANNELS / 8][4] = {}, CB[CHUNK_TOKENS / 8][4] = {};
 #pragma unroll
@@ -169,7 +170,7 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
       }
 #pragma unroll
       for (int j = 0; j < CHUNK_TOKENS; j += 16) {
-        if (j > row) continue;  // all later tokens
+        if (j > row) continue;  // only later tokens
         load_matrix(r, Bs + (j + lane % 16) * PITCH + k + (lane / 16) * 8);
         mma<false>(CB[j / 8], c, r[0], r[2]);
         mma<false>(CB[j / 8 + 1], c, r[1], r[3]);
@@ -184,7 +185,7 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
 #pragma unroll
     for (int j = 0; j < CHUNK_TOKENS; j += 16) {
       if (j > row) continue;
-      // The sums of two tiles, weighted, are the left factor of the next product as they lie.
+      // The accumulators of two tiles, weighted, have the layout of the left operand of the next mma.
       uint32_t w[4], r[4];
 #pragma unroll
       for (int tile = 0; tile < 2; tile++)
@@ -226,7 +227,7 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
 #pragma unroll
     for (int m = 0; m < 2; m++)
 #pragma unroll
-      for (int n = 0; n < MINE / 8; n++)
+      for (int n = 0; n < WARP_COLUMNS / 8; n++)
 #pragma unroll
         for (int e = 0; e < 4; e++) S[m][n][e] *= decay;
 #pragma unroll
@@ -234,13 +235,14 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
       uint32_t left[2][4], r[4];
 #pragma unroll
       for (int m = 0; m < 2; m++) {
-        // Rows are tokens here: the quarters of the transposed tile come in the other order.
+        // Rows are tokens here, so the quarters of the transposed tile are in the other order.
         load_transposed(left[m], weighted + (t + (lane / 16) * 8 + lane % 8) * CHANNEL_PITCH +
                                      m * 16 + (lane / 8 % 2) * 8);
       }
 #pragma unroll
-      for (int n = 0; n < MINE; n += 16) {
-        load_transposed(r, Bs + (t + lane % 16) * PITCH + warp * MINE + n + (lane / 16) * 8);
+      for (int n = 0; n < WARP_COLUMNS; n += 16) {
+        int column = warp * WARP_COLUMNS + n + (lane / 16) * 8;
+        load_transposed(r, Bs + (t + lane % 16) * PITCH + column);
 #pragma unroll
         for (int m = 0; m < 2; m++) {
           mma<false>(S[m][n / 8], left[m], r[0], r[1]);
@@ -253,7 +255,7 @@ static __device__ __forceinline__ void scan_chunks(const ScanArgs &a) {
 #pragma unroll
   for (int m = 0; m < 2; m++)
 #pragma unroll
-    for (int n = 0; n < MINE / 8; n++)
+    for (int n = 0; n < WARP_COLUMNS / 8; n++)
 #pragma unroll
       for (int e = 0; e < 4; e++) {
         int p, column;

@@ -1,10 +1,10 @@
-// The state-space-dual scan, token after token, in f32: a warp holds a row of a head's state.
+// The state-space-dual scan as a recurrence over tokens, in f32. A warp has one row of a head's state.
 #include "ssd_scan_args.h"
 
-/** Rows of a head's state that a block holds: one a warp. */
+/** Rows of a head's state per block, one per warp. */
 #define SCAN_WARPS 8
 
-/** Grid (head_dim / SCAN_WARPS, heads, batch). A lane holds V numbers of the row. */
+/** Grid (head_dim / SCAN_WARPS, heads, batch). Each lane has V values of the row. */
 template <int V, typename T>
 static __device__ __forceinline__ void scan_rows(const ScanArgs &a) {
   int lane = threadIdx.x & 31;

@@ -1,15 +1,15 @@
-// The scan's launch: the recurrence, or chunks on the tensor cores.
+// The launch of the scan: the recurrence, or chunks on the tensor cores.
 import { BackendError } from '../../errors.js';
 import type { ScanCall } from '../native/calls.js';
 import { MANY_TOKENS } from './activations.js';
 import type { Launch } from './device.js';
 import type { Runtime } from './runtime.js';
 
-/** Rows of a head's state that a block holds; see ssd_scan.cu. */
+/** Rows of a head's state per block; see ssd_scan.cu. */
 const WARPS = 8;
-/** State sizes that there are kernels for. */
+/** State sizes of the recurrence kernels. */
 const STATE_SIZES = [32, 64, 128, 256, 512];
-/** Those of the tensor cores' kernels, and a block's tokens and channels; see ssd_chunks.cu. */
+/** State sizes of the tensor-core kernels, and tokens and channels per block; see ssd_chunks.cu. */
 const CHUNKED_SIZES = [64, 128];
 const CHUNK_TOKENS = 64;
 const CHUNK_CHANNELS = 32;
@@ -31,7 +31,7 @@ export function scan(runtime: Runtime, call: ScanCall): void {
   }
   const size = STATE_SIZES.find((n) => n >= dState);
   if (size === undefined) {
-    throw new BackendError(`the scan of 'cuda' holds states of up to 512, not ${dState}`);
+    throw new BackendError(`dState: the scan on 'cuda' supports up to 512, found ${dState}`);
   }
   const grid = [Math.ceil(headDim / WARPS), heads, call.batch] as const;
   launchScan(runtime, call, `ssd_scan_${size}${type}`, { grid, block: WARPS * 32 });

@@ -1,9 +1,9 @@
-// What both forms of the scan are told, and how they read dt.
+// Arguments of the recurrent and the chunked scan, and the preprocessing of dt.
 #pragma once
 #include "activations.h"
 
 struct ScanArgs {
-  /** f32 or bf16, and y like them. dt is f32: it is summed over tokens, then exponentiated. */
+  /** f32 or bf16, and y has the same type. dt is f32: it is summed over tokens, then exponentiated. */
   const void *x, *B, *C;
   const float *dt, *A, *D, *dt_bias, *before;
   void *y;
@@ -13,15 +13,16 @@ struct ScanArgs {
   float dt_min, dt_max;
 };
 
-/** softplus and limits of dt, its bias added already. */
-static __device__ __forceinline__ float limit_dt(float dt, int is_softplus, float least, float most) {
+/** Applies softplus and the limits to dt, which includes its bias. */
+static __device__ __forceinline__ float limit_dt(float dt, int is_softplus, float min_dt,
+                                                 float max_dt) {
   if (is_softplus) dt = softplus(dt);
-  // Not fmin and fmax: they would lose a NaN.
-  if (dt < least) dt = least;
-  return dt > most ? most : dt;
+  // fminf and fmaxf would drop a NaN.
+  if (dt < min_dt) dt = min_dt;
+  return dt > max_dt ? max_dt : dt;
 }
 
-/** dt as the recurrence uses it: bias, softplus, limits. */
+/** dt with bias, softplus and limits applied. */
 static __device__ __forceinline__ float effective_dt(const ScanArgs &a, size_t token, int h) {
   float dt = a.dt[token * a.dt_stride + h];
   if (a.dt_bias != nullptr) dt += a.dt_bias[h];

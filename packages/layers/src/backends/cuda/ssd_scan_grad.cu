@@ -1,37 +1,40 @@
-// The gradient of the state-space-dual scan, in f32: chunks of 32 tokens, each computed again from the
-// state before it (arXiv 2405.21060, section 6).
+// Gradient of the state-space-dual scan, in f32: chunks of 32 tokens, each recomputed from the state
+// before it (arXiv 2405.21060, section 6).
 //
-// With a = dt A, s its running sum over a chunk, L[i][j] = exp(s[i] - s[j]) where j <= i, S the state
-// before the chunk and G the gradient of the state after it, of one head:
+// For one head, with a = dt A, s its running sum over a chunk, L[i][j] = exp(s[i] - s[j]) for j <= i, S
+// the state before the chunk and G the gradient of the state after it:
 //   d(dt x)[j] = sum over i of L (C[i] . B[j]) dy[i]    + exp(s[last] - s[j]) G B[j]
 //   dB[j]      = sum over i of L (dy[i] . dt x[j]) C[i] + exp(s[last] - s[j]) G^T dt x[j]
 //   dC[i]      = sum over j of L (dy[i] . dt x[j]) B[j] + exp(s[i]) S^T dy[i]
-// The gradient of a[t] is what passes over t, with W[i][j] = L (C[i] . B[j]) (dy[i] . dt x[j]), q[i] the
-// part of dC[i] . C[i] that comes from S, and v[j] that of d(dt x)[j] . dt x[j] from G:
+// The gradient of a[t] sums all terms that a[t] scales. With W[i][j] = L (C[i] . B[j]) (dy[i] . dt x[j]),
+// q[i] the part of dC[i] . C[i] from S, and v[j] the part of d(dt x)[j] . dt x[j] from G:
 //   da[t] = sum over i >= t, j < t of W[i][j] + sum over i >= t of q[i] + sum over j < t of v[j]
 //           + exp(s[last]) (G . S)
-// Three kernels: what each chunk adds to the states and their gradients; these handed from chunk to
-// chunk; the chunks' gradients. Sums that heads or chunks share leave as parts.
+// Three kernels: each chunk's contribution to the states and their gradients; the recurrence over
+// chunks; the gradients of each chunk. Sums over heads or chunks are returned as partial sums.
 #include "ssd_scan_args.h"
 
 #define GRAD_TOKENS 32
 #define GRAD_BLOCK 256
-/** Columns of the state that are staged at a time, and numbers from a staged row to the next. */
+/** Columns of the state that are staged at a time, and the pitch of a staged row. */
 #define SLAB 32
 #define SLAB_PITCH 33
 
 struct ScanGradArgs {
   const float *x, *B, *C, *dt, *A, *D, *dt_bias, *before, *dy, *dafter;
   float *dx, *ddt, *dbefore;
-  /** Parts: [row][chunk][head]; [token][head][state]; [row][chunk][head or channel]; as dA. */
+  /**
+   * Partial sums. dA and ddt_bias: [sequence][chunk][head]; dB and dC: [token][head][state];
+   * dD: [sequence][chunk][head or channel].
+   */
   float *dA, *dB, *dC, *dD, *ddt_bias;
-  /** [row][head][chunk][channel][state] twice, [row][head][chunk]. */
+  /** states and dstates: [sequence][head][chunk][channel][state]; decays: [sequence][head][chunk]. */
   float *states, *dstates, *decays;
   int length, heads, head_dim, state_size, groups, chunks, d_per_channel, softplus;
   float dt_min, dt_max;
 };
 
-/** A chunk's place, and the decays within it. */
+/** Indices of a chunk, and A of its head. */
 struct GradChunk {
   size_t b, token, state;
   int h, group, count;
@@ -51,13 +54,16 @@ static __device__ __forceinline__ GradChunk grad_chunk(const ScanGradArgs &a) {
   return chunk;
 }
 
-/** dt with its bias, before softplus and limits. */
+/** dt plus its bias, before softplus and limits. */
 static __device__ __forceinline__ float raw_dt(const ScanGradArgs &a, const GradChunk &chunk, int t) {
   float dt = a.dt[(chunk.token + t) * a.heads + chunk.h];
   return a.dt_bias == nullptr ? dt : dt + a.dt_bias[chunk.h];
 }
 
-/** By the first warp: dt of each token, 0 past the end, and exp of the sums of a up to and after it. */
+/**
+ * The first warp computes for each token: dt (0 past the end), and exp of the sum of a up to the token
+ * and after it.
+ */
 static __device__ __forceinline__ void grad_decays(const ScanGradArgs &a, const GradChunk &chunk,
                                                    float *dts, float *from_start, float *to_end) {
   int t = threadIdx.x;
@@ -75,10 +81,10 @@ static __device__ __forceinline__ void grad_decays(const ScanGradArgs &a, const 
   __syncthreads();
 }
 
-/** Rows of a head's channels, or of a slab of B or C; zeros beyond what is there. */
+/** Stages rows of a head's channels, or of a slab of B or C, padded with zeros. */
 template <int COLUMNS>
-static __device__ __forceinline__ void stage_numbers(float *to, const float *from, size_t stride,
-                                                     int rows, int count, int columns) {
+static __device__ __forceinline__ void stage_values(float *to, const float *from, size_t stride,
+                                                    int rows, int count, int columns) {
   for (int i = threadIdx.x; i < rows * COLUMNS; i += GRAD_BLOCK) {
     int row = i / COLUMNS, column = i % COLUMNS;
     bool in = row < count && column < columns;
@@ -86,28 +92,28 @@ static __device__ __forceinline__ void stage_numbers(float *to, const float *fro
   }
 }
 
-/** x and dy of a chunk's head. Heads have at most P channels. */
+/** Stages x and dy of a chunk's head. Heads have at most P channels. */
 template <int P>
 static __device__ __forceinline__ void stage_channels(const ScanGradArgs &a, const GradChunk &chunk,
                                                       float *xs, float *dys) {
   size_t stride = static_cast<size_t>(a.heads) * a.head_dim;
   size_t at = chunk.token * stride + chunk.h * a.head_dim;
-  stage_numbers<P>(xs, a.x + at, stride, GRAD_TOKENS, chunk.count, a.head_dim);
-  stage_numbers<P>(dys, a.dy + at, stride, GRAD_TOKENS, chunk.count, a.head_dim);
+  stage_values<P>(xs, a.x + at, stride, GRAD_TOKENS, chunk.count, a.head_dim);
+  stage_values<P>(dys, a.dy + at, stride, GRAD_TOKENS, chunk.count, a.head_dim);
 }
 
-/** Columns n0 and following of B and C. */
+/** Stages columns n0 ... n0 + SLAB - 1 of B and C. */
 static __device__ __forceinline__ void stage_slab(const ScanGradArgs &a, const GradChunk &chunk, int n0,
                                                   float *Bs, float *Cs) {
   size_t stride = static_cast<size_t>(a.groups) * a.state_size;
   size_t at = chunk.token * stride + chunk.group * a.state_size + n0;
-  stage_numbers<SLAB>(Bs, a.B + at, stride, GRAD_TOKENS, chunk.count, a.state_size - n0);
-  stage_numbers<SLAB>(Cs, a.C + at, stride, GRAD_TOKENS, chunk.count, a.state_size - n0);
+  stage_values<SLAB>(Bs, a.B + at, stride, GRAD_TOKENS, chunk.count, a.state_size - n0);
+  stage_values<SLAB>(Cs, a.C + at, stride, GRAD_TOKENS, chunk.count, a.state_size - n0);
 }
 
 /**
- * What a chunk adds to the state, and its outputs to the gradient of the state before it. Grid (chunks,
- * heads, batch).
+ * A chunk's contribution to the state after it, and to the gradient of the state before it. Grid
+ * (chunks, heads, batch).
  */
 template <int P>
 static __device__ __forceinline__ void grad_states(const ScanGradArgs &a) {
@@ -127,14 +133,14 @@ static __device__ __forceinline__ void grad_states(const ScanGradArgs &a) {
     __syncthreads();
     stage_slab(a, chunk, n0, Bs, Cs);
     __syncthreads();
-    float added[P / WARPS] = {}, wanted[P / WARPS] = {};
+    float state_added[P / WARPS] = {}, grad_added[P / WARPS] = {};
     for (int t = 0; t < chunk.count; t++) {
       float b = Bs[t * SLAB_PITCH + lane] * to_end[t] * dts[t];
       float c = Cs[t * SLAB_PITCH + lane] * from_start[t];
 #pragma unroll
       for (int k = 0; k < P / WARPS; k++) {
-        added[k] += xs[t * (P + 1) + warp + k * WARPS] * b;
-        wanted[k] += dys[t * (P + 1) + warp + k * WARPS] * c;
+        state_added[k] += xs[t * (P + 1) + warp + k * WARPS] * b;
+        grad_added[k] += dys[t * (P + 1) + warp + k * WARPS] * c;
       }
     }
 #pragma unroll
@@ -142,8 +148,8 @@ static __device__ __forceinline__ void grad_states(const ScanGradArgs &a) {
       int p = warp + k * WARPS, n = n0 + lane;
       if (p >= a.head_dim || n >= a.state_size) continue;
       size_t at = chunk.state + static_cast<size_t>(p) * a.state_size + n;
-      a.states[at] = added[k];
-      a.dstates[at] = wanted[k];
+      a.states[at] = state_added[k];
+      a.dstates[at] = grad_added[k];
     }
   }
 }
@@ -152,8 +158,8 @@ KERNEL(scan_grad_states_64, ScanGradArgs, GRAD_BLOCK) { grad_states<64>(a); }
 KERNEL(scan_grad_states_128, ScanGradArgs, GRAD_BLOCK) { grad_states<128>(a); }
 
 /**
- * The states before the chunks, and the gradients of those after them, in the place of what the chunks
- * add. A thread has a number of the state: grid (head_dim * state_size / threads, heads, batch).
+ * Replaces the chunks' contributions by the states before the chunks and the gradients of the states
+ * after them. One thread per element of the state: grid (head_dim * state_size / threads, heads, batch).
  */
 KERNEL(scan_grad_carry, ScanGradArgs, 256) {
   size_t size = static_cast<size_t>(a.head_dim) * a.state_size;
@@ -165,27 +171,27 @@ KERNEL(scan_grad_carry, ScanGradArgs, 256) {
   float *dstates = a.dstates + head * a.chunks * size + i;
   float state = a.before == nullptr ? 0.0f : a.before[head * size + i];
   for (int c = 0; c < a.chunks; c++) {
-    float added = states[c * size];
+    float state_added = states[c * size];
     states[c * size] = state;
-    state = state * decays[c] + added;
+    state = state * decays[c] + state_added;
   }
   float dstate = a.dafter == nullptr ? 0.0f : a.dafter[head * size + i];
   for (int c = a.chunks - 1; c >= 0; c--) {
-    float wanted = dstates[c * size];
+    float grad_added = dstates[c * size];
     dstates[c * size] = dstate;
-    dstate = dstate * decays[c] + wanted;
+    dstate = dstate * decays[c] + grad_added;
   }
   if (a.dbefore != nullptr) a.dbefore[head * size + i] = dstate;
 }
 
-/** The sum over the eight lanes that share a token. */
+/** Sum over the eight lanes that share a token. */
 static __device__ __forceinline__ float token_sum(float v) {
 #pragma unroll
   for (int lane = 4; lane > 0; lane >>= 1) v += __shfl_xor_sync(ALL_LANES, v, lane);
   return v;
 }
 
-/** Back through limits and softplus. */
+/** Gradient of the raw dt: back through limits and softplus. */
 static __device__ __forceinline__ float raw_dt_grad(const ScanGradArgs &a, float raw, float d) {
   float unlimited = a.softplus ? softplus(raw) : raw;
   if (a.dt_min > 0.0f && unlimited < a.dt_min) return 0.0f;
@@ -193,14 +199,14 @@ static __device__ __forceinline__ float raw_dt_grad(const ScanGradArgs &a, float
   return a.softplus ? d / (1.0f + expf(-raw)) : d;
 }
 
-/** A chunk's gradients. Eight threads share a token. Grid (chunks, heads, batch). */
+/** The gradients of a chunk. Eight threads share a token. Grid (chunks, heads, batch). */
 template <int P>
 static __device__ __forceinline__ void grad_chunks(const ScanGradArgs &a) {
   constexpr int PITCH = P + 1, EACH = P / 8;
   __shared__ float dts[GRAD_TOKENS], from_start[GRAD_TOKENS], to_end[GRAD_TOKENS];
   __shared__ float over[GRAD_TOKENS], from_state[GRAD_TOKENS], to_state[GRAD_TOKENS];
   __shared__ float ddts[GRAD_TOKENS], scratch[32];
-  // x and dy; a slab of S and G; of B and C; L (C . B) and L (dy . dt x).
+  // Shared memory: x and dy; a slab each of S, G, B and C; L (C . B) and L (dy . dt x).
   SHARED_MEMORY(float, xs);
   float *dys = xs + GRAD_TOKENS * PITCH, *Ss = dys + GRAD_TOKENS * PITCH, *Gs = Ss + P * SLAB_PITCH;
   float *Bs = Gs + P * SLAB_PITCH, *Cs = Bs + GRAD_TOKENS * SLAB_PITCH;
@@ -226,7 +232,7 @@ static __device__ __forceinline__ void grad_chunks(const ScanGradArgs &a) {
     int j = lane + 8 * k;
     float pair = 0, sum = 0;
     for (int p = 0; p < P; p++) pair += dys[t * PITCH + p] * xs[j * PITCH + p];
-    // A sum of its own: a difference of two large ones would lose the digits of a small one.
+    // Summed directly: the difference of two large running sums would lose precision.
     for (int i = j + 1; i <= t; i++) sum += dts[i] * chunk.A;
     float decay = j <= t ? expf(sum) : 0.0f;
     CB[t * SLAB_PITCH + j] = decay * products[k];
@@ -248,8 +254,8 @@ static __device__ __forceinline__ void grad_chunks(const ScanGradArgs &a) {
     __syncthreads();
     stage_slab(a, chunk, n0, Bs, Cs);
     const float *S = a.states + chunk.state + n0, *G = a.dstates + chunk.state + n0;
-    stage_numbers<SLAB>(Ss, S, a.state_size, P, a.head_dim, a.state_size - n0);
-    stage_numbers<SLAB>(Gs, G, a.state_size, P, a.head_dim, a.state_size - n0);
+    stage_values<SLAB>(Ss, S, a.state_size, P, a.head_dim, a.state_size - n0);
+    stage_values<SLAB>(Gs, G, a.state_size, P, a.head_dim, a.state_size - n0);
     __syncthreads();
     for (int n = 0; n < SLAB; n++) {
       float b = Bs[t * SLAB_PITCH + n];
@@ -306,7 +312,7 @@ static __device__ __forceinline__ void grad_chunks(const ScanGradArgs &a) {
   dot_within = token_sum(dot_within);
   dot_carried = token_sum(dot_carried);
   q = token_sum(q);
-  __syncthreads();  // nobody reads B any more
+  __syncthreads();  // all threads have read B
   float *Ws = Bs, crossing = 0;
 #pragma unroll
   for (int k = 0; k < 4; k++) Ws[t * SLAB_PITCH + lane + 8 * k] = W[k];

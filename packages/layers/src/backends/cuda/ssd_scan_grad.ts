@@ -1,16 +1,16 @@
-// The launches of the scan's gradient: chunks by themselves, then their states and the states' gradients
-// from chunk to chunk, then the sums of the parts that heads or chunks share.
+// The launches of the gradient of the scan: chunks, the recurrence of states and their gradients over
+// chunks, and the sums of partial sums over heads and chunks.
 import { BackendError } from '../../errors.js';
 import type { ScanGradCall } from '../native/gradient_calls.js';
 import { withTemporaries } from '../native/memory.js';
 import { sumMiddle } from './reductions.js';
 import type { Runtime } from './runtime.js';
 
-/** Tokens of a chunk, and numbers of a slab; see ssd_scan_grad.cu. */
+/** Tokens per chunk, and columns per slab; see ssd_scan_grad.cu. */
 const TOKENS = 32;
 const SLAB = 32;
 const SLAB_PITCH = SLAB + 1;
-/** Head sizes that have kernels. */
+/** Head sizes of the kernels. */
 const HEAD_DIMS = [64, 128];
 
 export function scanGrad(runtime: Runtime, call: ScanGradCall): void {
@@ -20,7 +20,7 @@ export function scanGrad(runtime: Runtime, call: ScanGradCall): void {
   const dim = HEAD_DIMS.find((n) => n >= headDim);
   if (dim === undefined) {
     throw new BackendError(
-      `the scan's gradient on 'cuda' has kernels for head sizes up to 128, not ${headDim}`,
+      `headDim: the gradient of the scan on 'cuda' supports up to 128, found ${headDim}`,
     );
   }
   const chunks = Math.ceil(length / TOKENS);

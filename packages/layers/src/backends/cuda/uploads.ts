@@ -1,15 +1,15 @@
-// Uploads to the GPU, through pinned memory where that saves waiting.
+// Uploads to the GPU, through pinned memory if that avoids waiting.
 import type { SharedBlock } from './device.js';
 import { type Gpu, synchronize } from './gpu.js';
 import type { AllocateHost } from './host_memory.js';
 
-/** A staging buffer's half. */
+/** Half of the staging buffer. */
 const HALF_BYTES = 8 << 20;
-/** Uploads of few bytes: each has a slot of the pinned memory behind the staging buffer. */
+/** Slots for uploads of few bytes, in the pinned memory after the staging buffer. */
 const SLOTS_AT = 2 * HALF_BYTES;
 const SLOTS = 256;
 const SLOT_BYTES = 4096;
-/** Uploads up to this size the driver takes along with the call. */
+/** The driver copies uploads up to this size during the call. */
 const SMALL_UPLOAD = 64 << 10;
 
 export class Uploads {
@@ -34,7 +34,7 @@ export class Uploads {
     this.pinned.free();
   }
 
-  /** Nobody waits: the slot is used again after the stream was waited for. */
+  /** Returns without waiting: a slot is reused only after a synchronize. */
   private uploadFew(to: number, bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     if (this.slot === SLOTS) {
@@ -51,12 +51,12 @@ export class Uploads {
         this.send(to + done, part);
         continue;
       }
-      // In turns: one half is filled while the other is on its way.
+      // Double buffering: one half is filled while the other is copied.
       const half = (done / HALF_BYTES) % 2;
       if (half === 0) synchronize(this.gpu);
       this.send(to + done, this.staged(half * HALF_BYTES, part));
     }
-    // The caller may reuse his memory.
+    // The caller may change the bytes now.
     synchronize(this.gpu);
   }
 

@@ -1,5 +1,4 @@
-// The part of CUDA's driver API that rene-js calls, on the emulated device: a stand-in for
-// libcuda.so.1 with the same C interface, so that the same code drives both.
+// An emulated libcuda.so.1: the part of CUDA's driver API that rene-js calls, with the same C interface.
 #include "emulation.h"
 
 #include <atomic>
@@ -23,7 +22,7 @@ enum Result {
   CAPTURE_INVALIDATED = 901,
 };
 
-/** A launch, or a copy where there is no kernel. */
+/** A node of a graph: a launch, or a copy if there is no kernel. */
 struct Node {
   emulation::Launch launch;
   std::vector<char> arguments;
@@ -94,7 +93,7 @@ API cuDeviceGetAttribute(int *value, int attribute, int device) {
   if (attribute == 16) *value = 4;                // multiprocessors
   else if (attribute == 75) *value = 9;           // compute capability
   else if (attribute == 76) *value = 0;
-  else if (attribute == 97) *value = 227 << 10;   // shared memory that a block can ask for
+  else if (attribute == 97) *value = 227 << 10;   // maximum shared memory per block (opt-in)
   else return INVALID_VALUE;
   return device == 0 ? SUCCESS : INVALID_DEVICE;
 }
@@ -163,7 +162,7 @@ struct LaunchConfig {
   const LaunchAttribute *attributes;
   unsigned attribute_count;
 };
-/** Launches may overlap by the one attribute that is known; here they never do. */
+/** Accepts the attribute of programmatic dependent launch, but launches never overlap here. */
 API cuLaunchKernelEx(const LaunchConfig *config, const emulation::Kernel *function,
                      void **arguments, void **extra) {
   static_assert(sizeof(LaunchAttribute) == 72 && sizeof(LaunchConfig) == 56, "as in cuda.h");
@@ -184,7 +183,7 @@ API cuMemAlloc_v2(uint64_t *address, size_t bytes) {
   if (context == nullptr) return INVALID_CONTEXT;
   if (bytes == 0) return INVALID_VALUE;
   if (bytes > total_bytes - used_bytes) return OUT_OF_MEMORY;
-  // The size stands before the block. The block is full of NaN, so that nobody relies on zeros.
+  // The size is stored before the block. NaN in the block exposes reads of uninitialized memory.
   size_t rounded = (bytes + 255) / 256 * 256;
   auto *block = static_cast<char *>(aligned_alloc(256, rounded + 256));
   if (block == nullptr) return OUT_OF_MEMORY;
@@ -292,7 +291,7 @@ API cuEventSynchronize(Event *) { return SUCCESS; }
 API cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
   return stream != nullptr && event != nullptr ? SUCCESS : INVALID_VALUE;
 }
-/** An event of all that a context was given: here that is done already. */
+/** Records an event after all work of a context. Here all work is done already. */
 API cuCtxRecordEvent(void *of, Event *event) {
   return of == context && event != nullptr ? SUCCESS : INVALID_CONTEXT;
 }
@@ -300,7 +299,7 @@ API cuCtxWaitEvent(void *of, Event *event) {
   return of == context && event != nullptr ? SUCCESS : INVALID_CONTEXT;
 }
 API cuPointerGetAttribute(int *value, int attribute, uint64_t address) {
-  if (attribute != 9 || address == 0) return INVALID_VALUE;  // the ordinal of the device
+  if (attribute != 9 || address == 0) return INVALID_VALUE;  // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
   *value = 0;
   return SUCCESS;
 }
@@ -324,7 +323,7 @@ API cuGetErrorName(int error, const char **name) {
   }
   return SUCCESS;
 }
-/** Of a failed launch: what the emulation found. */
+/** For a failed launch: the error that the emulation found. */
 API cuGetErrorString(int error, const char **text) {
   *text = error == LAUNCH_FAILED ? last_message : "emulated device";
   return SUCCESS;

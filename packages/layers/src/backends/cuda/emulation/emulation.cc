@@ -1,4 +1,4 @@
-// The emulated device: blocks one after the other, their threads as fibers.
+// The emulated device: runs blocks one after the other, with their threads as fibers.
 #include "emulation.h"
 
 #include <cstdio>
@@ -17,21 +17,21 @@ Index block_index, block_size, grid_size;
 char *shared;
 
 namespace {
-constexpr int most_threads = 1024, most_kernels = 256;
+constexpr int max_threads = 1024, max_kernels = 256;
 constexpr size_t stack_bytes = 64 << 10, shared_bytes = 228 << 10;
 constexpr uint64_t canary = 0x5ca1ab1e0ddba11ull;
 
-Kernel kernels[most_kernels];
+Kernel kernels[max_kernels];
 int kernel_count;
-Thread threads[most_threads];
-Slots warp_slots[most_threads / 32];
+Thread threads[max_threads];
+Slots warp_slots[max_threads / 32];
 char *stacks;
 void *scheduler_stack_pointer;
 const Kernel *running;
 const void *arguments;
 char message[256];
 
-// Saves what a call must preserve, changes stacks, and returns there.
+// Saves the callee-saved registers, switches stacks, and returns on the new one.
 extern "C" void emulation_switch(void **save, void *load);
 #if defined(__x86_64__)
 asm(R"(
@@ -121,7 +121,7 @@ char *stack_of(int i) { return stacks + i * stack_bytes; }
 void prepare(int i) {
   auto *top = reinterpret_cast<uint64_t *>(stack_of(i) + stack_bytes);
 #if defined(__x86_64__)
-  *--top = 0;  // so that the stack is aligned as after a call
+  *--top = 0;  // aligns the stack as after a call
   *--top = reinterpret_cast<uint64_t>(&thread_main);
   for (int word = 0; word < saved_words; word++) *--top = 0;
 #else
@@ -141,7 +141,7 @@ void resume(int i) {
   left();
 }
 
-/** Runs a warp until all its threads are done or at the block's barrier; false if they cannot be. */
+/** Runs a warp until its threads are done or at the block's barrier. False: they wait at different barriers. */
 bool run_warp(int first, int count) {
   for (;;) {
     int at_warp = 0, at_block = 0;
@@ -197,14 +197,14 @@ const Kernel *find_kernel(const char *name) {
   return nullptr;
 }
 
-/** Worker threads share the device, which runs one kernel at a time. */
+/** Worker threads of Node share the device, which runs one kernel at a time. */
 static pthread_mutex_t device_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *check(const Launch &launch) {
   const Index &grid = launch.grid, &block = launch.block;
   size_t count = static_cast<size_t>(block.x) * block.y * block.z;
   if (count == 0 || count > static_cast<size_t>(launch.kernel->threads)) {
-    snprintf(message, sizeof message, "a block of %s has 1 to %d threads, not %zu",
+    snprintf(message, sizeof message, "threads per block of %s: expected 1 to %d, found %zu",
              launch.kernel->name, launch.kernel->threads, count);
     return message;
   }
@@ -218,12 +218,12 @@ static const char *check(const Launch &launch) {
 static const char *run_alone(const Launch &launch) {
   if (const char *error = check(launch)) return error;
   if (stacks == nullptr) {
-    void *memory = mmap(nullptr, most_threads * stack_bytes, PROT_READ | PROT_WRITE,
+    void *memory = mmap(nullptr, max_threads * stack_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return "no memory for the threads' stacks";
     stacks = static_cast<char *>(memory);
   }
-  // Memory of its own, so that a sanitizer sees what is read beyond it.
+  // A separate allocation, so that a sanitizer detects reads beyond it.
   shared = static_cast<char *>(aligned_alloc(128, (launch.shared_bytes + 128) / 128 * 128));
   slots = warp_slots;
   running = launch.kernel;
@@ -235,7 +235,7 @@ static const char *run_alone(const Launch &launch) {
   for (unsigned z = 0; z < grid_size.z && !error; z++) {
     for (unsigned y = 0; y < grid_size.y && !error; y++) {
       for (unsigned x = 0; x < grid_size.x && !error; x++) {
-        memset(shared, 0xff, launch.shared_bytes);  // NaN: nobody relies on what he did not write
+        memset(shared, 0xff, launch.shared_bytes);  // NaN, to expose reads of uninitialized memory
         block_index = {x, y, z};
         error = run_block(count);
       }

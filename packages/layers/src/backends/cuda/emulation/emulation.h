@@ -1,8 +1,8 @@
-// CUDA on the host: enough of the language that the kernels' sources compile and run unchanged.
+// CUDA on the host: the part of the language that the kernels use, so that they compile unchanged.
 //
-// A block runs after the other; its threads are fibers, which take turns at barriers. Warp
-// operations put a value into the lane's slot, meet, and read the others': what needs every lane
-// needs it here too, and a barrier that some threads never reach is an error, not a guess.
+// Blocks run one after the other. The threads of a block are fibers that switch at barriers. A warp
+// operation writes a value to the lane's slot, waits for the other lanes, and reads their slots. A
+// barrier that some threads never reach is reported as an error.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -34,18 +34,18 @@ struct Thread {
 struct Slots { uint64_t value[2][32][4]; };
 
 extern Thread *current;
-extern Slots *slots;  // one a warp
+extern Slots *slots;  // one per warp
 extern Index block_index, block_size, grid_size;
 extern char *shared;
 
-/** Gives way until all live threads of the warp, or of the block, have come here. */
+/** Waits until all live threads of the warp, or of the block, have reached the barrier. */
 void wait_for(Waiting where);
 
 struct Kernel {
   const char *name;
   void (*run)(const void *);
   size_t argument_bytes;
-  int threads;  // the most that its block can have
+  int threads;  // maximum number of threads per block
 };
 void define_kernel(const Kernel &kernel);
 const Kernel *find_kernel(const char *name);
@@ -56,7 +56,7 @@ struct Launch {
   unsigned shared_bytes;
   const void *arguments;
 };
-/** Runs a kernel; returns what went wrong, or null. */
+/** Runs a kernel. Returns an error message, or null. */
 const char *run(const Launch &launch);
 
 struct Definition {
@@ -65,7 +65,7 @@ struct Definition {
   }
 };
 
-/** Puts `value` where the lanes of the warp see it; returns all lanes' values. */
+/** Shares `value` with the lanes of the warp. Returns the values of all lanes. */
 template <typename T>
 inline auto exchange(const T &value) -> uint64_t (*)[4] {
   static_assert(sizeof(T) <= 32, "a slot has 32 bytes");
@@ -97,8 +97,8 @@ inline T from_slot(const uint64_t (&slot)[4]) {
 #define SHARED_MEMORY(T, name) T *name = reinterpret_cast<T *>(emulation::shared)
 
 // Kernels run one after the other, and there is no cache to fill.
-static inline void wait_for_earlier() {}
-static inline void let_next_start() {}
+static inline void wait_for_previous_kernels() {}
+static inline void launch_dependents() {}
 static inline void prefetch(const void *) {}
 
 static inline void __syncthreads() { emulation::wait_for(emulation::AT_BLOCK); }
@@ -135,28 +135,28 @@ static inline int __popc(unsigned v) { return __builtin_popcount(v); }
 template <typename T> static inline T atomicAdd(T *p, T v) { T old = *p; *p += v; return old; }
 static inline int __ffs(unsigned v) { return __builtin_ffs(static_cast<int>(v)); }
 
-/** The f32 that equals a half-precision number. */
+/** Converts f16 to f32. */
 static inline float from_f16(uint16_t bits) {
   uint32_t sign = (bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;
   if (magnitude >= 0x7c00u) return __uint_as_float(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
-  // The factor makes up for the exponent's bias, of subnormal numbers too.
+  // The factor corrects the exponent's bias, also for subnormal values.
   float scaled = __uint_as_float(magnitude << 13) * 0x1p112f;
   return __uint_as_float(sign | __float_as_uint(scaled));
 }
-/** Rounded to nearest even. */
+/** Converts f32 to f16, rounding to nearest even. */
 static inline uint16_t to_f16(float value) {
   uint32_t bits = __float_as_uint(value), sign = (bits >> 16) & 0x8000u;
   float magnitude = __uint_as_float(bits & 0x7fffffffu);
   if (!(magnitude == magnitude)) return static_cast<uint16_t>(sign | 0x7e00u);
   if (magnitude >= 65520.0f) return static_cast<uint16_t>(sign | 0x7c00u);
-  // Adding a power of two whose last place is the half's rounds to it.
+  // Rounds to a multiple of the f16 unit in the last place.
   int exponent = magnitude < 0x1p-14f ? -14 : static_cast<int>(__float_as_uint(magnitude) >> 23) - 127;
   float ulp = ldexpf(1.0f, exponent - 10);
   float rounded = nearbyintf(magnitude / ulp);
-  uint32_t code = exponent == -14 ? static_cast<uint32_t>(rounded)
-                                  : (static_cast<uint32_t>(exponent + 14) << 10) +
-                                        static_cast<uint32_t>(rounded);
-  return static_cast<uint16_t>(sign | code);
+  uint32_t encoded = exponent == -14 ? static_cast<uint32_t>(rounded)
+                                     : (static_cast<uint32_t>(exponent + 14) << 10) +
+                                           static_cast<uint32_t>(rounded);
+  return static_cast<uint16_t>(sign | encoded);
 }
 
 static inline void copy_async(void *to, const void *from, bool valid) {

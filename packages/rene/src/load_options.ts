@@ -60,6 +60,7 @@ const HUB: Readonly<Record<keyof HubOptions, OptionType>> = {
   retryDelay: 'number',
   timeout: 'number',
   revision: 'string',
+  cache: 'boolean',
   onProgress: 'function',
   onNotice: 'function',
 };
@@ -76,10 +77,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   peft: 'lora',
   adapter: 'lora',
   ...Object.fromEntries(
-    ['revision', 'token', 'cacheDir', 'offline', 'endpoint', 'timeout', 'signal'].map((name) => [
-      name,
-      `${name} inside hub: { hub: { ${name}: ... } }`,
-    ]),
+    ['revision', 'token', 'cacheDir', 'cache', 'offline', 'endpoint', 'timeout', 'signal'].map(
+      (name) => [name, `${name} inside hub: { hub: { ${name}: ... } }`],
+    ),
   ),
   cache_dir: 'cacheDir inside hub: { hub: { cacheDir: ... } }',
   local_files_only: 'offline inside hub: { hub: { offline: true } }',

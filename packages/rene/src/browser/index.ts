@@ -14,6 +14,7 @@
 export { BackendError, InvalidArgumentError } from '@rene-js/layers/errors';
 export * from '../errors.js';
 export { GenerationAbortedError } from '../generation/abort.js';
+export { type CachedModel, deleteCached, listCached, persistCache } from './cached_models.js';
 export { type LoadInWorkerOptions, loadInWorker } from './load_in_worker.js';
 export type { LoadProgress } from './load_progress.js';
 export { WorkerError } from './wire_errors.js';

@@ -25,6 +25,8 @@ export interface LoadInWorkerOptions extends Pick<ModelOptions, 'dtype' | 'group
   lora?: string | URL | undefined;
   /** The hub that ids are looked up in: its address, a branch, a token. */
   hub?: Pick<HubOptions, 'endpoint' | 'revision' | 'token'> | undefined;
+  /** Keep the files in the browser's storage, and read them from there the next time. Default: true. */
+  cache?: boolean | undefined;
   /** Called a few times a second while files arrive and weights are packed. */
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Called with notices, such as that a dtype is rounded. Default: console.warn. */
@@ -42,6 +44,7 @@ const KNOWN: Readonly<Record<keyof LoadInWorkerOptions, OptionType>> = {
   tokenizer: true,
   lora: true,
   hub: 'object',
+  cache: 'boolean',
   onProgress: 'function',
   onNotice: 'function',
   signal: 'object',
@@ -63,7 +66,7 @@ export async function loadInWorker(
 ): Promise<WorkerModel> {
   refuseUnknownOptions(options, KNOWN, 'options');
   const { tokenizer, lora, onProgress, signal, workerUrl, backend = 'auto', ...others } = options;
-  const { hub = {}, dtype, groupSize, onNotice = console.warn } = others;
+  const { hub = {}, cache = true, dtype, groupSize, onNotice = console.warn } = others;
   if (!BACKENDS.includes(backend)) {
     throw new InvalidArgumentError('backend', `one of ${BACKENDS.join(', ')}`, `'${backend}'`);
   }
@@ -76,10 +79,7 @@ export async function loadInWorker(
   worker.onerror = ({ message }) => {
     client.end(new WorkerError(`the worker of this model failed: ${message || 'out of memory?'}`));
   };
-  const stop = () => client.end(toError(signal?.reason));
-  signal?.addEventListener('abort', stop, { once: true });
   try {
-    signal?.throwIfAborted();
     const { endpoint, ...rest } = hub;
     const settings = {
       ...{
@@ -90,11 +90,12 @@ export async function loadInWorker(
       },
       tokenizer: tokenizer === undefined ? undefined : absolute(tokenizer),
       lora: lora === undefined ? undefined : absolute(lora),
-      hub: { ...rest, endpoint: endpoint && new URL(endpoint, base()).href },
+      hub: { ...rest, cache, endpoint: endpoint && new URL(endpoint, base()).href },
     };
     const loaded = await client.call<LoadedInfo>(
       { method: 'load', settings },
       {
+        signal,
         onReply(reply) {
           if (reply.type === 'loading') onProgress?.(reply.progress);
           if (reply.type === 'notice') onNotice(reply.notice);
@@ -105,8 +106,6 @@ export async function loadInWorker(
   } catch (error) {
     client.end();
     throw signal?.aborted ? signal.reason : error;
-  } finally {
-    signal?.removeEventListener('abort', stop);
   }
 }
 
@@ -128,8 +127,4 @@ function base(): string | undefined {
   if (typeof page !== 'object' || page === null) return undefined;
   const url: unknown = Reflect.get(page, 'baseURI') ?? Reflect.get(page, 'href');
   return typeof url === 'string' ? url : undefined;
-}
-
-function toError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason), { cause: reason });
 }

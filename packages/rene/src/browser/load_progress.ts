@@ -27,17 +27,20 @@ export class ProgressReporter {
 
   constructor(private readonly report: (progress: LoadProgress) => void) {}
 
-  /** @param from what was there when the file began, such as the bytes of a broken download */
+  /** The first call for a file tells what was there before, such as the bytes of a broken download. */
   update(
     phase: LoadProgress['phase'],
     file: string,
     loaded: number,
     total: number | undefined,
-    from = 0,
   ): void {
     const key = phase === 'download' ? file : phase;
     const now = performance.now();
-    const begun = this.started.get(key) ?? { at: now, from, last: Number.NEGATIVE_INFINITY };
+    const begun = this.started.get(key) ?? {
+      at: now,
+      from: loaded,
+      last: Number.NEGATIVE_INFINITY,
+    };
     this.started.set(key, begun);
     if (loaded !== total && now - begun.last < INTERVAL) return;
     begun.last = now;

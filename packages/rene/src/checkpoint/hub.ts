@@ -20,6 +20,11 @@ import { shardNames } from './shard_index.js';
 export interface HubOptions extends HubClientOptions {
   /** A branch, tag or commit. Default: 'main'. */
   revision?: string | undefined;
+  /**
+   * In a page: keep the files in the browser's storage, and read them from there the next time. Default: true. Elsewhere:
+   * without effect.
+   */
+  cache?: boolean | undefined;
   /** Called as bytes arrive. */
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
@@ -29,7 +34,7 @@ export interface DownloadProgress {
   readonly file: string;
   /** Bytes on disk of all files of this download, including resumed ones. */
   readonly bytes: number;
-  /** Total bytes of this download. */
+  /** Total bytes of this download; 0 if the server does not tell. */
   readonly totalBytes: number;
 }
 

@@ -18,10 +18,29 @@ export async function loadParameters(
   options: ParameterOptions = {},
 ): Promise<Map<string, Parameter>> {
   checkNamesAndShapes(checkpoint, blueprint);
-  return makeModelParameters(blueprint, options, {
+  const loaded = await makeModelParameters(inFileOrder(checkpoint, blueprint), options, {
     matrix: async (spec) => checkpoint.storedMatrix(spec.name),
     values: (spec) => checkpoint.readF32(spec.name),
   });
+  const order = [...blueprint.tensors, ...(blueprint.parameters ?? [])].map(({ name }) => name);
+  const places = new Map(order.map((name, i) => [name, i]));
+  return new Map([...loaded].sort(([a], [b]) => (places.get(a) ?? 0) - (places.get(b) ?? 0)));
+}
+
+/** The blueprint with its tensors in the order of the file, so that a download is read as it arrives. */
+function inFileOrder(checkpoint: Checkpoint, blueprint: CheckpointTensors): CheckpointTensors {
+  const places = new Map(checkpoint.names.map((name, i) => [name, i]));
+  const place = (name: string | undefined) => places.get(name ?? '') ?? places.size;
+  const { tensors, parameters } = blueprint;
+  return {
+    ...blueprint,
+    tensors: [...tensors].sort((a, b) => place(a.name) - place(b.name)),
+    ...(parameters && {
+      parameters: [...parameters].sort(
+        (a, b) => place(a.slices[0]?.tensor) - place(b.slices[0]?.tensor),
+      ),
+    }),
+  };
 }
 
 /**

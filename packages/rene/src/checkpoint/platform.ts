@@ -23,9 +23,11 @@ export async function platformFetch(url: string, init?: RequestInit): Promise<Re
 }
 
 /** The web folder of a name; undefined for a local folder or a hub id. */
-export function webFolderOf(name: string | URL, _hub: HubOptions): WebFolder | undefined {
+export function webFolderOf(name: string | URL, hub: HubOptions): WebFolder | undefined {
   const text = nameText(name);
   if (!/^https?:$/.test(schemeOf(text) ?? '')) return undefined;
-  if (URL.canParse(text)) return webFolder(new URL(text));
+  const { signal, onProgress, onNotice, retryDelay } = hub;
+  const options = { signal, onProgress, onNotice, retryDelay };
+  if (URL.canParse(text)) return { ...webFolder(new URL(text)), ...options };
   throw new CheckpointError(`'${shownUrl(text)}': expected the http(s) URL of a folder`);
 }

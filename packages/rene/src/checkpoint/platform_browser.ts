@@ -3,6 +3,7 @@ import { CheckpointError } from '../errors.js';
 import { asRecord } from '../json.js';
 import type { HubOptions } from './hub.js';
 import { EMBEDDED_MODEL, isRepoId, nameText, schemeOf, shownUrl } from './model_names.js';
+import { WebCache } from './web_cache/web_cache.js';
 import { type WebFolder, webFolder } from './web_folder.js';
 
 /** Advice if a server cannot be reached. A browser does not tell pages why. */
@@ -20,6 +21,12 @@ export function platformFetch(url: string, init?: RequestInit): Promise<Response
  * @throws CheckpointError for other schemes, and for the included model, which is on no server
  */
 export function webFolderOf(name: string | URL, hub: HubOptions): WebFolder {
+  const { signal, onProgress, onNotice, retryDelay, cache = true } = hub;
+  const kept = cache ? { cache: new WebCache() } : {};
+  return { ...namedFolder(name, hub), signal, onProgress, onNotice, retryDelay, ...kept };
+}
+
+function namedFolder(name: string | URL, hub: HubOptions): WebFolder {
   const text = nameText(name);
   if (text === EMBEDDED_MODEL) {
     throw new CheckpointError(

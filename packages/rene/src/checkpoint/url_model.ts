@@ -72,7 +72,7 @@ async function withGenerationDefaults(
 }
 
 async function openFiles(folder: WebFolder, onNotice: Notify): Promise<TensorFile[]> {
-  const options = { headers: folder.headers, onNotice };
+  const options = { ...folder, onNotice };
   const found: string[] = [];
   for (const { whole, index, open } of WEIGHT_FILES) {
     const list = await fetchJson(folder.url(index), options);

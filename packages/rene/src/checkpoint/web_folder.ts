@@ -1,9 +1,10 @@
 // A model's folder on a web server. Browser and Node.
 import { CheckpointError } from '../errors.js';
 import { basicAuthorization } from './basic_authorization.js';
+import type { WebFileOptions } from './web_file_options.js';
 
 /** A folder whose files have URLs. */
-export interface WebFolder {
+export interface WebFolder extends WebFileOptions {
   /** Name for errors: without a query, which may contain a signature. */
   readonly name: string;
   /** The URL of a file, by its path in the folder. */

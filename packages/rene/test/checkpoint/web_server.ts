@@ -56,14 +56,17 @@ export class WebServer {
       res.writeHead(noHead ? 405 : 200, { 'content-length': file.length }).end();
       return;
     }
-    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(req.headers.range ?? '') ?? [];
+    const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(req.headers.range ?? '') ?? [];
     if (first === undefined || noRanges) {
       res.writeHead(200, { 'content-length': file.length }).end(file);
       return;
     }
     const size = contentRange === 'no size' ? '*' : file.length;
-    const header = { 'content-range': `bytes ${first}-${last}/${size}` };
-    res.writeHead(206, contentRange === 'none' ? {} : header);
-    res.end(file.subarray(Number(first), Number(last) + 1));
+    const end = last ? Number(last) : file.length - 1;
+    const header = { 'content-range': `bytes ${first}-${end}/${size}` };
+    const bytes = file.subarray(Number(first), end + 1);
+    // Without a length the response is sent in chunks.
+    res.writeHead(206, contentRange === 'none' ? { 'content-length': bytes.length } : header);
+    res.end(bytes);
   }
 }

@@ -1,6 +1,7 @@
 // The worker's side: holds a model, its tokenizer and its states, and answers the page's calls.
 import { simdInfo } from '@rene-js/layers/simd';
 import { AutoModelForCausalLM } from '../../auto_model.js';
+import type { DownloadProgress } from '../../checkpoint/hub.js';
 import { GenerationError } from '../../errors.js';
 import type { GenerateResult } from '../../generation/generate.js';
 import { streamText } from '../../generation/stream_text.js';
@@ -86,13 +87,19 @@ export class ModelHost {
     const { name, hub, tokenizer: tokenizerName = name, ...options } = settings;
     const onNotice = (notice: string) => answer.send({ type: 'notice', notice });
     const reporter = new ProgressReporter((progress) => answer.send({ type: 'loading', progress }));
-    const fetched = { ...hub, onNotice, signal: answer.signal };
+    const fetched = {
+      ...hub,
+      ...{ onNotice, signal: answer.signal },
+      onProgress: ({ file, bytes, totalBytes }: DownloadProgress) =>
+        reporter.update('download', file, bytes, totalBytes || undefined),
+    };
     const tokenizer = await Tokenizer.fromPretrained(tokenizerName, fetched);
     const model = await AutoModelForCausalLM.fromPretrained(name, {
       ...options,
       hub: fetched,
       onNotice,
       onProgress({ name: weight, loadedValues, totalValues }) {
+        answer.signal.throwIfAborted();
         const phase = options.backend === 'webgpu' ? 'upload' : 'pack';
         reporter.update(phase, weight, loadedValues, totalValues);
       },

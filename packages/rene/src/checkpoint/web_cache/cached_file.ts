@@ -1,0 +1,196 @@
+// A file that is downloaded once into a store, and read from there while it arrives.
+import { CheckpointError } from '../../errors.js';
+import { type ByteSource, checkRange } from '../byte_source.js';
+import { shownUrl } from '../model_names.js';
+import { isQuotaError, PART_BYTES, type PartStore } from './part_store.js';
+
+/** Reads a response's bytes. */
+export type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>;
+
+export interface CachedFileOptions {
+  readonly url: string;
+  readonly key: string;
+  readonly store: PartStore;
+  readonly size: number;
+  /** Bytes that the store has. */
+  readonly stored: number;
+  /** Called with the number of bytes that are there. */
+  onBytes(bytes: number): void;
+  /** Tries again where a connection broke. Absent where the server supports no ranges. */
+  reopen?: ((position: number) => Promise<ByteReader>) | undefined;
+  /** Waits before a retry. */
+  wait(tries: number): Promise<void>;
+  /** Called once, when the store is full. Reads the rest in another way. */
+  withoutStore(error: unknown): Promise<ByteSource>;
+  /** Called when the download has ended, in one way or the other. */
+  onEnd(): void;
+}
+
+const MAXIMUM_TRIES = 5;
+
+export class CachedFile implements ByteSource {
+  readonly name: string;
+  readonly size: number;
+  /** Bytes in whole parts of the store. */
+  private inStore: number;
+  /** The part that arrives. */
+  private readonly current = new Uint8Array(PART_BYTES);
+  private filled = 0;
+  private failure: unknown;
+  private substitute: Promise<ByteSource> | undefined;
+  private waiting: (() => void)[] = [];
+  private readonly parts = new Map<number, Blob>();
+  private reader: ByteReader | undefined;
+  private closed = false;
+
+  /** @param reader of the bytes after those that the store has; undefined if it has all */
+  constructor(
+    private readonly options: CachedFileOptions,
+    reader: ByteReader | undefined,
+  ) {
+    this.name = shownUrl(options.url);
+    this.size = options.size;
+    this.inStore = reader ? Math.floor(options.stored / PART_BYTES) * PART_BYTES : options.size;
+    options.onBytes(options.stored);
+    if (reader) void this.download(reader);
+    else options.onEnd();
+  }
+
+  async read(start: number, length: number): Promise<Uint8Array> {
+    checkRange(this.name, this.size, start, length);
+    const bytes = new Uint8Array(length);
+    for (let filled = 0; filled < length; ) {
+      const part = await this.readPart(start + filled, length - filled);
+      bytes.set(part, filled);
+      filled += part.length;
+    }
+    return bytes;
+  }
+
+  /** Stops a download; what has arrived stays in the store. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.reader?.cancel().catch(() => {});
+    if (!this.substitute) return;
+    await (await this.substitute.catch(() => undefined))?.close();
+    // Of no use without the rest.
+    await this.options.store.remove(this.options.key);
+  }
+
+  /** Some bytes from a position on, as soon as they are there. */
+  private async readPart(start: number, most: number): Promise<Uint8Array> {
+    for (;;) {
+      if (start < this.inStore) return this.fromStore(start, most);
+      const here = start - this.inStore;
+      if (here < this.filled) return this.current.slice(here, Math.min(this.filled, here + most));
+      if (this.substitute) return (await this.substitute).read(start, most);
+      if (this.failure !== undefined) throw this.failure;
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+  }
+
+  private async fromStore(start: number, most: number): Promise<Uint8Array> {
+    const { store, key } = this.options;
+    const index = Math.floor(start / PART_BYTES);
+    const blob = this.parts.get(index) ?? (await store.part(key, index));
+    const from = start - index * PART_BYTES;
+    const bytes = await blob?.slice(from, from + most).arrayBuffer();
+    if (!blob || !bytes || bytes.byteLength === 0) {
+      throw new CheckpointError(
+        `${this.name}: its copy in the browser's storage is gone; load it again`,
+      );
+    }
+    this.parts.set(index, blob);
+    return new Uint8Array(bytes);
+  }
+
+  private async download(first: ByteReader): Promise<void> {
+    const { store, key, stored, reopen, wait, withoutStore, onEnd } = this.options;
+    this.reader = first;
+    try {
+      // The beginning of a part that broke off.
+      const rest =
+        stored > this.inStore ? await store.part(key, this.inStore / PART_BYTES) : undefined;
+      if (rest) this.current.set(new Uint8Array(await rest.arrayBuffer()));
+      this.filled = rest?.size ?? 0;
+      for (let tries = 0; ; tries++) {
+        const before = this.position;
+        try {
+          await this.receive();
+          if (this.position === this.size) break;
+          throw new CheckpointError(
+            `${this.name}: expected ${this.size} bytes, found ${this.position}`,
+          );
+        } catch (error) {
+          if (this.position > before) tries = 0;
+          if (this.closed || isQuotaError(error) || !reopen || tries >= MAXIMUM_TRIES) throw error;
+          await this.keepPart();
+          await wait(tries);
+          this.reader = await reopen(this.position);
+        }
+      }
+    } catch (error) {
+      if (isQuotaError(error)) {
+        this.reader?.cancel().catch(() => {});
+        this.substitute = withoutStore(error);
+        this.substitute.catch(() => {});
+      } else {
+        await this.keepPart().catch(() => {});
+        this.failure = error;
+      }
+    } finally {
+      onEnd();
+      this.wake();
+    }
+  }
+
+  private get position(): number {
+    return this.inStore + this.filled;
+  }
+
+  /** Reads to the end of the stream. */
+  private async receive(): Promise<void> {
+    for (;;) {
+      const read = await this.reader?.read();
+      if (!read || read.done) {
+        await this.keepPart();
+        if (this.position === this.size) this.finish();
+        return;
+      }
+      for (let at = 0; at < read.value.length; ) {
+        const piece = read.value.subarray(at, at + PART_BYTES - this.filled);
+        this.current.set(piece, this.filled);
+        this.filled += piece.length;
+        at += piece.length;
+        if (this.filled === PART_BYTES) await this.endPart();
+      }
+      this.options.onBytes(this.position);
+      this.wake();
+    }
+  }
+
+  /** Writes what has arrived of the current part. */
+  private async keepPart(): Promise<void> {
+    const { store, key } = this.options;
+    if (this.filled === 0) return;
+    await store.setPart(key, this.inStore / PART_BYTES, this.current.slice(0, this.filled));
+  }
+
+  private async endPart(): Promise<void> {
+    const { store, key } = this.options;
+    await store.setPart(key, this.inStore / PART_BYTES, this.current);
+    this.inStore += PART_BYTES;
+    this.filled = 0;
+  }
+
+  private finish(): void {
+    this.inStore = this.size;
+    this.filled = 0;
+  }
+
+  private wake(): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}

@@ -1,0 +1,87 @@
+// Requests for files on web servers. Browser and Node.
+import { CheckpointError } from '../errors.js';
+import { shownUrl } from './model_names.js';
+import { Missing, type WebFileOptions } from './web_file_options.js';
+
+/** The server cannot be reached. */
+export class UnreachableError extends CheckpointError {}
+
+/** A response ended early. */
+export class BrokenError extends CheckpointError {}
+
+/** Lengths and ranges must be those of the uncompressed file. Pages cannot set this header. */
+export const PLAIN = { 'accept-encoding': 'identity' };
+
+/**
+ * One request. Errors of the server that say that it has no such file are no errors.
+ *
+ * @throws UnreachableError; CheckpointError if the server fails
+ */
+export async function ask(
+  url: string,
+  { headers, signal }: WebFileOptions,
+  more: Readonly<Record<string, string>> = {},
+  init: { method?: 'HEAD'; cache?: 'no-store' } = {},
+): Promise<Response | Missing> {
+  const { platformFetch, UNREACHABLE_ADVICE } = await import('./platform.js');
+  const all = { ...headers, ...more };
+  const options = { ...init, headers: all, ...(signal && { signal }) };
+  const response = await platformFetch(url, options).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    const why = `${shownUrl(url)}: cannot be reached (${reason(error)})`;
+    throw new UnreachableError(`${why}; ${UNREACHABLE_ADVICE}`, undefined, { cause: error });
+  });
+  if (response.ok) return response;
+  await response.body?.cancel();
+  const { status } = response;
+  const why = `HTTP ${status}`;
+  // The file may exist even if a server is busy or failing.
+  if (status < 500 && status !== 408 && status !== 429) return new Missing(why);
+  throw new CheckpointError(`${shownUrl(url)}: ${why}`);
+}
+
+/**
+ * Whether a response is a web page: an error page, or that of a single-page app. Some servers send every file
+ * with a page's type, so the beginning of the content counts too.
+ */
+export function isPage({ headers }: Response, start: string): boolean {
+  const type = headers.get('content-type') ?? '';
+  if (/^(?:text\/html|application\/xhtml\+xml)\b/i.test(type))
+    return /^\ufeff?\s*(?:<|$)/.test(start);
+  return /^\ufeff?\s*<(?:!doctype|html|\?xml|!--)/i.test(start);
+}
+
+/** Where a response's bytes begin in the file, and the file's size if the server tells it. */
+export function extentOf(response: Response, asked: number): { start: number; size?: number } {
+  const start = response.status === 206 ? asked : 0;
+  const told = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
+  if (response.status === 206 && told !== undefined) return { start, size: Number(told) };
+  if (response.status === 206 && response.headers.has('content-range')) return { start };
+  if (response.headers.has('content-encoding')) return { start };
+  const length = Number(response.headers.get('content-length') ?? Number.NaN);
+  return Number.isSafeInteger(length) ? { start, size: start + length } : { start };
+}
+
+/** Waits before a retry: not at all before the first, then longer each time. */
+export function backOff(tries: number, { retryDelay = 500 }: WebFileOptions): Promise<void> {
+  const delay = tries === 0 ? 0 : retryDelay * 2 ** (tries - 1);
+  return new Promise((resolve) => setTimeout(resolve, delay));
+}
+
+/** What tells one version of a file from another; pages may not see all of it. */
+export function validatorOf({ headers }: Response): string | undefined {
+  return headers.get('etag') ?? headers.get('last-modified') ?? undefined;
+}
+
+export function brokenError(url: string, cause: unknown): BrokenError {
+  return new BrokenError(`${shownUrl(url)}: the connection broke (${reason(cause)})`, undefined, {
+    cause,
+  });
+}
+
+/** The innermost cause: in Node, fetch's own error only says that it failed. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return reason(error.cause);
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.message;
+}

@@ -26,7 +26,7 @@ export async function listCached(): Promise<CachedModel[]> {
       url: folder,
       bytes: model.bytes + bytes,
       isComplete: model.isComplete && isComplete,
-      date: date < model.date ? date : model.date,
+      date: new Date(Math.min(date.getTime(), model.date.getTime())),
     });
   }
   return [...models.values()].sort((a, b) => a.url.localeCompare(b.url));

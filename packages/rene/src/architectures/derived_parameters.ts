@@ -15,7 +15,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { CheckpointTensors, LayerParameter, RowSlice } from './blueprint.js';
 
 /** A slice of an open matrix. */
-interface Part extends RowSlice {
+export interface Part extends RowSlice {
   readonly matrix: StoredMatrix;
 }
 
@@ -149,7 +149,7 @@ function computedRows(
  * Slices joined as one matrix. It keeps their dtype, or their quantised values, if these are the same for
  * all.
  */
-function joined(parts: readonly Part[]): StoredMatrix {
+export function joined(parts: readonly Part[]): StoredMatrix {
   const [first] = parts;
   if (!first) throw new Error('a matrix without rows');
   const { dtype, shape } = first.matrix;

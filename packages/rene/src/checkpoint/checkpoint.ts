@@ -31,6 +31,8 @@ export interface Checkpoint {
   /** A whole tensor as f32; for norms, biases and other small tensors. */
   readF32(name: string): Promise<Float32Array>;
   close(): Promise<void>;
+  /** Whether mlx-lm wrote it. Default: false. */
+  readonly isMlxLm?: boolean;
 }
 
 /**

@@ -9,8 +9,7 @@ import type { Checkpoint } from './checkpoint.js';
 import { jsonFile } from './json_file.js';
 import { checkNamesAndShapes } from './load_parameters.js';
 import { fileExists } from './node_files.js';
-import { openCheckpoint } from './open_checkpoint.js';
-import { readConfig } from './read_config.js';
+import { openModelFolder } from './open_model_folder.js';
 import { TOKENIZER_FILES } from './resolve.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 import { copyOf, type FolderFile, isSameFolder, writeFolder } from './write_folder.js';
@@ -41,11 +40,10 @@ export async function convertCheckpoint(
   if (await isSameFolder(from, to)) {
     throw new CheckpointError(`${to}: expected another folder than the one that is read`);
   }
-  const config = await readConfig(from);
-  const blueprint = blueprintOf(config);
-  const specs = blueprint.tensors;
-  const checkpoint = await openCheckpoint(from);
+  const { config, checkpoint } = await openModelFolder(from);
   try {
+    const blueprint = blueprintOf(config);
+    const specs = blueprint.tensors;
     checkNamesAndShapes(checkpoint, blueprint);
     const total = specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
     let done = 0;

@@ -4,6 +4,7 @@ import { tensorNaming } from '../architectures/index.js';
 import { CheckpointError } from '../errors.js';
 import { type Checkpoint, rawCheckpoint } from './checkpoint.js';
 import { isMlx, mlxCheckpoint, mlxQuantization } from './mlx.js';
+import { fromMlxLm } from './mlx_lm.js';
 import { openPyTorchBin } from './pytorch_bin.js';
 import { parseQuantization } from './quantization.js';
 import { quantizedCheckpoint } from './quantized.js';
@@ -109,5 +110,5 @@ export function checkpointOf(
     ? mlxQuantization(metadata, path)
     : parseQuantization(config, `${path}/config.json`);
   const numbers = quantization ? quantizedCheckpoint(checkpoint, quantization) : checkpoint;
-  return isMlx(metadata) ? mlxCheckpoint(numbers) : numbers;
+  return isMlx(metadata) ? mlxCheckpoint(numbers) : fromMlxLm(numbers, config);
 }

@@ -10,6 +10,7 @@ import {
 import { asRecord } from '../json.js';
 import type { Checkpoint } from './checkpoint.js';
 import { isMlx, parseMlxConfig } from './mlx.js';
+import { configOfMlxLm } from './mlx_lm.js';
 import { checkpointOf, WEIGHT_FILES } from './open_checkpoint.js';
 import { shardNames } from './shard_index.js';
 import type { TensorFile } from './tensor_file.js';
@@ -47,7 +48,7 @@ export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promis
     if (found instanceof Missing) {
       throw new CheckpointError(`${path}: expected the model's configuration, found ${found.why}`);
     }
-    const config = parseModelConfig(json, path);
+    const config = parseModelConfig(configOfMlxLm(json, checkpoint, onNotice), path);
     return { ...(await withGenerationDefaults(folder, config, onNotice)), checkpoint };
   } catch (error) {
     await closeAll(files);

@@ -8,7 +8,7 @@
 export type Element = 'f32' | 'i32' | 'u32' | 'vec4<f32>' | 'vec4<u32>';
 
 export interface Kernel {
-  /** Names the code: kernels of one name are the same. */
+  /** Names the code: kernels of one name, workgroup and directives are the same. */
   readonly name: string;
   readonly memory: Readonly<Record<string, Element>>;
   /** Names of the memory that the kernel writes. */

@@ -14,7 +14,7 @@ export class Pipelines {
 
   /** @param plan with a key that is the same for equal plans */
   get(kernel: Kernel, plan: BindingPlan & { key: string }): Pipeline {
-    const key = `${kernel.name}: ${plan.key}`;
+    const key = `${kernel.name} ${kernel.workgroup} ${kernel.directives ?? ''}: ${plan.key}`;
     const known = this.pipelines.get(key);
     if (known) return known;
     const { device } = this;

@@ -3,13 +3,20 @@ import type { Address } from '../native/address.js';
 import type { ScanCall } from '../native/calls.js';
 import { withTemporaries } from '../native/memory.js';
 import type { WebGpuRuntime } from './runtime.js';
+import { CHANNELS, CHUNK, chunkProductsKernel, scanChunksKernel } from './ssd_chunks.wgsl.js';
 import { LANES, scanKernel } from './ssd_scan.wgsl.js';
 
 /** The largest f32: WGSL has no infinity to compare with. */
 const MOST = 3.4028234e38;
 
+/** Shorter calls are walked token by token. */
+const LEAST_CHUNKED = 16;
+/** Numbers of a channel's state that fit 16 KiB of workgroup memory with the rest. */
+const MOST_CHUNKED_STATE = 320;
+
 export function scan(runtime: WebGpuRuntime, call: ScanCall): void {
-  if (buffersOf(runtime, call) <= runtime.device.limits.maxStorageBuffersPerShaderStage) {
+  const buffers = buffersOf(runtime, call) + (isChunked(call) ? 1 : 0);
+  if (buffers <= runtime.device.limits.maxStorageBuffersPerShaderStage) {
     launchScan(runtime, call);
     return;
   }
@@ -39,26 +46,40 @@ function buffersOf({ buffers }: WebGpuRuntime, call: ScanCall): number {
 function launchScan(runtime: WebGpuRuntime, call: ScanCall): void {
   const { batch, length, heads, headDim, dState, groups } = call;
   const { x, B, C, dt, A, D, dtBias, before, after, y } = call;
-  const channels = runtime.workgroup / LANES;
-  runtime.launch(
-    scanKernel(dState, channels),
-    [Math.ceil(headDim / channels), heads, batch],
-    { x, B, C, dt, A, D, dt_bias: dtBias, before, after, y },
-    {
-      length,
-      heads,
-      head_dim: headDim,
-      d_state: dState,
-      groups,
-      x_stride: call.xStride,
-      b_stride: call.bStride,
-      c_stride: call.cStride,
-      dt_stride: call.dtStride,
-      y_stride: call.yStride,
-      d_per_channel: call.dPerChannel ? 1 : 0,
-      dt_softplus: call.dtSoftplus ? 1 : 0,
-      dt_min: call.dtMin,
-      dt_max: Math.min(call.dtMax, MOST),
-    },
-  );
+  const memory = { x, B, C, dt, A, D, dt_bias: dtBias, before, after, y };
+  const strides = { b_stride: call.bStride, c_stride: call.cStride };
+  const scalars = {
+    length,
+    heads,
+    head_dim: headDim,
+    d_state: dState,
+    groups,
+    x_stride: call.xStride,
+    ...strides,
+    dt_stride: call.dtStride,
+    y_stride: call.yStride,
+    d_per_channel: call.dPerChannel ? 1 : 0,
+    dt_softplus: call.dtSoftplus ? 1 : 0,
+    dt_min: call.dtMin,
+    dt_max: Math.min(call.dtMax, MOST),
+  };
+  if (!isChunked(call)) {
+    const channels = runtime.workgroup / LANES;
+    const grid = [Math.ceil(headDim / channels), heads, batch] as const;
+    runtime.launch(scanKernel(dState, channels), grid, memory, scalars);
+    return;
+  }
+  const chunks = Math.ceil(length / CHUNK);
+  withTemporaries(runtime.pool, (temporaries) => {
+    const products = temporaries.allocate(batch * chunks * groups * CHUNK * CHUNK * 4);
+    const sizes = { length, columns: dState, groups, ...strides };
+    runtime.launch(chunkProductsKernel, [chunks, groups, batch], { B, C, products }, sizes);
+    const grid = [Math.ceil(headDim / CHANNELS), heads, batch] as const;
+    runtime.launch(scanChunksKernel(dState), grid, { ...memory, products }, scalars);
+  });
+}
+
+/** Whether a call has as many tokens as pay for chunks. Larger states do not fit workgroup memory. */
+function isChunked({ length, dState }: ScanCall): boolean {
+  return length >= LEAST_CHUNKED && dState <= MOST_CHUNKED_STATE;
 }

@@ -6,6 +6,23 @@ import { activations } from './wgsl.js';
 /** Invocations that share a channel. */
 export const LANES = 8;
 
+export const scanIntegers = [
+  ...['length', 'heads', 'head_dim', 'd_state', 'groups'],
+  ...['x_stride', 'b_stride', 'c_stride', 'dt_stride', 'y_stride'],
+  ...['d_per_channel', 'dt_softplus'],
+] as const;
+export const scanFloats = ['dt_min', 'dt_max'] as const;
+
+/** dt of a token and head as the scan uses it: bias, softplus, limits; NaN stays one. */
+export const effectiveDt = `
+fn effective_dt(token: u32, head: u32) -> f32 {
+  var dt = get_dt(token * args.dt_stride + head) + get_dt_bias(head);
+  if (args.dt_softplus != 0u) { dt = softplus(dt); }
+  if (dt < args.dt_min) { dt = args.dt_min; }
+  if (dt > args.dt_max) { dt = args.dt_max; }
+  return dt;
+}`;
+
 /** @param channels of a workgroup */
 export function scanKernel(dState: number, channels: number): Kernel {
   const numbers = Math.ceil(dState / LANES);
@@ -16,15 +33,12 @@ export function scanKernel(dState: number, channels: number): Kernel {
       ...{ before: 'f32', after: 'f32', y: 'f32' },
     },
     writes: ['y', 'after'],
-    integers: [
-      ...['length', 'heads', 'head_dim', 'd_state', 'groups'],
-      ...['x_stride', 'b_stride', 'c_stride', 'dt_stride', 'y_stride'],
-      ...['d_per_channel', 'dt_softplus'],
-    ],
-    floats: ['dt_min', 'dt_max'],
+    integers: scanIntegers,
+    floats: scanFloats,
     workgroup: LANES * channels,
     code: `
 ${activations}
+${effectiveDt}
 const LANES = ${LANES}u;
 var<workgroup> partial: array<f32, WORKGROUP>;
 @compute @workgroup_size(WORKGROUP)
@@ -48,10 +62,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
   if (has_D && is_mine) { D = get_D(select(head, head * args.head_dim + p, args.d_per_channel != 0u)); }
   for (var t = 0u; t < args.length; t++) {
     let token = row * args.length + t;
-    var dt = get_dt(token * args.dt_stride + head) + get_dt_bias(head);
-    if (args.dt_softplus != 0u) { dt = softplus(dt); }
-    if (dt < args.dt_min) { dt = args.dt_min; }
-    if (dt > args.dt_max) { dt = args.dt_max; }
+    let dt = effective_dt(token, head);
     let decay = exp(dt * A);
     var x = 0.0;
     if (is_mine) { x = get_x(token * args.x_stride + head * args.head_dim + p); }

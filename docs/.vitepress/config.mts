@@ -35,7 +35,7 @@ export default defineConfig({
             { text: 'Quantise', link: '/guide/quantise' },
             { text: 'Serve over HTTP', link: '/guide/serve' },
             { text: 'Fields of a request', link: '/guide/request-fields' },
-            { text: 'Batches', link: '/guide/scale-out' },
+            { text: 'Batches and workers', link: '/guide/scale-out' },
             { text: 'Evaluate', link: '/guide/evaluate' },
             { text: 'Train and fine-tune', link: '/guide/train' },
             { text: 'Layers for TensorFlow.js', link: '/guide/layers' },

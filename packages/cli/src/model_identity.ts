@@ -1,4 +1,7 @@
 // What tells models apart whose results or states must not be mixed.
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import type { CausalLM } from '@rene-js/rene';
 import { adapterFolder } from '@rene-js/rene/internal';
 import * as tf from '@tensorflow/tfjs-core';
@@ -29,4 +32,30 @@ export async function stateIdentity(
 ): Promise<string> {
   const adapter = lora === undefined ? '' : await adapterHash(lora);
   return modelHash(dir, ['states', model.backend, dtypeOf(model), adapter]);
+}
+
+/** What results depend on besides the model's folder. */
+export interface ResultSettings {
+  dtype: string;
+  tokenizerPath: string;
+  lora: string | undefined;
+  chatTemplate: string | undefined;
+}
+
+/**
+ * A hash of all that results depend on, the same on every machine: the model's files, the dtype, the
+ * tokenizer, the adapter and the chat template.
+ *
+ * @param dir the model's folder
+ */
+export async function resultIdentity(dir: string, settings: ResultSettings): Promise<string> {
+  const { dtype, tokenizerPath: path, lora, chatTemplate } = settings;
+  const isOwn = resolve(dirname(path)) === resolve(dir);
+  const tokenizer = isOwn
+    ? ''
+    : createHash('sha256')
+        .update(await readFile(path))
+        .digest('hex');
+  const adapter = lora === undefined ? '' : await adapterHash(lora);
+  return modelHash(dir, [dtype, tokenizer, adapter, chatTemplate ?? '']);
 }

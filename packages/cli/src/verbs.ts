@@ -116,4 +116,13 @@ export const verbs: Readonly<Record<string, Verb>> = {
       );
     },
   },
+  worker: {
+    description: 'do the work of rene batch --queue and rene eval --queue',
+    add: async (program) => {
+      const { addWorker } = await import('./commands/worker_options.js');
+      return addWorker(program).action(async (options) =>
+        (await import('./commands/worker.js')).runWorker(options),
+      );
+    },
+  },
 };

@@ -5,6 +5,7 @@ import { ResultFile } from '../batch/result_file.js';
 import { batchLines, checkBatch, runBatch, serverAnswers } from '../batch/run_batch.js';
 import { createServer } from '../serving/server.js';
 import type { BatchOptions } from './batch_options.js';
+import { PROGRESS, report } from './batch_report.js';
 import { type StopSignals, stopSignals } from './interrupt.js';
 import { onNotice } from './load.js';
 import { withProgressBar } from './progress_bar.js';
@@ -26,6 +27,11 @@ export async function runBatchCommand(
   const onWait = (pid: number | undefined) =>
     onNotice(`another process${pid === undefined ? '' : ` (${pid})`} writes ${output}: waiting`);
   await withLock(`${output}.lock`, { onWait }, async () => {
+    if (options.queue !== undefined) {
+      const { runByWorkers } = await import('./batch_queue.js');
+      await runByWorkers(input, output, options, options.queue);
+      return;
+    }
     const model = await startServingModel(options.model ?? EMBEDDED_MODEL, options);
     const stop = stopSignals();
     try {
@@ -56,20 +62,16 @@ async function answerLines(
     onError: ({ stack }) => onNotice(`error: ${stack}`),
   });
   stop.signal.addEventListener('abort', () => void engine.close());
-  const format = '{value}/{total} requests [{bar}] {eta_formatted} left, {failed} failed';
+
   try {
-    const { done, failed } = await withProgressBar(format, (update) =>
+    const { done, failed } = await withProgressBar(PROGRESS, (update) =>
       runBatch(batchLines(input, identity), serverAnswers(server, engine), file, {
         concurrency,
         signal: stop.signal,
         onProgress: (done, failed) => update(done, ids.size, { failed }),
       }),
     );
-    const counts = `${done} of ${ids.size} requests have a result, ${failed} of them an error`;
-    if (stop.signal.aborted) {
-      process.exitCode = stop.exitCode();
-      onNotice(`stopped: ${counts}; run the same command again to continue`);
-    } else process.stdout.write(`${output}: ${counts}\n`);
+    report(output, ids.size, { done, failed }, stop);
   } finally {
     file.close();
     await server.close();

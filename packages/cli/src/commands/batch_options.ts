@@ -11,6 +11,7 @@ import type { ServingOptions } from './serving_model.js';
 
 export interface BatchOptions extends ServingOptions {
   concurrency?: number;
+  queue?: string;
   maxLength: number;
 }
 
@@ -25,6 +26,10 @@ export function addBatch(program: Command): Command {
       '--concurrency <n>',
       'number of requests in progress (default: the size of the batch)',
       wholeNumberFrom(1),
+    )
+    .option(
+      '--queue <url>',
+      'Redis or Valkey whose workers (rene worker) answer: redis://HOST:PORT',
     )
     .option(
       '--served-model-name <name>',

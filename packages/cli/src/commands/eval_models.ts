@@ -1,10 +1,10 @@
 // The models that `rene eval` can measure: Rene, and through adapters HTTP servers and transformers.js.
 import { createHash } from 'node:crypto';
-import type { CausalLM } from '@rene-js/rene';
-import { adapterFolder, PrefixFiles } from '@rene-js/rene/internal';
+import { type CausalLM, readModelConfig } from '@rene-js/rene';
+import { adapterFolder, EMBEDDED_MODEL, PrefixFiles } from '@rene-js/rene/internal';
 import type { EvaluationModel } from '../evaluation/evaluation_model.js';
 import { modelHash } from '../evaluation/model_hash.js';
-import { ReneScorer } from '../evaluation/scoring/rene_scorer.js';
+import { prefixTokenId, ReneScorer } from '../evaluation/scoring/rene_scorer.js';
 import { SharedStates } from '../evaluation/scoring/shared_states.js';
 import { stateIdentity } from '../model_identity.js';
 import {
@@ -17,7 +17,14 @@ import {
   type ModelKind,
 } from './eval_model_choice.js';
 import type { EvalOptions } from './eval_options.js';
-import { checkVocabulary, loadModel, loadTokenizer, modelFolder, onNotice } from './load.js';
+import {
+  checkVocabulary,
+  loadModel,
+  loadTokenizer,
+  modelFolder,
+  onNotice,
+  servedName,
+} from './load.js';
 import { UsageError } from './report_error.js';
 
 export interface LoadedEvalModel {
@@ -37,7 +44,9 @@ export interface LoadedEvalModel {
 export function loadEvalModel(choice: ModelChoice, options: EvalOptions): Promise<LoadedEvalModel> {
   switch (choice.kind) {
     case 'rene_ssm':
-      return loadRene(choice, options);
+      return options.queue === undefined
+        ? loadRene(choice, options)
+        : loadByWorkers(choice, options, options.queue);
     case 'local-completions':
       return loadServer(choice, options);
     case 'transformers.js':
@@ -87,6 +96,38 @@ async function loadRene(
       model_sha: '',
     },
     dispose: () => model.dispose(),
+  };
+}
+
+async function loadByWorkers(
+  { kind, name = EMBEDDED_MODEL, args }: ModelChoice,
+  options: EvalOptions,
+  url: string,
+): Promise<LoadedEvalModel> {
+  const { connect, disconnect, shownUrl } = await import('../scale_out/redis.js');
+  const { identityOf } = await import('../scale_out/registry.js');
+  const { QueueModel } = await import('../scale_out/queue_model.js');
+  const where = shownUrl(url);
+  const dir = await modelFolder(name, args.revision);
+  const tokenizer = await loadTokenizer(dir, options.tokenizer ?? args.tokenizer);
+  const config = await readModelConfig(dir);
+  const redis = await connect(url, onNotice);
+  const served = await servedName(name);
+  const onWait = () => onNotice(`${where}: there is no worker with the model '${served}': waiting`);
+  const identity = await identityOf(redis, served, onWait, new AbortController().signal);
+  return {
+    model: new QueueModel(redis, tokenizer, {
+      identity,
+      maxLength: options.max_length ?? countArg(args, 'max_length') ?? 4096,
+      prefixTokenId: prefixTokenId(config, tokenizer),
+    }),
+    kind,
+    name,
+    hash: hashOf('queue', identity),
+    device: where,
+    batchSize: 'auto',
+    modelInfo: {},
+    dispose: () => disconnect(redis),
   };
 }
 

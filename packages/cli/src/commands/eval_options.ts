@@ -37,6 +37,7 @@ export interface EvalOptions {
   dtype?: 'auto' | WeightFormat;
   lora?: string;
   max_length?: number;
+  queue?: string;
   prefixCacheDir?: string;
   prefixCacheDirBytes?: number;
   json: boolean;
@@ -138,6 +139,10 @@ export function addEvalOptions(command: Command): Command {
       '--max_length <n>',
       'maximum number of tokens; longer texts are truncated on the left (default: 4096, or that of the server)',
     ).argParser(wholeNumberFrom(1)),
+    new Option(
+      '--queue <url>',
+      'Redis or Valkey whose workers (rene worker) run the model: redis://HOST:PORT',
+    ),
     new Option('--json', 'print the results as JSON').default(false),
   ];
   for (const option of options) command.addOption(option);

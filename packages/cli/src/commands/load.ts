@@ -1,4 +1,5 @@
 // Finds and loads the model and the tokenizer that a command uses.
+import { basename, resolve } from 'node:path';
 import {
   AutoModelForCausalLM,
   type CausalLM,
@@ -8,6 +9,7 @@ import {
 } from '@rene-js/rene';
 import {
   EMBEDDED_MODEL,
+  folderExists,
   readTextFile,
   resolveModel,
   resolveTokenizer,
@@ -96,6 +98,11 @@ export async function tokenizerPath(dir: string, tokenizer?: string): Promise<st
 /** The text of a chat template's file; undefined without one. @throws CheckpointError if it cannot be read */
 export async function readChatTemplate(file: string | undefined): Promise<string | undefined> {
   return file === undefined ? undefined : readTextFile(file);
+}
+
+/** A model's name in requests: the folder's name for a local one, else the id. */
+export async function servedName(model: string): Promise<string> {
+  return (await folderExists(model)) ? basename(resolve(model)) : model;
 }
 
 /** Prints a notice on stderr. */

@@ -1,12 +1,16 @@
 // Loads a model into its thread, for the commands that serve requests.
-import { basename, resolve } from 'node:path';
 import { readModelConfig, Tokenizer } from '@rene-js/rene';
-import { folderExists } from '@rene-js/rene/internal';
-import { modelHash } from '../evaluation/model_hash.js';
-import { adapterHash } from '../model_identity.js';
+import { resultIdentity } from '../model_identity.js';
 import { TokenizerThread } from '../serving/tokenizer_thread.js';
 import { WorkerEngine } from '../serving/worker_engine.js';
-import { checkVocabulary, modelFolder, onNotice, readChatTemplate, tokenizerPath } from './load.js';
+import {
+  checkVocabulary,
+  modelFolder,
+  onNotice,
+  readChatTemplate,
+  servedName,
+  tokenizerPath,
+} from './load.js';
 import type { LoadOptions } from './model_options.js';
 import { withProgressBar } from './progress_bar.js';
 
@@ -54,22 +58,10 @@ export async function startServingModel(
     engine,
     tokenizer,
     encoder: new TokenizerThread(path, tokenizer),
-    modelName: options.servedModelName ?? (await shortName(name)),
+    modelName: options.servedModelName ?? (await servedName(name)),
     chatTemplate,
     vocabSize: engine.vocabSize,
-    identity: async () => {
-      const adapter = lora === undefined ? '' : await adapterHash(lora);
-      return modelHash(dir, [
-        engine.dtype,
-        path.startsWith(dir) ? '' : path,
-        adapter,
-        chatTemplate ?? '',
-      ]);
-    },
+    identity: () =>
+      resultIdentity(dir, { dtype: engine.dtype, tokenizerPath: path, lora, chatTemplate }),
   };
-}
-
-/** The folder's name for a local model, else the id. */
-async function shortName(model: string): Promise<string> {
-  return (await folderExists(model)) ? basename(resolve(model)) : model;
 }

@@ -30,6 +30,8 @@ const NOT_RUN: readonly [command: RegExp, reason: string][] = [
   [/^chat /, 'reads lines, with a model of the hub; test/chat/chat_loop.test.ts runs it'],
   [/^serve /, 'does not end; the test below runs one with the requests that the pages show'],
   [/^serve$/, 'does not end'],
+  [/^worker /, 'does not end; test/scale_out/commands.test.ts runs one'],
+  [/--queue /, 'needs Redis and workers; test/scale_out/commands.test.ts runs it'],
   [/oewn-train/, 'is how rene-tiny was trained, for hours'],
   [/--backend webgpu/, 'needs a GPU and the package webgpu; npm run test:webgpu runs it'],
   [/--backend tensorflow/, 'needs @tensorflow/tfjs-node; npm run test:tensorflow runs it'],

@@ -1,6 +1,6 @@
 // Evaluates Rene: log-likelihoods from prefix trees and recurrent states.
 import { weightPacker } from '@rene-js/layers';
-import type { Tokenizer } from '@rene-js/rene';
+import type { ModelConfig, Tokenizer } from '@rene-js/rene';
 import { rowsThatFit } from '@rene-js/rene/internal';
 import type { EvaluationModel, ScoreOptions } from '../evaluation_model.js';
 import type { Loglikelihood } from '../metrics.js';
@@ -42,8 +42,7 @@ export class ReneScorer implements EvaluationModel {
     const { maxLength = 4096, minShared = MIN_SHARED_TOKENS } = options;
     this.maxLength = maxLength;
     this.minShared = minShared;
-    const { bosTokenId, eosTokenId } = model.config;
-    this.prefixTokenId = bosTokenId ?? tokenizer.eosTokenId ?? eosTokenId ?? 0;
+    this.prefixTokenId = prefixTokenId(model.config, tokenizer);
   }
 
   tokenize(text: string): number[] {
@@ -97,3 +96,11 @@ export class ReneScorer implements EvaluationModel {
 
 /** Number of batches of states in memory: a node's, its parents', and copies while rows are gathered. */
 const STATES_AT_ONCE = 6;
+
+/** The token that replaces an empty context. */
+export function prefixTokenId(
+  { bosTokenId, eosTokenId }: ModelConfig,
+  tokenizer: Pick<Tokenizer, 'eosTokenId'>,
+): number {
+  return bosTokenId ?? tokenizer.eosTokenId ?? eosTokenId ?? 0;
+}

@@ -128,8 +128,6 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
   private readonly sizes: Sizes;
   private readonly inProj: Linear;
   private readonly outProj: Linear;
-  private readonly vectors: Pick<Mamba2MixerWeights, 'convBias' | 'dtBias' | 'D' | 'normWeight'>;
-  private readonly convWeight: tf.Tensor;
   private readonly aLog: tf.Tensor;
   /** -exp(A_log), precomputed unless A_log is trained. */
   private readonly fixedA: tf.Tensor | undefined;
@@ -137,22 +135,18 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
   private readonly fixedConv: tf.Tensor | undefined;
 
   /** @param parameters those of Mamba2Mixer.parameters(config) */
-  constructor(config: Mamba2Config, parameters: Parameters) {
+  constructor(
+    config: Mamba2Config,
+    private readonly parameters: Parameters,
+  ) {
     this.sizes = sizesOf(config);
     this.inProj = new Linear(parameters.scope('in_proj.'));
     this.outProj = new Linear(parameters.scope('out_proj.'));
-    this.vectors = {
-      convBias: parameters.optionalVector('conv1d.bias'),
-      dtBias: parameters.vector('dt_bias'),
-      D: parameters.vector('D'),
-      normWeight: parameters.optionalVector('norm.weight'),
-    };
-    this.convWeight = parameters.vector('conv1d.weight');
+    tf.tidy(() => void this.vectors()); // throws if one is missing
     this.aLog = parameters.vector('A_log');
+    // The others are trained if A_log is, and may be computed from variables then.
     if (!(this.aLog instanceof tf.Variable)) {
       this.fixedA = tf.tidy(() => tf.keep(negativeExp(this.aLog)));
-    }
-    if (!(this.convWeight instanceof tf.Variable)) {
       this.fixedConv = tf.keep(this.shapedConv());
     }
   }
@@ -214,9 +208,10 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
   /** The weights in the shapes that the op takes, as new tensors on the same memory. */
   private shapedWeights(A: tf.Tensor, convWeight: tf.Tensor): Mamba2MixerWeights {
     const { heads, headDim } = this.sizes;
-    const { D } = this.vectors;
+    const vectors = this.vectors();
+    const { D } = vectors;
     return {
-      ...this.vectors,
+      ...vectors,
       inProj: this.inProj.weight,
       inProjBias: this.inProj.bias,
       outProj: this.outProj.weight,
@@ -229,7 +224,17 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
 
   private shapedConv(): tf.Tensor {
     const { convDim, dConv } = this.sizes;
-    return tf.reshape(this.convWeight, [convDim, dConv]);
+    return tf.reshape(this.parameters.vector('conv1d.weight'), [convDim, dConv]);
+  }
+
+  private vectors(): Pick<Mamba2MixerWeights, 'convBias' | 'dtBias' | 'D' | 'normWeight'> {
+    const { parameters } = this;
+    return {
+      convBias: parameters.optionalVector('conv1d.bias'),
+      dtBias: parameters.vector('dt_bias'),
+      D: parameters.vector('D'),
+      normWeight: parameters.optionalVector('norm.weight'),
+    };
   }
 
   initialState(batch: number): Mamba2State {

@@ -14,7 +14,7 @@ import {
 import { withPrefix } from '@rene-js/layers/internal';
 import type { Backbone, Blueprint } from './blueprint.js';
 import type { HybridBlock, HybridConfig } from './hybrid_config.js';
-import { attentionScales, blockParameters, wholeTensor } from './hybrid_parameters.js';
+import { attentionScales, blockParameters, normScale, wholeTensor } from './hybrid_parameters.js';
 
 export function hybridBlueprint(config: HybridConfig): Blueprint {
   const { dModel, paddedVocabSize, names, tieWordEmbeddings, logitsScale } = config;
@@ -27,17 +27,18 @@ export function hybridBlueprint(config: HybridConfig): Blueprint {
     ? []
     : withPrefix('lm_head.', Linear.parameters(dModel, paddedVocabSize, false));
   const blocks = config.layers.flatMap((layer, i) =>
-    layer.flatMap((block) => {
+    layer.flatMap((block, k) => {
+      const factor = normFactor(layer, k);
       const [from, to] = [`${names.layers}.${i}.`, `layers.${i}.`];
       const norm = block.isParallel
         ? []
         : withPrefix(`${from}${block.norm}.`, RMSNorm.parameters(dModel));
-      const mixer = blockParameters(block, `${from}${block.name}.`, `${to}${block.name}.`);
+      const mixer = blockParameters(block, factor, `${from}${block.name}.`, `${to}${block.name}.`);
       return [
         {
           tensors: [...norm, ...mixer.tensors],
           parameters: [
-            ...norm.map((spec) => wholeTensor(spec, `${to}${block.norm}.weight`)),
+            ...norm.map((spec) => wholeTensor(spec, `${to}${block.norm}.weight`, factor)),
             ...mixer.parameters,
           ],
         },
@@ -67,6 +68,12 @@ export function hybridBlueprint(config: HybridConfig): Blueprint {
   };
 }
 
+/** The factor of the norm that block k of a layer reads. */
+function normFactor(layer: readonly HybridBlock[], k: number): number {
+  const first = layer.slice(0, k + 1).findLast(({ isParallel }) => !isParallel);
+  return first ? normScale(first) : 1;
+}
+
 function build(config: HybridConfig, parameters: Parameters): Backbone {
   const { tieWordEmbeddings, residualScale, embeddingScale, logitsScale } = config;
   const embedding = new Embedding(parameters.scope('embedding.'));
@@ -79,10 +86,15 @@ function build(config: HybridConfig, parameters: Parameters): Backbone {
     layers: config.layers.map((layer, i) => {
       const scope = parameters.scope(`layers.${i}.`);
       let norm: RMSNorm | undefined;
-      return layer.map((block) => {
+      return layer.map((block, k) => {
         const shared = block.isParallel ? norm : undefined;
         norm = shared ?? new RMSNorm(scope.scope(`${block.norm}.`), eps);
-        const mixer = buildMixer(block, config.normEps, scope.scope(`${block.name}.`));
+        const mixer = buildMixer(
+          block,
+          normFactor(layer, k),
+          config.normEps,
+          scope.scope(`${block.name}.`),
+        );
         return new ResidualBlock(norm, mixer, block.isParallel);
       });
     }),
@@ -93,12 +105,17 @@ function build(config: HybridConfig, parameters: Parameters): Backbone {
   };
 }
 
-function buildMixer(block: HybridBlock, normEps: number, parameters: Parameters): Mixer {
+function buildMixer(
+  block: HybridBlock,
+  norm: number,
+  normEps: number,
+  parameters: Parameters,
+): Mixer {
   switch (block.kind) {
     case 'ssd':
       return new Mamba2Mixer({ normEps, ...block.sizes }, parameters);
     case 'attn': {
-      const { softmaxScale } = attentionScales(block);
+      const { softmaxScale } = attentionScales(block, norm);
       return new SlidingWindowAttention({ ...block.sizes, softmaxScale }, parameters);
     }
     case 'mlp':

@@ -77,7 +77,7 @@ export class HostState {
 export async function toHost(state: RecurrentState): Promise<HostState> {
   state.check();
   const { owner, positions } = state;
-  if (!owner) throw new GenerationError('this state was made by no model: it has no owner');
+  if (!owner) throw new GenerationError('this state does not belong to a model');
   const copy = state.clone(); // the state may advance while its tensors are read
   try {
     const blocks = await Promise.all(copy.layers.map(tensorsOf));

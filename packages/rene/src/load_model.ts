@@ -93,7 +93,7 @@ function warnOfSlowBackend(
 ): void {
   if (tf.getBackend() !== 'cpu' || countWeights(specs) < 1e8) return;
   onNotice(
-    "the backend 'cpu' is in use, plain JavaScript on one core: give { backend: 'auto' } for a faster one",
+    "the current backend is 'cpu' (plain JavaScript, one core): pass { backend: 'auto' } for a faster one",
   );
 }
 

@@ -130,7 +130,8 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
     if (!Number.isInteger(kept) || kept < 1) {
       throw new InvalidArgumentError('logitsToKeep', 'a whole number from 1', String(logitsToKeep));
     }
-    if (recompute && state) throw new InvalidArgumentError('recompute', 'no state with it', 'one');
+    if (recompute && state)
+      throw new InvalidArgumentError('recompute', 'no state together with it', 'a state');
     checkPlaces(logitsAt, batch * length);
     const wanted = (hidden: tf.Tensor) =>
       logitsAt ? tokensAt(hidden, logitsAt) : lastTokens(hidden, kept);
@@ -345,7 +346,7 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
     if (this.disposed) throw new ReneError('this model was disposed: load it again');
     if (tf.getBackend() === this.backend) return;
     throw new ReneError(
-      `this model was loaded on the backend '${this.backend}', and '${tf.getBackend()}' is in use: ` +
+      `this model was loaded on the backend '${this.backend}', but the current one is '${tf.getBackend()}': ` +
         `call tf.setBackend('${this.backend}'), or load the model again`,
     );
   }
@@ -367,7 +368,11 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
     }
     state.checkForm('state', this.stateForm);
     if (state.batch !== batch) {
-      throw new InvalidArgumentError('ids', `${state.batch} rows, as the state has`, String(batch));
+      throw new InvalidArgumentError(
+        'ids',
+        `${state.batch} rows, the state's batch size`,
+        String(batch),
+      );
     }
   }
 }

@@ -98,7 +98,7 @@ export class RecurrentState {
    */
   async save(path: string | URL): Promise<void> {
     this.check();
-    if (!this.owner) throw new GenerationError('this state was made by no model: it has no owner');
+    if (!this.owner) throw new GenerationError('this state does not belong to a model');
     const copy = this.clone(); // this one may go on while the file is written
     try {
       const { writeStateFile } = await import('./state_file.js');
@@ -122,7 +122,7 @@ export class RecurrentState {
   check(): void {
     if (this.usable) return;
     throw new GenerationError(
-      'this state was disposed, or a forward failed half-way through it; start from a clone made before',
+      'this state was disposed, or a forward pass failed half-way; use an earlier clone',
     );
   }
 

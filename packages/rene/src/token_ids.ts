@@ -68,7 +68,7 @@ function notRows(ids: unknown): InvalidArgumentError {
 export function checkPlaces(places: readonly number[] | undefined, count: number): void {
   const wrong = places?.find((place) => !Number.isInteger(place) || place < 0 || place >= count);
   if (wrong === undefined) return;
-  throw new InvalidArgumentError('logitsAt', `places of ${count} tokens`, String(wrong));
+  throw new InvalidArgumentError('logitsAt', `positions below ${count}`, String(wrong));
 }
 
 /** The last `kept` tokens of (B, L, D). */

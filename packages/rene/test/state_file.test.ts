@@ -119,7 +119,7 @@ describe('state files', () => {
     }
     await rm(weights);
     const own = new RecurrentState([], [0]);
-    expect((await rejection(own.save(path))).message).to.contain('made by no model');
+    expect((await rejection(own.save(path))).message).to.contain('does not belong to a model');
   });
 
   it('can be saved to and restored from a file URL; other URLs are refused, and create no folder', async () => {

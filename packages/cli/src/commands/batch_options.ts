@@ -18,9 +18,9 @@ export interface BatchOptions extends ServingOptions {
 export function addBatch(program: Command): Command {
   const command = program
     .command('batch')
-    .description('answer a file of requests; the same command resumes a stopped run')
-    .argument('<input>', "requests: OpenAI's batch lines, JSONL")
-    .argument('<output>', 'results: JSONL, a line for each request, in any order');
+    .description('answer the requests in a file; the same command resumes a stopped run')
+    .argument('<input>', "requests: JSONL in the format of OpenAI's batch API")
+    .argument('<output>', 'results: JSONL with one line per request, in any order');
   addModelOptions(command)
     .option(
       '--concurrency <n>',
@@ -57,8 +57,8 @@ export function addBatch(program: Command): Command {
     `
 A request: {"custom_id": "1", "method": "POST", "url": "/v1/completions", "body": {"prompt": "The sea"}}
 A result: {"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error"}
-A request that fails has a result too. When a run is stopped, even by a power cut, run the same command
-again: it answers what is missing. Requests without a seed get one that depends on their custom_id.`,
+A failed request also has a result. If a run was stopped, even by a power cut, run the same command
+again: it answers the remaining requests. Requests without a seed get one that depends on their custom_id.`,
   );
   return command;
 }

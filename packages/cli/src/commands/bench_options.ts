@@ -27,11 +27,13 @@ export interface BenchCommandOptions extends BenchOptions {
 export function addBench(program: Command): Command {
   const command = program
     .command('bench')
-    .description('load, prefill and decode speed, memory, and share of the memory bandwidth')
+    .description(
+      'measure load, prefill and decode speed, memory, and the share of the memory bandwidth',
+    )
     .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
     .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
     .addOption(
-      new Option('--random-weights <size>', 'benchmark random weights of this size, without a file')
+      new Option('--random-weights <size>', 'use random weights of this size instead of a model')
         .choices(RANDOM_SIZES)
         .conflicts('model'),
     )

@@ -21,8 +21,8 @@ export const CHAT_COMMANDS = `/reset      forget the conversation, except for th
 /save FILE  write the conversation and its state to a file
 /load FILE  continue the conversation of a file
 /help       list these commands
-/exit       leave; so does Ctrl-D
-//text      send /text
+/exit       leave (also Ctrl-D)
+//text      send a message that starts with a slash
 Ctrl-C stops an answer.`;
 
 export function addChat(program: Command): Command {
@@ -36,10 +36,10 @@ export function addChat(program: Command): Command {
       '--chat-template <file>',
       "Jinja file that renders the conversation (default: the tokenizer's chat template)",
     )
-    .option('--load <file>', 'conversation to continue, from /save')
+    .option('--load <file>', 'file of a conversation to continue, written by /save')
     .option(
       '-n, --max-new-tokens <n>',
-      "maximum number of tokens of an answer (default: the model's, else 1024)",
+      "maximum number of tokens per answer (default: the model's, else 1024)",
       wholeNumber,
     );
   addSamplingOptions(command).option('--stats', 'print the tokens of each turn on stderr', false);
@@ -47,7 +47,7 @@ export function addChat(program: Command): Command {
   return command.addHelpText(
     'after',
     `
-Each line of stdin is a message. A turn computes only its own tokens: the state of the conversation is kept.
+Each line of stdin is a message. A turn computes only its own tokens, since the state of the conversation is kept.
 
 ${CHAT_COMMANDS}`,
   );

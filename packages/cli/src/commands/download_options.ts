@@ -9,7 +9,7 @@ export function addDownload(program: Command): Command {
   return program
     .command('download')
     .description('download a model from the Hugging Face hub and print its folder')
-    .argument('<id>', 'e.g. cartesia-ai/Rene-v0.1-1.3b-pytorch')
+    .argument('<id>', 'hub id, e.g. cartesia-ai/Rene-v0.1-1.3b-pytorch')
     .option('--revision <name>', 'branch, tag or commit', 'main')
     .addHelpText(
       'after',

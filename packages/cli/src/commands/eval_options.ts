@@ -59,13 +59,14 @@ export function addEvalOptions(command: Command): Command {
       'rene_ssm (or hf), local-completions or transformers.js; or a model folder or hub id ' +
         '(default: rene_ssm)',
     ),
-    new Option('-a, --model_args <args>', 'key=value,... e.g. pretrained=DIR,dtype=int8').argParser(
-      modelArgs,
-    ),
+    new Option(
+      '-a, --model_args <args>',
+      'arguments of the model: key=value,..., e.g. pretrained=DIR,dtype=int8',
+    ).argParser(modelArgs),
     new Option(
       '-t, --tasks <names>',
-      'e.g. copa,mmlu,arc_*; all: the eight of the model card; list: print all names; ' +
-        'FILE.jsonl: a custom task',
+      "comma-separated tasks, e.g. copa,mmlu,arc_*; all: the model card's eight tasks; " +
+        'list: print all names; FILE.jsonl: a custom task',
     ).argParser(names),
     new Option(
       '-f, --num_fewshot <n>',
@@ -73,21 +74,21 @@ export function addEvalOptions(command: Command): Command {
     ).argParser(wholeNumberFrom(0)),
     new Option(
       '--seed <seeds>',
-      'one seed, or python,numpy,torch,fewshot; the last one draws the few-shot examples ' +
+      'one seed, or four: python,numpy,torch,fewshot; the last one selects the few-shot examples ' +
         '(default: 0,1234,1234,1234)',
     ).argParser(seeds),
     new Option('-b, --batch_size <n>', 'batch size, or auto').argParser(batchSize).default('auto'),
     new Option(
       '--device <name>',
-      'accepted for lm-eval; use --backend to choose where the model runs',
+      "ignored; accepted because it is lm-eval's option: --backend selects where the model runs",
     ),
     new Option(
       '-L, --limit <n>',
-      'evaluate the first n documents of each task; below 1: that share of them',
+      'evaluate only the first n documents of each task; below 1: a fraction of them',
     ).argParser(limit),
     new Option(
       '-E, --samples <json>',
-      'indices of documents by task, e.g. {"copa": [0, 2]}, or a file of them',
+      'indices of documents by task, e.g. {"copa": [0, 2]}, or a JSON file with them',
     )
       .argParser(samples)
       .conflicts('limit'),
@@ -114,13 +115,16 @@ export function addEvalOptions(command: Command): Command {
       'folder with TASK.jsonl or TASK/SPLIT.jsonl (or .json, .csv, .parquet), instead of the hub',
     ),
     new Option('--text <file>', 'compute the perplexity of this text instead of tasks'),
-    new Option('--context <n>', 'with --text: minimum number of context tokens').argParser(
-      wholeNumberFrom(1),
+    new Option(
+      '--context <n>',
+      'with --text: minimum number of context tokens per window (default: 1)',
+    ).argParser(wholeNumberFrom(1)),
+    new Option('--requests', 'print the requests as JSON lines instead of running a model').default(
+      false,
     ),
-    new Option('--requests', 'print the requests as JSON lines, without a model').default(false),
     new Option(
       '--responses <file>',
-      'score log-likelihoods from a file of such lines, without a model',
+      'compute scores from a file of --requests lines with log-likelihoods',
     ),
     new Option(
       '--tokenizer <path>',
@@ -137,7 +141,7 @@ export function addEvalOptions(command: Command): Command {
     new Option('--lora <dir>', 'PEFT LoRA adapter, applied at load: folder or hub id'),
     new Option(
       '--max_length <n>',
-      'maximum number of tokens; longer texts are truncated on the left (default: 4096, or that of the server)',
+      "maximum number of tokens; longer texts are truncated on the left (default: 4096, or the server's limit)",
     ).argParser(wholeNumberFrom(1)),
     new Option(
       '--queue <url>',

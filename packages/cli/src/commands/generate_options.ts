@@ -24,7 +24,7 @@ export function addGenerate(program: Command): Command {
     .argument('[prompt]', 'prompt (default: stdin)');
   addModelOptions(command)
     .option('-n, --max-new-tokens <n>', 'maximum number of new tokens (default: 128)', wholeNumber)
-    .option('--max-length <n>', "maximum number of tokens, the prompt's included", wholeNumber)
+    .option('--max-length <n>', 'maximum number of tokens, including the prompt', wholeNumber)
     .option(
       '--min-new-tokens <n>',
       'minimum number of new tokens before the end of text',

@@ -36,8 +36,8 @@ export function addServe(program: Command): Command {
     .description("serve a model over HTTP with OpenAI's completions and chat completions API")
     .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)');
   addModelOptions(command)
-    .option('--host <address>', 'address to listen on; 0.0.0.0 for all', '127.0.0.1')
-    .option('-p, --port <n>', 'port to listen on; 0 for any free one', portNumber, 8000)
+    .option('--host <address>', 'address to listen on; 0.0.0.0 = all addresses', '127.0.0.1')
+    .option('-p, --port <n>', 'port to listen on; 0 = any free port', portNumber, 8000)
     .option(
       '--api-key <key>',
       'API key that clients must send; can be repeated (default: $RENE_API_KEY, else none)',
@@ -79,7 +79,7 @@ export function addServe(program: Command): Command {
     )
     .option(
       '--max-waiting <n>',
-      'maximum number of waiting sequences; beyond it clients get 429',
+      'maximum number of waiting sequences; further requests get HTTP 429',
       nonNegative,
       256,
     )
@@ -88,7 +88,7 @@ export function addServe(program: Command): Command {
   command
     .option(
       '--grace <seconds>',
-      'seconds that requests in progress may take after Ctrl-C',
+      'seconds to wait for requests in progress after Ctrl-C',
       nonNegative,
       30,
     )
@@ -98,7 +98,8 @@ export function addServe(program: Command): Command {
     'after',
     `
 Routes: POST /v1/completions, POST /v1/chat/completions, GET /v1/models, GET /health, GET /ping, GET /version,
-GET /props, GET /metrics, POST /tokenize, POST /detokenize, GET /tokenizer_info. The first Ctrl-C lets requests in progress end; the second one does not.`,
+GET /props, GET /metrics, POST /tokenize, POST /detokenize, GET /tokenizer_info.
+The first Ctrl-C waits for requests in progress; the second one ends the server at once.`,
   );
   return command;
 }

@@ -162,7 +162,7 @@ async function runTraining(
     onNotice(
       report.finished
         ? `done: ${report.tokens.toLocaleString('en')} tokens in ${Math.round(report.seconds)} s, ` +
-            `held out ${best} bits a byte at best; the ${settings.keep} model is saved in ${settings.outDir}`
+            `best held-out loss ${best} bits per byte; the ${settings.keep} model is saved in ${settings.outDir}`
         : `stopped after step ${report.step}; run the same command again to continue`,
     );
     if (!report.finished) process.exitCode = stop.exitCode();

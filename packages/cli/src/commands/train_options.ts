@@ -73,18 +73,23 @@ export function addTrainOptions(command: Command): Command {
     )
     .option(
       '--text-field <name>',
-      'field or column of JSONL, CSV or Parquet that holds the text',
+      'field or column of JSONL, CSV or Parquet that contains the text',
       'text',
     )
     .requiredOption('--out <dir>', 'output folder: the model, checkpoint and loss curve')
     .option('--validation <file>', 'held-out documents (default: a part of --data)')
-    .option('--held-out <share>', 'share of --data to hold out', positive, 0.02)
+    .option('--held-out <share>', 'fraction of --data to hold out', positive, 0.02)
     .option(
       '--repeat <pattern>',
       'repeat training documents that match this regular expression',
       pattern,
     )
-    .option('--repeat-times <n>', 'number of times per epoch', repeats, 2)
+    .option(
+      '--repeat-times <n>',
+      'occurrences per epoch of documents that match --repeat',
+      repeats,
+      2,
+    )
     .option('--config <name>', 'configuration of a new model: tiny, or a folder with a config.json')
     .option('-m, --model <dir>', 'model to fine-tune: folder, hub id or rene-tiny')
     .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
@@ -109,7 +114,7 @@ export function addTrainOptions(command: Command): Command {
     .option('--recompute-blocks', 'gradient checkpointing: less memory, more time', false)
     .option(
       '--learning-rate <x>',
-      'highest learning rate (default: 3e-3; fine-tuning 1e-4, LoRA 1e-3)',
+      'maximum learning rate (default: 3e-3; fine-tuning 1e-4, LoRA 1e-3)',
       positive,
     )
     .option(

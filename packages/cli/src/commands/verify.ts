@@ -33,8 +33,8 @@ export async function runVerify(folders: string[], options: VerifyCommandOptions
   if (failures === 0) return;
   if (dtype === undefined || dtype === 'auto' || dtype === 'f32') return;
   console.error(
-    `--dtype ${dtype} rounds weights that are not ${dtype} in the file: the references are the unrounded ` +
-      "ones'; leave it out to check this machine's numbers",
+    `--dtype ${dtype} rounds weights that are not ${dtype} in the file, but the references were computed ` +
+      "with unrounded weights; omit it to check this machine's results",
   );
 }
 

@@ -24,7 +24,7 @@ export function addVerify(program: Command): Command {
       'dtype of the weights in memory: auto, f32, bf16, int8, int4',
       'auto',
     )
-    .option('--tolerance <number>', 'replace all tolerances except for ids', positive)
+    .option('--tolerance <number>', 'use this tolerance for all checks except token ids', positive)
     .option('--relative', 'compute errors relative to the largest reference value', false)
     .option('--json', 'print one JSON object per line', false);
 }
@@ -32,5 +32,5 @@ export function addVerify(program: Command): Command {
 function positive(text: string): number {
   const value = Number(text);
   if (value > 0 && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError('expected a number above 0');
+  throw new InvalidArgumentError('Expected a number above 0.');
 }

@@ -50,10 +50,11 @@ export function readResponses(
 ): { loaded: LoadedTask; responses: Loglikelihood[][] } {
   const own = lines.filter((line) => line.task === undefined || line.task === task.name);
   const byId = new Map(own.map((line, i) => [docIdOf(line, i), line]));
-  if (own.length === 0) throw new EvaluationError(`--responses: no line is of task ${task.name}`);
+  if (own.length === 0)
+    throw new EvaluationError(`--responses: no line belongs to the task ${task.name}`);
   if (byId.size < own.length) {
     throw new EvaluationError(
-      `--responses: some doc_id of ${task.name} comes twice; where several tasks share a file, each line must name its 'task'`,
+      `--responses: a doc_id of ${task.name} occurs twice; if several tasks share a file, each line needs a field 'task'`,
     );
   }
   const complete = loaded ?? loadedFromLines(task, byId);
@@ -112,7 +113,7 @@ function loadedFromLines(task: Task, lines: ReadonlyMap<number, Doc>): LoadedTas
 function questionOf(line: Doc): Question {
   const { ctx, continuation, gold } = line;
   if (typeof gold !== 'number') {
-    throw new EvaluationError("--responses: a line has no 'gold'; give the documents with --docs");
+    throw new EvaluationError("--responses: a line has no 'gold'; pass the documents with --docs");
   }
   const contexts = typeof ctx === 'string' ? [ctx] : textsOf(line, 'contexts');
   const continuations =

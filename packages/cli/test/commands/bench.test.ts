@@ -13,7 +13,7 @@ describe('rene bench', () => {
     const args = [...quick, '--random-weights', 'tiny', '--threads', '1', '--json'];
     const run = await runRene([...args, '--chart', chart, '--dtype', 'int4', 'f16', 'auto']);
     expect(run.code).to.equal(1);
-    expect(run.stderr).to.contain("the backend 'simd' holds weights as f32, bf16, int8 or int4");
+    expect(run.stderr).to.contain("the backend 'simd' supports f32, bf16, int8 and int4 weights");
     const results = run.stdout
       .trim()
       .split('\n')

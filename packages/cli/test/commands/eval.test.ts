@@ -101,7 +101,7 @@ describe('rene eval', () => {
       const { code, stdout, stderr } = await runRene(['eval', '-t', tasks]);
       expect([code, stdout], tasks).to.deep.equal([2, '']);
       expect(stderr).to.match(
-        /^error: --tasks: there is no task '\S+'; .* \(see rene eval --help\)\n$/,
+        /^error: --tasks: unknown task '\S+'; .* \(see rene eval --help\)\n$/,
       );
     }
   });

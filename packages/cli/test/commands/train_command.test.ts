@@ -63,7 +63,7 @@ describe('rene train', function () {
     const what = ['--data', data, '--out', out, '--config', dir, '--save-dtype', 'bf16'];
     const args = [...what, '--steps', '6', '--keep', 'last', ...sizes];
     expect(await rene(...args)).to.match(
-      /tokens to train on.*done: .* bits a byte at best; the last model is saved in/s,
+      /tokens to train on.*done: .* bits per byte; the last model is saved in/s,
     );
     expect(await readdir(out)).to.have.members([
       'config.json',
@@ -192,7 +192,7 @@ describe('rene train', function () {
     expect(await failure('--data', data, '--model', dir)).to.match(/no .*tokenizer\.json/);
     const model = ['--data', data, '--config', dir];
     expect(await failure(...model, '--batch-size', '500')).to.match(
-      /has \d+ rows of 128 tokens, fewer than one batch of 500: give more text, or a smaller batch/,
+      /has \d+ rows of 128 tokens, fewer than one batch of 500: use more text, or a smaller batch/,
     );
     expect(await failure(...model, '--batch-size', '4', '--accumulate', '3')).to.match(
       /^--accumulate: expected a divisor of 4, found 3/,

@@ -202,7 +202,7 @@ describe('selectTasks', () => {
       'mmlu',
     ]);
     expect(selectTasks(['mmlu_humanities']).tasks).to.have.length(13);
-    expect(() => selectTasks(['coppa'])).to.throw(EvaluationError, /no task 'coppa'.*copa/);
+    expect(() => selectTasks(['coppa'])).to.throw(EvaluationError, /unknown task 'coppa'.*copa/);
   });
 });
 

@@ -159,8 +159,8 @@ describe('request files', () => {
     expect(() => read(line, { ...line, doc_id: 1, loglikelihoods: [-1] })).to.throw(
       /document 1: expected 2 loglikelihoods, found 1/,
     );
-    expect(() => read(line, line)).to.throw(/comes twice/);
-    expect(() => read({ ...line, task: 'piqa' })).to.throw(/no line is of task copa/);
+    expect(() => read(line, line)).to.throw(/occurs twice/);
+    expect(() => read({ ...line, task: 'piqa' })).to.throw(/no line belongs to the task copa/);
     const odd = read(line, { doc_id: 1, loglikelihoods: ['-Infinity', null] });
     expect(odd.responses[1]?.map((r) => r.loglikelihood)).to.deep.equal([-Infinity, Number.NaN]);
   });

@@ -135,7 +135,7 @@ describe('readDocuments', () => {
       [
         'a NUL far within a text',
         Buffer.from(`${'a line\n'.repeat(20_000)}x\0y`),
-        /line 20001 holds a NUL byte: expected a text file/,
+        /line 20001 contains a NUL byte: expected a text file/,
       ],
       ['control characters', new Uint8Array(500).map((_, i) => 1 + (i % 5)), /control characters/],
       ['gzip', Buffer.from('1f8b0800000000000003', 'hex'), /a gzip file; unpack it first/],

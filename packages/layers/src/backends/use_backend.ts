@@ -42,7 +42,7 @@ export async function useBackend(name?: string): Promise<string> {
       if (!(error instanceof ReneError) || error instanceof InvalidArgumentError) throw error;
       // Most machines have no GPU. simd runs nearly everywhere, and the next one is slow.
       if (candidate === 'simd') {
-        console.warn(`${error.message}. Using the backend 'cpu', which is some 20 times slower`);
+        console.warn(`${error.message}. Using the backend 'cpu', which is about 20 times slower`);
       }
       return undefined;
     });

@@ -119,7 +119,7 @@ function checkRoom(
     .filter((other) => bytesAs(other) <= maximumBytes)
     .map((other) => `${other} (${gigabytes(bytesAs(other))})`);
   throw new BackendError(
-    `the weights take ${gigabytes(bytes)} as ${format}, and the backend '${tf.getBackend()}' holds at ` +
+    `the weights need ${gigabytes(bytes)} as ${format}, but the backend '${tf.getBackend()}' can hold at ` +
       `most ${gigabytes(maximumBytes)}: ` +
       (fitting.length > 0 ? `load them as ${fitting.join(', ')}` : 'use another backend'),
   );

@@ -121,8 +121,8 @@ function isBf16({ k, v }: Pick<KvCache, 'k' | 'v'>): boolean {
 function checkFormat(op: string, { k, v }: KvCache, headDim: number): void {
   if (!isBf16({ k, v }) || takesBf16KvCaches(headDim)) return;
   throw new BackendError(
-    `${op}: the backend '${tf.getBackend()}' takes caches of f32 numbers for heads of ` +
-      `${headDim}, not of bf16 ones; a state stays on the backend that it was made on`,
+    `${op}: the backend '${tf.getBackend()}' supports only f32 KV caches for head size ` +
+      `${headDim}, found bf16; use a state on the backend that created it`,
   );
 }
 

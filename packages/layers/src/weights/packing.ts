@@ -112,8 +112,8 @@ export const rowsPacker: WeightPacker = {
   async pack(matrix, format) {
     if (format !== 'f32') {
       throw new BackendError(
-        `the backend '${tf.getBackend()}' holds weights as f32 only, not ${format}; ` +
-          "choose f32, or a backend that does hold it, such as 'simd'",
+        `the backend '${tf.getBackend()}' supports f32 weights only, found ${format}; ` +
+          "use f32, or a backend that supports it, such as 'simd'",
       );
     }
     return rowsWeight(tf.keep(tf.tensor2d(await readAsF32(matrix), [...matrix.shape])));

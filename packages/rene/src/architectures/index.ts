@@ -47,7 +47,7 @@ export function architectureOf(config: ModelConfig): Architecture {
   if (found) return found;
   throw new ConfigError(
     'config',
-    'a configuration that parseModelConfig or reneConfig made',
+    'a configuration from parseModelConfig or reneConfig',
     'another object',
   );
 }

@@ -23,7 +23,7 @@ export function ropeFrequencies(values: ConfigValues, headDim: number, share = 1
   if (dim < 2 || dim % 2 !== 0 || dim > headDim) {
     throw values.error(
       'partial_rotary_factor',
-      `an even part of a head's ${headDim} numbers`,
+      `a fraction that rotates an even number of a head's ${headDim} channels`,
       `${dim}`,
     );
   }

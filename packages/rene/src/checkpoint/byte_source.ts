@@ -42,6 +42,6 @@ export function blobSource(blob: Blob, name: string): ByteSource {
 export function checkRange(name: string, size: number, start: number, length: number): void {
   if (start >= 0 && length >= 0 && start + length <= size) return;
   throw new CheckpointError(
-    `${name}: bytes ${start} to ${start + length} were asked for, but it has ${size}; is it truncated?`,
+    `${name}: expected at least ${start + length} bytes, found ${size}; the file may be truncated`,
   );
 }

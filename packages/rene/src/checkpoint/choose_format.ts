@@ -34,15 +34,15 @@ export function chooseFormat(
   );
   if (bytesAs(format) > room && smaller) {
     onNotice(
-      `the weights take ${gigabytes(bytesAs(format))} as ${format} and ` +
-        `${gigabytes(room)} are free: loading them as ${smaller} (give a dtype to choose another)`,
+      `the weights need ${gigabytes(bytesAs(format))} as ${format}, but only ` +
+        `${gigabytes(room)} are free: loading them as ${smaller} (pass a dtype for another format)`,
     );
     return smaller;
   }
   if (stored === 'F16' && format === 'bf16') {
     onNotice(
-      `the weights are stored as f16, which the backend '${tf.getBackend()}' does not hold: rounding ` +
-        "them to bf16 (dtype 'f32' keeps every bit, at twice the memory)",
+      `the weights are stored as f16, which the backend '${tf.getBackend()}' does not support: rounding ` +
+        "them to bf16 (dtype 'f32' is exact and needs twice the memory)",
     );
   }
   return format;

@@ -38,7 +38,7 @@ export async function convertCheckpoint(
   { dtype, pieceBytes = 8 << 20, onProgress }: ConvertOptions = {},
 ): Promise<string[]> {
   if (await isSameFolder(from, to)) {
-    throw new CheckpointError(`${to}: expected another folder than the one that is read`);
+    throw new CheckpointError(`${to}: expected a folder other than the input folder`);
   }
   const { config, checkpoint } = await openModelFolder(from);
   try {

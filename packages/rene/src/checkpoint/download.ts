@@ -47,7 +47,7 @@ export async function downloadFile(
     await rm(partial, { force: true });
     if (attempt < 2) continue;
     throw new HubError(
-      `${file.url}: what arrived is not what the hub promised (${promised(file)}), twice`,
+      `${file.url}: the received file does not match the hub's metadata (${promised(file)}) after two attempts`,
     );
   }
 }

@@ -17,7 +17,7 @@ export function pathOf(name: string | URL, expected: string): string {
   }
   // resolve('') would be the working directory.
   if (name === '')
-    throw new CheckpointError(`expected ${expected}, found '' (no such folder, no id)`);
+    throw new CheckpointError(`expected ${expected}, found '' (no such folder, not a hub id)`);
   const text = String(name);
   const scheme = schemeOf(text);
   if (scheme === undefined && typeof name === 'string') return name;

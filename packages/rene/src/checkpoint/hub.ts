@@ -64,7 +64,7 @@ export async function downloadFromHub(
   if (isOffline(options)) {
     if (cached) return cached;
     throw new NoCopyError(
-      `${repo} (${revision}) is not whole in the cache (${cache.dir}), and the hub is switched off ` +
+      `${repo} (${revision}) is not complete in the cache (${cache.dir}), and offline mode is on ` +
         '(HF_HUB_OFFLINE); download it once while online',
     );
   }

@@ -91,7 +91,7 @@ export class RepoCache {
   private refPath(revision: string): string {
     const parts = revision.split('/');
     if (parts.some((part) => !/^[\w.-]+$/.test(part) || part.startsWith('.'))) {
-      throw new HubError(`'${revision}' is no revision: expected a branch, a tag or a commit`);
+      throw new HubError(`Invalid revision '${revision}': expected a branch, a tag or a commit`);
     }
     return join(this.dir, 'refs', ...parts);
   }

@@ -111,7 +111,7 @@ function timeoutFromEnvironment(): number | undefined {
 function readListing(json: unknown, url: string): Listing {
   const { sha, siblings } = asRecord(json) ?? {};
   if (typeof sha !== 'string' || !isCommit(sha) || !Array.isArray(siblings)) {
-    throw new HubError(`${url}: the answer is not that of a Hugging Face hub`);
+    throw new HubError(`${url}: the response is not from a Hugging Face hub`);
   }
   const names = siblings.map((file: unknown) => asRecord(file)?.rfilename);
   return { commit: sha, files: names.filter((name) => typeof name === 'string') };

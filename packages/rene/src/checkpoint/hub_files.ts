@@ -48,7 +48,7 @@ async function fetchBlob(
   const partial = `${cache.blob(hash ?? sha256Of(id))}.incomplete`;
   const onWait = (pid: number | undefined) => {
     const owner = pid === undefined ? 'another process' : `process ${pid}`;
-    client.onNotice?.(`${id}: waiting for ${owner}, which downloads it too`);
+    client.onNotice?.(`${id}: waiting for ${owner}, which is downloading it`);
   };
   makeFolder(dirname(partial));
   return withLock(`${partial}.lock`, { signal: client.signal, onWait }, async () => {

@@ -107,7 +107,7 @@ function sameConfig(blocks: readonly Block[], kind: Kind, where: string): Sectio
   const layers = blocks.filter((block) => block.kind === kind).map(({ layer }) => layer);
   const [first, ...others] = layers;
   if (others.every((layer) => JSON.stringify(layer) === JSON.stringify(first))) return first;
-  throw new ConfigError('model.unique_layers', `${kind} layers that are alike`, 'others', where);
+  throw new ConfigError('model.unique_layers', `identical ${kind} layers`, 'different ones', where);
 }
 
 function ssmValues(layer: Section | undefined, where: string): Section {

@@ -47,7 +47,9 @@ async function readFully(
     const want = Math.min(length - done, MAX_READ);
     const { bytesRead } = await handle.read(bytes, done, want, start + done);
     if (bytesRead === 0) {
-      throw new CheckpointError(`${path}: ended at byte ${start + done}; was it cut while read?`);
+      throw new CheckpointError(
+        `${path}: ended at byte ${start + done}; the file was truncated while it was read`,
+      );
     }
     done += bytesRead;
   }

@@ -84,7 +84,7 @@ async function openShards(
     }
     for (const [name, shard] of shardOf) {
       if (files.get(shard)?.tensors.has(name)) continue;
-      throw new CheckpointError(`${path}: says that '${name}' is in ${shard}, which lacks it`);
+      throw new CheckpointError(`${path}: lists '${name}' in ${shard}, which does not contain it`);
     }
     return [...files.values()];
   } catch (error) {

@@ -90,16 +90,16 @@ async function open(source: ByteSource): Promise<TensorFile> {
     if (kind !== undefined)
       throw new CheckpointError(`expected a zip archive of PyTorch, found ${kind}`);
     throw new CheckpointError(
-      'not a zip archive; files of PyTorch before 1.6 must be saved again, as safetensors at best',
+      'not a zip archive; save files of PyTorch before 1.6 again, preferably as safetensors',
     );
   }
   const entries = await readZip(source);
   const pickleName = [...entries.keys()].find((name) => /^[^/]+\/data\.pkl$/.test(name));
   const pickle = entries.get(pickleName ?? '');
   if (!pickleName || !pickle)
-    throw new CheckpointError('it holds no data.pkl; is it a PyTorch file?');
+    throw new CheckpointError('the archive has no data.pkl: expected a PyTorch file');
   if (pickle.size > MAX_PICKLE_BYTES) {
-    throw new CheckpointError(`its data.pkl has ${pickle.size} bytes; it is no state_dict`);
+    throw new CheckpointError(`its data.pkl has ${pickle.size} bytes, too many for a state_dict`);
   }
   const root = pickleName.slice(0, -'data.pkl'.length);
   await checkByteOrder(source, entries.get(`${root}byteorder`));
@@ -188,7 +188,7 @@ const HOOKS = {
       if (dtype) return new Storage(dtype, key, length);
       throw new CheckpointError(`its storage type ${type.name} is not supported`);
     }
-    throw new CheckpointError('its pickle refers to something that is no storage');
+    throw new CheckpointError('its pickle refers to an object that is not a storage');
   },
 };
 
@@ -203,7 +203,7 @@ function rebuildTensor([storage, offset, shape, strides]: readonly unknown[]): S
 
 /** The tensors of a state_dict, or of one inside a training's checkpoint. */
 function stateDict(value: unknown): Map<string, StoredTensor> {
-  if (!(value instanceof Map)) throw new CheckpointError('its pickle is no dict of tensors');
+  if (!(value instanceof Map)) throw new CheckpointError('its pickle is not a dict of tensors');
   const tensors = findTensors(value, 0);
   if (tensors.size > 0 || value.size === 0) return tensors;
   const found = [...value.keys()].slice(0, 10).map((key) => `'${key}'`);
@@ -238,11 +238,11 @@ function storageStart(name: string, tensor: StoredTensor, entry: ZipEntry | unde
   const itemBytes = DTYPE_BYTES.get(storage.dtype) ?? 0;
   const end = endOf(tensor);
   if (end > storage.length || end * itemBytes > entry.size) {
-    throw fail(`it needs ${end} numbers, its storage holds ${Math.floor(entry.size / itemBytes)}`);
+    throw fail(`it needs ${end} values, but its storage has ${Math.floor(entry.size / itemBytes)}`);
   }
   if (sizeOf(shape) > Math.max(storage.length, MAX_REPEATED)) {
     throw fail(
-      `it repeats the ${storage.length} numbers of its storage to ${sizeOf(shape)}; save the model again ` +
+      `it expands the ${storage.length} values of its storage to ${sizeOf(shape)}; save the model again ` +
         'with .contiguous() tensors',
     );
   }

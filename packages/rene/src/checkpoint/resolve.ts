@@ -25,8 +25,8 @@ export async function resolveModel(name: string | URL, options: HubOptions = {})
   if (idOrDir === EMBEDDED_MODEL) return embeddedFolder;
   if (!isRepoId(idOrDir)) {
     throw new CheckpointError(
-      `${idOrDir}: no such folder, not '${EMBEDDED_MODEL}' (the model that is included), and no id of ` +
-        'the Hugging Face hub (owner/name)',
+      `${idOrDir}: no such folder; expected a model folder, '${EMBEDDED_MODEL}' (the included model) or a ` +
+        'hub id (owner/name)',
     );
   }
   return downloadFromHub(idOrDir, modelFiles, options).catch((error: unknown) => {
@@ -50,7 +50,7 @@ export async function resolveTokenizer(
   const isFolder = await folderExists(idOrPath);
   if (!isFolder && !isRepoId(idOrPath)) {
     throw new TokenizerError(
-      `${idOrPath}: no such file or folder, and no id of the Hugging Face hub (owner/name)`,
+      `${idOrPath}: no such file or folder; expected a tokenizer or a hub id (owner/name)`,
     );
   }
   const dir = isFolder
@@ -61,7 +61,7 @@ export async function resolveTokenizer(
   if (await fileExists(`${dir}/tokenizer.json`)) return `${dir}/tokenizer.json`;
   const standard = (await tokenizerOf(dir)) ?? (isFolder ? undefined : ownersTokenizer(idOrPath));
   if (standard === undefined) {
-    throw new TokenizerError(`${idOrPath}: it has no tokenizer.json; name a tokenizer`);
+    throw new TokenizerError(`${idOrPath}: it has no tokenizer.json; specify a tokenizer`);
   }
   options.onNotice?.(`${idOrPath} has no tokenizer; using that of ${standard}`);
   // The revision belongs to the model.
@@ -71,8 +71,8 @@ export async function resolveTokenizer(
   }).catch((error: unknown) => {
     if (!(error instanceof HubError)) throw error;
     throw new TokenizerError(
-      `${idOrPath}: it has no tokenizer.json, and its authors' tokenizer could not be had; ` +
-        `name another one. ${error.message}`,
+      `${idOrPath}: it has no tokenizer.json, and its authors' tokenizer could not be loaded; ` +
+        `specify another one. ${error.message}`,
       { cause: error },
     );
   });

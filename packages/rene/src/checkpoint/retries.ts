@@ -59,7 +59,7 @@ export async function withRetries<T>(
         waited += told;
         const time = `${Math.ceil(told)} s`;
         if (waited > MAX_WAIT_S) throw gaveUp(error, `it asks to wait ${time}: try again then`);
-        onNotice?.(`${error.message}: waiting ${time}, as it asks`);
+        onNotice?.(`${error.message}: waiting ${time}, as requested`);
         failures--;
       }
       const backoff = Math.min(retryDelay * 2 ** (failures - 1), MAX_DELAY_MS);

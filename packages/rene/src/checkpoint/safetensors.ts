@@ -139,8 +139,8 @@ function readEntry(name: string, value: unknown, dataStart: number, fail: Fail):
   const bytes = sizeOf(shape) * (elementBytes ?? 0);
   if (elementBytes !== undefined && bytes !== end - begin) {
     throw fail(
-      `tensor '${name}': ${dtype} of shape [${shape.join(', ')}] takes ${bytes} bytes, ` +
-        `its data_offsets hold ${end - begin}`,
+      `tensor '${name}': ${dtype} of shape [${shape.join(', ')}] has ${bytes} bytes, but ` +
+        `its data_offsets span ${end - begin}`,
     );
   }
   return { dtype, shape, begin: dataStart + begin, end: dataStart + end };
@@ -163,7 +163,7 @@ function checkLayout(
     }
     if (begin < position) throw fail(`tensor '${name}' overlaps the tensor before it`);
     if (begin > position)
-      throw fail(`${begin - position} bytes before tensor '${name}' are no one's`);
+      throw fail(`${begin - position} bytes before tensor '${name}' belong to no tensor`);
     position = end;
   }
   if (position < fileSize) throw fail(`its last ${fileSize - position} bytes belong to no tensor`);

@@ -29,8 +29,8 @@ export async function quantizedWeight(
   const packer = weightPacker();
   if (!packer.formats.includes(format) || !packer.exportQuantized) {
     throw new CheckpointError(
-      `the backend '${tf.getBackend()}' cannot quantise to ${format}: load the model on 'simd' or 'cuda' ` +
-        'to save it so, or use rene quantize',
+      `the backend '${tf.getBackend()}' cannot quantise to ${format}: load the model on 'simd' or 'cuda', ` +
+        'or use rene quantize',
     );
   }
   const values = await packer.unpack(weight);

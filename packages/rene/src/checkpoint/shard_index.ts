@@ -12,7 +12,7 @@ export function weightMap(json: unknown, path: string): Map<string, string> {
     Object.entries(map).map(([name, shard]): [string, string] => {
       if (typeof shard === 'string' && isInside(shard)) return [name, shard];
       throw new CheckpointError(
-        `${path}: '${name}' is said to be in ${JSON.stringify(shard)}, expected a file of its folder`,
+        `${path}: '${name}': expected the name of a file in the same folder, found ${JSON.stringify(shard)}`,
       );
     }),
   );

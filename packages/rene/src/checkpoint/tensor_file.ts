@@ -74,6 +74,8 @@ export async function readI32(file: TensorFile, name: string): Promise<Int32Arra
   const wide = new BigInt64Array(bytes.buffer, 0, size);
   return Int32Array.from(wide, (value) => {
     if (BigInt.asIntN(32, value) === value) return Number(value);
-    throw new CheckpointError(`${file.name}: tensor '${name}' holds ${value}, beyond 32 bits`);
+    throw new CheckpointError(
+      `${file.name}: tensor '${name}' contains ${value}, which exceeds 32 bits`,
+    );
   });
 }

@@ -118,7 +118,8 @@ async function readWhole(
   const name = shownUrl(url);
   const { size: totalBytes = 0 } = extentOf(response, 0);
   const size = totalBytes > 1e7 ? ` (${Math.round(totalBytes / 1e6)} MB)` : '';
-  if (size !== '') onNotice?.(`${name}: the server gives no ranges; reading the whole file${size}`);
+  if (size !== '')
+    onNotice?.(`${name}: the server does not support ranges; reading the whole file${size}`);
   const blobs: Blob[] = [];
   let parts: Uint8Array<ArrayBuffer>[] = [];
   let [bytes, total] = [0, 0];

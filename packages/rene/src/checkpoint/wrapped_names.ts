@@ -49,7 +49,7 @@ export function modelNames(path: string, files: readonly TensorFile[]): Map<stri
       .join(', ');
     throw new CheckpointError(
       `${path}: expected the tensors of one model, found several, under the prefixes ${found}: save the ` +
-        'one that is wanted by itself',
+        'one you need separately',
     );
   }
   const names = new Map<string, string>();
@@ -59,7 +59,7 @@ export function modelNames(path: string, files: readonly TensorFile[]): Map<stri
     const other = taken.get(own);
     if (other !== undefined && other !== inFile) {
       throw new CheckpointError(
-        `${path}: both '${other}' and '${inFile}' are '${own}' of the model`,
+        `${path}: both '${other}' and '${inFile}' map to the tensor '${own}'`,
       );
     }
     taken.set(own, inFile);

@@ -62,7 +62,7 @@ export function resolveStopStrings(
     throw new InvalidArgumentError('tokenizer', 'a Tokenizer', describe(tokenizer));
   }
   if (texts.length === 0 || canDecode) return texts;
-  throw new InvalidArgumentError('tokenizer', 'the tokenizer, to look for stopStrings', 'none');
+  throw new InvalidArgumentError('tokenizer', 'a tokenizer, which stopStrings need', 'none');
 }
 
 export function resolveEos(

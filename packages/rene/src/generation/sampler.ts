@@ -143,7 +143,7 @@ export function noTokenError(logits: Float32Array, length: number): GenerationEr
     logits.some(Number.isNaN)
       ? `the model's logits are not numbers after ${length} tokens; ` +
           'its weights are damaged, or overflow in this dtype'
-      : 'no token can be chosen: logitBias, badWordsIds or a logitsProcessor rules out all of them',
+      : 'no token can be sampled: logitBias, badWordsIds or a logitsProcessor excludes all of them',
   );
 }
 

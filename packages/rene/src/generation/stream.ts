@@ -41,7 +41,11 @@ export function startSequence(
 export function refuseOptionsOfGenerate(options: StreamOptions): void {
   for (const [name, value] of Object.entries(options ?? {})) {
     if (value === undefined || !ONLY_GENERATE.has(name)) continue;
-    throw new InvalidArgumentError('options', `those of a stream; generate has ${name}`, name);
+    throw new InvalidArgumentError(
+      'options',
+      `options of stream (${name} is an option of generate)`,
+      name,
+    );
   }
 }
 

@@ -82,7 +82,10 @@ export function parseAdapterConfig(json: unknown, where: string): AdapterConfig 
   if (typeof init === 'string' && CHANGES_BASE.test(init)) {
     const remedy =
       'save it with PEFT as a plain one: save_pretrained with path_initial_model_for_weight_conversion';
-    throw reader.error('init_lora_weights', `an adapter that leaves its base as it is; ${remedy}`);
+    throw reader.error(
+      'init_lora_weights',
+      `an adapter that does not change its base model; ${remedy}`,
+    );
   }
   reader.seen.add('init_lora_weights');
   reader.refuseOthers();
@@ -94,12 +97,12 @@ export function parseAdapterConfig(json: unknown, where: string): AdapterConfig 
 function checkTogether(config: AdapterConfig, reader: Reader): void {
   const { targets, layersToTransform, layersPattern } = config;
   if (typeof targets === 'string' && layersToTransform.length > 0) {
-    throw reader.error('layers_to_transform', 'null where target_modules is a text');
+    throw reader.error('layers_to_transform', 'null if target_modules is a string');
   }
   if (layersPattern.length > 0 && (layersToTransform.length === 0 || typeof targets === 'string')) {
     throw reader.error(
       'layers_pattern',
-      'layers_to_transform and a list of target_modules with it',
+      'layers_to_transform and a list of target_modules together with it',
     );
   }
   if (config.loraBias && config.useDora) throw reader.error('lora_bias', 'false with use_dora');
@@ -180,7 +183,7 @@ class Reader {
       if (this.seen.has(key) || HARMLESS.has(key)) continue;
       if (!UNSUPPORTED.has(key)) {
         throw new CheckpointError(
-          `${this.where}: ${key}: an unknown key, which might change what the adapter does; ` +
+          `${this.where}: ${key}: unknown key, which may affect the adapter; ` +
             'remove it if it does not',
         );
       }

@@ -102,7 +102,10 @@ export function matchAdapter(file: TensorFile, config: AdapterConfig, plan: Adap
     if (!tensors.bias) continue;
     const bias = `${correction.module}.bias`;
     if (plan.parameters.has(bias)) addedBiases.set(bias, correction);
-    else problems.push(`${tensors.bias.name}: lora_bias where ${correction.module} has no bias`);
+    else
+      problems.push(
+        `${tensors.bias.name}: lora_bias needs a bias, but ${correction.module} has none`,
+      );
   }
   for (const name of plan.saved) {
     expect({ name, shape: plan.parameters.get(name)?.shape ?? [] });
@@ -111,7 +114,7 @@ export function matchAdapter(file: TensorFile, config: AdapterConfig, plan: Adap
   for (const name of found.keys()) {
     if (known.has(name)) continue;
     const spec = plan.parameters.get(name);
-    if (!spec) problems.push(`${name}: nothing in this model takes it`);
+    if (!spec) problems.push(`${name}: unknown to this model`);
     else if (isOfShape(spec)) replaced.add(name);
   }
   if (problems.length > 0) {

@@ -71,7 +71,7 @@ export function correctedCheckpoint(
     info: (name) => base.info(source(name)),
     read(name, start, length) {
       if (!isChanged(name)) return base.read(name, start, length);
-      throw new CheckpointError(`${base.path}: '${name}' is corrected, and has no bytes in a file`);
+      throw new CheckpointError(`${base.path}: '${name}' is adapted and has no stored bytes`);
     },
     storedMatrix,
     async readF32(name) {

@@ -193,6 +193,8 @@ function compile(make: (source: string) => RegExp, source: string, where: string
     return make(source);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw new CheckpointError(`${where}: '${source}' is no regular expression: ${error.message}`);
+    throw new CheckpointError(
+      `${where}: '${source}' is not a valid regular expression: ${error.message}`,
+    );
   }
 }

@@ -24,7 +24,7 @@ class CharacterMap {
     const view = new DataView(bytes.buffer);
     const size = bytes.length >= 4 ? view.getUint32(0, true) : 0;
     if (size % 4 !== 0 || size === 0 || size + 4 > bytes.length) {
-      throw new TokenizerError(`${where}: its precompiled_charsmap is cut short`);
+      throw new TokenizerError(`${where}: its precompiled_charsmap is truncated`);
     }
     this.units = Uint32Array.from({ length: size / 4 }, (_, i) => view.getUint32(4 + 4 * i, true));
     this.texts = bytes.subarray(4 + size);
@@ -92,6 +92,6 @@ function bytesOf(base64: string, where: string): Uint8Array {
   try {
     return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   } catch (cause) {
-    throw new TokenizerError(`${where}: its precompiled_charsmap is no base64`, { cause });
+    throw new TokenizerError(`${where}: its precompiled_charsmap is not base64`, { cause });
   }
 }

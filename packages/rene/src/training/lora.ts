@@ -146,8 +146,8 @@ export class LoraAdapter {
     try {
       if (adapter.config.loraBias) {
         throw new CheckpointError(
-          `${dir}/${ADAPTER_CONFIG}: lora_bias: expected false for an adapter that is trained further, ` +
-            'found true (fromPretrained with { lora } takes it)',
+          `${dir}/${ADAPTER_CONFIG}: lora_bias: expected false to train the adapter further, ` +
+            'found true (fromPretrained(dir, { lora }) supports it)',
         );
       }
       for (const [name, correction] of adapter.corrections) {

@@ -49,15 +49,15 @@ export async function refuseForeignFolder(
   const weights = (await readdir(dir)).find((name) => WEIGHTS.test(name));
   if (weights !== undefined) {
     throw new TrainingError(
-      `${dir} holds a model (${weights}) and no training run: choose another folder to train in`,
+      `${dir} contains a model (${weights}) but no training run: choose another folder`,
     );
   }
   for (const [name, bytes] of files) {
     const path = `${dir}/${name}`;
     if (!(await fileExists(path)) || (await readFile(path)).equals(bytes)) continue;
     throw new TrainingError(
-      `${path} is not the file of this run, and the folder holds no run that it belongs to: ` +
-        'remove it, or choose another folder',
+      `${path} differs from this run's file, and the folder contains no run to resume: ` +
+        'remove the file, or choose another folder',
     );
   }
 }

@@ -89,12 +89,12 @@ async function* decodeUtf8(path: string, bytes: AsyncIterable<Uint8Array>) {
 function utf8(path: string, bytes: Buffer, lines: number): string {
   if (!isUtf8(bytes)) throw notUtf8(path, bytes, lines);
   if (bytes.length > constants.MAX_STRING_LENGTH) {
-    throw new TrainingError(`${path}: line ${lines + 1} is longer than a string may be`);
+    throw new TrainingError(`${path}: line ${lines + 1} exceeds the maximum length of a string`);
   }
   if (bytes.includes(0)) {
     const line = lines + countLines(bytes.subarray(0, bytes.indexOf(0))) + 1;
     throw new TrainingError(
-      `${path}: line ${line} holds a NUL byte: expected a text file, found a binary one`,
+      `${path}: line ${line} contains a NUL byte: expected a text file, found a binary one`,
     );
   }
   return bytes.toString();

@@ -56,7 +56,7 @@ export function splitTexts(
   if (texts.length < 2) {
     throw new ReneError(
       `expected at least two documents, one of them to hold out, found ${texts.length}; ` +
-        'write a document per line, or give held-out text of its own (--validation)',
+        'write one document per line, or pass separate held-out text (--validation)',
     );
   }
   const count = Math.min(texts.length - 1, Math.max(1, Math.round(texts.length * heldOutFraction)));

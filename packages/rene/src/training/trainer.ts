@@ -93,7 +93,7 @@ class Run {
       throw new InvalidArgumentError(
         'model',
         'a model made with { trainable: true }',
-        'a fixed one',
+        'a model that is not trainable',
       );
     }
     checkRows(training, settings);
@@ -309,7 +309,7 @@ function tooSmall(
 ): TrainingError {
   return new TrainingError(
     `the training text has ${count} rows of ${rowLength} tokens, fewer than one batch of ${batchSize}: ` +
-      'give more text, or a smaller batch size or row length',
+      'use more text, or a smaller batch size or row length',
   );
 }
 

@@ -191,7 +191,7 @@ export function refuseOtherSettings(
   if (different.length === 0) return;
   const list = different.map((key) => `${key} ${saved[key]} there, ${asked[key]} here`);
   throw new TrainingError(
-    `${dir} holds a run with other settings: ${list.join('; ')}. ` +
-      'Give the same ones to go on with it, or another folder to start anew',
+    `${dir} contains a run with other settings: ${list.join('; ')}. ` +
+      'Use the same settings to resume it, or another folder for a new run',
   );
 }

@@ -82,7 +82,7 @@ export async function restoreTensors(
       if (shape?.join() !== variable.shape.join()) {
         throw new CheckpointError(
           `${file.name}: ${name}: expected shape [${variable.shape.join(', ')}], found ` +
-            `${shape ? `[${shape.join(', ')}]` : 'no such tensor'}; this run was of another model`,
+            `${shape ? `[${shape.join(', ')}]` : 'no such tensor'}; the run belongs to another model`,
         );
       }
       const values = tf.tensor(await readF32(file, name), variable.shape);
@@ -105,7 +105,9 @@ function progressOf(file: TensorFile): Progress {
   const text = file.metadata.get('progress');
   const progress: unknown = text === undefined ? undefined : JSON.parse(text);
   if (isProgress(progress)) return progress;
-  throw new CheckpointError(`${file.name}: its metadata 'progress' is not that of a training run`);
+  throw new CheckpointError(
+    `${file.name}: its metadata 'progress' is missing or damaged; expected a training run`,
+  );
 }
 
 function isProgress(value: unknown): value is Progress {

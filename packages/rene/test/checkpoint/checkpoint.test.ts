@@ -97,11 +97,20 @@ describe('checkpoint', () => {
       writeFileSync(join(dir, 'model.safetensors.index.json'), JSON.stringify(json));
     const cases: [json: unknown, message: RegExp][] = [
       [{}, /weight_map/],
-      [{ weight_map: { a: 'shard-0.safetensors' } }, /'a' is in shard-0\.safetensors, which lacks/],
+      [
+        { weight_map: { a: 'shard-0.safetensors' } },
+        /lists 'a' in shard-0\.safetensors, which does not contain/,
+      ],
       [{ weight_map: { a: 'gone.safetensors' } }, /gone\.safetensors: no such file/],
-      [{ weight_map: { a: '../x.safetensors' } }, /'a' is said to be in "\.\.\/x/],
-      [{ weight_map: { a: '/etc/x.safetensors' } }, /'a' is said to be in "\/etc/],
-      [{ weight_map: { a: 3 } }, /'a' is said to be in 3/],
+      [
+        { weight_map: { a: '../x.safetensors' } },
+        /'a': expected the name of a file in the same folder, found "\.\.\/x/,
+      ],
+      [
+        { weight_map: { a: '/etc/x.safetensors' } },
+        /'a': expected the name of a file in the same folder, found "\/etc/,
+      ],
+      [{ weight_map: { a: 3 } }, /'a': expected the name of a file in the same folder, found 3/],
     ];
     for (const [json, message] of cases) {
       write(json);

@@ -22,12 +22,18 @@ const cases: [stored: string, formats: WeightFormat[], megabytes: number, Weight
     ['F32', all, 4, 'f32'],
     ['BF16', all, 2, 'bf16'],
     ['F16', all, 2, 'f16'],
-    ['F16', withoutF16, 2, 'bf16', /stored as f16, which the backend 'formats-test' does not hold/],
+    [
+      'F16',
+      withoutF16,
+      2,
+      'bf16',
+      /stored as f16, which the backend 'formats-test' does not support/,
+    ],
     ['F16', ['f32'], 4, 'f32'],
     ['BF16', ['f32'], 1, 'f32'],
-    ['F32', withoutF16, 3.9, 'bf16', /take 0\.0 GB as f32 .* loading them as bf16/],
-    ['BF16', all, 1.9, 'int8', /as bf16 .* loading them as int8/],
-    ['BF16', all, 1, 'int4', /as bf16 .* loading them as int4/],
+    ['F32', withoutF16, 3.9, 'bf16', /need 0\.0 GB as f32, .* loading them as bf16/],
+    ['BF16', all, 1.9, 'int8', /as bf16, .* loading them as int8/],
+    ['BF16', all, 1, 'int4', /as bf16, .* loading them as int4/],
     // Nothing fits: loading reports the error.
     ['BF16', all, 0.5, 'bf16'],
     // Quantised values stay quantised; the other matrices keep their precision.

@@ -418,7 +418,7 @@ describe('quantised checkpoints', () => {
       [{ 'model.unique_layers.0.layer._class_': '"layers.x.Conv"' }, /_class_.*SSD.*Conv/],
       [{ 'model.unique_layers.0.norm_point': '"post"' }, /norm_point: expected pre/],
       [groups, /n_groups: expected 1/],
-      [{ 'model.unique_layers.0.layer.d_state': '32' }, /ssd layers that are alike/],
+      [{ 'model.unique_layers.0.layer.d_state': '32' }, /identical ssd layers/],
       [{ 'model.post_norm': 'false' }, /post_norm/],
       [{ 'model.final_proj': 'true' }, /final_proj/],
       [{ 'model.n_layer_repeats': '"x"' }, /unique_layers/],
@@ -439,7 +439,7 @@ describe('quantised checkpoints', () => {
     const options = { offline: true, cacheDir: folder(), onNotice: (n: string) => notices.push(n) };
     const dir = await mlxFolder(undefined, { 'tokenizer.name': '"some-lab/words"' });
     const error = await errorOf(ReneError, () => resolveTokenizer(dir, options));
-    expect(error.message).to.match(/some-lab\/words \(main\) is not whole in the cache/);
+    expect(error.message).to.match(/some-lab\/words \(main\) is not complete in the cache/);
     expect(notices[0]).to.match(/using that of some-lab\/words/);
   });
 });

@@ -84,7 +84,7 @@ describe('rate limits', () => {
       await resolveModel(REPO, options);
       expect(performance.now() - start).to.be.above(2900);
       expect(notices.length).to.equal(3);
-      expect(notices[0]).to.match(/slow down \(HTTP 429\): waiting 1 s, as it asks/);
+      expect(notices[0]).to.match(/slow down \(HTTP 429\): waiting 1 s, as requested/);
       expect(notices[1]).to.match(
         /config\.json: the server has a problem \(HTTP 503\): waiting 1 s/,
       );

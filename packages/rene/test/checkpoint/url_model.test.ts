@@ -191,7 +191,7 @@ describe('a model on a web server', () => {
     expect(notices).to.deep.equal([]);
     await urlSource(`${origin}/large.safetensors?secret`, { onNotice });
     expect(notices).to.deep.equal([
-      `${origin}/large.safetensors: the server gives no ranges; reading the whole file (12 MB)`,
+      `${origin}/large.safetensors: the server does not support ranges; reading the whole file (12 MB)`,
     ]);
   });
 

@@ -120,7 +120,7 @@ describe('tensor names in checkpoints', () => {
     );
     const twice = ['_orig_mod.backbone.norm_f.weight'];
     expect(String(await problemsOf(await renamed((n) => n, twice)))).to.match(
-      /both '.*' and '.*' are 'backbone\.norm_f\.weight' of the model/,
+      /both '.*' and '.*' map to the tensor 'backbone\.norm_f\.weight'/,
     );
   });
 

@@ -213,7 +213,7 @@ describe('beam search of a real model', () => {
     const error = await leavesNothing(() =>
       rejection(model.generate([1], { numBeams: 2, logitsProcessor: none })),
     );
-    expect(error.message).to.contain('no token can be chosen');
+    expect(error.message).to.contain('no token can be sampled');
     const one = (scores: Float64Array) => scores.fill(Number.NEGATIVE_INFINITY).fill(0, 7, 8);
     const options = { numBeams: 3, numReturnSequences: 3, maxNewTokens: 3, logitsProcessor: one };
     const { sequences } = await leavesNothing(() => model.generate([1], options));

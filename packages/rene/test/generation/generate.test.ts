@@ -269,7 +269,7 @@ describe('generate', () => {
     [{ repetitionPenalty: 0 }, 'repetitionPenalty: expected'],
     [{ eosTokenId: 1e9 }, 'eosTokenId: expected a whole number, 0 to'],
     [{ numReturnSequences: 2 }, 'numReturnSequences: expected 1 for greedy'],
-    [{ stopStrings: 'x' }, 'tokenizer: expected the tokenizer, to look for stopStrings'],
+    [{ stopStrings: 'x' }, 'tokenizer: expected a tokenizer, which stopStrings need'],
     [{ logitBias: { 5000: 1 } }, 'logitBias: expected a whole number, 0 to'],
     [{ badWordsIds: [[]] }, 'badWordsIds: expected lists of token ids'],
     [{ logProbs: -1 }, 'logProbs: expected'],
@@ -337,10 +337,12 @@ describe('stream', () => {
   });
 
   it('refuses invalid arguments at once', () => {
-    expect(() => model.stream(prompt, JSON.parse('{"logProbs": null}'))).to.throw('generate has');
+    expect(() => model.stream(prompt, JSON.parse('{"logProbs": null}'))).to.throw(
+      'an option of generate',
+    );
     expect(() => model.stream([])).to.throw('ids: expected at least one token');
     expect(() => model.stream(prompt, JSON.parse('{"numReturnSequences": 2}'))).to.throw(
-      'options: expected those of a stream; generate has numReturnSequences',
+      'options: expected options of stream (numReturnSequences is an option of generate)',
     );
   });
 });

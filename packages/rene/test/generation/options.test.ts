@@ -93,7 +93,7 @@ describe('options of generate', () => {
         rejection(model.generate(prompt, { ...options, logitsProcessor })),
       );
       expect(error.name).to.equal('GenerationError');
-      expect(error.message).to.contain('no token can be chosen');
+      expect(error.message).to.contain('no token can be sampled');
     }
   });
 

@@ -102,7 +102,7 @@ describe('a model in each weight format [simd]', () => {
       ReneLMHeadModel.fromConfig(reneConfig1_3B, { backend: 'simd', dtype: 'f32' });
     const error = await errorOf(BackendError, load);
     expect(error.message).to.equal(
-      "the weights take 5.2 GB as f32, and the backend 'simd' holds at most 4.3 GB: " +
+      "the weights need 5.2 GB as f32, but the backend 'simd' can hold at most 4.3 GB: " +
         'load them as bf16 (2.6 GB), int8 (1.4 GB), int4 (0.7 GB)',
     );
   });

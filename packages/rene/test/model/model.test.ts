@@ -156,7 +156,7 @@ describeOnBackends('model errors', (backend) => {
     withModel(backend, async (model) => {
       const state = model.initialState(1);
       const batch = await errorOf(InvalidArgumentError, () => model.forward(ids, { state }));
-      expect(batch.message).to.include('1 rows, as the state has');
+      expect(batch.message).to.include("1 rows, the state's batch size");
       const others = [
         { ...sizes, nLayer: 3 },
         { ...sizes, ssm: { headDim: 8, dState: 5 } },

@@ -89,14 +89,16 @@ describe('the folder of a training run', () => {
       await writeFile(join(taken, name), 'weights');
       const error = await failure(train(model, ...text, options(taken)));
       expect(error).to.be.instanceOf(TrainingError);
-      expect(error.message).to.contain(`holds a model (${name})`).and.to.contain('another folder');
+      expect(error.message)
+        .to.contain(`contains a model (${name})`)
+        .and.to.contain('another folder');
       expect(await readdir(taken)).to.deep.equal([name]);
     }
     const other = join(dir, 'other');
     await mkdir(other);
     await writeFile(join(other, 'tokenizer.json'), 'yours');
     const error = await failure(train(model, ...text, { ...options(other), files: own }));
-    expect(error.message).to.match(/other\/tokenizer\.json is not the file of this run/);
+    expect(error.message).to.match(/other\/tokenizer\.json differs from this run's file/);
     expect(await readFile(join(other, 'tokenizer.json'), 'utf8')).to.equal('yours');
     await writeFile(join(other, 'tokenizer.json'), 'mine');
     await train(model, ...text, { ...options(other), files: own });

@@ -68,7 +68,7 @@ function unwrap(record: Doc, where: string): Doc[] {
   if (!isDoc(row)) return [isDoc(doc) ? doc : record];
   if (Array.isArray(truncated) && truncated.length > 0) {
     throw new EvaluationError(
-      `${where}: datasets-server cut the cells ${truncated.join(', ')} short; ask its /rows, which does not`,
+      `${where}: datasets-server truncated the cells ${truncated.join(', ')}; use its /rows, which does not truncate`,
     );
   }
   return [row];
@@ -81,7 +81,7 @@ async function withLabels(docs: readonly Doc[], path: string): Promise<Doc[]> {
   const labels = text.split(/\r?\n/).filter((line) => line.trim() !== '');
   if (labels.length !== docs.length) {
     throw new EvaluationError(
-      `${path}: expected ${docs.length} labels, one a document, found ${labels.length}`,
+      `${path}: expected ${docs.length} labels, one per document, found ${labels.length}`,
     );
   }
   // WinoGrande's answers are 1 and 2, and are read from `answer`.

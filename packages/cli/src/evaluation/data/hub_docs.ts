@@ -91,8 +91,8 @@ async function download(
 ): Promise<string[]> {
   if (isOffline(options)) {
     throw new HubError(
-      `${repo}, ${what}: not in the cache (${cache.dir}), and the hub is switched off ` +
-        '(HF_HUB_OFFLINE); run once while online, or give the documents with --docs or --data_dir',
+      `${repo}, ${what}: not in the cache (${cache.dir}), and offline mode is on ` +
+        '(HF_HUB_OFFLINE); run once while online, or pass the documents with --docs or --data_dir',
     );
   }
   const client = await hubClient('datasets', repo, options);
@@ -103,7 +103,7 @@ async function download(
       if (!(error instanceof HubError)) throw error;
       const { message, status } = error;
       missing = new HubError(
-        `${repo}: ${message}; or give the documents with --docs or --data_dir`,
+        `${repo}: ${message}; or pass the documents with --docs or --data_dir`,
         {
           cause: error,
           ...(status !== undefined && { status }),
@@ -119,7 +119,7 @@ async function download(
     }
   }
   if (missing && !isListed) throw missing;
-  throw new EvaluationError(`${repo}: the hub has no documents named ${what} of it`);
+  throw new EvaluationError(`${repo}: the hub has no files for ${what}`);
 }
 
 async function downloadParts(

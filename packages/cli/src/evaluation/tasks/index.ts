@@ -107,6 +107,6 @@ function matcher(name: string): (candidate: string) => boolean {
 function unknownTask(name: string, known: readonly string[]): EvaluationError {
   const shown = known.filter((n) => !n.startsWith('mmlu_'));
   return new EvaluationError(
-    `--tasks: there is no task '${name}'; there are ${shown.join(', ')}, and mmlu_SUBJECT for its 57 subjects`,
+    `--tasks: unknown task '${name}'; expected one of ${shown.join(', ')}, or mmlu_SUBJECT for one of its 57 subjects`,
   );
 }

@@ -23,6 +23,6 @@ export function requireRows(kernelName: string, { layout, format }: PackedWeight
   if (layout === 'rows') return;
   throw new BackendError(
     `${kernelName}: the backend '${tf.getBackend()}' has no kernel for ${format} weights packed as ` +
-      `'${layout}'; a model stays on the backend that it was loaded on`,
+      `'${layout}'; use a model on the backend that loaded it`,
   );
 }

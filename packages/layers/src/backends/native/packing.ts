@@ -119,13 +119,15 @@ export async function uploadQuantized(
 /** @throws BackendError for columns that are not whole groups */
 export function checkWholeGroups(columns: number, groupSize: number): void {
   if (columns % groupSize === 0) return;
-  throw new BackendError(`${columns} columns are not whole groups of ${groupSize}`);
+  throw new BackendError(
+    `columns: expected a multiple of the group size ${groupSize}, found ${columns}`,
+  );
 }
 
 /** @throws BackendError for groups that do not fill 16 bytes of quantised values */
 export function checkGroup(groupSize: number): void {
   if (groupSize > 0 && groupSize % 32 === 0) return;
-  throw new BackendError(`groups of a multiple of 32 columns can be packed, not ${groupSize}`);
+  throw new BackendError(`groupSize: expected a multiple of 32, found ${groupSize}`);
 }
 
 /** A word a group: its scale and its offset. */

@@ -27,6 +27,6 @@ export function checkLayout(
   if (layout === 'rows' || weightLayouts.includes(layout)) return;
   throw new BackendError(
     `${kernelName}: the backend '${backendName}' has no kernel for ${format} weights packed as ` +
-      `'${layout}'; a model stays on the backend that it was loaded on`,
+      `'${layout}'; use a model on the backend that loaded it`,
   );
 }

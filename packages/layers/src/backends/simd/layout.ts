@@ -20,7 +20,7 @@ export function panelRows(format: WeightFormat): number {
 export function memoryGroup(groupSize: number): number {
   if (groupSize === 32) return 32;
   if (groupSize > 0 && groupSize % 64 === 0) return 64;
-  throw new BackendError(`groups of 32, 64 or 128 columns can be packed, not ${groupSize}`);
+  throw new BackendError(`groupSize: expected 32, 64 or 128, found ${groupSize}`);
 }
 
 /** Bytes of a panel of `columns` columns. */

@@ -60,7 +60,9 @@ async function pack(
   groupSize: number,
 ): Promise<PackedWeight> {
   if (format === 'f16') {
-    throw new BackendError("the backend 'simd' holds weights as f32, bf16, int8 or int4, not f16");
+    throw new BackendError(
+      "the backend 'simd' supports f32, bf16, int8 and int4 weights, found f16",
+    );
   }
   const backend = asSimd(tf.backend());
   const { runtime } = backend;

@@ -187,7 +187,7 @@ describe('simd: bf16 KV caches', () => {
     expect(() => slidingWindowAttention(q, q, q, { window: 4, cache }))
       .to.throw(BackendError)
       .with.property('message')
-      .that.contains("the backend 'cpu' takes caches of f32 numbers");
+      .that.contains("the backend 'cpu' supports only f32 KV caches");
     tf.dispose([q, words]);
     await useSimd();
   });

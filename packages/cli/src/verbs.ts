@@ -93,9 +93,13 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "serve a model over HTTP with OpenAI's completions and chat completions API",
     add: async (program) => {
       const { addServe } = await import('./commands/serve_options.js');
-      return addServe(program).action(async (model, options) =>
-        (await import('./commands/serve.js')).runServe(model, options),
-      );
+      return addServe(program).action(async (model, { config }, command: Command) => {
+        if (config !== undefined) {
+          const { applyConfigFile } = await import('./commands/config_file.js');
+          await applyConfigFile(command, config);
+        }
+        await (await import('./commands/serve.js')).runServe(model, command.opts());
+      });
     },
   },
   train: {

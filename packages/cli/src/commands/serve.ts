@@ -4,7 +4,9 @@ import { createServer as createTcpServer } from 'node:net';
 import { createServer } from '../serving/server.js';
 import { ServingError, type WorkerEngine } from '../serving/worker_engine.js';
 import { INTERRUPTED } from './interrupt.js';
-import { chosenModel, onNotice } from './load.js';
+import { chosenModel, onNotice, servedName } from './load.js';
+import { modelPool, splitName } from './model_pool.js';
+import { UsageError } from './report_error.js';
 import type { ServeOptions } from './serve_options.js';
 import { startServingModel } from './serving_model.js';
 
@@ -12,13 +14,20 @@ export async function runServe(argument: string | undefined, options: ServeOptio
   const { host, port } = options;
   const name = chosenModel(argument, options.model);
   await checkAddress(host, port); // before a large model is loaded
-  const model = await startServingModel(name, options);
+  const { lora: adapters, ...others } = options;
+  const plain = adapters.filter((text) => splitName(text).name === undefined);
+  const [lora] = plain;
+  if (plain.length > 1) throw new UsageError('--lora: expected one adapter without a name');
+  const served = options.servedModelName ?? (await servedName(name));
+  const pool = await modelPool({ model: name, name: served }, options);
+  const model = await startServingModel(name, { ...others, ...(lora !== undefined && { lora }) });
   const { engine, encoder } = model;
   const { RENE_API_KEY = '' } = process.env;
   const given = options.apiKey.length > 0 ? options.apiKey : [RENE_API_KEY];
   const apiKey = given.filter((key) => key !== '');
   const server = createServer({
     ...model,
+    pool,
     maxLength: options.maxLength,
     maxWaiting: options.maxWaiting,
     bodyLimit: options.bodyLimit,
@@ -37,7 +46,7 @@ export async function runServe(argument: string | undefined, options: ServeOptio
     ];
     await server.close();
     for (const timer of timers) clearTimeout(timer);
-    await Promise.all([engine.close(), encoder.close()]);
+    await Promise.all([engine.close(), encoder.close(), pool?.close()]);
   };
   let url: string;
   try {

@@ -2,14 +2,17 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   addBackendOptions,
-  addLoraOption,
   addModelOptions,
   addPrefixCacheOptions,
   type LoadOptions,
 } from './model_options.js';
 import { wholeNumber } from './numbers.js';
 
-export interface ServeOptions extends LoadOptions {
+export interface ServeOptions extends Omit<LoadOptions, 'lora'> {
+  lora: readonly string[];
+  addModel: readonly string[];
+  modelsBytes?: number;
+  config?: string;
   host: string;
   port: number;
   apiKey: readonly string[];
@@ -93,7 +96,26 @@ export function addServe(program: Command): Command {
       30,
     )
     .option('--log', 'log each request as a line of JSON on stderr', false);
-  addLoraOption(addBackendOptions(command));
+  addBackendOptions(command)
+    .option(
+      '--lora <adapter>',
+      'PEFT LoRA adapter: DIR applies it to the model, NAME=DIR serves the model with it under a name of its ' +
+        'own; can be repeated',
+      another,
+      [],
+    )
+    .option(
+      '--add-model <name=model>',
+      'another model, loaded when a request names it; can be repeated',
+      another,
+      [],
+    )
+    .option(
+      '--models-bytes <n>',
+      'memory of the weights of named adapters and other models (default: 60 % of the free memory)',
+      positive,
+    )
+    .option('--config <file>', 'JSON file of options, by their long names; the command line wins');
   command.addHelpText(
     'after',
     `
@@ -102,6 +124,10 @@ GET /props, GET /metrics, POST /tokenize, POST /detokenize, GET /tokenizer_info.
 The first Ctrl-C waits for requests in progress; the second one ends the server at once.`,
   );
   return command;
+}
+
+function another(text: string, others: readonly string[]): readonly string[] {
+  return [...others, text];
 }
 
 function list(text: string): readonly string[] {

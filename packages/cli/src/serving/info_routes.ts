@@ -5,23 +5,24 @@ import { ApiError } from './api_error.js';
 import type { ServerContext } from './server_options.js';
 
 /** The error for an unknown model name. */
-export function noSuchModel(wanted: string, modelName: string): ApiError {
-  const message = `there is no model '${wanted}'; this server has '${modelName}'`;
+export function noSuchModel(wanted: string, names: readonly string[]): ApiError {
+  const known = names.map((name) => `'${name}'`).join(', ');
+  const message = `there is no model '${wanted}'; this server has ${known}`;
   return new ApiError(404, message, 'invalid_request_error', 'model', 'model_not_found');
 }
 
 export function addInfoRoutes(
   app: FastifyInstance,
-  { engine, modelName, maxLength, tokenizer, chatTemplate }: ServerContext,
+  { engine, modelName, maxLength, tokenizer, chatTemplate, pool }: ServerContext,
 ): void {
   const created = Math.floor(Date.now() / 1000);
-  const model = {
-    id: modelName,
+  const models = [modelName, ...(pool?.names ?? [])].map((id) => ({
+    id,
     object: 'model',
     created,
     owned_by: 'rene-js',
     max_model_len: maxLength,
-  };
+  }));
   app.get('/health', async (_, reply) => {
     const { downReason } = engine;
     const status = downReason === undefined ? 'ok' : 'down';
@@ -50,11 +51,15 @@ export function addInfoRoutes(
     build_info: `rene-js ${packageVersion()}`,
     is_sleeping: false,
   }));
-  app.get('/v1/models', async () => ({ object: 'list', data: [model] }));
+  app.get('/v1/models', async () => ({ object: 'list', data: models }));
   // A hub id contains a slash.
   app.get<{ Params: { '*': string } }>('/v1/models/*', async ({ params }) => {
-    if (params['*'] === modelName) return model;
-    throw noSuchModel(params['*'], modelName);
+    const found = models.find(({ id }) => id === params['*']);
+    if (found) return found;
+    throw noSuchModel(
+      params['*'],
+      models.map(({ id }) => id),
+    );
   });
 }
 

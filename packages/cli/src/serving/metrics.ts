@@ -33,11 +33,16 @@ export class Metrics {
     'Time between two tokens of a sequence',
   );
 
-  /** Counts the prompts and tokens of an engine. */
+  /** Counts the work of the main engine, and shows its load. */
   measure(engine: Engine): Engine {
     this.gauge('sequences_active', 'Sequences being decoded', () => engine.load().active);
     this.gauge('sequences_waiting', 'Sequences that wait', () => engine.load().waiting);
     this.gauge('slots', 'Sequences that can be decoded together', () => engine.load().slots);
+    return this.count(engine);
+  }
+
+  /** Counts the prompts and tokens of an engine. */
+  count(engine: Engine): Engine {
     return {
       submit: (job, onEvent) => {
         const note = this.watch(job);

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import cors from '@fastify/cors';
-import { type Tokenizer, TokenizerError } from '@rene-js/rene';
+import { TokenizerError } from '@rene-js/rene';
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -16,11 +16,12 @@ import { answerClientError, watchAnswers } from './client_errors.js';
 import { addCompletionRoutes } from './completion_route.js';
 import { checkHost } from './host_check.js';
 import { addInfoRoutes } from './info_routes.js';
+import type { Engine } from './job.js';
 import { Metrics } from './metrics.js';
 import type { ServerOptions } from './server_options.js';
 import { LONG_ANSWER, SlowReaders } from './slow_readers.js';
 import { addTokenRoutes } from './token_routes.js';
-import { type PromptEncoder, TokenizerThreadError } from './tokenizer_thread.js';
+import { atOnce, TokenizerThreadError } from './tokenizer_thread.js';
 
 /** A server that is not yet listening: `await server.listen({ port })`, `await server.close()`. */
 export function createServer(options: ServerOptions): FastifyInstance {
@@ -84,7 +85,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
   const { encoder = atOnce(options.tokenizer), maxLength = 4096, maxWaiting = 256 } = options;
   const metrics = new Metrics();
   const engine = metrics.measure(options.engine);
-  const context = { ...options, engine, encoder, maxLength, maxWaiting, apiKeys, slowReaders };
+  const shared = { apiKeys, slowReaders, countEngine: (other: Engine) => metrics.count(other) };
+  const context = { ...options, engine, encoder, maxLength, maxWaiting, ...shared };
   metrics.addTo(app);
   addInfoRoutes(app, context);
   addTokenRoutes(app, context);
@@ -193,11 +195,4 @@ function refuseWhenClosing(app: FastifyInstance): void {
   app.addHook('onResponse', async () => {
     if (isClosing) setImmediate(() => app.server.closeIdleConnections());
   });
-}
-
-/** Encodes in this thread, so that the signal has no effect. */
-function atOnce(tokenizer: Pick<Tokenizer, 'encode'>): PromptEncoder {
-  return {
-    encode: (text, { addSpecialTokens } = {}) => tokenizer.encode(text, { addSpecialTokens }),
-  };
 }

@@ -2,6 +2,7 @@
 import type { Tokenizer } from '@rene-js/rene';
 import type { ApiKeys } from './api_keys.js';
 import type { Engine } from './job.js';
+import type { ModelPool } from './model_pool.js';
 import type { SlowReaders } from './slow_readers.js';
 import type { PromptEncoder } from './tokenizer_thread.js';
 
@@ -15,6 +16,8 @@ export interface ServerOptions {
   chatTemplate?: string | undefined;
   /** The model's name in /v1/models and in requests. */
   modelName: string;
+  /** Further models, which requests name. Default: none. */
+  pool?: ModelPool | undefined;
   /** Upper bound of the model's token ids. */
   vocabSize: number;
   /** Maximum number of tokens of a prompt and its continuation. Default: 4096. */
@@ -53,4 +56,6 @@ export interface ServerContext extends ServerOptions {
   maxWaiting: number;
   apiKeys: ApiKeys;
   slowReaders: SlowReaders;
+  /** Counts the work of an engine in the metrics. */
+  countEngine(engine: Engine): Engine;
 }

@@ -112,3 +112,10 @@ function listOf(ids: Int32Array): number[] {
   for (let i = 0; i < ids.length; i++) list[i] = ids[i] ?? 0;
   return list;
 }
+
+/** Encodes in this thread, so that the signal has no effect. */
+export function atOnce(tokenizer: Pick<Tokenizer, 'encode'>): PromptEncoder {
+  return {
+    encode: (text, { addSpecialTokens } = {}) => tokenizer.encode(text, { addSpecialTokens }),
+  };
+}

@@ -86,12 +86,12 @@ describe('--lora', () => {
     expect(outputs[2]).to.equal(outputs[1]);
   });
 
-  it('serve answers with the corrected model', async () => {
-    const child = spawn(
-      process.execPath,
-      [bin, 'serve', '--port', '0', '--backend', 'simd', '--lora', adapter],
-      { env: childEnv() },
-    );
+  it('serve answers with the corrected model, also by a name of its own', async () => {
+    const config = join(folder(), 'serve.json');
+    writeFileSync(config, JSON.stringify({ port: 0, lora: [adapter, `named=${adapter}`] }));
+    const child = spawn(process.execPath, [bin, 'serve', '--backend', 'simd', '--config', config], {
+      env: childEnv(),
+    });
     let said = '';
     const url = await new Promise<string>((resolve, reject) => {
       child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -101,15 +101,20 @@ describe('--lora', () => {
       });
       child.once('exit', () => reject(new Error(said)));
     });
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ prompt: PROMPT, max_tokens: 8, temperature: 0 }),
-    });
-    const answer: { choices: { text: string }[] } = JSON.parse(await response.text());
+    for (const model of ['rene-tiny', 'named']) {
+      const response = await fetch(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model, prompt: PROMPT, max_tokens: 8, temperature: 0 }),
+      });
+      const answer: { model: string; choices: { text: string }[] } = JSON.parse(
+        await response.text(),
+      );
+      expect(answer.model).to.equal(model);
+      expect(answer.choices[0]?.text).to.equal(wanted);
+    }
     const ended = once(child, 'exit');
     child.kill('SIGINT');
-    await ended;
-    expect(answer.choices[0]?.text).to.equal(wanted);
+    expect(await ended).to.deep.equal([0, null]);
   });
 });

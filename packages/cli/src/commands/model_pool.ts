@@ -1,7 +1,7 @@
 // The further models of `rene serve`: --lora NAME=DIR and --add-model NAME=MODEL.
 import { readdir, stat } from 'node:fs/promises';
-import { freemem } from 'node:os';
 import { join } from 'node:path';
+import { freeMemory } from '@rene-js/layers/internal';
 import { readModelConfig } from '@rene-js/rene';
 import { countParameters, modelParameters } from '@rene-js/rene/internal';
 import { ModelPool, type PooledModel } from '../serving/model_pool.js';
@@ -32,7 +32,7 @@ export async function modelPool(
     ...options.addModel.map((text) => ({ ...splitName(text), isAdapter: false })),
   ];
   if (specs.length === 0) return undefined;
-  const { modelsBytes = Math.floor(freemem() * SHARE) } = options;
+  const { modelsBytes = Math.floor(freeMemory() * SHARE) } = options;
   const entries: PooledModel[] = [];
   for (const { name, value, isAdapter } of specs) {
     if (name === undefined) {

@@ -137,6 +137,16 @@ describe('rene eval', () => {
     ]);
   });
 
+  it('takes tasks with blanks between them, and refuses what is not available', async () => {
+    const usage = async (...args: string[]) => {
+      const { code, stderr } = await runInProcess(['eval', '--tasks', 'copa', ...args]);
+      expect(code).to.equal(2);
+      return stderr;
+    };
+    expect(await usage('piqa', '--docs', 'x.jsonl')).to.match(/--docs: .*one task .*found 2/);
+    expect(await usage('--wandb_args', 'a=b')).to.match(/--wandb_args: not available here/);
+  });
+
   it('lists what there is', async () => {
     const { code, stdout } = await runInProcess(['eval', '--tasks', 'list']);
     expect(code).to.equal(0);

@@ -41,7 +41,9 @@ describe('rene generate', () => {
     const expected = await continuation('A lighthouse is', { maxNewTokens: 6 });
     const { code, stdout, stderr } = await runRene(['generate', 'A lighthouse is', ...few]);
     expect(stdout).to.equal(`A lighthouse is${expected}\n`);
-    expect(stderr).to.match(/^\d+ prompt tokens in .* s, \d+ new.*\(backend simd\)\n$/);
+    expect(stderr).to.match(
+      /^\d+ prompt tokens in .* s, 1 new token with them, 5 new tokens in .*\(backend simd\)\n$/,
+    );
     const [, tokens, seconds, rate] =
       /(\d+) new tokens in ([\d.]+) s, ([\d.]+) tokens\/s/.exec(stderr) ?? [];
     expect(rate).to.equal((Number(tokens) / Number(seconds)).toFixed(1));

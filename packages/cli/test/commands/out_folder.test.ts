@@ -1,13 +1,5 @@
 // quantize and convert never write over a user's files, nor hide a model by a folder of its name.
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errorOf, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -107,11 +99,18 @@ describe('the folder that quantize and convert write', () => {
       expect(run).to.include({ code: 2, stdout: '' });
     }
     expect(contentOf(out)).to.deep.equal(before);
-    const run = await runInProcess(['convert', MODEL, out, '--force']);
-    expect(run).to.include({ code: 0, stdout: `${out}\n` });
-    expect(readdirSync(out)).to.include.members(['README.md', 'config.json', 'model.safetensors']);
-    for (const name of ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json']) {
-      expect(existsSync(join(out, name)), name).to.equal(false);
+    for (const verb of ['convert', 'quantize']) {
+      for (const name of ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json']) {
+        writeFileSync(join(out, name), '{"of": "another model"}');
+      }
+      const run = await runInProcess([verb, MODEL, out, '--force']);
+      expect(run).to.include({ code: 0, stdout: `${out}\n` });
+      const names = readdirSync(out);
+      expect(names).to.include.members(['README.md', 'config.json', 'model.safetensors']);
+      expect(
+        names.filter((name) => /^tokenizer|^generation/.test(name)),
+        verb,
+      ).to.deep.equal([]);
     }
     const config: unknown = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
     const own: unknown = JSON.parse(readFileSync(join(MODEL, 'config.json'), 'utf8'));

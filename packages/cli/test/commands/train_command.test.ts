@@ -149,6 +149,12 @@ describe('rene train', function () {
     const tiny = new URL('../../../../rene/models/rene-tiny/tokenizer.json', import.meta.url);
     expect(await readFile(`${out}/tokenizer.json`, 'utf8')).to.equal(await readFile(tiny, 'utf8'));
     // ... and its tokenizer alone, for a new model.
+    await mkdir(`${dir}/own`);
+    await writeFile(`${dir}/own/tokenizer.json`, await readFile(`${dir}/lines/tokenizer.json`));
+    await writeFile(`${dir}/own/tokenizer_config.json`, '{"eos_token": "<|endoftext|>"}');
+    const own = ['--config', dir, '--tokenizer', `${dir}/own`, '--steps', '1', ...sizes];
+    await rene('--data', data, '--out', `${dir}/with-own`, ...own);
+    expect(await readFile(`${dir}/with-own/tokenizer_config.json`, 'utf8')).to.contain('eos_token');
     const named = ['--config', dir, '--tokenizer', 'rene-tiny', ...sizes];
     expect(await failure('--data', data, ...named)).to.match(
       /vocab_size: expected at least the tokenizer's 8192, found 280/,

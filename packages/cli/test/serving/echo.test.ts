@@ -111,13 +111,17 @@ describe('echo', () => {
     );
   });
 
-  it('tells where each token begins in the text that was sent', () => {
+  it('tells where each token begins in the text that was sent', async () => {
     const decomposed = 'Cafe\u0301 in Zu\u0308rich';
     const composed = decomposed.normalize('NFC');
     const offset = sentOffsets(decomposed, composed);
     expect(composed.indexOf('Z')).to.equal(8);
     expect(offset(8)).to.equal(decomposed.indexOf('Z'));
     expect(offset(composed.length)).to.equal(decomposed.length);
+    const [choice] = await complete({ prompt: decomposed, max_tokens: 0, echo: true, logprobs: 0 });
+    const { tokens = [], text_offset = [] } = choice?.logprobs ?? {};
+    const after = tokens.findIndex((token) => token.startsWith(' Z'));
+    expect(text_offset[after]).to.equal(decomposed.indexOf(' Z'));
     // A token that was added before the text is no part of it.
     const added = sentOffsets('Hello', '<s>Hello');
     expect([0, 3, 4, 8].map(added)).to.deep.equal([0, 0, 1, 5]);

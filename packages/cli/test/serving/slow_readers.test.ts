@@ -1,11 +1,12 @@
 // Clients that do not read: their answers are dropped in time, and within bounds in all.
 import { type IncomingMessage, request } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { Tokenizer } from '@rene-js/rene';
 import { expect } from 'chai';
 import type { FastifyInstance } from 'fastify';
 import { createServer } from '../../src/serving/server.js';
 import type { ServerOptions } from '../../src/serving/server_options.js';
+import { SlowReaders } from '../../src/serving/slow_readers.js';
 import { instantEngine } from './fake_engines.js';
 import { openRaw, rawCompletion } from './raw_http.js';
 
@@ -84,6 +85,44 @@ describe('clients that do not read their answers', function () {
     expect(JSON.parse(await answer.text()).usage.completion_tokens).to.equal(3);
   });
 
+  it('of streams are counted too, and have a bound each', async () => {
+    await start({ maxUnsent: 8 * 2 ** 20 });
+    const stream = await neglect({ ...LARGE, stream: true });
+    expect(await within(20_000, stream.closed), 'together').to.equal(true);
+    await app.close();
+    await start({ maxUnsent: 2 ** 30 });
+    const ids = Array.from({ length: tokenizer.vocabSize }, (_, id) => id);
+    const long = ids.reduce((a, b) =>
+      (tokenizer.token(b) ?? '').length > (tokenizer.token(a) ?? '').length ? b : a,
+    );
+    const body = { prompt: Array(4000).fill(long), echo: true, logprobs: 0, n: 128, max_tokens: 0 };
+    const large = await neglect({ ...body, stream: true });
+    expect(await within(20_000, large.closed), 'one client').to.equal(true);
+  });
+
+  it('are no longer counted when their answer is over', async () => {
+    const readers = new SlowReaders({ writeTimeout: 1000, maxUnsent: 100 });
+    const socket = new Socket();
+    const stream = readers.stream(socket, [Buffer.alloc(200_000), Buffer.alloc(3)]);
+    const held: unknown = Reflect.get(readers, 'held');
+    expect(held).to.have.property('size', 1);
+    let bytes = 0;
+    for await (const part of stream) bytes += part.length;
+    expect(bytes).to.equal(200_003);
+    expect(held).to.have.property('size', 0);
+  });
+
+  it('are closed when they send nothing, or only a part of their headers', async () => {
+    await start({ headersTimeout: 200, requestTimeout: 60_000 });
+    for (const text of ['GET /health HT', 'GET /health HTTP/1.1\r\nHost: loc']) {
+      const socket = openRaw(url, text);
+      sockets.push(socket);
+      const closed = new Promise<void>((end) => socket.once('close', () => end()));
+      socket.resume();
+      expect(await within(5000, closed), text).to.equal(true);
+    }
+  });
+
   it('are not those that read slowly', async () => {
     await start({ writeTimeout: 1000 });
     const response = await new Promise<IncomingMessage>((resolve) => {
@@ -107,12 +146,21 @@ describe('clients that do not read their answers', function () {
   it('are watched on other routes too, which send long answers in chunks', async () => {
     await start({});
     const prompt = 'one two three '.repeat(30_000);
+    const { stream } = SlowReaders.prototype;
+    let streams = 0;
+    SlowReaders.prototype.stream = function (socket, buffers) {
+      streams++;
+      return stream.call(this, socket, buffers);
+    };
     const response = await fetch(`${url}/tokenize`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ prompt }),
+    }).finally(() => {
+      SlowReaders.prototype.stream = stream;
     });
     const text = await response.text();
+    expect(streams).to.equal(1);
     expect(text.length)
       .to.be.above(200_000)
       .and.equal(Number(response.headers.get('content-length')));

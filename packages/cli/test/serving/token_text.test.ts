@@ -65,7 +65,8 @@ describe('text of answers', () => {
       expect(Object.keys(whole.logprobs.top_logprobs[0])).to.deep.equal([whole.logprobs.tokens[0]]);
       const [echoed] = (await post({ ...body, logprobs: 1, echo: true })).json().choices;
       expect(echoed.text).to.equal(prompt + text);
-      expect(tokens(echoed).trim()).to.equal(prompt + text);
+      // The first token of a text has no space.
+      expect(kind === 'clip' ? tokens(echoed).trim() : tokens(echoed)).to.equal(prompt + text);
       const [ofIds] = (await post({ ...body, prompt: promptIds, echo: true })).json().choices;
       expect(ofIds.text).to.equal(prompt + text);
       const { body: stream } = await post({ ...body, stream: true });

@@ -1,5 +1,6 @@
 // The model in its thread: HTTP stays quick, clients that leave free their place, shutdown is clean.
 import { request } from 'node:http';
+import { Worker } from 'node:worker_threads';
 import { Tokenizer, TokenizerError } from '@rene-js/rene';
 import { errorOf, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -139,6 +140,24 @@ describe('a server whose model runs in a worker', () => {
     });
     expect(await told).to.equal('the server is shutting down');
     expect(other.downReason).to.equal('the server is shutting down');
+  });
+
+  // The last test: it ends the engine of all.
+  it('notices a thread that ends without an error', async () => {
+    let thread: Worker | undefined;
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (message) {
+      thread = this;
+      postMessage.call(this, message);
+    };
+    await engine.memory().finally(() => {
+      Worker.prototype.postMessage = postMessage;
+    });
+    await thread?.terminate();
+    const late = new Promise<string>((resolve) => setTimeout(() => resolve('not noticed'), 5000));
+    expect(await Promise.race([engine.down, late])).to.equal("the model's thread has ended");
+    const health = await fetch(`${url}/health`);
+    expect([health.status, JSON.parse(await health.text()).status]).to.deep.equal([503, 'down']);
   });
 
   it('goes on from states that an earlier server left in a folder', async () => {

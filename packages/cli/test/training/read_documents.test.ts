@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -252,6 +252,9 @@ describe('readDocuments', () => {
     it('reads a column of Parquet under any name', async () => {
       const expected = ['A mill by the river.', 'Zwei Zeilen,\nein Text: Überfluß.'];
       expect(await readDocuments(stories)).to.deep.equal(expected);
+      for (const name of ['stories', 'stories.txt', 'stories.jsonl']) {
+        expect(await read(name, await readFile(stories)), name).to.deep.equal(expected);
+      }
     });
 
     it('names what is wrong', async () => {

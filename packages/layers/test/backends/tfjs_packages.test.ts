@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
+import { packageEntry, packagePlaces } from '../../src/backends/installed_packages.js';
 import { loadTfjsBackend } from '../../src/backends/tfjs_packages.js';
 import { loadWebGpu } from '../../src/backends/webgpu/load.js';
 import { BackendError } from '../../src/errors.js';
@@ -46,6 +47,18 @@ describe('loadTfjsBackend and loadWebGpu', () => {
     expect(await failure('webgpu')).to.equal(
       "the backend 'webgpu' needs webgpu: npm install webgpu",
     );
+  });
+
+  it("looks for packages in the program's folder too", async () => {
+    await install('only-the-program-has-it', '');
+    const before = process.cwd();
+    expect(packageEntry('only-the-program-has-it', packagePlaces())).to.equal(undefined);
+    process.chdir(dir);
+    try {
+      expect(packageEntry('only-the-program-has-it', packagePlaces())).to.match(/it.index\.js$/);
+    } finally {
+      process.chdir(before);
+    }
   });
 
   it('reports that an installed package is unsuitable, and why', async () => {

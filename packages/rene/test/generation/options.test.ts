@@ -1,6 +1,8 @@
 import { leavesNothing, loadGolden, rejection } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
+import { reneConfig } from '../../src/config.js';
+import { resolveOptions } from '../../src/generation/resolve_options.js';
 import type { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const prompt = [3, 1, 4, 1, 5];
@@ -31,6 +33,14 @@ describe('options of generate', () => {
     expect(
       (await newTokens({ ...options, eosTokenId: 1, badWordsIds: [[first], [1]] }))[0],
     ).not.to.equal(first);
+  });
+
+  it('badWordsIds: keeps a longer sequence that begins with an end-of-text token', () => {
+    const words = [[7], [7, 3], [3, 7], [3]];
+    const config = reneConfig({ vocabSize: 16, padVocabSizeMultiple: 8, eosTokenId: 7 });
+    expect(resolveOptions({ badWordsIds: words }, config).badWordsIds).to.deep.equal([
+      ...[[7, 3], [3, 7], [3]],
+    ]);
   });
 
   it('badWordsIds: excludes a token, and the last token of a sequence after the others', async () => {

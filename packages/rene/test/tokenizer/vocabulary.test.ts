@@ -9,6 +9,7 @@ import { reneConfig } from '../../src/config.js';
 import type { GenerationModel } from '../../src/generation/generation_model.js';
 import { streamText } from '../../src/generation/stream_text.js';
 import { RecurrentState } from '../../src/state.js';
+import { checkIds } from '../../src/token_ids.js';
 import { vocabularyNotice } from '../../src/tokenizer/vocabulary_notice.js';
 import { Tokenizer } from '../../src/tokenizer.js';
 
@@ -36,6 +37,19 @@ describe('a tokenizer and a model', () => {
     expect(error.message).to.equal(
       "tokenizer: expected the model's own, whose ids are below 64, found one that makes 89 of the prompt",
     );
+  });
+
+  it('are asked for where ids are too large, not where they are wrong in another way', () => {
+    const refusal = (id: number) => {
+      try {
+        checkIds([[1, id]], reneConfig({ vocabSize: 64, padVocabSizeMultiple: 8 }));
+      } catch (error) {
+        return String(error);
+      }
+      return 'accepted';
+    };
+    expect(refusal(64)).to.match(/ids below 64, found 64; is the tokenizer the model's own\?$/);
+    expect(refusal(-1)).to.match(/ids below 64, found -1$/);
   });
 
   it('whose sizes differ by more than padding cause a notice', () => {

@@ -3,9 +3,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { tinyByteLevelJson } from '@rene-js/testing';
 import { expect } from 'chai';
 import { FileError } from '../../src/errors.js';
 import { withRunFolder } from '../../src/training/run_folder.js';
+import { tokenizerFor } from '../../src/training/text_files.js';
 import { train } from '../../src/training/trainer.js';
 import { TrainingError } from '../../src/training/training_error.js';
 import type { TrainOptions } from '../../src/training/training_settings.js';
@@ -103,6 +105,25 @@ describe('the folder of a training run', () => {
     await writeFile(join(other, 'tokenizer.json'), 'mine');
     await train(model, ...text, { ...options(other), files: own });
     expect(await readdir(other)).to.include.members(['tokenizer.json', 'model.safetensors']);
+    model.dispose();
+  });
+
+  it('gives a new run no tokenizer that was left in it', async () => {
+    const texts = ['a sea', 'a sea weed', 'a weed'];
+    const { tokenizer } = await tokenizerFor(join(dir, 'new'), texts, 270);
+    await writeFile(join(dir, 'tokenizer.json'), JSON.stringify(tinyByteLevelJson()));
+    const found = await tokenizerFor(dir, texts, 270);
+    expect(found.tokenizer.encode('a sea weed')).to.deep.equal(tokenizer.encode('a sea weed'));
+    expect(found.tokenizer.vocabSize).to.equal(tokenizer.vocabSize);
+  });
+
+  it('is not made for a text that is smaller than a batch', async () => {
+    const model = await smallModel();
+    const run = options(join(dir, 'new'));
+    const large = { ...run, batchSize: 500, rowLength: 64 };
+    const error = await failure(train(model, smallText(4), smallText(3), large));
+    expect(error.message).to.match(/rows of 64 tokens, fewer than one batch of 500/);
+    expect(await readdir(dir)).to.deep.equal([]);
     model.dispose();
   });
 

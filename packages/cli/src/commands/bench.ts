@@ -1,21 +1,16 @@
 // `rene bench`: load, prefill and decode speed and memory of a model. Each dtype runs in its own process.
 import { spawn } from 'node:child_process';
 import { useBackend, weightPacker } from '@rene-js/layers';
-import { type CausalLM, type ModelConfig, reneConfig1_3B } from '@rene-js/rene';
+import { type CausalLM, reneConfig1_3B } from '@rene-js/rene';
 import { ReneError, writeFileAtomically } from '@rene-js/rene/internal';
-import { tinyConfig } from '@rene-js/rene/training';
 import { benchChart } from '../bench/chart.js';
 import { type BenchResult, measure, seconds } from '../bench/measure.js';
+import { randomConfigs } from '../bench/random_configs.js';
 import { randomModel } from '../bench/random_model.js';
 import { BENCH_LEGEND, benchSetting, benchTable } from '../bench/report.js';
-import type { BenchCommandOptions, Format, RandomSize } from './bench_options.js';
+import type { BenchCommandOptions, Format } from './bench_options.js';
 import { limitThreads, loadModel, modelFolder } from './load.js';
 import { withProgressBar } from './progress_bar.js';
-
-const sizes: Record<RandomSize, () => ModelConfig> = {
-  '1.3b': () => reneConfig1_3B,
-  tiny: () => tinyConfig(2048),
-};
 
 export async function runBench(options: BenchCommandOptions): Promise<void> {
   // Resolves the model once, before each dtype is measured in its own process.
@@ -72,7 +67,7 @@ async function random(
   dtype: Format,
 ): Promise<CausalLM> {
   await useBackend(backend);
-  const config = sizes[randomWeights]();
+  const config = randomConfigs[randomWeights]?.() ?? reneConfig1_3B;
   return withProgressBar('making the model [{bar}] {percentage}%', (update) =>
     randomModel(config, {
       format: dtype === 'auto' ? 'bf16' : dtype,
@@ -114,7 +109,9 @@ async function drawChart(
 ): Promise<void> {
   if (chart === undefined) return;
   const title =
-    randomWeights === undefined ? (model ?? 'rene-tiny') : `Rene ${randomWeights}, random weights`;
+    randomWeights === undefined
+      ? (model ?? 'rene-tiny')
+      : `${/^(1.3b|tiny)$/.test(randomWeights) ? 'Rene ' : ''}${randomWeights}, random weights`;
   const svg = new TextEncoder().encode(benchChart(results, title));
   await writeFileAtomically(chart, (put) => put(svg));
   process.stderr.write(`wrote ${chart}\n`);

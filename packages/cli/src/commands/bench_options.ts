@@ -6,7 +6,15 @@ import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { addThreadsOption } from './model_options.js';
 import { wholeNumber } from './numbers.js';
 
-const RANDOM_SIZES = ['1.3b', 'tiny'] as const;
+/** Keys of randomConfigs, which loads the library. */
+export const RANDOM_SIZES = [
+  '1.3b',
+  'tiny',
+  'granite-4.0-h-350m',
+  'granite-4.0-h-1b',
+  'falcon-h1-0.5b',
+  'mamba2-1.3b',
+] as const;
 
 /** Sizes of a model with random weights. */
 export type RandomSize = (typeof RANDOM_SIZES)[number];
@@ -33,7 +41,10 @@ export function addBench(program: Command): Command {
     .option('-m, --model <dir>', 'model folder or hub id (default: rene-tiny, which is included)')
     .option('--revision <name>', "a hub id's branch, tag or commit (default: main)")
     .addOption(
-      new Option('--random-weights <size>', 'use random weights of this size instead of a model')
+      new Option(
+        '--random-weights <size>',
+        "use random weights of a model's sizes instead of a model; 1.3b and tiny are Rene",
+      )
         .choices(RANDOM_SIZES)
         .conflicts('model'),
     )

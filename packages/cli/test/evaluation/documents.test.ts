@@ -289,7 +289,7 @@ describe('files of documents', () => {
     const cases: Record<string, [string | Buffer, RegExp]> = {
       'cut.json': [
         JSON.stringify({ rows: [{ row_idx: 0, row: COPA, truncated_cells: ['premise'] }] }),
-        /cut the cells premise short; ask its \/rows/,
+        /truncated the cells premise; use its \/rows/,
       ],
       'a.arrow': [Buffer.from('ARROW1\0\0'), /found an Arrow file/],
       'a.zip': [Buffer.from('PK\x03\x04'), /found a zip archive/],

@@ -44,9 +44,13 @@ export interface TestPage {
   close(): Promise<void>;
 }
 
-/** Opens `url` and waits until its scripts have run. */
-export async function openPage(url: string): Promise<TestPage> {
-  const context = await (await startBrowser()).newContext();
+/**
+ * Opens `url` and waits until its scripts have run.
+ *
+ * @param other a page whose profile is used. Default: a new profile.
+ */
+export async function openPage(url: string, other?: TestPage): Promise<TestPage> {
+  const context = other?.page.context() ?? (await (await startBrowser()).newContext());
   const page = await context.newPage();
   const messages: string[] = [];
   page.on('console', (message) => messages.push(message.text()));

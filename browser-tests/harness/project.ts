@@ -12,7 +12,39 @@ const run = promisify(execFile);
 /** The root of this repository. */
 export const repository = fileURLToPath(new URL('../../..', import.meta.url));
 
+/** The ready-made file and the workers. */
+export const readyMade = join(repository, 'packages/rene/dist');
+
+/** A page without scripts. */
+export const blank = join(repository, 'browser-tests/app/blank');
+
 export const reneTiny = join(repository, 'packages/rene/models/rene-tiny');
+
+/** The environment variable with the folder of the packed packages, which all test files share. */
+const PACKAGES = 'RENE_BROWSER_PACKAGES';
+
+/** Mocha's, by --require in package.json: packs once, before all files. */
+export async function mochaGlobalSetup(): Promise<void> {
+  process.env[PACKAGES] = await packPackages();
+}
+
+export async function mochaGlobalTeardown(): Promise<void> {
+  await rm(process.env[PACKAGES] ?? '', { recursive: true, force: true });
+}
+
+/** What `npm pack` makes of the packages, unpacked. @returns their folder */
+async function packPackages(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'rene-packages-'));
+  for (const name of ['layers', 'rene']) {
+    const args = ['pack', '--json', '--pack-destination', dir];
+    const { stdout } = await run('npm', args, { cwd: join(repository, 'packages', name) });
+    const file = /"filename": "(.*)"/.exec(stdout)?.[1] ?? '';
+    await mkdir(join(dir, name));
+    await run('tar', ['-xzf', join(dir, file), '-C', join(dir, name), '--strip-components', '1']);
+    await rm(join(dir, file));
+  }
+  return dir;
+}
 
 export class Projects {
   private constructor(private readonly dir: string) {}
@@ -21,14 +53,9 @@ export class Projects {
   static async create(): Promise<Projects> {
     const dir = await mkdtemp(join(tmpdir(), 'rene-browser-'));
     const modules = join(dir, 'node_modules');
-    for (const name of ['layers', 'rene']) {
-      const args = ['pack', '--json', '--pack-destination', dir];
-      const { stdout } = await run('npm', args, { cwd: join(repository, 'packages', name) });
-      const file = /"filename": "(.*)"/.exec(stdout)?.[1] ?? '';
-      const target = join(modules, '@rene-js', name);
-      await mkdir(target, { recursive: true });
-      await run('tar', ['-xzf', join(dir, file), '-C', target, '--strip-components', '1']);
-    }
+    await mkdir(join(modules, '@rene-js'), { recursive: true });
+    const packed = process.env[PACKAGES] ?? (await packPackages());
+    await cp(packed, join(modules, '@rene-js'), { recursive: true });
     // The packages' own dependencies, as this repository's lock file names them.
     for (const dependency of await readdir(join(repository, 'node_modules'))) {
       if (dependency.startsWith('.') || dependency === '@rene-js') continue;

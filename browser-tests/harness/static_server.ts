@@ -9,6 +9,10 @@ export interface StaticServer {
   origin: string;
   /** Paths of the requests that found no file. */
   missing: string[];
+  /** Bytes that were sent, by path. */
+  sent: Map<string, number>;
+  /** Numbers of bytes of .safetensors files after which the next connections are cut. */
+  cuts: number[];
   close(): void;
 }
 
@@ -21,6 +25,8 @@ export interface StaticServerOptions {
   fallback?: string;
   /** Headers of every answer, `content-security-policy` for instance. */
   headers?: Record<string, string>;
+  /** Speed at which .safetensors files are sent. Default: as fast as possible. */
+  bytesPerSecond?: number;
 }
 
 const types: Record<string, string> = {
@@ -36,12 +42,22 @@ export async function serve(
   options: StaticServerOptions = {},
 ): Promise<StaticServer> {
   const missing: string[] = [];
+  const sent = new Map<string, number>();
+  const cuts: number[] = [];
+  const send = async (file: string, request: IncomingMessage, response: ServerResponse) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    const isWeights = pathname.endsWith('.safetensors') && request.method === 'GET';
+    const limits = { cutAt: isWeights ? cuts.shift() : undefined, rate: options.bytesPerSecond };
+    await answer(file, request, response, isWeights ? limits : {}, (bytes) =>
+      sent.set(pathname, (sent.get(pathname) ?? 0) + bytes),
+    );
+  };
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost');
-    answer(fileOf(decodeURIComponent(pathname), root, options.folders ?? {}), request, response)
+    send(fileOf(decodeURIComponent(pathname), root, options.folders ?? {}), request, response)
       .catch(() => {
         missing.push(pathname);
-        if (options.fallback) return answer(join(root, options.fallback), request, response);
+        if (options.fallback) return send(join(root, options.fallback), request, response);
         response.writeHead(404).end();
       })
       .catch(() => response.destroy());
@@ -52,7 +68,7 @@ export async function serve(
   const port = typeof address === 'object' ? address?.port : undefined;
   return {
     origin: `http://localhost:${port}`,
-    missing,
+    ...{ missing, sent, cuts },
     close() {
       server.close();
       server.closeAllConnections();
@@ -70,6 +86,7 @@ function setHeaders(response: ServerResponse, { isolated, headers }: StaticServe
     ...(isolated ? isolation : {}),
     'cross-origin-resource-policy': 'cross-origin',
     'access-control-allow-origin': '*',
+    'access-control-allow-methods': '*',
     'access-control-allow-headers': '*',
     'access-control-expose-headers': 'content-range, content-length, etag',
     'cache-control': 'no-store',
@@ -90,11 +107,14 @@ async function answer(
   file: string,
   request: IncomingMessage,
   response: ServerResponse,
+  { cutAt, rate }: { cutAt?: number | undefined; rate?: number | undefined },
+  onBytes: (count: number) => void,
 ): Promise<void> {
   const stats = await stat(file);
   if (!stats.isFile()) throw new Error(`${file} is no file`);
   response.setHeader('content-type', types[extname(file)] ?? 'application/octet-stream');
   response.setHeader('accept-ranges', 'bytes');
+  response.setHeader('etag', `"${stats.size}-${stats.mtimeMs}"`);
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
   const start = Number(first ?? 0);
   const end = last ? Math.min(Number(last), stats.size - 1) : stats.size - 1;
@@ -103,6 +123,19 @@ async function answer(
     response.setHeader('content-range', `bytes ${start}-${end}/${stats.size}`);
   }
   response.setHeader('content-length', end - start + 1);
-  if (request.method === 'OPTIONS' || request.method === 'HEAD' || end < start) response.end();
-  else createReadStream(file, { start, end }).pipe(response);
+  if (request.method === 'OPTIONS' || request.method === 'HEAD' || end < start) {
+    response.end();
+    return;
+  }
+  const stop = cutAt === undefined ? end : Math.min(end, start + cutAt - 1);
+  for await (const chunk of createReadStream(file, { start, end: stop })) {
+    if (response.destroyed) return;
+    onBytes(chunk.length);
+    await new Promise((resolve) => response.write(chunk, resolve));
+    if (rate) await new Promise((resolve) => setTimeout(resolve, (1000 * chunk.length) / rate));
+  }
+  if (stop === end) return void response.end();
+  // The browser reads what was sent before.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  response.destroy();
 }

@@ -47,7 +47,9 @@ export async function startWorker(kind: WorkerKind, url?: string): Promise<Brows
 function fromFile(kind: WorkerKind): BrowserWorker {
   const name = kind === 'webgpu' ? 'rene.worker.webgpu.js' : 'rene.worker.js';
   // A page may not start a worker from another origin's URL, but import its script.
-  if (isElsewhere(import.meta.url)) return fromUrl(new URL(`../../${name}`, import.meta.url).href);
+  // Bundlers would take `new URL(name, import.meta.url)` for all files of the folder.
+  const here = String(import.meta.url);
+  if (isElsewhere(here)) return fromUrl(new URL(`../../${name}`, here).href);
   // Single expressions, since bundlers search for them.
   return kind === 'webgpu'
     ? new Worker(new URL('../../rene.worker.webgpu.js', import.meta.url), { type: 'module' })

@@ -19,6 +19,8 @@ export interface GenerationModel {
     ids: readonly (readonly number[])[],
     options: { state: RecurrentState; logitsToKeep: number },
   ): tf.Tensor;
+  /** The model's weights; their number tells how long a token takes. */
+  readonly parameters?: ReadonlyMap<string, { readonly shape: readonly number[] }> | undefined;
   /** The state before the first token. */
   initialState(batch: number): RecurrentState;
   /** A compiled decode step for up to `batch` rows; undefined if the backend has none. */

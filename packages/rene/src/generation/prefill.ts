@@ -3,18 +3,11 @@ import { refuseUnknownOptions } from '../known_options.js';
 import { RecurrentState } from '../state.js';
 import { type GenerationModel, readLogits } from './generation_model.js';
 import { checkCallbacks } from './option_values.js';
+import { chunkFor, PREFILL_CHUNK } from './prefill_chunk.js';
 import { Progress, type ProgressOptions } from './progress.js';
 import { checkPrompts, toPrompts } from './prompt_ids.js';
 
-/**
- * Maximum number of tokens per chunk. Chunks end at its multiples, so that their borders, and the result,
- * depend on positions alone.
- *
- * - `alone`: generate, prefill and beam search, which have nothing else to do meanwhile.
- * - `interleaved`: the server, which decodes other sequences between two chunks. A chunk of 512 tokens lets them
- *   wait four times as long: 2.4 s and not 0.6 s on one core, for 200 million int8 weights.
- */
-export const PREFILL_CHUNK = { alone: 512, interleaved: 128 } as const;
+export { PREFILL_CHUNK };
 
 /** A chunk of a prompt after its forward pass. */
 export interface PrefilledPart {
@@ -37,7 +30,7 @@ export async function* prefillParts(
   state: RecurrentState,
   prompt: readonly number[],
   logits: 'all' | 'last' = 'last',
-  chunk: number = PREFILL_CHUNK.alone,
+  chunk: number = chunkFor(model),
 ): AsyncGenerator<PrefilledPart, void, void> {
   for (let start = 0; start < prompt.length; ) {
     const position = state.positions[0] ?? 0;

@@ -59,7 +59,8 @@ export async function opfsStore(storage: StorageManager): Promise<PartStore | un
     const access = await handle.createSyncAccessHandle();
     try {
       access.truncate(0);
-      if (access.write(bytes, { at: 0 }) < bytes.length) throw quotaError();
+      // Where the storage is full, Chromium returns a large number, and others throw.
+      if (access.write(bytes, { at: 0 }) !== bytes.length) throw quotaError();
       access.flush();
     } finally {
       access.close();

@@ -42,6 +42,8 @@ export class CachedFile implements ByteSource {
   private readonly parts = new Map<number, Blob>();
   private reader: ByteReader | undefined;
   private closed = false;
+  /** Resolves when nothing is written any more. */
+  private ended: Promise<void> = Promise.resolve();
 
   /** @param reader of the bytes after those that the store has; undefined if it has all */
   constructor(
@@ -52,7 +54,7 @@ export class CachedFile implements ByteSource {
     this.size = options.size;
     this.inStore = reader ? Math.floor(options.stored / PART_BYTES) * PART_BYTES : options.size;
     options.onBytes(options.stored);
-    if (reader) void this.download(reader);
+    if (reader) this.ended = this.download(reader);
     else options.onEnd();
   }
 
@@ -67,10 +69,11 @@ export class CachedFile implements ByteSource {
     return bytes;
   }
 
-  /** Stops a download; what has arrived stays in the store. */
+  /** Stops a download; what has arrived is then in the store. */
   async close(): Promise<void> {
     this.closed = true;
     await this.reader?.cancel().catch(() => {});
+    await this.ended;
     if (!this.substitute) return;
     await (await this.substitute.catch(() => undefined))?.close();
     // Of no use without the rest.
@@ -152,11 +155,7 @@ export class CachedFile implements ByteSource {
   private async receive(): Promise<void> {
     for (;;) {
       const read = await this.reader?.read();
-      if (!read || read.done) {
-        await this.keepPart();
-        if (this.position === this.size) this.finish();
-        return;
-      }
+      if (!read || read.done) return;
       for (let at = 0; at < read.value.length; ) {
         const piece = read.value.subarray(at, at + PART_BYTES - this.filled);
         this.current.set(piece, this.filled);
@@ -166,6 +165,11 @@ export class CachedFile implements ByteSource {
       }
       this.options.onBytes(this.position);
       this.wake();
+      if (this.position === this.size) {
+        await this.keepPart();
+        this.finish();
+        return;
+      }
     }
   }
 

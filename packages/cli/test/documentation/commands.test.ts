@@ -47,7 +47,8 @@ const SHORTER: readonly [command: RegExp, options: readonly string[]][] = [
 ];
 
 /** Programs that the pages call but that are not part of this repository. */
-const FOREIGN = /^(apt-get|pip|lm_eval|OPENAI_API_KEY=none lm_eval) /;
+const FOREIGN =
+  /^(apt-get|npm create|npx create-next-app\S*|pip|lm_eval|OPENAI_API_KEY=none lm_eval) /;
 
 const run = promisify(execFile);
 const reneCommands = shellCommands.flatMap(({ page, line }) => {
@@ -130,8 +131,8 @@ describe('shell commands of the documentation', function () {
 
   it('pipes and copies run in a shell', async () => {
     const lines = shellCommands.map(({ line }) => line);
-    const inShell = lines.filter((line) => /^(echo|cp) /.test(line));
-    expect(inShell).to.have.length(2);
+    const inShell = lines.filter((line) => /^(echo|cp|mkdir) /.test(line));
+    expect(inShell).to.have.length(6);
     const bin = join(root, 'node_modules/.bin');
     const env = { ...childEnv(), PATH: `${bin}:${process.env.PATH}` };
     for (const line of inShell) {
@@ -218,7 +219,7 @@ describe('shell commands of the documentation', function () {
         reneArguments(line) === undefined &&
         !FOREIGN.test(line) &&
         !/^(\w+=\S+ )?npm (ci|test|run|install)\b/.test(line) &&
-        !/^(echo|cp|curl|node|bash) /.test(line),
+        !/^(echo|cp|mkdir|curl|node|bash) /.test(line),
     );
     expect(others).to.deep.equal([]);
   });

@@ -1,7 +1,7 @@
 import { runRene } from '@rene-js/testing';
 import { expect } from 'chai';
 
-/** Prints, when the process ends, how many files of TensorFlow.js it has loaded. */
+/** Prints at exit how many files of TensorFlow.js the process has loaded. */
 const count = `
   import { createRequire } from 'node:module';
   const { cache } = createRequire('/');
@@ -21,7 +21,7 @@ describe('the program rene', () => {
     [['info', '-m', './nowhere'], true],
   ];
   for (const [args, loads] of cases) {
-    it(`loads TensorFlow.js only for work: rene ${args.join(' ')}`, async () => {
+    it(`loads TensorFlow.js only if needed: rene ${args.join(' ')}`, async () => {
       const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(count)}`;
       const { stderr } = await runRene(args, { env: { NODE_OPTIONS } });
       const [, files] = /tfjs files: (\d+)/.exec(stderr) ?? [];

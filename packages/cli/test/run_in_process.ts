@@ -1,14 +1,14 @@
-// Runs the command line in the test's own process, at a small part of the cost of another process.
+// Runs the command line in the test's own process, which is much faster than a separate one.
 import { type Run, runRene } from '@rene-js/testing';
 import { runProgram } from '../src/program.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * Runs `rene` in this process and returns what it printed and its exit code. Not two at a time.
+ * Runs `rene` in this process and returns its output and exit code. Only one call at a time.
  *
- * For what is no matter of processes: tests of signals, stdin, full disks and environment variables that are
- * read once use `runRene`.
+ * Tests of signals, stdin, full disks and environment variables that are read once use `runRene`, which
+ * starts a process.
  */
 export async function runInProcess(
   args: readonly string[],
@@ -43,7 +43,7 @@ export async function runInProcess(
   }
 }
 
-/** Takes what is written to a stream, which is no terminal meanwhile. */
+/** Captures what is written to a stream, which is not a terminal meanwhile. */
 function capture(stream: NodeJS.WriteStream): { text: () => string; restore: () => void } {
   const { write, isTTY } = stream;
   let text = '';

@@ -1,4 +1,4 @@
-// Rates for people: what is printed can be worked out from what is printed beside it.
+// Printed rates are consistent with the printed counts and durations.
 
 import { formatRate, formatSeconds } from '@rene-js/rene/internal';
 import { expect } from 'chai';
@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { benchTable } from '../../src/bench/report.js';
 
 describe('formatSeconds and formatRate', () => {
-  it('print a rate that is the count over the printed seconds', () => {
+  it('print a rate that is the count divided by the printed seconds', () => {
     const seconds = fc.double({ min: 0, max: 1e6, noNaN: true });
     fc.assert(
       fc.property(seconds, fc.integer({ min: 1, max: 1e6 }), (value, count) => {
@@ -19,7 +19,7 @@ describe('formatSeconds and formatRate', () => {
     );
   });
 
-  it('are what the table of rene bench has', () => {
+  it('format the table of rene bench', () => {
     const result = {
       ...{ prompt: 512, tokens: 64, batch: 3, repeat: 1, machine: 'm', node: 'v20' },
       ...{ backend: 'simd', dtype: 'f32' as const, parameters: 1, threads: 1, relaxedSimd: true },

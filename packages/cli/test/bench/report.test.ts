@@ -1,4 +1,4 @@
-// What a benchmark counts and how it is shown: bytes of weights, the table, the chart.
+// Counting and reporting of a benchmark: bytes of weights, the table, the chart.
 import { initParameters, useBackend } from '@rene-js/layers';
 import { type ReneConfigOptions, reneConfig } from '@rene-js/rene';
 import { modelParameters } from '@rene-js/rene/internal';
@@ -41,20 +41,20 @@ describe('bench: bytes of weights', () => {
     return found;
   }
 
-  it('are codes and a scale and an offset a group', async () => {
+  it('count quantised values with a scale and an offset per group', async () => {
     // in_proj 2 x 128 + 2 x 128 + 2 rows, out_proj 64, the embedding 96, counted once.
     const weights = (2 * 128 + 2 * 128 + 2) * 64 + 64 * 128 + 96 * 64;
     expect(await bytes({}, 'f32')).to.equal(weights * 4);
     expect(await bytes({}, 'bf16')).to.equal(weights * 2);
     expect(await bytes({}, 'int8')).to.equal((weights * 9) / 8);
     expect(await bytes({}, 'int4')).to.equal((weights * 5) / 8);
-    // Of an embedding that is not the head, a token reads a row.
+    // Of an embedding that is not tied to the head, a token reads one row.
     expect(await bytes({ tieWordEmbeddings: false }, 'int8')).to.equal((weights * 9) / 8);
   });
 });
 
-describe('bench: what is shown', () => {
-  it('a table with the share of what memory allows', () => {
+describe('bench: report', () => {
+  it('prints a table with the share of the bandwidth limit', () => {
     const [head = '', rule = '', row = ''] = benchTable([result]);
     expect(head.split(/ {2,}/).map((title) => title.trim())).to.include.members(['dtype', 'share']);
     expect(row).to.match(/int8 .* 5\.3 .* 20\.0 .* 1\.38 GB .* 1\.60 GB .* 34\.5 .* 0\.80$/);
@@ -65,7 +65,7 @@ describe('bench: what is shown', () => {
     expect(setting).to.contain('on 2 threads, plain SIMD; prompt 512, 64 tokens decoded, batch 8');
   });
 
-  it('a chart whose bars are as long as the speeds, titles escaped', () => {
+  it('draws bars in proportion to the speeds, and escapes titles', () => {
     const half = {
       ...result,
       dtype: 'bf16' as const,
@@ -77,7 +77,7 @@ describe('bench: what is shown', () => {
     const widths = [...svg.matchAll(/<rect x="64"[^>]* width="([\d.]+)"[^>]*fill="#2458c5"/g)].map(
       ([, width]) => Number(width),
     );
-    const [, fast = 0, slow = 0] = widths; // the first is the legend's
+    const [, fast = 0, slow = 0] = widths; // the first one belongs to the legend
     expect(slow / fast).to.be.closeTo(0.5, 0.01);
     expect(svg).to.contain('80 % of 25.0');
   });

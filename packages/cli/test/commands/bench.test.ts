@@ -8,7 +8,7 @@ describe('rene bench', () => {
   const folder = temporaryFolders();
   const quick = ['bench', '--prompt', '8', '--tokens', '2', '--repeat', '1'];
 
-  it('measures each dtype in a process of its own, and tells of one that cannot be had', async () => {
+  it('measures each dtype in its own process, and reports one that is not available', async () => {
     const chart = join(folder(), 'speed.svg');
     const args = [...quick, '--random-weights', 'tiny', '--threads', '1', '--json'];
     const run = await runRene([...args, '--chart', chart, '--dtype', 'int4', 'f16', 'auto']);
@@ -28,14 +28,14 @@ describe('rene bench', () => {
       expect(result.decodeTokensPerSecond).to.be.above(0);
       expect(result.readBandwidth).to.be.above(1e8);
       expect(result.loadSeconds).to.be.within(0.001, 60);
-      // The probe's memory is not counted.
+      // Without the memory of the bandwidth probe.
       expect(result.peakMemoryBytes).to.be.within(50e6, 400e6);
     }
     expect(results[0].weightBytes).to.be.below(results[1].weightBytes / 3);
     expect(readFileSync(chart, 'utf8')).to.match(/^<svg [\s\S]*int4[\s\S]*bf16[\s\S]*<\/svg>\n$/);
   });
 
-  it('prints a table that says how to read it', async () => {
+  it('prints a table with a legend', async () => {
     const run = await runRene([...quick, '--dtype', 'int8', '--batch', '2']);
     expect(run.code).to.equal(0);
     expect(run.stderr).to.equal('measuring int8 ...\n');

@@ -1,4 +1,4 @@
-// The verbs that write and fetch models: convert, quantize, download.
+// The commands that write and download models: convert, quantize, download.
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ describe('rene convert, quantize, download', () => {
 
   it('quantises to a folder that generates', async () => {
     const out = join(dir, 'int4');
-    // Rows of 160 numbers are whole groups of 32, not of 64.
+    // Rows of 160 values are whole groups of 32, not of 64.
     const what = ['--dtype', 'int4', '--group-size', '32'];
     const quantized = await runInProcess(['quantize', 'rene-tiny', out, ...what]);
     expect([quantized.code, quantized.stdout]).to.deep.equal([0, `${out}\n`]);
@@ -48,7 +48,7 @@ describe('rene convert, quantize, download', () => {
     expect(text.stdout).to.match(/^A lighthouse is.+\n$/s);
   });
 
-  it('says what cannot be downloaded', async () => {
+  it('reports what cannot be downloaded', async () => {
     const { code, stdout, stderr } = await runInProcess(['download', 'no such model']);
     expect([code === 0, stdout]).to.deep.equal([false, '']);
     expect(stderr).to.match(/no such model: no such folder/);

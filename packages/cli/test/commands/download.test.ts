@@ -1,4 +1,4 @@
-// `rene download`: the folder on stdout, and a bar on a terminal while it takes long.
+// `rene download`: prints the folder on stdout, and a progress bar on a terminal.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { FakeHub, golden, runRene, temporaryFolders } from '@rene-js/testing';
@@ -31,13 +31,13 @@ describe('rene download', () => {
     expect(hub.requests[0]).to.contain('/revision/v1');
   });
 
-  it('prints the whole path of a folder that is here', async () => {
+  it('prints the absolute path of a local folder', async () => {
     const here = folder();
     const { code, stdout } = await runInProcess(['download', relative(process.cwd(), here)]);
     expect([code, stdout]).to.deep.equal([0, `${here}\n`]);
   });
 
-  it('is refused a URL, by name', async () => {
+  it('refuses a URL by name', async () => {
     const { code, stdout, stderr } = await runInProcess([
       'download',
       'https://host.example/x?secret',
@@ -48,7 +48,7 @@ describe('rene download', () => {
     );
   });
 
-  it('shows file, megabytes, rate and time left; what was on the disk is no speed', async () => {
+  it('shows file, megabytes, rate and time left; bytes that were on disk do not count for the rate', async () => {
     const [first, rest] = [4_000_000, 2_000_000];
     hub.add(REPO, { 'config.json': '{}', 'model.safetensors': new Uint8Array(first + rest) });
     const env = { HF_HUB_CACHE: folder(), HF_ENDPOINT: hub.endpoint, HF_HUB_OFFLINE: '' };
@@ -59,15 +59,15 @@ describe('rene download', () => {
     hub.fail(/GET \/some-lab%2Ftiny\/model/, { slowly: 1200 });
     const shown = await onTerminal(env, () => modelFolder(REPO));
     expect(shown).to.match(/model\.safetensors \[.+\] 5\/6 MB, \d+\.\d MB\/s, \S+ left/);
-    // cli-progress writes INF and NULL where it knows no time.
+    // cli-progress prints INF and NULL for an unknown time.
     expect(shown).not.to.match(/NF|NULL|UL/);
     const rates = [...shown.matchAll(/ (\d+\.\d) MB\/s/g)].map(([, rate]) => Number(rate));
-    // 2 MB in 1.2 s or more, of which a timer may let some come together; not 4 MB more.
+    // 2 MB in at least 1.2 s, or slightly more with timer jitter; not 4 MB.
     expect(Math.max(...rates)).to.be.within(0.1, 4);
   });
 });
 
-/** What is written to stderr as if that were a terminal. */
+/** What is written to stderr as if it were a terminal. */
 async function onTerminal(
   env: Readonly<Record<(typeof VARIABLES)[number], string>>,
   run: () => Promise<unknown>,

@@ -1,4 +1,4 @@
-// `rene eval` as a process: documents from a file to results on disk, and which model is asked for.
+// `rene eval` as a process: from a file of documents to results on disk, and model selection.
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { runRene } from '@rene-js/testing';
 import { expect } from 'chai';
 import { runInProcess } from '../run_in_process.js';
 
-/** Documents as COPA's dataset has them, made up. */
+/** Made-up documents in COPA's format. */
 const documents = [
   ['The glass broke.', 'cause', 'It fell on the floor.', 'It was full of milk.', 0],
   ['It rained all night.', 'effect', 'The sun was hot.', 'The street was wet.', 1],
@@ -26,7 +26,7 @@ describe('rene eval', () => {
   });
   after(() => rm(dir, { recursive: true }));
 
-  it('measures the included model: tables on stdout, results, samples and a chart on disk', async () => {
+  it('evaluates the included model: tables on stdout; results, samples and a chart on disk', async () => {
     const out = join(dir, 'results');
     const { code, stdout, stderr } = await runRene(
       ['eval', '--tasks', 'copa', '--docs', docs, '--output_path', out, '--log_samples'],
@@ -43,7 +43,7 @@ describe('rene eval', () => {
     expect(row).to.match(
       /^\|copa \| {6}1\|none {2}\| {5}0\|acc {3}\|↑ {2}\|0\.\d{4}\|± {2}\|0\.\d{4}\|$/,
     );
-    // Documents of the user's own stand beside no other model.
+    // Custom documents are not compared with other models.
     expect(stdout).to.match(/\| \*\*rene-tiny \(measured on documents of --docs\)\*\* +\|/);
     expect(stdout).not.to.include('OLMo');
     const files = await readdir(out, { recursive: true });
@@ -60,7 +60,7 @@ describe('rene eval', () => {
     expect(named(/\.svg$/)).not.to.equal('');
   });
 
-  it('asks the hub for the revision in --model_args', async () => {
+  it('requests the revision in --model_args from the hub', async () => {
     const asked: string[] = [];
     const hub = createServer((request, response) => {
       asked.push(request.url ?? '');
@@ -85,7 +85,7 @@ describe('rene eval', () => {
     expect(code).to.equal(1);
   });
 
-  it('says before it evaluates that the results cannot be written', async () => {
+  it('reports before the evaluation that results cannot be written', async () => {
     const inTheWay = join(dir, 'in-the-way');
     await writeFile(inTheWay, '');
     for (const path of [inTheWay, join(inTheWay, 'results')]) {
@@ -96,7 +96,7 @@ describe('rene eval', () => {
     }
   });
 
-  it('refuses tasks that there are not as wrong usage, in one line', async () => {
+  it('refuses unknown tasks as wrong usage, in one line', async () => {
     for (const tasks of ['boolq', 'copa,hellaswagg', 'mmlu_astrology', 'gsm*']) {
       const { code, stdout, stderr } = await runRene(['eval', '-t', tasks]);
       expect([code, stdout], tasks).to.deep.equal([2, '']);
@@ -106,7 +106,7 @@ describe('rene eval', () => {
     }
   });
 
-  it("draws the few-shot examples by lm-eval's seed", async () => {
+  it("selects the few-shot examples by lm-eval's seed", async () => {
     const examples = join(dir, 'examples.jsonl');
     const sentences = Array.from({ length: 20 }, (_, i) => ({
       ...documents[0],
@@ -123,7 +123,7 @@ describe('rene eval', () => {
           [...String(JSON.parse(line).ctx).matchAll(/N(\d+)/g)].map(([, n]) => Number(n)),
         );
     };
-    // COPA's own document may be among the examples, so the harness draws one more:
+    // The evaluated document may be among the examples, so the harness draws one more:
     // r = random.Random(1234); [r.sample(range(20), 4)[:3] for _ in range(3)]
     expect(await drawn()).to.deep.equal([
       [14, 3, 0],
@@ -163,7 +163,7 @@ describe('rene eval', () => {
     ).to.deep.equal(['mmlu_stem', 'mmlu_other', 'mmlu_social_sciences', 'mmlu_humanities', 'mmlu']);
   });
 
-  it('takes tasks and model_args that spaces separate, and says where the model runs', async () => {
+  it('accepts tasks and model_args separated by spaces, and prints where the model runs', async () => {
     const args = ['-a', 'pretrained=rene-tiny', 'dtype=f32', '--device', 'cuda:0', '-L', '1'];
     const data = join(dir, 'data');
     await mkdir(data, { recursive: true });
@@ -183,7 +183,7 @@ describe('rene eval', () => {
     expect(stdout).to.include('(measured on part of the documents)');
   });
 
-  it('refuses what it cannot do in one line', async () => {
+  it('refuses unsupported options in one line', async () => {
     const cases: [string[], string][] = [
       [
         ['-t', 'copa', '-a', 'pretrained=x,dtyp=int8'],

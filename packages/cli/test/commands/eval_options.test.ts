@@ -1,4 +1,4 @@
-// The options of `rene eval` in lm-eval's spellings, and which model they name.
+// The options of `rene eval` in lm-eval's spellings, and the model that they select.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolders } from '@rene-js/testing';
@@ -45,7 +45,7 @@ describe("lm-eval's options", () => {
     );
   });
 
-  it('may be spelled with dashes, and mixed', () => {
+  it('can be spelled with dashes, also mixed', () => {
     const { options } = parse(
       ...['--num-fewshot=3', '--model-args', 'a=1', '--model_args', 'b=2', '-a', 'c=3,d=4'],
       ...['--output-path=o', '--', 'x', '--num-fewshot'],
@@ -55,7 +55,7 @@ describe("lm-eval's options", () => {
     expect(options).not.to.have.any.keys('modelArgs', 'numFewshot');
   });
 
-  it('take seeds as the harness does', () => {
+  it('parse seeds like the harness', () => {
     const seeds = (text: string) => parse('--seed', text).options.seed;
     expect(seeds('42')).to.deep.equal([42, 42, 42, 42]);
     expect(seeds('1,2,3')).to.deep.equal([1, 2, 3, 1234]);
@@ -67,7 +67,7 @@ describe("lm-eval's options", () => {
     }
   });
 
-  it('take model_args as pairs and as JSON', () => {
+  it('parse model_args as pairs and as JSON', () => {
     expect(parse('-a', '{"pretrained": "a,b", "max_length": 8}').options.model_args).to.deep.equal({
       pretrained: 'a,b',
       max_length: '8',
@@ -83,7 +83,7 @@ describe("lm-eval's options", () => {
     }
   });
 
-  it('take samples from a file, not beside a limit', () => {
+  it('read samples from a file, but not together with a limit', () => {
     const path = join(folder(), 'samples.json');
     writeFileSync(path, '{"piqa": [0]}');
     expect(parse('--samples', path).options.samples?.get('piqa')).to.deep.equal([0]);
@@ -100,7 +100,7 @@ describe("lm-eval's options", () => {
     expect(() => parse('--samples', path, '--limit', '1')).to.throw(CommanderError);
   });
 
-  it('that change nothing here are accepted', () => {
+  it('without effect here are accepted', () => {
     const { options } = parse(
       ...['--gen_kwargs', 'temperature=0', 'top_p=1', '--trust_remote_code', '--metadata', '{}'],
       ...['--confirm_run_unsafe_code', '--max_batch_size', '8', '--cache_requests', '-t', 'copa'],
@@ -137,7 +137,7 @@ describe("lm-eval's options", () => {
 });
 
 describe('chooseModel', () => {
-  it('takes the model from its argument, --model or --model_args', () => {
+  it('selects the model by argument, --model or --model_args', () => {
     expect(choose('-a', 'pretrained=x/y,revision=z')).to.deep.include({
       kind: 'rene_ssm',
       name: 'x/y',
@@ -173,7 +173,7 @@ describe('chooseModel', () => {
     }
   });
 
-  it('accepts keys of the harness that do not matter, with the values that mean the same', () => {
+  it("accepts the harness's irrelevant keys with values of the same meaning", () => {
     const accepted =
       'pretrained=x,trust_remote_code=True,use_fast_tokenizer=False,parallelize=True,device_map=auto,' +
       'add_bos_token=False,softmax_dtype=float32,max_batch_size=64,logits_cache=True,is_hf=True';
@@ -190,7 +190,7 @@ describe('chooseModel', () => {
     }
   });
 
-  it("refuses the harness's other kinds of models by name", () => {
+  it("refuses the harness's other model kinds by name", () => {
     for (const kind of ['vllm', 'sglang', 'gguf', 'openai-chat-completions', 'anthropic']) {
       expect(() => choose('--model', kind)).to.throw(
         UsageError,
@@ -199,7 +199,7 @@ describe('chooseModel', () => {
     }
   });
 
-  it('reads numbers and formats in the words of the harness', () => {
+  it("parses numbers and formats in the harness's spelling", () => {
     const { options } = parse();
     expect(chosenDtype(options, { dtype: 'bfloat16' })).to.equal('bf16');
     expect(() => chosenDtype(options, { dtype: 'int3' })).to.throw(UsageError, /dtype/);
@@ -220,7 +220,7 @@ describe('chooseModel', () => {
 });
 
 describe('deviceNotice', () => {
-  it('says where the model runs when --device says otherwise', () => {
+  it('prints where the model runs if --device names another device', () => {
     for (const [device, backend] of [
       ['cuda', 'simd'],
       ['cuda:0', 'cpu'],

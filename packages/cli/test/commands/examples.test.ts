@@ -8,7 +8,7 @@ import { expect } from 'chai';
 
 const examples = fileURLToPath(new URL('../../../../../examples/', import.meta.url));
 
-/** Runs an example; `onOutput` is called with its stdout so far, and can end it as Ctrl-C does. */
+/** Runs an example. `onOutput` is called with stdout so far, and can stop it like Ctrl-C. */
 function runExample(
   file: string,
   args: readonly string[] = [],
@@ -49,7 +49,7 @@ describe('examples', () => {
     expect(stdout).to.match(/^A lake is.{5,}[\s\S]*\(ended by (eos|length)\)\n$/);
   });
 
-  it('stream: writes text as it comes', async () => {
+  it('stream: prints text as it is generated', async () => {
     expect(await output('dist/stream.js', ['A lake is'])).to.match(/^A lake is.+\n$/);
   });
 
@@ -61,14 +61,14 @@ describe('examples', () => {
       .and.to.match(/\n0 tensors left\n$/);
   });
 
-  it('resume_state: goes on in another process where the first one was', async () => {
+  it("resume_state: continues in another process from the first one's state", async () => {
     const path = join(dir, 'story.state');
     const saved = await output('dist/resume_state.js', [path, 'It was a dark night.']);
     expect(saved).to.match(/the state after \d+ tokens/);
     expect(await output('dist/resume_state.js', [path])).to.match(/^\.\.\. The.+\n\.\.\. A.+\n$/);
   });
 
-  it('batch: a line of JSON for each prompt, in order', async () => {
+  it('batch: prints a line of JSON for each prompt, in order', async () => {
     const path = join(dir, 'prompts.txt');
     const prompts = Array.from({ length: 18 }, (_, i) => `A ${'very '.repeat(i % 5)}old house is`);
     await writeFile(path, `${prompts.join('\n')}\n`);
@@ -88,7 +88,7 @@ describe('examples', () => {
     expect(stdout).to.match(/A wolf is .* in the evening\./);
   });
 
-  it('sequential: a layer in tf.sequential learns', async () => {
+  it('sequential: trains a layer in tf.sequential', async () => {
     const stdout = await output('dist/sequential.js');
     const losses = [...stdout.matchAll(/^epoch \d: loss ([\d.]+)$/gm)].map(([, loss]) =>
       Number(loss),
@@ -102,7 +102,7 @@ describe('examples', () => {
     expect(await output('commonjs.cjs')).to.match(/\w{3}.*\n$/);
   });
 
-  it('http_server: streams an answer, tells what is wrong, ends on Ctrl-C', async () => {
+  it('http_server: streams an answer, reports errors, ends on Ctrl-C', async () => {
     let answers: Promise<void> | undefined;
     const { code, stderr } = await runExample('dist/http_server.js', ['0'], (stdout, interrupt) => {
       const [url] = /http:\S+/.exec(stdout) ?? [];

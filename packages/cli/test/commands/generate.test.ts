@@ -37,7 +37,7 @@ describe('rene generate', () => {
     return text;
   }
 
-  it('writes the text alone to stdout and the figures to stderr', async () => {
+  it('prints only the text on stdout, and the statistics on stderr', async () => {
     const expected = await continuation('A lighthouse is', { maxNewTokens: 6 });
     const { code, stdout, stderr } = await runRene(['generate', 'A lighthouse is', ...few]);
     expect(stdout).to.equal(`A lighthouse is${expected}\n`);
@@ -50,13 +50,13 @@ describe('rene generate', () => {
     expect(code).to.equal(0);
   });
 
-  it('says of Descartes what the included model has learnt', async () => {
+  it('completes a prompt about Descartes with the included model', async () => {
     const { stdout } = await runInProcess(['generate', 'Rene Descartes was', '-n', '20']);
     expect(stdout).to.match(/^Rene Descartes was a French philosopher and mathematician\b/);
   });
 
   for (const backend of ['cpu', 'wasm']) {
-    it(`runs on a tfjs backend that is installed: ${backend}`, async () => {
+    it(`runs on an installed tfjs backend: ${backend}`, async () => {
       const expected = await continuation('A river', { maxNewTokens: 2 });
       const args = ['generate', 'A river', '-n', '2', '--backend', backend];
       const { stdout, stderr } = await runInProcess(args);
@@ -65,7 +65,7 @@ describe('rene generate', () => {
     });
   }
 
-  it('says what is wrong with RENE_THREADS, and takes no slower backend instead', async () => {
+  it('reports an invalid RENE_THREADS, and does not fall back to a slower backend', async () => {
     const run = await runRene(['generate', 'A lighthouse is'], { env: { RENE_THREADS: 'zero' } });
     expect(run.stderr).to.equal(
       'error: RENE_THREADS: expected a whole number from 1 to 1024, found zero\n',
@@ -73,12 +73,12 @@ describe('rene generate', () => {
     expect([run.code, run.stdout]).to.deep.equal([1, '']);
   });
 
-  it('reads text by the tokenizer that is named, as a file or a folder', async () => {
+  it('encodes with the given tokenizer, a file or a folder', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'rene-cli-'));
     for (const name of ['config.json', 'model.safetensors']) {
       await copyFile(join(tiny, name), join(dir, name));
     }
-    // The model's own would read every text as nothing.
+    // The model's own tokenizer would encode any text as no tokens.
     await writeFile(join(dir, 'tokenizer.json'), JSON.stringify(emptyTokenizer));
     const expected = await continuation('A lighthouse is', { maxNewTokens: 6 });
     for (const tokenizer of [join(tiny, 'tokenizer.json'), tiny]) {
@@ -90,7 +90,7 @@ describe('rene generate', () => {
     await rm(dir, { recursive: true });
   });
 
-  it('reads the prompt from stdin, samples by the seed, and leaves out the prompt if told to', async () => {
+  it('reads the prompt from stdin, samples by the seed, and omits the prompt on request', async () => {
     const prompt = 'A glacier is\na';
     const options = { temperature: 0.8, topK: 40, topP: 0.95, seed: '7', maxNewTokens: 6 };
     const expected = await continuation(prompt, options);
@@ -115,7 +115,7 @@ describe('rene generate', () => {
     expect(code).to.equal(0);
   });
 
-  it('ends before a stop text, of which there may be several, before the prompt too', async () => {
+  it('ends before the first of several stop texts, also with a prompt', async () => {
     const whole = await continuation('A river', { maxNewTokens: 20 });
     const stop = whole.slice(6, 9);
     const args = ['--stop', '\\n', '--stop', stop, 'A river', '--backend', 'simd', '-n', '20'];
@@ -124,7 +124,7 @@ describe('rene generate', () => {
     expect(code).to.equal(0);
   });
 
-  it('is greedy where nothing is left to sample from', async () => {
+  it('is greedy if only one token remains to sample from', async () => {
     const { stdout } = await runInProcess(['generate', 'A river', ...few, '-q']);
     for (const option of [
       ['--top-p', '0'],
@@ -136,7 +136,7 @@ describe('rene generate', () => {
     }
   });
 
-  it('tells the seed that it chose', async () => {
+  it('prints the seed that it drew', async () => {
     const { stdout, stderr } = await runInProcess(['generate', 'x', '-t', '3', ...few]);
     const seed = /seed (\d+)\)/.exec(stderr)?.[1] ?? '';
     const again = await runInProcess(['generate', 'x', '-t', '3', '--seed', seed, '-q', ...few]);
@@ -144,7 +144,7 @@ describe('rene generate', () => {
     expect(again.stderr).to.equal('');
   });
 
-  it('ends cleanly on Ctrl-C: what was written stays, a newline, code 130', async () => {
+  it('ends cleanly on Ctrl-C: keeps what was printed, adds a newline, code 130', async () => {
     const { code, stdout, stderr } = await runRene(
       ['generate', 'A river', '--backend', 'simd', '-n', '100000', '-t', '1', '--seed', '1'],
       { onOutput: (text, interrupt) => text.length > 12 && interrupt() },
@@ -180,7 +180,7 @@ describe('rene generate', () => {
     ],
   ];
   for (const [name, args, exitCode, message] of failures) {
-    it(`refuses ${name} in words, without a stack`, async () => {
+    it(`refuses ${name} with a message, without a stack trace`, async () => {
       // Without arguments it reads stdin.
       const run = args.length === 0 ? runRene : runInProcess;
       const { code, stdout, stderr } = await run(['generate', ...args]);
@@ -192,7 +192,7 @@ describe('rene generate', () => {
     });
   }
 
-  it('asks the hub for the revision that is named, and says what the hub answered', async () => {
+  it("requests the named revision from the hub, and reports the hub's response", async () => {
     const asked: string[] = [];
     const hub = createServer((request, response) => {
       asked.push(request.url ?? '');
@@ -216,14 +216,14 @@ describe('rene generate', () => {
     expect(code).to.equal(1);
   });
 
-  it('prints the stack of an error when told to', async () => {
+  it('prints the stack trace of an error on request', async () => {
     const { stderr } = await runInProcess(['generate', 'x', '-m', './nowhere', '--verbose']);
     expect(stderr).to.match(/\n\s+at /);
   });
 });
 
 describe('rene', () => {
-  it('lists its verbs and version, and refuses others', async () => {
+  it('lists its subcommands and version, and refuses others', async () => {
     const help = await runInProcess(['--help']);
     expect(help.stdout).to.contain('generate').and.to.contain('verify');
     expect(help.code).to.equal(0);
@@ -233,7 +233,7 @@ describe('rene', () => {
     expect(wrong.code).to.equal(2);
   });
 
-  it('info tells what a model is, also as JSON', async () => {
+  it('info describes a model, also as JSON', async () => {
     const args = ['info', '-m', goldenPath('tiny-hybrid'), '--backend', 'cpu'];
     const { stdout, code } = await runInProcess(args);
     expect(code).to.equal(0);

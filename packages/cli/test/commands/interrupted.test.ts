@@ -1,4 +1,4 @@
-// Verbs that write a model and are stopped by a signal: they leave no temporary file and no half a folder.
+// Commands that write a model and are stopped by a signal leave no temporary files and no incomplete folder.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -12,11 +12,11 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const WRITER = fileURLToPath(new URL('./interrupted_child.js', import.meta.url));
 const RENE = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
 
-describe('verbs that are stopped by a signal', () => {
+describe('commands stopped by a signal', () => {
   const folder = temporaryFolders();
 
   for (const signal of SIGNALS) {
-    it(`${signal}: half-written files and new folders are removed, others stay`, async () => {
+    it(`${signal}: removes incomplete files and new folders, keeps others`, async () => {
       const dir = folder();
       const old = join(dir, 'old');
       mkdirSync(old);
@@ -37,7 +37,7 @@ describe('verbs that are stopped by a signal', () => {
     });
   }
 
-  it('convert, quantize and download end by exit(), with the code of the signal', async () => {
+  it("convert, quantize and download end by exit(), with the signal's exit code", async () => {
     const hub = new FakeHub();
     await hub.start();
     try {

@@ -1,4 +1,4 @@
-// Writes one whole file and half of another one into a folder, and waits for a signal.
+// Writes a complete file and half of another one into a folder, and waits for a signal.
 import { writeFolder } from '@rene-js/rene/internal';
 import { exitOnSignals } from '../../src/commands/interrupt.js';
 

@@ -1,4 +1,4 @@
-// `--lora` of generate, eval and serve: the numbers of the corrected model, and no file changed.
+// `--lora` of generate, eval and serve: results of the adapted model, without changes to files.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -49,7 +49,7 @@ describe('--lora', () => {
     model.dispose();
   });
 
-  it('generate writes the text of the corrected model', async () => {
+  it('generate prints the text of the adapted model', async () => {
     const args = ['generate', PROMPT, '-n', '8', '-q', '--no-echo', '--backend', 'simd'];
     const plain = await runInProcess(args);
     const corrected = await runInProcess([...args, '--lora', adapter]);
@@ -61,7 +61,7 @@ describe('--lora', () => {
     ]);
   });
 
-  it('generate says which option of an adapter it does not support', async () => {
+  it('generate names an unsupported option of an adapter', async () => {
     const dir = folder();
     const path = join(adapter, 'adapter_config.json');
     const json = { ...JSON.parse(readFileSync(path, 'utf8')), layer_replication: [[0, 2]] };
@@ -71,7 +71,7 @@ describe('--lora', () => {
     expect(stderr).to.match(/adapter_config\.json: layer_replication: expected null/);
   });
 
-  it("eval scores the corrected model, and caches its results apart from the base's", async () => {
+  it("eval scores the adapted model, and caches its results separately from the base's", async () => {
     const text = join(folder(), 'text.txt');
     writeFileSync(text, 'A lighthouse is a tower with a light that warns ships of rocks.\n');
     const cache = folder();

@@ -9,16 +9,16 @@ import { runInProcess } from '../run_in_process.js';
 
 const MODEL = golden('tiny-options');
 
-/** Every file of a folder with its content. */
+/** All files of a folder with their content. */
 function contentOf(dir: string): Record<string, string> {
   const names = readdirSync(dir).sort();
   return Object.fromEntries(names.map((name) => [name, readFileSync(join(dir, name), 'latin1')]));
 }
 
-describe('the folder that quantize and convert write', () => {
+describe('the output folder of quantize and convert', () => {
   const folder = temporaryFolders();
 
-  it('is not the model itself, by whatever path, even with --force', async () => {
+  it('cannot be the model itself, under any path, even with --force', async () => {
     const dir = join(folder(), 'model');
     cpSync(MODEL, dir, { recursive: true });
     const before = contentOf(dir);
@@ -53,7 +53,7 @@ describe('the folder that quantize and convert write', () => {
     expect(contentOf(dir)).to.deep.equal(before);
   });
 
-  it('holds no model yet, unless --force replaces it', async () => {
+  it('must not contain a model, unless --force replaces it', async () => {
     const files = [
       'config.json',
       'model.safetensors',
@@ -86,7 +86,7 @@ describe('the folder that quantize and convert write', () => {
     expect(file.message).to.contain('expected a folder, found a file');
   });
 
-  it('is left as it is without --force, and has nothing of the older model with it', async () => {
+  it('is unchanged without --force, and keeps nothing of the replaced model', async () => {
     const out = folder();
     cpSync(golden('tiny-gqa'), out, { recursive: true });
     for (const name of ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json']) {
@@ -117,7 +117,7 @@ describe('the folder that quantize and convert write', () => {
     expect(config).to.have.property('d_model', Reflect.get(Object(own), 'd_model'));
   });
 
-  it('keeps the companions that were written', async () => {
+  it('keeps the written tokenizer and other files', async () => {
     const out = folder();
     for (const name of ['tokenizer.json', 'generation_config.json']) {
       writeFileSync(join(out, name), '{}');
@@ -126,7 +126,7 @@ describe('the folder that quantize and convert write', () => {
     expect(readdirSync(out)).to.deep.equal(['tokenizer.json']);
   });
 
-  it('hides neither the model that is included nor a hub model', async () => {
+  it('hides neither the included model nor a hub model', async () => {
     const cwd = process.cwd();
     const dir = folder();
     const link = join(folder(), 'link');

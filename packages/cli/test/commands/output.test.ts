@@ -1,4 +1,4 @@
-// What every command does when it is used in a wrong way or cannot write.
+// Every command on wrong usage, and when its output cannot be written.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -35,14 +35,14 @@ describe('usage errors', () => {
     ],
   ];
   for (const [args, message, verb] of cases) {
-    it(`are one line of one form: rene ${args.join(' ')}`, async () => {
+    it(`are one line in the same format: rene ${args.join(' ')}`, async () => {
       const { code, stdout, stderr } = await runInProcess(args);
       expect(stderr).to.equal(`error: ${message} (see rene ${verb}--help)\n`);
       expect([code, stdout]).to.deep.equal([2, '']);
     });
   }
 
-  it('say what was expected in the same words for all options', () => {
+  it('describe the expected value in the same words for all options', () => {
     const said = (text: string) => usageLine(`error: option ${text}`, 'serve');
     expect(said("'-p, --port <n>' argument '-7' is invalid. It must be 0 to 65535.")).to.equal(
       'error: --port: expected 0 to 65535, found -7 (see rene serve --help)\n',
@@ -55,7 +55,7 @@ describe('usage errors', () => {
     ).to.equal("error: --args: expected key=value, found 'a' (see rene serve --help)\n");
   });
 
-  it('hold on one line whatever they are told of', () => {
+  it('stay on one line for any input', () => {
     const text = "error: option '-k <n>' argument 'a\nb' is invalid. Allowed choices are x, y.\n";
     expect(usageLine(text, undefined)).to.equal(
       'error: -k <n>: expected one of x, y, found a b (see rene --help)\n',
@@ -63,7 +63,7 @@ describe('usage errors', () => {
   });
 });
 
-describe('errors of the file system', () => {
+describe('file system errors', () => {
   let dir = '';
   before(async () => {
     dir = await mkdtemp(join(tmpdir(), 'rene-output-'));
@@ -78,7 +78,7 @@ describe('errors of the file system', () => {
     [['eval', '--tasks', 'FOLDER/none.jsonl'], /none\.jsonl: cannot be read: no such file/],
     [['info', '--model', 'FOLDER'], /FOLDER\/config\.json: no such file/],
   ];
-  it('a cache that cannot be written is a notice', async () => {
+  it('an unwritable cache causes a notice', async () => {
     const file = join(dir, 'file');
     const { code, stderr } = await runInProcess(['eval', '--text', file, '--use_cache', file]);
     expect(stderr).to.match(/file\/.*: cannot be .*expected a folder.*; results are not kept/);
@@ -134,7 +134,7 @@ describe('standard output', () => {
     });
   }
 
-  it('ends with an error when a file takes only a part of the text', async () => {
+  it('ends with an error when a file takes only part of the text', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'rene-output-'));
     const path = join(dir, 'out.json');
     const args = ['info', '--json', '--backend', 'cpu'];
@@ -145,7 +145,7 @@ describe('standard output', () => {
     await rm(dir, { recursive: true });
   });
 
-  it('does without standard error', async () => {
+  it('does not need standard error', async () => {
     const { code } = await shell('"$@" 2> /dev/full', ['generate', 'A river', '-n', '2']);
     expect(code).to.equal(0);
   });
@@ -169,7 +169,7 @@ describe('standard output', () => {
     });
   }
 
-  it('ends quietly when its reader has gone', async () => {
+  it('ends silently when its reader has closed the pipe', async () => {
     const bench = ['bench', '--random-weights', 'tiny', '--prompt', '2', '--tokens', '1'];
     const commands = [
       ['verify', golden('tiny-mamba2'), '--json', '--backend', 'cpu'],
@@ -185,7 +185,7 @@ describe('standard output', () => {
     }
   });
 
-  it('keeps the exit code of a check that failed before its reader went', async () => {
+  it('keeps the exit code of a failed check after its reader has closed the pipe', async () => {
     const args = ['verify', golden('tiny-mamba2'), '--backend', 'simd', '--dtype', 'int4'];
     const { code, stderr } = await withoutReader(args);
     expect([code, stderr]).to.deep.equal([1, '']);

@@ -1,4 +1,4 @@
-// `rene quantize`: what it writes is loaded without being rounded again, and computes the same.
+// `rene quantize`: the written model loads without further rounding, and computes the same.
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ModelOptions, ReneLMHeadModel } from '@rene-js/rene';
@@ -15,7 +15,7 @@ describe('rene quantize', () => {
       const what = ['--dtype', dtype, '--group-size', '32'];
       const run = await runInProcess(['quantize', 'rene-tiny', out, ...what]);
       expect([run.code, run.stdout.trim()]).to.deep.equal([0, out]);
-      // Those of 400 columns; see below.
+      // The matrices with 400 columns; see below.
       expect(run.stderr.includes('4 of 25 matrices stay bf16')).to.equal(dtype !== 'bf16');
       const config: unknown = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
       if (dtype === 'bf16') expect(config).not.to.have.property('quantization');
@@ -24,7 +24,7 @@ describe('rene quantize', () => {
         expect(config).to.deep.include({ quantization });
       }
       expect(existsSync(join(out, 'tokenizer.json'))).to.equal(true);
-      // Four matrices of 400 columns, a twelfth of all, are not whole groups and stay as they are.
+      // Four matrices with 400 columns, a twelfth of all, are not whole groups and stay unchanged.
       const bytesAWeight = statSync(join(out, 'model.safetensors')).size / 3.11e6;
       expect(bytesAWeight).to.be.below({ bf16: 2.1, int8: 1.25, int4: 0.8 }[dtype]);
 
@@ -39,7 +39,7 @@ describe('rene quantize', () => {
         model.dispose();
         return Float32Array.from(values);
       };
-      // As the file has it, and with the four matrices rounded at loading too: to the bit.
+      // As in the file, and with the four matrices rounded at load: bitwise identical.
       expect(await logits(out, {})).to.deep.equal(
         await logits('rene-tiny', { dtype, wholeGroups: true }),
       );
@@ -47,7 +47,7 @@ describe('rene quantize', () => {
     });
   }
 
-  it('refuses what cannot be written', async () => {
+  it('refuses models and options that it cannot write', async () => {
     const run = await runRene(['quantize', 'rene-tiny', join(folder(), 'x'), '--dtype', 'int3']);
     expect(run.code).to.equal(2);
     expect(run.stderr).to.contain('int4, int8, bf16');

@@ -1,4 +1,4 @@
-// `rene serve` as a process: what it says when it starts, and how it ends.
+// `rene serve` as a process: its output at start, and how it ends.
 import { spawn } from 'node:child_process';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text as readAll } from 'node:stream/consumers';
@@ -16,7 +16,7 @@ interface Served {
   exitCode: Promise<number | null>;
 }
 
-/** Starts a server and waits until it says where it is. */
+/** Starts a server and waits until it prints its address. */
 function serve(args: readonly string[] = []): Promise<Served> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [bin, 'serve', '--port', '0', ...args], {
@@ -36,13 +36,13 @@ function serve(args: readonly string[] = []): Promise<Served> {
 }
 
 describe('rene serve', () => {
-  it('says where it is, finishes what is in progress on Ctrl-C, and ends', async () => {
+  it('prints its address, finishes requests in progress on Ctrl-C, and ends', async () => {
     const { url, stderr, interrupt, exitCode } = await serve();
     expect(stderr()).to.match(
       /^rene-tiny at http:\/\/127\.0\.0\.1:\d+\/v1\/completions \(backend /,
     );
     expect(stderr()).to.match(/\n {2}curl -N http:.* -d '\{"prompt":/);
-    // A client that would keep its connection must not keep the server.
+    // A client's open connection must not keep the server running.
     const agent = new Agent({ keepAlive: true });
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const headers = { 'content-type': 'application/json' };
@@ -59,7 +59,7 @@ describe('rene serve', () => {
     expect(stderr()).to.include('finishing 1 in progress, for at most 30 s');
   });
 
-  it('ends what is still in progress when its grace is over, and tells the client', async () => {
+  it('ends requests in progress after the grace period, and informs the client', async () => {
     const { url, interrupt, exitCode } = await serve(['--grace', '0']);
     const response = await fetch(`${url}/v1/completions`, {
       method: 'POST',
@@ -71,7 +71,7 @@ describe('rene serve', () => {
     expect(await exitCode).to.equal(0);
   });
 
-  it('tells pages and hosts that it was told of from others, and holds its port', async () => {
+  it('distinguishes allowed origins and hosts from others, and keeps its port', async () => {
     const origins = ['--cors-origin', 'http://a.example, http://b.example', '--cors', 'http://c'];
     const args = [...origins, '--allowed-hosts', 'box.example'];
     const served = await serve(['rene-tiny', '-m', 'rene-tiny', ...args, '--api-key', 'k']);
@@ -79,7 +79,7 @@ describe('rene serve', () => {
     const health = await fetch(`${served.url}/health`, { headers: { origin } });
     expect(health.headers.get('access-control-allow-origin')).to.equal(origin);
     expect((await fetch(`${served.url}/v1/models`)).status, 'no key').to.equal(401);
-    // A second server says at once that the port is taken.
+    // A second server reports at once that the port is in use.
     const { port } = new URL(served.url);
     const second = await runInProcess(['serve', '--port', port, '/nowhere']);
     expect(second).to.deep.include({ code: 1, stdout: '' });
@@ -88,7 +88,7 @@ describe('rene serve', () => {
     expect(await served.exitCode).to.equal(0);
   });
 
-  it('ends though an answer is not read', async () => {
+  it('ends even if a response is not read', async () => {
     const { url, interrupt, exitCode } = await serve(['--grace', '1']);
     const prompt = Array(2000).fill(5);
     const body = { prompt, echo: true, logprobs: 20, n: 12, max_tokens: 0 };
@@ -104,7 +104,7 @@ describe('rene serve', () => {
     response.destroy();
   });
 
-  it('says what is wrong with options', async () => {
+  it('reports invalid options', async () => {
     const two = await runInProcess(['serve', 'rene-tiny', '-m', 'other']);
     expect(two).to.deep.include({ code: 2, stdout: '' });
     expect(two.stderr).to.match(/expected one model, found 'rene-tiny' and --model 'other'/);

@@ -15,7 +15,7 @@ const bin = fileURLToPath(new URL('../../../bin/rene.js', import.meta.url));
 
 const SENTENCES = ['A cat is a small animal.', 'A dog is an animal that barks.', 'Cats purr.'];
 
-/** `rene train` as the command line runs it, but in this process and silently. */
+/** Runs `rene train` silently in this process. */
 async function rene(...args: string[]): Promise<string> {
   const program = new Command().exitOverride().configureOutput({ writeErr: () => {} });
   addTrain(program).action(runTrain);
@@ -58,7 +58,7 @@ describe('rene train', function () {
 
   const sizes = ['--batch-size', '4', '--row-length', '16', '--vocab-size', '280'];
 
-  it('trains a new model, with its own tokenizer, that loads', async () => {
+  it('trains a new model with its own tokenizer, which loads', async () => {
     const out = `${dir}/new`;
     const what = ['--data', data, '--out', out, '--config', dir, '--save-dtype', 'bf16'];
     const args = [...what, '--steps', '6', '--keep', 'last', ...sizes];
@@ -73,7 +73,7 @@ describe('rene train', function () {
       'tokenizer.json',
       'training_state.safetensors',
     ]);
-    // Finished already: nothing is done again.
+    // The run is finished: nothing is repeated.
     const curve = await readFile(`${out}/loss.csv`, 'utf8');
     await rene(...args);
     expect(await readFile(`${out}/loss.csv`, 'utf8')).to.equal(curve);
@@ -85,7 +85,7 @@ describe('rene train', function () {
     model.dispose();
   });
 
-  it('fine-tunes by LoRA and merges', async () => {
+  it('fine-tunes with LoRA and merges', async () => {
     const [out, merged] = [`${dir}/lora`, `${dir}/merged`];
     const what = ['--data', data, '--out', out, '--model', `${dir}/new`, '--lora'];
     await rene(...what, '--lora-rank', '2', '--merge', merged, '--steps', '4', ...sizes);
@@ -110,7 +110,7 @@ describe('rene train', function () {
     return error;
   }
 
-  it('reads documents of other files than text', async () => {
+  it('reads documents from other formats than text', async () => {
     const rows = SENTENCES.map((body, i) => JSON.stringify({ i, body }));
     await writeFile(`${dir}/rows.jsonl`, Array(30).fill(rows.join('\n')).join('\n'));
     const what = ['--data', `${dir}/rows.jsonl`, '--config', dir, '--steps', '1', ...sizes];
@@ -124,7 +124,7 @@ describe('rene train', function () {
     );
   });
 
-  it('leaves no tokenizer of a run that failed for the next one', async () => {
+  it('leaves no tokenizer of a failed run for the next one', async () => {
     const out = `${dir}/again`;
     const run = (text: string, ...more: string[]) =>
       rene('--data', text, '--out', out, '--config', dir, '--steps', '1', ...sizes, ...more);
@@ -142,7 +142,7 @@ describe('rene train', function () {
     );
   });
 
-  it('takes the included model and its tokenizer by name', async () => {
+  it('accepts the included model and its tokenizer by name', async () => {
     const out = `${dir}/tiny`;
     const what = ['--data', data, '--out', out, '--model', 'rene-tiny', '--lora', '--steps', '1'];
     await rene(...what, '--batch-size', '2', '--row-length', '16', '--backend', 'simd');
@@ -161,7 +161,7 @@ describe('rene train', function () {
     );
   });
 
-  it('never writes over a model', async () => {
+  it('never overwrites a model', async () => {
     const model = `${dir}/lines`;
     const digest = async (path: string) => (await readFile(path)).toString('base64');
     const before = await digest(`${model}/model.safetensors`);
@@ -189,7 +189,7 @@ describe('rene train', function () {
     expect(existsSync(`${dir}/x`)).to.equal(false);
   });
 
-  it('says what is missing or does not fit, and writes nothing', async () => {
+  it('reports missing and contradictory options, and writes nothing', async () => {
     expect(await failure('--config', 'tiny')).to.match(/--data/);
     expect(await failure('--data', data)).to.match(/expected --model DIR .* or --config tiny/);
     expect(await failure('--data', data, '--config', 'tiny', '--lora')).to.match(/--model/);
@@ -224,7 +224,7 @@ describe('rene train', function () {
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ] as const) {
-    it(`saves and ends on ${signal}; the same command goes on`, async () => {
+    it(`saves and ends on ${signal}; the same command resumes`, async () => {
       const out = `${dir}/${signal}`;
       const what = ['--data', data, '--out', out, '--config', dir, ...sizes];
       const long = [
@@ -252,7 +252,7 @@ describe('rene train', function () {
         'tokenizer.json',
         'training_state.safetensors',
       ]);
-      // More steps than were done, and another warm-up by default.
+      // More steps than were done, with another default warm-up.
       const more = String(Number(step) + 1);
       expect(await rene(...what, '--steps', more, '--warmup-steps', '100')).to.contain(
         `step ${more}/${more}`,

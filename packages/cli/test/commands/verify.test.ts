@@ -1,18 +1,18 @@
-// `rene verify`: what it prints and how it ends.
+// `rene verify`: its output and exit code.
 
 import { golden, runRene } from '@rene-js/testing';
 import { expect } from 'chai';
 import { runInProcess } from '../run_in_process.js';
 
 describe('rene verify', () => {
-  it('prints a line a check, and the count', async () => {
+  it('prints one line per check, and the count', async () => {
     const run = await runInProcess(['verify', golden('tiny-mamba2'), '--backend', 'simd']);
     expect([run.code, run.stderr]).to.deep.equal([0, '']);
     expect(run.stdout).to.match(/ok {4}logits +\d\.\de-\d <= 1e-4/);
     expect(run.stdout).to.match(/\n\d+ passed, 0 failed\n$/);
   });
 
-  it('says that rounded weights are others than the references were made with', async () => {
+  it('prints a notice that the references were computed with unrounded weights', async () => {
     const what = ['--backend', 'simd', '--dtype', 'int4'];
     const run = await runRene(['verify', golden('tiny-mamba2'), ...what]);
     expect(run.code).to.equal(1);

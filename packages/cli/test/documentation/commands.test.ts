@@ -1,5 +1,5 @@
-// Every shell command on the pages of the documentation: runs it with the included model, or checks its
-// options where it needs a network, a GPU or hours.
+// Runs every shell command on the pages of the documentation with the included model. Checks only the options
+// of commands that need a network, a GPU or hours.
 import { execFile, fork, spawn } from 'node:child_process';
 import {
   cpSync,
@@ -20,7 +20,7 @@ import { verbs } from '../../src/verbs.js';
 import { inlineCode, pages, reneArguments, root, shellCommands } from './pages.js';
 import type { Result } from './run_commands.js';
 
-/** `rene` commands that do not run here, with the reason. Their options are checked. */
+/** `rene` commands that do not run here, with the reason. Only their options are checked. */
 const NOT_RUN: readonly [command: RegExp, reason: string][] = [
   [
     /^download /,
@@ -83,12 +83,12 @@ describe('shell commands of the documentation', function () {
     writeFileSync(join(dir, 'README.md'), 'A lake is a body of water.\n');
   });
 
-  it('there are some of every subcommand', () => {
+  it('include every subcommand', () => {
     const shown = new Set(reneCommands.map(({ args: [verb = ''] }) => verb));
     expect([...shown]).to.include.members(Object.keys(verbs));
   });
 
-  it('`rene` commands have options that exist, and the arguments they need', async () => {
+  it('`rene` commands have valid options and the required arguments', async () => {
     for (const { page, line, args } of reneCommands) {
       const [name = '', ...rest] = args;
       if (name.startsWith('-')) continue;
@@ -111,7 +111,7 @@ describe('shell commands of the documentation', function () {
   });
 
   it('`rene` commands run with the included model', async () => {
-    // Adapters and runs first: other commands use them.
+    // Training first: other commands use its adapters and models.
     const first = ({ text }: { text: string }) => (/^train/.test(text) ? 0 : 1);
     const unique = new Map(runnable.map((command) => [command.text, command]));
     const ordered = [...unique.values()].sort((a, b) => first(a) - first(b));
@@ -144,7 +144,7 @@ describe('shell commands of the documentation', function () {
     expect(copied).to.include.members(['kernels.wasm', 'worker_browser.js']);
   });
 
-  it('a server answers the requests that the pages show', async function () {
+  it('a server answers the requests on the pages', async function () {
     const requests = shellCommands.filter(({ line }) => line.startsWith('curl '));
     expect(requests).to.have.length.above(1);
     await run('curl', ['--version']).catch(() => this.skip());
@@ -213,7 +213,7 @@ describe('shell commands of the documentation', function () {
     }
   });
 
-  it('nothing else is shown', () => {
+  it('there are no other commands', () => {
     const others = shellCommands.filter(
       ({ line }) =>
         reneArguments(line) === undefined &&

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('../../../../../', import.meta.url));
 
 export interface Page {
-  /** Relative to the repository. */
+  /** Paths relative to the repository. */
   readonly path: string;
   readonly text: string;
 }
@@ -36,7 +36,7 @@ export const pages: readonly Page[] = [
   ),
 ].map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }));
 
-/** The contents of a page's fenced blocks in a language. */
+/** The contents of a page's fenced code blocks in a language. */
 export function blocks({ text }: Page, language: string): string[] {
   const fenced = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm');
   return [...text.matchAll(fenced)].map(([, block = '']) => block);
@@ -50,11 +50,11 @@ export function inlineCode({ text }: Page): string[] {
 
 export interface ShellCommand {
   readonly page: string;
-  /** One line, as printed on the page, without its comment. */
+  /** A command as printed on the page, without its comment. */
   readonly line: string;
 }
 
-/** Every command in the pages' `sh` blocks. A line that ends in a backslash continues on the next one. */
+/** All commands in the pages' `sh` blocks. A trailing backslash continues a line. */
 export const shellCommands: readonly ShellCommand[] = pages.flatMap((page) =>
   blocks(page, 'sh').flatMap((block) =>
     block
@@ -66,7 +66,7 @@ export const shellCommands: readonly ShellCommand[] = pages.flatMap((page) =>
   ),
 );
 
-/** The arguments of a line that runs `rene`, in any of the ways that the pages show; else undefined. */
+/** The arguments of a line that runs `rene`, in any form used on the pages; else undefined. */
 export function reneArguments(line: string): string[] | undefined {
   const [, rest] =
     /^(?:\w+=\S+ )*(?:npm run (?:--silent )?rene --|npx rene|rene)\s+(.*)$/.exec(line) ?? [];
@@ -75,7 +75,7 @@ export function reneArguments(line: string): string[] | undefined {
   return generate === undefined ? undefined : ['generate', ...words(generate)];
 }
 
-/** Splits as a shell does, with quotes. */
+/** Splits a command line like a shell, with quotes. */
 function words(text: string): string[] {
   return [...text.matchAll(/(?:[^\s"']|"[^"]*"|'[^']*')+/g)].map(([word]) =>
     word.replace(/"([^"]*)"|'([^']*)'/g, '$1$2'),

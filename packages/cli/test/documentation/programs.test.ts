@@ -1,5 +1,5 @@
-// The TypeScript programs on the pages of the documentation: they compile under strict options, and run with
-// the included model.
+// The TypeScript programs on the pages of the documentation compile with strict options and run with the
+// included model.
 import { execFile } from 'node:child_process';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { expect } from 'chai';
 import { blocks, pages, root } from './pages.js';
 
 const run = promisify(execFile);
-/** A folder where the packages are found, and which git ignores. */
+/** A folder that resolves the packages and that git ignores. */
 const dir = join(root, 'examples/dist/documentation');
 const COMPILER_OPTIONS = {
   target: 'ES2022',
@@ -22,13 +22,13 @@ const COMPILER_OPTIONS = {
   skipLibCheck: true,
 };
 
-/** Programs that are compiled but do not run here, with the reason. */
+/** Programs that are compiled but not run here, with the reason. */
 const NOT_RUN: readonly [name: RegExp, reason: string][] = [
   [/browser/, 'loads a model from the server of a page; npm run test:browser runs it'],
   [/webgpu_0$/, 'likewise'],
 ];
 
-/** What programs print. Default: nothing. */
+/** Expected output of programs. Default: none. */
 const PRINTED: readonly [name: RegExp, output: RegExp][] = [
   [/^README_0$/, /^Rene Descartes was .{20,}\n .{20,}/],
   [/^packages_rene_README_0$/, /^ .{20,}/],
@@ -45,7 +45,7 @@ describe('programs of the documentation', function () {
     for (const page of pages) {
       const name = page.path.replace(/\.md$/, '').replaceAll('/', '_');
       blocks(page, 'ts').forEach((program, i) => {
-        // The included model in place of any from the hub.
+        // Uses the included model in place of any from the hub.
         const small = program.replace(/'[\w-]+\/[\w.-]+-(?:pytorch|hf)'/g, "'rene-tiny'");
         programs.set(`${name}_${i}`, small);
       });
@@ -68,7 +68,7 @@ describe('programs of the documentation', function () {
     expect(printed).to.equal('');
   });
 
-  it('run, and print text alone', async () => {
+  it('run, and print only text', async () => {
     const names = [...programs.keys()].filter((name) => !NOT_RUN.some(([one]) => one.test(name)));
     // In one process, which loads the packages once.
     const all = names.map((name) => `console.log('@@${name}');\nawait import('./${name}.mjs');`);

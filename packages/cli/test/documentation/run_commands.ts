@@ -1,4 +1,4 @@
-// A process of documentation/commands.test.ts: runs several `rene` commands, so that the packages load once.
+// A process of documentation/commands.test.ts that runs several `rene` commands, so that packages load once.
 import { runProgram } from '../../src/program.js';
 
 export interface Result {
@@ -25,7 +25,7 @@ process.once('message', async (commands: string[][]) => {
   process.exit(0);
 });
 
-/** Collects what is written to a stream in place of writing it. */
+/** Collects what is written to a stream instead of writing it. */
 function capture(stream: NodeJS.WriteStream): { end(): string } {
   const { write } = stream;
   let text = '';

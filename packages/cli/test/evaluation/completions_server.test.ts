@@ -1,4 +1,4 @@
-// The adapter for completions servers: which failures are tried again, and what the others say.
+// The adapter for completions servers: retries, and errors.
 import { createServer, type Server } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { errorOf } from '@rene-js/testing';
@@ -9,7 +9,7 @@ import {
 } from '../../src/evaluation/adapters/completions_server.js';
 import { EvaluationError } from '../../src/evaluation/errors.js';
 
-/** [status, body] of each answer in turn; the last one stays. */
+/** [status, body] of each response in turn. The last one repeats. */
 type Answers = readonly (readonly [status: number, body: string])[];
 
 const scores = JSON.stringify({
@@ -29,7 +29,7 @@ describe('the completions server adapter', () => {
   let answers: Answers;
   let models: Answers[number];
   let asked = 0;
-  /** Tokens of each prompt that came. */
+  /** Token ids of each received prompt. */
   let prompts: number[][] = [];
 
   before((done) => {
@@ -66,7 +66,7 @@ describe('the completions server adapter', () => {
     return model.loglikelihoods([{ contextIds: [510], continuationIds: [637] }]);
   }
 
-  it('asks a busy server again', async () => {
+  it('retries if the server is busy', async () => {
     expect(
       await score([
         [429, '{"error":{}}'],
@@ -76,13 +76,13 @@ describe('the completions server adapter', () => {
     expect(asked).to.equal(2);
   });
 
-  it('does not repeat a request that is refused', async () => {
+  it('does not retry a refused request', async () => {
     const error = await errorOf(EvaluationError, () => score([[400, 'no such model']]));
     expect(error.message).to.match(/HTTP 400: no such model/);
     expect(asked).to.equal(1);
   });
 
-  it('gives up after three tries, with what the server said last', async () => {
+  it("gives up after three tries, with the server's last message", async () => {
     const error = await errorOf(EvaluationError, () =>
       score([
         [500, 'first'],
@@ -93,7 +93,7 @@ describe('the completions server adapter', () => {
     expect(asked).to.equal(3);
   });
 
-  it('cuts prompts to what the server says that its model takes, unless it is told', async () => {
+  it('truncates prompts to the length that the server states, unless another one is given', async () => {
     const listing = (id: string, length: unknown) =>
       [200, JSON.stringify({ data: [{ id: 'other' }, { id, max_model_len: length }] })] as const;
     const longest = async (given: Answers[number], options?: Partial<CompletionsServerOptions>) => {

@@ -1,4 +1,4 @@
-// Documents in the forms that the hub, the authors of the data sets and datasets-server give them.
+// Documents in the formats of the hub, the data sets' authors and datasets-server.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +26,7 @@ function taskNamed(name: string): Task {
   return task;
 }
 
-/** Writes files below a folder. */
+/** Writes files into a folder and its subfolders. */
 function written(files: Record<string, string | Buffer>, dir = folder()): string {
   for (const [name, content] of Object.entries(files)) {
     mkdirSync(dirname(join(dir, name)), { recursive: true });
@@ -35,7 +35,7 @@ function written(files: Record<string, string | Buffer>, dir = folder()): string
   return dir;
 }
 
-/** The examples of a file of that name. */
+/** The documents of a file of that name. */
 async function examplesOf(task: string, name: string, content: string | Buffer) {
   const dir = written({ [name]: content });
   return buildExamples(taskNamed(task), await readDocuments(join(dir, name)));
@@ -68,7 +68,7 @@ describe('labels of documents', () => {
       expect(one('piqa', { ...PIQA, label: value })?.question.gold, shown).to.equal(1);
       const swag = one('hellaswag', { ...SWAG, label: value });
       expect(swag?.question.gold, shown).to.equal(1);
-      // As the hub has it, so that hashes are those of the harness.
+      // As on the hub, so that hashes equal those of the harness.
       expect(swag?.doc.label, shown).to.equal('1');
       expect(one('winogrande', { ...SCHEMA, answer: value })?.question.gold, shown).to.equal(0);
     }
@@ -82,7 +82,7 @@ describe('labels of documents', () => {
     }
   });
 
-  it('that are missing or beyond the choices are refused, and the document is named', () => {
+  it("that are missing or out of range are refused, with the document's name", () => {
     const cases: [string, Doc, string][] = [
       ['copa', { ...COPA, question: 'cause', label: -1 }, 'has no label'],
       ['copa', { ...COPA, question: 'cause', label: 2 }, 'one of 2 choices, found 2'],
@@ -185,7 +185,7 @@ describe('documents of AI2', () => {
       choices: { text: hub.choices.text, label: ['A', 'B', 'C'] },
       answerKey: ' B',
     });
-    // In the hub's order, which the document's hash depends on.
+    // In the hub's order, on which the document's hash depends.
     expect(Object.keys(example?.doc ?? {})).to.deep.equal([
       'id',
       'question_stem',
@@ -195,7 +195,7 @@ describe('documents of AI2', () => {
     expect(example?.question.gold).to.equal(1);
   });
 
-  it('a stem that mentions (A) of its own is kept whole', async () => {
+  it('a question that contains (A) is kept whole', async () => {
     const [example] = await examplesOf(
       'arc_easy',
       'x.csv',
@@ -247,12 +247,12 @@ describe('files of documents', () => {
     });
   }
 
-  it('Parquet, whatever its name', async () => {
+  it('Parquet under any file name', async () => {
     const examples = await examplesOf('openbookqa', 'docs', readFileSync(fileURLToPath(PARQUET)));
     expect(examples.map(({ question }) => question.choices.length)).to.deep.equal([4, 4]);
   });
 
-  it("labels from the authors' file of labels", async () => {
+  it("labels from the authors' label files", async () => {
     const dir = written({
       'valid.jsonl': lines([PIQA, { ...PIQA, goal: 'To wet a cup' }]),
       'valid-labels.lst': '1\n0\n',
@@ -285,7 +285,7 @@ describe('files of documents', () => {
     }
   });
 
-  it('are refused with what is wrong', async () => {
+  it('are refused with the reason', async () => {
     const cases: Record<string, [string | Buffer, RegExp]> = {
       'cut.json': [
         JSON.stringify({ rows: [{ row_idx: 0, row: COPA, truncated_cells: ['premise'] }] }),
@@ -316,7 +316,7 @@ describe('folders of documents', () => {
   });
   const csv = (...questions: string[]) => questions.map((q) => `${q},1,2,3,4,C\n`).join('');
 
-  it('may be archives of the authors or clones from the hub', async () => {
+  it("can be authors' archives or clones from the hub", async () => {
     const cases: [string, Record<string, string | Buffer>, string[], string[]][] = [
       [
         'arc_easy',

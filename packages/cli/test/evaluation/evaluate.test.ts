@@ -1,4 +1,4 @@
-// Runs: limits, progress, interruption and resumption, a user's own tasks, errors that say where.
+// Runs of an evaluation: limits, progress, interruption and resumption, custom tasks, errors with locations.
 import { appendFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorOf, temporaryFolders } from '@rene-js/testing';
@@ -18,7 +18,7 @@ import { selectTasks } from '../../src/evaluation/tasks/index.js';
 
 const folder = temporaryFolders();
 
-/** Code points as tokens; prefers what has more letters e. Stops after some results if told to. */
+/** Code points as tokens. Prefers texts with more letters e. Can stop after a number of results. */
 class LetterModel implements EvaluationModel {
   readonly maxLength = 1000;
   readonly prefixTokenId = 0;
@@ -58,7 +58,7 @@ const DOCS = Array.from({ length: 8 }, (_, i) => ({
 }));
 
 describe('evaluate', () => {
-  it("measures a user's own task and counts what it does", async () => {
+  it('evaluates a custom task and counts its requests', async () => {
     const own = await ownTask(DOCS, { name: 'letters', metrics: ['acc'] });
     const selection = selectTasks(['letters'], [own.task]);
     const shares: number[] = [];
@@ -76,7 +76,7 @@ describe('evaluate', () => {
     expect(shares).to.deep.equal(shares.toSorted((a, b) => a - b));
   });
 
-  it('continues where a run stopped, also after a torn line', async () => {
+  it('continues a stopped run, also after an incomplete line', async () => {
     const own = await ownTask(DOCS);
     const selection = selectTasks(['own'], [own.task]);
     const source = withCustomTasks([own], NOWHERE);
@@ -91,7 +91,7 @@ describe('evaluate', () => {
     };
     await errorOf(Error, () => run(new LetterModel(10)));
     const whole = readFileSync(path);
-    // The last of ten lines lost its end.
+    // The last of ten lines is incomplete.
     truncateSync(path, whole.length - 3);
     const second = new LetterModel();
     const resumed = await run(second);
@@ -102,12 +102,12 @@ describe('evaluate', () => {
     const fresh = await evaluate(new LetterModel(), selection, { source });
     expect(resumed).to.deep.equal(fresh);
     expect(cached).to.deep.equal(fresh);
-    // Lines that mean nothing are passed over.
+    // Invalid lines are skipped.
     appendFileSync(path, 'rubbish\n0123456789012345678901 -1.5 1\n');
     expect(new ResultCache(path, (notice) => expect.fail(notice)).size).to.equal(24);
   });
 
-  it('goes on without a cache that cannot be written, and says so once', async () => {
+  it('continues with an unwritable cache, with one notice', async () => {
     const own = await ownTask(DOCS);
     const selection = selectTasks(['own'], [own.task]);
     const source = withCustomTasks([own], NOWHERE);
@@ -141,7 +141,7 @@ describe('evaluate', () => {
     expect(error.message).to.include('expected 3 documents as examples (--num_fewshot), found 2');
   });
 
-  it('draws the examples by seed, or takes the first ones where a task says so', async () => {
+  it('draws the examples by seed, or takes the first ones if the task specifies it', async () => {
     const drawn = async (header: object, fewshotSeed?: number) => {
       const own = await ownTask(DOCS, { fewshot_docs: DOCS, num_fewshot: 2, ...header });
       const source = withCustomTasks([own], NOWHERE);
@@ -160,7 +160,7 @@ describe('evaluate', () => {
     expect(error.message).to.include('expected a sampler of default or first_n, found "x"');
   });
 
-  it('names the document and the field that is wrong', async () => {
+  it('names the invalid document and field', async () => {
     const cases: [object, string][] = [
       [{ choices: ['a', 'b'], answer: 0 }, "document 1: expected a text 'question'"],
       [{ question: 'q', choices: 'ab', answer: 0 }, "document 1: field 'choices': expected a list"],
@@ -175,7 +175,7 @@ describe('evaluate', () => {
     }
   });
 
-  it('reads answers as index, text or letter', async () => {
+  it('accepts answers as index, text or letter', async () => {
     const docs = [2, 'no', 'C', '2'].map((answer) => ({ ...DOCS[0], answer }));
     const own = await ownTask(docs);
     const { examples } = await loadTask(own.task, { source: withCustomTasks([own], NOWHERE) });
@@ -186,7 +186,7 @@ describe('evaluate', () => {
 describe('selectTasks', () => {
   const names = (tasks: readonly Task[]) => tasks.map(({ name }) => name);
 
-  it('knows tasks, groups, patterns and all', () => {
+  it('accepts tasks, groups, patterns and all', () => {
     expect(names(selectTasks(['arc_*', 'copa', 'copa']).tasks)).to.deep.equal([
       'arc_easy',
       'arc_challenge',
@@ -207,7 +207,7 @@ describe('selectTasks', () => {
 });
 
 describe('folderDocs', () => {
-  it('finds documents and examples, and says what it expected', async () => {
+  it('finds documents and examples, and names the expected files', async () => {
     const dir = folder();
     const [task] = selectTasks(['mmlu_anatomy']).tasks;
     if (!task) throw new Error('no task');
@@ -225,11 +225,11 @@ describe('folderDocs', () => {
 });
 
 describe('reports', () => {
-  it('show a row for all eight with its average, as table, chart and files', async () => {
+  it('have a row for all eight tasks with the average, as table, chart and files', async () => {
     const selection = selectTasks(['all']);
     const own = await ownTask(DOCS);
     const docs = own.docs;
-    // The card's columns from made-up documents: every task asks the same.
+    // The card's columns from made-up documents, the same for every task.
     const tasks = selection.tasks.map((task) => ({
       ...task,
       question: own.task.question,

@@ -1,4 +1,4 @@
-// Few-shot examples equal those of lm-evaluation-harness, drawn as Python's random module draws.
+// Few-shot examples equal those of lm-evaluation-harness, drawn like Python's random module.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ import type { Doc, Task } from '../../src/evaluation/task.js';
 import { selectTasks } from '../../src/evaluation/tasks/index.js';
 
 interface Reference {
-  /** Four draws in a row of sample(range(n), k). */
+  /** Four consecutive draws of sample(range(n), k). */
   draws: { seed: number; n: number; k: number; samples: number[][] }[];
   tasks: { task: string; docs: Doc[]; train: Doc[]; cases: Case[] }[];
 }
@@ -22,11 +22,11 @@ interface Case {
   shots: number;
   /** For each document the hashes of its different contexts. */
   prompts: string[][];
-  /** The contexts themselves, of some cases. */
+  /** The contexts of some cases. */
   texts?: string[][];
 }
 
-/** Made by few_shot_reference.py with lm-eval 0.4.13. */
+/** Written by few_shot_reference.py with lm-eval 0.4.13. */
 const reference: Reference = JSON.parse(
   readFileSync(
     fileURLToPath(new URL('../../../test/evaluation/fixtures/few_shot.json', import.meta.url)),
@@ -44,7 +44,7 @@ const contextsOf = ({ requests }: Example) => [...new Set(requests.map(({ contex
 const hash = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 20);
 
 describe('PythonRandom', () => {
-  it('draws the samples of CPython, from small and from large pools', () => {
+  it("draws CPython's samples, from small and from large pools", () => {
     expect(reference.draws.length).to.be.above(50);
     for (const { seed, n, k, samples } of reference.draws) {
       const random = new PythonRandom(seed);
@@ -74,7 +74,7 @@ describe('PythonRandom', () => {
 
 describe('few-shot prompts', () => {
   for (const { task: name, docs, train, cases } of reference.tasks) {
-    it(`${name}: the prompts of lm-eval, text for text`, () => {
+    it(`${name}: lm-eval's prompts, character for character`, () => {
       const task = taskNamed(name);
       for (const { seed, shots, prompts, texts } of cases) {
         const examples = buildExamples(task, docs, {
@@ -92,7 +92,7 @@ describe('few-shot prompts', () => {
     });
   }
 
-  it('use the seed 1234 by default, and each seed has its own', () => {
+  it('use the seed 1234 by default, and each seed draws different examples', () => {
     const [{ task: name, docs, train } = { task: '', docs: [], train: [] }] = reference.tasks;
     const first = (fewshotSeed?: number) => {
       const options = { numFewshot: 4, fewshotDocs: train, fewshotSeed };
@@ -102,7 +102,7 @@ describe('few-shot prompts', () => {
     expect(first()).not.to.deep.equal(first(1235));
   });
 
-  it('depend on the documents before, and not on those after', () => {
+  it('depend on previous documents, not on later ones', () => {
     const { task: name, docs, train } = reference.tasks[3] ?? { task: '', docs: [], train: [] };
     const build = (some: readonly Doc[]) =>
       buildExamples(taskNamed(name), some, { numFewshot: 2, fewshotDocs: train }).map(contextsOf);
@@ -110,7 +110,7 @@ describe('few-shot prompts', () => {
     expect(build(docs.slice(1))[0]).not.to.deep.equal(build(docs)[1]);
   });
 
-  it('begin with a system instruction, as the harness joins it', () => {
+  it('begin with a system instruction, joined like in the harness', () => {
     const { docs, train } = reference.tasks.at(-1) ?? { docs: [], train: [] };
     const begin = (systemInstruction: string, name: string) =>
       buildExamples(taskNamed(name), docs, { fewshotDocs: train, systemInstruction }).map(
@@ -120,7 +120,7 @@ describe('few-shot prompts', () => {
     expect(begin('Be brief.\n', 'mmlu_anatomy')).to.equal('Be brief.\nThe foll');
   });
 
-  it('say when there are too few documents to draw from', () => {
+  it('report too few documents to draw from', () => {
     const doc = (i: number): Doc => ({ goal: `g${i}`, sol1: 'a', sol2: 'b', label: 0 });
     const piqa = taskNamed('piqa');
     const docs = [doc(0), doc(1), doc(2)];
@@ -132,7 +132,7 @@ describe('few-shot prompts', () => {
       /piqa: expected 4 documents as examples .* found 3; .*--data_dir/,
     );
     expect(draw([...docs, doc(3)])).to.have.length(3);
-    // Equal rows but for the order of their fields do not count.
+    // Rows that differ only in the order of their fields count as equal.
     const same = { label: 0, sol2: 'b', sol1: 'a', goal: 'g9' };
     expect(() => draw([...docs.slice(1), same, same, same])).to.throw(EvaluationError, /found 2/);
   });

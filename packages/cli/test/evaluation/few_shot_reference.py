@@ -1,5 +1,5 @@
-# Writes few_shot.json: the prompts that lm-evaluation-harness builds with examples, and what Python's
-# random.Random draws, for some seeds. The documents are made up.
+# Writes few_shot.json: prompts of lm-evaluation-harness with examples, and samples of Python's
+# random.Random, for some seeds. The documents are made up.
 #
 #   pip install lm-eval datasets
 #   python few_shot_reference.py > few_shot.json
@@ -16,7 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import datasets
 from lm_eval.tasks import TaskManager
 
-# Nothing is cached here, and hashing data sets fails with some pairs of dill and pyarrow.
+# Nothing is cached here, and hashing data sets fails with some versions of dill and pyarrow.
 datasets.fingerprint.Hasher.hash = classmethod(lambda *_: os.urandom(8).hex())
 
 TASKS = ["copa", "hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande", "openbookqa", "mmlu_anatomy"]
@@ -79,7 +79,7 @@ def arc(rng, i):
 
 
 def winogrande(rng, i):
-    # Some sentences end with the blank: nothing is left to be scored.
+    # Some sentences end with the blank, so that no text is scored.
     end = "" if i % 7 == 3 else f" was {words(rng, 2)}."
     return {
         "sentence": f"The {words(rng, 1)} and the {words(rng, 1)} {i} since _{end}",
@@ -125,7 +125,7 @@ def made_up(task):
     make = MAKERS[task]
     train = [make(rng, i) for i in range(24)]
     docs = [make(rng, 100 + i) for i in range(3)] + [train[5], train[11]]
-    # Rows that are equal to a document that is evaluated: the harness draws again without them.
+    # Rows equal to an evaluated document: the harness draws again without them.
     train += [train[5]] * 3
     return docs, train
 
@@ -176,7 +176,7 @@ def main():
         docs, train = load(task)
         cases = []
         for index, shots in enumerate(SHOTS):
-            # Every number of examples with the default seed, and every seed with some number.
+            # Every number of examples with the default seed, and every seed with one number.
             seeds = SEEDS if index == 2 else [SEEDS[0], SEEDS[1 + index]]
             for seed in seeds:
                 contexts = prompts(manager, task, docs, train, seed, shots)

@@ -1,4 +1,4 @@
-// Documents from a hub: a local server plays it. Cached, resumed, offline, errors.
+// Documents from a fake hub: caching, resumption, offline use, errors.
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -23,7 +23,7 @@ const fixture = (codec: string) =>
 
 /** A fake hub with one data set. It counts requests and bytes, and can interrupt a download. */
 class FakeHub {
-  /** The branch that there is. */
+  /** The only branch. */
   revision = 'refs/convert/parquet';
   readonly log: string[] = [];
   bytes = 0;
@@ -98,7 +98,7 @@ describe('hubDocs', () => {
   });
   afterEach(() => hub.stop());
 
-  it('reads all parts of a split, resumes a broken download, and asks once only', async () => {
+  it('reads all parts of a split, resumes a broken download, and requests them only once', async () => {
     const cacheDir = folder();
     hub.breakAfter = 100;
     const options = { endpoint, cacheDir, offline: false, retryDelay: 1 };
@@ -128,7 +128,7 @@ describe('hubDocs', () => {
     expect(error.message).to.include('HF_HUB_OFFLINE').and.to.include('--data_dir');
   });
 
-  it('falls back on the files of the main branch', async () => {
+  it('falls back to the files of the main branch', async () => {
     hub.stop();
     const doc = { id: 'm', question_stem: 'Ice is', answerKey: 'B' };
     const choices = { text: ['hot', 'cold'], label: ['A', 'B'] };
@@ -150,7 +150,7 @@ describe('hubDocs', () => {
     expect(hub.log).to.deep.equal([]);
   });
 
-  it("reads what Python's libraries left in the cache, if it is whole", async () => {
+  it("reads the cache of Python's libraries, if it is complete", async () => {
     const cacheDir = folder();
     const repo = join(cacheDir, 'datasets--allenai--openbookqa');
     const snapshot = join(repo, 'snapshots', COMMIT, 'main');
@@ -164,7 +164,7 @@ describe('hubDocs', () => {
     expect((await offline()).docs).to.have.length(4);
   });
 
-  it('says what is missing or broken', async () => {
+  it('reports missing and damaged files', async () => {
     const options = { endpoint, cacheDir: folder(), offline: false, retryDelay: 1 };
     const dataset = { ...task.dataset, name: 'other' };
     const missing = await errorOf(EvaluationError, () =>

@@ -1,4 +1,4 @@
-// Perplexity: windows that score every token once, and figures that follow from their sum.
+// Perplexity: windows that score every token once, and values derived from the sum.
 
 import { ReneLMHeadModel } from '@rene-js/rene';
 import { errorOf, golden } from '@rene-js/testing';
@@ -10,7 +10,7 @@ import type { TokenRequest } from '../../src/evaluation/requests.js';
 import { ReneScorer } from '../../src/evaluation/scoring/rene_scorer.js';
 
 describe('rollingWindows', () => {
-  it('are those of the harness', () => {
+  it('equal those of the harness', () => {
     const ids = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
     expect(rollingWindows(ids, 0, 4, 1)).to.deep.equal([
       { contextIds: [0], continuationIds: [10, 11, 12, 13] },
@@ -19,7 +19,7 @@ describe('rollingWindows', () => {
     ]);
   });
 
-  it('score every token once, after at least the wanted context, within the length', () => {
+  it('score every token once, with at least the requested context, within the length', () => {
     const lengths = fc
       .integer({ min: 1, max: 12 })
       .chain((maxLength) =>
@@ -42,7 +42,7 @@ describe('rollingWindows', () => {
 });
 
 describe('perplexity', () => {
-  it("equals the model's loss, by word, byte and bit", async () => {
+  it("equals the model's loss, per word, byte and bit", async () => {
     const model = await ReneLMHeadModel.fromPretrained(golden('tiny-hybrid'), { backend: 'cpu' });
     const tokenizer = {
       encode: (text: string) => [...text].map((c) => c.charCodeAt(0) % 80),

@@ -120,7 +120,7 @@ describe('evaluation against the reference files', () => {
     check('mmlu', names);
   });
 
-  it('encodes pairs like _encode_pair, also at odd boundaries', async () => {
+  it('encodes pairs like _encode_pair, also at unusual boundaries', async () => {
     const encoder = await olmoEncoder();
     for (const { ctx, continuation, context_ids, continuation_ids } of references(
       'encode_pair_cases',
@@ -152,7 +152,7 @@ describe('evaluation against the reference files', () => {
 });
 
 describe('argmax', () => {
-  it('takes the first of equal maxima and the first NaN', () => {
+  it('returns the first of equal maxima and the first NaN', () => {
     expect(argmax([1, 3, 3])).to.equal(1);
     expect(argmax([1, Number.NaN, 5, Number.NaN])).to.equal(1);
     expect(argmax([-Infinity, -Infinity])).to.equal(0);

@@ -1,4 +1,4 @@
-// The reference requests and scores of the original harness, where they are at hand.
+// The reference requests and scores of the original harness, if available.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { Tokenizer } from '@rene-js/rene';
@@ -46,7 +46,7 @@ export function olmoEncoder(): Promise<Encoder> {
   return olmo;
 }
 
-/** The five examples that an MMLU context begins with, read back from it. */
+/** The five examples of an MMLU context, parsed from it. */
 export function mmluExamples(context: string): Doc[] {
   const shots = context.split('\n\n').slice(1).join('\n\n');
   const pattern = /([\s\S]*?)\nA\. (.*?)\nB\. (.*?)\nC\. (.*?)\nD\. (.*?)\nAnswer: ([ABCD])\n\n/gs;

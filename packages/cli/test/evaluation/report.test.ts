@@ -1,4 +1,4 @@
-// Tables in lm-eval's form, and other models' rows beside whole runs alone.
+// Tables in lm-eval's format. Other models' rows are shown only for complete runs.
 import { expect } from 'chai';
 import { partOfCard } from '../../src/evaluation/card_scores.js';
 import { evaluationChart } from '../../src/evaluation/chart.js';
@@ -33,7 +33,7 @@ const mmluDoc = (i: number): Doc => ({
   answer: i % 4,
 });
 
-/** Made-up documents, of which the first choice always looks best. */
+/** Made-up documents whose first choice is always the most probable. */
 async function run(
   names: string[],
   count: number,
@@ -65,7 +65,7 @@ const INFO: RunInfo = {
 };
 
 describe('resultsTable', () => {
-  it('is the table that lm-eval prints', async () => {
+  it('equals the table of lm-eval', async () => {
     expect(resultsTable(await run(['piqa', 'copa'], 4))).to.equal(
       [
         '|Tasks|Version|Filter|n-shot| Metric |   |Value |   |Stderr|',
@@ -78,7 +78,7 @@ describe('resultsTable', () => {
     );
   });
 
-  it('has members below their groups, and the groups again', async () => {
+  it('lists members below their groups, and the groups again', async () => {
     const names = ['mmlu_anatomy', 'mmlu_virology', 'mmlu_astronomy'];
     const evaluation = await run(names, 1);
     const { groups } = selectTasks(['mmlu']);
@@ -110,12 +110,12 @@ describe("other models' rows", () => {
   const rows = (table: string) => table.split('\n').filter((line) => line.startsWith('| '));
   const circles = (svg: string) => svg.match(/<circle/g)?.length ?? 0;
 
-  it('are shown beside a whole task', async () => {
+  it('are shown for a complete task', async () => {
     const evaluation = await run(['copa'], 100);
     expect(rows(cardTable(evaluation, 'mine'))).to.have.length(1 + 12 + 1 + 1);
     expect(rows(cardTable(evaluation, 'mine')).at(-1)).to.match(/\*\*mine \(measured\)\*\* /);
     expect(circles(evaluationChart(evaluation, 'mine'))).to.equal(9 * 12 + 2);
-    // A folder that holds the whole task.
+    // A folder with the complete task.
     expect(partOfCard(evaluation, '--data_dir')).to.equal(undefined);
   });
 
@@ -134,7 +134,7 @@ describe("other models' rows", () => {
     ['one task of two', run(['copa', 'piqa'], 100), '--data_dir', 'documents of --data_dir'],
   ];
   for (const [what, evaluation, documents, mark] of parts) {
-    it(`are left out, and the measured row is marked, with ${what}`, async () => {
+    it(`are omitted, and the measured row is marked, with ${what}`, async () => {
       const found = await evaluation;
       const table = cardTable(found, 'mine', documents);
       expect(rows(table)).to.have.length(1 + 1 + 1);
@@ -149,7 +149,7 @@ describe("other models' rows", () => {
 });
 
 describe('resultsJson', () => {
-  it('names no version of lm-eval, and the seeds and samplers that were used', async () => {
+  it('contains no version of lm-eval, and the seeds and samplers that were used', async () => {
     const evaluation = await run(['piqa', 'mmlu_anatomy'], 9, { numFewshot: 2, fewshotSeed: 5 });
     const json = JSON.parse(
       JSON.stringify(resultsJson(evaluation, { ...INFO, seeds: [1, null, 3, 5] })),

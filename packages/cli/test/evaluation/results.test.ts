@@ -1,4 +1,4 @@
-// Results and samples have the harness's shape and numbers; answers from lines of JSON.
+// Results and samples in the harness's format and with its values; answers from JSON lines.
 import { expect } from 'chai';
 import {
   type LoadedTask,
@@ -62,7 +62,7 @@ describe('results files', () => {
     skipWithoutReferences(this);
   });
 
-  it("have the keys, numbers and hashes of the harness's own", async () => {
+  it("have the keys, values and hashes of the harness's files", async () => {
     const expected = referenceJson('example_results');
     const tasks: TaskResult[] = [];
     for (const name of ['arc_easy', ...REFERENCE_TASKS.slice(7)]) {
@@ -72,7 +72,7 @@ describe('results files', () => {
       ({ name }) => name in docAt(expected.groups),
     );
     const found = resultsJson({ tasks, groups: scoreGroups(tasks, groups) }, INFO);
-    // Measured on other machines, or without a number of documents that are not at hand.
+    // Values of other machines, or without a number of documents that are not available.
     const others = [
       'model_source',
       'n-samples',
@@ -112,7 +112,7 @@ describe('results files', () => {
     }
   });
 
-  it("are in a folder that is named as the harness's", () => {
+  it('are in a folder named as in the harness', () => {
     expect(sanitizeName('fake/olmo-1b')).to.equal('fake__olmo-1b');
     expect(sanitizeName('a<b>:c//d[e]*')).to.equal('a__b__c__d__e__');
   });
@@ -124,7 +124,7 @@ describe('request files', () => {
     skipWithoutReferences(this);
   });
 
-  it('say what the reference files say, and their answers give the same scores', async function () {
+  it('equal the reference files, and their answers give the same scores', async function () {
     this.timeout(60_000);
     const encoder = await olmoEncoder();
     for (const name of REFERENCE_TASKS.filter(
@@ -151,7 +151,7 @@ describe('request files', () => {
     }
   });
 
-  it('are refused where a line or a number is missing', async () => {
+  it('are refused if a line or a number is missing', async () => {
     const loaded = await load('copa', 0, 2);
     const line = { doc_id: 0, loglikelihoods: [-1, -2], is_greedy: [true, false] };
     const read = (...lines: Doc[]) => readResponses(lines, loaded.task, loaded);
@@ -171,7 +171,7 @@ function docAt(value: unknown): Doc {
   return value;
 }
 
-/** Deep equality, numbers within 1e-12. */
+/** Deep equality, with numbers within 1e-12. */
 function closeTo(found: unknown, expected: unknown, path: string): void {
   if (typeof expected === 'number') {
     expect(found, path).to.be.closeTo(expected, 1e-12);

@@ -1,5 +1,5 @@
-# Writes tiny-gpt2/: a GPT-2 of two layers with random weights as ONNX, with the names of a model that
-# was exported for transformers.js, and the logits that NumPy computes from the same weights.
+# Writes tiny-gpt2/: a GPT-2 of two layers with random weights as ONNX, named as in exports for
+# transformers.js, and the logits that NumPy computes from the same weights.
 #
 #   pip install numpy onnx
 #   python tiny_gpt2.py
@@ -92,7 +92,7 @@ def build():
 
     length = size("input_ids", 1)
     past = size("past_key_values.0.key", 2)
-    # Forbidden: keys after the query, and those that the attention mask leaves out.
+    # Masked: keys after the query, and those that the attention mask excludes.
     square = op("Concat", vector(length), vector(op("Add", past, length)), axis=0)
     ones = op("ConstantOfShape", square, value=numpy_helper.from_array(np.array([1], f32)))
     causal = op("Trilu", ones, past, upper=0)
@@ -141,7 +141,7 @@ def cases():
         for greedy in (False, True):
             for t in range(context, len(ids)) if greedy else ():
                 ids[t] = int(plain_logits(ids[:t][-POSITIONS:])[-1].argmax())
-            # A text keeps its last POSITIONS + 1 tokens, the last of which is predicted only.
+            # A text keeps its last POSITIONS + 1 tokens, the last of which is only predicted.
             fed = ids[-POSITIONS - 1 :]
             logits = plain_logits(fed[:-1])
             logits -= logits.max(-1, keepdims=True)

@@ -1,5 +1,5 @@
-// The adapter for transformers.js, on the library itself where it is installed: a small GPT-2 as ONNX
-// (tiny_gpt2.py), against what NumPy computed from the same weights.
+// The adapter for transformers.js, tested with the library if it is installed: a small GPT-2 as ONNX
+// (tiny_gpt2.py), compared with NumPy's results for the same weights.
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,14 +40,14 @@ describe('the transformers.js adapter', () => {
     }
   });
 
-  it('says that the library is not installed', async function () {
+  it('reports that the library is not installed', async function () {
     if (isInstalled()) this.skip();
     const error = await errorOf(EvaluationError, () => TransformersModel.load(dir, {}));
     expect(error.message).to.contain('npm install @huggingface/transformers');
   });
 
   for (const batchSize of [1, 5]) {
-    it(`gives the log-likelihoods of the definition, ${batchSize} at a time`, async function () {
+    it(`computes the log-likelihoods of the definition, batch size ${batchSize}`, async function () {
       if (!isInstalled()) this.skip();
       const cases: (TokenRequest & Loglikelihood)[] = JSON.parse(
         await readFile(join(dir, 'expected.json'), 'utf8'),
@@ -66,7 +66,7 @@ describe('the transformers.js adapter', () => {
     });
   }
 
-  it('takes the length and the end of text from the model', async function () {
+  it("uses the model's length and end of text", async function () {
     if (!isInstalled()) this.skip();
     const model = await TransformersModel.load(dir, { dtype: 'fp32' });
     const shorter = await TransformersModel.load(dir, { dtype: 'fp32', maxLength: 20 });
@@ -76,7 +76,7 @@ describe('the transformers.js adapter', () => {
     for (const each of [model, shorter]) await each.dispose();
   });
 
-  it('rene eval measures such a model', async function () {
+  it('rene eval evaluates such a model', async function () {
     if (!isInstalled()) this.skip();
     const docs = join(dir, 'copa.jsonl');
     const doc = { premise: 'It rained.', question: 'effect', choice1: 'a', choice2: 'b', label: 1 };

@@ -1,4 +1,4 @@
-// Scores from shared prefixes and cached states equal those of one plain forward a request.
+// Scores from shared prefixes and cached states equal those of one forward per request.
 import { useBackend } from '@rene-js/layers';
 import { ReneLMHeadModel, reneConfig } from '@rene-js/rene';
 import { backends, canTestCuda, golden, registerTestCuda } from '@rene-js/testing';
@@ -9,7 +9,7 @@ import type { TokenRequest } from '../../src/evaluation/requests.js';
 import { fedTokens, prefixTree } from '../../src/evaluation/scoring/prefix_tree.js';
 import { ReneScorer, type ReneScorerOptions } from '../../src/evaluation/scoring/rene_scorer.js';
 
-/** The cpu backend takes some 10 ms a token. */
+/** The cpu backend takes about 10 ms per token. */
 const runsOn = (backend: string) =>
   Number(process.env.RENE_TEST_RUNS ?? (backend === 'simd' ? 40 : 3));
 const tokenizer = { encode: () => [], eosTokenId: 0 };
@@ -39,7 +39,7 @@ async function plainScores(model: ReneLMHeadModel, requests: TokenRequest[], max
   return results;
 }
 
-/** Documents of a task: a shared beginning, contexts, continuations that may begin alike. */
+/** Documents of a task: a shared prefix, contexts, continuations with common beginnings. */
 const documents = fc
   .record({
     shared: fc.array(fc.nat(4), { maxLength: 12 }),
@@ -87,7 +87,7 @@ async function expectPlainScores(
 
 const models = ['tiny-hybrid', 'tiny-gqa', 'tiny-mamba2'];
 const present = backends.flatMap((backend) => models.map((name) => [backend, name] as const));
-/** Slow, so one model, unless RENE_TEST_BACKENDS asks for cuda. */
+/** Slow, so only one model, unless RENE_TEST_BACKENDS selects cuda. */
 const cuda: typeof present =
   canTestCuda && !backends.includes('cuda') ? [['cuda', 'tiny-hybrid']] : [];
 
@@ -100,7 +100,7 @@ for (const [backend, name] of [...present, ...cuda]) {
     });
     after(() => model.dispose());
 
-    it('equal one plain forward a request', async () => {
+    it('equal one forward per request', async () => {
       const options = fc.record({
         batchSize: fc.integer({ min: 1, max: 7 }),
         minShared: fc.constantFrom(1, 2, 6, Number.POSITIVE_INFINITY),
@@ -114,7 +114,7 @@ for (const [backend, name] of [...present, ...cuda]) {
       );
     });
 
-    it('read what requests share once', async () => {
+    it('process shared prefixes once', async () => {
       const context = Array.from({ length: 10 }, (_, i) => i % 7);
       const requests = [1, 2, 3, 4].map((id) => ({ contextIds: context, continuationIds: [id] }));
       const scorer = await expectPlainScores(model, requests, {});
@@ -136,8 +136,8 @@ for (const dtype of ['bf16', 'int8', 'int4'] as const) {
     });
     after(() => model.dispose());
 
-    // Activations are rounded: a bit's difference before that would be seen.
-    it('equal one plain forward a request', () =>
+    // Activations are rounded, which would amplify a difference of one bit.
+    it('equal one forward per request', () =>
       fc.assert(
         fc.asyncProperty(documents, fc.integer({ min: 1, max: 7 }), async (requests, batchSize) => {
           await expectPlainScores(model, requests, { batchSize, minShared: 2 });
@@ -148,7 +148,7 @@ for (const dtype of ['bf16', 'int8', 'int4'] as const) {
 }
 
 describe('scoring long texts', () => {
-  it('feeds them in parts that bound the logits held at once', async () => {
+  it('feeds them in chunks that bound the logits in memory', async () => {
     await useBackend('cpu');
     const config = reneConfig({
       dModel: 8,
@@ -179,7 +179,7 @@ describe('scoring long texts', () => {
 });
 
 describe('prefixTree', () => {
-  it('feeds every token of every sequence on its way, and asks for every scored one', () => {
+  it('feeds every token of every sequence, and predicts every scored one', () => {
     const sequence = fc.array(fc.nat(2), { minLength: 2, maxLength: 12 });
     fc.assert(
       fc.property(

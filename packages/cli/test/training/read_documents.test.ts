@@ -73,7 +73,7 @@ describe('readDocuments', () => {
       ]);
     });
 
-    it('reads any lines as they were written, over pieces of a file too', async () => {
+    it('reads any lines unchanged, also across reads of a file', async () => {
       const line = fc
         .string({ unit: 'grapheme', minLength: 1 })
         .map((s) => s.replace(/[\r\n\0{]|^\ufeff/g, '_'));
@@ -83,7 +83,7 @@ describe('readDocuments', () => {
           fc.integer({ min: 0, max: 9 }),
           fc.constantFrom<BufferEncoding>('utf8', 'utf16le'),
           async (lines, shift, encoding) => {
-            // Pieces end within the second line.
+            // A read ends within the second line.
             const all = ['x'.repeat(30_000 + shift), 'é猫🌳'.repeat(9_000), ...lines];
             const content = Buffer.from(`\ufeff${all.join('\n')}`, encoding);
             expect(await read('p.txt', content)).to.deep.equal(all);
@@ -150,7 +150,7 @@ describe('readDocuments', () => {
       });
     }
 
-    it('random bytes, whatever they are', async () => {
+    it('random bytes', async () => {
       await fc.assert(
         fc.asyncProperty(fc.uint8Array({ minLength: 200, maxLength: 400 }), async (bytes) => {
           expect(await refusal('f', bytes)).to.match(/UTF-8|NUL|byte order mark/);
@@ -159,7 +159,7 @@ describe('readDocuments', () => {
       );
     });
 
-    it('what cannot be read, and what holds no text', async () => {
+    it('unreadable files, and files without text', async () => {
       const message = async (path: string) =>
         readDocuments(path).then(
           () => '',
@@ -194,7 +194,7 @@ describe('readDocuments', () => {
       expect(await read('a.txt', list.replace('NaN', '1'))).to.deep.equal(['a', 'b']);
     });
 
-    it('reads another field, and the lines as they are, where it is told to', async () => {
+    it('reads another field, or the lines as text, on request', async () => {
       expect(await read('a.jsonl', '{"body": "x"}\n', { textField: 'body' })).to.deep.equal(['x']);
       expect(await read('a.jsonl', '{"body": "x"}\n', { format: 'text' })).to.deep.equal([
         '{"body": "x"}',
@@ -202,7 +202,7 @@ describe('readDocuments', () => {
       expect(await read('a.csv', '{"text": "x"}', { format: 'jsonl' })).to.deep.equal(['x']);
     });
 
-    it('leaves text that only begins like JSON as it is', async () => {
+    it('does not parse text that only begins like JSON', async () => {
       expect(await read('a.txt', '{curly} braces\n[1] a note\n')).to.deep.equal([
         '{curly} braces',
         '[1] a note',
@@ -225,7 +225,7 @@ describe('readDocuments', () => {
       ['a.jsonl', '{"text": "x"', /:1: not JSON/],
     ];
     for (const [name, content, message] of refused) {
-      it(`names what is wrong with ${JSON.stringify(content)} in ${name}`, async () => {
+      it(`reports errors in ${JSON.stringify(content)} in ${name}`, async () => {
         expect(await refusal(name, content)).to.match(message);
       });
     }
@@ -234,7 +234,7 @@ describe('readDocuments', () => {
   describe('of tables', () => {
     const rows = 'id;text;n\n1;"Two\nlines; and a ""quote""";2\n\n2;Grün;3\n3;;4\n';
 
-    it('reads a column of CSV, whatever separates the columns', async () => {
+    it('reads a column of CSV with any separator', async () => {
       const expected = ['Two\nlines; and a "quote"', 'Grün'];
       expect(await read('a.csv', rows)).to.deep.equal(expected);
       expect(await read('a.csv', `\ufeff${rows.replaceAll('\n', '\r\n')}`)).to.deep.equal([
@@ -249,7 +249,7 @@ describe('readDocuments', () => {
       ).to.deep.equal(['q']);
     });
 
-    it('reads a column of Parquet under any name', async () => {
+    it('reads a column of Parquet under any file name', async () => {
       const expected = ['A mill by the river.', 'Zwei Zeilen,\nein Text: Überfluß.'];
       expect(await readDocuments(stories)).to.deep.equal(expected);
       for (const name of ['stories', 'stories.txt', 'stories.jsonl']) {
@@ -257,7 +257,7 @@ describe('readDocuments', () => {
       }
     });
 
-    it('names what is wrong', async () => {
+    it('reports errors', async () => {
       expect(await refusal('a.csv', 'id,body\n1,x\n')).to.equal(
         'a.csv: expected a column "text", found "id", "body". Name another column with --text-field',
       );

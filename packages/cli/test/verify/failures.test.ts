@@ -1,5 +1,5 @@
-// verify() fails, and says where, when anything is not as the reference has it: a weight, an option,
-// an id, a missing tensor. Without this its passing would mean nothing.
+// verify() fails, and names the location, for any difference from the reference: a weight, an option, an id,
+// a missing tensor. Otherwise its success would mean nothing.
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { useBackend } from '@rene-js/layers';
@@ -34,7 +34,7 @@ const config = {
   mlp_cfg: {},
 };
 
-describe('verify finds what is wrong', () => {
+describe('verify reports', () => {
   const folder = temporaryFolders();
   let right = '';
   let tensors = 0;
@@ -53,7 +53,7 @@ describe('verify finds what is wrong', () => {
     expect(tf.memory().numTensors, 'tensors left behind').to.equal(tensors);
   });
 
-  /** A copy of the right folder, without the files named. */
+  /** A copy of the reference folder, without these files. */
   function copied(...without: string[]): string {
     const dir = folder();
     const filter = (path: string) => !without.some((name) => path.endsWith(name));
@@ -61,7 +61,7 @@ describe('verify finds what is wrong', () => {
     return dir;
   }
 
-  /** A copy of the right folder with one file changed; what takes long is left out. */
+  /** A copy of the reference folder with one changed file, without slow checks. */
   async function tampered(
     file: 'model' | 'golden' | 'grads',
     change: (blocks: Map<string, Required<Block>>) => void,
@@ -97,7 +97,7 @@ describe('verify finds what is wrong', () => {
       const layer = Number(name.split('.')[2]);
       const hidden = failures.find((check) => check.name === 'hidden states');
       expect(hidden?.detail).to.match(/^hidden\.(embed|\d|norm_f)/);
-      // No block before the perturbed one is blamed.
+      // No block before the perturbed one is reported.
       const blamed = /^hidden\.(\d)/.exec(hidden?.detail ?? '')?.[1];
       if (blamed && layer >= 0) expect(Number(blamed)).to.be.at.least(layer);
     });
@@ -113,7 +113,7 @@ describe('verify finds what is wrong', () => {
     'another eps': { norm_epsilon: 1e-3 },
   };
   for (const [title, changed] of Object.entries(options)) {
-    it(`in the configuration: ${title}`, async () => {
+    it(`an option in the configuration: ${title}`, async () => {
       const dir = copied('generate.json', 'grads.safetensors');
       await writeJson(join(dir, 'config.json'), { ...config, ...changed });
       expect(await failuresOf(dir)).to.not.deep.equal([]);
@@ -131,7 +131,7 @@ describe('verify finds what is wrong', () => {
     ['after_decode.k.1', 'states after decode'],
   ];
   for (const [tensor, name] of reference) {
-    it(`one number of ${tensor}`, async () => {
+    it(`a changed value of ${tensor}`, async () => {
       const dir = await tampered('golden', (blocks) => add(blocks, tensor, 2e-4, 'last'));
       const failures = await failuresOf(dir);
       expect(failures.map((check) => check.name)).to.deep.equal([name]);
@@ -140,7 +140,7 @@ describe('verify finds what is wrong', () => {
     });
   }
 
-  it('one number of a gradient, and the loss', async () => {
+  it('a changed value of a gradient, and of the loss', async () => {
     for (const tensor of ['grad.backbone.layers.0.mixer.D', 'loss']) {
       const dir = await tampered('grads', (blocks) => add(blocks, tensor, 1e-3, 'last'));
       const failures = await failuresOf(dir);
@@ -149,7 +149,7 @@ describe('verify finds what is wrong', () => {
     }
   });
 
-  it('NaN and other shapes count as infinitely wrong', async () => {
+  it('NaN and other shapes, as infinite errors', async () => {
     const nan = await tampered('golden', (blocks) => add(blocks, 'hidden.0', Number.NaN, 'last'));
     expect((await failuresOf(nan))[0]?.error).to.equal(Number.POSITIVE_INFINITY);
     const dir = await tampered('golden', (blocks) => {
@@ -161,7 +161,7 @@ describe('verify finds what is wrong', () => {
     expect(failure?.detail).to.include('hidden.0: shape [2, 6, 4], expected [48]');
   });
 
-  it('a wrong greedy id, by its row and position', async () => {
+  it('a wrong greedy id, with its row and position', async () => {
     let was = 0;
     const dir = await tampered('golden', (blocks) => {
       const block = blocks.get('greedy.ids');
@@ -194,7 +194,7 @@ describe('verify finds what is wrong', () => {
     }
   });
 
-  it('a missing tensor, by its name and file', async () => {
+  it('a missing tensor, with its name and file', async () => {
     for (const [file, name] of [
       ['model', 'backbone.layers.0.mixer.D'],
       ['golden', 'logits'],
@@ -208,7 +208,7 @@ describe('verify finds what is wrong', () => {
     }
   });
 
-  it('hidden states that the reference lacks altogether', async () => {
+  it('hidden states that are missing in the reference', async () => {
     const dir = await tampered('golden', (blocks) => {
       for (const name of [...blocks.keys()]) if (name.startsWith('hidden.')) blocks.delete(name);
     });
@@ -216,14 +216,14 @@ describe('verify finds what is wrong', () => {
     expect(failure).to.include({ name: 'hidden states', detail: 'nothing to compare' });
   });
 
-  it('a folder that is not there, or holds nothing', async () => {
+  it('a missing folder, or one without references', async () => {
     const missing = await errorOf(CheckpointError, () => failuresOf(join(right, 'nowhere')));
     expect(missing.message).to.include('no such folder');
     const nothing = await errorOf(CheckpointError, () => failuresOf(folder()));
     expect(nothing.message).to.include('nothing to verify');
   });
 
-  it('an op and its gradient, by the case', async () => {
+  it('an op and its gradient, with the case', async () => {
     const dir = folder();
     const cases = await readJson(golden('ops.json'));
     const one = Array.isArray(cases) ? cases.filter((entry) => entry.op === 'rms_norm') : [];
@@ -240,7 +240,7 @@ describe('verify finds what is wrong', () => {
 
   it('a sampling distribution', async () => {
     const dir = folder();
-    // The fixture is a list of logits and of cases that say which of them they are about.
+    // The fixture has a list of logits, and cases that refer to them.
     const file = (await readJson(golden('sampling.json'))) as { cases: { probs: number[] }[] };
     file.cases.length = 3;
     await writeJson(join(dir, 'sampling.json'), file);
@@ -253,7 +253,7 @@ describe('verify finds what is wrong', () => {
     expect(failures[0]?.error).to.be.closeTo(1e-6, 1e-9);
   });
 
-  it('leaves nothing behind when nobody waits for the rest', async () => {
+  it('leaks no tensors if the caller does not wait for all checks', async () => {
     for await (const check of checksOf(right)) {
       expect(passed(check)).to.equal(true);
       break;
@@ -272,7 +272,7 @@ async function failuresOf(dir: string): Promise<Check[]> {
   return failures;
 }
 
-/** Adds to the last number of a tensor, or to all. */
+/** Adds to the last value of a tensor, or to all. */
 function add(
   blocks: Map<string, Required<Block>>,
   name: string,

@@ -1,4 +1,4 @@
-// verify() passes on the hybrids' references, by the transformers library's own code, and on the same folders with
+// verify() passes on the hybrids' references, which the transformers library's code computed, also with
 // config.json in the older spelling of most files on the hub.
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// verify() passes on folders of shapes that the goldens do not have, at the default tolerances: the
-// reference model writes them, from random weights and the configurations below.
+// verify() passes on shapes that the goldens do not have, with the default tolerances. The reference model
+// writes the folders from random weights and the configurations below.
 import { join } from 'node:path';
 import {
   backends,
@@ -123,7 +123,7 @@ describe('verify on other shapes', () => {
     });
   }
 
-  it('any options together', async () => {
+  it('any combination of options', async () => {
     const dir = folder();
     let made = 0;
     const property = fc.asyncProperty(arbitraryFolder(), async (options) => {
@@ -131,7 +131,7 @@ describe('verify on other shapes', () => {
       await makeGoldenFolder(one, options);
       await expectVerified(one, options.generate ? 8 : 7);
     });
-    // Other folders than the usual ones: RENE_TEST_SEED=2.
+    // RENE_TEST_SEED=2 draws other folders.
     const seed = Number(process.env.RENE_TEST_SEED ?? 1);
     await fc.assert(property, { seed, numRuns: 8, endOnFailure: true });
   });
@@ -146,7 +146,7 @@ describe('verify on other shapes', () => {
   }
 });
 
-/** Every check of the folder passes on every backend, and there are as many as there should be. */
+/** All checks of the folder pass on every backend, and their number is as expected. */
 async function expectVerified(dir: string, least: number): Promise<void> {
   const options = { tolerances: defaultTolerances, relative: false };
   for (const backend of backends) {
@@ -193,7 +193,7 @@ function arbitraryFolder(): fc.Arbitrary<FolderOptions> {
     .record({
       batch: fc.integer({ min: 1, max: 3 }),
       length: fc.integer({ min: 2, max: 24 }),
-      /** Less than the prompt's length, by so many tokens; null for no window. */
+      /** Difference from the prompt's length, in tokens; null for no window. */
       short: fc.constantFrom(0, 1, 5, -3, null),
       ssm,
       attn,
@@ -201,7 +201,7 @@ function arbitraryFolder(): fc.Arbitrary<FolderOptions> {
       rms: fc.boolean(),
       tied: fc.boolean(),
       seed: fc.nat().map(String),
-      // Generating takes most of the time.
+      // Generation is the slowest part.
       generate: fc.boolean(),
     })
     .map(({ batch, length, generate, short, ssm, attn, mlp, rms, tied, seed }) => {
@@ -210,7 +210,7 @@ function arbitraryFolder(): fc.Arbitrary<FolderOptions> {
         ...small,
         ssm_cfg: ssm,
         attn_cfg: { ...attn, sliding_window_length: window },
-        // A norm without a gate is no model of either original.
+        // Neither original has a norm without a gate.
         mlp_cfg: { ...mlp, norm: mlp.norm && mlp.gated },
         rms_norm: rms,
         tie_word_embeddings: tied,
@@ -219,7 +219,7 @@ function arbitraryFolder(): fc.Arbitrary<FolderOptions> {
     });
 }
 
-/** So small that every single weight can be moved up and down. */
+/** Small enough that each weight can be changed separately. */
 function gradientConfigs(): Record<string, Config> {
   const least = {
     ...small,

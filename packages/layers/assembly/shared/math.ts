@@ -111,7 +111,7 @@ export function siluGrad4(x: v128, s: v128): v128 {
   return f32x4.mul(s, madd(x, f32x4.sub(v128.load32_splat(C + 48), s), v128.load32_splat(C + 48)));
 }
 
-/** Activation `id` of ActivationId: linear, silu, gelu (exact). */
+/** Activation `id` of ActivationId. Gelu is the exact one. */
 export function activate4(x: v128, id: i32): v128 {
   if (id === ActivationId.Silu) return silu4(x);
   if (id === ActivationId.Gelu) return f32x4.mul(x, normalCdf4(x));

@@ -46,7 +46,9 @@ async function readPrompt(argument: string | undefined): Promise<string> {
   }
   // Strip the final newline of a text file: it is not part of the prompt.
   const prompt = argument ?? (await readAll(process.stdin)).replace(/\r?\n$/, '');
-  if (prompt === '') throw new UsageError('expected a prompt of at least one character');
+  if (prompt === '') {
+    throw new UsageError('expected a prompt, as an argument in quotes or on stdin; found no text');
+  }
   return prompt;
 }
 
@@ -129,6 +131,6 @@ class Clock {
     const decode = formatSeconds((lastToken - firstToken) / 1000);
     const decoded = newTokens - 1;
     const rate = formatRate(decoded, decode);
-    return `${prompt}, 1 new token with them, ${decoded} new tokens in ${decode} s, ${rate} tokens/s`;
+    return `${prompt}, 1 new token with them, ${decoded} new token${decoded === 1 ? '' : 's'} in ${decode} s, ${rate} tokens/s`;
   }
 }

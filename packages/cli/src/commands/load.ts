@@ -90,8 +90,7 @@ export async function tokenizerPath(dir: string, tokenizer?: string): Promise<st
     return await resolveTokenizer(tokenizer ?? dir, { onNotice });
   } catch (error) {
     if (tokenizer !== undefined || !(error instanceof TokenizerError)) throw error;
-    const hint = 'give one with --tokenizer (a tokenizer.json, a folder with one, or a hub id)';
-    throw new TokenizerError(`${error.message}\n${hint}`, { cause: error });
+    throw new TokenizerError(`${error.message} (--tokenizer)`, { cause: error });
   }
 }
 

@@ -128,8 +128,8 @@ function toApiError(error: FastifyError | ApiError | TokenizerError, bodyLimit: 
   if (error.validation) {
     const [first] = error.validation;
     const param = first?.instancePath.split('/')[1] ?? null;
-    const expected = KINDS.get(param ?? '') ?? first?.message ?? 'is not valid';
-    return badRequest(param === null ? expected : `${param} ${expected}`, param);
+    const expected = KINDS.get(param ?? '') ?? withArticle(first?.message ?? 'is not valid');
+    return badRequest(`${param ?? 'the request body'} ${expected}`, param);
   }
   const { statusCode = 500 } = error;
   if (statusCode === 413) {
@@ -138,8 +138,24 @@ function toApiError(error: FastifyError | ApiError | TokenizerError, bodyLimit: 
   if (statusCode === 415) {
     return new ApiError(415, 'send JSON, with the header Content-Type: application/json');
   }
+  if (NO_JSON.has(error.code)) {
+    return badRequest('the request body is not valid JSON: expected an object, {"prompt": "..."}');
+  }
   if (statusCode < 500) return new ApiError(statusCode, error.message);
   return new ApiError(500, 'internal server error', 'server_error');
+}
+
+/** Fastify's codes of an empty body and of one that JSON.parse refuses. */
+const NO_JSON: ReadonlySet<string | undefined> = new Set([
+  'FST_ERR_CTP_EMPTY_JSON_BODY',
+  'FST_ERR_CTP_INVALID_JSON_BODY',
+]);
+
+/** 'must be number' of the validator with its article. */
+function withArticle(expected: string): string {
+  return expected
+    .replace(/^must be (?=(?:integer|array|object)$)/, '$&an ')
+    .replace(/^must be (?=(?:number|string|boolean)$)/, '$&a ');
 }
 
 const STOP = 'must be a text, or a list of at most 16 texts, of at most 1000 characters each';

@@ -169,14 +169,14 @@ describe('rene generate', () => {
       2,
       /^error: --max-length: expected more/,
     ],
-    ['an empty prompt', [], 2, /^error: expected a prompt/],
+    ['an empty prompt', [], 2, /^error: expected a prompt, .* on stdin; found no text \(/],
     ['an unknown model', ['x', '-m', './nowhere'], 1, /^error: \.\/nowhere: no such folder/],
     ['an unknown backend', ['x', '--backend', 'abacus'], 1, /^error: unknown backend 'abacus'/],
     [
       'a model without a tokenizer',
       ['x', '-m', goldenPath('tiny-gqa')],
       1,
-      /^error: .*\n.*--tokenizer/,
+      /^error: .*it has no tokenizer\.json; specify a tokenizer\.json, .*\(--tokenizer\)\n$/,
     ],
   ];
   for (const [name, args, exitCode, message] of failures) {

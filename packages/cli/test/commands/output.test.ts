@@ -21,6 +21,13 @@ describe('usage errors', () => {
       'generate ',
     ],
     [['bench', '--repeat', 'twice'], '--repeat: expected a whole number, found twice', 'bench '],
+    [
+      ['generate', 'a', 'lighthouse'],
+      'expected at most 1 argument, found 2; put an argument with spaces in quotes',
+      'generate ',
+    ],
+    [['info', './model'], 'expected options only, found 1 argument', 'info '],
+    [['generate', 'x', '-n'], '--max-new-tokens: expected <n>, found nothing', 'generate '],
     [['convert', 'one'], "missing required argument 'out'", 'convert '],
     [
       ['generate', 'x', '--min-p', '3'],
@@ -76,7 +83,7 @@ describe('file system errors', () => {
     [['quantize', 'rene-tiny', 'FILE/x'], /FILE\/x.*expected a folder/],
     [['eval', '--text', 'FOLDER'], /FOLDER: cannot be read: it is a folder, expected a file/],
     [['eval', '--tasks', 'FOLDER/none.jsonl'], /none\.jsonl: cannot be read: no such file/],
-    [['info', '--model', 'FOLDER'], /FOLDER\/config\.json: no such file/],
+    [['info', '--model', 'FOLDER'], /FOLDER\/config\.json: no such file; expected a model folder/],
   ];
   it('an unwritable cache causes a notice', async () => {
     const file = join(dir, 'file');

@@ -202,12 +202,16 @@ describe('the server', function () {
   it('refuses what makes no sense, naming the field', async () => {
     const manyFields = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`k${i}`, i]));
     const cases: [object, string | null, RegExp][] = [
-      [{ prompt: 'a', ...manyFields }, null, /more than 100 properties/],
+      [
+        { prompt: 'a', ...manyFields },
+        null,
+        /^the request body must NOT have more than 100 properties/,
+      ],
       [{ prompt: 3 }, 'prompt', /prompt must be a text, a list/],
       [{ prompt: ['a', 1] }, 'prompt', /prompt must be a text/],
       [{ prompt: [8192] }, 'prompt', /token ids below 8192, found 8192/],
       [{ prompt: 'a', max_tokens: -1 }, 'max_tokens', /max_tokens must be >= 0/],
-      [{ prompt: 'a', temperature: 'hot' }, 'temperature', /temperature must be number/],
+      [{ prompt: 'a', temperature: 'hot' }, 'temperature', /^temperature must be a number$/],
       [{ prompt: 'a', logit_bias: { x: 1 } }, 'logit_bias', /token ids below 8192, found 'x'/],
       [{ prompt: 'a', stop_token_ids: [9999] }, 'stop_token_ids', /below 8192, found '9999'/],
       [{ prompt: 'a', suffix: 'b' }, 'suffix', /completes at the end only/],
@@ -226,6 +230,26 @@ describe('the server', function () {
       expect(json.error).to.include({ type: 'invalid_request_error', param });
       expect(json.error.message).to.match(message);
       expect(Object.keys(json.error)).to.deep.equal(['message', 'type', 'param', 'code']);
+    }
+  });
+
+  it('refuses a body that is no JSON object, in words', async () => {
+    const notJson = /^the request body is not valid JSON: expected an object/;
+    const bodies: [string, RegExp][] = [
+      ['{"prompt": "a", max_tokens: 3}', notJson],
+      ['{"prompt": "a"', notJson],
+      ['', notJson],
+      ['[]', /^the request body must be an object$/],
+      ['"a"', /^the request body must be an object$/],
+      ['{"prompt": "a", "echo": "yes"}', /^echo must be a boolean$/],
+      ['{"prompt": "a", "n": 1.5}', /^n must be an integer$/],
+    ];
+    const headers = { 'content-type': 'application/json' };
+    for (const [payload, message] of bodies) {
+      const request = { method: 'POST', url: '/v1/completions', headers, payload } as const;
+      const { statusCode, json } = await app.inject(request);
+      expect(statusCode, payload).to.equal(400);
+      expect(json().error.message).to.match(message);
     }
   });
 

@@ -75,7 +75,7 @@ async function start(name: string): Promise<string> {
 async function load(name: string, registered: readonly string[]): Promise<void> {
   if (isTfjsBackend(name)) return loadInstalled(name);
   const loader = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
-  const own = [...Object.keys(loaders), ...Object.keys(tfjsBackends)];
+  const own = ['auto', ...Object.keys(loaders), ...Object.keys(tfjsBackends)];
   const here = own.filter((each) => isNode() || !NODE_ONLY.includes(each));
   const known = [...new Set([...here, ...registered])].join(', ');
   if (!loader) throw new BackendError(`unknown backend '${name}'; known here: ${known}`);

@@ -56,9 +56,9 @@ async function readFully(
   return bytes;
 }
 
-/** Reads and parses a JSON file, Python's Infinity included. @throws CheckpointError */
-export async function readJsonFile(path: string): Promise<unknown> {
-  const text = await readTextFile(path);
+/** Reads and parses a JSON file, Python's Infinity included. `expected` as in readTextFile. @throws CheckpointError */
+export async function readJsonFile(path: string, expected?: string): Promise<unknown> {
+  const text = await readTextFile(path, expected);
   try {
     return parseJson(text);
   } catch (error) {
@@ -68,10 +68,15 @@ export async function readJsonFile(path: string): Promise<unknown> {
   }
 }
 
-/** Reads a UTF-8 file. @throws CheckpointError */
-export async function readTextFile(path: string): Promise<string> {
+/**
+ * Reads a UTF-8 file.
+ *
+ * @param expected what the error of a missing file says was expected in its place. Default: nothing
+ * @throws CheckpointError
+ */
+export async function readTextFile(path: string, expected?: string): Promise<string> {
   return readFile(path, 'utf8').catch((error: unknown) => {
-    throw unreadable(path, error);
+    throw unreadable(path, error, expected);
   });
 }
 
@@ -144,8 +149,9 @@ export async function copyFileAtomically(from: string, to: string): Promise<void
   await writeFileAtomically(to, (put) => put(bytes));
 }
 
-function unreadable(path: string, error: unknown): CheckpointError {
+function unreadable(path: string, error: unknown, expected?: string): CheckpointError {
   const isMissing = systemCode(error) === 'ENOENT';
-  const why = isMissing ? 'no such file' : `cannot be read: ${systemReason(error)}`;
+  const missing = expected === undefined ? 'no such file' : `no such file; expected ${expected}`;
+  const why = isMissing ? missing : `cannot be read: ${systemReason(error)}`;
   return new CheckpointError(`${path}: ${why}`, undefined, { cause: error });
 }

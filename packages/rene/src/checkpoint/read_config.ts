@@ -43,7 +43,7 @@ async function sourceOf(
     if (metadata) return { json, path, mlx: parseMlxConfig(metadata, `${dir}/model.safetensors`) };
   }
   if (json !== undefined) return { json, path };
-  // The file does not exist: this call throws the error.
+  // The file does not exist or is not a file: this call throws the error.
   const { readJsonFile } = await import('./node_files.js');
-  return { json: await readJsonFile(path), path };
+  return { json: await readJsonFile(path, 'a model folder, with config.json and weights'), path };
 }

@@ -34,6 +34,8 @@ export async function resolveModel(name: string | URL, options: HubOptions = {})
   });
 }
 
+const SPECIFY_ONE = 'specify a tokenizer.json, a folder with one, or a hub id';
+
 /**
  * The tokenizer.json of a model or tokenizer: of a file, a folder or a hub id. For a Rene or state-spaces
  * model without one it is its authors' tokenizer, and onNotice is called.
@@ -61,7 +63,7 @@ export async function resolveTokenizer(
   if (await fileExists(`${dir}/tokenizer.json`)) return `${dir}/tokenizer.json`;
   const standard = (await tokenizerOf(dir)) ?? (isFolder ? undefined : ownersTokenizer(idOrPath));
   if (standard === undefined) {
-    throw new TokenizerError(`${idOrPath}: it has no tokenizer.json; specify a tokenizer`);
+    throw new TokenizerError(`${idOrPath}: it has no tokenizer.json; ${SPECIFY_ONE}`);
   }
   options.onNotice?.(`${idOrPath} has no tokenizer; using that of ${standard}`);
   // The revision belongs to the model.
@@ -71,8 +73,8 @@ export async function resolveTokenizer(
   }).catch((error: unknown) => {
     if (!(error instanceof HubError)) throw error;
     throw new TokenizerError(
-      `${idOrPath}: it has no tokenizer.json, and its authors' tokenizer could not be loaded; ` +
-        `specify another one. ${error.message}`,
+      `${idOrPath}: it has no tokenizer.json, and its authors' tokenizer cannot be loaded ` +
+        `(${error.message}); ${SPECIFY_ONE}`,
       { cause: error },
     );
   });

@@ -14,6 +14,8 @@ import {
   OLD_ADAPTER_WEIGHTS,
 } from './adapter_files.js';
 
+const ADAPTER = `a LoRA adapter, with ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS} or ${OLD_ADAPTER_WEIGHTS}`;
+
 /** The files of an adapter in a folder or on the hub. */
 export async function adapterInFolder(
   idOrDir: string | URL,
@@ -22,7 +24,7 @@ export async function adapterInFolder(
   const base = await adapterFolder(idOrDir, hub);
   return {
     base,
-    config: () => readJsonFile(`${base}/${ADAPTER_CONFIG}`),
+    config: () => readJsonFile(`${base}/${ADAPTER_CONFIG}`, ADAPTER),
     async weights() {
       const path = `${base}/${ADAPTER_WEIGHTS}`;
       const old = `${base}/${OLD_ADAPTER_WEIGHTS}`;
@@ -54,7 +56,5 @@ export async function adapterFolder(name: string | URL, hub: HubOptions = {}): P
 function adapterFiles(names: readonly string[], where: string): string[] {
   const weights = [ADAPTER_WEIGHTS, OLD_ADAPTER_WEIGHTS].find((name) => names.includes(name));
   if (weights !== undefined && names.includes(ADAPTER_CONFIG)) return [ADAPTER_CONFIG, weights];
-  throw new CheckpointError(
-    `${where}: expected a LoRA adapter, with ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS} or ${OLD_ADAPTER_WEIGHTS}`,
-  );
+  throw new CheckpointError(`${where}: expected ${ADAPTER}`);
 }

@@ -148,7 +148,7 @@ describe('adapters that are refused', () => {
       [changed('dora', { use_dora: false }), /lora_magnitude_vector: unknown/],
       [changed('lora_bias', { target_modules: ['in_proj', 'lm_head'] }), /lm_head: |lm_head\./],
       [without, /adapter_model\.safetensors: no such file/],
-      [folder(), /adapter_config\.json: no such file/],
+      [folder(), /adapter_config\.json: no such file; expected a LoRA adapter, with/],
       [join(folder(), 'x y'), /expected the folder of a LoRA adapter/],
     ];
     const open = () => readdirSync('/proc/self/fd').length;

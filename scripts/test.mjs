@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 
 /** The slowest files, which are started first, so that no core waits for the last one. */
 const SLOW = [
+  'scale_out/queue',
   'verify/other_shapes',
   'generation/compiled_step',
   'commands/examples',

@@ -24,6 +24,8 @@ export class Producer {
   private readonly waiting = new Map<string, (outcome: Outcome) => void>();
   private readonly jobs = new Map<string, { items: readonly WorkItem[]; since: number }>();
   private polling: Promise<void> | undefined;
+  /** Functions that fail the runs in progress. */
+  private readonly runs = new Set<(reason: unknown) => void>();
 
   private constructor(
     private readonly redis: Redis,
@@ -53,29 +55,37 @@ export class Producer {
     items: readonly WorkItem[],
     onOutcome: (item: WorkItem, outcome: Outcome) => void,
   ): Promise<void> {
+    this.signal.throwIfAborted();
     const unique = new Map<string, WorkItem[]>();
     for (const item of items) unique.set(item.id, [...(unique.get(item.id) ?? []), item]);
     const known = await this.lookUp([...unique.keys()]);
-    const done = new Promise<void>((resolve, reject) => {
-      let left = unique.size;
-      if (left === 0) resolve();
-      for (const [id, same] of unique) {
-        this.waiting.set(id, (outcome) => {
-          this.waiting.delete(id);
-          for (const item of same) onOutcome(item, outcome);
-          if (--left === 0) resolve();
-        });
-      }
-      this.signal.addEventListener('abort', () => reject(this.signal.reason));
-    });
-    done.catch(() => {});
-    for (const [id, outcome] of known) this.waiting.get(id)?.(outcome);
-    const missing = [...unique.values()].flatMap(([item]) =>
-      item && !known.has(item.id) ? [item] : [],
-    );
-    await Promise.all(slicesOf(missing).map((slice) => this.add(slice)));
-    this.polling ??= this.poll();
-    await done;
+    const { promise, resolve, reject } = withResolvers();
+    let left = unique.size;
+    if (left === 0) resolve();
+    for (const [id, same] of unique) {
+      this.waiting.set(id, (outcome) => {
+        this.waiting.delete(id);
+        for (const item of same) onOutcome(item, outcome);
+        if (--left === 0) resolve();
+      });
+    }
+    const stop = () => reject(this.signal.reason);
+    this.signal.addEventListener('abort', stop);
+    this.runs.add(reject);
+    try {
+      for (const [id, outcome] of known) this.waiting.get(id)?.(outcome);
+      const missing = [...unique.values()].flatMap(([item]) =>
+        item && !known.has(item.id) ? [item] : [],
+      );
+      await Promise.all(slicesOf(missing).map((slice) => this.add(slice)));
+      this.polling ??= this.poll().catch((error: unknown) => {
+        for (const fail of this.runs) fail(error);
+      });
+      await promise;
+    } finally {
+      this.runs.delete(reject);
+      this.signal.removeEventListener('abort', stop);
+    }
   }
 
   async close(): Promise<void> {
@@ -149,4 +159,15 @@ export class Producer {
 
 function failure(reason: string | undefined): Outcome {
   return { kind: 'error', message: reason ?? 'the workers failed' };
+}
+
+function withResolvers() {
+  let resolve: () => void = () => {};
+  let reject: (reason: unknown) => void = () => {};
+  const promise = new Promise<void>((onDone, onFailure) => {
+    resolve = onDone;
+    reject = onFailure;
+  });
+  promise.catch(() => {}); // run() awaits it, after it has added its jobs
+  return { promise, resolve, reject };
 }

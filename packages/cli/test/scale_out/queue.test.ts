@@ -15,7 +15,7 @@ import { hasRedis, RedisServer } from './redis_server.js';
 const CHILD = fileURLToPath(new URL('./worker_child.js', import.meta.url));
 
 describe('a queue of work', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   const folder = temporaryFolders();
   let server: RedisServer;
   let redis: Redis;
@@ -168,6 +168,25 @@ describe('a queue of work', function () {
     expect(code).to.equal(0);
     expectAnswers(all, await running);
     expect(await redis.get(`test:count:${run}:0`)).to.equal('1');
+  });
+
+  it('stops waiting when it is told to, and when a result cannot be taken', async () => {
+    const controller = new AbortController();
+    const own = await connect(server.url, () => {});
+    const producer = await Producer.open(own, `m${run}`, controller.signal);
+    const all = items(texts(10));
+    const waiting = producer.run(all, () => {}).catch((error) => error);
+    await sleep(100);
+    controller.abort(new Error('stopped'));
+    expect(String(await waiting)).to.equal('Error: stopped');
+    expect(String(await producer.run(all, () => {}).catch((e) => e))).to.equal('Error: stopped');
+    disconnect(own);
+    await worker();
+    const full: unknown = await produce(all, () => {
+      throw new Error('the disk is full');
+    }).catch((error) => error);
+    expect(String(full)).to.equal('Error: the disk is full');
+    expectAnswers(all, await produce(all));
   });
 
   it('has one model for a name', async () => {

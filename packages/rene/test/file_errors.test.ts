@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as readAll } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { copyFileAtomically, writeFileAtomically } from '../src/checkpoint/node_files.js';
 import { FileError } from '../src/errors.js';
@@ -9,6 +11,29 @@ import { systemReason } from '../src/system_errors.js';
 
 const text = (content: string) => (put: (bytes: Uint8Array) => Promise<void>) =>
   put(new TextEncoder().encode(content));
+
+describe('a file that is written whole', () => {
+  it('leaves nothing behind when the program ends half-way', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'rene-file-errors-'));
+    const url = new URL('../src/checkpoint/node_files.js', import.meta.url);
+    const script = `
+      import { readdirSync } from 'node:fs';
+      import { writeFileAtomically } from ${JSON.stringify(url)};
+      await writeFileAtomically(process.argv[1] + '/file', async (put) => {
+        await put(new Uint8Array(10));
+        console.log(readdirSync(process.argv[1]).length);
+        process.exit(3);
+      });`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script, dir]);
+    const [printed, code] = await Promise.all([
+      readAll(child.stdout),
+      new Promise((resolve) => child.once('close', resolve)),
+    ]);
+    expect([printed, code]).to.deep.equal(['1\n', 3]);
+    expect(await readdir(dir)).to.deep.equal([]);
+    await rm(dir, { recursive: true });
+  });
+});
 
 describe('errors of the file system', () => {
   let dir = '';

@@ -68,6 +68,14 @@ describe('programs of the documentation', function () {
     expect(printed).to.equal('');
   });
 
+  it('leave special tokens out of the text that they print', () => {
+    const decoding = [...programs].filter(([, program]) => program.includes('.decode('));
+    expect(decoding).not.to.be.empty;
+    for (const [name, program] of decoding) {
+      expect(program, name).not.to.match(/\.decode\((?!.*skipSpecialTokens: true)/);
+    }
+  });
+
   it('run, and print only text', async () => {
     const names = [...programs.keys()].filter((name) => !NOT_RUN.some(([one]) => one.test(name)));
     // In one process, which loads the packages once.

@@ -1,5 +1,5 @@
 // Files in the Cache API, for browsers without a private file system: a response a part.
-import { type PartStore, readEntry } from './part_store.js';
+import { PART_BYTES, type PartStore, readEntry } from './part_store.js';
 
 // The parts of the Cache API that are used; Node's type declarations lack them.
 interface ResponseCache {
@@ -29,6 +29,7 @@ export async function cacheApiStore(caches: CacheStorage): Promise<PartStore | u
   const read = async (key: string, name: string) => (await cache.match(urlOf(key, name)))?.blob();
   const names = async () => (await cache.keys()).map(({ url }) => url.slice(BASE.length));
   return {
+    partBytes: PART_BYTES,
     async keys() {
       return [...new Set((await names()).map((name) => name.replace(/\/.*/, '')))];
     },

@@ -2,7 +2,7 @@
 import { CheckpointError } from '../../errors.js';
 import { type ByteSource, checkRange } from '../byte_source.js';
 import { shownUrl } from '../model_names.js';
-import { isQuotaError, PART_BYTES, type PartStore } from './part_store.js';
+import { isQuotaError, type PartStore } from './part_store.js';
 
 /** Reads a response's bytes. */
 export type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>;
@@ -34,7 +34,8 @@ export class CachedFile implements ByteSource {
   /** Bytes in whole parts of the store. */
   private inStore: number;
   /** The part that arrives. */
-  private readonly current = new Uint8Array(PART_BYTES);
+  private readonly current: Uint8Array<ArrayBuffer>;
+  private readonly partBytes: number;
   private filled = 0;
   private failure: unknown;
   private substitute: Promise<ByteSource> | undefined;
@@ -52,7 +53,11 @@ export class CachedFile implements ByteSource {
   ) {
     this.name = shownUrl(options.url);
     this.size = options.size;
-    this.inStore = reader ? Math.floor(options.stored / PART_BYTES) * PART_BYTES : options.size;
+    this.partBytes = options.store.partBytes;
+    this.current = new Uint8Array(this.partBytes);
+    this.inStore = reader
+      ? Math.floor(options.stored / this.partBytes) * this.partBytes
+      : options.size;
     options.onBytes(options.stored);
     if (reader) this.ended = this.download(reader);
     else options.onEnd();
@@ -94,9 +99,9 @@ export class CachedFile implements ByteSource {
 
   private async fromStore(start: number, most: number): Promise<Uint8Array> {
     const { store, key } = this.options;
-    const index = Math.floor(start / PART_BYTES);
+    const index = Math.floor(start / this.partBytes);
     const blob = this.parts.get(index) ?? (await store.part(key, index));
-    const from = start - index * PART_BYTES;
+    const from = start - index * this.partBytes;
     const bytes = await blob?.slice(from, from + most).arrayBuffer();
     if (!blob || !bytes || bytes.byteLength === 0) {
       throw new CheckpointError(
@@ -113,7 +118,7 @@ export class CachedFile implements ByteSource {
     try {
       // The beginning of a part that broke off.
       const rest =
-        stored > this.inStore ? await store.part(key, this.inStore / PART_BYTES) : undefined;
+        stored > this.inStore ? await store.part(key, this.inStore / this.partBytes) : undefined;
       if (rest) this.current.set(new Uint8Array(await rest.arrayBuffer()));
       this.filled = rest?.size ?? 0;
       for (let tries = 0; ; tries++) {
@@ -157,11 +162,11 @@ export class CachedFile implements ByteSource {
       const read = await this.reader?.read();
       if (!read || read.done) return;
       for (let at = 0; at < read.value.length; ) {
-        const piece = read.value.subarray(at, at + PART_BYTES - this.filled);
+        const piece = read.value.subarray(at, at + this.partBytes - this.filled);
         this.current.set(piece, this.filled);
         this.filled += piece.length;
         at += piece.length;
-        if (this.filled === PART_BYTES) await this.endPart();
+        if (this.filled === this.partBytes) await this.endPart();
       }
       this.options.onBytes(this.position);
       this.wake();
@@ -177,13 +182,13 @@ export class CachedFile implements ByteSource {
   private async keepPart(): Promise<void> {
     const { store, key } = this.options;
     if (this.filled === 0) return;
-    await store.setPart(key, this.inStore / PART_BYTES, this.current.slice(0, this.filled));
+    await store.setPart(key, this.inStore / this.partBytes, this.current.slice(0, this.filled));
   }
 
   private async endPart(): Promise<void> {
     const { store, key } = this.options;
-    await store.setPart(key, this.inStore / PART_BYTES, this.current);
-    this.inStore += PART_BYTES;
+    await store.setPart(key, this.inStore / this.partBytes, this.current);
+    this.inStore += this.partBytes;
     this.filled = 0;
   }
 

@@ -1,5 +1,5 @@
 // Files in the origin's private file system: a folder a file, in it a file a part.
-import { type FileEntry, type PartStore, readEntry } from './part_store.js';
+import { type FileEntry, PART_BYTES, type PartStore, readEntry } from './part_store.js';
 
 // The parts of the File System API that are used; Node's type declarations lack them.
 interface DirectoryHandle {
@@ -67,6 +67,7 @@ export async function opfsStore(storage: StorageManager): Promise<PartStore | un
     }
   };
   return {
+    partBytes: PART_BYTES,
     async keys() {
       const keys: string[] = [];
       for await (const key of root.keys()) if (key !== 'probe') keys.push(key);

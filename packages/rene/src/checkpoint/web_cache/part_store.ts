@@ -20,6 +20,8 @@ export interface FileEntry {
 
 /** A storage of a browser. */
 export interface PartStore {
+  /** Bytes of a part but the last. */
+  readonly partBytes: number;
   keys(): Promise<string[]>;
   entry(key: string): Promise<FileEntry | undefined>;
   setEntry(key: string, entry: FileEntry): Promise<void>;

@@ -8,7 +8,7 @@ import { ask, backOff, extentOf, isPage, PLAIN, validatorOf } from '../web_reque
 import { freeBytes, lock, openStore } from './browser_storage.js';
 import { cacheKey, unsignedUrl } from './cache_key.js';
 import { type ByteReader, CachedFile } from './cached_file.js';
-import { type FileEntry, PART_BYTES, type PartStore } from './part_store.js';
+import type { FileEntry, PartStore } from './part_store.js';
 
 /** A kept file. */
 export interface CachedFileInfo {
@@ -157,7 +157,7 @@ export class WebCache implements FileCache {
 async function storedBytes(store: PartStore, key: string): Promise<number> {
   for (let index = 0; ; index++) {
     const size = (await store.part(key, index))?.size ?? 0;
-    if (size < PART_BYTES) return index * PART_BYTES + size;
+    if (size < store.partBytes) return index * store.partBytes + size;
   }
 }
 

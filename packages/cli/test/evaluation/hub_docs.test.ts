@@ -170,7 +170,7 @@ describe('hubDocs', () => {
     const missing = await errorOf(EvaluationError, () =>
       hubDocs(options).load({ ...task, dataset }, false),
     );
-    expect(missing.message).to.include('no documents named other/test');
+    expect(missing.message).to.include('no files for other/test');
     const broken = { ...task.dataset, name: 'additional' };
     const error = await errorOf(EvaluationError, () =>
       hubDocs(options).load({ ...task, dataset: broken }, false),

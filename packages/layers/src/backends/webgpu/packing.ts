@@ -42,14 +42,15 @@ export const webGpuPacker: WeightPacker = {
 const same: Partial<Record<StoredDType, WeightFormat>> = { F32: 'f32', BF16: 'bf16', F16: 'f16' };
 
 async function pack(
-  matrix: StoredMatrix,
+  stored: StoredMatrix,
   format: WeightFormat,
   groupSize: number,
 ): Promise<PackedWeight> {
   const isInt = isIntFormat(format);
   if (isInt) checkGroup(groupSize);
   const tensors = tensorsOf(tf.backend());
-  const { shape, dtype } = matrix;
+  const { shape, dtype } = stored;
+  const matrix = { shape, dtype, readRows: paced(tensors, stored) };
   // Plain rows of f32 are what composed ops and gradients read.
   const layout = format === 'f32' ? 'rows' : PACKED;
   const weight = { format, layout, shape, groupSize: isInt ? groupSize : 0 };
@@ -79,9 +80,22 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const layout = parameterDType === 'F16' ? PACKED_F16 : PACKED;
   const weight = { format, layout, shape, groupSize };
   const sizes = layoutOf(weight);
+  const readRows = paced(tensors, matrix);
+  const rows = { format, shape, groupSize, parameterDType, readRows };
   return filledWeight(tensors, weight, sizes.bytes, (address) =>
-    uploadQuantized(tensors.ops, matrix, address, sizes),
+    uploadQuantized(tensors.ops, rows, address, sizes),
   );
+}
+
+/** Rows of a matrix, read no faster than the GPU takes them. */
+function paced<Rows>(
+  { runtime }: WebGpuTensors,
+  matrix: { readRows(first: number, count: number): Rows | Promise<Rows> },
+): (first: number, count: number) => Promise<Rows> {
+  return async (first, count) => {
+    await runtime.settleUploads();
+    return matrix.readRows(first, count);
+  };
 }
 
 async function unpack(weight: PackedWeight): Promise<Float32Array> {

@@ -33,6 +33,9 @@ const SLOTS = 1024;
 /** Launches of a decode step, of any model. */
 const RECORDING_SLOTS = 4096;
 
+/** Uploads after which loading waits for the GPU. */
+const MOST_UNSETTLED_BYTES = 64 << 20;
+
 interface Recording {
   readonly launches: PreparedLaunch[];
   readonly uniforms: Uniforms;
@@ -45,6 +48,7 @@ export class WebGpuRuntime {
   /** Launches since the start, and the bytes of weights that they read. */
   launches = 0;
   weightBytes = 0;
+  private unsettledBytes = 0;
   private readonly pipelines: Pipelines;
   private readonly uniforms: Uniforms;
   private encoder: GPUCommandEncoder | undefined;
@@ -135,9 +139,21 @@ export class WebGpuRuntime {
     if (bytes.length === 0) return;
     // A write comes before everything that is submitted later.
     this.submit();
+    this.unsettledBytes += bytes.length;
     const { buffer, offset } = this.buffers.at(to);
     const whole = bytes.length % 4 === 0 ? bytes : padded(bytes);
     this.device.queue.writeBuffer(buffer, offset, whole.buffer, whole.byteOffset, whole.byteLength);
+  }
+
+  /** Waits where much has been uploaded: until the GPU has it, the host holds a copy. */
+  async settleUploads(): Promise<void> {
+    if (this.unsettledBytes < MOST_UNSETTLED_BYTES) return;
+    this.submit();
+    this.unsettledBytes = 0;
+    await this.device.queue
+      .onSubmittedWorkDone()
+      .catch((cause) => this.failures.throwReason(cause));
+    this.failures.throwIfLost();
   }
 
   async download(into: Uint8Array, from: Address): Promise<void> {

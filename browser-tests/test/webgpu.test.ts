@@ -3,11 +3,29 @@ import { expect } from 'chai';
 import { esbuildBuild } from '../harness/bundlers.js';
 import { useSoftwareGpu } from '../harness/chromium.js';
 import { generateInNode, generateInPage } from '../harness/generate.js';
+import { runGpuSuite } from '../harness/gpu_suite.js';
 import { serve } from '../harness/static_server.js';
 import { describeInChromium } from '../harness/suite.js';
 
 const prompt = 'A lighthouse is';
 const maxNewTokens = 4;
+
+/**
+ * Compiled tests of Node that run in a page as well, and how many each has. RENE_TEST_PAGES=all runs the
+ * others too, which take a browser in software minutes.
+ */
+const testsOfPages = {
+  'layers/dist/test/backends/webgpu/sampling': 4,
+  'rene/dist/test/model/webgpu_memory': 3,
+  ...(process.env.RENE_TEST_PAGES === 'all' && {
+    'layers/dist/test/backends/webgpu/ops': 11,
+    'layers/dist/test/backends/webgpu/weights': 9,
+    'layers/dist/test/backends/webgpu/gradients': 2,
+    'layers/dist/test/backends/webgpu/odd_shapes': 12,
+    'rene/dist/test/model/webgpu_ahead': 3,
+    'rene/dist/test/model/webgpu_failures': 4,
+  }),
+};
 
 const main = `
 import { registerWebGpuBackend, webGpuInfo } from '@rene-js/layers/webgpu';
@@ -55,6 +73,15 @@ describeInChromium('GPU backends', (suite) => {
     expect(result?.threads).to.be.above(100);
     expect(messages.filter((text) => /validation|invalid|error/i.test(text))).to.deep.equal([]);
   });
+
+  for (const [file, tests] of Object.entries(testsOfPages)) {
+    it(`the tests of ${file} pass in a page`, async () => {
+      const folder = await suite().projects.add(file.replaceAll('/', '-'), {});
+      const { passed, failed, messages } = await runGpuSuite(folder, `packages/${file}.test.js`);
+      expect(failed, messages.join('\n')).to.deep.equal([]);
+      expect(passed).to.have.length(tests);
+    });
+  }
 
   it("tfjs's webgl generates the text that Node does", async () => {
     const { result } = await run('webgl');

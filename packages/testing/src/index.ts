@@ -12,3 +12,4 @@ export * from './reference_model.js';
 export * from './run_rene.js';
 export * from './tiny_tokenizers.js';
 export * from './webgpu.js';
+export * from './webgpu_device.js';

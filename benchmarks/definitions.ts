@@ -1,11 +1,11 @@
-// What a model has learnt of a text of definitions: it is asked greedily about people and words of the text,
-// and its answer compared with what the text says.
+// Measures what a model has learned of a text of definitions: it completes lines about people and words
+// greedily, and the answers are compared with the text.
 //
 //   node benchmarks/dist/definitions.js TEXT.txt [--model rene-tiny] [--count 100] [--seed rene]
 //        [--tokens 40] [--ask "A dog is,A lighthouse is"] [--show]
 //
-// An answer is counted if its genus, the noun that says what kind of thing it is ("a French philosopher who ..." is
-// a philosopher), is the genus of one of the text's lines with the same beginning. --show prints the answers.
+// An answer counts if its genus, the noun for the kind of thing ("a French philosopher who ..." is a
+// philosopher), is the genus of one of the text's lines with the same beginning. --show prints the answers.
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { ReneLMHeadModel, Tokenizer } from '@rene-js/rene';
@@ -25,7 +25,7 @@ const { values, positionals } = parseArgs({
 const [path] = positionals;
 if (path === undefined) throw new Error('expected the path of a text');
 
-/** What is asked, and what the text has to say of it. */
+/** A question, and the text's answers to it. */
 interface Question {
   readonly prompt: string;
   readonly definitions: readonly string[];
@@ -90,7 +90,7 @@ async function answerTo(prompt: string): Promise<string> {
   return text.slice(prompt.length).trim();
 }
 
-/** "a bowed instrument with strings" is an instrument; "an artist or writer" both. */
+/** "a bowed instrument with strings" has the genus instrument; "an artist or writer" has two. */
 function genus(definition: string): string[] {
   const words =
     'of|who|that|which|in|with|for|noted|born|whose|used|from|on|to|having|made|as|by|is|was|where|' +

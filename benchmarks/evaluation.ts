@@ -1,16 +1,16 @@
-// Speed of evaluation: prefixes read once and states cloned, against one forward a request and one a
+// Speed of evaluation: shared prefixes with cloned states, compared with one forward per request and one per
 // context, on the same documents.
 //
 //   node benchmarks/dist/evaluation.js REFERENCES [--model medium|1.3B|rene-tiny] [--backend simd]
 //     [--dtype bf16] [--rounds 3] [--sample 5] [--documents 30] [--tasks copa,...] [--batch_size N]
 //     [--clock wall|cpu]
 //
-// REFERENCES is a folder of TASK.jsonl with requests, as `rene eval --requests --tokenizer ...` prints
-// them. 'medium' and '1.3B' have random weights and OLMo's vocabulary, whose ids the lines hold; another model
-// encodes the lines' texts itself. The engines take turns. One forward a request is batched by length
-// and computes the head for scored tokens only, as ours does. It and one a context have no use for
-// other documents, so they are timed on every --sample-th document and multiplied by what all have more
-// tokens. Log-likelihoods must agree with those of one forward a request.
+// REFERENCES is a folder of TASK.jsonl with requests, as printed by `rene eval --requests --tokenizer ...`.
+// 'medium' and '1.3B' have random weights and OLMo's vocabulary, whose ids the lines contain; another model
+// encodes the lines' texts itself. The engines are interleaved. One forward per request is batched by length
+// and computes the head for scored tokens only, as ours does. One per request and one per context do not
+// share work between documents, so they are timed on every --sample-th document and scaled by the number of
+// tokens. Log-likelihoods must agree with those of one forward per request.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -54,7 +54,7 @@ const medium = reneConfig({
   mlp: { expand: 3 },
 });
 
-/** Requests of one task, a list a document. */
+/** Requests of one task, one list per document. */
 type Documents = readonly (readonly TokenRequest[])[];
 
 const dtype = values.dtype === 'f32' ? 'f32' : values.dtype === 'int8' ? 'int8' : 'bf16';
@@ -119,7 +119,7 @@ async function timed(scorer: ReneScorer, requests: readonly TokenRequest[]) {
   return { found, seconds: clock() - start };
 }
 
-/** Seconds. Those of the processor count no time that others took from us. */
+/** Seconds. CPU time excludes time that other processes took. */
 function clock(): number {
   if (values.clock !== 'cpu') return performance.now() / 1000;
   const { user, system } = process.cpuUsage();
@@ -145,7 +145,7 @@ function compare(
   });
 }
 
-/** Medians over the rounds of the sums over some tasks. */
+/** Medians over the rounds of the sums over several tasks. */
 function report(title: string, names: readonly string[], tokens = ''): void {
   const sums = rounds.map((round) => {
     const times = names.flatMap((name) => round.get(name) ?? []);
@@ -171,7 +171,7 @@ function countTokens(documents: Documents): string {
   return `${documents.length} documents, ${requests.length} requests, ${fedTokens(requests)} tokens`;
 }
 
-/** What one forward a request reads; the last token is predicted only. */
+/** The tokens of one forward per request. The last token is only predicted. */
 function fedTokens(requests: readonly TokenRequest[]): number {
   return requests.reduce((sum, r) => sum + r.contextIds.length + r.continuationIds.length - 1, 0);
 }

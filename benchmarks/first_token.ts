@@ -1,5 +1,5 @@
-// From nothing to the first token of rene-tiny: a new process imports the packages, loads the model that is
-// included, and continues a prompt. What a user waits for who tries the project for the first time.
+// Time to the first token of rene-tiny: a new process imports the packages, loads the included model, and
+// continues a prompt. This is what a new user waits for.
 //
 //   node benchmarks/dist/first_token.js [--rounds 9] [--backend simd]
 import { execFile } from 'node:child_process';

@@ -1,10 +1,10 @@
-// Every op of Rene 1.3B by itself, at its sizes: one token (decode), and a part of a prompt.
+// Time of each op of Rene 1.3B at its sizes: for one token (decode) and for a chunk of a prompt (prefill).
 //
 //   node benchmarks/dist/ops.js [--backend simd,wasm,cpu] [--tokens 1,512] [--rounds 7]
 //        [--dtype f32,bf16,int8,int4]
 //
-// On tfjs's own backends the ops are composed of tfjs-core ops and weights are f32; with --tokens 1 they
-// take seconds, with 512 minutes. Medians; multiply-adds count as two operations.
+// On tfjs's own backends the ops are composed of tfjs-core ops and weights are f32: with --tokens 1 they take
+// seconds, with 512 minutes. Results are medians; a multiply-add counts as two operations.
 import { parseArgs } from 'node:util';
 import { median } from '@rene-js/cli/bench';
 import {
@@ -36,9 +36,9 @@ const { values } = parseArgs({
 interface Case {
   name: string;
   run: () => tf.Tensor | tf.Tensor[];
-  /** Floating-point operations, where they are what takes the time. */
+  /** Floating-point operations, for compute-bound ops. */
   operations?: number;
-  /** Bytes read and written, where they are. */
+  /** Bytes read and written, for memory-bound ops. */
   bytes?: number;
 }
 
@@ -59,7 +59,7 @@ for (const backend of values.backend.split(',')) {
 }
 process.exit(0);
 
-/** The ops without a weight matrix. Their inputs are added to `kept`. */
+/** The ops without a weight matrix. Appends their inputs to `kept`. */
 function opsOf(tokens: number, kept: tf.Tensor[]): Case[] {
   const random = (shape: number[], deviation = 1) => {
     const tensor = tf.randomNormal(shape, 0, deviation);
@@ -83,7 +83,7 @@ function opsOf(tokens: number, kept: tf.Tensor[]): Case[] {
   const floats = (...tensors: tf.Tensor[]) => tensors.reduce((sum, t) => sum + 4 * t.size, 0);
   const state = { state: ssm, returnState: true, D: random([heads]), dtSoftplus: true };
   const cache = { k: cacheK, v: cacheV, positions: [window + 5] };
-  // Of each query, the keys and the values that the window holds.
+  // Keys and values in the window, for each query.
   const attended = 4 * tokens * window * 32 * 64;
   return [
     { name: 'rmsNorm', run: () => rmsNorm(x, normWeight, 1e-5), bytes: 2 * floats(x) },
@@ -128,7 +128,7 @@ function opsOf(tokens: number, kept: tf.Tensor[]): Case[] {
   ];
 }
 
-/** in_proj of a Mamba-2 block in each format, and the embedding's rows. */
+/** in_proj of a Mamba-2 block in each format, and the embedding lookup. */
 async function productsOf(tokens: number, kept: tf.Tensor[]): Promise<Case[]> {
   const cases: Case[] = [];
   const [rows, columns] = [8512, dModel];
@@ -169,13 +169,13 @@ async function time({ run }: Case): Promise<number> {
   const once = async (): Promise<number> => {
     const start = performance.now();
     const outputs = [run()].flat();
-    // A tfjs backend may put the work off until somebody wants a value.
+    // A tfjs backend may defer work until a value is read.
     if (tf.getBackend() !== 'simd') await outputs[0]?.data();
     const took = (performance.now() - start) / 1000;
     tf.dispose(outputs);
     return took;
   };
-  // Short ones many times, long ones as often as asked.
+  // Short calls run many times, long ones as often as requested.
   const first = await once();
   const rounds = Math.max(Number(values.rounds), Math.min(200, Math.floor(0.2 / first)));
   for (let i = 0; i < (first > 2 ? 1 : rounds); i++) times.push(await once());

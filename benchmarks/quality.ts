@@ -1,9 +1,9 @@
-// What smaller weights cost in quality: next-token cross entropy on held-out text, each dtype against f32.
+// Quality loss of smaller weights: next-token cross entropy on held-out text, each dtype compared with f32.
 //
 //   node benchmarks/dist/quality.js TEXT.txt [--model rene-tiny] [--row 128] [--dtype f32,bf16,int8,int4]
 //        [--group 64,32]
 //
-// A line of the text is a document, as in training; each token is predicted from its row of 128 tokens.
+// Each line of the text is a document, as in training. Tokens are predicted within rows of 128 tokens.
 import { parseArgs } from 'node:util';
 import { readDocuments } from '@rene-js/cli/training';
 import type { WeightFormat } from '@rene-js/layers';

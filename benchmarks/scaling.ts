@@ -1,15 +1,15 @@
-// How the cost of Rene 1.3B grows on the backend 'simd': with the prompt's length, with the tokens seen
-// before, with the batch, with threads. Random weights.
+// Cost of Rene 1.3B on the backend 'simd' as a function of the prompt's length, the context length, the batch
+// size and the number of threads. Random weights.
 //
 //   node benchmarks/dist/scaling.js [--dtype int8] [--what prompt,context,batch,threads]
 //        [--most 16384] [--layers 48] [--rounds 5]
 //
-// What a table compares is measured in turns, so that the machine's moods meet all of it; medians.
-// --layers 12 is one period of Rene's pattern, a quarter of its blocks: for prompts, where the head
-// counts once, it costs a quarter.
+// Measurements of a table are interleaved, so that variations of the machine affect all of them; results are
+// medians. --layers 12 is one period of Rene's pattern, a quarter of its blocks: prompts, which need the head
+// once, cost a quarter.
 //
-// A state after many tokens is made, not read: recurrent states after 100 tokens, caches full of random
-// keys and values, the position set. What a token costs does not depend on the numbers.
+// A state after many tokens is constructed, not computed: recurrent states after 100 tokens, caches filled
+// with random keys and values, and the position set. The cost of a token does not depend on the values.
 import { fork } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -41,7 +41,7 @@ const { values } = parseArgs({
 });
 const most = Number(values.most);
 const rounds = Number(values.rounds);
-/** Decoded in one turn. */
+/** Tokens decoded per turn. */
 const TURN = 8;
 
 async function main(): Promise<void> {
@@ -63,14 +63,14 @@ async function main(): Promise<void> {
   model.dispose();
 }
 
-/** Prompts of growing length, read from nothing. */
+/** Prompts of increasing length, from an empty state. */
 async function prompts(model: ReneLMHeadModel): Promise<void> {
   const lengths = [128, 512, 2048, 8192, 16384].filter((length) => length <= most);
   const times = lengths.map((): number[] => []);
   await readPrompt(model, 128);
   for (let round = 0; round < rounds; round++) {
     for (const [i, length] of lengths.entries()) {
-      // Once suffices for those that take long.
+      // Long prompts are measured once.
       if (round > 0 && length > 2048) continue;
       times[i]?.push(await seconds(() => readPrompt(model, length)));
     }
@@ -86,7 +86,7 @@ async function readPrompt(model: ReneLMHeadModel, length: number): Promise<void>
   (await model.prefill(ids(length))).dispose();
 }
 
-/** Decoding after more and more tokens. */
+/** Decoding after an increasing number of tokens. */
 async function contexts(model: ReneLMHeadModel): Promise<void> {
   const marks = [100, 2048, 8192, 16384].filter((mark) => mark <= most);
   const start = await model.prefill(ids(100));
@@ -102,7 +102,7 @@ async function contexts(model: ReneLMHeadModel): Promise<void> {
   });
 }
 
-/** A state as after so many tokens; see above. */
+/** A state as if after this many tokens; see above. */
 function stateAfter(model: ReneLMHeadModel, start: RecurrentState, seen: number): RecurrentState {
   const window = model.config.attn?.slidingWindowLength ?? Number.POSITIVE_INFINITY;
   const layers = start.layers.map((layer) => {
@@ -117,7 +117,7 @@ function stateAfter(model: ReneLMHeadModel, start: RecurrentState, seen: number)
       );
       const bytes = new Uint8Array(numbers.buffer);
       if (format === 'f32') return kvCacheFromBytes(bytes, shape, format);
-      // The upper halves, which is all of a number but its precision.
+      // The upper halves: the values rounded to bf16.
       const halves = new Uint16Array(numbers.buffer).filter((_, i) => i % 2 === 1);
       return kvCacheFromBytes(new Uint8Array(halves.buffer), shape, format);
     };
@@ -126,7 +126,7 @@ function stateAfter(model: ReneLMHeadModel, start: RecurrentState, seen: number)
   return start.with(layers, [seen]);
 }
 
-/** Decoding more and more rows together, in one step: each row's states are 120 MB. */
+/** Decoding an increasing number of sequences in one step. The states of each are 120 MB. */
 async function batches(model: ReneLMHeadModel): Promise<void> {
   const sizes = [1, 2, 4, 8, 16];
   const times = sizes.map((): number[] => []);
@@ -137,7 +137,7 @@ async function batches(model: ReneLMHeadModel): Promise<void> {
     for (const [i, size] of sizes.entries()) {
       while (step.rows < size) step.join(one.layers, 0, one.positions[0] ?? 0);
       const turn = await decodeTurn(step);
-      if (round > 0) times[i]?.push(...turn); // the first warms up
+      if (round > 0) times[i]?.push(...turn); // the first one is a warm-up
     }
   }
   step.dispose();
@@ -151,7 +151,7 @@ async function batches(model: ReneLMHeadModel): Promise<void> {
   });
 }
 
-/** Tokens a second, of all rows together, from each state, by compiled steps as in generation. */
+/** Tokens per second of the whole batch, from each state, with compiled steps as in generation. */
 async function decodeInTurns(
   model: ReneLMHeadModel,
   states: readonly (() => RecurrentState)[],
@@ -167,7 +167,7 @@ async function decodeInTurns(
   for (let round = 0; round <= rounds; round++) {
     for (const [i, step] of steps.entries()) {
       const turn = await decodeTurn(step);
-      if (round > 0) times[i]?.push(...turn); // the first warms up
+      if (round > 0) times[i]?.push(...turn); // the first one is a warm-up
     }
   }
   const speeds = steps.map((step, i) => step.rows / median(times[i] ?? []));
@@ -181,7 +181,7 @@ function compiled(model: ReneLMHeadModel, batch: number): DecodeStep {
   return step;
 }
 
-/** The seconds of each token of a turn. */
+/** Seconds per token of a turn. */
 async function decodeTurn(step: DecodeStep): Promise<number[]> {
   const times: number[] = [];
   for (let token = 0; token < TURN; token++) {
@@ -199,7 +199,7 @@ interface Speeds {
   decode: number;
 }
 
-/** Each number of threads in a process of its own, in turns. */
+/** Each number of threads in its own process, interleaved. */
 async function threads(): Promise<void> {
   const counts = [1, 2, 4, 8, 16, 32].filter((count) => count <= availableParallelism());
   const found = counts.map((): Speeds[] => []);
@@ -218,7 +218,7 @@ function measureInChild(count: number): Promise<Speeds> {
   const env = { ...process.env, RENE_THREADS: String(count) };
   return new Promise((resolve, reject) => {
     const child = fork(fileURLToPath(import.meta.url), process.argv.slice(2), { env });
-    // What arrives is what measureForParent sends.
+    // measureForParent sends this message.
     child.on('message', (message) => resolve(message as Speeds));
     child.on('error', reject);
     child.on('exit', (code) => reject(new Error(`${count} threads: ended with ${code}`)));

@@ -2,9 +2,9 @@
 //
 //   node benchmarks/dist/serving.js [--clients 64] [--seconds 60] [--malformed 10000] [--model DIR]
 //
-// The server runs in this process, so that its event loop's lag and its memory can be measured; the
-// clients are a process of their own (serving_clients.ts). Ends with code 1 unless every answer was
-// the single client's, none was lost, and the server answers as before at the end.
+// The server runs in this process, so that its event loop's lag and its memory can be measured; the clients
+// are a separate process (serving_clients.ts). Ends with code 1 unless every response equals that of a single
+// client, none is lost, and the server still responds normally at the end.
 import { fork } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
@@ -35,7 +35,7 @@ const server = createServer({
   tokenizer,
   modelName: 'rene',
   vocabSize: engine.vocabSize,
-  // All clients at once must not be told to come later.
+  // No client may get 429.
   maxWaiting: Math.max(256, 4 * clients),
 });
 const url = await server.listen({ host: '127.0.0.1', port: 0 });
@@ -80,12 +80,12 @@ async function phase(name: string, options: Omit<ClientOptions, 'url'>): Promise
   );
 }
 
-/** Memory of the model's thread once it has nothing to do. */
+/** Memory of the model's thread when it is idle. */
 async function settled(): Promise<{ tensors: number; bytes: number }> {
   for (let i = 0; i < 300 && engine.load().active + engine.load().waiting > 0; i++) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  // A cancelled row leaves the batch with the next step.
+  // A cancelled sequence leaves the batch with the next step.
   await new Promise((resolve) => setTimeout(resolve, 500));
   return engine.memory();
 }

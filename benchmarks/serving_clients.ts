@@ -1,13 +1,13 @@
-// The clients of serving.ts, in a process of their own: it tells its parent what they got.
+// The clients of serving.ts, in a separate process that reports the results to its parent.
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 
 export interface ClientOptions {
   url: string;
-  /** Streaming requests, long prompts, or bodies that make no sense. */
+  /** Streaming requests, long prompts, or malformed bodies. */
   kind: 'stream' | 'prefill' | 'malformed';
   clients: number;
-  /** How long, unless it is bodies that are counted. */
+  /** Duration, except for malformed bodies, which are counted. */
   seconds?: number;
   count?: number;
 }
@@ -16,9 +16,9 @@ export interface ClientResult {
   seconds: number;
   answers: number;
   tokens: number;
-  /** Requests without a whole answer. */
+  /** Requests without a complete response. */
   lost: number;
-  /** Answers unlike that of a single client with the same seed. */
+  /** Responses that differ from a single client's with the same seed. */
   different: number;
   statuses: Record<string, number>;
 }
@@ -97,7 +97,7 @@ const started = performance.now();
 result.seconds = (await run()) ?? (performance.now() - started) / 1000;
 process.send?.(result, () => process.exit(0));
 
-/** Each client asks again as soon as it is answered. @returns seconds of that */
+/** Each client sends its next request as soon as it has a response. @returns the duration in seconds */
 async function stream(): Promise<number> {
   const bodies = Array.from({ length: 40 }, (_, i) => streamBody(i));
   const alone: (Content | undefined)[] = [];
@@ -136,11 +136,11 @@ function streamBody(i: number): string {
 
 interface Content {
   tokens: number;
-  /** As JSON, without what differs from time to time: the parts that they came in. */
+  /** The response as JSON, without the split into events, which varies. */
   choices: string;
 }
 
-/** What a stream says; undefined if it is not whole, which is counted. */
+/** The text of a stream; undefined and counted if it is incomplete. */
 function contentOf({ status, text }: Answer): Content | undefined {
   if (status !== 200 || !text.endsWith('data: [DONE]\n\n')) {
     result.lost++;
@@ -163,7 +163,7 @@ function contentOf({ status, text }: Answer): Content | undefined {
   return { tokens, choices: JSON.stringify(sorted) };
 }
 
-/** Long prompts, a token each. */
+/** Long prompts with one new token each. */
 async function prefill(): Promise<undefined> {
   await eachClient(async () => {
     const prompt = Array.from({ length: 4000 }, () => 2 + Math.floor(random() * 2000));
@@ -193,7 +193,7 @@ async function malformed(): Promise<undefined> {
   );
 }
 
-/** No HTTP, or a request that ends in the middle. */
+/** Invalid HTTP, or a request that ends early. */
 function brokenRequest(): Promise<void> {
   const { hostname, port } = new URL(options.url);
   const head = 'POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n';
@@ -216,12 +216,12 @@ function brokenRequest(): Promise<void> {
 
 function malformedBody(): Buffer {
   switch (Math.floor(random() * 6)) {
-    case 0: // no JSON at all
+    case 0: // not JSON
       return Buffer.from(Array.from({ length: random() * 80 }, () => random() * 256));
-    case 1: // deep
+    case 1: // deeply nested
       return Buffer.from(oneOf(['[', '{"a":', '{"prompt":[']).repeat(1 + random() * 3000));
     case 2: {
-      // cut off, or with bytes changed
+      // truncated, or with changed bytes
       const body = Buffer.from(validBody());
       for (let i = 0; i < 1 + random() * 4; i++)
         body[Math.floor(random() * body.length)] = random() * 256;
@@ -257,7 +257,7 @@ async function eachClient(ask: () => Promise<void>): Promise<void> {
   );
 }
 
-/** @returns status 0 where the connection failed, 499 where the client gave up waiting */
+/** @returns status 0 if the connection failed, 499 if the client timed out */
 function post(
   body: string | Buffer,
   path = '/v1/completions',
@@ -285,7 +285,7 @@ function post(
   });
 }
 
-/** Random numbers in [0, 1), the same every time (mulberry32). */
+/** Random numbers in [0, 1) with a fixed seed (mulberry32). */
 function generator(seed: number): () => number {
   let state = seed;
   return () => {

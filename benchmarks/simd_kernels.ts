@@ -1,9 +1,9 @@
-// The matrix products of one decoded token of Rene 1.3B on the backend 'simd', against the same process's
-// memory read probe, the two interleaved; then products of many rows.
+// The matmuls of one decoded token of Rene 1.3B on the backend 'simd', interleaved with the same process's
+// memory read probe; then matmuls of many rows.
 //
 //   node benchmarks/dist/simd_kernels.js [--dtype int4,int8,bf16] [--rounds 15] [--share 1]
 //
-// --share 0.25 takes a quarter of the layers, where memory or patience is short.
+// --share 0.25 uses a quarter of the layers, to save memory and time.
 import { parseArgs } from 'node:util';
 import {
   disposeWeight,
@@ -28,9 +28,9 @@ const formats: readonly WeightFormat[] = ['f32', 'bf16', 'int8', 'int4'];
 const shapes: readonly { shape: [number, number]; count: number }[] = [
   { shape: [8512, 2048], count: 28 }, // in_proj of a Mamba-2 block
   { shape: [2048, 4096], count: 28 },
-  { shape: [6144, 2048], count: 16 }, // the MLP's two
+  { shape: [6144, 2048], count: 16 }, // the MLP's two matrices
   { shape: [2048, 6144], count: 16 },
-  { shape: [6144, 2048], count: 4 }, // attention's two
+  { shape: [6144, 2048], count: 4 }, // attention's two matrices
   { shape: [2048, 2048], count: 4 },
   { shape: [50288, 2048], count: 1 },
 ];
@@ -83,7 +83,7 @@ async function measure(format: WeightFormat): Promise<void> {
   for (const weight of weights) disposeWeight(weight);
 }
 
-/** Multiplies by all weights once; returns milliseconds. */
+/** Multiplies with all weights once. Returns milliseconds. */
 function time(weights: readonly PackedWeight[], rows: number): () => number {
   const inputs = new Map<number, tf.Tensor>();
   for (const { shape } of weights) inputs.set(shape[1], tf.randomNormal([rows, shape[1]]));
@@ -99,7 +99,7 @@ function time(weights: readonly PackedWeight[], rows: number): () => number {
 
 async function randomWeight(shape: [number, number], format: WeightFormat): Promise<PackedWeight> {
   const [, columns] = shape;
-  // A few random rows over and over: speed does not depend on the numbers.
+  // A few random rows, repeated: speed does not depend on the values.
   const noise = Float32Array.from({ length: 64 * columns }, () => Math.random() - 0.5);
   const piece = new Map<number, Uint8Array>();
   const rowsOf = (count: number) => {

@@ -1,10 +1,10 @@
-// This project's backend against tfjs's own for the CPU, tfjs-backend-wasm and tfjs-backend-cpu, on the
-// same model with f32 weights: one period of Rene 1.3B's pattern (12 blocks), narrower unless asked.
+// The backend 'simd' compared with tfjs's own CPU backends, tfjs-backend-wasm and tfjs-backend-cpu, on the
+// same model with f32 weights: one period of Rene 1.3B's pattern (12 blocks), narrower by default.
 //
 //   node benchmarks/dist/stock_tfjs.js [--d-model 1024] [--prompt 64] [--tokens 8] [--rounds 3]
 //        [--backends simd,wasm,cpu]
 //
-// The backends take turns in one process. tfjs-backend-wasm runs on one thread in Node.
+// The backends are interleaved in one process. tfjs-backend-wasm runs on one thread in Node.
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { median, randomModel, seconds } from '@rene-js/cli/bench';
@@ -47,7 +47,7 @@ for (let round = 0; round <= Number(values.rounds); round++) {
   for (const [backend, model] of models) {
     await tf.setBackend(backend);
     const times = await measure(model);
-    if (round === 0) continue; // warms up
+    if (round === 0) continue; // warm-up
     prefills.get(backend)?.push(times.prefill);
     decodes.get(backend)?.push(...times.steps);
   }

@@ -1,10 +1,11 @@
-// Rene on tfjs-node-gpu (or tfjs-node), by our CUDA kernels as TensorFlow ops and composed of
-// TensorFlow's own: prefill, decode, and the TensorFlow ops that a token takes.
+// Rene on tfjs-node-gpu (or tfjs-node), with our CUDA kernels as TensorFlow ops and with TensorFlow's
+// composed ops: prefill, decode, and the number of TensorFlow ops per token.
 //
 //   npm install --no-save @tensorflow/tfjs-node-gpu    # an NVIDIA GPU, CUDA 11.2, cuDNN 8.1
 //   npm run build && npx tsc -p benchmarks && node benchmarks/dist/tfjs_node_gpu.js
 //
-// On a CPU `--kernels custom` runs the kernels on the emulated device: count its ops, not its seconds.
+// On a CPU, `--kernels custom` runs the kernels on the emulated device: the number of ops is meaningful, the
+// time is not.
 import { parseArgs } from 'node:util';
 import { useBackend, type WeightFormat } from '@rene-js/layers';
 import {
@@ -21,9 +22,9 @@ const { values } = parseArgs({
     tokens: { type: 'string', default: '32' },
     prompt: { type: 'string', default: '512' },
     batches: { type: 'string', default: '1,8' },
-    /** custom, composed, or both with a comma. */
+    /** custom, composed, or both separated by a comma. */
     kernels: { type: 'string', default: 'composed,custom' },
-    /** Formats of the weights that custom kernels read; composed ones read f32. */
+    /** Weight formats of the custom kernels; composed ones use f32. */
     dtypes: { type: 'string', default: 'f32,bf16,int8,int4' },
   },
 });
@@ -67,7 +68,7 @@ async function measure(dtype: WeightFormat): Promise<void> {
       await logits.data();
       logits.dispose();
     };
-    await step(rows.map(() => [1])); // warm up
+    await step(rows.map(() => [1])); // warm-up
     const prefill = await seconds(() => step(rows));
     const decode = await seconds(async () => {
       for (let i = 0; i < decoded; i++) await step(rows.map(() => [i]));
@@ -79,7 +80,7 @@ async function measure(dtype: WeightFormat): Promise<void> {
   }
   const state = model.initialState(1);
   const step = () => model.forward([[1]], { state }).dispose();
-  step(); // the first one copies the state, the others move it on in place
+  step(); // the first step copies the state, later ones update it in place
   const ops = traceTensorflowOps(step);
   state.dispose();
   model.dispose();

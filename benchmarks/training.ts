@@ -1,13 +1,12 @@
-// Training speed of rene-tiny's configuration: every tfjs backend that is here, and PyTorch.
+// Training speed of rene-tiny's configuration on every available tfjs backend, and on PyTorch.
 //
 //   npm run build && node benchmarks/dist/training.js [--python PYTHON] [--rounds 3] [--rows 16] [--threads 2]
 //     [--vocab 8192]
 //
-// Besides tokens a second of wall time there are tokens a second of processor time, all threads together:
-// on a machine that does other things too, compare those, with --threads 1 (a thread that waits spins).
-// PYTHON is an interpreter with torch and safetensors. Each engine trains in a process of its own,
-// turn by turn, on the same weights and tokens; the median of the rounds counts. The first losses
-// must agree: they show that all train the same model.
+// Tokens per second are given for wall time and for CPU time of all threads together: on a busy machine
+// compare the latter, with --threads 1 (a waiting thread spins). PYTHON is an interpreter with torch and
+// safetensors. Each engine trains in its own process, interleaved, from the same weights and tokens; results
+// are medians of the rounds. The first losses must agree, which shows that all train the same model.
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -43,7 +42,7 @@ const environment = { ...process.env, RENE_THREADS: options.threads };
 
 interface Result {
   engine: string;
-  /** Of a first step on one row, in nats a token. */
+  /** Loss of a first step on one row, in nats per token. */
   loss: number;
   rows: number;
   tokensPerSecond: number;
@@ -57,7 +56,9 @@ if (options.worker && options.model) {
   await compare();
 }
 
-/** Rows double until a step takes a fifth of the (processor) time that there is, or all are in. */
+/**
+ * The number of rows doubles until a step takes a fifth of the available (CPU) time, or all rows are used.
+ */
 async function measure(backend: string, dir: string): Promise<Result> {
   if (backend === 'wasm') await import('@tensorflow/tfjs-backend-wasm');
   await useBackend(backend);
@@ -103,7 +104,7 @@ async function measure(backend: string, dir: string): Promise<Result> {
   };
 }
 
-/** The tokens that training_peer.py makes too. */
+/** The same tokens as in training_peer.py. */
 function makeBatch(batchRows: number, vocabSize: number) {
   const inputs = new Int32Array(batchRows * length);
   const targets = new Int32Array(batchRows * length);

@@ -1,8 +1,8 @@
-// What the CPU spends on a decoded token of 'webgpu': microseconds a launch and a token, launches, bytes.
+// CPU cost of a decoded token on 'webgpu': microseconds per launch and per token, launches, bytes.
 //
 //   node benchmarks/dist/webgpu_overhead.js [backend=null]
 //
-// With `backend=null`, an option of Dawn, no GPU computes: what is left is the cost of encoding and submitting.
+// With `backend=null`, an option of Dawn, no GPU computes: the remaining cost is encoding and submitting.
 // The model has the 48 blocks of Rene at a small width: the cost does not depend on the width.
 
 import { checkpointBytes } from '@rene-js/cli/bench';

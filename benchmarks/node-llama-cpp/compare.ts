@@ -1,12 +1,12 @@
-// Rene 1.3B here and in llama.cpp (node-llama-cpp, its prebuilt native library), at the same bytes a
-// weight, in turns on the same machine. Random weights; only speed is compared.
+// Rene 1.3B compared with llama.cpp (node-llama-cpp, its prebuilt native library) at the same bytes per
+// weight, interleaved on the same machine. Random weights; only speed is compared.
 //
 //   npm install --prefix benchmarks/node-llama-cpp && npm run build
 //   node benchmarks/dist/node-llama-cpp/compare.js [--pairs int4,int8,bf16] [--rounds 5]
 //        [--prompt 512] [--tokens 64] [--threads 2] [--folder DIR]
 //
-// Both models of a pair are loaded at once, each in a process of its own that sleeps while the other
-// runs: int8 takes 3 GB of memory, bf16 6 GB. The GGUF files (3.6 GB of disk) stay in the folder.
+// Both models of a pair are loaded at the same time, each in a process that sleeps while the other one runs:
+// int8 needs 3 GB of memory, bf16 6 GB. The GGUF files (3.6 GB on disk) stay in the folder.
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdir, stat } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
@@ -53,7 +53,7 @@ async function compare(format: string, type: GgufType): Promise<void> {
     sides.push(theirs);
     const theirLoad = await theirs.ready();
     const ask = { prompt: randomIds(promptLength), tokens };
-    for (const side of sides) await side.run(ask); // warms up
+    for (const side of sides) await side.run(ask); // warm-up
     const our: Answer[] = [];
     const their: Answer[] = [];
     for (let round = 0; round < rounds; round++) {
@@ -65,7 +65,7 @@ async function compare(format: string, type: GgufType): Promise<void> {
     print('rene-js', our, ourLoad, weights, probe);
     print('node-llama-cpp', their, theirLoad, weights, probe);
     const ratio = (key: 'prefill' | 'decode') =>
-      // Of neighbours in time: the machine's moods cancel.
+      // Ratio of neighbouring runs, which cancels variations of the machine.
       median(our.map((answer, i) => (their[i]?.[key] ?? 0) / answer[key])).toFixed(2);
     console.log(
       `  rene-js / node-llama-cpp: prefill ${ratio('prefill')}, decode ${ratio('decode')}`,
@@ -97,7 +97,7 @@ function print(
   );
 }
 
-/** A process with a model, which answers one question at a time. */
+/** A process with a model, which handles one request at a time. */
 class Side {
   private readonly child: ChildProcess;
   private answered: (message: unknown) => void = () => {};
@@ -113,7 +113,7 @@ class Side {
   }
 
   async ready(): Promise<number> {
-    // What arrives is what serve() in side.ts sends.
+    // serve() in side.ts sends this message.
     return ((await this.loaded) as Ready).loadSeconds;
   }
 
@@ -136,7 +136,7 @@ class Side {
   }
 }
 
-/** The same ids at every call, none of them special. */
+/** The same ids at every call, without special tokens. */
 function randomIds(count: number): number[] {
   let seed = 7;
   return Array.from({ length: count }, () => {

@@ -1,34 +1,34 @@
-// Writes Rene 1.3B with random weights as a GGUF file of llama.cpp's architecture nemotron_h, which has
-// the same blocks: Mamba-2, attention (without positions), MLP. Sizes are exact; the activation between
-// an MLP's matrices differs (squared ReLU), which costs no memory and next to no time.
+// Writes Rene 1.3B with random weights as a GGUF file of llama.cpp's architecture nemotron_h, which has the
+// same blocks: Mamba-2, attention (without positions), MLP. Sizes are exact. The MLP's activation differs
+// (squared ReLU), which costs no memory and almost no time.
 import { open, rename } from 'node:fs/promises';
 import type { ReneConfig } from '@rene-js/rene';
 
-/** How matrices are stored. Bits a weight: 16, 8.5, 4.5. */
+/** Formats of the matrices. Bits per weight: 16, 8.5, 4.5. */
 export type GgufType = 'BF16' | 'Q8_0' | 'Q4_0';
 
 const F32 = 0;
-/** Numbers of ggml's types and of llama.cpp's file types; the bytes of 32 weights. */
+/** Ids of ggml's types and of llama.cpp's file types; bytes per 32 weights. */
 const TYPES: Readonly<Record<GgufType, { id: number; fileType: number; blockBytes: number }>> = {
   BF16: { id: 30, fileType: 32, blockBytes: 64 },
   Q8_0: { id: 8, fileType: 7, blockBytes: 34 },
   Q4_0: { id: 2, fileType: 2, blockBytes: 18 },
 };
 
-/** Tensors start at multiples of it. */
+/** Alignment of tensors. */
 const ALIGNMENT = 32;
-/** Numbers drawn; the matrices repeat them. */
+/** Number of random values. The matrices repeat them. */
 const DRAWN = 1 << 20;
 
 interface TensorToWrite {
   readonly name: string;
-  /** The fastest axis first, as ggml counts. */
+  /** The fastest axis first, as in ggml. */
   readonly dims: readonly number[];
-  /** f32 values; absent for a matrix of random weights. */
+  /** f32 values; undefined for a matrix of random weights. */
   readonly values?: Float32Array;
 }
 
-/** Writes the file, under a temporary name until it is whole. Returns the bytes of all matrices. */
+/** Writes the file under a temporary name, then renames it. Returns the bytes of all matrices. */
 export async function writeRandomGguf(
   path: string,
   config: ReneConfig,
@@ -76,7 +76,7 @@ export async function writeRandomGguf(
   return tensors.reduce((sum, tensor) => sum + (tensor.values ? 0 : matrixBytes(tensor)), 0);
 }
 
-/** Every tensor under llama.cpp's name. */
+/** Every tensor with llama.cpp's name. */
 function tensorsOf(config: ReneConfig): TensorToWrite[] {
   const { dModel, paddedVocabSize, ssm, attn, mlp } = config;
   const heads = ssm.dSsm / ssm.headDim;
@@ -148,7 +148,7 @@ function metadataOf(config: ReneConfig, fileType: number): Write[] {
     count(`${own}context_length`, 1 << 16),
     count(`${own}embedding_length`, config.dModel),
     count(`${own}vocab_size`, vocabulary),
-    // What a block is, llama.cpp reads off these two: keys and values, an MLP, or neither: Mamba-2.
+    // llama.cpp infers the kind of a block from these two: keys and values, an MLP, or neither (Mamba-2).
     (to) =>
       to.keyInts(
         `${own}feed_forward_length`,
@@ -176,7 +176,7 @@ function metadataOf(config: ReneConfig, fileType: number): Write[] {
 const NORMAL = 1;
 const CONTROL = 3;
 
-/** A vocabulary that is never used, but without which a model is not loaded: bytes, one merge, names. */
+/** An unused vocabulary, which llama.cpp requires: bytes, one merge, names. */
 function tokenizerOf(vocabulary: number): Write[] {
   const bytes = byteCharacters();
   const tokens = [...bytes, 'th'];
@@ -194,7 +194,7 @@ function tokenizerOf(vocabulary: number): Write[] {
   ];
 }
 
-/** The characters that byte-level BPE writes bytes as: printable ones as themselves, others from 256. */
+/** The characters of byte-level BPE: printable bytes as themselves, others from 256. */
 function byteCharacters(): string[] {
   let next = 256;
   return Array.from({ length: 256 }, (_, byte) => {
@@ -203,7 +203,7 @@ function byteCharacters(): string[] {
   });
 }
 
-/** Numbers from a normal distribution, the same at every call. */
+/** Normally distributed values, the same at every call. */
 function gaussians(count: number, deviation: number): Float32Array {
   let seed = 1;
   const uniform = () => {
@@ -228,7 +228,8 @@ function encode(values: Float32Array, type: GgufType): Uint8Array {
       for (const [i, value] of x.entries()) view.setUint16(at + 2 * i, f32Bits(value) >>> 16, true);
       continue;
     }
-    // A scale, then quantised values of 8 bits, or of 4 from 0 to 15 around 8: i in the low half, i + 16 in the high.
+    // A scale, then quantised values of 8 bits, or of 4 bits from 0 to 15 around 8: i in the low half, i + 16
+    // in the high half.
     const largest = x.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0);
     const scale = type === 'Q8_0' ? Math.abs(largest) / 127 : largest / -8;
     view.setUint16(at, f16Bits(scale), true);
@@ -248,7 +249,7 @@ function f32Bits(value: number): number {
   return new Uint32Array(Float32Array.of(value).buffer)[0] ?? 0;
 }
 
-/** A scale of some 0.0001 to 0.1 as half precision, cut off. */
+/** A scale of about 0.0001 to 0.1 as half precision, truncated. */
 function f16Bits(value: number): number {
   const bits = f32Bits(value);
   const sign = (bits >>> 16) & 0x8000;

@@ -1,5 +1,5 @@
-// llama.cpp's side of the comparison: greedy decoding through node-llama-cpp's evaluate(). Plain
-// JavaScript, because the package, whose types it would need, is installed here only on request.
+// llama.cpp's side of the comparison: greedy decoding through node-llama-cpp's evaluate(). Plain JavaScript,
+// since the package and its types are installed here only on request.
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
 import { serve, timeTokens } from '../dist/node-llama-cpp/side.js';
 

@@ -14,7 +14,7 @@ if (!format) throw new Error(`expected one of ${formats.join(', ')}`);
 const start = performance.now();
 await useBackend('simd');
 const model = await randomModel(reneConfig1_3B, { format });
-/** Before the probe takes memory of its own. */
+/** Before the probe allocates memory. */
 let peakBytes = 0;
 serve((performance.now() - start) / 1000, async ({ prompt, tokens }) => {
   const times = await timeTokens(

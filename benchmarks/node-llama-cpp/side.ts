@@ -1,31 +1,31 @@
-// What the two sides of the comparison tell each other: each is a process, which waits to be asked.
+// Messages between the comparison and its two sides, each of which is a process that waits for requests.
 
-/** Asked of a side. */
+/** A request to a side. */
 export interface Ask {
   readonly prompt: readonly number[];
-  /** Tokens to decode after the first. */
+  /** Number of tokens to decode after the first one. */
   readonly tokens: number;
 }
 
-/** Answered: seconds. */
+/** A response: seconds. */
 export interface Answer {
-  /** From the prompt to its first token. */
+  /** From the prompt to the first token. */
   readonly prefill: number;
-  /** From the first token to the last. */
+  /** From the first token to the last one. */
   readonly decode: number;
-  /** Bytes a second that the process reads memory with; 0 where it cannot tell. */
+  /** Memory read bandwidth of the process in bytes per second; 0 if unknown. */
   readonly readBandwidth: number;
-  /** The most memory the process has held. */
+  /** Peak memory of the process. */
   readonly peakBytes: number;
 }
 
-/** Said once, when the model is loaded. */
+/** Sent once, when the model is loaded. */
 export interface Ready {
   readonly ready: true;
   readonly loadSeconds: number;
 }
 
-/** Answers what the parent process asks, one after the other, until it goes away. */
+/** Handles the parent process's requests in turn, until it exits. */
 export function serve(loadSeconds: number, answer: (ask: Ask) => Promise<Answer>): void {
   process.on('message', (ask: Ask) => {
     answer(ask).then(
@@ -41,7 +41,7 @@ export function serve(loadSeconds: number, answer: (ask: Ask) => Promise<Answer>
   process.send?.(ready);
 }
 
-/** Times a stream of tokens; the first of them belongs to the prompt. */
+/** Times a stream of tokens. The first token counts as prefill. */
 export async function timeTokens(
   tokens: AsyncIterable<unknown>,
   count: number,

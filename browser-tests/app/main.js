@@ -1,4 +1,4 @@
-// The page of the bundler tests: what README.md shows of the browser, callable from outside.
+// The page of the bundler tests: README.md's browser example, callable from tests.
 import { simdInfo } from '@rene-js/layers/simd';
 import { ReneLMHeadModel, streamText, Tokenizer } from '@rene-js/rene';
 import { loadInWorker } from '@rene-js/rene/browser';

@@ -1,4 +1,4 @@
-// Each bundler with its default settings, or the one line that README.md names.
+// Each bundler with its default settings, or with the one setting that README.md names.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import commonjs from '@rollup/plugin-commonjs';
@@ -14,7 +14,7 @@ export type Build = (project: string) => Promise<string>;
 export type ViteVersion = 'vite5' | 'vite6' | 'vite7' | 'vite8';
 export const viteVersions: readonly ViteVersion[] = ['vite5', 'vite6', 'vite7', 'vite8'];
 
-/** What the tests use of Vite, the same in all versions. */
+/** The part of Vite's interface that the tests use, the same in all versions. */
 interface Vite {
   build(config: object): Promise<unknown>;
   createServer(config: object): Promise<{
@@ -51,7 +51,7 @@ export async function viteServer(
 export const webpackBuild =
   (mode: 'production' | 'development'): Build =>
   async (context) => {
-    // The command's defaults, which the library takes from the working directory.
+    // The defaults of the command line, which the library takes from the working directory.
     const output = { path: join(context, 'dist') };
     const compiler = webpack({ context, mode, entry: './main.js', output });
     if (!compiler) throw new Error('webpack has no compiler');
@@ -62,7 +62,7 @@ export const webpackBuild =
     return withPage(join(context, 'dist'), '<script src="main.js"></script>');
   };
 
-/** Into one file, as a module or a classic script, or into modules that are loaded when they are needed. */
+/** Bundles into one file, as a module or a classic script, or into modules that are loaded on demand. */
 export const esbuildBuild =
   (kind: 'esm' | 'iife' | 'split'): Build =>
   async (project) => {
@@ -83,7 +83,7 @@ export const rollupBuild: Build = async (project) => {
     input: join(project, 'main.js'),
     plugins: [nodeResolve({ browser: true }), commonjs()],
     onwarn(warning) {
-      // tfjs-core's packages have cycles; the message is about them.
+      // tfjs-core's packages have import cycles, which this message reports.
       if (!['CIRCULAR_DEPENDENCY', 'THIS_IS_UNDEFINED'].includes(warning.code ?? '')) {
         throw new Error(warning.message);
       }
@@ -94,7 +94,7 @@ export const rollupBuild: Build = async (project) => {
   return withPage(join(project, 'dist'), '<script type="module" src="main.js"></script>');
 };
 
-/** Puts a page that loads the bundle beside it. */
+/** Writes a page that loads the bundle next to it. */
 async function withPage(dir: string, script: string): Promise<string> {
   await writeFile(join(dir, 'index.html'), `<!doctype html><meta charset="utf-8">${script}\n`);
   return dir;

@@ -1,8 +1,8 @@
-// Headless Chromium, and its pages as the tests see them.
+// Headless Chromium and its pages for the tests.
 import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
-/** The browser that the tests run in; CHROMIUM names another one. */
+/** The browser of the tests. CHROMIUM selects another one. */
 export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 export const hasChromium = existsSync(executablePath);
@@ -10,7 +10,7 @@ export const hasChromium = existsSync(executablePath);
 let browser: Promise<Browser> | undefined;
 let gpuArgs: readonly string[] = ['--disable-gpu'];
 
-/** Lets the browser, which must not have started, compute WebGPU and WebGL by SwiftShader. */
+/** Makes a browser that has not started yet use SwiftShader for WebGPU and WebGL. */
 export function useSoftwareGpu(): void {
   gpuArgs = [
     ...['--enable-unsafe-webgpu', '--enable-features=Vulkan', '--use-vulkan=swiftshader'],
@@ -36,10 +36,10 @@ export async function closeBrowser(): Promise<void> {
   browser = undefined;
 }
 
-/** A page in a profile of its own. */
+/** A page with its own profile. */
 export interface TestPage {
   page: Page;
-  /** What the page wrote to the console, and its uncaught errors. */
+  /** The page's console output and uncaught errors. */
   messages: string[];
   close(): Promise<void>;
 }

@@ -36,11 +36,11 @@ type Generate = (
 /** What a page did. */
 export interface PageRun {
   result: GenerateResult | undefined;
-  /** The error, as text, if there is no result. */
+  /** The error as text if there is no result. */
   error: string | undefined;
-  /** What the page wrote to the console. */
+  /** The page's console output. */
   messages: string[];
-  /** Logical processors that the page sees. */
+  /** Number of logical processors that the page sees. */
   cores: number;
 }
 

@@ -1,4 +1,4 @@
-// Projects of a user who has installed the published packages: what `npm pack` makes of them, in a folder outside of
+// Projects of a user who has installed the published packages: the output of `npm pack`, in a folder outside
 // this repository.
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';

@@ -7,7 +7,7 @@ import { extname, join } from 'node:path';
 export interface StaticServer {
   /** `http://localhost:port` */
   origin: string;
-  /** Paths of the requests that found no file. */
+  /** Paths of requests for missing files. */
   missing: string[];
   /** Bytes that were sent, by path. */
   sent: Map<string, number>;
@@ -17,13 +17,15 @@ export interface StaticServer {
 }
 
 export interface StaticServerOptions {
-  /** Sends the headers that isolate a page, so that its memory can be shared with workers. Default: false. */
+  /**
+   * Send the headers for cross-origin isolation, so that memory can be shared with workers. Default: false.
+   */
   isolated?: boolean;
-  /** Further folders by the path that they are served at, `/models/` for instance. */
+  /** Further folders by URL path, for instance `/models/`. */
   folders?: Record<string, string>;
-  /** The file of `root` that is sent, with status 200, where there is no other, as single-page hosts do. */
+  /** The file of `root` that is sent with status 200 for missing files, as single-page hosts do. */
   fallback?: string;
-  /** Headers of every answer, `content-security-policy` for instance. */
+  /** Headers of every response, for instance `content-security-policy`. */
   headers?: Record<string, string>;
   /** Speed at which .safetensors files are sent. Default: as fast as possible. */
   bytesPerSecond?: number;
@@ -103,7 +105,7 @@ function fileOf(path: string, root: string, folders: Record<string, string>): st
   return join(root, path.endsWith('/') ? `${path}index.html` : path);
 }
 
-/** @throws if there is no such file */
+/** @throws if the file does not exist */
 async function answer(
   file: string,
   request: IncomingMessage,

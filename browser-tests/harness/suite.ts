@@ -1,4 +1,5 @@
-// What the suites of bundlers share: packed packages, a served model, and pages that must generate Node's text.
+// Shared by the bundler suites: packed packages, a served model, and pages that must generate the same text
+// as Node.
 import { expect } from 'chai';
 import type { Build } from './bundlers.js';
 import { closeBrowser, hasChromium } from './chromium.js';
@@ -14,7 +15,7 @@ export interface Suite {
   models: StaticServer;
 }
 
-/** A describe that has Suite's parts while its tests run. It is skipped where there is no Chromium. */
+/** A describe with a Suite while its tests run. Skipped without Chromium. */
 export function describeInChromium(title: string, tests: (suite: () => Suite) => void): void {
   describe(title, () => {
     let suite: Suite | undefined;
@@ -59,7 +60,7 @@ export async function expectPageGenerates(
   }
 }
 
-/** A new project, bundled and served with and without isolation, generates what Node generates. */
+/** A new project, bundled and served with and without isolation, generates the same text as Node. */
 export async function expectBuildRuns(suite: Suite, name: string, build: Build): Promise<void> {
   const root = await build(await suite.projects.add(name));
   for (const isolated of [false, true]) {

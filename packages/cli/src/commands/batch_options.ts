@@ -4,7 +4,8 @@ import {
   addBackendOptions,
   addLoraOption,
   addModelOptions,
-  addPrefixCacheOptions,
+  addPrefixCacheBytes,
+  addPrefixCacheDirOptions,
 } from './model_options.js';
 import { wholeNumberFrom } from './numbers.js';
 import type { ServingOptions } from './serving_model.js';
@@ -50,7 +51,7 @@ export function addBatch(program: Command): Command {
       'maximum number of sequences decoded together (default: by memory)',
       wholeNumberFrom(1),
     );
-  addPrefixCacheOptions(command);
+  addPrefixCacheDirOptions(addPrefixCacheBytes(command));
   addLoraOption(addBackendOptions(command));
   command.addHelpText(
     'after',

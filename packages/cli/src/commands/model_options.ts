@@ -42,14 +42,16 @@ export function addBackendOptions(command: Command): Command {
   return addThreadsOption(command);
 }
 
-/** Adds the options of the prefix cache. */
-export function addPrefixCacheOptions(command: Command): Command {
-  command.option(
+/** Adds the option of the prefix cache in memory. */
+export function addPrefixCacheBytes(
+  command: Command,
+  usual = 'a quarter of the free memory',
+): Command {
+  return command.option(
     '--prefix-cache-bytes <n>',
-    'memory of the prefix cache; 0 = none (default: a quarter of the free memory)',
+    `memory of the prefix cache; 0 = none (default: ${usual})`,
     wholeNumberFrom(0),
   );
-  return addPrefixCacheDirOptions(command);
 }
 
 /** Adds the options of the prefix cache's files. */

@@ -3,7 +3,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   addBackendOptions,
   addModelOptions,
-  addPrefixCacheOptions,
+  addPrefixCacheBytes,
+  addPrefixCacheDirOptions,
   type LoadOptions,
 } from './model_options.js';
 import { wholeNumber } from './numbers.js';
@@ -87,7 +88,7 @@ export function addServe(program: Command): Command {
       256,
     )
     .option('--body-limit <bytes>', 'maximum size of a request body', positive, 4 * 1024 * 1024);
-  addPrefixCacheOptions(command);
+  addPrefixCacheDirOptions(addPrefixCacheBytes(command));
   command
     .option(
       '--grace <seconds>',

@@ -4,12 +4,13 @@ import {
   addBackendOptions,
   addLoraOption,
   addModelOptions,
-  addPrefixCacheOptions,
+  addPrefixCacheBytes,
 } from './model_options.js';
 import { wholeNumberFrom } from './numbers.js';
 import type { ServingOptions } from './serving_model.js';
 
-export interface WorkerOptions extends ServingOptions {
+export interface WorkerOptions
+  extends Omit<ServingOptions, 'prefixCacheDir' | 'prefixCacheDirBytes'> {
   queue: string;
   lockSeconds: number;
   maxLength: number;
@@ -46,7 +47,7 @@ export function addWorker(program: Command): Command {
       wholeNumberFrom(1),
       60,
     );
-  addPrefixCacheOptions(command);
+  addPrefixCacheBytes(command, '1 GiB');
   addLoraOption(addBackendOptions(command));
   command.addHelpText(
     'after',

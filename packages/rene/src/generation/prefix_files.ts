@@ -174,15 +174,19 @@ export class PrefixFiles {
   }
 
   private async allFiles() {
-    const names = await readdir(this.root, { recursive: true });
+    const folders = await readdir(this.root); // Node 20.0 has no recursive readdir
+    const paths: string[] = [];
+    for (const folder of folders.map((name) => join(this.root, name))) {
+      const names = await readdir(folder).catch(() => []); // a file of somebody else
+      paths.push(...names.map((name) => join(folder, name)));
+    }
     const files: { path: string; size: number; mtimeMs: number }[] = [];
-    for (const name of names) {
-      const path = join(this.root, name);
+    for (const path of paths) {
       const info = await stat(path).catch(() => undefined); // another process removed it
       if (!info?.isFile()) continue;
       const { size, mtimeMs } = info;
-      if (name.endsWith(EXTENSION)) files.push({ path, size, mtimeMs });
-      else if (name.endsWith('.tmp') && Date.now() - mtimeMs > ABANDONED) {
+      if (path.endsWith(EXTENSION)) files.push({ path, size, mtimeMs });
+      else if (path.endsWith('.tmp') && Date.now() - mtimeMs > ABANDONED) {
         await rm(path, { force: true });
       }
     }

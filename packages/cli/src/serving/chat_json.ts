@@ -52,7 +52,7 @@ class ChatLogprobs implements LogprobCollector {
 
   private fields(id: number, logProb: number): string {
     const { text, json } = this.tokenTexts.of(id);
-    // Part of a character has no text of its own, so that its bytes would not be those of the answer.
+    // The text of a token with part of a character is U+FFFD, whose bytes are not the token's.
     const bytes = text.includes('\ufffd') ? 'null' : JSON.stringify([...Buffer.from(text)]);
     return `"token":${json},"logprob":${finite(logProb)},"bytes":${bytes}`;
   }

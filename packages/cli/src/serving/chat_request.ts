@@ -12,6 +12,8 @@ export interface Chat {
   /** Default: the tokenizer's. */
   chatTemplate?: string | undefined;
   modelName: string;
+  /** Maximum number of tokens of a sequence. */
+  maxLength: number;
 }
 
 /** @throws ApiError (400) */
@@ -22,6 +24,9 @@ export function completionOfChat(body: ChatBody, chat: Chat): CompletionBody {
   if (top_logprobs != null && !logprobs) {
     throw badRequest('top_logprobs: it goes with logprobs: true', 'top_logprobs');
   }
+  checkCount('messages', messages, chat);
+  checkCount('tools', tools, chat);
+  checkCount('documents', documents, chat);
   const prompt = render(messages, chat, {
     tools: tools && tool_choice !== 'none' && tools.length > 0 ? tools : undefined,
     documents: documents ?? undefined,
@@ -42,6 +47,16 @@ export function completionOfChat(body: ChatBody, chat: Chat): CompletionBody {
     logprobs: logprobs ? (top_logprobs ?? 0) : null,
     stop_token_ids: [...(body.stop_token_ids ?? []), ...ends],
   };
+}
+
+/** Each entry takes a token at least. The template runs in the thread that serves all clients. */
+function checkCount(
+  name: string,
+  list: readonly unknown[] | null | undefined,
+  { maxLength }: Chat,
+): void {
+  if ((list?.length ?? 0) <= maxLength) return;
+  throw badRequest(`${name}: expected at most ${maxLength} entries, found ${list?.length}`, name);
 }
 
 function render(

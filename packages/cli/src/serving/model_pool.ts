@@ -55,7 +55,7 @@ export class ModelPool {
 
   /** Runs a function with a model, which stays loaded meanwhile. */
   async use<T>(name: string, run: (model: ServedModel) => Promise<T>): Promise<T> {
-    // While a model waits for room, requests for the others wait too: else it would wait for ever.
+    // While a model waits for memory, requests for other models wait too. Otherwise it could wait forever.
     const hit = this.waiting === 0 ? this.take(name) : undefined;
     const loaded = hit ?? (await this.load(name));
     try {

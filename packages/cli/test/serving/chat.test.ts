@@ -241,6 +241,18 @@ describe('chat completions', function () {
     }
   });
 
+  it('refuses more entries than tokens fit before the template reads them', async () => {
+    const [question] = QUESTION;
+    for (const name of ['messages', 'tools', 'documents']) {
+      const entries = (n: number) => Array.from({ length: n }, () => question);
+      const error = await refusal({ messages: QUESTION, [name]: entries(4097) });
+      expect(error.message).to.equal(`${name}: expected at most 4096 entries, found 4097`);
+      expect(error.param).to.equal(name);
+    }
+    const error = await refusal({ messages: Array.from({ length: 4096 }, () => question) });
+    expect(error.message, 'the template has read them').to.match(/at most 4096 tokens/);
+  });
+
   it('refuses by name what it cannot do, and takes what changes nothing', async () => {
     const refused = {
       prompt: 'a',

@@ -59,7 +59,8 @@ describe('webgpu: a step ahead of the tokens that are read', () => {
       let tokens = [3, 50, 7, 21];
       for (let i = 0; i < 5; i++) {
         const expected = await waits.next(tokens, false);
-        const found = await runs.next(tokens, i < 4);
+        // The last steps wait: rows that have moved meanwhile have their own tokens.
+        const found = await runs.next(tokens, i < 3);
         expect(found.ids).to.deep.equal(expected.ids);
         tokens = found.ids;
         if (i !== 1 && i !== 2) continue;

@@ -92,12 +92,13 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
       throw new BackendError('tokens: expected those that were sampled before the step ahead');
     }
     const sampled = begun ? inOrder(begun) : this.start(tokens, params);
-    if (!ahead) {
-      this.deviceTokens = await sampled;
-      return [...this.deviceTokens];
-    }
     // After rows have left, the tokens on the GPU are in another order.
     const isMoved = begun?.rows.some(({ from }, row) => from !== row) ?? false;
+    if (!ahead) {
+      const ids = await sampled;
+      this.deviceTokens = isMoved ? [] : ids;
+      return [...ids];
+    }
     const ids = this.start(isMoved ? await sampled : undefined, ahead);
     // What it rejects with is thrown where the ids are awaited, if they are.
     ids.catch(() => undefined);

@@ -50,7 +50,7 @@ export async function startConsumer(
     },
   );
   worker.on('error', ({ message }) => {
-    // Connections are told of by connect(). A lock is lost when this process was frozen.
+    // connect() reports connections. A lock is lost if this process was frozen.
     if (/lock/i.test(message)) onNotice(`another worker took over a slice: ${message}`);
   });
   worker.on('failed', (job, { message }) => {

@@ -46,7 +46,7 @@ export class Producer {
   ): Promise<Producer> {
     const { Queue } = await loadBullMq();
     const queue = new Queue<Slice>(queueName(identity), { connection: redis });
-    queue.on('error', () => {}); // connect() tells of it
+    queue.on('error', () => {}); // connect() reports it
     return new Producer(redis, queue, signal, checkAfter);
   }
 

@@ -1,7 +1,9 @@
 // What producers and workers exchange through Redis.
+import { asRecord, parseJson } from '@rene-js/rene/internal';
 import type { BatchRequest } from '../batch/batch_line.js';
 import type { BatchResponse } from '../batch/result_file.js';
 import type { Loglikelihood } from '../evaluation/metrics.js';
+import { QueueError } from './redis.js';
 
 /** A request of the server, or a continuation to score. */
 export type Work =
@@ -31,7 +33,7 @@ export type Outcome =
   /** Several workers ended, or failed, while they did this item alone. */
   | { kind: 'error'; message: string };
 
-/** JSON with the numbers that JSON does not have. */
+/** As JSON. A log-likelihood is a text, since JSON has no Infinity and no NaN. */
 export function outcomeToText(outcome: Outcome): string {
   if (outcome.kind !== 'score') return JSON.stringify(outcome);
   const { loglikelihood, isGreedy } = outcome.score;
@@ -39,8 +41,14 @@ export function outcomeToText(outcome: Outcome): string {
 }
 
 export function outcomeFromText(text: string): Outcome {
-  const value = JSON.parse(text);
-  if (value.kind !== 'score') return value;
-  const { loglikelihood, isGreedy } = value;
-  return { kind: 'score', score: { loglikelihood: Number(loglikelihood), isGreedy } };
+  const { kind, message, response, loglikelihood, isGreedy } = asRecord(parseJson(text)) ?? {};
+  if (kind === 'score' && typeof loglikelihood === 'string' && typeof isGreedy === 'boolean') {
+    return { kind, score: { loglikelihood: Number(loglikelihood), isGreedy } };
+  }
+  const { status_code, request_id, body } = asRecord(response) ?? {};
+  if (kind === 'response' && typeof status_code === 'number' && typeof request_id === 'string') {
+    return { kind, response: { status_code, request_id, body } };
+  }
+  if (kind === 'error' && typeof message === 'string') return { kind, message };
+  throw new QueueError('Redis has a result that no worker of this version wrote');
 }

@@ -1,4 +1,4 @@
-// Messages between the comparison and its two sides, each of which is a process that waits for requests.
+// Messages between the comparison and its two sides. Each side is a process that waits for requests.
 
 /** A request to a side. */
 export interface Ask {

@@ -1,4 +1,4 @@
-// What tells models apart whose results or states must not be mixed.
+// Hashes that identify a model, so that results and states of different models are not mixed.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';

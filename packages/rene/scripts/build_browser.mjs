@@ -80,7 +80,7 @@ async function build() {
     copyFile(join(layers, 'backends/simd', name), join(dist, name)),
   );
   await Promise.all([...copies, ...WORKERS.map(buildWorker)]);
-  // Last: its time tells that the others are there.
+  // Written last: its time shows that the other files are complete.
   for (const { path, contents } of await bundle('index.js', 'rene.browser.js', [
     besideWorkers,
     withoutCopies,

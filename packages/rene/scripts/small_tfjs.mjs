@@ -1,5 +1,5 @@
-// An esbuild plugin: TensorFlow.js without what no model uses when it generates. Left out are gradients, optimisers, file formats,
-// and the CPU kernels of images, convolutions, pooling, FFT, strings, ragged and sparse tensors.
+// An esbuild plugin that removes what generation does not use from TensorFlow.js: gradients, optimisers, file
+// formats, and the CPU kernels of images, convolutions, pooling, FFT, strings, ragged and sparse tensors.
 import { readFile } from 'node:fs/promises';
 
 const CORE = '/tfjs-core/dist/';
@@ -7,7 +7,7 @@ const UNUSED_FILES = new RegExp(
   `${CORE}(register_all_gradients|io/io|platforms/platform_node|hash_util|backends/einsum_util|` +
     'ops/(ragged_to_dense_util|segment_util|sparse/sparse_\\w+_util))\\.js$',
 );
-/** Files of which only some names are needed, and what stands for them. */
+/** Replacements for files of which only some exports are needed. */
 const STUBS = new Map([
   ['optimizers/register_optimizers', 'export function registerOptimizers() {}'],
   [

@@ -28,7 +28,7 @@ export function countBuffers(device: GPUDevice): { alive: () => number; stop: ()
   return { alive: () => alive.size, stop };
 }
 
-/** Lets a device say that it has smaller limits, and notes the most that is bound. */
+/** Makes a device report smaller limits, and records the largest binding. */
 export function limitBindings(
   device: GPUDevice,
   bytes: number,

@@ -33,7 +33,7 @@ export async function listCached(): Promise<CachedModel[]> {
 }
 
 /**
- * Deletes what is kept of a model. A model that is in use stays in memory.
+ * Deletes the stored files of a model. A model that is in use stays in memory.
  *
  * @param idOrUrl as for loadInWorker, or a URL of listCached. Default: all models.
  * @returns the number of deleted files

@@ -109,7 +109,7 @@ export async function loadInWorker(
   }
 }
 
-/** The larger worker only where there is a GPU for it. */
+/** With 'auto' the worker for webgpu, which is larger, is used only if there is a GPU. */
 async function kindFor(backend: string): Promise<WorkerKind> {
   if (backend !== 'auto') return backend === 'webgpu' ? 'webgpu' : 'simd';
   const adapter = await findAdapter().catch(() => undefined);

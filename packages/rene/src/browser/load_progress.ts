@@ -27,7 +27,7 @@ export class ProgressReporter {
 
   constructor(private readonly report: (progress: LoadProgress) => void) {}
 
-  /** The first call for a file tells what was there before, such as the bytes of a broken download. */
+  /** The first call for a file reports the bytes that it had before, such as those of a broken download. */
   update(
     phase: LoadProgress['phase'],
     file: string,

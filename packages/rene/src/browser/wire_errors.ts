@@ -87,7 +87,7 @@ const MAKERS: Readonly<Record<string, (wire: WireError) => Error>> = {
   AbortError: ({ sequences }) => new GenerationAbortedError(sequences, 0, undefined),
 };
 
-/** An error that this project did not throw keeps the worker's stack, which tells where it came from. */
+/** An error of another library or the browser. It keeps the worker's stack, which shows its origin. */
 function foreignError({ name, message, stack }: WireError): Error {
   const error = new Error(message);
   Object.defineProperty(error, 'name', { value: name, configurable: true });

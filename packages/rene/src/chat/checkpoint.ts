@@ -25,8 +25,8 @@ export function longestPrefix(
 }
 
 /**
- * The tokens of a text of which a checkpoint has the beginning. Those of an answer stay as the model sampled them,
- * though the tokenizer may split the same text otherwise.
+ * The tokens of a text that begins with a checkpoint's text. Tokens of an answer stay as the model sampled them, even
+ * if the tokenizer would split the same text differently.
  */
 export function idsAfter(
   from: Checkpoint | undefined,

@@ -20,7 +20,7 @@ export function renderTemplate(
   return template.render({ ...variables, [PRINT]: printed });
 }
 
-/** Filters that take a list, and those that take a text: what is undefined is empty. */
+/** Filters of lists and of texts. They treat an undefined value as empty. */
 const LIST_FILTERS: ReadonlySet<unknown> = new Set([
   ...['length', 'join', 'list', 'map', 'selectattr', 'rejectattr', 'reverse', 'sort', 'unique'],
 ]);
@@ -95,7 +95,7 @@ function printing(statement: unknown): unknown {
   if (!PRINTED.has(node?.type) && !TRUTHS.has(operator)) return statement;
   const print = { type: 'CallExpression', callee: identifier(PRINT), args: [statement] };
   if (node?.type !== 'Identifier' && node?.type !== 'MemberExpression') return print;
-  // The library passes None and what is undefined alike.
+  // The library does not distinguish None from undefined.
   const operand = statement;
   const condition = { type: 'TestExpression', operand, negate: false, test: identifier('none') };
   const none = { type: 'StringLiteral', value: 'None' };

@@ -13,11 +13,11 @@ import {
   validatorOf,
 } from './web_request.js';
 
-/** Requests that are open at a time: one a region of the file, such as values and scales. */
+/** Maximum number of open requests: one for each region of the file, such as values and scales. */
 const MAXIMUM_STREAMS = 4;
-/** Bytes that are skipped rather than asked for anew. */
+/** A gap of up to this many bytes is skipped without a new request. */
 const MAXIMUM_SKIP = 1 << 20;
-/** Tries to go on where a connection broke, without a byte of progress. */
+/** Attempts to resume a broken connection without receiving a byte. */
 const MAXIMUM_TRIES = 3;
 
 /** An open response. */

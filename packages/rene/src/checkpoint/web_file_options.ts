@@ -24,7 +24,7 @@ export class Missing {
 export interface FileCache {
   /** A large file, downloaded into the cache if necessary; undefined if it cannot be kept. */
   open(url: string, options: WebFileOptions): Promise<ByteSource | Missing | undefined>;
-  /** Keeps the text of a small file, or that there is none. Never throws. */
+  /** Stores the text of a small file, or the fact that it is missing. Never throws. */
   storeText(url: string, text: string | Missing): Promise<void>;
   /** What storeText kept; undefined if nothing. */
   text(url: string): Promise<string | Missing | undefined>;

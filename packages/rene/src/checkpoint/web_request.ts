@@ -13,7 +13,7 @@ export class BrokenError extends CheckpointError {}
 export const PLAIN = { 'accept-encoding': 'identity' };
 
 /**
- * One request. Errors of the server that say that it has no such file are no errors.
+ * Sends one request. A status that means that the file is missing is returned, not thrown.
  *
  * @throws UnreachableError; CheckpointError if the server fails
  */
@@ -51,7 +51,7 @@ export function isPage({ headers }: Response, start: string): boolean {
   return /^\ufeff?\s*<(?:!doctype|html|\?xml|!--)/i.test(start);
 }
 
-/** Where a response's bytes begin in the file, and the file's size if the server tells it. */
+/** The position of a response's first byte in the file, and the file's size if the server states it. */
 export function extentOf(response: Response, asked: number): { start: number; size?: number } {
   const start = response.status === 206 ? asked : 0;
   const told = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
@@ -68,7 +68,7 @@ export function backOff(tries: number, { retryDelay = 500 }: WebFileOptions): Pr
   return new Promise((resolve) => setTimeout(resolve, delay));
 }
 
-/** What tells one version of a file from another; pages may not see all of it. */
+/** Identifies a version of a file: ETag or Last-Modified. A page may not be allowed to read them. */
 export function validatorOf({ headers }: Response): string | undefined {
   return headers.get('etag') ?? headers.get('last-modified') ?? undefined;
 }

@@ -19,7 +19,7 @@ export interface GenerationModel {
     ids: readonly (readonly number[])[],
     options: { state: RecurrentState; logitsToKeep: number },
   ): tf.Tensor;
-  /** The model's weights; their number tells how long a token takes. */
+  /** The model's weights. Their number is used to estimate the time of a token. */
   readonly parameters?: ReadonlyMap<string, { readonly shape: readonly number[] }> | undefined;
   /** The state before the first token. */
   initialState(batch: number): RecurrentState;

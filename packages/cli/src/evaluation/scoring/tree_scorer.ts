@@ -90,7 +90,7 @@ export class TreeScorer {
     }
   }
 
-  /** The state after a branch, from an earlier run as far as that knows it. */
+  /** The state after a branch. It continues the longest state that an earlier run stored. */
   private async sharedState(branch: Branch, parent?: RecurrentState): Promise<RecurrentState> {
     const { shared, onTokens } = this.options;
     const { before, node } = branch;

@@ -98,7 +98,7 @@ export class BufferPool implements BlockAllocator {
     };
   }
 
-  /** Of one allocation that has failed the device says only later: no block of now is used again. */
+  /** After a failed allocation, which the device reports late: no block allocated so far is reused. */
   distrust(): void {
     this.trim();
     for (const block of this.blocks.values()) block.isReusable = false;

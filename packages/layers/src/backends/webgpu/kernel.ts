@@ -13,7 +13,7 @@ export interface Kernel {
   readonly memory: Readonly<Record<string, Element>>;
   /** Names of the memory that the kernel writes. */
   readonly writes: readonly string[];
-  /** Names of the memory of which its caller launches it for parts that fit a binding. */
+  /** Names of memory that may exceed a binding: the caller launches the kernel for parts that fit. */
   readonly inParts?: readonly string[];
   readonly integers: readonly string[];
   readonly floats: readonly string[];

@@ -87,7 +87,7 @@ export function weightParts(
   );
 }
 
-/** Bytes of so many rows, with their parameters. */
+/** Bytes of this many rows with their parameters. */
 export function rowBytes({ pitch, groups }: WeightLayout, rows: number): number {
   return rows * (pitch + groups * 4);
 }

@@ -42,7 +42,7 @@ export function matvecKernel(variant: MatvecVariant): Kernel {
     name: `matvec_${format}_${rows}_${words}${hasNorm ? '_norm' : ''}${hasConv ? '_conv' : ''}`,
     memory: {
       w: words === 4 ? 'vec4<u32>' : 'u32',
-      // In one binding with the weight, of which a device may have as few as 8.
+      // In the weight's binding: a device may have only 8 bindings.
       ...(isInt ? { params: words === 4 ? ('vec4<u32>' as const) : ('u32' as const) } : {}),
       ...({ x: 'f32', y: 'f32', bias: 'f32', residual: 'f32' } as const),
       ...(hasNorm ? ({ norm_weight: 'f32', z: 'f32' } as const) : {}),

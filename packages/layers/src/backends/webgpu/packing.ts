@@ -139,7 +139,7 @@ async function allocate({ runtime }: WebGpuTensors, bytes: number): Promise<Addr
   const { pool } = runtime;
   const first = await tryAllocate(runtime, bytes);
   if (typeof first === 'number') return first;
-  // Blocks that are kept for later use may be what is missing.
+  // Frees the blocks that are kept for reuse, and tries again.
   pool.trim();
   const second = await tryAllocate(runtime, bytes);
   if (typeof second === 'number') return second;

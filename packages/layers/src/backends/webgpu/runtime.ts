@@ -33,7 +33,7 @@ const SLOTS = 1024;
 /** Launches of a decode step, of any model. */
 const RECORDING_SLOTS = 4096;
 
-/** Uploads after which loading waits for the GPU. */
+/** Uploaded bytes after which loading waits for the GPU. */
 const MOST_UNSETTLED_BYTES = 64 << 20;
 
 interface Recording {
@@ -145,7 +145,7 @@ export class WebGpuRuntime {
     this.device.queue.writeBuffer(buffer, offset, whole.buffer, whole.byteOffset, whole.byteLength);
   }
 
-  /** Waits where much has been uploaded: until the GPU has it, the host holds a copy. */
+  /** Waits for the GPU after many uploads, since the host holds a copy of each until then. */
   async settleUploads(): Promise<void> {
     if (this.unsettledBytes < MOST_UNSETTLED_BYTES) return;
     this.submit();
@@ -267,7 +267,7 @@ export class WebGpuRuntime {
   }
 }
 
-/** Rows of `stride` numbers that a binding covers, which starts at a multiple of 256 bytes before the first. */
+/** Number of rows of `stride` f32 values that fit a binding, which begins up to 255 bytes before the first row. */
 export function rowsOfBinding({ device }: WebGpuRuntime, stride: number): number {
   return Math.max(1, Math.floor((device.limits.maxStorageBufferBindingSize - 256) / (4 * stride)));
 }

@@ -1,4 +1,4 @@
-// The browser's storage, as far as it has one here: OPFS or the Cache API, its room, and locks between tabs.
+// The browser's storage: OPFS or the Cache API, its free space, and locks between tabs.
 import { type CacheStorage, cacheApiStore } from './cache_api_store.js';
 import { opfsStore, type StorageManager } from './opfs_store.js';
 import type { PartStore } from './part_store.js';
@@ -34,7 +34,7 @@ export async function openStore(): Promise<PartStore | undefined> {
   return caches && cacheApiStore(caches);
 }
 
-/** Bytes that the browser may still store for this page; infinite where it does not tell. */
+/** Bytes that the browser may still store for this page; infinite if it does not say. */
 export async function freeBytes(): Promise<number> {
   const { quota, usage } = (await navigator().storage?.estimate?.()) ?? {};
   return quota === undefined ? Number.POSITIVE_INFINITY : quota - (usage ?? 0);

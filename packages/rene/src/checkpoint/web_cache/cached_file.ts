@@ -14,9 +14,9 @@ export interface CachedFileOptions {
   readonly size: number;
   /** Bytes that the store has. */
   readonly stored: number;
-  /** Called with the number of bytes that are there. */
+  /** Called with the number of bytes that have arrived. */
   onBytes(bytes: number): void;
-  /** Tries again where a connection broke. Absent where the server supports no ranges. */
+  /** Reopens a broken connection. Absent if the server supports no ranges. */
   reopen?: ((position: number) => Promise<ByteReader>) | undefined;
   /** Waits before a retry. */
   wait(tries: number): Promise<void>;
@@ -33,7 +33,7 @@ export class CachedFile implements ByteSource {
   readonly size: number;
   /** Bytes in whole parts of the store. */
   private inStore: number;
-  /** The part that arrives. */
+  /** The part that is being received. */
   private readonly current: Uint8Array<ArrayBuffer>;
   private readonly partBytes: number;
   private filled = 0;
@@ -43,7 +43,7 @@ export class CachedFile implements ByteSource {
   private readonly parts = new Map<number, Blob>();
   private reader: ByteReader | undefined;
   private closed = false;
-  /** Resolves when nothing is written any more. */
+  /** Resolves after the last write. */
   private ended: Promise<void> = Promise.resolve();
 
   /** @param reader of the bytes after those that the store has; undefined if it has all */
@@ -74,18 +74,18 @@ export class CachedFile implements ByteSource {
     return bytes;
   }
 
-  /** Stops a download; what has arrived is then in the store. */
+  /** Stops a download. The bytes that have arrived are then in the store. */
   async close(): Promise<void> {
     this.closed = true;
     await this.reader?.cancel().catch(() => {});
     await this.ended;
     if (!this.substitute) return;
     await (await this.substitute.catch(() => undefined))?.close();
-    // Of no use without the rest.
+    // An incomplete file without a way to resume it.
     await this.options.store.remove(this.options.key);
   }
 
-  /** Some bytes from a position on, as soon as they are there. */
+  /** Reads bytes at a position. Waits until some have arrived. */
   private async readPart(start: number, most: number): Promise<Uint8Array> {
     for (;;) {
       if (start < this.inStore) return this.fromStore(start, most);
@@ -116,7 +116,7 @@ export class CachedFile implements ByteSource {
     const { store, key, stored, reopen, wait, withoutStore, onEnd } = this.options;
     this.reader = first;
     try {
-      // The beginning of a part that broke off.
+      // The part that an earlier download did not complete.
       const rest =
         stored > this.inStore ? await store.part(key, this.inStore / this.partBytes) : undefined;
       if (rest) this.current.set(new Uint8Array(await rest.arrayBuffer()));
@@ -178,7 +178,7 @@ export class CachedFile implements ByteSource {
     }
   }
 
-  /** Writes what has arrived of the current part. */
+  /** Writes the current part, which may be incomplete. */
   private async keepPart(): Promise<void> {
     const { store, key } = this.options;
     if (this.filled === 0) return;

@@ -8,7 +8,7 @@ export const PART_BYTES = 16 << 20;
 export interface FileEntry {
   /** Without what signs it, see cacheKey. */
   readonly url: string;
-  /** ETag or Last-Modified of the version; undefined if the server tells none. */
+  /** ETag or Last-Modified of the version; undefined if the server sends none. */
   readonly validator: string | undefined;
   /** Its size; undefined until it is known. */
   readonly size: number | undefined;

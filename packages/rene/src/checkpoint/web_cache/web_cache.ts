@@ -111,7 +111,7 @@ export class WebCache implements FileCache {
       await store.setPart(key, 0, bytes);
       await store.setEntry(key, { ...entry, size: bytes.length });
     } catch {
-      // A full storage; the text is there all the same.
+      // The storage is full. The caller has the text.
     }
   }
 
@@ -144,7 +144,7 @@ export class WebCache implements FileCache {
     let deleted = 0;
     for (const key of (await store?.keys()) ?? []) {
       const entry = await store?.entry(key);
-      // What has no entry is of no use.
+      // Parts without an entry cannot be used.
       if (entry && !isWanted(entry.url)) continue;
       await store?.remove(key);
       deleted++;
@@ -153,7 +153,7 @@ export class WebCache implements FileCache {
   }
 }
 
-/** Bytes of a file's parts, as far as they follow one another. */
+/** Total bytes of a file's parts up to the first gap. */
 async function storedBytes(store: PartStore, key: string): Promise<number> {
   for (let index = 0; ; index++) {
     const size = (await store.part(key, index))?.size ?? 0;
@@ -161,7 +161,7 @@ async function storedBytes(store: PartStore, key: string): Promise<number> {
   }
 }
 
-/** Whether the server still has the version that is kept. Without a network it is taken to. */
+/** Whether the server still has the version that is kept. Without a network: true. */
 async function isCurrent(url: string, entry: FileEntry, options: WebFileOptions): Promise<boolean> {
   try {
     let response = await ask(url, options, PLAIN, { method: 'HEAD', cache: 'no-store' });
@@ -194,7 +194,7 @@ interface Begun {
   ranges: boolean;
 }
 
-/** The response with the rest of a file, or all of it; undefined where its size is not told. */
+/** The response with the rest of a file, or all of it; undefined if the server does not state the size. */
 async function begin(
   url: string,
   options: WebFileOptions,
@@ -217,7 +217,7 @@ async function begin(
   return { response, start, size, ranges: response.status === 206 };
 }
 
-/** Asks for the whole file if it has changed. Other origins are not asked: it takes their permission. */
+/** Requests the whole file if it has changed. Not for other origins, where CORS must allow the header. */
 function ifRange(url: string, validator: string | undefined): Record<string, string> {
   const isOwn = new URL(url).origin === Reflect.get(globalThis, 'origin');
   return isOwn && validator?.startsWith('"') ? { 'if-range': validator } : {};

@@ -2,8 +2,8 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import esbuild from 'esbuild';
 import { openPage } from './chromium.js';
+import { bundleForPage, compiled } from './page_bundle.js';
 import { repository } from './project.js';
 import { serve } from './static_server.js';
 
@@ -16,8 +16,8 @@ export interface GpuSuiteResult {
 
 /** What the tests take from @rene-js/testing, as a page has it. */
 const testing = `
-import { registerWebGpuBackend } from ${JSON.stringify(join(repository, 'packages/layers/dist/src/backends/webgpu/index.js'))};
-export * from ${JSON.stringify(join(repository, 'packages/testing/dist/webgpu_device.js'))};
+import { registerWebGpuBackend } from ${compiled('packages/layers/dist/src/backends/webgpu/index.js')};
+export * from ${compiled('packages/testing/dist/webgpu_device.js')};
 registerWebGpuBackend();
 export function skipWithoutWebGpu() {}
 export const goldenPath = (name) => new URL('/goldens/' + name, location.href).href;
@@ -37,25 +37,24 @@ globalThis.tested = new Promise((resolve) => {
 
 const html = `<!doctype html><meta charset="utf-8"><div id="mocha"></div>
 <script src="mocha.js"></script><script>mocha.setup({ ui: 'bdd', timeout: 0 })</script>
-<script type="module" src="tests.js"></script>`;
+<script type="module" src="main.js"></script>`;
 
 /** Runs a compiled test file, named by its path in the repository, in a page whose files are put in `folder`. */
 export async function runGpuSuite(folder: string, file: string): Promise<GpuSuiteResult> {
   await mkdir(folder, { recursive: true });
   const paths = ['scripts/fuzz_seed.mjs', file].map((path) => join(repository, path));
-  const contents = paths.map((path) => `import ${JSON.stringify(path)};`).join('\n') + run;
-  await esbuild.build({
-    stdin: { contents, resolveDir: repository },
-    ...{ bundle: true, format: 'esm', platform: 'browser', logLevel: 'error' },
-    outfile: join(folder, 'tests.js'),
-    define: {
-      // With as few random cases as the tests have.
+  const imports = paths.map((path) => `import ${JSON.stringify(path)};`).join('\n');
+  // With as few random cases as the tests have.
+  await bundleForPage(
+    folder,
+    imports + run,
+    { '@rene-js/testing': testing },
+    {
       'process.env.RENE_TEST_WEBGPU': 'undefined',
       'process.env.RENE_TEST_WEBGPU_RUNS': '1',
       'process.env.RENE_FUZZ_SEED': 'undefined',
     },
-    plugins: [{ name: 'testing', setup: useTestingOfPages }],
-  });
+  );
   const mocha = dirname(createRequire(import.meta.url).resolve('mocha/package.json'));
   await cp(join(mocha, 'mocha.js'), join(folder, 'mocha.js'));
   await writeFile(join(folder, 'index.html'), html);
@@ -69,14 +68,4 @@ export async function runGpuSuite(folder: string, file: string): Promise<GpuSuit
     await close();
     server.close();
   }
-}
-
-function useTestingOfPages(build: esbuild.PluginBuild): void {
-  build.onResolve({ filter: /^@rene-js\/testing$/ }, ({ path }) => ({
-    path,
-    namespace: 'testing',
-  }));
-  build.onLoad({ filter: /.*/, namespace: 'testing' }, () => {
-    return { contents: testing, resolveDir: repository };
-  });
 }

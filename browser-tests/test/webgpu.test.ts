@@ -1,11 +1,15 @@
 // rene-tiny in a page on GPU backends, over SwiftShader: 'webgpu' of our own, and tfjs's 'webgl'.
+import { join } from 'node:path';
+import { defaultTolerances, passed } from '@rene-js/cli/internal';
 import { expect } from 'chai';
 import { esbuildBuild } from '../harness/bundlers.js';
 import { useSoftwareGpu } from '../harness/chromium.js';
 import { generateInNode, generateInPage } from '../harness/generate.js';
 import { runGpuSuite } from '../harness/gpu_suite.js';
+import { repository } from '../harness/project.js';
 import { serve } from '../harness/static_server.js';
 import { describeInChromium } from '../harness/suite.js';
+import { verifyInPage } from '../harness/verify_in_page.js';
 
 const prompt = 'A lighthouse is';
 const maxNewTokens = 4;
@@ -72,6 +76,19 @@ describeInChromium('GPU backends', (suite) => {
     expect(result).to.deep.include({ text: expected, backend: 'webgpu' });
     expect(result?.threads).to.be.above(100);
     expect(messages.filter((text) => /validation|invalid|error/i.test(text))).to.deep.equal([]);
+  });
+
+  // All goldens take minutes: npm run verify:browser -- goldens.
+  it('rene verify passes in a page', async () => {
+    const folder = join(repository, 'goldens/hybrids/falcon-h1-norm-tied');
+    const options = { tolerances: defaultTolerances, relative: false };
+    const names: string[] = [];
+    for await (const check of verifyInPage(folder, options, { backend: 'webgpu' })) {
+      expect(passed(check), `${check.name}: ${check.error} (${check.detail})`).to.equal(true);
+      expect(check.source).to.equal(folder);
+      names.push(check.name);
+    }
+    expect(names).to.have.length(6).and.include.members(['logits', 'decode logits', 'greedy ids']);
   });
 
   for (const [file, tests] of Object.entries(testsOfPages)) {

@@ -3,7 +3,12 @@ import { type Check, defaultTolerances, passed, type VerifyOptions } from '../ve
 import { verify } from '../verify/verify.js';
 import type { VerifyCommandOptions } from './verify_options.js';
 
-export async function runVerify(folders: string[], options: VerifyCommandOptions): Promise<void> {
+/** @param check makes the checks of a folder. Default: in this process. */
+export async function runVerify(
+  folders: string[],
+  options: VerifyCommandOptions,
+  check: typeof verify = verify,
+): Promise<void> {
   const { tolerance, relative, json, backend, dtype } = options;
   const verifyOptions: VerifyOptions = {
     tolerances:
@@ -16,16 +21,14 @@ export async function runVerify(folders: string[], options: VerifyCommandOptions
   let count = 0;
   let failures = 0;
   for (const folder of folders) {
-    for await (const check of verify(folder.replace(/\/+$/, ''), verifyOptions, {
-      backend,
-      dtype,
-    })) {
+    const path = folder.replace(/\/+$/, '');
+    for await (const one of check(path, verifyOptions, { backend, dtype })) {
       count++;
-      if (!passed(check)) {
+      if (!passed(one)) {
         failures++;
         process.exitCode = 1;
       }
-      print(check);
+      print(one);
     }
   }
   if (json) console.log(JSON.stringify({ checks: count, failures }));

@@ -1,12 +1,10 @@
-// Checks everything in a folder of reference numbers on the current backend.
+// Checks everything in a folder of reference numbers, on the backend of the model options.
 import { readdir } from 'node:fs/promises';
 import { useBackend } from '@rene-js/layers';
 import { CheckpointError, type ModelOptions } from '@rene-js/rene';
-import { fileExists, folderExists } from '@rene-js/rene/internal';
+import { folderExists } from '@rene-js/rene/internal';
 import type { Check, VerifyOptions } from './check.js';
-import { verifyModel } from './verify_model.js';
-import { verifyOps } from './verify_ops.js';
-import { verifySampling } from './verify_sampling.js';
+import { verifyFolder } from './verify_folder.js';
 
 /**
  * Checks a folder and its subfolders: models with golden.safetensors, ops.json with ops.safetensors,
@@ -23,9 +21,11 @@ export async function* verify(
   // Selects the requested backend for ops, even if no model was loaded before.
   await useBackend(modelOptions.backend);
   let found = 0;
-  for await (const check of walk(folder, options, modelOptions)) {
-    found++;
-    yield check;
+  for (const each of await foldersWithin(folder)) {
+    for await (const check of verifyFolder(each, options, modelOptions)) {
+      found++;
+      yield check;
+    }
   }
   if (found === 0) {
     throw new CheckpointError(
@@ -35,18 +35,12 @@ export async function* verify(
   }
 }
 
-async function* walk(
-  folder: string,
-  options: VerifyOptions,
-  modelOptions: ModelOptions,
-): AsyncGenerator<Check> {
-  if (await fileExists(`${folder}/golden.safetensors`)) {
-    yield* verifyModel(folder, options, modelOptions);
-  }
-  if (await fileExists(`${folder}/ops.json`)) yield* verifyOps(folder, options);
-  if (await fileExists(`${folder}/sampling.json`)) yield* verifySampling(folder, options);
+/** A folder and all within it, by name. */
+export async function foldersWithin(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true });
-  for (const entry of entries.sort((a, b) => a.name.localeCompare(b.name))) {
-    if (entry.isDirectory()) yield* walk(`${folder}/${entry.name}`, options, modelOptions);
-  }
+  const within = entries
+    .filter((entry) => entry.isDirectory())
+    .sort((a, b) => a.name.localeCompare(b.name))
+    .map(({ name }) => foldersWithin(`${folder}/${name}`));
+  return [folder, ...(await Promise.all(within)).flat()];
 }

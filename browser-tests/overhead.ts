@@ -1,0 +1,71 @@
+// CPU time of a decoded token on 'webgpu' in a page: `npm run overhead --prefix browser-tests`. It is that of the
+// page's process, which encodes and submits; the GPU's process and software's computation are not in it.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { closeBrowser, openPage, startBrowser, useSoftwareGpu } from './harness/chromium.js';
+import { bundleForPage, compiled } from './harness/page_bundle.js';
+import { serve } from './harness/static_server.js';
+
+const TOKENS = 100;
+
+declare global {
+  /** See `main` below. */
+  var start: (rows: number) => Promise<void>;
+  /** @returns launches */
+  var decode: (tokens: number) => Promise<number>;
+}
+
+const main = `
+import { useBackend } from '@rene-js/layers';
+import { registerWebGpuBackend, webGpuInfo } from '@rene-js/layers/webgpu';
+import { loadModel, startDecoding } from ${compiled('benchmarks/dist/webgpu_tokens.js')};
+registerWebGpuBackend();
+await useBackend('webgpu');
+const model = await loadModel();
+let decoding;
+globalThis.start = async (rows) => {
+  decoding?.dispose();
+  decoding = await startDecoding(model, rows);
+};
+globalThis.decode = async (tokens) => {
+  const { launches } = webGpuInfo();
+  await decoding.decode(tokens);
+  return webGpuInfo().launches - launches;
+};
+`;
+
+useSoftwareGpu();
+const root = await mkdtemp(join(tmpdir(), 'rene-overhead-'));
+await bundleForPage(root, main);
+const server = await serve(root);
+const { page, messages } = await openPage(`${server.origin}/`);
+await page
+  .waitForFunction(() => 'decode' in globalThis)
+  .catch((cause: unknown) => {
+    throw new Error(`the page does not run: ${messages.join('\n')}`, { cause });
+  });
+const session = await (await startBrowser()).newBrowserCDPSession();
+
+/** Seconds of CPU time of each of the pages' processes. */
+async function cpuSeconds(): Promise<Map<number, number>> {
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  const pages = processInfo.filter(({ type }) => type === 'renderer');
+  return new Map(pages.map(({ id, cpuTime }) => [id, cpuTime]));
+}
+
+for (const rows of [1, 8]) {
+  await page.evaluate((count) => start(count), rows);
+  const before = await cpuSeconds();
+  const launches = await page.evaluate((count) => decode(count), TOKENS);
+  const after = await cpuSeconds();
+  const seconds = Math.max(...[...after].map(([id, time]) => time - (before.get(id) ?? 0)));
+  const perToken = (1e6 * seconds) / TOKENS;
+  console.log(
+    `batch ${rows}: ${launches / TOKENS} launches a token, ${perToken.toFixed(0)} us of CPU a token, ` +
+      `${((perToken * TOKENS) / launches).toFixed(1)} us a launch`,
+  );
+}
+server.close();
+await closeBrowser();
+await rm(root, { recursive: true });

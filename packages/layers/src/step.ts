@@ -45,6 +45,8 @@ export interface DecodeStep {
   readonly batch: number;
   /** Current number of sequences, one per row. */
   readonly rows: number;
+  /** Number of tokens that each row's state covers, those of a step ahead included. */
+  readonly positions: readonly number[];
   /**
    * Appends a sequence.
    *
@@ -62,7 +64,7 @@ export interface DecodeStep {
    *
    * @param ahead parameters of the tokens after those. With them the backend may start the next step before
    *   it has read the tokens of this one. Until the next call, which feeds those tokens with these
-   *   parameters, sequences may leave; they cannot join or hand out states or logits.
+   *   parameters, sequences may leave; they cannot join or hand out logits. Their states cover a token more.
    * @returns an id for each sequence; -1 if all logits are NaN or, with a temperature, any logit is NaN
    */
   sample?(

@@ -120,6 +120,7 @@ export class BatchEngine implements Engine {
   /** Fills free slots, and takes slots from sequences that should wait. */
   private fillSlots(): void {
     const { batch, slots } = this;
+    if (batch.isAhead) return;
     const active = new Set(batch.members);
     const all = this.sequences();
     const canRun = (sequence: JobSequence) =>
@@ -156,7 +157,10 @@ export class BatchEngine implements Engine {
   private async decode(): Promise<void> {
     const { members } = this.batch;
     if (members.length === 0) return;
-    const next = await this.batch.next();
+    const all = this.sequences();
+    // Who waits for a slot joins after a step that does not run ahead; one for a last token would be for nothing.
+    const ahead = all.length === members.length && !members.some(({ willBeFull }) => willBeFull);
+    const next = await this.batch.next(ahead);
     for (const [i, sequence] of members.entries()) sequence.advance(next[i] ?? -1);
     if (this.cache.isOn) {
       for (const sequence of members) if (sequence.finishReason) await this.storeAnswer(sequence);
@@ -170,7 +174,8 @@ export class BatchEngine implements Engine {
     if (sequence.running.job.n > 1) return;
     const state = this.batch.stateOf(sequence);
     try {
-      await this.cache.store(sequence.ids.slice(0, -1), state);
+      const [length = 0] = state.positions;
+      await this.cache.store(sequence.ids.slice(0, length), state);
     } finally {
       state.dispose();
     }

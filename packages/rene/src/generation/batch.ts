@@ -37,6 +37,11 @@ export class Batch<Member extends BatchMember = BatchMember> {
     private readonly vocabSize = model.config.vocabSize,
   ) {}
 
+  /** Whether a step runs ahead: until the next call of next() no sequence can join. */
+  get isAhead(): boolean {
+    return this.held.some((member) => this.drawn.has(member));
+  }
+
   /** Its members. Their order changes when a member leaves. */
   get members(): readonly Member[] {
     return this.held;
@@ -83,8 +88,7 @@ export class Batch<Member extends BatchMember = BatchMember> {
    * Feeds each member its last token.
    *
    * @param ahead whether every member will want another token after this one, unless it leaves. A backend
-   *   may then start the next step before it has read this one's tokens; until the next call no sequence joins
-   *   and no state is read. Default: false.
+   *   may then start the next step before it has read this one's tokens: see isAhead. Default: false.
    * @returns for each member, in the order of `members`: its next token if the backend sampled it (-1 if no
    *   token can be sampled), else its logits, valid until the next call
    */
@@ -104,7 +108,10 @@ export class Batch<Member extends BatchMember = BatchMember> {
     return rows.sample(held.map(lastToken), params, after);
   }
 
-  /** A copy of a member's state, with batch size 1. The caller disposes it. */
+  /**
+   * A copy of a member's state, with batch size 1: after all but its last token, or after all of them if a step
+   * runs ahead. Its position says which. The caller disposes it.
+   */
   stateOf(member: Member): RecurrentState {
     const row = this.held.indexOf(member);
     if (!this.rows || row < 0) throw new Error('this sequence is not in the batch');
@@ -224,7 +231,6 @@ class ForwardRows implements Rows {
 /** Slots of a compiled step. A slot is not copied when another sequence joins or leaves. */
 class StepRows implements Rows {
   sample?: Rows['sample'];
-  private positions: number[] = [];
 
   /** @param first knows its model even after it was disposed */
   constructor(
@@ -238,7 +244,6 @@ class StepRows implements Rows {
     this.sample = async (tokens, params, ahead) => {
       const known = params.map((own) => own ?? greedyParams);
       const ids = await sample.call(step, tokens, known, ahead);
-      this.advance();
       const next: NextToken[] = [];
       for (const [row, own] of params.entries()) {
         next.push(own ? (ids[row] ?? -1) : await logitsOf.call(step, row));
@@ -249,16 +254,12 @@ class StepRows implements Rows {
 
   join(state: RecurrentState, count: number): void {
     const [position = 0] = state.positions;
-    for (let i = 0; i < count; i++) {
-      this.step.join(state.layers, 0, position);
-      this.positions.push(position);
-    }
+    for (let i = 0; i < count; i++) this.step.join(state.layers, 0, position);
   }
 
   keep(rows: readonly number[]): readonly number[] {
     const kept = new Set(rows);
-    const held = this.positions.map((_, row) => row);
-    const positions = [...this.positions];
+    const held = Array.from({ length: this.step.rows }, (_, row) => row);
     // From the last slot, so that the row that moves to a free slot is one that stays.
     for (let slot = held.length - 1; slot >= 0; slot--) {
       if (kept.has(held[slot] ?? -1)) continue;
@@ -266,7 +267,6 @@ class StepRows implements Rows {
       const last = held.pop();
       if (slot < held.length && last !== undefined) held[slot] = last;
     }
-    this.positions = held.map((row) => positions[row] ?? 0);
     return held;
   }
 
@@ -286,22 +286,16 @@ class StepRows implements Rows {
     return order;
   }
 
-  async logits(tokens: readonly number[]): Promise<readonly Float32Array[]> {
-    const logits = await this.step.logits(tokens);
-    this.advance();
-    return logits;
+  logits(tokens: readonly number[]): Promise<readonly Float32Array[]> {
+    return this.step.logits(tokens);
   }
 
   stateOf(row: number): RecurrentState {
-    return this.first.with(this.step.statesOf(row), [this.positions[row] ?? 0]);
+    return this.first.with(this.step.statesOf(row), [this.step.positions[row] ?? 0]);
   }
 
   dispose(): void {
     this.step.dispose();
-  }
-
-  private advance(): void {
-    this.positions = this.positions.map((position) => position + 1);
   }
 }
 

@@ -1,5 +1,6 @@
 // Compiled decode on 'webgpu' that starts a step before the tokens of the last one are read.
-import type { SamplingParams } from '@rene-js/layers/internal';
+import { AttentionState, Mamba2State } from '@rene-js/layers';
+import type { DecodeStep, SamplingParams } from '@rene-js/layers/internal';
 import { webGpuInfo } from '@rene-js/layers/webgpu';
 import { goldenPath, skipWithoutWebGpu } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -8,6 +9,18 @@ import type { GenerationModel } from '../../src/generation/generation_model.js';
 import { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const greedy: SamplingParams = { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
+
+/** The values of a row's states. */
+async function stateValues(step: DecodeStep, row: number): Promise<number[][]> {
+  const states = step.statesOf(row);
+  const tensors = states.flatMap((state) => {
+    if (state instanceof Mamba2State) return [state.conv, state.ssm];
+    return state instanceof AttentionState ? [state.k, state.v] : [];
+  });
+  const values = await Promise.all(tensors.map(async (tensor) => [...(await tensor.data())]));
+  for (const state of states) state?.dispose();
+  return values;
+}
 
 describe('webgpu: a step ahead of the tokens that are read', () => {
   before(skipWithoutWebGpu);
@@ -46,7 +59,12 @@ describe('webgpu: a step ahead of the tokens that are read', () => {
       tokens = found.ids;
     }
     expect(steps).to.deep.equal([2, 1, 1, 0, 2]);
-    expect(() => runs.step.statesOf(0)).to.throw('while a step runs ahead');
+    expect(waits.step.positions).to.deep.equal([5, 5, 5]);
+    expect(runs.step.positions, 'of the step ahead').to.deep.equal([6, 6, 6]);
+    await waits.next(tokens, false);
+    for (const row of [0, 2]) {
+      expect(await stateValues(runs.step, row)).to.deep.equal(await stateValues(waits.step, row));
+    }
     const wrong = await runs.next([1, 2, 3], false).catch(String);
     expect(wrong).to.match(/expected those that were sampled before the step ahead/);
     for (const { step } of [waits, runs]) step.dispose();

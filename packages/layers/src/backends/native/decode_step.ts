@@ -14,7 +14,7 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
   protected readonly states: StepStates;
   protected readonly buffers: StepBuffers;
   /** Tokens that each sequence has seen. */
-  protected positions: number[] = [];
+  positions: number[] = [];
   private readonly memory: Temporaries;
 
   constructor(

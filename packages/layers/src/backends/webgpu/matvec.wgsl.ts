@@ -1,10 +1,10 @@
-// y = activation(norm(x) w^T + bias) + residual for few rows, bound by reading the weight once.
+// y = activation(norm(x) w^T + bias) + residual for few rows of x, as in decode. Bound by memory bandwidth.
 //
-// A workgroup has FEATURES rows of the weight. An invocation reads whole words of each in turns, unpacks
-// them once and multiplies them by every row of x. The norm of x is part of the same pass, and so is the
-// causal convolution of some features.
-import type { WeightFormat } from '../../weights/packed_weight.js';
-import type { Kernel } from './kernel.js';
+// A workgroup computes FEATURES features. Its invocations read the words of their weights interleaved, unpack each
+// word once and multiply it by every row of x. The norm of x and the causal convolution of some features are
+// fused.
+import { isIntFormat, type WeightFormat } from '../../weights/packed_weight.js';
+import type { Element, Kernel } from './kernel.js';
 import { perWord } from './layout.js';
 import { unpackedWords, weightIntegers } from './weights.wgsl.js';
 import {
@@ -35,20 +35,25 @@ export interface MatvecVariant {
   workgroup: number;
 }
 
+const plainMemory: Kernel['memory'] = { x: 'f32', y: 'f32', bias: 'f32', residual: 'f32' };
+const normMemory: Kernel['memory'] = { norm_weight: 'f32', z: 'f32' };
+const convMemory: Kernel['memory'] = {
+  ...{ conv_weight: 'f32', conv_bias: 'f32', before: 'f32', after: 'f32' },
+};
+
 export function matvecKernel(variant: MatvecVariant): Kernel {
   const { format, rows, words, hasNorm, hasConv, hasSubgroups, workgroup } = variant;
-  const isInt = format === 'int8' || format === 'int4';
+  const isInt = isIntFormat(format);
+  const word: Element = words === 4 ? 'vec4<u32>' : 'u32';
   return {
     name: `matvec_${format}_${rows}_${words}${hasNorm ? '_norm' : ''}${hasConv ? '_conv' : ''}`,
     memory: {
-      w: words === 4 ? 'vec4<u32>' : 'u32',
-      // In the weight's binding: a device may have only 8 bindings.
-      ...(isInt ? { params: words === 4 ? ('vec4<u32>' as const) : ('u32' as const) } : {}),
-      ...({ x: 'f32', y: 'f32', bias: 'f32', residual: 'f32' } as const),
-      ...(hasNorm ? ({ norm_weight: 'f32', z: 'f32' } as const) : {}),
-      ...(hasConv
-        ? ({ conv_weight: 'f32', conv_bias: 'f32', before: 'f32', after: 'f32' } as const)
-        : {}),
+      w: word,
+      // As the same elements they share the weight's binding: a device may have only 8 bindings.
+      ...(isInt ? { params: word } : {}),
+      ...plainMemory,
+      ...(hasNorm ? normMemory : {}),
+      ...(hasConv ? convMemory : {}),
     },
     writes: hasConv ? ['y', 'after'] : ['y'],
     inParts: ['w', 'params', 'x', 'y', 'residual'],
@@ -122,7 +127,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
       let at = (f * ROWS + r) * PARTS;
       ${
         hasSubgroups
-          ? 'let s = subgroupAdd(sum[f][r]); if (lane == 0u) { sums[at + li / subgroup_size] = s; }'
+          ? 'let s = subgroupAdd(sum[f][r]); if (lane == 0u) { sums[at + li / 4u] = s; }'
           : 'sums[at + li] = sum[f][r];'
       }
     }

@@ -1,5 +1,5 @@
-// Samples a sequence's next token, a workgroup a sequence: greedily, or by temperature, top k, top p and min
-// p, which is what TokenDistribution of @rene-js/rene computes in double precision.
+// Samples each sequence's next token, one workgroup per sequence: greedily, or by temperature, top k, top p and
+// min p. TokenDistribution of @rene-js/rene computes the same in double precision.
 //
 // Weights are exp((logit - largest) / temperature) in f32, then whole multiples of 2^-40 in 64 bits, so that
 // sums do not depend on the order of their terms and the same random number gives the same token. WGSL has
@@ -305,15 +305,20 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     least = 0.0;
     cutoff = MINUS_INFINITY;
     ties = 0u;
-    if (get_params(at + 2u) > 0u) {
-      keep_until(U64(min(get_params(at + 2u), count), 0u), true, li);
-      keep_ties(li); // as transformers does
-    }
-    if ((get_params(at + 6u) | get_params(at + 7u)) != 0u) {
-      let total = kept_total(li);
-      // Rounded down: with ten equal weights, 0.9 is reached by nine of them.
-      let wanted = part_of(total, U64(get_params(at + 6u), get_params(at + 7u)));
-      keep_until(select(wanted, U64(1u, 0u), all(wanted == U64(0u))), false, li);
+    let top_k = get_params(at + 2u);
+    let top_p = U64(get_params(at + 6u), get_params(at + 7u));
+    // Top k, then top p: a loop, since some drivers compile keep_until anew for each call of it.
+    for (var turn = 0u; turn < 2u; turn++) {
+      let by_count = turn == 0u;
+      if (select(all(top_p == U64(0u)), top_k == 0u, by_count)) { continue; }
+      var wanted = U64(min(top_k, count), 0u);
+      if (!by_count) {
+        // Rounded down: with ten equal weights, 0.9 is reached by nine of them.
+        wanted = part_of(kept_total(li), top_p);
+        if (all(wanted == U64(0u))) { wanted = U64(1u, 0u); }
+      }
+      keep_until(wanted, by_count, li);
+      if (by_count) { keep_ties(li); } // as transformers does
     }
     least = bitcast<f32>(get_params(at + 1u));
     draw(U64(get_params(at + 4u), get_params(at + 5u)), li);

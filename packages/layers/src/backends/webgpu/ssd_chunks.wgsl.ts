@@ -6,7 +6,7 @@
 import type { Kernel } from './kernel.js';
 import { effectiveDt, scanFloats, scanIntegers } from './ssd_scan.wgsl.js';
 import { TILE_WORKGROUP, tileDeclarations, tileSums } from './tile.wgsl.js';
-import { activations } from './wgsl.js';
+import { activations, reductionDirectives, reductionParameters } from './wgsl.js';
 
 /** Tokens of a chunk: one an invocation. */
 export const CHUNK = 64;
@@ -64,8 +64,40 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
 /** Decays below exp(this) are 0 beside what follows; larger sums would cost the digits of others. */
 const LEAST_DECAY = -20;
 
+/**
+ * `own_sums(rate, ...)`: the sums of the rates up to an invocation's token, its own included, and after it. It
+ * leaves them in `rates` without subgroups; with subgroups only their totals pass through workgroup memory, each
+ * at a place of its own, as in `reduction`.
+ */
+function ownSums(hasSubgroups: boolean): string {
+  return hasSubgroups
+    ? `
+fn own_sums(rate: f32, li: u32, lane: u32) -> vec2<f32> {
+  let up_to = subgroupInclusiveAdd(rate);
+  let total = subgroupAdd(rate);
+  if (li < CHUNK / 4u) { rates[li] = 0.0; }
+  workgroupBarrier();
+  if (lane == 0u) { rates[li / 4u] = total; }
+  workgroupBarrier();
+  var sums = vec2(up_to, total - up_to);
+  let mine = (li - lane) / 4u;
+  for (var i = 0u; i < mine; i++) { sums.x += rates[i]; }
+  for (var i = mine + 1u; i < CHUNK / 4u; i++) { sums.y += rates[i]; }
+  return sums;
+}`
+    : `
+fn own_sums(rate: f32, li: u32) -> vec2<f32> {
+  rates[li] = rate;
+  workgroupBarrier();
+  var sums = vec2<f32>();
+  for (var j = 0u; j <= li; j++) { sums.x += rates[j]; }
+  for (var j = li + 1u; j < CHUNK; j++) { sums.y += rates[j]; }
+  return sums;
+}`;
+}
+
 /** A workgroup has some channels of a head and walks the chunks. An invocation has a token, then numbers of the state. */
-export function scanChunksKernel(dState: number): Kernel {
+export function scanChunksKernel(dState: number, hasSubgroups: boolean): Kernel {
   const perInvocation = Math.ceil(dState / CHUNK);
   const numbers = Array.from({ length: perInvocation }, (_, i) => i);
   return {
@@ -78,20 +110,23 @@ export function scanChunksKernel(dState: number): Kernel {
     integers: scanIntegers,
     floats: scanFloats,
     workgroup: CHUNK,
+    directives: reductionDirectives(hasSubgroups),
     code: `
 ${activations}
 ${effectiveDt}
 const CHUNK = ${CHUNK}u;
 const CHANNELS = ${CHANNELS}u;
-/** Of each token: dt A, dt times its channels, and these times the decay to the end of the chunk. */
+/** dt A of each token, or of the tokens of each subgroup. */
 var<workgroup> rates: array<f32, CHUNK>;
+${ownSums(hasSubgroups)}
+/** Of each token: the sum of dt A up to it, dt times its channels, and these times the decay to the end of the chunk. */
 var<workgroup> sums: array<f32, CHUNK>;
 var<workgroup> inputs: array<vec4<f32>, 2u * CHUNK>;
 var<workgroup> decayed: array<vec4<f32>, 2u * CHUNK>;
 /** The state's channels by number, before the chunk. */
 var<workgroup> state: array<vec4<f32>, ${2 * CHUNK * perInvocation}>;
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) id: vec3<u32>, ${reductionParameters(hasSubgroups)}) {
   let head = id.y;
   let row = id.z;
   let group = head / (args.heads / args.groups);
@@ -127,18 +162,15 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
         if (p < 4u) { x0[p] = get_x(at + p); } else { x1[p - 4u] = get_x(at + p); }
       }
     }
-    rates[li] = max(dt * A, ${LEAST_DECAY.toFixed(1)});
     ${numbers
       .map(
         (i) =>
           `state[2u * (li + ${i}u * CHUNK)] = own${i}_0; state[2u * (li + ${i}u * CHUNK) + 1u] = own${i}_1;`,
       )
       .join('\n    ')}
-    workgroupBarrier();
-    var s = 0.0;
-    for (var j = 0u; j <= li; j++) { s += rates[j]; }
-    var rest = 0.0;
-    for (var j = li + 1u; j < CHUNK; j++) { rest += rates[j]; }
+    let own = own_sums(max(dt * A, ${LEAST_DECAY.toFixed(1)}), li${hasSubgroups ? ', lane' : ''});
+    let s = own.x;
+    let rest = own.y;
     sums[li] = s;
     inputs[2u * li] = dt * x0;
     inputs[2u * li + 1u] = dt * x1;

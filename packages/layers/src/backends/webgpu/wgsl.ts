@@ -18,13 +18,14 @@ fn gelu(v: f32) -> f32 { return 0.5 * v * (1.0 + erf(v * 0.70710678118654752)); 
 fn activated(v: f32, id: u32) -> f32 {
   if (id == ${activationIds.silu}u) { return silu(v); }
   if (id == ${activationIds.gelu}u) { return gelu(v); }
-  if (id == ${activationIds.relu2}u) { let positive = max(v, 0.0); return positive * positive; }
+  // NaN stays NaN: it may be lost in max().
+  if (id == ${activationIds.relu2}u) { let positive = select(v, 0.0, v < 0.0); return positive * positive; }
   return v;
 }
 fn softplus(v: f32) -> f32 {
   let e = exp(-abs(v));
   // log(1 + e) loses the digits of a small e.
-  return max(v, 0.0) + select(log(1.0 + e), e * (1.0 - e * (0.5 - e / 3.0)), e < 0.01);
+  return select(v, 0.0, v < 0.0) + select(log(1.0 + e), e * (1.0 - e * (0.5 - e / 3.0)), e < 0.01);
 }
 `;
 
@@ -33,27 +34,26 @@ export function reductionDirectives(hasSubgroups: boolean): string {
   return hasSubgroups ? 'enable subgroups;' : '';
 }
 
-/** Parameters of main() that `workgroupSum` needs. Its first statement is `start(invocation, subgroup);`. */
+/** Parameters of main() that `workgroupSum` needs. */
 export function reductionParameters(hasSubgroups: boolean): string {
-  const subgroup = hasSubgroups
-    ? ', @builtin(subgroup_size) subgroup_size: u32, @builtin(subgroup_invocation_id) lane: u32'
-    : '';
+  const subgroup = hasSubgroups ? ', @builtin(subgroup_invocation_id) lane: u32' : '';
   return `@builtin(local_invocation_index) li: u32${subgroup}`;
 }
 
 /**
- * `sum(v)` over the workgroup; all invocations call it together. Subgroups are runs of invocations, the
- * smallest of 4.
+ * `workgroup_sum(v)` over the workgroup; all invocations call it together. Subgroups are runs of at least 4
+ * invocations, so each has a place of its own for every 4. `subgroup_size` is not used for it: a driver may
+ * report a larger size than a subgroup has.
  */
 export function reduction(hasSubgroups: boolean): string {
   return hasSubgroups
     ? `
 var<workgroup> partial: array<f32, WORKGROUP / 4u>;
-fn workgroup_sum(v: f32, li: u32, subgroup_size: u32, lane: u32) -> f32 {
+fn workgroup_sum(v: f32, li: u32, lane: u32) -> f32 {
   if (li < WORKGROUP / 4u) { partial[li] = 0.0; }
   workgroupBarrier();
   let s = subgroupAdd(v);
-  if (lane == 0u) { partial[li / subgroup_size] = s; }
+  if (lane == 0u) { partial[li / 4u] = s; }
   workgroupBarrier();
   var total = 0.0;
   for (var i = 0u; i < WORKGROUP / 4u; i++) { total += partial[i]; }
@@ -77,5 +77,5 @@ fn workgroup_sum(v: f32, li: u32) -> f32 {
 
 /** The call of `workgroup_sum` for a value. */
 export function workgroupSum(hasSubgroups: boolean, value: string): string {
-  return `workgroup_sum(${value}, li${hasSubgroups ? ', subgroup_size, lane' : ''})`;
+  return `workgroup_sum(${value}, li${hasSubgroups ? ', lane' : ''})`;
 }

@@ -28,16 +28,18 @@ export function countBuffers(device: GPUDevice): { alive: () => number; stop: ()
   return { alive: () => alive.size, stop };
 }
 
-/** Makes a device report smaller limits, and records the largest binding. */
-export function limitBindings(
+/** Makes a device report other limits, and records the largest binding and the most buffers of a launch. */
+export function limitDevice(
   device: GPUDevice,
-  bytes: number,
-  buffers = device.limits.maxStorageBuffersPerShaderStage,
+  own: {
+    readonly maxStorageBufferBindingSize?: number;
+    readonly maxStorageBuffersPerShaderStage?: number;
+    readonly maxComputeWorkgroupsPerDimension?: number;
+  },
 ): { largest: () => number; mostBuffers: () => number; restore: () => void } {
   const { limits } = device;
   const names = Object.keys(Object.getPrototypeOf(limits));
   const values = Object.fromEntries(names.map((name) => [name, Reflect.get(limits, name)]));
-  const own = { maxStorageBufferBindingSize: bytes, maxStorageBuffersPerShaderStage: buffers };
   Object.defineProperty(device, 'limits', { value: { ...values, ...own }, configurable: true });
   let largest = 0;
   let mostBuffers = 0;

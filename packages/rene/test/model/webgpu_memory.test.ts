@@ -7,7 +7,7 @@ import {
   countBuffers,
   currentGpuDevice,
   goldenPath,
-  limitBindings,
+  limitDevice,
   skipWithoutWebGpu,
 } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -63,7 +63,7 @@ describe('webgpu: memory', () => {
 
     await useBackend('webgpu');
     const most = 12 << 10;
-    const limited = limitBindings(currentGpuDevice(), most);
+    const limited = limitDevice(currentGpuDevice(), { maxStorageBufferBindingSize: most });
     try {
       const model = await load('f32');
       const found = await model.generate(prompt, options);
@@ -91,7 +91,7 @@ describe('webgpu: memory', () => {
       bytes += weightBytes(parameter.format, parameter.shape, parameter.groupSize);
     }
     const device = currentGpuDevice();
-    const limited = limitBindings(device, device.limits.maxStorageBufferBindingSize, 8);
+    const limited = limitDevice(device, { maxStorageBuffersPerShaderStage: 8 });
     try {
       const step = model.compileStep(2);
       const state = model.initialState(1);

@@ -1,7 +1,7 @@
-// Blocks of GPU memory that are used again: making a buffer takes longer than a launch.
+// A pool of GPU buffers, since creating a buffer takes longer than a launch.
 //
-// All work is in the order of one queue, so a released block may be handed out at once. What a recording
-// uses stays its own until the recording is freed: an arena.
+// All work runs in the order of one queue, so a released buffer is reused at once. Buffers of a recording are in an
+// arena of its own until the recording is freed.
 import type { Address } from '../native/address.js';
 import type { BlockAllocator } from '../native/memory.js';
 import type { Buffers } from './buffers.js';

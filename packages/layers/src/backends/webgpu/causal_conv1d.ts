@@ -11,10 +11,10 @@ export function convolve(runtime: WebGpuRuntime, call: ConvCall): void {
   const columns = Math.ceil(channels / 64);
   runtime.launch(
     convolveKernel,
-    [columns, gridRows(batch * length)],
+    [columns, gridRows(runtime, batch * length)],
     { x, weight, bias, before, y },
     { ...sizes, y_stride: call.yStride, activation: activationIds[call.activation] },
   );
   if (after === 0) return;
-  runtime.launch(windowKernel, [columns, gridRows(batch)], { x, before, after }, sizes);
+  runtime.launch(windowKernel, [columns, gridRows(runtime, batch)], { x, before, after }, sizes);
 }

@@ -11,7 +11,7 @@ export function crossEntropy(runtime: WebGpuRuntime, call: CrossEntropyCall): vo
     const count = Math.min(most, rows - first);
     runtime.launch(
       crossEntropyKernel(runtime.hasSubgroups, runtime.workgroup),
-      [1, gridRows(count)],
+      [1, gridRows(runtime, count)],
       {
         logits: call.logits + first * columns * 4,
         targets: call.targets + first * 4,

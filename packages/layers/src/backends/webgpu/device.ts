@@ -1,7 +1,7 @@
 // The GPU device that the backend opens: the adapter's limits, and the features that kernels use.
 import { BackendError } from '../../errors.js';
 
-/** What is said of a GPU. */
+/** Description of a GPU. */
 export interface AdapterInfo {
   /** `vendor architecture (description)`, as far as the browser tells. */
   name: string;

@@ -18,7 +18,7 @@ export function lookUp(
   for (const { first, count, weight, params } of weightParts(table, attrs, most)) {
     runtime.launch(
       lookUpKernel(attrs.format),
-      [Math.ceil(columns / 64), gridRows(rows)],
+      [Math.ceil(columns / 64), gridRows(runtime, rows)],
       { w: weight, params, ids, y },
       {
         rows,

@@ -1,5 +1,5 @@
-// What goes wrong on a device. WebGPU reports it only after the calls that caused it, so it is kept until a
-// result is read.
+// Errors of a device. WebGPU reports them after the calls that caused them, so the first one is kept until a result
+// is read.
 import { BackendError } from '../../errors.js';
 import { GpuDeviceLostError, GpuOutOfMemoryError } from './errors.js';
 

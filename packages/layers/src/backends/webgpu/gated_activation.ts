@@ -9,7 +9,7 @@ export function activate(runtime: WebGpuRuntime, call: ActivationCall): void {
   const { x, multiplier, y, rows, columns } = call;
   runtime.launch(
     activateKernel,
-    [Math.ceil(columns / 64), gridRows(rows)],
+    [Math.ceil(columns / 64), gridRows(runtime, rows)],
     { x, multiplier, y },
     {
       rows,

@@ -1,14 +1,27 @@
-// Grids within WebGPU's limit of 65,535 workgroups a dimension.
-
-const MOST = 65535;
+// Grids within the number of workgroups that a device allows a dimension: 65,535 by default.
+import type { WebGpuRuntime } from './runtime.js';
 
 /** Workgroups along y for so many rows; a kernel takes further rows in a loop. */
-export function gridRows(rows: number): number {
-  return Math.min(rows, MOST);
+export function gridRows({ mostWorkgroups }: WebGpuRuntime, rows: number): number {
+  return Math.min(rows, mostWorkgroups);
 }
 
 /** Workgroups along x and y for so many blocks; block y * (workgroups along x) + x is each one's. */
-export function gridBlocks(blocks: number): readonly [x: number, y: number] {
-  const y = Math.ceil(blocks / MOST);
+export function gridBlocks(
+  { mostWorkgroups }: WebGpuRuntime,
+  blocks: number,
+): readonly [x: number, y: number] {
+  const y = Math.ceil(blocks / mostWorkgroups);
   return [Math.ceil(blocks / y), y];
+}
+
+/** Parts of a count that each fit a dimension, for a kernel that takes the first one of its part. */
+export function gridParts(
+  { mostWorkgroups }: WebGpuRuntime,
+  count: number,
+): readonly { first: number; size: number }[] {
+  return Array.from({ length: Math.ceil(count / mostWorkgroups) }, (_, i) => {
+    const first = i * mostWorkgroups;
+    return { first, size: Math.min(mostWorkgroups, count - first) };
+  });
 }

@@ -1,10 +1,10 @@
-// WGSL kernels: what they read, write and take, and the declarations that their code starts with.
+// WGSL kernels: their memory, their arguments, and the declarations that their code starts with.
 //
 // A kernel's memory is named. Its code reads number i of `x` as get_x(i) and writes it by set_x(i, v);
 // has_x says whether the caller gave any. Where names lie in one buffer they share a binding, because
 // WebGPU refuses a buffer that a launch writes through one binding and reads through another.
 
-/** What a binding is an array of. */
+/** Element type of a binding. */
 export type Element = 'f32' | 'i32' | 'u32' | 'vec4<f32>' | 'vec4<u32>';
 
 export interface Kernel {

@@ -7,13 +7,16 @@ import { matmulKernel } from './matmul.wgsl.js';
 import { FEATURES, MOST_NORM_GROUPS, MOST_ROWS, matvecKernel } from './matvec.wgsl.js';
 import { norm as normRows } from './rms_norm.js';
 import { rowsOfBinding, type WebGpuRuntime } from './runtime.js';
-import { TILE_FEATURES } from './tile.wgsl.js';
+import { MOST_TILE_ROWS, TILE_FEATURES } from './tile.wgsl.js';
 import { activationIds } from './wgsl.js';
 
 export function linear(runtime: WebGpuRuntime, call: LinearCall): void {
   const { rows, norm, attrs } = call;
   const [, columns = 0] = attrs.shape;
-  const mostRows = rowsOfBinding(runtime, Math.max(call.xStride, call.yStride));
+  const mostRows = Math.min(
+    rowsOfBinding(runtime, Math.max(call.xStride, call.yStride)),
+    MOST_TILE_ROWS * runtime.mostWorkgroups,
+  );
   if (rows > mostRows) {
     for (let first = 0; first < rows; first += mostRows) {
       linear(runtime, rowsFrom(call, first, Math.min(mostRows, rows - first)));
@@ -107,7 +110,7 @@ function matvec(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): voi
   });
   runtime.launch(
     kernel,
-    gridBlocks(Math.ceil(part.count / FEATURES)),
+    gridBlocks(runtime, Math.ceil(part.count / FEATURES)),
     {
       ...memory,
       params: part.params - skipped,
@@ -137,7 +140,7 @@ function matvec(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): voi
 function matmul(runtime: WebGpuRuntime, call: LinearCall, part: WeightPart): void {
   const { memory, scalars } = argumentsOf(call, part);
   const { rows, x, xStride, attrs } = call;
-  const tile = rows <= 32 ? 32 : 64;
+  const tile = rows <= 32 ? 32 : MOST_TILE_ROWS;
   const grid = [Math.ceil(part.count / TILE_FEATURES), Math.ceil(rows / tile)] as const;
   const { buffers } = runtime;
   // A buffer that is written cannot be bound as vectors as well.

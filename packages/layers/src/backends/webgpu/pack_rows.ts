@@ -60,10 +60,10 @@ function launchPacking(
   const scalars = { rows: count, columns, words, group, groups };
   const { packed, params } = to;
   if (isIntFormat(format)) {
-    const grid = [Math.ceil(groups / 64), gridRows(count)] as const;
+    const grid = [Math.ceil(groups / 64), gridRows(runtime, count)] as const;
     runtime.launch(packIntKernel(dtype, format), grid, { source, packed, params }, scalars);
   } else {
-    const grid = [Math.ceil(words / 64), gridRows(count)] as const;
+    const grid = [Math.ceil(words / 64), gridRows(runtime, count)] as const;
     runtime.launch(packFloatKernel(dtype, format), grid, { source, packed }, scalars);
   }
 }

@@ -8,7 +8,7 @@ export function norm(runtime: WebGpuRuntime, call: NormCall): void {
   const { x, z = 0, weight, y, rows, columns, groupSize, eps } = call;
   runtime.launch(
     normKernel(runtime.hasSubgroups, runtime.workgroup),
-    [columns / groupSize, gridRows(rows)],
+    [columns / groupSize, gridRows(runtime, rows)],
     { x, z, weight, y },
     {
       rows,

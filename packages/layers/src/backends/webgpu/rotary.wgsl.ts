@@ -5,7 +5,7 @@ export const rotaryKernel: Kernel = {
   name: 'rotary',
   memory: { x: 'f32', frequencies: 'f32', positions: 'i32' },
   writes: ['x'],
-  integers: ['length', 'x_stride', 'heads', 'head_dim', 'half_dim'],
+  integers: ['length', 'first', 'x_stride', 'heads', 'head_dim', 'half_dim'],
   floats: [],
   workgroup: 64,
   code: `
@@ -26,7 +26,7 @@ fn turn(angle: f32) -> vec2<f32> {
 }
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) li: u32) {
-  let t = id.x;
+  let t = args.first + id.x;
   let row = id.y;
   let position = u32(get_positions(row)) + t;
   let token = (row * args.length + t) * args.x_stride;

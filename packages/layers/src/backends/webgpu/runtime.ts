@@ -82,6 +82,11 @@ export class WebGpuRuntime {
     return this.isSoftware ? SOFTWARE_WORKGROUP : GPU_WORKGROUP;
   }
 
+  /** Workgroups that a launch may have in each dimension. */
+  get mostWorkgroups(): number {
+    return this.device.limits.maxComputeWorkgroupsPerDimension;
+  }
+
   get hasSubgroups(): boolean {
     return this.device.features.has('subgroups');
   }
@@ -101,6 +106,7 @@ export class WebGpuRuntime {
     weightBytes = 0,
   ): void {
     if (grid.some((count) => count === 0)) return;
+    this.checkGrid(kernel, grid);
     this.failures.throwIfLost();
     const { recording } = this;
     if (recording) {
@@ -223,6 +229,15 @@ export class WebGpuRuntime {
     this.closePass();
     after(this.openEncoder());
     this.submit();
+  }
+
+  /** WebGPU would only report it after the launch. */
+  private checkGrid({ name }: Kernel, grid: Grid): void {
+    const { mostWorkgroups: most } = this;
+    if (grid.every((count = 1) => count <= most)) return;
+    throw new BackendError(
+      `webgpu: ${name} needs ${grid.join(' x ')} workgroups, and this GPU allows ${most} a dimension`,
+    );
   }
 
   private prepare(

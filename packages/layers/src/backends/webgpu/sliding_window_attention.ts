@@ -3,6 +3,7 @@ import { BackendError } from '../../errors.js';
 import type { Address } from '../native/address.js';
 import type { AttentionCall } from '../native/calls.js';
 import { withTemporaries } from '../native/memory.js';
+import { gridParts } from './grid.js';
 import type { WebGpuRuntime } from './runtime.js';
 import {
   attendKernel,
@@ -38,14 +39,16 @@ export function attend(runtime: WebGpuRuntime, call: AttentionCall): void {
   }
   if (!cache || length === 1) return;
   const { capacity } = cache;
-  const first = Math.max(0, length - capacity);
-  runtime.launch(writeCacheKernel, [length - first, batch], memoryOf(call), {
-    length,
-    row_numbers: kvHeads * headDim,
-    kv_stride: kvStride,
-    capacity,
-    first,
-  });
+  const left = Math.max(0, length - capacity);
+  for (const { first, size } of gridParts(runtime, length - left)) {
+    runtime.launch(writeCacheKernel, [size, batch], memoryOf(call), {
+      length,
+      row_numbers: kvHeads * headDim,
+      kv_stride: kvStride,
+      capacity,
+      first: left + first,
+    });
+  }
 }
 
 function memoryOf({ q, k, v, cache }: AttentionCall) {
@@ -62,25 +65,26 @@ function launchAttention(
   const { batch, length, heads, kvHeads, cache, qStride, kvStride } = call;
   const headDim = call.headDim / width;
   const kernel = attendKernel({ headDim, tile: runtime.workgroup, width, isSplit: splits > 1 });
-  runtime.launch(
-    kernel,
-    [length * splits, heads, batch],
-    { ...memoryOf(call), y },
-    {
-      length,
-      heads,
-      kv_heads: kvHeads,
-      head_dim: headDim,
-      q_stride: qStride / width,
-      kv_stride: kvStride / width,
-      y_stride: yStride / width,
-      capacity: Math.max(1, cache?.capacity ?? 0),
-      window: Math.min(call.window, UNLIMITED),
-      writes: cache && length === 1 ? 1 : 0,
-      splits,
-      scale: call.scale,
-    },
-  );
+  const memory = { ...memoryOf(call), y };
+  const scalars = {
+    length,
+    heads,
+    kv_heads: kvHeads,
+    head_dim: headDim,
+    q_stride: qStride / width,
+    kv_stride: kvStride / width,
+    y_stride: yStride / width,
+    capacity: Math.max(1, cache?.capacity ?? 0),
+    window: Math.min(call.window, UNLIMITED),
+    writes: cache && length === 1 ? 1 : 0,
+    splits,
+    scale: call.scale,
+  };
+  // Several splits are those of a single query.
+  for (const { first, size } of gridParts(runtime, length)) {
+    const grid = [size * splits, heads, batch] as const;
+    runtime.launch(kernel, grid, memory, { ...scalars, first_query: first });
+  }
 }
 
 /** Workgroups that share the keys of a token and head. */

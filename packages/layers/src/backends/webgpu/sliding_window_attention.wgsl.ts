@@ -1,11 +1,11 @@
-// Attention of a token and head to the keys in its window: keys of the KV cache, then those of the call itself.
-// The softmax is computed tile by tile, with a running maximum. Many keys are split between workgroups, whose
-// results another kernel joins.
+// Sliding-window attention, one workgroup per token and head. The keys are those of the KV cache, then those of the
+// call. The softmax is computed by tiles of keys with a running maximum. Many keys are split between workgroups;
+// another kernel combines their results.
 import type { Kernel } from './kernel.js';
 
 const sizes = [
   ...['length', 'heads', 'kv_heads', 'head_dim', 'q_stride', 'kv_stride', 'y_stride'],
-  ...['capacity', 'window', 'writes', 'splits'],
+  ...['capacity', 'window', 'writes', 'splits', 'first_query'],
 ];
 
 export interface AttentionVariant {
@@ -33,7 +33,8 @@ export function attendKernel({ headDim, tile, width, isSplit }: AttentionVariant
     name: `attend_${headDim}_${tile}_${width}${isSplit ? '_split' : ''}`,
     memory: {
       ...{ q: element, k: element, v: element, cache_k: element, cache_v: element },
-      ...({ positions: 'i32', y: element } as const),
+      positions: 'i32',
+      y: element,
     },
     writes: ['y', 'cache_k', 'cache_v'],
     integers: sizes,
@@ -57,8 +58,8 @@ fn in_call(row: u32, t: u32, kv_head: u32) -> u32 {
 }
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) li: u32) {
-  let t = id.x % args.length;
-  let part = id.x / args.length;
+  let t = args.first_query + id.x / args.splits;
+  let part = id.x % args.splits;
   let head = id.y;
   let row = id.z;
   let per_kv = args.heads / args.kv_heads;

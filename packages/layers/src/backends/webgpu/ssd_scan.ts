@@ -15,12 +15,12 @@ const LEAST_CHUNKED = 16;
 const MOST_CHUNKED_STATE = 320;
 
 export function scan(runtime: WebGpuRuntime, call: ScanCall): void {
-  const buffers = buffersOf(runtime, call) + (isChunked(call) ? 1 : 0);
-  if (buffers <= runtime.device.limits.maxStorageBuffersPerShaderStage) {
-    launchScan(runtime, call);
+  const wantsChunks = call.length >= LEAST_CHUNKED && call.dState <= MOST_CHUNKED_STATE;
+  if (fits(runtime, call, wantsChunks)) {
+    launchScan(runtime, call, wantsChunks);
     return;
   }
-  // A device with WebGPU's default limits binds 8: the small inputs share one.
+  // A device with WebGPU's default limits binds 8 buffers: the small inputs share one.
   const { heads, headDim, dPerChannel, A, D, dtBias } = call;
   const bytes = [heads * 4, D && heads * (dPerChannel ? headDim : 1) * 4, dtBias && heads * 4];
   withTemporaries(runtime.pool, (temporaries) => {
@@ -32,18 +32,20 @@ export function scan(runtime: WebGpuRuntime, call: ScanCall): void {
       at += size;
       return at - size;
     });
-    launchScan(runtime, { ...call, A: nearA, D: nearD, dtBias: nearBias });
+    const near = { ...call, A: nearA, D: nearD, dtBias: nearBias };
+    launchScan(runtime, near, wantsChunks && fits(runtime, near, true));
   });
 }
 
-/** Buffers that the kernel binds. In a mixer several inputs share one. */
-function buffersOf({ buffers }: WebGpuRuntime, call: ScanCall): number {
+/** Whether the device can bind the buffers of a call: those of its inputs, which may share one, and C B^T of chunks. */
+function fits({ buffers, device }: WebGpuRuntime, call: ScanCall, inChunks: boolean): boolean {
   const { x, B, C, dt, A, D, dtBias, before, after, y } = call;
   const given = [x, B, C, dt, A, D, dtBias, before, after, y].filter((address) => address !== 0);
-  return new Set(given.map((address) => buffers.at(address).buffer)).size;
+  const bound = new Set(given.map((address) => buffers.at(address).buffer)).size;
+  return bound + (inChunks ? 1 : 0) <= device.limits.maxStorageBuffersPerShaderStage;
 }
 
-function launchScan(runtime: WebGpuRuntime, call: ScanCall): void {
+function launchScan(runtime: WebGpuRuntime, call: ScanCall, inChunks: boolean): void {
   const { batch, length, heads, headDim, dState, groups } = call;
   const { x, B, C, dt, A, D, dtBias, before, after, y } = call;
   const memory = { x, B, C, dt, A, D, dt_bias: dtBias, before, after, y };
@@ -63,7 +65,7 @@ function launchScan(runtime: WebGpuRuntime, call: ScanCall): void {
     dt_min: call.dtMin,
     dt_max: Math.min(call.dtMax, MOST),
   };
-  if (!isChunked(call)) {
+  if (!inChunks) {
     const channels = runtime.workgroup / LANES;
     const grid = [Math.ceil(headDim / channels), heads, batch] as const;
     runtime.launch(scanKernel(dState, channels), grid, memory, scalars);
@@ -75,11 +77,7 @@ function launchScan(runtime: WebGpuRuntime, call: ScanCall): void {
     const sizes = { length, columns: dState, groups, ...strides };
     runtime.launch(chunkProductsKernel, [chunks, groups, batch], { B, C, products }, sizes);
     const grid = [Math.ceil(headDim / CHANNELS), heads, batch] as const;
-    runtime.launch(scanChunksKernel(dState), grid, { ...memory, products }, scalars);
+    const kernel = scanChunksKernel(dState, runtime.hasSubgroups);
+    runtime.launch(kernel, grid, { ...memory, products }, scalars);
   });
-}
-
-/** Whether a call has as many tokens as pay for chunks. Larger states do not fit workgroup memory. */
-function isChunked({ length, dState }: ScanCall): boolean {
-  return length >= LEAST_CHUNKED && dState <= MOST_CHUNKED_STATE;
 }

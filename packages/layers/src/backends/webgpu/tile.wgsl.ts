@@ -10,8 +10,9 @@ const DEPTH = 32;
 
 /** Rows of a tile. */
 export type TileRows = 32 | 64;
+export const MOST_TILE_ROWS = 64;
 
-/** The staged blocks. The names of these are free for nothing else. */
+/** Declares the staged blocks. Kernels must not use these names. */
 export function tileDeclarations(rows: TileRows): string {
   return `
 const DEPTH = ${DEPTH}u;

@@ -1,7 +1,7 @@
 // WGSL that reads packed weights: memory `w` (words) and `params` (scales and offsets).
 import type { WeightFormat } from '../../weights/packed_weight.js';
 
-/** Integers that a kernel with weights takes. */
+/** Integer arguments of kernels with weights. */
 export const weightIntegers = ['pitch', 'group', 'groups', 'f16_params'] as const;
 
 /** `vec2(scale, offset)` of a group from its word. */

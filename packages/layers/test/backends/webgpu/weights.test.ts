@@ -1,5 +1,5 @@
 // Packed weights on 'webgpu': what is packed comes back, every multiplication uses it.
-import { currentGpuDevice, limitBindings, skipWithoutWebGpu } from '@rene-js/testing';
+import { currentGpuDevice, limitDevice, skipWithoutWebGpu } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -163,7 +163,7 @@ describe('webgpu: packed weights', () => {
     };
     for (const format of ['f32', 'bf16', 'int8', 'int4'] as const) {
       const expected = await run(format);
-      const limited = limitBindings(device, 12288);
+      const limited = limitDevice(device, { maxStorageBufferBindingSize: 12288 });
       try {
         expectClose(await run(format), expected, 1e-5);
         expect(limited.largest()).to.be.at.most(12288);
@@ -174,7 +174,7 @@ describe('webgpu: packed weights', () => {
   });
 
   it('a tensor that no binding holds is refused by a typed error', () => {
-    const limited = limitBindings(currentGpuDevice(), 4096);
+    const limited = limitDevice(currentGpuDevice(), { maxStorageBufferBindingSize: 4096 });
     try {
       const x = tf.zeros([64, 64]);
       expect(() => rmsNorm(x, tf.ones([64]), 1e-5)).to.throw(

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import esbuild from 'esbuild';
 import { smallTfjs } from './small_tfjs.mjs';
+import { splitWorker } from './split_worker.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
@@ -40,17 +41,21 @@ const besideWorkers = {
   },
 };
 
+const options = {
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  minify: true,
+  legalComments: 'linked',
+  logLevel: 'error',
+  write: false,
+};
+
 async function bundle(entry, file, plugins) {
   const { outputFiles } = await esbuild.build({
+    ...options,
     entryPoints: [join(compiled, entry)],
     outfile: join(dist, file),
-    bundle: true,
-    format: 'esm',
-    target: 'es2022',
-    minify: true,
-    legalComments: 'linked',
-    logLevel: 'error',
-    write: false,
     plugins,
   });
   return outputFiles;
@@ -63,11 +68,14 @@ async function replace(path, contents) {
 }
 
 async function buildWorker({ entry, file, copy }) {
-  const [small, whole] = await Promise.all([
-    bundle(join('worker', entry), file, [smallTfjs, withoutCopies]),
+  const [scripts, whole] = await Promise.all([
+    splitWorker(join(compiled, 'worker', entry), join(dist, file), {
+      ...options,
+      plugins: [smallTfjs, withoutCopies],
+    }),
     bundle(join('worker', entry), file, [smallTfjs]),
   ]);
-  for (const { path, contents } of small) await replace(path, contents);
+  for (const { path, text } of scripts) await replace(path, text);
   const script = whole.find(({ path }) => path.endsWith('.js'))?.text ?? '';
   const packed = await promisify(gzip)(script, { level: 9 });
   const text = `export default ${JSON.stringify(packed.toString('base64'))};\n`;
@@ -100,7 +108,9 @@ async function newest(folder) {
   return Math.max(...(await Promise.all(inputs.map((name) => modified(join(folder, name))))));
 }
 
-const scripts = [import.meta.url, new URL('small_tfjs.mjs', import.meta.url)];
+const scripts = ['build_browser.mjs', 'small_tfjs.mjs', 'split_worker.mjs'].map(
+  (name) => new URL(name, import.meta.url),
+);
 const times = await Promise.all([
   newest(join(dist, 'src')),
   newest(layers),

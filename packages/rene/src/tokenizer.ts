@@ -26,10 +26,11 @@ import { Encoder } from './tokenizer/encoder.js';
 import { Fields } from './tokenizer/fields.js';
 import type { Model } from './tokenizer/model.js';
 import { readNormalizer } from './tokenizer/normalizers.js';
-import { hasSlowRegex } from './tokenizer/pattern.js';
+import { hasRegex, hasSlowRegex } from './tokenizer/pattern.js';
 import { readPostProcessor } from './tokenizer/post_processor.js';
 import { readPreTokenizer } from './tokenizer/pre_tokenizers.js';
 import { readModel } from './tokenizer/read_model.js';
+import { loadRegexEngine } from './tokenizer/regex_engine.js';
 
 export type { DecodeStream };
 
@@ -177,6 +178,8 @@ export class Tokenizer {
   ): Promise<Tokenizer> {
     const found = await readWebTokenizer(folder);
     if (!(found instanceof Missing)) {
+      const { normalizer, pre_tokenizer, decoder } = asRecord(found.json) ?? {};
+      if (hasRegex([normalizer, pre_tokenizer, decoder])) await loadRegexEngine();
       return Tokenizer.fromJson(found.json, found.config, `${folder.name}/tokenizer.json`);
     }
     const config = await fetchJson(folder.url('config.json'), folder);

@@ -1,7 +1,7 @@
 // Chat templates: a conversation as the prompt that a model was trained with, as transformers renders it.
 import { TokenizerError } from '../errors.js';
 import { asRecord } from '../json.js';
-import { renderTemplate } from './python_template.js';
+import { renderTemplate } from './template_engine.js';
 
 /** A message of a conversation, with further fields such as `tool_calls` for the template. */
 export interface ChatMessage {

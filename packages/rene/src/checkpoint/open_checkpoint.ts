@@ -2,15 +2,19 @@
 // original's.
 import { tensorNaming } from '../architectures/index.js';
 import { CheckpointError } from '../errors.js';
+import type { ByteSource } from './byte_source.js';
 import { type Checkpoint, rawCheckpoint } from './checkpoint.js';
 import { isMlx, mlxCheckpoint, mlxQuantization } from './mlx.js';
 import { fromMlxLm } from './mlx_lm.js';
-import { openPyTorchBin } from './pytorch_bin.js';
 import { parseQuantization } from './quantization.js';
 import { quantizedCheckpoint } from './quantized.js';
 import { openSafetensors } from './safetensors.js';
 import { weightMap } from './shard_index.js';
 import type { TensorFile } from './tensor_file.js';
+
+/** The reader of old files is loaded only if it is needed. */
+const openPyTorchBin = async (source: ByteSource): Promise<TensorFile> =>
+  (await import('./pytorch_bin.js')).openPyTorchBin(source);
 
 /** Files with a model's weights, in order of preference. */
 export const WEIGHT_FILES = [

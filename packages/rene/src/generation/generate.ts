@@ -1,6 +1,6 @@
 // generate: whole sequences for one prompt or several.
 import { RecurrentState } from '../state.js';
-import { beamSearch, type Hypothesis } from './beam_search.js';
+import type { Hypothesis } from './beam_search.js';
 import { withGenerationDefaults } from './generation_defaults.js';
 import type { GenerationModel } from './generation_model.js';
 import { generationLoop, makeSequences } from './loop.js';
@@ -70,6 +70,7 @@ async function generateByBeams(
   const sequences = () => [...found.map(({ sequence }) => sequence), current];
   const progress = new Progress(prompts.flat().length, sequences, config);
   await progress.turn();
+  const { beamSearch } = await import('./beam_search.js');
   for (const [i, prompt] of prompts.entries()) {
     current = prompt;
     const onStep = (likeliest: number[]) => {

@@ -3,7 +3,8 @@ import { fromByteCharacters } from './byte_alphabet.js';
 import { ByteFallback } from './byte_fallback.js';
 import type { Place, Stage, StageMaker } from './decode_stage.js';
 import type { Fields } from './fields.js';
-import { type Pattern, readPattern, replaceAll, StringPattern } from './pattern.js';
+import type { Pattern } from './native_pattern.js';
+import { readPattern, replaceAll, StringPattern } from './pattern.js';
 import { prependScheme } from './pre_tokenizers.js';
 
 /** Some stages receive one long token in pieces, since the previous stage joins all tokens. */

@@ -2,7 +2,8 @@
 import { toByteCharacters } from './byte_alphabet.js';
 import { PUNCTUATION, WHITE_SPACE, WORD } from './character_sets.js';
 import type { Fields } from './fields.js';
-import { NativePattern, type Pattern, readPattern, StringPattern } from './pattern.js';
+import { NativePattern, type Pattern } from './native_pattern.js';
+import { readPattern, StringPattern } from './pattern.js';
 import { SPLIT_BEHAVIORS, type SplitBehavior, split } from './split.js';
 
 /** A nonempty part of the text. */

@@ -1,5 +1,6 @@
 // Splits a text at matches of a pattern, as the tokenizers library does.
-import { matches, type Pattern } from './pattern.js';
+import type { Pattern } from './native_pattern.js';
+import { matches } from './pattern.js';
 
 /** Where a match goes: its own piece, a neighbour's, or nowhere. */
 export const SPLIT_BEHAVIORS = [

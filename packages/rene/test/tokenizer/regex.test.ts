@@ -3,13 +3,10 @@ import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { TokenizerError } from '../../src/errors.js';
 import { Fields } from '../../src/tokenizer/fields.js';
-import {
-  type Pattern,
-  RegexPattern,
-  replaceAll,
-  StringPattern,
-} from '../../src/tokenizer/pattern.js';
+import type { Pattern } from '../../src/tokenizer/native_pattern.js';
+import { replaceAll, StringPattern } from '../../src/tokenizer/pattern.js';
 import { RegexMachine } from '../../src/tokenizer/regex_machine.js';
+import { RegexPattern } from '../../src/tokenizer/regex_pattern.js';
 import { parseRegex } from '../../src/tokenizer/regex_tree.js';
 import { split } from '../../src/tokenizer/split.js';
 import { Tokenizer } from '../../src/tokenizer.js';

@@ -1,6 +1,7 @@
 // The worker's side: holds a model, its tokenizer and its states, and answers the page's calls.
 import { simdInfo } from '@rene-js/layers/simd';
 import { AutoModelForCausalLM } from '../../auto_model.js';
+import { loadTemplateEngine } from '../../chat/template_engine.js';
 import type { DownloadProgress } from '../../checkpoint/hub.js';
 import { GenerationError } from '../../errors.js';
 import type { GenerateResult } from '../../generation/generate.js';
@@ -70,6 +71,7 @@ export class ModelHost {
         return tokenizer.decode(ids, { skipSpecialTokens });
       }
       case 'applyChatTemplate':
+        await loadTemplateEngine();
         return tokenizer.applyChatTemplate(request.messages, request.options);
       case 'gatherState':
         return this.keep(this.state(request.stateId).gather(request.rows));

@@ -5,6 +5,7 @@
  * @module @rene-js/layers/internal
  */
 export { freeMemory } from './backends/simd/platform.js';
+export { FrameTurns, isPageThread, nextTurn } from './event_loop.js';
 export type { KernelName, Kernels } from './kernels.js';
 export {
   emptyKvCache,

@@ -4,6 +4,8 @@
  * @internal
  * @module @rene-js/rene/internal
  */
+
+export { nextTurn } from '@rene-js/layers/internal';
 export { anySignal } from './any_signal.js';
 export { makeModelParameters } from './architectures/derived_parameters.js';
 export {
@@ -47,7 +49,6 @@ export { STORED_DTYPES, WEIGHT_FORMATS, weightFormatOrAuto } from './dtype_names
 export { ReneError } from './errors.js';
 export { fileError } from './file_errors.js';
 export { Batch, type NextToken } from './generation/batch.js';
-export { nextTurn } from './generation/event_loop.js';
 export { PREFILL_CHUNK, type PrefilledPart, prefillParts } from './generation/prefill.js';
 export { isStored, PrefixCache, type StoragePlan } from './generation/prefix_cache.js';
 export { PrefixFiles } from './generation/prefix_files.js';

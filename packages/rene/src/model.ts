@@ -5,10 +5,8 @@ import {
   type LayerState,
   type Parameter,
   Parameters,
-  packedMatMul,
   type ResidualBlock,
   RMSNorm,
-  recomputeInBackward,
 } from '@rene-js/layers';
 import {
   compileStep,
@@ -24,6 +22,7 @@ import type { ModelConfig } from './architectures/model_config.js';
 import { jsonFile } from './checkpoint/json_file.js';
 import { type SaveOptions, saveCheckpoint } from './checkpoint/save_checkpoint.js';
 import { ReneError } from './errors.js';
+import { type ForwardOptions, forwardSteps, runInTurns } from './forward_steps.js';
 import { fingerprint } from './generation/fingerprint.js';
 import { type GenerateResult, generate } from './generation/generate.js';
 import type { GenerationDefaults } from './generation/generation_defaults.js';
@@ -32,30 +31,9 @@ import { type PrefillOptions, prefill } from './generation/prefill.js';
 import { stream } from './generation/stream.js';
 import { RecurrentState } from './state.js';
 import { summarize } from './summary.js';
-import { checkIds, checkPlaces, lastTokens, type TokenIds, tokensAt } from './token_ids.js';
+import { checkIds, checkPlaces, type TokenIds } from './token_ids.js';
 
-/** Options of forward. */
-export interface ForwardOptions {
-  /** The state to continue and advance. Default: none, the ids start a sequence. */
-  state?: RecurrentState | undefined;
-  /** Compute logits for the last n tokens only. Default: all. */
-  logitsToKeep?: number | undefined;
-  /**
-   * Compute logits only at these positions in the flattened ids, row * length + position. They are returned
-   * one per row. An empty list advances the state only.
-   */
-  logitsAt?: readonly number[] | undefined;
-  /**
-   * Called with the residual stream (B, L, dModel): 'embed', then each block's output under its index, then
-   * 'norm_f'. Clone tensors that you keep.
-   */
-  onHidden?: (name: string, hidden: tf.Tensor) => void;
-  /**
-   * Gradient checkpointing: the variables, by parameter name, whose gradient is recorded. Only each block's
-   * input is kept, and the rest is recomputed in the backward pass. Not with a state.
-   */
-  recompute?: ReadonlyMap<string, tf.Variable> | undefined;
-}
+export type { ForwardOptions };
 
 /**
  * The language model. It belongs to the backend that it was loaded on, and owns its parameters:
@@ -119,12 +97,26 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
    * @throws InvalidArgumentError for ids out of range or rows of different lengths. An error inside the
    *   layers makes the state unusable; an error about an argument does not.
    */
-  forward(
-    ids: TokenIds,
-    { state, logitsToKeep, logitsAt, onHidden, recompute }: ForwardOptions = {},
-  ): tf.Tensor3D {
+  forward(ids: TokenIds, options: ForwardOptions = {}): tf.Tensor3D {
+    const steps = this.forwardSteps(ids, options);
+    return tf.tidy(() => {
+      for (;;) {
+        const step = steps.next();
+        if (step.done) return step.value;
+      }
+    });
+  }
+
+  /** @internal As forward. A page draws its frames between two layers. */
+  async forwardInTurns(ids: TokenIds, options: ForwardOptions = {}): Promise<tf.Tensor3D> {
+    return runInTurns(this.forwardSteps(ids, options), () => this.checkBackend());
+  }
+
+  private forwardSteps(ids: TokenIds, options: ForwardOptions) {
     this.checkBackend();
-    const [batch, length] = checkIds(ids, this.config);
+    const { state, logitsToKeep, logitsAt, recompute } = options;
+    const shape = checkIds(ids, this.config);
+    const [batch, length] = shape;
     if (state) this.checkState(state, batch);
     const kept = Math.min(logitsToKeep ?? length, length);
     if (!Number.isInteger(kept) || kept < 1) {
@@ -133,45 +125,10 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
     if (recompute && state)
       throw new InvalidArgumentError('recompute', 'no state together with it', 'a state');
     checkPlaces(logitsAt, batch * length);
-    const wanted = (hidden: tf.Tensor) =>
-      logitsAt ? tokensAt(hidden, logitsAt) : lastTokens(hidden, kept);
-    return tf.tidy(() => {
-      const input =
-        ids instanceof tf.Tensor ? ids : tf.tensor2d(ids.flat(), [batch, length], 'int32');
-      const { embedding, embeddingScale, layers, normF, logitsScale, head, headBias } =
-        this.backbone;
-      const seen = (name: string, value: tf.Tensor, scale: number) =>
-        onHidden?.(name, scale === 1 ? value : tf.mul(value, scale));
-      const { streamScale } = this.backbone;
-      let hidden = embedding.forward(input);
-      if (embeddingScale !== 1) hidden = tf.mul(hidden, embeddingScale);
-      seen('embed', hidden, streamScale);
-      try {
-        let first = 0;
-        layers.forEach((layer, i) => {
-          const states = state?.layers.slice(first, first + layer.length) ?? [];
-          first += layer.length;
-          const run = (x: tf.Tensor) => runLayer(layer, x, states);
-          const next = recompute
-            ? recomputeInBackward(run, hidden, this.variablesOf(i, recompute))
-            : run(hidden);
-          hidden = advance(hidden, next);
-          seen(String(i), hidden, streamScale);
-        });
-        // If hidden states are not requested, norm_f is computed only where logits are.
-        if (!onHidden && logitsAt?.length !== 0) hidden = wanted(hidden);
-        const normed = normF.forward(hidden);
-        seen('norm_f', normed, 1 / logitsScale);
-        state?.advance(length);
-        const { paddedVocabSize } = this.config;
-        if (logitsAt?.length === 0) return tf.tensor3d([], [0, 1, paddedVocabSize]);
-        const x = onHidden ? wanted(normed) : normed;
-        const [rows = 0, each = 0] = x.shape;
-        return tf.reshape(packedMatMul(x, head, { bias: headBias }), [rows, each, paddedVocabSize]);
-      } catch (error) {
-        state?.invalidate();
-        throw error;
-      }
+    const { backbone, config } = this;
+    return forwardSteps({
+      ...{ backbone, paddedVocabSize: config.paddedVocabSize, ids, shape, kept, options },
+      variablesOf: (i, variables) => this.variablesOf(i, variables),
     });
   }
 
@@ -375,24 +332,4 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
       );
     }
   }
-}
-
-/** A layer's blocks. A parallel block reads the input of the previous block. */
-function runLayer(
-  layer: readonly ResidualBlock[],
-  x: tf.Tensor,
-  states: readonly (LayerState | null)[],
-): tf.Tensor {
-  let [input, stream] = [x, x];
-  layer.forEach((block, i) => {
-    if (!block.isParallel) input = stream;
-    stream = block.forward(input, states[i] ?? undefined, stream);
-  });
-  return stream;
-}
-
-/** Frees a block's input once its output is computed. A gradient tape needs it later. */
-function advance(before: tf.Tensor, after: tf.Tensor): tf.Tensor {
-  if (tf.engine().state.gradientDepth === 0) before.dispose();
-  return after;
 }

@@ -1,9 +1,9 @@
 // ChatSession: a conversation that keeps the model's state between turns, so that a turn computes only its own
 // tokens.
 import { InvalidArgumentError } from '@rene-js/layers';
+import { nextTurn } from '@rene-js/layers/internal';
 import { describe } from '../describe.js';
 import { Batch } from '../generation/batch.js';
-import { nextTurn } from '../generation/event_loop.js';
 import { prefillParts } from '../generation/prefill.js';
 import { checkPrompts } from '../generation/prompt_ids.js';
 import { Sampler } from '../generation/sampler.js';

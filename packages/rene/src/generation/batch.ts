@@ -3,7 +3,7 @@
 import { BackendError } from '@rene-js/layers';
 import type { DecodeStep, SamplingParams } from '@rene-js/layers/internal';
 import { RecurrentState } from '../state.js';
-import { type GenerationModel, readLogits } from './generation_model.js';
+import { forwardLogits, type GenerationModel } from './generation_model.js';
 import { greedyParams } from './sampler.js';
 
 /** A sequence as the batch sees it. */
@@ -195,7 +195,7 @@ class ForwardRows implements Rows {
 
   async logits(tokens: readonly number[]): Promise<readonly Float32Array[]> {
     const ids = tokens.map((id) => [id]);
-    return readLogits(this.model.forward(ids, { state: this.whole(), logitsToKeep: 1 }));
+    return forwardLogits(this.model, ids, { state: this.whole(), logitsToKeep: 1 });
   }
 
   stateOf(row: number): RecurrentState {

@@ -1,5 +1,5 @@
 // The part of a model that generation needs.
-import type { DecodeStep } from '@rene-js/layers/internal';
+import { type DecodeStep, isPageThread } from '@rene-js/layers/internal';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { ModelConfig } from '../architectures/model_config.js';
 import type { RecurrentState } from '../state.js';
@@ -19,6 +19,11 @@ export interface GenerationModel {
     ids: readonly (readonly number[])[],
     options: { state: RecurrentState; logitsToKeep: number },
   ): tf.Tensor;
+  /** As forward, for a page's own thread, which draws its frames between two layers. */
+  forwardInTurns?(
+    ids: readonly (readonly number[])[],
+    options: { state: RecurrentState; logitsToKeep: number },
+  ): Promise<tf.Tensor>;
   /** The model's weights. Their number is used to estimate the time of a token. */
   readonly parameters?: ReadonlyMap<string, { readonly shape: readonly number[] }> | undefined;
   /** The state before the first token. */
@@ -27,13 +32,25 @@ export interface GenerationModel {
   compileStep?(batch: number, vocabSize: number): DecodeStep | undefined;
 }
 
+/** Advances a state by `ids`. @returns logits of the last `logitsToKeep` tokens, one row each */
+export async function forwardLogits(
+  model: GenerationModel,
+  ...call: Parameters<GenerationModel['forward']>
+): Promise<Float32Array[]> {
+  const logits =
+    isPageThread() && model.forwardInTurns
+      ? await model.forwardInTurns(...call)
+      : model.forward(...call);
+  return readLogits(logits);
+}
+
 /**
  * Reads logits and disposes them.
  *
  * @param logits (B, L, paddedVocabSize)
  * @returns B * L rows of paddedVocabSize logits
  */
-export async function readLogits(logits: tf.Tensor): Promise<Float32Array[]> {
+async function readLogits(logits: tf.Tensor): Promise<Float32Array[]> {
   try {
     const size = logits.shape.at(-1) ?? 0;
     const values = await logits.data<'float32'>();

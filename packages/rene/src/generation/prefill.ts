@@ -1,7 +1,7 @@
 // Prefill: reads prompts into states in chunks. generate, beam search and the server use it.
 import { refuseUnknownOptions } from '../known_options.js';
 import { RecurrentState } from '../state.js';
-import { type GenerationModel, readLogits } from './generation_model.js';
+import { forwardLogits, type GenerationModel } from './generation_model.js';
 import { checkCallbacks } from './option_values.js';
 import { chunkFor, PREFILL_CHUNK } from './prefill_chunk.js';
 import { Progress, type ProgressOptions } from './progress.js';
@@ -37,7 +37,7 @@ export async function* prefillParts(
     const tokens = Math.min(prompt.length - start, chunk - (position % chunk));
     const ids = prompt.slice(start, start + tokens);
     const logitsToKeep = logits === 'all' ? tokens : 1;
-    const read = await readLogits(model.forward([ids], { state, logitsToKeep }));
+    const read = await forwardLogits(model, [ids], { state, logitsToKeep });
     yield { start, tokens, logits: read };
     start += tokens;
   }

@@ -1,4 +1,5 @@
 // How many tokens of a prompt are read before other work gets a turn.
+import { isPageThread } from '@rene-js/layers/internal';
 import type { GenerationModel } from './generation_model.js';
 
 /**
@@ -12,17 +13,20 @@ import type { GenerationModel } from './generation_model.js';
  */
 export const PREFILL_CHUNK = { alone: 512, interleaved: 128 } as const;
 
-/** Weights times tokens that take some 40 ms on one core. */
-const WORK_OF_A_FRAME = 4e8;
+/** Weights times tokens that take some 20 ms on one core. */
+const WORK_OF_A_FRAME = 2e8;
 
-/** The chunk for a model: on a page's thread as many tokens as let the page answer between two of them. */
-export function chunkFor({ parameters }: GenerationModel): number {
+/**
+ * The chunk for a model. On a page's thread, which has a turn between two layers, it has as many tokens as a layer
+ * reads in a frame.
+ */
+export function chunkFor({ config, parameters }: GenerationModel): number {
   if (Reflect.has(globalThis, 'WorkerGlobalScope')) return PREFILL_CHUNK.interleaved;
-  if (!Reflect.has(globalThis, 'document')) return PREFILL_CHUNK.alone;
+  if (!isPageThread()) return PREFILL_CHUNK.alone;
   let weights = 1;
   for (const { shape } of parameters?.values() ?? []) {
     weights += shape.reduce((size, axis) => size * axis, 1);
   }
-  const tokens = 2 ** Math.floor(Math.log2(WORK_OF_A_FRAME / weights));
+  const tokens = 2 ** Math.floor(Math.log2((WORK_OF_A_FRAME * config.nLayer) / weights));
   return Math.min(Math.max(tokens, 1), PREFILL_CHUNK.interleaved);
 }

@@ -1,6 +1,7 @@
 // Reports progress, yields to the event loop and checks the signal between two steps.
+
+import { nextTurn } from '@rene-js/layers/internal';
 import { GenerationAbortedError } from './abort.js';
-import { nextTurn } from './event_loop.js';
 
 /** Progress of a generation. */
 export interface GenerationProgress {

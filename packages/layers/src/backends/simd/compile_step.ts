@@ -1,13 +1,14 @@
 // Compiled decode steps on `simd`: the jobs are recorded once for each batch size and replayed. Between
 // input token and logits the threads do not wait for JavaScript.
 import * as tf from '@tensorflow/tfjs-core';
+import { FrameTurns, isPageThread } from '../../event_loop.js';
 import type { DecodeStep, StepModel } from '../../step.js';
 import { NativeDecodeStep } from '../native/decode_step.js';
 import { type StepPlan, stepPlan } from '../native/step_plan.js';
 import { asSimd, type SimdBackend } from './backend.js';
 import type { SimdOps } from './ops.js';
 import { chooseReadStrategy } from './read_strategy.js';
-import type { RecordedJobs } from './recorded_jobs.js';
+import { piecesOf, type RecordedJobs } from './recorded_jobs.js';
 
 export function compileSimdStep(model: StepModel, batch: number): DecodeStep {
   const backend = asSimd(tf.backend());
@@ -40,8 +41,10 @@ class SimdDecodeStep extends NativeDecodeStep<SimdOps> implements DecodeStep {
     runtime.ints(buffers.tokens, rows).set(tokens);
     runtime.ints(buffers.positions, rows).set(this.positions);
     const recording = this.recording(rows);
-    runtime.replay(recording);
-    if (recording === this.untimed) {
+    if (isPageThread()) await this.replayInTurns(recording);
+    else runtime.replay(recording);
+    // The timing would block a page.
+    if (recording === this.untimed && !isPageThread()) {
       this.untimed = undefined;
       chooseReadStrategy(runtime, recording);
     }
@@ -64,6 +67,15 @@ class SimdDecodeStep extends NativeDecodeStep<SimdOps> implements DecodeStep {
   protected override forgetRecordings(): void {
     for (const { address } of this.recordings.values()) this.ops.blocks.release(address);
     this.recordings.clear();
+  }
+
+  /** Runs a few jobs at a time, so that a page draws its frames meanwhile. */
+  private async replayInTurns(recording: RecordedJobs): Promise<void> {
+    const turns = new FrameTurns();
+    for (const piece of piecesOf(recording)) {
+      this.ops.runtime.replay(piece);
+      await turns.pass();
+    }
   }
 
   private recording(rows: number): RecordedJobs {

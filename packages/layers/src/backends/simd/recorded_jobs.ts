@@ -10,6 +10,18 @@ export interface RecordedJobs {
   readonly scratch: number;
 }
 
+/** Jobs of a piece: some blocks of a model have this many. */
+const PIECE = 8;
+
+/** The jobs in pieces, to be replayed in this order. */
+export function piecesOf({ address, count, scratch }: RecordedJobs): RecordedJobs[] {
+  return Array.from({ length: Math.ceil(count / PIECE) }, (_, i) => ({
+    address: address + i * PIECE * JOB_WORDS * 4,
+    count: Math.min(PIECE, count - i * PIECE),
+    scratch,
+  }));
+}
+
 /** Records jobs instead of running them. Their temporaries are stacked from `base` on. */
 export class JobRecorder {
   private readonly words: number[] = [];

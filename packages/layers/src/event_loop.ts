@@ -14,3 +14,22 @@ export function nextTurn(): Promise<void> {
     port2.postMessage(null);
   });
 }
+
+/** Milliseconds of work between two turns on a page's thread: less than a frame. */
+const FRAME_SHARE = 10;
+
+/** Whether this is a page's own thread, which draws the frames. */
+export function isPageThread(): boolean {
+  return Reflect.has(globalThis, 'document');
+}
+
+/** Gives a page a turn between two pieces of work, once they have taken a good part of a frame. */
+export class FrameTurns {
+  private since = performance.now();
+
+  async pass(): Promise<void> {
+    if (performance.now() - this.since < FRAME_SHARE) return;
+    await nextTurn();
+    this.since = performance.now();
+  }
+}

@@ -1,5 +1,5 @@
 // The page: its forms drive a model in a worker.
-import { deleteCached, listCached, loadInWorker, persistCache } from '@rene-js/rene/browser';
+import { deleteCached, listCached, loadInWorker } from '@rene-js/rene/browser';
 import { describeSpeed, megabytes, progressText } from './format.js';
 
 const element = (id) => document.getElementById(id);
@@ -31,7 +31,6 @@ element('load-form').addEventListener('submit', async (event) => {
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     const threads = model.threads > 1 ? `, ${model.threads} threads` : '';
     say(`Ready after ${seconds} s, on ${model.backend}${threads}.`);
-    void persistCache();
   } catch (error) {
     if (controller.signal.aborted) say('Cancelled. The next load goes on where this one stopped.');
     else fail(error);

@@ -70,7 +70,7 @@ export async function makeParameters(
   if (trainable && format !== 'f32') {
     throw new InvalidArgumentError('format', "'f32' for trainable parameters", `'${format}'`);
   }
-  checkRoom(specs, options);
+  await checkRoom(specs, options, source);
   const totalValues = specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
   const made = new Map<string, Parameter>();
   let loadedValues = 0;
@@ -98,31 +98,50 @@ export async function makeParameters(
   }
 }
 
-/** Fails early if the weights exceed the backend's address space. */
-function checkRoom(
+/**
+ * Fails early if the weights exceed the backend's memory.
+ *
+ * @throws BackendError that names the formats that fit
+ */
+async function checkRoom(
   specs: readonly ParameterSpec[],
-  { format = 'f32', groupSize, keepQuantized }: ParameterOptions,
-): void {
+  { format = 'f32', groupSize, keepQuantized = false }: ParameterOptions,
+  source: ParameterValues,
+): Promise<void> {
   const { maximumBytes, formats } = weightPacker();
-  // Quantised values may be smaller than the requested format.
-  if (maximumBytes === undefined || keepQuantized) return;
+  if (maximumBytes === undefined) return;
+  const matrices = specs.filter(({ kind }) => kind === 'matrix');
+  const bytesIn = ({ shape: [rows = 0, columns = 0] }: ParameterSpec, other: WeightFormat) =>
+    weightBytes(other, [rows, columns], groupSize);
   const bytesAs = (other: WeightFormat) =>
-    specs
-      .filter(({ kind }) => kind === 'matrix')
-      .reduce((sum, { shape: [rows = 0, columns = 0] }) => {
-        return sum + weightBytes(other, [rows, columns], groupSize);
-      }, 0);
-  const bytes = bytesAs(format);
+    matrices.reduce((sum, spec) => sum + bytesIn(spec, other), 0);
+  let bytes = bytesAs(format);
+  let name = `as ${format}`;
+  if (bytes > maximumBytes && keepQuantized) {
+    // Quantised values may be smaller than the format of the others.
+    bytes = 0;
+    for (const spec of matrices) {
+      bytes += bytesIn(spec, (await source.matrix(spec)).quantized?.format ?? format);
+    }
+    name = 'as they are stored';
+  }
   if (bytes <= maximumBytes) return;
-  const gigabytes = (n: number) => `${(n / 1e9).toFixed(1)} GB`;
   const fitting = formats
     .filter((other) => bytesAs(other) <= maximumBytes)
     .map((other) => `${other} (${gigabytes(bytesAs(other))})`);
+  const millions = Math.floor(maximumBytes / weightBytes('int4', [1, 1]) / 1e6);
+  const advice =
+    fitting.length > 0
+      ? `load them as ${fitting.join(', ')}`
+      : `use another backend, or a model of at most ${millions} million weights as int4`;
   throw new BackendError(
-    `the weights need ${gigabytes(bytes)} as ${format}, but the backend '${tf.getBackend()}' can hold at ` +
-      `most ${gigabytes(maximumBytes)}: ` +
-      (fitting.length > 0 ? `load them as ${fitting.join(', ')}` : 'use another backend'),
+    `the weights need ${gigabytes(bytes)} ${name}, but the backend '${tf.getBackend()}' can hold at ` +
+      `most ${gigabytes(maximumBytes)}: ${advice}`,
   );
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
 /** Quantised values that already have the requested format are kept. */

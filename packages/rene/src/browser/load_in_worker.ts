@@ -5,6 +5,7 @@ import type { HubOptions } from '../checkpoint/hub.js';
 import { isRepoId, nameText } from '../checkpoint/model_names.js';
 import { type OptionType, refuseUnknownOptions } from '../known_options.js';
 import type { ModelOptions } from '../load_options.js';
+import { persistCache } from './cached_models.js';
 import type { LoadProgress } from './load_progress.js';
 import type { LoadedInfo } from './messages.js';
 import { startWorker, type WorkerKind } from './start_worker.js';
@@ -27,6 +28,8 @@ export interface LoadInWorkerOptions extends Pick<ModelOptions, 'dtype' | 'group
   hub?: Pick<HubOptions, 'endpoint' | 'revision' | 'token'> | undefined;
   /** Keep the files in the browser's storage, and read them from there the next time. Default: true. */
   cache?: boolean | undefined;
+  /** Ask the browser not to delete the kept files when the disk is full; some browsers ask the user. Default: true. */
+  persist?: boolean | undefined;
   /** Called a few times a second while files arrive and weights are packed. */
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Called with notices, such as that a dtype is rounded. Default: console.warn. */
@@ -45,6 +48,7 @@ const KNOWN: Readonly<Record<keyof LoadInWorkerOptions, OptionType>> = {
   lora: true,
   hub: 'object',
   cache: 'boolean',
+  persist: 'boolean',
   onProgress: 'function',
   onNotice: 'function',
   signal: 'object',
@@ -66,12 +70,21 @@ export async function loadInWorker(
 ): Promise<WorkerModel> {
   refuseUnknownOptions(options, KNOWN, 'options');
   const { tokenizer, lora, onProgress, signal, workerUrl, backend = 'auto', ...others } = options;
-  const { hub = {}, cache = true, dtype, groupSize, onNotice = console.warn } = others;
+  const {
+    hub = {},
+    cache = true,
+    persist = cache,
+    dtype,
+    groupSize,
+    onNotice = console.warn,
+  } = others;
   if (!BACKENDS.includes(backend)) {
     throw new InvalidArgumentError('backend', `one of ${BACKENDS.join(', ')}`, `'${backend}'`);
   }
   const name = absolute(idOrUrl);
   signal?.throwIfAborted();
+  // A worker cannot ask. Loading does not wait for the user's answer.
+  if (cache && persist) void persistCache().catch(() => {});
   const kind = await kindFor(backend);
   const script = workerUrl === undefined ? undefined : new URL(workerUrl, base()).href;
   const worker = await startWorker(kind, script);

@@ -35,9 +35,13 @@ export class Allocator {
     return this.used;
   }
 
+  get maximumBytes(): number {
+    return this.maximumPages * PAGE;
+  }
+
   /** Upper bound of the bytes that can still be allocated. */
   get freeBytes(): number {
-    return this.maximumPages * PAGE - HEAP - this.used;
+    return this.maximumBytes - HEAP - this.used;
   }
 
   /**
@@ -87,7 +91,7 @@ export class Allocator {
     const last = this.free.at(-1);
     const tail = last && last.end === this.end ? last : undefined;
     const missing = size - (tail ? tail.end - tail.start : 0);
-    const maximum = this.maximumPages * PAGE;
+    const maximum = this.maximumBytes;
     const bytes = Math.min(Math.max(missing, GROWTH), Math.max(missing, maximum - this.end));
     const pages = Math.ceil(bytes / PAGE);
     try {
@@ -104,7 +108,7 @@ export class Allocator {
   private refusal(size: number, isBeyondMaximum: boolean): string {
     const gib = (bytes: number) => `${Number((bytes / 2 ** 30).toFixed(2))} GiB`;
     const limit = isBeyondMaximum
-      ? `the backend 'simd' holds at most ${gib(this.maximumPages * PAGE)}`
+      ? `the backend 'simd' holds at most ${gib(this.maximumBytes)}`
       : "the machine has no more memory for the backend 'simd'";
     return (
       `${limit}: ${gib(this.used)} are in use and ${gib(size)} more were asked for. Load the weights as ` +

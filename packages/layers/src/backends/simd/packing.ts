@@ -46,7 +46,9 @@ const repackArguments = new ArgumentLayout(RepackArg);
 
 export const simdPacker: WeightPacker = {
   formats: ['f32', 'bf16', 'int8', 'int4'],
-  maximumBytes: 2 ** 32,
+  get maximumBytes() {
+    return asSimd(tf.backend()).runtime.maximumBytes;
+  },
   availableBytes: () => asSimd(tf.backend()).runtime.availableBytes,
   pack,
   unpack,

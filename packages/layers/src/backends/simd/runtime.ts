@@ -190,6 +190,11 @@ export class Runtime {
     return this.allocator.usedBytes;
   }
 
+  /** The size to which the memory can grow: 4 GiB, or less where the platform refuses that. */
+  get maximumBytes(): number {
+    return this.allocator.maximumBytes;
+  }
+
   /** Free bytes for weights, less a reserve for what is computed with them. */
   get availableBytes(): number {
     return Math.max(0, Math.min(this.allocator.freeBytes, freeMemory()) - WORKING_BYTES);

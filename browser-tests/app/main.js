@@ -15,8 +15,11 @@ globalThis.generate = async (url, prompt, { backend, maxNewTokens }) => {
 
 globalThis.generateInWorker = async (url, prompt, { backend, maxNewTokens }) => {
   const model = await loadInWorker(url, { backend });
+  // A chat template is rendered by a script of its own beside the worker.
+  const chatTemplate = '{{ messages[0].content }}';
+  const chat = await model.tokenizer.applyChatTemplate([{ content: prompt }], { chatTemplate });
   let text = '';
-  for await (const piece of model.streamText(prompt, { maxNewTokens })) text += piece;
+  for await (const piece of model.streamText(chat, { maxNewTokens })) text += piece;
   model.dispose();
   return { text, backend: model.backend, threads: model.threads };
 };

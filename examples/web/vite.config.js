@@ -1,6 +1,7 @@
 // Isolation headers give the worker all cores. rene-tiny is served from the installed package.
 import { createReadStream } from 'node:fs';
-import { cp, stat } from 'node:fs/promises';
+import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 
@@ -29,9 +30,27 @@ const includedModel = {
     }),
 };
 
+/** Names all files of the build in the service worker, which keeps them. */
+const offlineFiles = {
+  name: 'offline-files',
+  apply: 'build',
+  async closeBundle() {
+    const dist = new URL('dist/', import.meta.url);
+    const entries = await readdir(dist, { recursive: true, withFileTypes: true });
+    const files = entries
+      .filter((entry) => entry.isFile() && !/^(index\.html|service_worker\.js)$/.test(entry.name))
+      .map(({ parentPath, name }) => `./${relative(fileURLToPath(dist), join(parentPath, name))}`)
+      .filter((path) => !path.startsWith('./models/'));
+    const worker = new URL('service_worker.js', dist);
+    const list = JSON.stringify(['./', ...files.sort()]);
+    const source = await readFile(worker, 'utf8');
+    await writeFile(worker, source.replace('FILES = []', `FILES = ${list}`));
+  },
+};
+
 export default defineConfig({
   base: './',
-  plugins: [includedModel],
+  plugins: [includedModel, offlineFiles],
   server: { headers },
   preview: { headers },
 });

@@ -1,7 +1,9 @@
 // Keeps the page's own files, so that it opens without a network. Models are kept by the library.
 const CACHE = 'page';
+/** All files of the page. The build fills the list, see vite.config.js. */
+const FILES = [];
 
-addEventListener('install', () => skipWaiting());
+addEventListener('install', (event) => event.waitUntil(install()));
 addEventListener('activate', (event) => event.waitUntil(clients.claim()));
 addEventListener('fetch', (event) => {
   const { request } = event;
@@ -9,6 +11,11 @@ addEventListener('fetch', (event) => {
   const isOwn = request.method === 'GET' && url.origin === location.origin;
   if (isOwn && !url.pathname.includes('/models/')) event.respondWith(answer(request));
 });
+
+async function install() {
+  await (await caches.open(CACHE)).addAll(FILES);
+  await skipWaiting();
+}
 
 /** From the network, else what was kept. */
 async function answer(request) {

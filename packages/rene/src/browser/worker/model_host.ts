@@ -1,5 +1,7 @@
 // The worker's side: holds a model, its tokenizer and its states, and answers the page's calls.
+import { useBackend } from '@rene-js/layers';
 import { simdInfo } from '@rene-js/layers/simd';
+import { anySignal } from '../../any_signal.js';
 import { AutoModelForCausalLM } from '../../auto_model.js';
 import { loadTemplateEngine } from '../../chat/template_engine.js';
 import type { DownloadProgress } from '../../checkpoint/hub.js';
@@ -95,17 +97,32 @@ export class ModelHost {
       onProgress: ({ file, bytes, totalBytes }: DownloadProgress) =>
         reporter.update('download', file, bytes, totalBytes || undefined),
     };
-    const tokenizer = await Tokenizer.fromPretrained(tokenizerName, fetched);
-    const model = await AutoModelForCausalLM.fromPretrained(name, {
+    const stop = new AbortController();
+    const signal = anySignal([answer.signal, stop.signal]);
+    // The backend, the model and the tokenizer load at the same time. The model's error is that of its backend.
+    useBackend(options.backend).catch(() => {});
+    const loading = AutoModelForCausalLM.fromPretrained(name, {
       ...options,
-      hub: fetched,
+      hub: { ...fetched, signal },
       onNotice,
       onProgress({ name: weight, loadedValues, totalValues }) {
-        answer.signal.throwIfAborted();
+        signal.throwIfAborted();
         const phase = options.backend === 'webgpu' ? 'upload' : 'pack';
         reporter.update(phase, weight, loadedValues, totalValues);
       },
     });
+    loading.catch(() => {});
+    const tokenizer = await Tokenizer.fromPretrained(tokenizerName, fetched).catch(
+      async (error) => {
+        stop.abort();
+        await loading.then(
+          (model) => model.dispose(),
+          () => {},
+        );
+        throw error;
+      },
+    );
+    const model = await loading;
     this.loaded = { model, tokenizer };
     return {
       backend: model.backend,

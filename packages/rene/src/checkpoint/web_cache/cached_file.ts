@@ -3,6 +3,7 @@ import { CheckpointError } from '../../errors.js';
 import { type ByteSource, checkRange } from '../byte_source.js';
 import { shownUrl } from '../model_names.js';
 import { isQuotaError, type PartStore } from './part_store.js';
+import { RecentParts } from './recent_parts.js';
 
 /** Reads a response's bytes. */
 export type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>;
@@ -34,13 +35,13 @@ export class CachedFile implements ByteSource {
   /** Bytes in whole parts of the store. */
   private inStore: number;
   /** The part that is being received. */
-  private readonly current: Uint8Array<ArrayBuffer>;
+  private current: Uint8Array<ArrayBuffer>;
   private readonly partBytes: number;
   private filled = 0;
   private failure: unknown;
   private substitute: Promise<ByteSource> | undefined;
   private waiting: (() => void)[] = [];
-  private readonly parts = new Map<number, Blob>();
+  private readonly parts: RecentParts;
   private reader: ByteReader | undefined;
   private closed = false;
   /** Resolves after the last write. */
@@ -54,7 +55,8 @@ export class CachedFile implements ByteSource {
     this.name = shownUrl(options.url);
     this.size = options.size;
     this.partBytes = options.store.partBytes;
-    this.current = new Uint8Array(this.partBytes);
+    this.current = new Uint8Array(reader ? this.partBytes : 0);
+    this.parts = new RecentParts(options.store, options.key);
     this.inStore = reader
       ? Math.floor(options.stored / this.partBytes) * this.partBytes
       : options.size;
@@ -77,6 +79,7 @@ export class CachedFile implements ByteSource {
   /** Stops a download. The bytes that have arrived are then in the store. */
   async close(): Promise<void> {
     this.closed = true;
+    this.parts.clear();
     await this.reader?.cancel().catch(() => {});
     await this.ended;
     if (!this.substitute) return;
@@ -98,18 +101,16 @@ export class CachedFile implements ByteSource {
   }
 
   private async fromStore(start: number, most: number): Promise<Uint8Array> {
-    const { store, key } = this.options;
     const index = Math.floor(start / this.partBytes);
-    const blob = this.parts.get(index) ?? (await store.part(key, index));
+    const part = await this.parts.get(index);
     const from = start - index * this.partBytes;
-    const bytes = await blob?.slice(from, from + most).arrayBuffer();
-    if (!blob || !bytes || bytes.byteLength === 0) {
+    const bytes = part?.subarray(from, from + most);
+    if (!bytes || bytes.length === 0) {
       throw new CheckpointError(
         `${this.name}: its copy in the browser's storage is gone; load it again`,
       );
     }
-    this.parts.set(index, blob);
-    return new Uint8Array(bytes);
+    return bytes;
   }
 
   private async download(first: ByteReader): Promise<void> {
@@ -187,7 +188,10 @@ export class CachedFile implements ByteSource {
 
   private async endPart(): Promise<void> {
     const { store, key } = this.options;
-    await store.setPart(key, this.inStore / this.partBytes, this.current);
+    const index = this.inStore / this.partBytes;
+    await store.setPart(key, index, this.current);
+    this.parts.put(index, Promise.resolve(this.current));
+    this.current = new Uint8Array(this.partBytes);
     this.inStore += this.partBytes;
     this.filled = 0;
   }

@@ -12,12 +12,13 @@ interface FileHandle {
   getFile(): Promise<Blob>;
   createWritable(): Promise<{ write(bytes: Uint8Array): Promise<void>; close(): Promise<void> }>;
   /** In workers. */
-  createSyncAccessHandle?(): Promise<SyncAccessHandle>;
+  createSyncAccessHandle?(options?: { mode: 'read-only' }): Promise<SyncAccessHandle>;
 }
 interface SyncAccessHandle {
   truncate(size: number): void;
+  getSize(): number;
+  read(bytes: Uint8Array, options: { at: number }): number;
   write(bytes: Uint8Array, options: { at: number }): number;
-  flush(): void;
   close(): void;
 }
 export interface StorageManager {
@@ -61,7 +62,6 @@ export async function opfsStore(storage: StorageManager): Promise<PartStore | un
       access.truncate(0);
       // Where the storage is full, Chromium returns a large number, and others throw.
       if (access.write(bytes, { at: 0 }) !== bytes.length) throw quotaError();
-      access.flush();
     } finally {
       access.close();
     }
@@ -80,6 +80,19 @@ export async function opfsStore(storage: StorageManager): Promise<PartStore | un
       write(key, ENTRY, new TextEncoder().encode(JSON.stringify(entry satisfies FileEntry))),
     part: (key, index) => read(key, String(index)),
     setPart: (key, index, bytes) => write(key, String(index), bytes),
+    async readPart(key, index) {
+      let access: SyncAccessHandle | undefined;
+      try {
+        const handle = await (await root.getDirectoryHandle(key)).getFileHandle(String(index));
+        access = await handle.createSyncAccessHandle?.({ mode: 'read-only' });
+        const bytes = new Uint8Array(access?.getSize() ?? 0);
+        return access?.read(bytes, { at: 0 }) === bytes.length ? bytes : undefined;
+      } catch {
+        return undefined; // Another tab has it open, in browsers where only one may.
+      } finally {
+        access?.close();
+      }
+    },
     async remove(key) {
       await root.removeEntry(key, { recursive: true }).catch((error: unknown) => {
         if (!(error instanceof Error && error.name === 'NotFoundError')) throw error;

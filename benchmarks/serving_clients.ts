@@ -4,6 +4,8 @@ import { connect } from 'node:net';
 
 export interface ClientOptions {
   url: string;
+  /** A server without a prefix cache, for the answers of a single client. Default: the same server. */
+  plainUrl?: string;
   /** Streaming requests, long prompts, or malformed bodies. */
   kind: 'stream' | 'prefill' | 'malformed';
   clients: number;
@@ -59,6 +61,7 @@ const ODD = [
   '{"__proto__":1}',
   '9007199254740993',
 ];
+const WORDS = 'the sea is old and a bird of stone sings by night under some house'.split(' ');
 const FIELDS = [
   'prompt',
   'max_tokens',
@@ -99,9 +102,9 @@ process.send?.(result, () => process.exit(0));
 
 /** Each client sends its next request as soon as it has a response. @returns the duration in seconds */
 async function stream(): Promise<number> {
-  const bodies = Array.from({ length: 40 }, (_, i) => streamBody(i));
+  const bodies = Array.from({ length: 120 }, (_, i) => streamBody(i));
   const alone: (Content | undefined)[] = [];
-  for (const body of bodies) alone.push(contentOf(await post(body)));
+  for (const body of bodies) alone.push(contentOf(await post(body, { url: options.plainUrl })));
   const begin = performance.now();
   await eachClient(async () => {
     const i = Math.floor(random() * bodies.length);
@@ -114,15 +117,15 @@ async function stream(): Promise<number> {
   return (performance.now() - begin) / 1000;
 }
 
+/** A third of the prompts begin alike. */
 function streamBody(i: number): string {
-  const texts = [
-    'The sea is',
-    'A bird',
-    'Rene Descartes was',
-    `${'The old house is big. '.repeat(30)}`,
-  ];
+  const words = Array.from(
+    { length: (i * 7) % 90 },
+    (_, k) => WORDS[(i * i + k * k) % WORDS.length],
+  );
+  const own = `Number ${i}: ${words.join(' ')}`;
   return JSON.stringify({
-    prompt: texts[i % 4],
+    prompt: i % 3 === 0 ? `${'The old house is big. '.repeat(30)}${own}` : own,
     max_tokens: 4 + (i % 7) * 8,
     seed: i,
     temperature: i % 5 === 0 ? 0 : 1,
@@ -184,7 +187,11 @@ async function malformed(): Promise<undefined> {
           result.statuses.broken = (result.statuses.broken ?? 0) + 1;
           continue;
         }
-        const { status } = await post(malformedBody(), oneOf(ROUTES), oneOf(TYPES), 5000);
+        const { status } = await post(malformedBody(), {
+          path: oneOf(ROUTES),
+          type: oneOf(TYPES),
+          patience: 5000,
+        });
         result.statuses[status] = (result.statuses[status] ?? 0) + 1;
         if (status === 500 || status === 0) result.lost++;
         else result.answers++;
@@ -260,13 +267,16 @@ async function eachClient(ask: () => Promise<void>): Promise<void> {
 /** @returns status 0 if the connection failed, 499 if the client timed out */
 function post(
   body: string | Buffer,
-  path = '/v1/completions',
-  type = 'application/json',
-  patience = 120_000,
+  {
+    url = options.url,
+    path = '/v1/completions',
+    type = 'application/json',
+    patience = 120_000,
+  }: { url?: string | undefined; path?: string; type?: string; patience?: number } = {},
 ): Promise<Answer> {
   return new Promise((resolve) => {
     const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) };
-    const client = request(options.url + path, { method: 'POST', headers, agent }, (response) => {
+    const client = request(url + path, { method: 'POST', headers, agent }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (part: string) => {
         text += part;

@@ -50,7 +50,7 @@ export { ReneError } from './errors.js';
 export { fileError } from './file_errors.js';
 export { Batch, type NextToken } from './generation/batch.js';
 export { PREFILL_CHUNK, type PrefilledPart, prefillParts } from './generation/prefill.js';
-export { isStored, PrefixCache, type StoragePlan } from './generation/prefix_cache.js';
+export { isStored, nextStop, PrefixCache, type StoragePlan } from './generation/prefix_cache.js';
 export { PrefixFiles } from './generation/prefix_files.js';
 export { generateReference } from './generation/reference.js';
 export { samplingProbabilities } from './generation/reference_sampling.js';

@@ -57,10 +57,10 @@ export class BatchEngine implements Engine {
     };
   }
 
-  /** Number of sequences in the batch and waiting, and of slots. */
   load(): EngineLoad {
     const active = this.batch.members.length;
-    return { active, waiting: Math.max(0, this.sequences().length - active), slots: this.slots };
+    const waiting = Math.max(0, this.sequences().length - active);
+    return { active, waiting, slots: this.slots, cacheBytes: this.cache.usedBytes };
   }
 
   /** Ends all jobs without an event and frees the engine's memory. The model stays loaded. */
@@ -171,7 +171,8 @@ export class BatchEngine implements Engine {
 
   /** A conversation continues from the end of an answer. */
   private async storeAnswer(sequence: JobSequence): Promise<void> {
-    if (sequence.running.job.n > 1) return;
+    const { job, isScored } = sequence.running;
+    if (job.n > 1 || isScored) return;
     const state = this.batch.stateOf(sequence);
     try {
       const [length = 0] = state.positions;

@@ -26,7 +26,8 @@ export function addInfoRoutes(
   app.get('/health', async (_, reply) => {
     const { downReason } = engine;
     const status = downReason === undefined ? 'ok' : 'down';
-    const health = { status, model: modelName, ...engine.load() };
+    const { active, waiting, slots } = engine.load();
+    const health = { status, model: modelName, active, waiting, slots };
     if (downReason === undefined) return health;
     const error = new ApiError(503, downReason, 'server_error');
     return reply.code(503).send({ ...health, ...error.toJSON() });

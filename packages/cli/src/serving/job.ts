@@ -84,6 +84,8 @@ export interface EngineLoad {
   waiting: number;
   /** Size of the batch. */
   slots: number;
+  /** Bytes of the prefix cache in memory. Default: 0. */
+  cacheBytes?: number;
 }
 
 /** Runs jobs. */

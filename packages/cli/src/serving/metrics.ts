@@ -38,6 +38,9 @@ export class Metrics {
     this.gauge('sequences_active', 'Sequences being decoded', () => engine.load().active);
     this.gauge('sequences_waiting', 'Sequences that wait', () => engine.load().waiting);
     this.gauge('slots', 'Sequences that can be decoded together', () => engine.load().slots);
+    this.gauge('prefix_cache_bytes', 'Size of the prefix cache in memory', () => {
+      return engine.load().cacheBytes ?? 0;
+    });
     return this.count(engine);
   }
 

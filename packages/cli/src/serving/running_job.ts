@@ -5,6 +5,7 @@ import {
   type GenerationConfig,
   isStored,
   type NextToken,
+  nextStop,
   PREFILL_CHUNK,
   type PrefilledPart,
   type PrefixCache,
@@ -28,6 +29,10 @@ export class RunningJob implements Schedulable {
   isOver = false;
   private parts: AsyncGenerator<PrefilledPart, void, void> | undefined;
   private plan: StoragePlan | undefined;
+  /** Where `parts` ends. */
+  private stop = 0;
+  /** Log-probabilities of the prefilled tokens, if requested. */
+  private readonly logProbs: (TokenLogProb | null)[] = [];
   /** Logits of the last prefilled token. */
   private logits: Float32Array | undefined;
   private readonly sampler: Sampler;
@@ -68,23 +73,29 @@ export class RunningJob implements Schedulable {
   }
 
   private async begin(model: GenerationModel, cache: PrefixCache): Promise<void> {
-    const { prompt, promptLogProbs } = this.job;
-    this.plan = cache.plan(prompt, PREFILL_CHUNK.interleaved);
-    // Log-probabilities of prompt tokens are not cached.
-    const cached = promptLogProbs ? undefined : await cache.find(prompt);
+    const { prompt, promptLogProbs, logProbs: top = 0 } = this.job;
+    this.plan = cache.plan(prompt, PREFILL_CHUNK.interleaved, this.lastStored());
+    const cached = await cache.find(prompt, promptLogProbs ? top : undefined);
     this.state = cached?.state ?? model.initialState(1);
     if (!cached) return this.readNext(model, cache);
-    this.read = cached.tokens;
-    this.onEvent({ type: 'prompt', tokens: cached.tokens, cached: true, logProbs: undefined });
+    const { tokens, logProbs } = cached;
+    this.read = tokens;
+    this.logits = cached.logits;
+    for (const value of logProbs ?? []) this.logProbs.push(value);
+    this.onEvent({ type: 'prompt', tokens, cached: true, logProbs });
     if (this.isRead) this.start(cached.logits);
   }
 
   private async readNext(model: GenerationModel, cache: PrefixCache): Promise<void> {
-    const { state, read } = this;
-    const { prompt, promptLogProbs } = this.job;
-    if (!state) return;
-    const kept = promptLogProbs ? 'all' : 'last';
-    this.parts ??= prefillParts(model, state, prompt.slice(read), kept, PREFILL_CHUNK.interleaved);
+    const { state, plan, read } = this;
+    const { prompt, promptLogProbs, logProbs: top = 0 } = this.job;
+    if (!state || !plan) return;
+    if (!this.parts || read === this.stop) {
+      this.stop = nextStop(plan, read, prompt.length);
+      const kept = promptLogProbs ? 'all' : 'last';
+      const ids = prompt.slice(read, this.stop);
+      this.parts = prefillParts(model, state, ids, kept, PREFILL_CHUNK.interleaved);
+    }
     const { value: part } = await this.parts.next();
     if (!part || this.isOver) return;
     const { tokens, logits } = part;
@@ -95,11 +106,28 @@ export class RunningJob implements Schedulable {
     this.read = read + tokens;
     const last = logits.at(-1);
     this.logits = this.isRead ? undefined : last?.slice(); // not a view that keeps all of them
-    if (this.plan && isStored(this.plan, this.read)) {
-      await cache.store(prompt.slice(0, this.read), state, last);
+    for (const value of logProbs ?? []) this.logProbs.push(value);
+    if (isStored(plan, this.read)) {
+      const known = logProbs && { top, values: this.logProbs.slice() };
+      await cache.store(prompt.slice(0, this.read), state, last, known);
     }
     this.onEvent({ type: 'prompt', tokens, logProbs });
     if (this.isRead) this.start(last);
+  }
+
+  /**
+   * The last position of the prompt whose state is stored. Scores of answers differ in their last tokens: lm-eval
+   * sends the same question with each answer.
+   */
+  private lastStored(): number {
+    const { prompt } = this.job;
+    return this.isScored ? prompt.length - 1 : prompt.length;
+  }
+
+  /** Whether only the log-probabilities of the prompt are of interest. */
+  get isScored(): boolean {
+    const { promptLogProbs, maxTokens } = this.job;
+    return promptLogProbs === true && maxTokens <= 1;
   }
 
   /** @param logits after the prompt */

@@ -105,7 +105,7 @@ export class WorkerEngine implements Engine {
     let all = 0;
     for (const { job } of this.jobs.values()) all += job.n;
     const active = Math.min(this.lastLoad.active, all);
-    return { active, waiting: all - active, slots: this.lastLoad.slots };
+    return { ...this.lastLoad, active, waiting: all - active };
   }
 
   /** Number and bytes of tensors in the worker, for leak tests. */

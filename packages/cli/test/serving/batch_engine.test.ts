@@ -215,7 +215,7 @@ describe('BatchEngine', () => {
     const cancelPrompt = engine.submit(job(Array(300).fill(3)), () => expect.fail('cancelled'));
     const last = runJob(engine, job([5]));
     const cancelFirst = await started;
-    expect(engine.load()).to.deep.equal({ active: 1, waiting: 3, slots: 1 });
+    expect(engine.load()).to.deep.equal({ active: 1, waiting: 3, slots: 1, cacheBytes: 0 });
     cancelWaiting();
     cancelFirst();
     setTimeout(cancelPrompt, 5);

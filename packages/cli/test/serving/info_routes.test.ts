@@ -46,6 +46,7 @@ describe('routes about the server', () => {
       'rene_sequences_active 0',
       'rene_sequences_waiting 0',
       'rene_slots 64',
+      'rene_prefix_cache_bytes 0',
       `rene_info{version="${packageVersion()}"} 1`,
     ]);
     expect(response.body).to.match(/^process_resident_memory_bytes \d{7,}$/m);

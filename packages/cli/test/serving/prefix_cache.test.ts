@@ -97,6 +97,34 @@ describe('an engine with a prefix cache', () => {
     await engine.close();
   });
 
+  it('reads a question once for the scores of its answers', async () => {
+    const question = idsOf(300, 2);
+    const scored = [
+      { prompt: [...question, 7], logProbs: 1 },
+      { prompt: [...question, 8, 9], logProbs: 1 },
+      { prompt: [...question, 8, 10], logProbs: 0 },
+      { prompt: [...question, 11], logProbs: 3 }, // more than is known
+      { prompt: [...question, 12], logProbs: 2 },
+      { prompt: [...question, 12], maxTokens: 0, logProbs: 3 },
+    ].map((job) => ({ maxTokens: 1, ...job, promptLogProbs: true }));
+    const logProbsOf = (events: readonly JobEvent[]) =>
+      events.flatMap((e) => (e.type === 'prompt' ? (e.logProbs ?? []) : []));
+    const plain = engineWith(0);
+    const cached = engineWith(1e9);
+    const hits: number[] = [];
+    for (const job of scored) {
+      const expected = await run(plain, job);
+      const found = await run(cached, job);
+      expect(logProbsOf(found)).to.deep.equal(logProbsOf(expected));
+      expect(logProbsOf(found)).to.have.lengthOf(job.prompt.length);
+      expect(answerOf(found)).to.deep.equal(answerOf(expected));
+      hits.push(cachedOf(found));
+    }
+    expect(hits).to.deep.equal([0, 300, 301, 0, 300, 300]);
+    await plain.close();
+    await cached.close();
+  });
+
   it('gives jobs that come at once what they get alone', async () => {
     const plain = engineWith(0);
     const cached = engineWith(1e6);

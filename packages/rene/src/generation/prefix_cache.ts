@@ -4,8 +4,19 @@ import type { RecurrentState } from '../state.js';
 import { PREFILL_CHUNK } from './prefill.js';
 import type { PrefixFiles, StoredPrefix } from './prefix_files.js';
 import { RadixTree } from './radix_tree.js';
+import type { TokenLogProb } from './sampler.js';
 
-type Entry = StoredPrefix;
+interface Entry extends StoredPrefix {
+  readonly logProbs?: PrefixLogProbs | undefined;
+}
+
+/** Log-probabilities of the tokens of a prefix. */
+export interface PrefixLogProbs {
+  /** Number of top tokens listed for each token. */
+  readonly top: number;
+  /** One for each token; null for the first. */
+  readonly values: readonly (TokenLogProb | null)[];
+}
 
 /** The part of a prompt that is cached. */
 export interface CachedPrefix {
@@ -15,10 +26,15 @@ export interface CachedPrefix {
   readonly tokens: number;
   /** Logits of the next token, if known. They are always known for a whole prompt. */
   readonly logits: Float32Array | undefined;
+  /** Log-probabilities of its tokens, if requested. */
+  readonly logProbs: readonly (TokenLogProb | null)[] | undefined;
 }
 
 /** Maximum share of the cache for the states of one prompt, so that other prompts stay cached. */
 const PROMPT_SHARE = 1 / 4;
+
+/** A position between chunk borders is stored if that saves a third prompt this many tokens. */
+const MIN_SAVED = 16;
 
 /** Maximum number of states that wait to be written: they are in memory beyond its bound. */
 const MAX_WAITING = 4;
@@ -50,33 +66,50 @@ export class PrefixCache {
     return this.maxBytes > 0 || this.files !== undefined;
   }
 
-  /** The longest cached prefix of a prompt. */
-  async find(prompt: readonly number[]): Promise<CachedPrefix | undefined> {
-    const known = this.tree.find(
-      prompt,
-      ({ logits }, length) => length < prompt.length || logits !== undefined,
-    );
-    const entry = (await this.readLonger(prompt, known?.ids.length ?? 0)) ?? known;
+  /**
+   * The longest cached prefix of a prompt.
+   *
+   * @param top also return the log-probabilities of its tokens, with this many top tokens each. Files hold none.
+   */
+  async find(prompt: readonly number[], top?: number): Promise<CachedPrefix | undefined> {
+    const known = this.tree.find(prompt, ({ logits, logProbs }, length) => {
+      if (top === undefined) return length < prompt.length || logits !== undefined;
+      return logits !== undefined && logProbs !== undefined && logProbs.top >= top;
+    });
+    const stored =
+      top === undefined ? await this.readLonger(prompt, known?.ids.length ?? 0) : undefined;
+    const entry = stored ?? known;
     if (!entry) return undefined;
-    if (entry !== known) {
-      this.insert(entry);
-      return { state: await entry.state.restore(), tokens: entry.ids.length, logits: entry.logits };
+    if (entry === stored) this.insert(entry);
+    else {
+      this.entries.delete(entry);
+      this.entries.add(entry);
     }
-    this.entries.delete(entry);
-    this.entries.add(entry);
     const { ids, logits } = entry;
-    return { state: await entry.state.restore(), tokens: ids.length, logits };
+    const logProbs = top === undefined ? undefined : entry.logProbs?.values.map(withTop(top));
+    return { state: await entry.state.restore(), tokens: ids.length, logits, logProbs };
   }
 
-  /** Positions at which to store states of a prompt. Call it before prefill. */
-  plan(prompt: readonly number[], chunk: number = PREFILL_CHUNK.alone): StoragePlan {
+  /**
+   * Positions at which to store states of a prompt. Call it before prefill.
+   *
+   * @param end the last of them. Default: the prompt's length.
+   */
+  plan(
+    prompt: readonly number[],
+    chunk: number = PREFILL_CHUNK.alone,
+    end: number = prompt.length,
+  ): StoragePlan {
+    if (!this.isOn) return { branch: 0, stride: Number.POSITIVE_INFINITY, end: prompt.length };
     const [any] = this.entries;
     const chunks = Math.ceil(prompt.length / chunk);
     const fitting = (this.maxBytes * PROMPT_SHARE) / (any?.state.byteLength ?? 1);
+    const shared = this.tree.sharedLength(prompt);
+    const border = chunk * Math.floor(shared / chunk);
     return {
-      branch: chunk * Math.floor(this.tree.sharedLength(prompt) / chunk),
+      branch: shared - border >= MIN_SAVED ? shared : border,
       stride: chunk * Math.max(1, Math.ceil(chunks / Math.max(1, fitting))),
-      end: prompt.length,
+      end,
     };
   }
 
@@ -85,16 +118,19 @@ export class PrefixCache {
    *
    * @param ids the tokens that the state covers
    * @param logits of the next token
+   * @param logProbs of the tokens
    */
   async store(
     ids: readonly number[],
     state: RecurrentState,
     logits?: Float32Array | undefined,
+    logProbs?: PrefixLogProbs | undefined,
   ): Promise<void> {
     if (!this.isOn || ids.length === 0) return;
     const host = await toHost(state);
-    const entry = { ids: [...ids], state: host, logits: logits?.slice() };
-    this.insert(entry);
+    const before = this.tree.find(ids, (_, length) => length === ids.length)?.logProbs;
+    const best = before && before.top >= (logProbs?.top ?? 0) ? before : logProbs;
+    this.insert({ ids: [...ids], state: host, logits: logits?.slice(), logProbs: best });
   }
 
   /** Writes what is in memory to files. Call it before the process ends. */
@@ -151,14 +187,11 @@ export class PrefixCache {
 
 /** Positions of a prompt at which states are stored. */
 export interface StoragePlan {
-  /**
-   * The last chunk border within the prefix shared with another prompt: a third prompt may branch there
-   * too.
-   */
+  /** The end of the prefix shared with another prompt, or the chunk border before it. A third prompt may branch there too. */
   readonly branch: number;
   /** Multiples of it. */
   readonly stride: number;
-  /** The prompt's end. */
+  /** The prompt's end, or a position before it. */
   readonly end: number;
 }
 
@@ -167,6 +200,21 @@ export function isStored({ branch, stride, end }: StoragePlan, position: number)
   return position === branch || position % stride === 0 || position === end;
 }
 
-function bytesOf({ ids, state, logits }: Entry): number {
-  return state.byteLength + 8 * ids.length + (logits?.byteLength ?? 0);
+/** The end of the next part of a prompt, so that prefill stops where a state is stored. */
+export function nextStop({ branch, end }: StoragePlan, position: number, length: number): number {
+  return Math.min(...[branch, end, length].filter((stop) => stop > position));
+}
+
+function bytesOf({ ids, state, logits, logProbs }: Entry): number {
+  const perToken = 8 + (logProbs ? LOG_PROB_BYTES * (1 + logProbs.top) : 0);
+  return state.byteLength + perToken * ids.length + (logits?.byteLength ?? 0);
+}
+
+/** Of a log-probability in memory, about. */
+const LOG_PROB_BYTES = 48;
+
+/** Lists fewer top tokens. */
+function withTop(count: number): (value: TokenLogProb | null) => TokenLogProb | null {
+  return (value) =>
+    value && value.top.length > count ? { ...value, top: value.top.slice(0, count) } : value;
 }

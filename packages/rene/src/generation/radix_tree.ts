@@ -105,7 +105,7 @@ function split<Value>(child: Node<Value>, length: number): Node<Value> {
   return middle;
 }
 
-/** The originals' generate(), reproduced exactly, to verify ids. Not for users. */
+/** Joins a node without a value with its only child. */
 function joinOnlyChild<Value>(node: Node<Value>): void {
   const [only] = node.children.values();
   if (!node.parent || node.value || !only || node.children.size > 1) return;

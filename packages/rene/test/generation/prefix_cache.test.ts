@@ -2,7 +2,7 @@
 import { leavesNothing, loadGolden } from '@rene-js/testing';
 import { expect } from 'chai';
 import { prefillParts } from '../../src/generation/prefill.js';
-import { isStored, PrefixCache } from '../../src/generation/prefix_cache.js';
+import { isStored, nextStop, PrefixCache } from '../../src/generation/prefix_cache.js';
 import type { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const CHUNK = 16;
@@ -21,18 +21,20 @@ describe('PrefixCache', () => {
   after(() => model.dispose());
 
   /** Prefills a prompt as the server does. */
-  async function read(cache: PrefixCache, prompt: readonly number[]) {
-    const plan = cache.plan(prompt, CHUNK);
+  async function read(cache: PrefixCache, prompt: readonly number[], chunk = CHUNK) {
+    const plan = cache.plan(prompt, chunk);
     const cached = await cache.find(prompt);
     const state = cached?.state ?? model.initialState(1);
     const start = cached?.tokens ?? 0;
     let read = start;
     let last = cached?.logits;
-    const rest = prompt.slice(start);
-    for await (const { tokens, logits } of prefillParts(model, state, rest, 'last', CHUNK)) {
-      read += tokens;
-      last = logits.at(-1)?.slice();
-      if (isStored(plan, read)) await cache.store(prompt.slice(0, read), state, last);
+    while (read < prompt.length) {
+      const rest = prompt.slice(read, nextStop(plan, read, prompt.length));
+      for await (const { tokens, logits } of prefillParts(model, state, rest, 'last', chunk)) {
+        read += tokens;
+        last = logits.at(-1)?.slice();
+        if (isStored(plan, read)) await cache.store(prompt.slice(0, read), state, last);
+      }
     }
     expect(state.positions).to.deep.equal([prompt.length]);
     state.dispose();
@@ -93,11 +95,51 @@ describe('PrefixCache', () => {
   it('stores the position where prompts diverge, even if it stores few states of them', async () => {
     const cache = new PrefixCache(9 * stateBytes);
     await read(cache, idsOf(1, 1));
-    const common = idsOf(70);
-    const questions = [11, 12, 13].map((seed) => [...common, ...idsOf(130, seed)]);
-    const starts: number[] = [];
-    for (const prompt of questions) starts.push((await read(cache, prompt)).start);
-    expect(starts).to.deep.equal([0, 0, 64]);
+    const startsOf = async (common: readonly number[], chunk: number, first: number) => {
+      const starts: number[] = [];
+      for (const seed of [first, first + 1, first + 2]) {
+        starts.push((await read(cache, [...common, ...idsOf(130, seed)], chunk)).start);
+      }
+      return starts;
+    };
+    expect(await startsOf(idsOf(70), 16, 11), 'the border before').to.deep.equal([0, 0, 64]);
+    const other = idsOf(90, 2).reverse();
+    expect(await startsOf(other, 64, 40), 'the position itself').to.deep.equal([0, 0, 90]);
+  });
+
+  it('returns log-probabilities that were stored with as many top tokens', async () => {
+    const cache = new PrefixCache(Number.POSITIVE_INFINITY);
+    const ids = idsOf(3);
+    const state = model.initialState(1);
+    await model.forward([ids], { state }).data();
+    const top = [
+      { id: 4, logProb: -1 },
+      { id: 5, logProb: -2 },
+    ];
+    const values = [null, { id: 31, logProb: -3, top }, { id: 66, logProb: -4, top }];
+    const logits = new Float32Array(96);
+    const found = async (count: number | undefined, prompt: readonly number[] = ids) => {
+      const cached = await cache.find(prompt, count);
+      cached?.state.dispose();
+      return cached?.logProbs;
+    };
+    await cache.store(ids, state, logits);
+    expect(await found(0)).to.equal(undefined);
+    await cache.store(ids, state, logits, { top: 2, values });
+    const withLogProbs = cache.usedBytes;
+    await cache.store(ids, state, logits); // keeps them
+    expect(cache.usedBytes).to.equal(withLogProbs);
+    await cache.store(ids, state, logits, { top: 1, values: [] }); // keeps more of them
+    expect(await found(3)).to.equal(undefined);
+    expect(await found(2, [...ids, 1])).to.deep.equal(values);
+    const one = { top: top.slice(0, 1) };
+    expect(await found(1)).to.deep.equal([
+      null,
+      { ...values[1], ...one },
+      { ...values[2], ...one },
+    ]);
+    expect(await found(undefined)).to.equal(undefined);
+    state.dispose();
   });
 
   it('stores nothing larger than itself', async () => {

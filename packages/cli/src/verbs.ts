@@ -75,8 +75,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: 'print the blocks, sizes and files of a model, and the backend',
     add: async (program) => {
       const { addInfo } = await import('./commands/info_options.js');
-      return addInfo(program).action(async (options) =>
-        (await import('./commands/info.js')).runInfo(options),
+      return addInfo(program).action(async (model, options) =>
+        (await import('./commands/info.js')).runInfo(model, options),
       );
     },
   },

@@ -35,7 +35,7 @@ async function startBackend(name: string): Promise<boolean> {
     await useBackend(name);
     return true;
   } catch (error) {
-    const unknown = error instanceof BackendError && error.message.startsWith('unknown backend');
+    const unknown = error instanceof BackendError && error.message.startsWith('backend: expected');
     if (unknown && !chosen) return false;
     throw error;
   }

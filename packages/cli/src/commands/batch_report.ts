@@ -13,8 +13,10 @@ export function report(
   stop: StopSignals,
 ): void {
   const counts = `${done} of ${total} requests have a result, ${failed} of them an error`;
-  if (!stop.signal.aborted) process.stdout.write(`${output}: ${counts}\n`);
-  else {
+  if (!stop.signal.aborted) {
+    process.stdout.write(`${output}: ${counts}\n`);
+    if (failed > 0 && failed === total) process.exitCode = 1;
+  } else {
     process.exitCode = stop.exitCode();
     onNotice(`stopped: ${counts}; run the same command again to continue`);
   }

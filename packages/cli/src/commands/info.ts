@@ -15,10 +15,11 @@ import {
 } from '@rene-js/rene/internal';
 import { version_core as tfjsVersion } from '@tensorflow/tfjs-core';
 import type { InfoOptions } from './info_options.js';
-import { modelFolder } from './load.js';
+import { chosenModel, modelFolder } from './load.js';
 
-export async function runInfo(options: InfoOptions): Promise<void> {
-  const dir = await modelFolder(options.model, options.revision);
+export async function runInfo(argument: string | undefined, options: InfoOptions): Promise<void> {
+  const name = chosenModel(argument, options.model);
+  const dir = await modelFolder(name, options.revision);
   const config = await readModelConfig(dir);
   const specs = modelParameters(config);
   const tokenizer = `${dir}/tokenizer.json`;

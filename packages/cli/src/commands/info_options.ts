@@ -9,6 +9,7 @@ export interface InfoOptions extends LoadOptions {
 export function addInfo(program: Command): Command {
   const command = program
     .command('info')
+    .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)')
     .description('print the blocks, sizes and files of a model, and the backend');
   return addModelOptions(command)
     .option(

@@ -24,8 +24,9 @@ export interface ReportOptions {
 export function reportError(error: unknown, { verb, verbose }: ReportOptions): void {
   const known = typed(error);
   const isUsage = known instanceof UsageError;
+  const message = known.message.replace(/^backend: expected/, '--backend: expected');
   process.exitCode = isUsage ? 2 : 1;
-  process.stderr.write(isUsage ? usageLine(known.message, verb) : `error: ${known.message}\n`);
+  process.stderr.write(isUsage ? usageLine(message, verb) : `error: ${message}\n`);
   if (verbose || process.env.DEBUG) process.stderr.write(`${known.stack}\n${causes(known)}`);
   else if (!(known instanceof ReneError)) {
     process.stderr.write('(this is a bug; --verbose prints the stack trace)\n');

@@ -171,7 +171,12 @@ describe('rene generate', () => {
     ],
     ['an empty prompt', [], 2, /^error: expected a prompt, .* on stdin; found no text \(/],
     ['an unknown model', ['x', '-m', './nowhere'], 1, /^error: \.\/nowhere: no such folder/],
-    ['an unknown backend', ['x', '--backend', 'abacus'], 1, /^error: unknown backend 'abacus'/],
+    [
+      'an unknown backend',
+      ['x', '--backend', 'abacus'],
+      1,
+      /^error: --backend: expected one of auto, .*, found 'abacus'/,
+    ],
     [
       'a model without a tokenizer',
       ['x', '-m', goldenPath('tiny-gqa')],

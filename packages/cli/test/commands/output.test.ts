@@ -26,7 +26,7 @@ describe('usage errors', () => {
       'expected at most 1 argument, found 2; put an argument with spaces in quotes',
       'generate ',
     ],
-    [['info', './model'], 'expected options only, found 1 argument', 'info '],
+    [['bench', './model'], 'expected options only, found 1 argument', 'bench '],
     [['generate', 'x', '-n'], '--max-new-tokens: expected <n>, found nothing', 'generate '],
     [['convert', 'one'], "missing required argument 'out'", 'convert '],
     [

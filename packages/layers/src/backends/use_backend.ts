@@ -78,7 +78,7 @@ async function load(name: string, registered: readonly string[]): Promise<void> 
   const own = ['auto', ...Object.keys(loaders), ...Object.keys(tfjsBackends)];
   const here = own.filter((each) => isNode() || !NODE_ONLY.includes(each));
   const known = [...new Set([...here, ...registered])].join(', ');
-  if (!loader) throw new BackendError(`unknown backend '${name}'; known here: ${known}`);
+  if (!loader) throw new BackendError(`backend: expected one of ${known}, found '${name}'`);
   if (!isNode() && NODE_ONLY.includes(name)) {
     throw new BackendError(`the backend '${name}' needs Node; known in this page: ${known}`);
   }

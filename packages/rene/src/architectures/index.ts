@@ -32,6 +32,10 @@ export function parseModelConfig(json: unknown, where?: string): ModelConfig {
   if (!record) throw new ConfigError('config', 'an object', shortJson(json), where);
   const architecture = architectureOfJson(record);
   if (architecture) return architecture.parse(record, where);
+  if (record.model_type === undefined) {
+    const expected = "a model's configuration, with 'model_type' or with Rene's 'd_model'";
+    throw new ConfigError('config', expected, shortJson(record), where);
+  }
   const known = architectures.flatMap(({ modelTypes }) => modelTypes).join(', ');
   throw new ConfigError(
     'model_type',

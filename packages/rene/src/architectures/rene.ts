@@ -25,11 +25,14 @@ import type { Architecture } from './architecture.js';
 import type { Backbone, Blueprint } from './blueprint.js';
 import type { ModelConfig } from './model_config.js';
 
+/** A configuration without `model_type` has at least one of them. */
+const OWN_KEYS = ['d_model', 'n_layer', 'vocab_size', 'ssm_cfg'];
+
 export const rene: Architecture<ReneConfig> = {
   title: 'Rene',
   modelTypes: ['rene'],
   // Names in files of state-spaces, and in old files of Rene.
-  recognises: (json) => !('model_type' in json),
+  recognises: (json) => !('model_type' in json) && OWN_KEYS.some((key) => key in json),
   parse: parseConfig,
   owns: (config: ModelConfig): config is ReneConfig => 'ssm' in config,
   toJson: configToJson,

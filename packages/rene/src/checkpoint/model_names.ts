@@ -31,3 +31,19 @@ export function schemeOf(name: string): string | undefined {
 export function shownUrl(url: string): string {
   return url.replace(/[?#].*$/s, '').replace(/^([^/]*\/\/)[^/]*@/, '$1');
 }
+
+/** Whether a name is another one with at most two letters missing, added or changed, whatever the case. */
+export function isNearly(name: string, other: string): boolean {
+  const [a, b] = [name.toLowerCase(), other.toLowerCase()];
+  if (Math.abs(a.length - b.length) > 2) return false;
+  let before = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (const [i, letter] of [...a].entries()) {
+    const row = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const changed = (before[j] ?? 0) + (letter === b[j] ? 0 : 1);
+      row.push(Math.min(changed, (before[j + 1] ?? 0) + 1, (row[j] ?? 0) + 1));
+    }
+    before = row;
+  }
+  return (before[b.length] ?? 3) <= 2;
+}

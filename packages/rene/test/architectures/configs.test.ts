@@ -134,6 +134,18 @@ describe('configurations of hybrids', () => {
     });
   }
 
+  it('refuses JSON that is no configuration of a model', () => {
+    for (const json of [{ a: 1 }, {}, { dModel: 64 }, { name: 'my-package', version: '1.0.0' }]) {
+      const error = refusal(json);
+      expect(error.key).to.equal('config');
+      expect(error.message).to.match(
+        /^x\/config\.json: config: expected a model's configuration, with 'model_type' or with Rene's 'd_model', found \{/,
+      );
+    }
+    for (const json of [{ d_model: 64 }, { n_layer: 2 }])
+      expect(parseModelConfig(json)).to.be.an('object');
+  });
+
   it('has the originals’ defaults', () => {
     const granite = parseModelConfig({ model_type: 'granitemoehybrid', num_local_experts: 0 });
     const shapes = new Map(blueprintOf(granite).tensors.map(({ name, shape }) => [name, shape]));

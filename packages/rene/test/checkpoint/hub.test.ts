@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { errorOf, type FakeHub, golden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import type { HubOptions } from '../../src/checkpoint/hub.js';
+import { isNearly } from '../../src/checkpoint/model_names.js';
 import { openCheckpoint } from '../../src/checkpoint/open_checkpoint.js';
 import { resolveModel, resolveTokenizer } from '../../src/checkpoint/resolve.js';
 import { CheckpointError, HubError, ReneError, TokenizerError } from '../../src/errors.js';
@@ -255,6 +256,22 @@ describe('hub', () => {
     expect(hub.requests).to.deep.equal([]);
   });
 
+  it('recognises a misspelt name', () => {
+    for (const name of [
+      'rene-tiny',
+      'renetiny',
+      'Rene-Tiny',
+      'rene_tinny',
+      'ren-tiny',
+      'rene-tinier',
+    ]) {
+      expect(isNearly(name, 'rene-tiny'), name).to.equal(name !== 'rene-tinier');
+    }
+    for (const name of ['gpt2', 'tiny', 'a/rene-tiny', 'rene-1.3b', 'mini-tiny', '']) {
+      expect(isNearly(name, 'rene-tiny'), name).to.equal(false);
+    }
+  });
+
   it('accepts ids without an owner, and reports that there was no such folder either', async () => {
     hub.add('gpt2', { 'tokenizer.json': '{}', 'model.safetensors': weights });
     const dir = join(home, 'hub', 'models--gpt2', 'snapshots', hub.commit);
@@ -266,7 +283,8 @@ describe('hub', () => {
       [adapterFolder, 'folder'],
     ] as const) {
       const error = await errorOf(HubError, () => resolve('rene-tny', options));
-      expect(error.message).to.contain(`rene-tny: no such ${kind}, and the hub says: `);
+      const hint = "(did you mean 'rene-tiny'?)";
+      expect(error.message).to.contain(`rene-tny: no such ${kind} ${hint}, and the hub says: `);
       expect(error.status).to.equal(404);
       for (const unreachable of [{ endpoint: 'http://127.0.0.1:1' }, { offline: true }]) {
         const { message } = await errorOf(HubError, () =>

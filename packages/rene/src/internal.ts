@@ -50,7 +50,13 @@ export { ReneError } from './errors.js';
 export { fileError } from './file_errors.js';
 export { Batch, type NextToken } from './generation/batch.js';
 export { PREFILL_CHUNK, type PrefilledPart, prefillParts } from './generation/prefill.js';
-export { isStored, nextStop, PrefixCache, type StoragePlan } from './generation/prefix_cache.js';
+export {
+  isStored,
+  lastStored,
+  nextStop,
+  PrefixCache,
+  type StoragePlan,
+} from './generation/prefix_cache.js';
 export { PrefixFiles } from './generation/prefix_files.js';
 export { generateReference } from './generation/reference.js';
 export { samplingProbabilities } from './generation/reference_sampling.js';
@@ -62,6 +68,7 @@ export { argmax } from './generation/token_distribution.js';
 export { toHost } from './host_state.js';
 export { asRecord, parseJson, stringifyJson } from './json.js';
 export { adapterFolder } from './lora/adapter_folder.js';
+export { openAdapter } from './lora/open_adapter.js';
 export { nextTokenLoss } from './loss.js';
 export { formatRate, formatSeconds } from './rate.js';
 export { rowsThatFit } from './rows_that_fit.js';

@@ -17,7 +17,7 @@ export async function applyConfigFile(command: Command, path: string): Promise<v
   if (!config) throw new UsageError(`${path}: expected a JSON object of options`);
   for (const [key, value] of Object.entries(config)) {
     const option = command.options.find(
-      ({ long, hidden }) => long === `--${key.replaceAll('_', '-')}` && !hidden,
+      ({ long, hidden }) => long === `--${dashed(key)}` && !hidden,
     );
     if (!option || key === 'config') throw new UsageError(`${path}: there is no option '${key}'`);
     const name = option.attributeName();
@@ -25,6 +25,11 @@ export async function applyConfigFile(command: Command, path: string): Promise<v
     if (source !== undefined && source !== 'default') continue;
     command.setOptionValueWithSource(name, optionValue(option, value, `${path}: ${key}`), 'config');
   }
+}
+
+/** The name of an option as it is on the command line: 'maxBatch' and 'max_batch' are 'max-batch'. */
+function dashed(key: string): string {
+  return key.replaceAll('_', '-').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 function parsed(path: string, text: string): unknown {
@@ -46,11 +51,17 @@ function optionValue(option: Option, value: unknown, where: string): unknown {
   for (const each of values) {
     if (typeof each !== 'string' && typeof each !== 'number') {
       const expected = isList ? 'a text or a list of texts' : 'a text or a number';
-      throw new UsageError(`${where}: expected ${expected}, found ${JSON.stringify(value)}`);
+      // A key must not get into a log.
+      const found = option.long === '--api-key' ? describeKind(each) : JSON.stringify(value);
+      throw new UsageError(`${where}: expected ${expected}, found ${found}`);
     }
     result = parseOne(option, String(each), result, where);
   }
   return result;
+}
+
+function describeKind(value: unknown): string {
+  return value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value;
 }
 
 function parseOne(option: Option, text: string, before: unknown, where: string): unknown {

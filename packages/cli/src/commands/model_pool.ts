@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freeMemory } from '@rene-js/layers/internal';
 import { readModelConfig } from '@rene-js/rene';
-import { countParameters, modelParameters } from '@rene-js/rene/internal';
+import { countParameters, modelParameters, openAdapter } from '@rene-js/rene/internal';
 import { ModelPool, type PooledModel } from '../serving/model_pool.js';
 import { modelFolder } from './load.js';
 import { UsageError } from './report_error.js';
@@ -19,7 +19,8 @@ export function splitName(text: string): { name: string | undefined; value: stri
 /**
  * @param main the main model
  * @returns undefined if there are no further models
- * @throws UsageError if a name occurs twice, or a model does not fit alone
+ * @throws UsageError if a name occurs twice, or a model does not fit alone; CheckpointError, HubError for an
+ *   adapter that does not fit its model
  */
 export async function modelPool(
   main: { model: string; name: string },
@@ -30,25 +31,31 @@ export async function modelPool(
       .map((text) => ({ ...splitName(text), isAdapter: true }))
       .filter(({ name }) => name !== undefined),
     ...options.addModel.map((text) => ({ ...splitName(text), isAdapter: false })),
-  ];
+  ].map(({ name, ...spec }) => {
+    if (name !== undefined) return { name, ...spec };
+    throw new UsageError(`--add-model: expected NAME=MODEL, found '${spec.value}'`);
+  });
   if (specs.length === 0) return undefined;
-  const { modelsBytes = Math.floor(freeMemory() * SHARE) } = options;
+  const names = [main.name, ...specs.map(({ name }) => name)];
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined) {
+    throw new UsageError(`expected each model's name once, found '${twice}' twice`);
+  }
+  const { dtype } = options;
+  const free = freeMemory() - (await weightBytes(await modelFolder(main.model), dtype, false));
+  const { modelsBytes = Math.max(0, Math.floor(free * SHARE)) } = options;
   const entries: PooledModel[] = [];
   for (const { name, value, isAdapter } of specs) {
-    if (name === undefined) {
-      throw new UsageError(`--add-model: expected NAME=MODEL, found '${value}'`);
-    }
-    if (name === main.name || entries.some((entry) => entry.name === name)) {
-      throw new UsageError(`expected each model's name once, found '${name}' twice`);
-    }
     const model = isAdapter ? main.model : value;
-    const bytes = await weightBytes(await modelFolder(model), options.dtype);
+    const dir = await modelFolder(model);
+    const bytes = await weightBytes(dir, dtype, isAdapter);
     if (bytes > modelsBytes) {
       const mebibytes = Math.ceil(bytes / 2 ** 20);
       throw new UsageError(
         `--models-bytes: '${name}' needs about ${mebibytes} MiB, which is more than ${modelsBytes} bytes`,
       );
     }
+    if (isAdapter) await (await openAdapter(value, await readModelConfig(dir))).close();
     const { prefixCacheBytes, lora: _, ...others } = options;
     const own: ServingOptions = {
       ...others,
@@ -61,7 +68,7 @@ export async function modelPool(
   return new ModelPool(entries, modelsBytes);
 }
 
-/** Share of the free memory for the weights of further models. */
+/** Share of the memory that the main model leaves free, for the weights of further models. */
 const SHARE = 0.6;
 /** Bytes of the states of prompts that each of them keeps. */
 const POOLED_CACHE = 256 * 2 ** 20;
@@ -76,15 +83,17 @@ async function loadPooled(name: string, options: ServingOptions) {
 
 const DTYPE_BYTES: Readonly<Record<string, number>> = { f32: 4, bf16: 2, int8: 1.1, int4: 0.6 };
 
-/** Bytes of a model's weights in memory, about: the files' unless a dtype is given. */
-async function weightBytes(dir: string, dtype = 'auto'): Promise<number> {
+/**
+ * Bytes of a model's weights in memory, about: the files' unless a dtype is given. Quantised weights are widened
+ * to bf16 under an adapter.
+ */
+async function weightBytes(dir: string, dtype = 'auto', isAdapter: boolean): Promise<number> {
   const each = DTYPE_BYTES[dtype];
-  if (each !== undefined) {
-    return Math.ceil(each * countParameters(modelParameters(await readModelConfig(dir))));
-  }
+  const parameters = countParameters(modelParameters(await readModelConfig(dir)));
+  if (each !== undefined) return Math.ceil(each * parameters);
   let bytes = 0;
   for (const name of await readdir(dir)) {
     if (/\.(safetensors|bin)$/.test(name)) bytes += (await stat(join(dir, name))).size;
   }
-  return bytes;
+  return isAdapter ? Math.max(bytes, 2 * parameters) : bytes;
 }

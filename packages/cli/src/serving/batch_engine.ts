@@ -101,13 +101,23 @@ export class BatchEngine implements Engine {
       const wanted = seated.filter((job) => isUnread(job) && (hasRoom || job.state));
       // A started prompt without a slot still holds a state that others may wait for.
       const started = this.jobs.filter((job) => isUnread(job) && job.state);
-      const job = this.schedule.nextPrompt(wanted.length > 0 ? wanted : started);
-      if (!job) return;
+      const next = this.schedule.nextPrompt(wanted.length > 0 ? wanted : started);
+      if (!next) return;
+      const job = this.readerFor(next);
       const before = job.read;
       await job.readPart(this.model, this.cache);
       budget -= Math.max(1, job.read - before);
       this.release();
     }
+  }
+
+  /**
+   * The job that reads the beginning of this job's prompt: another one, if that has begun to read the same
+   * tokens. This job continues from its state.
+   */
+  private readerFor(job: RunningJob): RunningJob {
+    if (job.state || !this.cache.isOn) return job;
+    return this.jobs.find((other) => other.willStoreFor(job.job)) ?? job;
   }
 
   /** Number of states of prompts and of sequences outside the batch. */

@@ -4,6 +4,7 @@ import type { GenerationModel, RecurrentState, TokenLogProb } from '@rene-js/ren
 import {
   type GenerationConfig,
   isStored,
+  lastStored,
   type NextToken,
   nextStop,
   PREFILL_CHUNK,
@@ -74,7 +75,9 @@ export class RunningJob implements Schedulable {
 
   private async begin(model: GenerationModel, cache: PrefixCache): Promise<void> {
     const { prompt, promptLogProbs, logProbs: top = 0 } = this.job;
-    this.plan = cache.plan(prompt, PREFILL_CHUNK.interleaved, this.lastStored());
+    // Scores of answers differ in their last tokens: lm-eval sends the same question with each answer.
+    const end = this.isScored ? prompt.length - 1 : prompt.length;
+    this.plan = cache.plan(prompt, PREFILL_CHUNK.interleaved, end);
     const cached = await cache.find(prompt, promptLogProbs ? top : undefined);
     this.state = cached?.state ?? model.initialState(1);
     if (!cached) return this.readNext(model, cache);
@@ -115,13 +118,15 @@ export class RunningJob implements Schedulable {
     if (this.isRead) this.start(last);
   }
 
-  /**
-   * The last position of the prompt whose state is stored. Scores of answers differ in their last tokens: lm-eval
-   * sends the same question with each answer.
-   */
-  private lastStored(): number {
-    const { prompt } = this.job;
-    return this.isScored ? prompt.length - 1 : prompt.length;
+  /** Whether it has yet to store a prefix of another job's prompt. */
+  willStoreFor({ prompt, promptLogProbs, logProbs = 0 }: Job): boolean {
+    const { plan, state, read, job } = this;
+    if (!plan || !state || this.isRead || this.isOver) return false;
+    const known = job.promptLogProbs ? (job.logProbs ?? 0) : -1;
+    if (promptLogProbs && known < logProbs) return false;
+    let shared = 0;
+    while (shared < prompt.length && prompt[shared] === job.prompt[shared]) shared++;
+    return lastStored(plan, shared) > read;
   }
 
   /** Whether only the log-probabilities of the prompt are of interest. */

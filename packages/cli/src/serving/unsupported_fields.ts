@@ -16,7 +16,8 @@ const HARMLESS: ReadonlySet<string> = new Set([
   ...['mirostat_tau', 'mirostat_eta', 'xtc_threshold', 'smoothing_curve'],
   ...['dynatemp_exponent', 'dynatemp_low', 'dynatemp_high'],
   ...['n_cache_reuse', 'truncation_side', 'sse_ping_interval', 'include_reasoning'],
-  ...['return_token_offsets', 'return_assistant_tokens_mask'],
+  ...['return_token_offsets', 'return_assistant_tokens_mask', 'return_mm_kwargs'],
+  ...['session_id', 'stream_interval', 'routed_experts_prompt_start'],
 ]);
 
 /** Values, besides null, false, 0 and empty ones, that turn a field off. */
@@ -36,6 +37,7 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   truncate_prompt_tokens: [-1],
   tool_choice: ['none', 'auto'],
   function_call: ['none', 'auto'],
+  reasoning_format: ['none'],
 };
 
 /** Samplers that are off at 1 but not at 0. */
@@ -71,6 +73,7 @@ const HINTS: Readonly<Record<string, string>> = {
   function_call: NO_TOOLS,
   bad_words: 'use bad_words_ids or logit_bias',
   n_probs: 'use logprobs',
+  logprob_token_ids: 'use logprobs',
   prompt_logprobs: 'use echo with logprobs',
   return_token_ids: 'send the text to /tokenize',
   return_tokens_as_token_ids: 'send the text to /tokenize',
@@ -118,6 +121,7 @@ const CHAT_HINTS: Readonly<Record<string, string>> = {
   continue_final_message: 'send the prompt to /v1/completions',
   reasoning_effort: 'send what the template knows as chat_template_kwargs',
   enable_thinking: 'send it as chat_template_kwargs',
+  reasoning_format: "the text is as the model writes it; expected 'none'",
   modalities: 'the model reads and writes text',
   audio: 'the model reads and writes text',
 };

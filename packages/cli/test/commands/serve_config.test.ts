@@ -30,6 +30,7 @@ describe('options of rene serve', () => {
       'api-key': ['a', 'b'],
       'cors-origin': 'https://x.example, https://y.example',
       max_waiting: 7,
+      maxBatch: 5,
       log: true,
       dtype: 'int8',
       'add-model': ['one=./one'],
@@ -42,6 +43,7 @@ describe('options of rene serve', () => {
       apiKey: ['a', 'b'],
       corsOrigin: ['https://x.example', 'https://y.example'],
       maxWaiting: 7,
+      maxBatch: 5,
       maxLength: 99,
       log: true,
       dtype: 'int8',
@@ -60,7 +62,8 @@ describe('options of rene serve', () => {
       [{ log: 'yes' }, /log: expected true or false, found "yes"/],
       [{ host: { a: 1 } }, /host: expected a text or a number, found \{"a":1\}/],
       [{ host: ['a', 'b'] }, /host: expected a text or a number/],
-      [{ 'api-key': [['a']] }, /api-key: expected a text or a list of texts/],
+      [{ 'api-key': [['a']] }, /api-key: expected a text or a list of texts, found a list$/],
+      [{ 'api-key': { secret: 1 } }, /api-key: expected a text or a list of texts, found object$/],
       [{ dtype: 'int7' }, /dtype: found 'int7'/],
     ];
     for (const [config, message] of cases) {
@@ -87,6 +90,7 @@ describe('options of rene serve', () => {
     expect(await refused({ addModel: ['a=rene-tiny'] }, ['a=./a'])).to.match(/'a' twice/);
     expect(await refused({ addModel: ['rene-tiny'] })).to.match(/expected NAME=MODEL/);
     expect(await refused({ modelsBytes: 5 }, ['a=./a'])).to.match(/'a' needs about \d+ MiB/);
+    expect(await refused({}, ['a=/nowhere/a']), 'at once').to.match(/nowhere\/a: .*LoRA adapter/);
     expect(await modelPool(main, await optionsOf(['--lora', './a']))).to.equal(undefined);
   });
 

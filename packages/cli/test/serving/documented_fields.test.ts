@@ -10,7 +10,7 @@ import { createServer } from '../../src/serving/server.js';
 import { pages } from '../documentation/pages.js';
 import { instantEngine } from './fake_engines.js';
 
-/** CompletionRequest of vLLM 0.11 to 0.15, with the older guided_* and best_of. */
+/** CompletionRequest of vLLM from 0.11 on, with the older guided_* and best_of. */
 const VLLM_COMPLETIONS = `model prompt echo frequency_penalty logit_bias logprobs max_tokens n presence_penalty seed
   stop stream stream_options suffix temperature top_p user use_beam_search top_k min_p repetition_penalty
   length_penalty stop_token_ids include_stop_str_in_output ignore_eos min_tokens skip_special_tokens
@@ -18,18 +18,19 @@ const VLLM_COMPLETIONS = `model prompt echo frequency_penalty logit_bias logprob
   prompt_embeds add_special_tokens response_format structured_outputs priority request_id
   return_tokens_as_token_ids return_token_ids return_token_offsets cache_salt kv_transfer_params
   ec_transfer_params vllm_xargs repetition_detection thinking_token_budget best_of guided_json guided_regex
-  guided_choice guided_grammar logits_processors`;
+  guided_choice guided_grammar logits_processors watermarking logprob_token_ids session_id stream_interval
+  routed_experts_prompt_start return_mm_kwargs`;
 /** What its ChatCompletionRequest has besides. */
 const VLLM_CHAT = `messages top_logprobs max_completion_tokens tools tool_choice reasoning_effort include_reasoning
   parallel_tool_calls add_generation_prompt continue_final_message documents chat_template chat_template_kwargs
   media_io_kwargs mm_processor_kwargs return_prompt_text return_assistant_tokens_mask`;
-/** The options of POST /completion in the README of llama.cpp's server. */
+/** The options of POST /completion and of chat completions in the README of llama.cpp's server. */
 const LLAMA_CPP = `prompt temperature dynatemp_range dynatemp_exponent top_k top_p min_p n_predict n_indent n_keep
   n_cmpl n_cache_reuse stream stop typical_p repeat_penalty repeat_last_n presence_penalty frequency_penalty
   dry_multiplier dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers xtc_probability xtc_threshold
   mirostat mirostat_tau mirostat_eta grammar json_schema seed ignore_eos logit_bias n_probs min_keep
   t_max_predict_ms id_slot cache_prompt return_tokens samplers timings_per_token return_progress
-  sse_ping_interval post_sampling_probs response_fields lora`;
+  sse_ping_interval post_sampling_probs response_fields lora reasoning_effort reasoning_format reasoning_control`;
 
 /** Values that are not the default, where 0.5 is not one. */
 const VALUES: Readonly<Record<string, unknown>> = {

@@ -125,6 +125,27 @@ describe('an engine with a prefix cache', () => {
     await cached.close();
   });
 
+  it('reads what jobs that come at once have in common once', async () => {
+    const question = idsOf(300, 2);
+    const scores = [7, 8, 9, 11].map((id) => ({ prompt: [...question, id], maxTokens: 1 }));
+    const chats = [3, 4, 6].map((seed) => ({ prompt: [...question, ...idsOf(20, seed)] }));
+    const scored = { promptLogProbs: true, logProbs: 1 };
+    for (const [prompts, tokens] of [
+      [scores.map((job) => ({ ...job, ...scored })), 301 + 3],
+      [chats, 320 + 2 * (320 - 256)], // states are stored at multiples of 128
+    ] as const) {
+      const engine = engineWith(1e9);
+      const found = await Promise.all(prompts.map((job) => run(engine, job)));
+      expect(read).to.equal(tokens);
+      await engine.close();
+      const plain = engineWith(0);
+      for (const [i, job] of prompts.entries()) {
+        expect(answerOf(found[i] ?? [])).to.deep.equal(answerOf(await run(plain, job)));
+      }
+      await plain.close();
+    }
+  });
+
   it('gives jobs that come at once what they get alone', async () => {
     const plain = engineWith(0);
     const cached = engineWith(1e6);

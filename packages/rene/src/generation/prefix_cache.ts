@@ -200,6 +200,12 @@ export function isStored({ branch, stride, end }: StoragePlan, position: number)
   return position === branch || position % stride === 0 || position === end;
 }
 
+/** The last position up to this one at which a state is stored; 0 if there is none. */
+export function lastStored({ branch, stride, end }: StoragePlan, position: number): number {
+  const border = Number.isFinite(stride) ? stride * Math.floor(position / stride) : 0;
+  return Math.max(border, ...[branch, end].filter((at) => at <= position));
+}
+
 /** The end of the next part of a prompt, so that prefill stops where a state is stored. */
 export function nextStop({ branch, end }: StoragePlan, position: number, length: number): number {
   return Math.min(...[branch, end, length].filter((stop) => stop > position));

@@ -1,7 +1,8 @@
 // States of prompts in files, which outlive the process. Node only.
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../checkpoint/make_folder.js';
 import { openFile, writeFileAtomically } from '../checkpoint/node_files.js';
 import { openSafetensors, writeSafetensors } from '../checkpoint/safetensors.js';
 import { readF32, readI32, sizeOf, type TensorFile } from '../checkpoint/tensor_file.js';
@@ -59,7 +60,7 @@ export class PrefixFiles {
   ): Promise<PrefixFiles> {
     const files = new PrefixFiles(root, model, owner, maxBytes);
     try {
-      await mkdir(files.dir, { recursive: true });
+      makeFolder(files.dir);
       for (const name of await readdir(files.dir)) await files.addToIndex(join(files.dir, name));
     } catch (error) {
       throw fileError(root, 'read', error);

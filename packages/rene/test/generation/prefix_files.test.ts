@@ -1,5 +1,13 @@
 // States of prompts in files: found again by another process, to the bit, within the bound.
-import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { leavesNothing, loadGolden, temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -142,5 +150,18 @@ describe('PrefixFiles', () => {
     await cache.flush();
     expect(errors).to.have.length(1);
     rmSync(dir);
+  });
+
+  it('in a folder that cannot be created are refused', async () => {
+    const file = join(folder(), 'file');
+    writeFileSync(file, '');
+    for (const dir of [
+      file,
+      join(file, 'below'),
+      ...(existsSync('/proc/1') ? ['/proc/rene'] : []),
+    ]) {
+      const error: unknown = await open(dir).catch((e) => e);
+      expect(error, dir).to.have.property('name', 'FileError');
+    }
   });
 });

@@ -267,7 +267,7 @@ describe('hub', () => {
     ]) {
       expect(isNearly(name, 'rene-tiny'), name).to.equal(name !== 'rene-tinier');
     }
-    for (const name of ['gpt2', 'tiny', 'a/rene-tiny', 'rene-1.3b', 'mini-tiny', '']) {
+    for (const name of ['gpt2', 'tiny', 'lab/rene-tiny', 'rene-1.3b', 'mini-tiny', '']) {
       expect(isNearly(name, 'rene-tiny'), name).to.equal(false);
     }
   });

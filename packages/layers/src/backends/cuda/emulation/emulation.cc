@@ -18,11 +18,12 @@ char *shared;
 
 namespace {
 constexpr int max_threads = 1024, max_kernels = 256;
-constexpr size_t stack_bytes = 64 << 10, shared_bytes = 228 << 10;
+// The odd number of cache lines keeps the stacks' tops from sharing the same sets of the cache.
+constexpr size_t stack_bytes = (64 << 10) + 5 * 64, shared_bytes = 228 << 10;
 constexpr uint64_t canary = 0x5ca1ab1e0ddba11ull;
 
 Kernel kernels[max_kernels];
-int kernel_count;
+int kernel_count, thread_count;
 Thread threads[max_threads];
 Slots warp_slots[max_threads / 32];
 char *stacks;
@@ -93,16 +94,24 @@ size_t host_stack_bytes;
 void enter(char *stack) { __sanitizer_start_switch_fiber(nullptr, stack, stack_bytes); }
 void entered() { __sanitizer_finish_switch_fiber(nullptr, &host_stack, &host_stack_bytes); }
 void leave() { __sanitizer_start_switch_fiber(nullptr, host_stack, host_stack_bytes); }
+constexpr bool switches_directly = false;  // the sanitizer is told of switches from and to the scheduler only
 void left() { __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr); }
 #else
 void enter(char *) {}
 void entered() {}
 void leave() {}
 void left() {}
+constexpr bool switches_directly = true;
 #endif
 
+/** Goes on with the next lane of the warp if it can run, else with the scheduler. */
 void yield() {
-  Thread *self = current;
+  Thread *self = current, *next = self + 1;
+  if (switches_directly && self->lane < 31 && next < threads + thread_count && next->waiting == RUNNING) {
+    current = next;
+    emulation_switch(&self->stack_pointer, next->stack_pointer);
+    return;
+  }
   leave();
   emulation_switch(&self->stack_pointer, scheduler_stack_pointer);
   entered();
@@ -129,7 +138,6 @@ void prepare(int i) {
   memset(top, 0, 160);
   top[11] = reinterpret_cast<uint64_t>(&thread_main);
 #endif
-  *reinterpret_cast<uint64_t *>(stack_of(i)) = canary;
   threads[i].stack_pointer = top;
 }
 
@@ -159,6 +167,7 @@ bool run_warp(int first, int count) {
 }
 
 const char *run_block(int count) {
+  thread_count = count;
   for (int i = 0; i < count; i++) {
     unsigned x = i % block_size.x, rest = i / block_size.x;
     threads[i] = {{x, rest % block_size.y, rest / block_size.y}, RUNNING, i % 32, i / 32, 0, nullptr};
@@ -176,8 +185,16 @@ const char *run_block(int count) {
       if (threads[i].waiting == AT_BLOCK) threads[i].waiting = RUNNING;
     }
   }
+  return nullptr;
+}
+
+uint64_t &canary_of(int i) { return *reinterpret_cast<uint64_t *>(stack_of(i)); }
+
+const char *check_stacks(int count) {
   for (int i = 0; i < count; i++) {
-    if (*reinterpret_cast<uint64_t *>(stack_of(i)) != canary) return "a thread's stack overflowed";
+    if (canary_of(i) == canary) continue;
+    canary_of(i) = canary;
+    return "a thread's stack overflowed";
   }
   return nullptr;
 }
@@ -222,6 +239,7 @@ static const char *run_alone(const Launch &launch) {
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return "no memory for the threads' stacks";
     stacks = static_cast<char *>(memory);
+    for (int i = 0; i < max_threads; i++) canary_of(i) = canary;
   }
   // A separate allocation, so that a sanitizer detects reads beyond it.
   shared = static_cast<char *>(aligned_alloc(128, (launch.shared_bytes + 128) / 128 * 128));
@@ -242,6 +260,7 @@ static const char *run_alone(const Launch &launch) {
     }
   }
   free(shared);
+  if (error == nullptr) error = check_stacks(count);
   if (error == nullptr) return nullptr;
   snprintf(message, sizeof message, "%s: %s", launch.kernel->name, error);
   return message;

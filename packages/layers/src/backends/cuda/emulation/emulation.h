@@ -31,7 +31,10 @@ struct Thread {
   unsigned phase;  // which of the warp's two sets of slots the next operation uses
   void *stack_pointer;
 };
-struct Slots { uint64_t value[2][32][4]; };
+struct Slots {
+  uint64_t value[2][32][4];
+  float products[2][16][8];  // of mma
+};
 
 extern Thread *current;
 extern Slots *slots;  // one per warp
@@ -193,19 +196,32 @@ static inline float half_of(uint32_t pair, int i) {
   uint16_t bits = static_cast<uint16_t>(pair >> (16 * i));
   return F16 ? from_f16(bits) : __uint_as_float(static_cast<uint32_t>(bits) << 16);
 }
+/** Adds the product of a (16, 16) and a (16, 8) matrix that the lanes of the warp share. */
 template <bool F16>
 static inline void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   struct Fragment { uint32_t a[4], b[2]; } mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}};
   auto *lanes = emulation::exchange(mine);
-  int lane = emulation::current->lane;
-  for (int i = 0; i < 4; i++) {
-    int m = lane / 4 + 8 * (i / 2), n = (lane % 4) * 2 + i % 2;
-    float sum = 0;
-    for (int k = 0; k < 16; k++) {
-      auto x = emulation::from_slot<Fragment>(lanes[(m % 8) * 4 + (k % 8) / 2]);
-      auto w = emulation::from_slot<Fragment>(lanes[n * 4 + (k % 8) / 2]);
-      sum += half_of<F16>(x.a[m / 8 + 2 * (k / 8)], k % 2) * half_of<F16>(w.b[k / 8], k % 2);
+  int lane = emulation::current->lane, set = (emulation::current->phase - 1) & 1;
+  auto &products = emulation::slots[emulation::current->warp].products[set];
+  if (lane == 0) {  // lane 0 goes on first, and multiplies for the whole warp
+    float x[16][16], w[16][8];
+    for (int i = 0; i < 32; i++) {
+      auto from = emulation::from_slot<Fragment>(lanes[i]);
+      for (int k = 0; k < 2; k++) {
+        int column = (i % 4) * 2 + k;
+        for (int part = 0; part < 4; part++) {
+          x[i / 4 + 8 * (part % 2)][column + 8 * (part / 2)] = half_of<F16>(from.a[part], k);
+        }
+        for (int part = 0; part < 2; part++) w[column + 8 * part][i / 4] = half_of<F16>(from.b[part], k);
+      }
     }
-    c[i] += sum;
+    for (int m = 0; m < 16; m++) {
+      float sums[8] = {};
+      for (int k = 0; k < 16; k++) {
+        for (int n = 0; n < 8; n++) sums[n] += x[m][k] * w[k][n];
+      }
+      std::memcpy(products[m], sums, sizeof sums);
+    }
   }
+  for (int i = 0; i < 4; i++) c[i] += products[lane / 4 + 8 * (i / 2)][(lane % 4) * 2 + i % 2];
 }

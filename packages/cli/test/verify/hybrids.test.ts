@@ -19,7 +19,8 @@ for (const backend of new Set([...backends, 'simd'])) {
 
     for (const name of folders) {
       it(name, async () => {
-        const folder = backend === 'simd' ? await olderSpelling(name) : goldenPath(`hybrids/${name}`);
+        const folder =
+          backend === 'simd' ? await olderSpelling(name) : goldenPath(`hybrids/${name}`);
         const options = { tolerances: defaultTolerances, relative: false };
         const names: string[] = [];
         for await (const check of verify(folder, options, { backend })) {

@@ -64,7 +64,10 @@ async function start(name: string): Promise<string> {
   if (!(await tf.setBackend(name))) {
     throw new BackendError(`the backend '${name}' does not start on this machine`);
   }
-  if (name === 'cpu') greetQuietly();
+  if (name === 'cpu') {
+    greetQuietly();
+    (await import('./cpu_slices.js')).registerCpuSlices();
+  }
   if (name === 'tensorflow') {
     await (await import('./tensorflow/index.js')).chooseTensorflowKernels();
   }

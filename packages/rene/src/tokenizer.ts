@@ -31,6 +31,7 @@ import { readPostProcessor } from './tokenizer/post_processor.js';
 import { readPreTokenizer } from './tokenizer/pre_tokenizers.js';
 import { readModel } from './tokenizer/read_model.js';
 import { loadRegexEngine } from './tokenizer/regex_engine.js';
+import { tokenIds } from './tokenizer/token_ids.js';
 
 export type { DecodeStream };
 
@@ -372,21 +373,6 @@ export class Tokenizer {
 const ENCODE_OPTIONS = { addSpecialTokens: 'boolean' } as const;
 const DECODE_OPTIONS = { skipSpecialTokens: 'boolean' } as const;
 const STREAM_OPTIONS = { ...DECODE_OPTIONS, promptIds: true } as const;
-
-/** @throws InvalidArgumentError for what is no list of whole numbers */
-function* tokenIds(ids: Iterable<number>, argument: string): Generator<number, void, void> {
-  const isList = typeof ids === 'object' && ids !== null && Symbol.iterator in ids;
-  if (!isList)
-    throw new InvalidArgumentError(argument, 'token ids such as [1, 2, 3]', describe(ids));
-  let i = 0;
-  for (const id of ids) {
-    if (!Number.isInteger(id)) {
-      throw new InvalidArgumentError(`${argument}[${i}]`, 'a token id', describe(id));
-    }
-    i++;
-    yield id;
-  }
-}
 
 const WHOLE_TEXT = { hasTextBefore: false, hasTextAfter: false };
 /** More tokens than a character has bytes. */

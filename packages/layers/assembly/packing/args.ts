@@ -10,6 +10,8 @@ export enum PackIntArg {
   group,
   bits,
   panels,
+  /** f32: weights of the columns' squared errors in int4; 0 if all are 1. */
+  weights,
 }
 
 /** Packs rows of values as f32 or bf16 panels. */

@@ -37,6 +37,7 @@ export function packInt(args: usize, begin: i32, end: i32, scratch: usize): void
   const groups = (columns + group - 1) / group;
   const stride = panelBytes(groups, group, bits);
   const groupBytes = group * <usize>bits + 32;
+  const weights = ptr(args, PackIntArg.weights);
   for (let panel = begin; panel < end; panel++) {
     const out = ptr(args, PackIntArg.panels) + <usize>panel * stride;
     memory.fill(out, 0, stride);
@@ -47,10 +48,21 @@ export function packInt(args: usize, begin: i32, end: i32, scratch: usize): void
       for (let g: usize = 0; g < groups; g++) {
         const count = min(group, columns - g * group);
         widen(from, g * group, count, kind, scratch);
-        packGroup(scratch, count, group, bits, out + g * groupBytes, <usize>r);
+        const own = groupWeights(weights, g * group, count);
+        packGroup(scratch, count, group, bits, out + g * groupBytes, <usize>r, own);
       }
     }
   }
+}
+
+/** The weights of a group's columns; 0 if all are 1. */
+function groupWeights(weights: usize, first: usize, count: usize): usize {
+  if (weights === 0) return 0;
+  const own = weights + (first << 2);
+  for (let i: usize = 0; i < count; i++) {
+    if (load<f32>(own + (i << 2)) !== 1) return own;
+  }
+  return 0;
 }
 
 /** Values first ... first + count of an array as f32. */

@@ -11,7 +11,11 @@ export function placeInt4(r: usize, k: usize): usize {
   return ((k >> 3) << 5) + (r << 2) + (k & 3);
 }
 
-/** Chooses the scale and the offset of a group of one row and writes its quantised values. */
+/**
+ * Chooses the scale and the offset of a group of one row and writes its quantised values.
+ *
+ * @param weights of the columns' squared errors in int4, f32; 0 if all are 1
+ */
 export function packGroup(
   values: usize,
   count: usize,
@@ -19,6 +23,7 @@ export function packGroup(
   bits: i32,
   out: usize,
   r: usize,
+  weights: usize,
 ): void {
   const last = <f32>((1 << bits) - 1);
   const padded = (count + 3) & ~3;
@@ -43,7 +48,10 @@ export function packGroup(
   high = max(high, f32x4.extract_lane(high4, 3));
 
   // The scale above the offset, as bits.
-  const found = bits === 4 ? fittest(values, padded, low, high, last) : ends(low, high, last);
+  let found: u32;
+  if (bits === 8) found = ends(low, high, last);
+  else if (weights === 0) found = fittest(values, padded, low, high, last);
+  else found = weightedFittest(values, count, low, high, last, weights);
   const scaleBits = <u16>(found >> 16);
   const offsetBits = <u16>found;
   const scale = fromBf16(scaleBits);
@@ -91,6 +99,75 @@ function fittest(values: usize, count: usize, low: f32, high: f32, last: f32): u
     regress(values, count, (grid & 0xffff0000) | toBf16(offset), last);
   }
   return best;
+}
+
+/**
+ * fittest for a weighted squared error. A large weight pulls the grid onto its column's value, which may
+ * take a shift of up to half a step: more shifts are tried.
+ */
+function weightedFittest(
+  values: usize,
+  count: usize,
+  low: f32,
+  high: f32,
+  last: f32,
+  weights: usize,
+): u32 {
+  best = ends(low, high, last);
+  least = Infinity;
+  weightedRegress(values, count, best, last, weights);
+  const grid = best;
+  for (let shift: i32 = -WEIGHTED_SHIFTS; shift <= WEIGHTED_SHIFTS; shift++) {
+    if (shift === 0) continue;
+    const step = fromBf16(<u16>(grid >> 16));
+    const offset = fromBf16(<u16>grid) + (<f32>shift / (<f32>2 * <f32>WEIGHTED_SHIFTS)) * step;
+    weightedRegress(values, count, (grid & 0xffff0000) | toBf16(offset), last, weights);
+  }
+  return best;
+}
+
+const WEIGHTED_SHIFTS: i32 = 3;
+
+/** regress for a weighted squared error. */
+function weightedRegress(
+  values: usize,
+  count: usize,
+  parameters: u32,
+  last: f32,
+  weights: usize,
+): void {
+  let error = Infinity;
+  for (let i: i32 = 0; i <= REGRESSIONS; i++) {
+    const scale = fromBf16(<u16>(parameters >> 16));
+    const offset = fromBf16(<u16>parameters);
+    const inverse = scale > 0 ? <f32>1 / scale : <f32>0;
+    let next: f64 = 0;
+    let n: f64 = 0;
+    let codes: f64 = 0;
+    let squares: f64 = 0;
+    let products: f64 = 0;
+    let sum: f64 = 0;
+    for (let k: usize = 0; k < count; k++) {
+      const v = load<f32>(values + (k << 2));
+      const w = <f64>load<f32>(weights + (k << 2));
+      const code = <f64>max<f32>(min<f32>(nearest<f32>((v - offset) * inverse), last), 0);
+      const difference = code * <f64>scale + <f64>offset - <f64>v;
+      next += w * difference * difference;
+      n += w;
+      codes += w * code;
+      squares += w * code * code;
+      products += w * code * <f64>v;
+      sum += w * <f64>v;
+    }
+    if (!(next < error)) return;
+    error = next;
+    keepBetter(parameters, <f32>error);
+    const spread = n * squares - codes * codes;
+    if (spread === 0) return;
+    const fitted = toBf16(<f32>((n * products - codes * sum) / spread));
+    const shifted = toBf16(<f32>((sum - <f64>fromBf16(fitted) * codes) / n));
+    parameters = ((<u32>fitted) << 16) | shifted;
+  }
 }
 
 /** One more iteration gains a hundredth. */

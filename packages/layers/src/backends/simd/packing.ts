@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { KernelId } from '../../../assembly/kernel_ids.js';
 import { NumberKind, PackFloatArg, PackIntArg, RepackArg } from '../../../assembly/packing/args.js';
 import { BackendError } from '../../errors.js';
+import { columnWeights } from '../../weights/column_weights.js';
 import { isIntFormat, type PackedWeight, type WeightFormat } from '../../weights/packed_weight.js';
 import type {
   QuantizedMatrix,
@@ -73,12 +74,14 @@ async function pack(
   const group = isIntFormat(format) ? memoryGroup(groupSize) : 0;
   const rows = panelRows(format);
   const weight = { format, layout: PANELS, shape, groupSize: group };
-  return packedPanels(backend, weight, (address) =>
-    packPieces(backend, matrix, rows, (staged, first, count) => {
+  const weights = format === 'int4' ? new ColumnWeights(runtime, matrix, group) : undefined;
+  const packing = packedPanels(backend, weight, (address) =>
+    packPieces(backend, weights?.matrix ?? matrix, rows, (staged, first, count) => {
       const to = address + (first / rows) * panelBytes(format, columns, group);
       const piece = { source: staged, kind: numberKinds[dtype], rows: count, columns, panels: to };
       if (isIntFormat(format)) {
-        packIntArguments.write(runtime, { ...piece, group, bits: bitsOf(format) });
+        const own = { group, bits: bitsOf(format), weights: weights?.address ?? 0 };
+        packIntArguments.write(runtime, { ...piece, ...own });
       } else {
         const panelKind = format === 'f32' ? NumberKind.F32 : NumberKind.Bf16;
         packFloatArguments.write(runtime, { ...piece, panelKind });
@@ -87,6 +90,38 @@ async function pack(
       runtime.run(id, Math.ceil(count / rows), runtime.chunk(columns * rows), group * 4);
     }),
   );
+  return packing.finally(() => weights?.dispose());
+}
+
+/** The column weights of a matrix, in the kernels' memory once its first rows have been read. */
+class ColumnWeights {
+  /** The matrix whose reads set the weights. */
+  readonly matrix: StoredMatrix;
+  /** 0 if all weights are 1. */
+  address = 0;
+
+  constructor(
+    private readonly runtime: Runtime,
+    matrix: StoredMatrix,
+    group: number,
+  ) {
+    this.matrix = {
+      ...matrix,
+      readRows: async (first, count) => {
+        const bytes = await matrix.readRows(first, count);
+        const weights = first === 0 ? columnWeights(matrix, bytes, group) : undefined;
+        if (weights) {
+          this.address = runtime.allocate(weights.byteLength);
+          runtime.floats(this.address, weights.length).set(weights);
+        }
+        return bytes;
+      },
+    };
+  }
+
+  dispose(): void {
+    if (this.address !== 0) this.runtime.release(this.address);
+  }
 }
 
 /** A weight whose panels `fill` writes. The first word of each of their pages follows them. */

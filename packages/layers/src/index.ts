@@ -10,6 +10,7 @@ export { useBackend } from './backends/use_backend.js';
 export { BackendError, InvalidArgumentError, ReneError } from './errors.js';
 export { recomputeInBackward } from './gradients/recompute.js';
 export { type Activation, activations } from './kernels.js';
+export { AttentionState } from './layers/attention_state.js';
 export { Embedding } from './layers/embedding.js';
 export { GatedMLP, type GatedMLPConfig, MLP, type MLPConfig } from './layers/gated_mlp.js';
 export * as initializers from './layers/initializers.js';
@@ -26,13 +27,13 @@ export {
   randomParameters,
   randomValues,
 } from './layers/make_parameters.js';
-export { type Mamba2Config, Mamba2Mixer, Mamba2State } from './layers/mamba2_mixer.js';
+export { type Mamba2Config, Mamba2Mixer } from './layers/mamba2_mixer.js';
+export { Mamba2State } from './layers/mamba2_state.js';
 export { type Parameter, type ParameterSpec, Parameters } from './layers/parameters.js';
 export { type Norm, ResidualBlock } from './layers/residual_block.js';
 export { RMSNorm } from './layers/rms_norm.js';
 export {
   type AttentionConfig,
-  AttentionState,
   SlidingWindowAttention,
 } from './layers/sliding_window_attention.js';
 export { type AdamWTensors, adamWStep } from './ops/adamw_step.js';

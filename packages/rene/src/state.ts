@@ -13,6 +13,8 @@ export class RecurrentState {
   /** The shapes of each block's state, as text. States with equal shapes fit the same models. */
   readonly form: readonly string[];
   private usable = true;
+  /** The positions at the mark. */
+  private marked: readonly number[] = [];
 
   /**
    * @param layers one per block; null for a block without state
@@ -106,6 +108,29 @@ export class RecurrentState {
     } finally {
       copy.dispose();
     }
+  }
+
+  /**
+   * Marks the present position. After one more forward pass `rewind` can return to any of its tokens.
+   *
+   * @returns the maximum number of tokens of that forward pass
+   * @internal
+   */
+  mark(): number {
+    this.check();
+    this.marked = this.seen;
+    return Math.min(...this.layers.map((layer) => layer?.mark() ?? Number.POSITIVE_INFINITY));
+  }
+
+  /**
+   * Returns to `tokens` tokens after the mark, as if it had seen no others, and removes the mark.
+   *
+   * @internal
+   */
+  rewind(tokens: number): void {
+    this.check();
+    for (const layer of this.layers) layer?.rewind(tokens);
+    this.seen = this.marked.map((position) => position + tokens);
   }
 
   /** Called by the model after every row has seen `length` more tokens. */

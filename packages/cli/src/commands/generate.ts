@@ -34,9 +34,15 @@ export async function runGenerate(
     interrupt.catch();
     await write(model, tokenizer, prompt, generation, options);
   } catch (error) {
-    throw asUsageError(error, Object.keys(generation), { stopStrings: '--stop' });
+    throw asUsageError(error, Object.keys(generation), {
+      stopStrings: '--stop',
+      promptLookupNumTokens: '--prompt-lookup',
+    });
   }
 }
+
+/** Drafted tokens of `--prompt-lookup` without a number. */
+const PROMPT_LOOKUP = 10;
 
 async function readPrompt(argument: string | undefined): Promise<string> {
   if (argument === undefined && process.stdin.isTTY) {
@@ -53,7 +59,7 @@ async function readPrompt(argument: string | undefined): Promise<string> {
 }
 
 function generationOptions(options: GenerateOptions): StreamOptions {
-  const { maxNewTokens, maxLength, minNewTokens, repetitionPenalty, stop } = options;
+  const { maxNewTokens, maxLength, minNewTokens, repetitionPenalty, stop, promptLookup } = options;
   const sampling = samplingOf(options);
   const isGreedy = sampling.temperature === 0 || sampling.topK === 1;
   const samples = !isGreedy && Object.values(sampling).some((value) => value !== undefined);
@@ -66,6 +72,7 @@ function generationOptions(options: GenerateOptions): StreamOptions {
     minNewTokens,
     repetitionPenalty,
     stopStrings: stop,
+    promptLookupNumTokens: promptLookup === true ? PROMPT_LOOKUP : promptLookup,
   };
 }
 

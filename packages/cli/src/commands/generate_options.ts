@@ -13,6 +13,7 @@ export interface GenerateOptions extends LoadOptions, SamplingFlags {
   maxNewTokens?: number;
   maxLength?: number;
   minNewTokens?: number;
+  promptLookup?: number | true;
   echo: boolean;
   quiet: boolean;
 }
@@ -31,6 +32,12 @@ export function addGenerate(program: Command): Command {
       wholeNumber,
     );
   addSamplingOptions(command)
+    .option(
+      '--prompt-lookup [n]',
+      'draft up to n tokens (default: 10) from earlier text and verify them in one pass: the same tokens, ' +
+        'faster for text that repeats parts of the prompt',
+      wholeNumber,
+    )
     .option('--no-echo', 'do not print the prompt')
     .option('-q, --quiet', 'print no statistics on stderr', false);
   return addLoraOption(addBackendOptions(command));

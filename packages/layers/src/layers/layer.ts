@@ -17,6 +17,15 @@ export interface LayerState {
    * A new state with its rows, followed by those of others with the same form. @throws InvalidArgumentError
    */
   concat(others: readonly LayerState[]): LayerState;
+  /**
+   * Marks the present position: after one more forward, `rewind` can return to any token since then. Until
+   * then it holds memory for both states.
+   *
+   * @returns the maximum number of tokens of that forward
+   */
+  mark(): number;
+  /** Returns to `tokens` tokens after the mark, bitwise as if it had seen no others, and removes the mark. */
+  rewind(tokens: number): void;
   /** Its tensors for a file. `restoreState` of the layer reads them. */
   save(): StoredTensor[];
   /** Frees its tensors. */

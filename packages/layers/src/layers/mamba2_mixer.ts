@@ -6,12 +6,14 @@ import {
   type Mamba2MixerSizes,
   type Mamba2MixerWeights,
   mamba2Mixer,
+  recordedMamba2Mixer,
 } from '../ops/mamba2_mixer.js';
 import { each, kaimingUniform, ones } from './initializers.js';
-import type { LayerState, Mixer, ReadTensor, StoredTensor } from './layer.js';
+import type { Mixer, ReadTensor } from './layer.js';
 import { Linear } from './linear.js';
+import { Mamba2State } from './mamba2_state.js';
 import { type ParameterSpec, type Parameters, withPrefix } from './parameters.js';
-import { readF32, sameKind, storedF32 } from './stored_state.js';
+import { readF32 } from './stored_state.js';
 
 /** Sizes and options. The defaults are those of the mamba repository's Mamba2. */
 export interface Mamba2Config {
@@ -54,74 +56,6 @@ export interface Mamba2Config {
   dtMin?: number;
   dtMax?: number;
   dtInitFloor?: number;
-}
-
-/** The state of the layer: the last inputs of the convolution and the scan's state. */
-export class Mamba2State implements LayerState {
-  constructor(
-    private convState: tf.Tensor,
-    private ssmState: tf.Tensor,
-  ) {
-    tf.keep(convState);
-    tf.keep(ssmState);
-  }
-
-  /** (B, dConv, convDim): the last dConv raw inputs of the convolution, oldest first. */
-  get conv(): tf.Tensor {
-    return this.convState;
-  }
-
-  /** (B, heads, headDim, dState) */
-  get ssm(): tf.Tensor {
-    return this.ssmState;
-  }
-
-  /** Takes ownership of these tensors and frees the old ones. */
-  replace(conv: tf.Tensor, ssm: tf.Tensor): void {
-    tf.keep(conv);
-    tf.keep(ssm);
-    this.dispose();
-    this.convState = conv;
-    this.ssmState = ssm;
-  }
-
-  get form(): string {
-    const sizes = ({ shape }: tf.Tensor) => `[${shape.slice(1).join(', ')}]`;
-    return `convState ${sizes(this.convState)}, ssmState ${sizes(this.ssmState)}`;
-  }
-
-  save(): StoredTensor[] {
-    return [storedF32('convState', this.convState), storedF32('ssmState', this.ssmState)];
-  }
-
-  /** An independent copy. Memory is shared until one of them advances. */
-  clone(): Mamba2State {
-    return new Mamba2State(tf.clone(this.convState), tf.clone(this.ssmState));
-  }
-
-  gather(rows: readonly number[]): Mamba2State {
-    const index = tf.tensor1d([...rows], 'int32');
-    const state = new Mamba2State(
-      tf.gather(this.convState, index),
-      tf.gather(this.ssmState, index),
-    );
-    index.dispose();
-    return state;
-  }
-
-  concat(others: readonly LayerState[]): Mamba2State {
-    const states = [this, ...sameKind(Mamba2State, others)];
-    return new Mamba2State(
-      tf.concat(states.map((s) => s.conv)),
-      tf.concat(states.map((s) => s.ssm)),
-    );
-  }
-
-  /** Frees its tensors. */
-  dispose(): void {
-    this.convState.dispose();
-    this.ssmState.dispose();
-  }
 }
 
 export class Mamba2Mixer implements Mixer<Mamba2State> {
@@ -189,6 +123,12 @@ export class Mamba2Mixer implements Mixer<Mamba2State> {
       const A = this.fixedA ?? negativeExp(this.aLog);
       const weights = this.shapedWeights(A, this.fixedConv ?? this.shapedConv());
       const states = state && { convState: state.conv, ssmState: state.ssm };
+      if (state?.isMarked && states) {
+        const recorded = recordedMamba2Mixer(x, weights, this.sizes, states, residual);
+        state.replace(recorded.convState, recorded.ssmState);
+        state.record(recorded);
+        return recorded.y;
+      }
       const out = mamba2Mixer(x, weights, this.sizes, states, residual);
       if (state && out.convState && out.ssmState) state.replace(out.convState, out.ssmState);
       return out.y;

@@ -1,15 +1,7 @@
 // SlidingWindowAttention: multi-head, grouped-query or multi-query attention within a window.
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../errors.js';
-import {
-  emptyKvCache,
-  grownKvCache,
-  kvCacheBytes,
-  kvCacheFormatFor,
-  kvCacheFormatOf,
-  kvCacheFromBytes,
-  kvCacheShapeOf,
-} from '../kv_cache.js';
+import { emptyKvCache, kvCacheFormatFor, kvCacheFromBytes } from '../kv_cache.js';
 import type { MixerParts } from '../mixer_parts.js';
 import {
   type AttentionMixerSizes,
@@ -17,10 +9,11 @@ import {
   attentionMixer,
 } from '../ops/attention_mixer.js';
 import { narrow } from '../weights/narrow.js';
-import type { LayerState, Mixer, ReadTensor, StoredTensor } from './layer.js';
+import { AttentionState } from './attention_state.js';
+import type { Mixer, ReadTensor } from './layer.js';
 import { Linear } from './linear.js';
 import { type ParameterSpec, type Parameters, withPrefix } from './parameters.js';
-import { checkShape, sameKind } from './stored_state.js';
+import { checkShape } from './stored_state.js';
 
 /** Sizes and options of an attention layer. */
 export interface AttentionConfig {
@@ -43,105 +36,6 @@ export interface AttentionConfig {
    * a frequency. Default: no positions.
    */
   rotaryFrequencies?: readonly number[] | null;
-}
-
-/**
- * KV cache of the last tokens. It grows up to the window. It is f32 with f32 weights and on backends
- * without bf16 caches, else bf16; `kvCacheValues` reads both.
- */
-export class AttentionState implements LayerState {
-  constructor(
-    private cacheK: tf.Tensor,
-    private cacheV: tf.Tensor,
-    private seen: readonly number[],
-  ) {
-    tf.keep(cacheK);
-    tf.keep(cacheV);
-  }
-
-  /**
-   * (B, capacity, numHeadsKv, headDim), with position t at slot t mod capacity; bf16 values are stored in
-   * pairs, int32 (B, numHeadsKv, capacity, headDim / 2).
-   */
-  get k(): tf.Tensor {
-    return this.cacheK;
-  }
-
-  /** The values, in k's layout. */
-  get v(): tf.Tensor {
-    return this.cacheV;
-  }
-
-  /** Tokens seen by each row. */
-  get positions(): readonly number[] {
-    return this.seen;
-  }
-
-  /** Takes ownership of these tensors and frees the old ones. */
-  replace(k: tf.Tensor, v: tf.Tensor, positions: readonly number[]): void {
-    tf.keep(k);
-    tf.keep(v);
-    this.dispose();
-    this.cacheK = k;
-    this.cacheV = v;
-    this.seen = positions;
-  }
-
-  get form(): string {
-    const [, , heads, dim] = kvCacheShapeOf(this.cacheK);
-    const format = kvCacheFormatOf(this.cacheK) === 'bf16' ? ' bf16' : '';
-    return `k${format} [${heads}, ${dim}], v${format} [${heads}, ${dim}]`;
-  }
-
-  save(): StoredTensor[] {
-    return Object.entries({ k: this.cacheK, v: this.cacheV }).map(([name, cache]) => ({
-      name,
-      dtype: kvCacheFormatOf(cache) === 'bf16' ? 'BF16' : 'F32',
-      shape: kvCacheShapeOf(cache),
-      bytes: () => kvCacheBytes(cache),
-    }));
-  }
-
-  /** An independent copy. Memory is shared until one of them advances. */
-  clone(): AttentionState {
-    return new AttentionState(tf.clone(this.cacheK), tf.clone(this.cacheV), this.seen);
-  }
-
-  gather(rows: readonly number[]): AttentionState {
-    const index = tf.tensor1d([...rows], 'int32');
-    const state = new AttentionState(
-      tf.gather(this.cacheK, index),
-      tf.gather(this.cacheV, index),
-      rows.map((row) => this.seen[row] ?? 0),
-    );
-    index.dispose();
-    return state;
-  }
-
-  /** A cache below the window has not wrapped yet, so it is only extended. */
-  concat(others: readonly LayerState[]): AttentionState {
-    const states = [this, ...sameKind(AttentionState, others)];
-    const capacity = Math.max(...states.map((s) => kvCacheShapeOf(s.k)[1]));
-    const join = (caches: tf.Tensor[]) =>
-      tf.tidy(() =>
-        tf.concat(
-          caches.map((cache) =>
-            kvCacheShapeOf(cache)[1] === capacity ? cache : grownKvCache(cache, capacity),
-          ),
-        ),
-      );
-    return new AttentionState(
-      join(states.map((s) => s.k)),
-      join(states.map((s) => s.v)),
-      states.flatMap((s) => s.positions),
-    );
-  }
-
-  /** Frees its tensors. */
-  dispose(): void {
-    this.cacheK.dispose();
-    this.cacheV.dispose();
-  }
 }
 
 export class SlidingWindowAttention implements Mixer<AttentionState> {

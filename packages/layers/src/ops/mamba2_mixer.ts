@@ -1,6 +1,6 @@
 // mamba2Mixer: a whole Mamba-2 mixer as one op that a backend may fuse.
 import type * as tf from '@tensorflow/tfjs-core';
-import { decomposeMamba2Mixer } from '../backends/composed/mamba2_mixer.js';
+import { decomposeMamba2Mixer, mamba2States } from '../backends/composed/mamba2_mixer.js';
 import type { Mamba2MixerAttrs } from '../kernels.js';
 import { isTapeOpen, output, runKernel } from '../registry.js';
 import { type PackedWeight, projectionAttrs, projectionInputs } from '../weights/packed_weight.js';
@@ -54,6 +54,43 @@ export function mamba2Mixer(
     : runKernel('Mamba2Mixer', inputs, attrs);
   const y = output(outputs, 0);
   return state ? { y, convState: output(outputs, 1), ssmState: output(outputs, 2) } : { y };
+}
+
+/** The mixer with what a state needs to return to one of these tokens. */
+export interface RecordedMixer {
+  y: tf.Tensor;
+  convState: tf.Tensor;
+  ssmState: tf.Tensor;
+  /** (B, L, projection), the output of in_proj. */
+  projected: tf.Tensor;
+  /** The states after tokens, from their rows of `projected` and the states before. */
+  replay(
+    projected: tf.Tensor,
+    before: { convState: tf.Tensor; ssmState: tf.Tensor },
+  ): { convState: tf.Tensor; ssmState: tf.Tensor };
+}
+
+/** mamba2Mixer from its primitives, so that its states can be replayed for the first tokens alone. */
+export function recordedMamba2Mixer(
+  x: tf.Tensor,
+  weights: Mamba2MixerWeights,
+  sizes: Mamba2MixerSizes,
+  state: { convState: tf.Tensor; ssmState: tf.Tensor },
+  residual?: tf.Tensor,
+): RecordedMixer {
+  checkShapes(x, weights, sizes, state, residual);
+  const { inputs: given, attrs } = mamba2Call(weights, sizes);
+  let projected = x;
+  const outputs = decomposeMamba2Mixer({ x, ...given, ...state, residual }, attrs, (rows) => {
+    projected = rows;
+  });
+  return {
+    y: output(outputs, 0),
+    convState: output(outputs, 1),
+    ssmState: output(outputs, 2),
+    projected,
+    replay: (rows, before) => mamba2States(rows, { ...given, ...before }, attrs),
+  };
 }
 
 /** The kernel's inputs, without x and states, and its attributes. */

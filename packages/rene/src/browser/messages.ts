@@ -21,7 +21,7 @@ export interface WorkerSettings extends Pick<ModelOptions, 'backend' | 'dtype' |
 
 type ForWorker<Options> = Omit<
   Options,
-  'signal' | 'onProgress' | 'state' | 'tokenizer' | 'logitsProcessor'
+  'signal' | 'onProgress' | 'state' | 'tokenizer' | 'logitsProcessor' | 'assistantModel'
 > & { stateId?: number | undefined };
 
 export type WireGenerateOptions = ForWorker<GenerateOptions>;

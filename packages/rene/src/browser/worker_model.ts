@@ -10,8 +10,11 @@ import type { WorkerClient } from './worker_client.js';
 import { WorkerState } from './worker_state.js';
 import { WorkerTokenizer } from './worker_tokenizer.js';
 
-/** Options that a worker cannot take: functions of the page. Its own tokenizer finds stop strings. */
-type InWorker<Options> = Omit<Options, 'state' | 'tokenizer' | 'logitsProcessor'> & {
+/** Without what a worker cannot take: functions and models of the page. Its own tokenizer finds stop strings. */
+type InWorker<Options> = Omit<
+  Options,
+  'state' | 'tokenizer' | 'logitsProcessor' | 'assistantModel'
+> & {
   /** State that the prompt continues. It is not changed. */
   state?: WorkerState | undefined;
 };

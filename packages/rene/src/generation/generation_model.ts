@@ -1,33 +1,13 @@
 // The part of a model that generation needs.
 import { type DecodeStep, isPageThread } from '@rene-js/layers/internal';
 import type * as tf from '@tensorflow/tfjs-core';
-import type { ModelConfig } from '../architectures/model_config.js';
-import type { RecurrentState } from '../state.js';
+import type { DraftModel } from './draft_model.js';
 import type { GenerationDefaults } from './generation_defaults.js';
 
 /** A language model with a recurrent state, as generation sees it. */
-export interface GenerationModel {
-  readonly config: ModelConfig;
+export interface GenerationModel extends DraftModel {
   /** The model's own defaults of generation. */
   readonly generationConfig?: GenerationDefaults | undefined;
-  /**
-   * Advances the state by `ids` (rows of equal length).
-   *
-   * @returns logits float32 (B, logitsToKeep, paddedVocabSize) of the last `logitsToKeep` tokens
-   */
-  forward(
-    ids: readonly (readonly number[])[],
-    options: { state: RecurrentState; logitsToKeep: number },
-  ): tf.Tensor;
-  /** As forward, for a page's own thread, which draws its frames between two layers. */
-  forwardInTurns?(
-    ids: readonly (readonly number[])[],
-    options: { state: RecurrentState; logitsToKeep: number },
-  ): Promise<tf.Tensor>;
-  /** The model's weights. Their number is used to estimate the time of a token. */
-  readonly parameters?: ReadonlyMap<string, { readonly shape: readonly number[] }> | undefined;
-  /** The state before the first token. */
-  initialState(batch: number): RecurrentState;
   /** A compiled decode step for up to `batch` rows; undefined if the backend has none. */
   compileStep?(batch: number, vocabSize: number): DecodeStep | undefined;
 }

@@ -1,6 +1,8 @@
 // The generation loop: prefill, then a token for each sequence until all have ended.
 import { InvalidArgumentError } from '@rene-js/layers';
+import type { RecurrentState } from '../state.js';
 import { Batch } from './batch.js';
+import { draftedLoop, hasDrafts } from './drafted_loop.js';
 import type { GenerationModel } from './generation_model.js';
 import { type PrefilledPrompt, prefillPrompts } from './prefill.js';
 import { Progress } from './progress.js';
@@ -57,14 +59,21 @@ export async function* generationLoop(
     }
     progress.token();
     yield sequences;
+    const started: { sequence: Sequence; state: RecurrentState }[] = [];
     for (const [i, sequence] of sequences.entries()) {
       const state = promptOf(i)?.state;
       if (!state) continue;
-      if (!hasEnded(sequence, sequences, config)) batch.join(state, [sequence]);
-      else if (returnState) sequence.state = state.clone();
+      if (hasEnded(sequence, sequences, config)) {
+        if (returnState) sequence.state = state.clone();
+      } else if (hasDrafts(config)) started.push({ sequence, state: state.clone() });
+      else batch.join(state, [sequence]);
     }
     disposeAll(prefilled);
     prefilled = [];
+    if (hasDrafts(config)) {
+      yield* draftedLoop(model, started, batch, config, progress);
+      return;
+    }
     while (batch.members.length > 0) {
       await progress.turn();
       const active = batch.members;

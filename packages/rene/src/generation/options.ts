@@ -1,6 +1,7 @@
 // Generation options: types and defaults.
 import type { RecurrentState } from '../state.js';
 import type { Tokenizer } from '../tokenizer.js';
+import type { DraftModel } from './draft_model.js';
 import type { ProgressOptions } from './progress.js';
 
 /**
@@ -72,6 +73,17 @@ export interface StreamOptions extends SamplingOptions, ProgressOptions {
   logitsProcessor?: LogitsProcessor | readonly LogitsProcessor[] | undefined;
   /** State that the prompt continues. It is not changed. */
   state?: RecurrentState | undefined;
+  /**
+   * Prompt-lookup decoding: maximum number of tokens that are drafted from earlier n-grams and verified in one
+   * forward pass. It is faster for text that repeats parts of its prompt, and the tokens are the same. Drafting
+   * stops where it does not pay. Not with beam search. Default: 0, off.
+   */
+  promptLookupNumTokens?: number | undefined;
+  /**
+   * Assisted decoding: a small model of the same vocabulary and on the same backend, which drafts tokens
+   * instead. The tokens are the same as without it. Default: none.
+   */
+  assistantModel?: DraftModel | undefined;
 }
 
 /** Options of generate. */

@@ -5,6 +5,7 @@ import { describe } from '../describe.js';
 import { refuseUnknownOptions } from '../known_options.js';
 import type { RecurrentState } from '../state.js';
 import type { Tokenizer } from '../tokenizer.js';
+import { checkAssistant, type DraftModel } from './draft_model.js';
 import type { EntropyFilters } from './entropy_filters.js';
 import {
   checkCallbacks,
@@ -49,6 +50,9 @@ export interface GenerationConfig {
   readonly logProbs: number | undefined;
   readonly state: RecurrentState | undefined;
   readonly returnState: boolean;
+  /** 0 for none. */
+  readonly promptLookupNumTokens: number;
+  readonly assistantModel: DraftModel | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: ProgressOptions['onProgress'];
   /** Ids from here on are never sampled. */
@@ -87,6 +91,8 @@ const KNOWN: Readonly<Record<keyof GenerateOptions, true>> = {
   lengthPenalty: true,
   earlyStopping: true,
   padTokenId: true,
+  promptLookupNumTokens: true,
+  assistantModel: true,
 };
 
 /** @throws InvalidArgumentError naming the option. */
@@ -115,6 +121,7 @@ export function resolveOptions(options: GenerateOptions, config: ModelConfig): G
   }
   checkState(options.state);
   checkCallbacks(options);
+  checkAssistant(options.assistantModel, config);
   return {
     filters,
     seed: resolveSeed(options.seed) ?? randomSeed(),
@@ -143,6 +150,8 @@ export function resolveOptions(options: GenerateOptions, config: ModelConfig): G
         : whole('logProbs', options.logProbs, 0, vocabSize),
     state: options.state,
     returnState: truth('returnState', options.returnState ?? false),
+    promptLookupNumTokens: whole('promptLookupNumTokens', options.promptLookupNumTokens ?? 0, 0),
+    assistantModel: options.assistantModel,
     signal: options.signal,
     onProgress: options.onProgress,
     vocabSize,
@@ -155,7 +164,9 @@ function checkBeams(options: GenerateOptions, numBeams: number, returned: number
   const given = resolveFilters(options)
     ? 'a sampling option'
     : unable.find((name) => options[name] !== undefined);
-  if (given) throw new InvalidArgumentError('numBeams', `1 together with ${given}`, `${numBeams}`);
+  const drafting = options.promptLookupNumTokens ? 'promptLookupNumTokens' : undefined;
+  const unfit = given ?? drafting ?? (options.assistantModel && 'assistantModel');
+  if (unfit) throw new InvalidArgumentError('numBeams', `1 together with ${unfit}`, `${numBeams}`);
   if (returned > numBeams) {
     throw new InvalidArgumentError('numReturnSequences', `numBeams or fewer`, `${returned}`);
   }

@@ -46,6 +46,11 @@ export class Sequence implements BatchMember {
     return this.ids.length >= this.maxLength;
   }
 
+  /** Maximum number of further tokens. */
+  get room(): number {
+    return this.maxLength - this.ids.length;
+  }
+
   /** Whether its next token is its last. */
   get willBeFull(): boolean {
     return this.ids.length + 1 >= this.maxLength;

@@ -8,9 +8,9 @@ import {
   kvCacheShapeOf,
   kvCacheTensorShape,
 } from '../../kv_cache.js';
+import { AttentionState } from '../../layers/attention_state.js';
 import type { LayerState } from '../../layers/layer.js';
-import { Mamba2State } from '../../layers/mamba2_mixer.js';
-import { AttentionState } from '../../layers/sliding_window_attention.js';
+import { Mamba2State } from '../../layers/mamba2_state.js';
 import type { Address } from './address.js';
 import type { AttentionWeights } from './attention_mixer.js';
 import type { NativeTensors } from './kernel.js';

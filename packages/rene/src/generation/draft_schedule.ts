@@ -1,0 +1,91 @@
+// Decides how many tokens to draft, from the measured time of forward passes and from what was accepted.
+
+/** The share of the time that drafts without success may cost. */
+const MAXIMUM_LOSS = 0.03;
+/** Weight of a new measurement in the averages. */
+const RATE = 0.2;
+/** Assumed probability that a drafted token is right, until it is known. */
+const ASSUMED_ACCEPTANCE = 0.7;
+/** Weight of that assumption for each token without a draft, so that drafts are tried again. */
+const RECOVERY = 0.05;
+/** Lengths whose time is not known are assumed to take this share of a token's time for each drafted token. */
+const ASSUMED_COST = 0.3;
+
+/**
+ * The schedule of one sequence. Times affect only how much is drafted: the tokens are the same with any
+ * draft.
+ */
+export class DraftSchedule {
+  /** Milliseconds of a token without a draft. */
+  private plain: number | undefined;
+  /** Milliseconds of a pass with so many drafted tokens. */
+  private readonly passes = new Map<number, number>();
+  /** Probability that a drafted token is right. */
+  private acceptance = ASSUMED_ACCEPTANCE;
+  /** Milliseconds gained by drafts, or lost if negative. */
+  private balance = 0;
+  private total = 0;
+
+  /** @param most maximum number of drafted tokens */
+  constructor(private readonly most: number) {}
+
+  /** The number of tokens to draft now; 0 for none. */
+  get length(): number {
+    const { plain, most } = this;
+    // The first token is decoded without a draft, to know its time.
+    if (plain === undefined) return 0;
+    if (-this.balance > MAXIMUM_LOSS * this.total) return 0;
+    let [best, fastest] = [0, 1 / plain];
+    for (let length = 1; length <= most; length++) {
+      const speed = this.expected(length) / this.timeOf(length, plain);
+      if (speed > fastest) [best, fastest] = [length, speed];
+    }
+    return best;
+  }
+
+  /** Records a token without a draft. */
+  decoded(milliseconds: number): void {
+    this.plain = average(this.plain, milliseconds);
+    this.acceptance += RECOVERY * (ASSUMED_ACCEPTANCE - this.acceptance);
+    this.total += milliseconds;
+  }
+
+  /** Records a pass. @param accepted how many of the drafted tokens were right */
+  verified(drafted: number, accepted: number, milliseconds: number): void {
+    const { plain = milliseconds } = this;
+    this.passes.set(drafted, average(this.passes.get(drafted), milliseconds));
+    const tried = Math.min(drafted, accepted + 1);
+    for (let i = 0; i < tried; i++)
+      this.acceptance += RATE * ((i < accepted ? 1 : 0) - this.acceptance);
+    // A long run of right drafts is no reason for long losses afterwards.
+    this.balance = Math.min(this.balance + (accepted + 1) * plain - milliseconds, 2 * plain);
+    this.total += milliseconds;
+  }
+
+  /** Expected number of tokens of a pass. */
+  private expected(length: number): number {
+    // A drafted token counts if all before it are right.
+    let [tokens, right] = [1, 1];
+    for (let i = 0; i < length; i++) {
+      right *= this.acceptance;
+      tokens += right;
+    }
+    return tokens;
+  }
+
+  /** From the nearest length that was measured. */
+  private timeOf(length: number, plain: number): number {
+    const known = this.passes.get(length);
+    if (known !== undefined) return known;
+    let [nearest, time] = [0, plain];
+    for (const [other, milliseconds] of this.passes) {
+      if (Math.abs(other - length) >= Math.abs(nearest - length)) continue;
+      [nearest, time] = [other, milliseconds];
+    }
+    return time + (length - nearest) * ASSUMED_COST * plain;
+  }
+}
+
+function average(before: number | undefined, now: number): number {
+  return before === undefined ? now : before + RATE * (now - before);
+}

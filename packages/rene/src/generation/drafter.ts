@@ -1,0 +1,64 @@
+// Drafts of next tokens, which one forward pass verifies: from the sequence's own n-grams or by a small model.
+
+/** Proposes the tokens that may come next. */
+export interface Drafter {
+  /**
+   * @param ids prompt and new tokens
+   * @param most maximum number of tokens, 1 or more
+   * @returns no tokens if it has no proposal
+   */
+  propose(ids: readonly number[], most: number): readonly number[] | Promise<readonly number[]>;
+  dispose(): void;
+}
+
+/** Longest and shortest n-gram that is looked up. */
+const NGRAM = { longest: 4, shortest: 2 };
+
+/**
+ * Prompt lookup: the tokens that followed the latest earlier occurrence of the last tokens, for text that
+ * repeats parts of its prompt. Longer n-grams are preferred.
+ */
+export class PromptLookup implements Drafter {
+  /** For each n-gram length: the end of the latest occurrence of each n-gram, before the last token. */
+  private readonly ends = new Map<number, Map<string, number>>();
+  /** Number of tokens whose n-grams are in `ends`. */
+  private indexed = 0;
+
+  propose(ids: readonly number[], most: number): readonly number[] {
+    this.index(ids);
+    for (let n = NGRAM.longest; n >= NGRAM.shortest; n--) {
+      if (ids.length <= n) continue;
+      const end = this.ends.get(n)?.get(key(ids, ids.length, n));
+      if (end !== undefined) return continuation(ids, end, most);
+    }
+    return [];
+  }
+
+  dispose(): void {
+    this.ends.clear();
+  }
+
+  /** Adds the n-grams that end before the last token. */
+  private index(ids: readonly number[]): void {
+    for (let n = NGRAM.shortest; n <= NGRAM.longest; n++) {
+      const ends = this.ends.get(n) ?? new Map<string, number>();
+      this.ends.set(n, ends);
+      for (let end = Math.max(n, this.indexed + 1); end < ids.length; end++) {
+        ends.set(key(ids, end, n), end);
+      }
+    }
+    this.indexed = Math.max(0, ids.length - 1);
+  }
+}
+
+/** The tokens from `from` on. Where the text ends, what it repeats goes on. */
+function continuation(ids: readonly number[], from: number, most: number): number[] {
+  const tokens: number[] = [];
+  const period = ids.length - from;
+  for (let i = 0; i < most; i++) tokens.push(ids[from + (i % period)] ?? 0);
+  return tokens;
+}
+
+function key(ids: readonly number[], end: number, n: number): string {
+  return ids.slice(end - n, end).join();
+}

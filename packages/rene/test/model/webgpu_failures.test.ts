@@ -37,6 +37,8 @@ describe('webgpu: failures of the GPU', () => {
   before(skipWithoutWebGpu);
 
   it('a lost device is a typed error everywhere; the model can be loaded again', async () => {
+    await useBackend('webgpu');
+    const { buffers } = webGpuInfo();
     const model = await load();
     const expected = await generate(model);
     const before = tf.memory().numTensors;
@@ -59,6 +61,7 @@ describe('webgpu: failures of the GPU', () => {
     state.dispose();
     expect(tf.memory().numTensors).to.equal(before);
     model.dispose();
+    expect(webGpuInfo().buffers.inUse, 'buffers left behind').to.be.at.most(buffers.inUse + 1);
 
     const again = await load();
     expect(await generate(again)).to.deep.equal(expected);
@@ -67,11 +70,13 @@ describe('webgpu: failures of the GPU', () => {
 
   it('a device that is lost while weights are read is not read on', async () => {
     await useBackend('webgpu');
+    const { buffers } = webGpuInfo();
     const loading = ReneLMHeadModel.fromPretrained(checkpoint, {
       backend: 'webgpu',
       onProgress: () => currentGpuDevice().destroy(),
     });
     expect(await rejection(loading)).to.be.instanceOf(GpuDeviceLostError);
+    expect(webGpuInfo().buffers.inUse, 'buffers left behind').to.equal(buffers.inUse);
     await useBackend('webgpu');
   });
 
@@ -80,6 +85,7 @@ describe('webgpu: failures of the GPU', () => {
     const device = currentGpuDevice();
     const popErrorScope = device.popErrorScope.bind(device);
     const { numTensors } = tf.memory();
+    const { buffers } = webGpuInfo();
     for (const refusals of [1, Number.POSITIVE_INFINITY]) {
       let left = refusals;
       device.popErrorScope = async () => {
@@ -94,6 +100,7 @@ describe('webgpu: failures of the GPU', () => {
       }
       device.popErrorScope = popErrorScope;
       expect(tf.memory().numTensors).to.equal(numTensors);
+      expect(webGpuInfo().buffers.inUse, 'buffers left behind').to.equal(buffers.inUse);
     }
   });
 

@@ -15,9 +15,10 @@ export function registerAllKernels(): void {
       kernelName,
       backendName: BACKEND_NAME,
       kernelFunc: (call) => {
-        const outputs = kernelFunc(call);
+        const tensors = tensorsOf(call.backend);
+        const outputs = tensors.runKernel(() => kernelFunc(call));
         // tfjs encodes what follows in an encoder of its own.
-        tensorsOf(call.backend).runtime.submit();
+        tensors.runtime.submit();
         return outputs;
       },
     });

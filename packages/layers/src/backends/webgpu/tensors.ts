@@ -14,6 +14,8 @@ export class WebGpuTensors implements NativeTensors<WebGpuOps> {
   readonly ops: WebGpuOps;
   /** Blocks of ours that tensors hold. */
   private readonly adopted = new Map<DataId, Address>();
+  /** What the running kernel has made or taken a reference of. */
+  private made: DataId[] | undefined;
 
   constructor(readonly kernelBackend: WebGPUBackend) {
     const backend = kernelBackend;
@@ -48,6 +50,7 @@ export class WebGpuTensors implements NativeTensors<WebGpuOps> {
     const size = tf.util.sizeFromShape([...shape]);
     if (size === 0) {
       const info = this.kernelBackend.makeTensorInfo([...shape], dtype);
+      this.made?.push(info.dataId);
       return { info, address: this.runtime.emptyAddress };
     }
     const address = this.runtime.pool.allocateExact(size * 4);
@@ -61,6 +64,7 @@ export class WebGpuTensors implements NativeTensors<WebGpuOps> {
     data.resource = this.runtime.buffers.at(address).buffer;
     data.external = true;
     this.adopted.set(info.dataId, address);
+    this.made?.push(info.dataId);
     return info;
   }
 
@@ -79,9 +83,24 @@ export class WebGpuTensors implements NativeTensors<WebGpuOps> {
   /** Called before a kernel writes into a tensor's memory. */
   incRef(dataId: DataId): void {
     this.kernelBackend.incRef(dataId);
+    this.made?.push(dataId);
     this.kernelBackend.uploadToGPU(dataId);
     // tfjs keeps what it has read once.
     Object.assign(this.kernelBackend.tensorMap.get(dataId), { values: null });
+  }
+
+  /** Runs a kernel. If it throws, it leaves no outputs behind. */
+  runKernel<T>(run: () => T): T {
+    const made: DataId[] = [];
+    this.made = made;
+    try {
+      return run();
+    } catch (error) {
+      for (const dataId of made) this.kernelBackend.disposeData(dataId);
+      throw error;
+    } finally {
+      this.made = undefined;
+    }
   }
 
   private releaseAdopted(dataId: DataId): void {

@@ -176,12 +176,15 @@ describe('webgpu: packed weights', () => {
   it('a tensor that no binding holds is refused by a typed error', () => {
     const limited = limitDevice(currentGpuDevice(), { maxStorageBufferBindingSize: 4096 });
     try {
-      const x = tf.zeros([64, 64]);
-      expect(() => rmsNorm(x, tf.ones([64]), 1e-5)).to.throw(
+      const [x, ones] = [tf.zeros([64, 64]), tf.ones([64])];
+      const { pool } = tensorsOf(tf.backend()).runtime;
+      const before = pool.count;
+      expect(() => rmsNorm(x, ones, 1e-5)).to.throw(
         GpuOutOfMemoryError,
         /norm_rows reads or writes it at once, and this GPU allows 1 MiB a binding/,
       );
-      x.dispose();
+      expect(pool.count, 'the output is freed').to.equal(before);
+      tf.dispose([x, ones]);
     } finally {
       limited.restore();
     }

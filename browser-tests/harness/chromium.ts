@@ -15,6 +15,8 @@ export function useSoftwareGpu(): void {
   gpuArgs = [
     ...['--enable-unsafe-webgpu', '--enable-features=Vulkan', '--use-vulkan=swiftshader'],
     ...['--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist'],
+    // As in Node: see webgpu.ts of packages/testing.
+    '--enable-dawn-features=disable_workgroup_init',
   ];
 }
 

@@ -4,9 +4,15 @@ import { existsSync } from 'node:fs';
 /** The description of SwiftShader, a Vulkan driver in software, in Debian's package chromium. */
 const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
 
+/**
+ * Options of Dawn. SwiftShader takes seconds to compile a kernel that zeroes its workgroup memory first, which
+ * no kernel of ours relies on.
+ */
+const OPTIONS = ['enable-dawn-features=disable_workgroup_init'];
+
 let answer: Promise<string | undefined> | undefined;
 
-/** Says what has to be installed before WebGPU runs in Node; undefined if nothing has to. */
+/** Starts WebGPU in Node, or says what has to be installed before. @returns undefined if it runs */
 export function missingForWebGpu(): Promise<string | undefined> {
   answer ??= findMissing();
   return answer;
@@ -26,9 +32,14 @@ async function findMissing(): Promise<string | undefined> {
   // Software is slow, but gives the same results on every machine.
   if (existsSync(SWIFTSHADER)) process.env.VK_ICD_FILENAMES ??= SWIFTSHADER;
   try {
-    const { create } = await import('webgpu');
-    const adapter = await create([]).requestAdapter();
-    if (adapter) return undefined;
+    const { create, globals } = await import('webgpu');
+    const gpu = create(OPTIONS);
+    if (await gpu.requestAdapter()) {
+      Object.assign(globalThis, globals);
+      const value = { gpu, userAgent: 'Node' };
+      Object.defineProperty(globalThis, 'navigator', { value, configurable: true });
+      return undefined;
+    }
     return 'no WebGPU adapter: apt-get install libvulkan1 chromium (for SwiftShader)';
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);

@@ -6,6 +6,7 @@ import {
   TILE_WORKGROUP,
   type TileRows,
   tileDeclarations,
+  tileFinish,
   tileSums,
 } from './tile.wgsl.js';
 import { eightWeights, readsVectors, weightAt, weightIntegers } from './weights.wgsl.js';
@@ -42,7 +43,9 @@ ${tileDeclarations(rows)}
 var<private> first_row: u32;
 var<private> first_feature: u32;
 ${isVector ? vectorLoads : scalarLoads}
-fn finish(row: u32, feature: u32, sum: f32) {
+fn finish(tile_row: u32, tile_feature: u32, sum: f32) {
+  let row = first_row + tile_row;
+  let feature = first_feature + tile_feature;
   if (row >= args.rows || feature >= args.features) { return; }
   var v = activated(sum + get_bias(feature), args.activation);
   if (has_residual) { v += get_residual(row * args.y_stride + feature); }
@@ -53,16 +56,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
   first_feature = id.x * ${TILE_FEATURES}u;
   first_row = id.y * ${rows}u;
   ${tileSums(rows)}
-  for (var i = 0u; i < 4u; i++) {
-    ${Array.from({ length: rows / 8 }, (_, r) =>
-      [0, 1]
-        .map(
-          (half) =>
-            `finish(first_row + down + ${r}u, first_feature + across + ${4 * half}u + i, sum${r}_${half}[i]);`,
-        )
-        .join(' '),
-    ).join('\n    ')}
-  }
+  ${tileFinish(rows)}
 }`,
   };
 }

@@ -78,7 +78,7 @@ const PER_WORD = ${perWord[format]}u;
 const COLUMNS = WORDS * PER_WORD;
 ${hasNorm ? normFunctions : plainInput}
 ${hasConv ? convolution : ''}
-/** Partial sums of a feature and row; those that no subgroup writes are 0. */
+/** Partial sums of a feature and row. With subgroups, their places are as in workgroup_sum. */
 const PARTS = WORKGROUP / ${hasSubgroups ? 4 : 1}u;
 var<workgroup> sums: array<f32, PARTS * FEATURES * ROWS>;
 @compute @workgroup_size(WORKGROUP)
@@ -127,7 +127,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
       let at = (f * ROWS + r) * PARTS;
       ${
         hasSubgroups
-          ? 'let s = subgroupAdd(sum[f][r]); if (lane == 0u) { sums[at + li / 4u] = s; }'
+          ? 'let s = subgroupAdd(sum[f][r]); if (li % 4u == 0u) { sums[at + li / 4u] = select(0.0, s, lane == 0u); }'
           : 'sums[at + li] = sum[f][r];'
       }
     }

@@ -114,6 +114,8 @@ var<private> least: f32;
 /** Kept are logits above the cutoff, and in order of their ids so many equal to it. */
 var<private> cutoff: u32;
 var<private> ties: u32;
+/** The weight of the cutoff. */
+var<private> tie: U64;
 var<private> first_logit: u32;
 
 /** Grows with the number; -0 is 0. */
@@ -167,7 +169,7 @@ fn keep_until(wanted: U64, by_count: bool, li: u32) {
     }
     if (li == 0u && ties > 0u && (digit == 0u || (cutoff >> (below + 8u)) == prefix)) {
       var size = U64(ties, 0u);
-      if (!by_count) { size = times(units(cutoff), ties); }
+      if (!by_count) { size = times(tie, ties); }
       atomic_sum((cutoff >> below) & 255u, size);
     }
     workgroupBarrier();
@@ -190,8 +192,8 @@ fn keep_until(wanted: U64, by_count: bool, li: u32) {
     workgroupBarrier();
   }
   cutoff = prefix;
+  tie = units(prefix);
   // So many of the equal ones reach what is left of the target.
-  let size = units(prefix);
   ties = 0u;
   if (by_count) {
     ties = target_sum.x;
@@ -199,7 +201,7 @@ fn keep_until(wanted: U64, by_count: bool, li: u32) {
   }
   var reached = U64(0u);
   while (less(reached, target_sum) && ties < args.vocabulary) {
-    reached = add(reached, size);
+    reached = add(reached, tie);
     ties++;
   }
 }
@@ -221,8 +223,7 @@ fn kept_total(li: u32) -> U64 {
     if (order > cutoff) { sum = add(sum, units(order)); }
   }
   let total = total_of(sum, li);
-  if (ties == 0u) { return total; }
-  return add(total, times(units(cutoff), ties));
+  return add(total, times(tie, ties));
 }
 
 /** The token at 'random' of those that are kept, in the order of their ids. An invocation has a run of ids. */
@@ -240,8 +241,8 @@ fn draw(random: U64, li: u32) {
   sums[li] = sum;
   ties_of[li] = equal;
   workgroupBarrier();
-  var tie = U64(0u);
-  if (ties > 0u) { tie = units(cutoff); }
+  // Less than min p it weighs nothing.
+  tie = units(cutoff);
   var total = U64(0u);
   var before = U64(0u);
   var mine = U64(0u);
@@ -278,6 +279,13 @@ fn draw(random: U64, li: u32) {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) li: u32) {
   let row = id.x;
+  if (li == 0u) {
+    atomicStore(&best_order, 0u);
+    atomicStore(&best_id, 0u);
+    atomicStore(&is_damaged, 0u);
+    atomicStore(&drawn, 0u);
+  }
+  workgroupBarrier();
   first_logit = row * args.pitch;
   let at = row * ${PARAMS_WORDS}u;
   var mine = 0u;

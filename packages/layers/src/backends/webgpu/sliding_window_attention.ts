@@ -64,7 +64,9 @@ function launchAttention(
 ): void {
   const { batch, length, heads, kvHeads, cache, qStride, kvStride } = call;
   const headDim = call.headDim / width;
-  const kernel = attendKernel({ headDim, tile: runtime.workgroup, width, isSplit: splits > 1 });
+  const tile = runtime.workgroup;
+  const perInvocation = Math.ceil(headDim / tile);
+  const kernel = attendKernel({ perInvocation, tile, width, isSplit: splits > 1 });
   const memory = { ...memoryOf(call), y };
   const scalars = {
     length,

@@ -9,8 +9,8 @@ const sizes = [
 ];
 
 export interface AttentionVariant {
-  /** Of queries, keys and values, in elements. */
-  headDim: number;
+  /** Elements of a head that an invocation sums: those of a head are at most so many times a tile. */
+  perInvocation: number;
   /** Keys of a tile, and invocations. */
   tile: number;
   /** Numbers of an element: 4 where all rows are whole vectors. */
@@ -23,14 +23,12 @@ export interface AttentionVariant {
 export const PART_EXTRA = 4;
 
 /** All sizes and strides are in elements. */
-export function attendKernel({ headDim, tile, width, isSplit }: AttentionVariant): Kernel {
-  const perInvocation = Math.ceil(headDim / tile);
-  // Where a head is shorter than a tile, several invocations share an element and take turns at the keys.
-  const sharers = perInvocation > 1 ? 1 : Math.floor(tile / headDim);
+export function attendKernel(variant: AttentionVariant): Kernel {
+  const { perInvocation, tile, width, isSplit } = variant;
   const element = width === 4 ? 'vec4<f32>' : 'f32';
   const product = width === 4 ? 'dot(a, b)' : 'a * b';
   return {
-    name: `attend_${headDim}_${tile}_${width}${isSplit ? '_split' : ''}`,
+    name: `attend_${perInvocation}_${tile}_${width}${isSplit ? '_split' : ''}`,
     memory: {
       ...{ q: element, k: element, v: element, cache_k: element, cache_v: element },
       positions: 'i32',
@@ -43,9 +41,8 @@ export function attendKernel({ headDim, tile, width, isSplit }: AttentionVariant
     code: `
 alias Element = ${element};
 const TILE = ${tile}u;
-const SHARERS = ${sharers}u;
 const LEAST = -3.4028234e38;
-var<workgroup> query: array<Element, ${Math.max(headDim, 1)}>;
+var<workgroup> query: array<Element, ${perInvocation * tile}>;
 var<workgroup> scores: array<f32, TILE>;
 var<workgroup> shared_sums: array<Element, TILE>;
 fn product(a: Element, b: Element) -> f32 { return ${product}; }
@@ -65,6 +62,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
   let per_kv = args.heads / args.kv_heads;
   let kv_head = head / per_kv;
   let position = u32(get_positions(row));
+  // Invocations that share an element and take turns at the keys, where a head is shorter than a tile.
+  let sharers = max(TILE / args.head_dim, 1u);
   let token = row * args.length + t;
   for (var d = li; d < args.head_dim; d += TILE) {
     query[d] = get_q(token * args.q_stride + head * args.head_dim + d) * args.scale;
@@ -106,11 +105,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     total *= rescale;
     for (var i = 0u; i < keys; i++) { total += scores[i]; }
     for (var j = 0u; j < ${perInvocation}u; j++) {
-      let d = ${sharers > 1 ? 'li % args.head_dim' : 'li + j * TILE'};
-      let turn = ${sharers > 1 ? 'li / args.head_dim' : '0u'};
-      if (d >= args.head_dim || turn >= SHARERS) { continue; }
+      let d = ${perInvocation > 1 ? 'li + j * TILE' : 'li % args.head_dim'};
+      let turn = ${perInvocation > 1 ? '0u' : 'li / args.head_dim'};
+      if (d >= args.head_dim || turn >= sharers) { continue; }
       var s = sum[j] * rescale;
-      for (var i = turn; i < keys; i += SHARERS) {
+      for (var i = turn; i < keys; i += sharers) {
         let key = tile + i;
         var v = Element();
         if (key < position) { v = get_cache_v(in_cache(row, key, kv_head) + d); }
@@ -122,13 +121,13 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     workgroupBarrier();
   }
   ${
-    sharers > 1
-      ? `shared_sums[li] = sum[0];
+    perInvocation > 1
+      ? ''
+      : `shared_sums[li] = sum[0];
   workgroupBarrier();
   if (li < args.head_dim) {
-    for (var i = 1u; i < SHARERS; i++) { sum[0] += shared_sums[li + i * args.head_dim]; }
+    for (var i = 1u; i < sharers; i++) { sum[0] += shared_sums[li + i * args.head_dim]; }
   }`
-      : ''
   }
   for (var j = 0u; j < ${perInvocation}u; j++) {
     let d = li + j * TILE;

@@ -5,7 +5,7 @@
 // The products C B^T are those of all heads of a group: a launch of their own computes them.
 import type { Kernel } from './kernel.js';
 import { effectiveDt, scanFloats, scanIntegers } from './ssd_scan.wgsl.js';
-import { TILE_WORKGROUP, tileDeclarations, tileSums } from './tile.wgsl.js';
+import { TILE_WORKGROUP, tileDeclarations, tileFinish, tileSums } from './tile.wgsl.js';
 import { activations, reductionDirectives, reductionParameters } from './wgsl.js';
 
 /** Tokens of a chunk: one an invocation. */
@@ -27,6 +27,7 @@ ${tileDeclarations(CHUNK)}
 var<private> first_token: u32;
 var<private> tokens: u32;
 var<private> group_at: u32;
+var<private> products_at: u32;
 fn left4(i: u32, column: u32) -> vec4<f32> {
   var v = vec4<f32>();
   if (i >= tokens) { return v; }
@@ -43,9 +44,7 @@ fn right8(j: u32, column: u32) -> array<vec4<f32>, 2> {
   }
   return v;
 }
-fn finish(at: u32, sum: vec4<f32>) {
-  for (var i = 0u; i < 4u; i++) { set_products(at + i, sum[i]); }
-}
+fn finish(i: u32, j: u32, sum: f32) { set_products(products_at + i * CHUNK + j, sum); }
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
         @builtin(local_invocation_index) li: u32) {
@@ -53,11 +52,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
   tokens = min(CHUNK, args.length - id.x * CHUNK);
   group_at = id.y * args.columns;
   ${tileSums(CHUNK)}
-  let at = (((id.z * count.x + id.x) * args.groups + id.y) * CHUNK + down) * CHUNK + across;
-  ${Array.from(
-    { length: CHUNK / 8 },
-    (_, r) => `finish(at + ${r}u * CHUNK, sum${r}_0); finish(at + ${r}u * CHUNK + 4u, sum${r}_1);`,
-  ).join('\n  ')}
+  products_at = ((id.z * count.x + id.x) * args.groups + id.y) * CHUNK * CHUNK;
+  ${tileFinish(CHUNK)}
 }`,
 };
 
@@ -75,9 +71,7 @@ function ownSums(hasSubgroups: boolean): string {
 fn own_sums(rate: f32, li: u32, lane: u32) -> vec2<f32> {
   let up_to = subgroupInclusiveAdd(rate);
   let total = subgroupAdd(rate);
-  if (li < CHUNK / 4u) { rates[li] = 0.0; }
-  workgroupBarrier();
-  if (lane == 0u) { rates[li / 4u] = total; }
+  if (li % 4u == 0u) { rates[li / 4u] = select(0.0, total, lane == 0u); }
   workgroupBarrier();
   var sums = vec2(up_to, total - up_to);
   let mine = (li - lane) / 4u;

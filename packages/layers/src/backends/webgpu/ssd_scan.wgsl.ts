@@ -25,7 +25,8 @@ fn effective_dt(token: u32, head: u32) -> f32 {
 
 /** @param channels of a workgroup */
 export function scanKernel(dState: number, channels: number): Kernel {
-  const numbers = Math.ceil(dState / LANES);
+  // A power of two, so that few kernels serve states of all sizes.
+  const numbers = 2 ** Math.ceil(Math.log2(Math.max(1, dState / LANES)));
   return {
     name: `scan_${numbers}_${channels}`,
     memory: {

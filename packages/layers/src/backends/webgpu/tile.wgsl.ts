@@ -23,6 +23,10 @@ var<workgroup> xs: array<vec4<f32>, ${(DEPTH * rows) / 4}>;
 var<workgroup> ws: array<vec4<f32>, ${(DEPTH * TILE_FEATURES) / 4}>;`;
 }
 
+const loadLeft =
+  'for (var h = 0u; h < 2u; h++) { run[r][h] = left4(4u * four + r, start + column + 4u * h); }';
+const loadRight = 'run[r] = right8(4u * four + r, start + column);';
+
 /**
  * Sums over all columns. Needs functions that give zeros outside their matrix: \`left4(row, column)\`, 4 columns
  * of a row of the tile, and \`right8(feature, column)\`, 8 columns of a feature. Leaves \`sum0_0\`, \`sum0_1\` and
@@ -39,12 +43,12 @@ export function tileSums(rows: TileRows): string {
     for (var i = li; i < ${rows / 4}u * DEPTH / RUN; i += WORKGROUP) {
       let four = i % ${rows / 4}u;
       let column = (i / ${rows / 4}u) * RUN;
-      ${transposed('xs', rows / 4, 'left4', 4)}
+      ${transposed('xs', rows / 4, loadLeft)}
     }
     for (var i = li; i < ${TILE_FEATURES / 4}u * DEPTH / RUN; i += WORKGROUP) {
       let four = i % ${TILE_FEATURES / 4}u;
       let column = (i / ${TILE_FEATURES / 4}u) * RUN;
-      ${transposed('ws', TILE_FEATURES / 4, 'right8', 8)}
+      ${transposed('ws', TILE_FEATURES / 4, loadRight)}
     }
     workgroupBarrier();
     for (var k = 0u; k < DEPTH; k++) {
@@ -62,17 +66,35 @@ export function tileSums(rows: TileRows): string {
   }`;
 }
 
-/** Loads 8 columns of 4 rows and stores them by column. */
-function transposed(target: string, perColumn: number, load: string, width: 4 | 8): string {
-  const lines = [0, 1, 2, 3].map((r) =>
-    width === 8
-      ? `let r${r} = ${load}(4u * four + ${r}u, start + column);`
-      : `let r${r} = array(${load}(4u * four + ${r}u, start + column), ${load}(4u * four + ${r}u, start + column + 4u));`,
-  );
-  for (let column = 0; column < 8; column++) {
+/** Loads 8 columns of 4 rows and stores them by column. Loops, so that a driver compiles each load once. */
+function transposed(target: string, perColumn: number, load: string): string {
+  const stores = Array.from({ length: 8 }, (_, column) => {
     const part = `[${Math.floor(column / 4)}].${'xyzw'[column % 4]}`;
-    const values = [0, 1, 2, 3].map((r) => `r${r}${part}`).join(', ');
-    lines.push(`${target}[(column + ${column}u) * ${perColumn}u + four] = vec4(${values});`);
-  }
-  return lines.join('\n      ');
+    const values = [0, 1, 2, 3].map((r) => `run[${r}]${part}`).join(', ');
+    return `${target}[(column + ${column}u) * ${perColumn}u + four] = vec4(${values});`;
+  });
+  return `
+      var run: array<array<vec4<f32>, 2>, 4>;
+      for (var r = 0u; r < 4u; r++) { ${load} }
+      ${stores.join('\n      ')}`;
+}
+
+/**
+ * Calls \`finish(row, feature, sum)\` for each sum of tileSums: row of the tile, feature of the tile, its sum. A
+ * loop with a choice of registers, so that a driver compiles the call once.
+ */
+export function tileFinish(rows: TileRows): string {
+  const perInvocation = rows / 8;
+  const cases = Array.from({ length: 2 * perInvocation }, (_, n) => {
+    return `case ${n}u: { sums = sum${Math.floor(n / 2)}_${n % 2}; }`;
+  });
+  return `
+  for (var n = 0u; n < ${2 * perInvocation}u; n++) {
+    var sums = vec4<f32>();
+    switch (n) {
+      ${cases.join('\n      ')}
+      default: {}
+    }
+    for (var i = 0u; i < 4u; i++) { finish(down + n / 2u, across + 4u * (n % 2u) + i, sums[i]); }
+  }`;
 }

@@ -50,10 +50,8 @@ export function reduction(hasSubgroups: boolean): string {
     ? `
 var<workgroup> partial: array<f32, WORKGROUP / 4u>;
 fn workgroup_sum(v: f32, li: u32, lane: u32) -> f32 {
-  if (li < WORKGROUP / 4u) { partial[li] = 0.0; }
-  workgroupBarrier();
   let s = subgroupAdd(v);
-  if (lane == 0u) { partial[li / 4u] = s; }
+  if (li % 4u == 0u) { partial[li / 4u] = select(0.0, s, lane == 0u); }
   workgroupBarrier();
   var total = 0.0;
   for (var i = 0u; i < WORKGROUP / 4u; i++) { total += partial[i]; }

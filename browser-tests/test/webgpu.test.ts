@@ -26,7 +26,7 @@ const testsOfPages = {
     'layers/dist/test/backends/webgpu/weights': 9,
     'layers/dist/test/backends/webgpu/gradients': 2,
     'layers/dist/test/backends/webgpu/odd_shapes': 12,
-    'rene/dist/test/model/webgpu_ahead': 3,
+    'rene/dist/test/model/webgpu_ahead': 4,
     'rene/dist/test/model/webgpu_failures': 4,
   }),
 };

@@ -2,7 +2,7 @@
 import { AttentionState, Mamba2State } from '@rene-js/layers';
 import type { DecodeStep, SamplingParams } from '@rene-js/layers/internal';
 import { webGpuInfo } from '@rene-js/layers/webgpu';
-import { goldenPath, skipWithoutWebGpu } from '@rene-js/testing';
+import { currentGpuDevice, goldenPath, skipWithoutWebGpu } from '@rene-js/testing';
 import { expect } from 'chai';
 import { generate } from '../../src/generation/generate.js';
 import type { GenerationModel } from '../../src/generation/generation_model.js';
@@ -68,6 +68,31 @@ describe('webgpu: a step ahead of the tokens that are read', () => {
     const wrong = await runs.next([1, 2, 3], false).catch(String);
     expect(wrong).to.match(/expected those that were sampled before the step ahead/);
     for (const { step } of [waits, runs]) step.dispose();
+  });
+
+  it('a greedy token is one command buffer and no upload', async () => {
+    const { step, next } = stepOf(2);
+    const { queue } = currentGpuDevice();
+    let { ids } = await next([3, 50], true);
+    const calls: string[] = [];
+    const watched = ['submit', 'writeBuffer'] as const;
+    for (const name of watched) {
+      const call: (...args: never[]) => unknown = queue[name].bind(queue);
+      Object.defineProperty(queue, name, {
+        value: (...args: never[]) => {
+          calls.push(name);
+          return call(...args);
+        },
+        configurable: true,
+      });
+    }
+    try {
+      for (let i = 0; i < 3; i++) ({ ids } = await next(ids, true));
+      expect(calls).to.deep.equal(['submit', 'submit', 'submit']);
+    } finally {
+      for (const name of watched) Reflect.deleteProperty(queue, name);
+      step.dispose();
+    }
   });
 
   it('stays right when sequences leave, in any order', async () => {

@@ -41,6 +41,8 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
   /** Where the host reads them, one while a step ahead writes the other. */
   private readonly stagings: readonly GPUBuffer[];
   private steps = 0;
+  /** Sampling parameters on the GPU. Those of greedy decoding stay the same. */
+  private sentParams: Uint8Array = new Uint8Array();
   private ahead: Ahead | undefined;
   private readonly logitValues: Float32Array;
   /** By number of sequences, and whether the launches sample. */
@@ -154,7 +156,7 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     const { rows, runtime } = this;
     const staging = this.stagings[this.steps++ % this.stagings.length];
     if (!staging) throw new BackendError('a compiled step has no place for its tokens');
-    runtime.upload(this.params, samplingWords(params, this.plan.vocabulary));
+    this.sendParams(samplingWords(params, this.plan.vocabulary));
     const { buffer, offset } = runtime.buffers.at(this.output);
     this.run(tokens, true, (encoder) =>
       encoder.copyBufferToBuffer(buffer, offset, staging, 0, rows * 4),
@@ -163,6 +165,13 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     const sampled = [...new Int32Array(staging.getMappedRange(0, rows * 4))];
     staging.unmap();
     return sampled;
+  }
+
+  private sendParams(words: Uint8Array): void {
+    const sent = this.sentParams;
+    if (words.length === sent.length && words.every((word, i) => word === sent[i])) return;
+    this.runtime.upload(this.params, words);
+    this.sentParams = words;
   }
 
   private run(

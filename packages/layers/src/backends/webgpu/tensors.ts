@@ -129,6 +129,8 @@ export function tensorsOf(backend: unknown): WebGpuTensors {
 
 /** Submits what tfjs has encoded. */
 function submitQueue(backend: WebGPUBackend): void {
+  // tfjs's own, private: null while nothing has been encoded. An empty submission costs as much as a full one.
+  if (Reflect.get(backend, 'commandEncoder') === null) return;
   backend.ensureCommandEncoderReady();
   backend.endComputePassEncoder();
   backend.submitQueue();

@@ -1,25 +1,27 @@
-// Rene 1.3B compared with llama.cpp (node-llama-cpp, its prebuilt native library) at the same bytes per
-// weight, interleaved on the same machine. Random weights; only speed is compared.
+// A model compared with llama.cpp (node-llama-cpp, its prebuilt native library) at the same bytes per weight,
+// interleaved on the same machine. Random weights; only speed is compared.
 //
 //   npm install --prefix benchmarks/node-llama-cpp && npm run build
-//   node benchmarks/dist/node-llama-cpp/compare.js [--pairs int4,int8,bf16] [--rounds 5]
-//        [--prompt 512] [--tokens 64] [--threads 2] [--folder DIR]
+//   node benchmarks/dist/node-llama-cpp/compare.js [--model 1.3b] [--pairs int4,int8,bf16]
+//        [--rounds 5] [--prompt 512] [--tokens 64] [--threads 2] [--folder DIR]
 //
-// Both models of a pair are loaded at the same time, each in a process that sleeps while the other one runs:
-// int8 needs 3 GB of memory, bf16 6 GB. The GGUF files (3.6 GB on disk) stay in the folder.
+// --model: 1.3b (Rene), granite-4.0-h-1b or granite-4.0-h-350m. Both models of a pair are loaded at the same
+// time, each in a process that sleeps while the other one runs: int8 of a 1B model needs 3 GB of memory, bf16
+// 6 GB. The GGUF files (3.6 GB on disk for each model of 1B) stay in the folder.
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdir, stat } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { median } from '@rene-js/cli/bench';
-import { reneConfig1_3B } from '@rene-js/rene';
+import { median, randomConfigs } from '@rene-js/cli/bench';
 import { type GgufType, writeRandomGguf } from './gguf.js';
+import { ggufModel } from './gguf_models.js';
 import type { Answer, Ask, Ready } from './side.js';
 
 const { values } = parseArgs({
   options: {
+    model: { type: 'string', default: '1.3b' },
     pairs: { type: 'string', default: 'int4,int8,bf16' },
     rounds: { type: 'string', default: '5' },
     prompt: { type: 'string', default: '512' },
@@ -28,6 +30,10 @@ const { values } = parseArgs({
     folder: { type: 'string', default: join(tmpdir(), 'rene-benchmarks') },
   },
 });
+const config = randomConfigs[values.model]?.();
+if (!config) throw new Error(`--model: found ${values.model}`);
+const { vocabSize } = config;
+const gguf = ggufModel(config);
 const rounds = Number(values.rounds);
 const promptLength = Number(values.prompt);
 const tokens = Number(values.tokens);
@@ -37,15 +43,15 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const llamaSide = fileURLToPath(new URL('../../node-llama-cpp/llama_side.mjs', import.meta.url));
 
 async function compare(format: string, type: GgufType): Promise<void> {
-  const path = join(values.folder, `rene-1.3b-${type}.gguf`);
+  const path = join(values.folder, `${values.model}-${type}.gguf`);
   await mkdir(values.folder, { recursive: true });
   const there = await stat(path).catch(() => undefined);
-  if (!there) await writeRandomGguf(path, reneConfig1_3B, type);
+  if (!there) await writeRandomGguf(path, gguf, type);
   const weights = (await stat(path)).size;
 
   const sides: Side[] = [];
   try {
-    const ours = new Side(join(here, 'rene_side.js'), [format]);
+    const ours = new Side(join(here, 'rene_side.js'), [values.model, format]);
     sides.push(ours);
     const ourLoad = await ours.ready();
     const context = String(promptLength + tokens + 16);
@@ -141,12 +147,12 @@ function randomIds(count: number): number[] {
   let seed = 7;
   return Array.from({ length: count }, () => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    return 300 + ((seed >>> 8) % 49000);
+    return 300 + ((seed >>> 8) % (vocabSize - 1000));
   });
 }
 
 console.log(
-  `${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, node ${process.version}; ` +
+  `${values.model}; ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, node ${process.version}; ` +
     `${values.threads} threads, prompt ${promptLength}, ${tokens} tokens decoded, ` +
     `medians of ${rounds} rounds (least to most)`,
 );

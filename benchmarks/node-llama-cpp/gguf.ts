@@ -1,8 +1,5 @@
-// Writes Rene 1.3B with random weights as a GGUF file of llama.cpp's architecture nemotron_h, which has the
-// same blocks: Mamba-2, attention (without positions), MLP. Sizes are exact. The MLP's activation differs
-// (squared ReLU), which costs no memory and almost no time.
+// Writes GGUF files with random weights.
 import { open, rename } from 'node:fs/promises';
-import type { ReneConfig } from '@rene-js/rene';
 
 /** Formats of the matrices. Bits per weight: 16, 8.5, 4.5. */
 export type GgufType = 'BF16' | 'Q8_0' | 'Q4_0';
@@ -20,7 +17,7 @@ const ALIGNMENT = 32;
 /** Number of random values. The matrices repeat them. */
 const DRAWN = 1 << 20;
 
-interface TensorToWrite {
+export interface GgufTensor {
   readonly name: string;
   /** The fastest axis first, as in ggml. */
   readonly dims: readonly number[];
@@ -28,21 +25,33 @@ interface TensorToWrite {
   readonly values?: Float32Array;
 }
 
-/** Writes the file under a temporary name, then renames it. Returns the bytes of all matrices. */
+/** Writes one key and its value. */
+export type GgufMetadata = (to: GgufWriter) => void;
+
+/** The content of a file. */
+export interface GgufModel {
+  readonly metadata: readonly GgufMetadata[];
+  readonly tensors: readonly GgufTensor[];
+}
+
+/** Writes the file under a temporary name, then renames it. */
 export async function writeRandomGguf(
   path: string,
-  config: ReneConfig,
+  { metadata: own, tensors }: GgufModel,
   type: GgufType,
-): Promise<number> {
-  const tensors = tensorsOf(config);
+): Promise<void> {
   const { id, fileType, blockBytes } = TYPES[type];
-  const matrixBytes = ({ dims }: TensorToWrite) => (product(dims) / 32) * blockBytes;
-  const bytesOf = (tensor: TensorToWrite) => tensor.values?.byteLength ?? matrixBytes(tensor);
+  const matrixBytes = ({ dims }: GgufTensor) => (product(dims) / 32) * blockBytes;
+  const bytesOf = (tensor: GgufTensor) => tensor.values?.byteLength ?? matrixBytes(tensor);
   const header = new GgufWriter();
   header.bytes(new TextEncoder().encode('GGUF'));
   header.u32(3);
   header.u64(tensors.length);
-  const metadata = metadataOf(config, fileType);
+  const metadata = [
+    ...own,
+    metadatum.count('general.file_type', fileType),
+    metadatum.count('general.quantization_version', 2),
+  ];
   header.u64(metadata.length);
   for (const write of metadata) write(header);
   let offset = 0;
@@ -73,111 +82,50 @@ export async function writeRandomGguf(
     await file.close();
   }
   await rename(`${path}.tmp`, path);
-  return tensors.reduce((sum, tensor) => sum + (tensor.values ? 0 : matrixBytes(tensor)), 0);
 }
 
-/** Every tensor with llama.cpp's name. */
-function tensorsOf(config: ReneConfig): TensorToWrite[] {
-  const { dModel, paddedVocabSize, ssm, attn, mlp } = config;
-  const heads = ssm.dSsm / ssm.headDim;
-  const convDim = ssm.dSsm + 2 * ssm.nGroups * ssm.dState;
-  const projection = ssm.dSsm + convDim + heads;
-  const matrix = (name: string, columns: number, rows: number) => ({ name, dims: [columns, rows] });
-  const vector = (name: string, dims: number[], at: (i: number) => number) => ({
-    name,
-    dims,
-    values: Float32Array.from({ length: product(dims) }, (_, i) => at(i)),
-  });
-  const one = () => 1;
-  const blocks = Array.from({ length: config.nLayer }, (_, i): TensorToWrite[] => {
-    const p = `blk.${i}.`;
-    const norm = vector(`${p}attn_norm.weight`, [dModel], one);
-    if (attn && config.attnLayerIdx.includes(i)) {
-      const width = attn.numHeads * attn.headDim;
-      const kvWidth = attn.numHeadsKv * attn.headDim;
-      return [
-        norm,
-        matrix(`${p}attn_q.weight`, dModel, width),
-        matrix(`${p}attn_k.weight`, dModel, kvWidth),
-        matrix(`${p}attn_v.weight`, dModel, kvWidth),
-        matrix(`${p}attn_output.weight`, width, dModel),
-      ];
-    }
-    if (mlp && config.mlpLayerIdx.includes(i)) {
-      return [
-        norm,
-        matrix(`${p}ffn_up.weight`, dModel, mlp.dInner),
-        matrix(`${p}ffn_down.weight`, mlp.dInner, dModel),
-      ];
-    }
-    return [
-      norm,
-      matrix(`${p}ssm_in.weight`, dModel, projection),
-      vector(`${p}ssm_conv1d.weight`, [ssm.dConv, convDim], (k) => Math.sin(k) / 2),
-      vector(`${p}ssm_conv1d.bias`, [convDim], () => 0),
-      // softplus(-4) is 0.018, within Mamba-2's usual 0.001 to 0.1; A from -1 to -16.
-      vector(`${p}ssm_dt.bias`, [heads], () => -4),
-      vector(`${p}ssm_a`, [1, heads], (h) => -1 - (15 * h) / heads),
-      vector(`${p}ssm_d`, [1, heads], one),
-      vector(`${p}ssm_norm.weight`, [ssm.dSsm / ssm.nGroups, ssm.nGroups], one),
-      matrix(`${p}ssm_out.weight`, ssm.dSsm, dModel),
-    ];
-  });
-  return [
-    matrix('token_embd.weight', dModel, paddedVocabSize),
-    vector('output_norm.weight', [dModel], one),
-    ...blocks.flat(),
-  ];
+/** A matrix of random weights. */
+export function ggufMatrix(name: string, columns: number, rows: number): GgufTensor {
+  return { name, dims: [columns, rows] };
 }
 
-type Write = (to: GgufWriter) => void;
+export function ggufVector(
+  name: string,
+  dims: readonly number[],
+  at: (i: number) => number,
+): GgufTensor {
+  return { name, dims, values: Float32Array.from({ length: product(dims) }, (_, i) => at(i)) };
+}
 
-function metadataOf(config: ReneConfig, fileType: number): Write[] {
-  const { ssm, attn, mlp, nLayer, paddedVocabSize: vocabulary } = config;
-  const layers = Array.from({ length: nLayer }, (_, i) => i);
-  const text = (key: string, value: string) => (to: GgufWriter) => to.keyString(key, value);
-  const count = (key: string, value: number) => (to: GgufWriter) => to.keyU32(key, value);
-  const real = (key: string, value: number) => (to: GgufWriter) => to.keyF32(key, value);
-  const own = 'nemotron_h.';
-  return [
-    text('general.architecture', 'nemotron_h'),
-    text('general.name', 'Rene 1.3B, random weights'),
-    count('general.file_type', fileType),
-    count('general.quantization_version', 2),
-    count(`${own}block_count`, nLayer),
-    count(`${own}context_length`, 1 << 16),
-    count(`${own}embedding_length`, config.dModel),
-    count(`${own}vocab_size`, vocabulary),
-    // llama.cpp infers the kind of a block from these two: keys and values, an MLP, or neither (Mamba-2).
+/** Keys with values of several types. */
+export const metadatum = {
+  text:
+    (key: string, value: string): GgufMetadata =>
     (to) =>
-      to.keyInts(
-        `${own}feed_forward_length`,
-        layers.map((i) => (config.mlpLayerIdx.includes(i) ? (mlp?.dInner ?? 0) : 0)),
-      ),
+      to.keyString(key, value),
+  count:
+    (key: string, value: number): GgufMetadata =>
     (to) =>
-      to.keyInts(
-        `${own}attention.head_count_kv`,
-        layers.map((i) => (config.attnLayerIdx.includes(i) ? (attn?.numHeadsKv ?? 0) : 0)),
-      ),
-    count(`${own}attention.head_count`, attn?.numHeads ?? 1),
-    count(`${own}attention.key_length`, attn?.headDim ?? 1),
-    count(`${own}attention.value_length`, attn?.headDim ?? 1),
-    real(`${own}attention.layer_norm_epsilon`, config.normEps),
-    real(`${own}attention.layer_norm_rms_epsilon`, config.normEps),
-    count(`${own}ssm.conv_kernel`, ssm.dConv),
-    count(`${own}ssm.inner_size`, ssm.dSsm),
-    count(`${own}ssm.state_size`, ssm.dState),
-    count(`${own}ssm.group_count`, ssm.nGroups),
-    count(`${own}ssm.time_step_rank`, ssm.dSsm / ssm.headDim), // its heads
-    ...tokenizerOf(vocabulary),
-  ];
-}
+      to.keyU32(key, value),
+  counts:
+    (key: string, values: readonly number[]): GgufMetadata =>
+    (to) =>
+      to.keyInts(key, values),
+  real:
+    (key: string, value: number): GgufMetadata =>
+    (to) =>
+      to.keyF32(key, value),
+  flag:
+    (key: string, value: boolean): GgufMetadata =>
+    (to) =>
+      to.keyBool(key, value),
+};
 
 const NORMAL = 1;
 const CONTROL = 3;
 
 /** An unused vocabulary, which llama.cpp requires: bytes, one merge, names. */
-function tokenizerOf(vocabulary: number): Write[] {
+export function unusedTokenizer(vocabulary: number): GgufMetadata[] {
   const bytes = byteCharacters();
   const tokens = [...bytes, 'th'];
   while (tokens.length < vocabulary - 1) tokens.push(`<${tokens.length}>`);
@@ -309,6 +257,12 @@ class GgufWriter {
     this.string(key);
     this.u32(6);
     this.u32(f32Bits(value));
+  }
+
+  keyBool(key: string, value: boolean): void {
+    this.string(key);
+    this.u32(7);
+    this.bytes(Uint8Array.of(value ? 1 : 0));
   }
 
   keyString(key: string, value: string): void {

@@ -8,6 +8,7 @@
 export { nextTurn } from '@rene-js/layers/internal';
 export { anySignal } from './any_signal.js';
 export { makeModelParameters } from './architectures/derived_parameters.js';
+export type { HybridConfig } from './architectures/hybrid_config.js';
 export {
   architectureOf,
   blueprintOf,

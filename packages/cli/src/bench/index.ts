@@ -5,4 +5,5 @@
  */
 export { checkpointBytes } from './checkpoint_bytes.js';
 export { type BenchOptions, type BenchResult, measure, median, seconds } from './measure.js';
+export { randomConfigs } from './random_configs.js';
 export { randomModel } from './random_model.js';

@@ -82,6 +82,8 @@ export const nemotronH = hybridArchitecture({
       dModel,
       nLayer: kinds.length,
       ...values.vocabulary({ vocabSize: 131_072, pad: 0, bos: 1, eos: 2 }),
+      // The transformers library ties no weights of this family, whatever the config says.
+      tieWordEmbeddings: false,
       normEps,
       names: { embedding: 'model.embeddings', layers: 'model.layers', normF: 'model.norm_f' },
       embeddingScale: 1,

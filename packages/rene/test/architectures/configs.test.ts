@@ -43,6 +43,14 @@ describe('configurations of hybrids', () => {
     });
   }
 
+  it('Nemotron-H is never tied, as in transformers', () => {
+    const { tieWordEmbeddings } = parseModelConfig({
+      ...read('nemotron-h'),
+      tie_word_embeddings: true,
+    });
+    expect(tieWordEmbeddings).to.equal(false);
+  });
+
   it('infinite time steps may have any spelling', () => {
     for (const infinite of [
       Number.POSITIVE_INFINITY,

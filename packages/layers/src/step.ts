@@ -11,6 +11,8 @@ export interface StepModelBlock {
   mixer: MixerParts;
   /** Reads the input of the block before it, with that block's norm, and adds to its output. Default: false. */
   isParallel?: boolean;
+  /** Multiplies the residual stream before the block reads it. Default: 1. */
+  streamFactor?: number;
 }
 
 /** A model as a sequence of blocks. */

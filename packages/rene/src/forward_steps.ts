@@ -63,10 +63,10 @@ export function* forwardSteps({
   const { embedding, embeddingScale, layers, normF, logitsScale, head, headBias } = backbone;
   const seen = (name: string, value: tf.Tensor, scale: number) =>
     onHidden?.(name, scale === 1 ? value : tf.mul(value, scale));
-  const { streamScale } = backbone;
+  const { streamScales } = backbone;
   let hidden = embedding.forward(input);
   if (embeddingScale !== 1) hidden = tf.mul(hidden, embeddingScale);
-  seen('embed', hidden, streamScale);
+  seen('embed', hidden, streamScales[0] ?? 1);
   try {
     let first = 0;
     for (const [i, layer] of layers.entries()) {
@@ -77,7 +77,7 @@ export function* forwardSteps({
         ? recomputeInBackward(run, hidden, variablesOf(i, recompute))
         : run(hidden);
       hidden = advance(hidden, next);
-      seen(String(i), hidden, streamScale);
+      seen(String(i), hidden, streamScales[i + 1] ?? 1);
       yield hidden;
     }
     // If hidden states are not requested, norm_f is computed only where logits are.
@@ -139,12 +139,15 @@ function runLayer(
   x: tf.Tensor,
   states: readonly (LayerState | null)[],
 ): tf.Tensor {
-  let [input, stream] = [x, x];
-  layer.forEach((block, i) => {
-    if (!block.isParallel) input = stream;
-    stream = block.forward(input, states[i] ?? undefined, stream);
+  return tf.tidy(() => {
+    let [input, stream] = [x, x];
+    layer.forEach((block, i) => {
+      if (block.streamFactor !== 1) stream = tf.mul(stream, block.streamFactor);
+      if (!block.isParallel) input = stream;
+      stream = block.forward(input, states[i] ?? undefined, stream);
+    });
+    return stream;
   });
-  return stream;
 }
 
 /** Frees a block's input once its output is computed. A gradient tape needs it later. */

@@ -145,9 +145,11 @@ export class CausalLM<Config extends ModelConfig = ModelConfig> implements tf.In
     const { embedding, embeddingScale, normF, head, headBias } = this.backbone;
     tf.engine().startScope();
     try {
-      const blocks = this.blocks.flatMap(({ norm, mixer, isParallel }) => {
+      const blocks = this.blocks.flatMap(({ norm, mixer, isParallel, streamFactor }) => {
         const parts = mixer.parts();
-        return norm instanceof RMSNorm && parts ? [{ norm, mixer: parts, isParallel }] : [];
+        return norm instanceof RMSNorm && parts
+          ? [{ norm, mixer: parts, isParallel, streamFactor }]
+          : [];
       });
       if (blocks.length < this.blocks.length || !(normF instanceof RMSNorm)) return undefined;
       const { weight } = embedding;

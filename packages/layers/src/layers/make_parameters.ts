@@ -156,6 +156,7 @@ function packMatrix(
   const isQuantized = format === 'int8' || format === 'int4';
   const leaves = wholeGroups && isQuantized && shape[1] % groupSize !== 0;
   const kept = matrix.dtype === 'BF16' && packer.formats.includes('bf16') ? 'bf16' : 'f32';
+  if (format === 'bf16' && matrix.needsF32) return packer.pack(matrix, 'f32', groupSize);
   return packer.pack(matrix, leaves ? kept : format, groupSize);
 }
 

@@ -15,6 +15,8 @@ export class ResidualBlock<State extends LayerState = LayerState> {
     readonly mixer: Mixer<State>,
     /** Reads the input of the block before it and adds to that block's output. Both have one norm. */
     readonly isParallel = false,
+    /** The residual stream is multiplied by this number before the block reads it. Default: 1. */
+    readonly streamFactor = 1,
   ) {}
 
   /**

@@ -14,10 +14,11 @@ import type * as tf from '@tensorflow/tfjs-core';
 export interface Backbone {
   readonly embedding: Embedding;
   /**
-   * The residual stream is divided by `streamScale`, so that blocks add their output unscaled. The norms
-   * cancel the factor, with eps divided by its square. 1 if the original does not scale the blocks' outputs.
+   * The residual stream is the original's divided by these numbers: after the embedding, then after each
+   * layer. So blocks add their output unscaled, and no matrix has a factor. The norms cancel the division,
+   * with eps divided by its square. All 1 if the original does not scale the blocks' outputs.
    */
-  readonly streamScale: number;
+  readonly streamScales: readonly number[];
   /** Multiplies the embedding's rows to give the residual stream. */
   readonly embeddingScale: number;
   /** One per layer: a sequence of blocks. */

@@ -159,9 +159,11 @@ export function joined(parts: readonly Part[]): StoredMatrix {
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
   const keeps = parts.every(({ matrix, scale }) => matrix.dtype === dtype && scale === 1);
   const quantized = joinedQuantized(parts);
+  const needsF32 = parts.some(({ matrix, scale }) => matrix.dtype === 'BF16' && !isExact(scale));
   return {
     shape: [rows, columns],
     dtype: keeps ? dtype : 'F32',
+    needsF32,
     readRows: (begin, count) =>
       collected(parts, begin, count, async (part, from, taken) => {
         if (keeps) return part.matrix.readRows(from, taken);
@@ -176,6 +178,11 @@ export function joined(parts: readonly Part[]): StoredMatrix {
       }),
     ...(quantized && { quantized }),
   };
+}
+
+/** Whether a factor leaves the digits of a binary fraction as they are. */
+function isExact(scale: number): boolean {
+  return Number.isInteger(Math.log2(Math.abs(scale)));
 }
 
 /**

@@ -14,7 +14,8 @@ import {
 import { withPrefix } from '@rene-js/layers/internal';
 import type { Backbone, Blueprint } from './blueprint.js';
 import type { HybridBlock, HybridConfig } from './hybrid_config.js';
-import { attentionScales, blockParameters, normScale, wholeTensor } from './hybrid_parameters.js';
+import { blockParameters, wholeTensor } from './hybrid_parameters.js';
+import { attentionInput, layerScales } from './hybrid_scales.js';
 
 export function hybridBlueprint(config: HybridConfig): Blueprint {
   const { dModel, paddedVocabSize, names, tieWordEmbeddings, logitsScale } = config;
@@ -26,14 +27,20 @@ export function hybridBlueprint(config: HybridConfig): Blueprint {
   const head = tieWordEmbeddings
     ? []
     : withPrefix('lm_head.', Linear.parameters(dModel, paddedVocabSize, false));
+  const scales = layerScales(config);
   const blocks = config.layers.flatMap((layer, i) =>
     layer.flatMap((block, k) => {
-      const factor = normFactor(layer, k);
+      const { norm: factor = 1, output = 1 } = scales[i]?.[k] ?? {};
       const [from, to] = [`${names.layers}.${i}.`, `layers.${i}.`];
       const norm = block.isParallel
         ? []
         : withPrefix(`${from}${block.norm}.`, RMSNorm.parameters(dModel));
-      const mixer = blockParameters(block, factor, `${from}${block.name}.`, `${to}${block.name}.`);
+      const mixer = blockParameters(
+        block,
+        { norm: factor, output },
+        `${from}${block.name}.`,
+        `${to}${block.name}.`,
+      );
       return [
         {
           tensors: [...norm, ...mixer.tensors],
@@ -68,37 +75,36 @@ export function hybridBlueprint(config: HybridConfig): Blueprint {
   };
 }
 
-/** The factor of the norm that block k of a layer reads. */
-function normFactor(layer: readonly HybridBlock[], k: number): number {
-  const first = layer.slice(0, k + 1).findLast(({ isParallel }) => !isParallel);
-  return first ? normScale(first) : 1;
-}
-
 function build(config: HybridConfig, parameters: Parameters): Backbone {
-  const { tieWordEmbeddings, residualScale, embeddingScale, logitsScale } = config;
+  const { tieWordEmbeddings, residualScale, embeddingScale, logitsScale, normEps } = config;
   const embedding = new Embedding(parameters.scope('embedding.'));
-  // The norms see the residual stream divided by residualScale; see Backbone.
-  const eps = config.normEps / residualScale ** 2;
+  const scales = layerScales(config);
+  const first = scales[0]?.[0]?.stream ?? residualScale;
+  const streamScales = [first];
+  let stream = first;
+  // The norms read the divided stream; see Backbone.
+  const eps = () => normEps / stream ** 2;
+  const layers = config.layers.map((layer, i) => {
+    const scope = parameters.scope(`layers.${i}.`);
+    let norm: RMSNorm | undefined;
+    const blocks = layer.map((block, k) => {
+      const own = scales[i]?.[k] ?? { norm: 1, stream };
+      const factor = stream / own.stream;
+      stream = own.stream;
+      const shared = block.isParallel ? norm : undefined;
+      norm = shared ?? new RMSNorm(scope.scope(`${block.norm}.`), eps());
+      const mixer = buildMixer(block, own.norm, normEps, scope.scope(`${block.name}.`));
+      return new ResidualBlock(norm, mixer, block.isParallel, factor);
+    });
+    streamScales.push(stream);
+    return blocks;
+  });
   return {
     embedding,
-    streamScale: residualScale,
-    embeddingScale: embeddingScale / residualScale,
-    layers: config.layers.map((layer, i) => {
-      const scope = parameters.scope(`layers.${i}.`);
-      let norm: RMSNorm | undefined;
-      return layer.map((block, k) => {
-        const shared = block.isParallel ? norm : undefined;
-        norm = shared ?? new RMSNorm(scope.scope(`${block.norm}.`), eps);
-        const mixer = buildMixer(
-          block,
-          normFactor(layer, k),
-          config.normEps,
-          scope.scope(`${block.name}.`),
-        );
-        return new ResidualBlock(norm, mixer, block.isParallel);
-      });
-    }),
-    normF: new RMSNorm(parameters.scope('norm_f.'), eps),
+    streamScales,
+    embeddingScale: embeddingScale / first,
+    layers,
+    normF: new RMSNorm(parameters.scope('norm_f.'), eps()),
     logitsScale,
     head: tieWordEmbeddings ? embedding.weight : parameters.matrix('lm_head.weight'),
     headBias: undefined,
@@ -115,7 +121,7 @@ function buildMixer(
     case 'ssd':
       return new Mamba2Mixer({ normEps, ...block.sizes }, parameters);
     case 'attn': {
-      const { softmaxScale } = attentionScales(block, norm);
+      const softmaxScale = block.sizes.softmaxScale * attentionInput(block, norm) ** 2;
       return new SlidingWindowAttention({ ...block.sizes, softmaxScale }, parameters);
     }
     case 'mlp':

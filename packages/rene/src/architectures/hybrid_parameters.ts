@@ -1,10 +1,11 @@
-// The tensors of a hybrid's checkpoint, and the layers' parameters derived from them. Multipliers are folded
-// into norms, convolutions, biases and softmax scales if possible, which are f32, so that matrices of few bits stay
-// as they are; else into the rows of matrices.
+// The tensors of a hybrid's checkpoint, and the layers' parameters derived from them. hybrid_scales.ts says
+// where multipliers go. Only one is left for the rows of a matrix: that of dt if it differs from that of z,
+// which no published model has.
 import { Linear, Mamba2Mixer, type ParameterSpec } from '@rene-js/layers';
 import { withPrefix } from '@rene-js/layers/internal';
 import type { LayerParameter, RowSlice } from './blueprint.js';
 import type { AttentionBlock, HybridBlock, Mamba2Block, MlpBlock } from './hybrid_config.js';
+import { attentionInput, type BlockScales } from './hybrid_scales.js';
 
 /** The tensors of a block, and its mixer's parameters. */
 export interface BlockParameters {
@@ -12,36 +13,26 @@ export interface BlockParameters {
   readonly parameters: readonly LayerParameter[];
 }
 
-/** The factor of the norm before a block, which its parallel blocks share. */
-export function normScale(block: HybridBlock): number {
-  switch (block.kind) {
-    case 'ssd':
-      return (block.inScale ?? 1) * (block.sectionScales?.[0] ?? 1);
-    case 'attn':
-      return 1;
-    case 'mlp':
-      return block.gateScale ?? 1;
-  }
-}
+type Scales = Pick<BlockScales, 'norm' | 'output'>;
 
 /**
- * @param norm the factor that the block's norm has
+ * @param scales the factors of the block's norm and of what it adds
  * @param from prefix of the block's tensor names
  * @param to prefix of the layer's parameter names
  */
 export function blockParameters(
   block: HybridBlock,
-  norm: number,
+  scales: Scales,
   from: string,
   to: string,
 ): BlockParameters {
   switch (block.kind) {
     case 'ssd':
-      return mamba2Parameters(block, norm, from, to);
+      return mamba2Parameters(block, scales, from, to);
     case 'attn':
-      return attentionParameters(block, norm, from, to);
+      return attentionParameters(block, scales, from, to);
     case 'mlp':
-      return mlpParameters(block, norm, from, to);
+      return mlpParameters(block, scales, from, to);
   }
 }
 
@@ -57,12 +48,12 @@ export function wholeTensor(spec: ParameterSpec, name: string, scale = 1): Layer
 }
 
 function mamba2Parameters(
-  { sizes, inProjBias, outProjBias, ...scales }: Mamba2Block,
-  norm: number,
+  block: Mamba2Block,
+  { norm, output }: Scales,
   from: string,
   to: string,
 ): BlockParameters {
-  const { outScale = 1 } = scales;
+  const { sizes, inProjBias, outProjBias } = block;
   const isThere: Readonly<Record<string, boolean>> = {
     'in_proj.bias': inProjBias,
     'out_proj.bias': outProjBias,
@@ -70,8 +61,7 @@ function mamba2Parameters(
   const own = Mamba2Mixer.parameters({ ...sizes, bias: true }).filter(
     ({ name }) => isThere[name] ?? true,
   );
-  const hasNorm = own.some(({ name }) => name === 'norm.weight');
-  const { rows, bias, convolution } = sectionScales(scales, norm);
+  const { rows, bias, convolution } = sectionScales(block, norm);
   const { dInner, headDim, dState, nGroups } = sizes;
   const channels = [dInner, nGroups * dState, nGroups * dState];
   const outputs = [dInner, ...channels, dInner / headDim];
@@ -87,9 +77,7 @@ function mamba2Parameters(
         return { ...whole, slices: sections(tensor.name, channels, convolution) };
       case 'norm.weight':
       case 'out_proj.bias':
-        return wholeTensor(tensor, whole.name, outScale);
-      case 'out_proj.weight':
-        return wholeTensor(tensor, whole.name, hasNorm ? 1 : outScale);
+        return wholeTensor(tensor, whole.name, output);
       default:
         return whole;
     }
@@ -131,32 +119,15 @@ function sections(
   });
 }
 
-/**
- * A factor of the input scales queries, keys and values: scores twice and values once.
- *
- * @param norm the factor that the input has already
- */
-export function attentionScales(
-  { inScale = 1, outScale = 1, sizes }: AttentionBlock,
-  norm: number,
-) {
-  const scale = inScale / norm;
-  return {
-    bias: 1 / scale,
-    out: outScale * scale,
-    softmaxScale: sizes.softmaxScale * scale * scale,
-  };
-}
-
 function attentionParameters(
   block: AttentionBlock,
-  norm: number,
+  { norm, output }: Scales,
   from: string,
   to: string,
 ): BlockParameters {
   const { sizes, bias } = block;
   const { dModel, numHeads, numHeadsKv, headDim } = sizes;
-  const scales = attentionScales(block, norm);
+  const inputBias = 1 / attentionInput(block, norm);
   const widths = {
     q_proj: numHeads * headDim,
     k_proj: numHeadsKv * headDim,
@@ -180,19 +151,19 @@ function attentionParameters(
     tensors: [...into.flat(), ...out],
     parameters: [
       joined('weight', 1),
-      ...(bias ? [joined('bias', scales.bias)] : []),
+      ...(bias ? [joined('bias', inputBias)] : []),
       ...out.map((spec) => {
         const isBias = spec.name.endsWith('.bias');
-        const scale = isBias ? (block.outScale ?? 1) : scales.out;
-        return wholeTensor(spec, `${to}out_proj.${isBias ? 'bias' : 'weight'}`, scale);
+        const name = `${to}out_proj.${isBias ? 'bias' : 'weight'}`;
+        return wholeTensor(spec, name, isBias ? output : 1);
       }),
     ],
   };
 }
 
 function mlpParameters(
-  { sizes, names, gateScale = 1, outScale = 1 }: MlpBlock,
-  norm: number,
+  { sizes, names, gateScale = 1 }: MlpBlock,
+  { norm, output }: Scales,
   from: string,
   to: string,
 ): BlockParameters {
@@ -203,7 +174,7 @@ function mlpParameters(
   const gate = linear(names.gate, dModel, isFused ? 2 * dInner : dInner);
   const up = names.up === undefined ? [] : isFused ? gate : linear(names.up, dModel, dInner);
   const down = linear(names.down, dInner, dModel);
-  // The activation's input has the norm's factor, and so has what multiplies it, which the output takes back.
+  // The activation's input has the norm's factor, and so has what multiplies it.
   const part = (
     spec: ParameterSpec,
     name: string,
@@ -234,9 +205,9 @@ function mlpParameters(
       ),
       ...up.map((spec) => part(spec, 'gate_proj', isFused ? dInner : 0, { matrix: 1, bias: norm })),
       ...down.map((spec) => {
-        if (spec.kind !== 'matrix') return wholeTensor(spec, `${to}out_proj.bias`, outScale);
-        const scale = names.up === undefined ? outScale : outScale / norm;
-        return wholeTensor(spec, `${to}out_proj.weight`, scale);
+        const isBias = spec.kind !== 'matrix';
+        const name = `${to}out_proj.${isBias ? 'bias' : 'weight'}`;
+        return wholeTensor(spec, name, isBias ? output : 1);
       }),
     ],
   };

@@ -104,7 +104,7 @@ function buildBackbone(config: ReneConfig, parameters: Parameters): Backbone {
   const tied = config.tieWordEmbeddings;
   return {
     embedding,
-    streamScale: 1,
+    streamScales: Array(config.nLayer + 1).fill(1),
     embeddingScale: 1,
     logitsScale: 1,
     layers: layerKinds(config).map((kind, i) => {

@@ -32,7 +32,7 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
         normed: plan.blocks.some(({ isParallel }) => isParallel)
           ? this.memory.allocate(batch * plan.dModel * 4)
           : 0,
-        embeddingScale: this.embeddingScale(),
+        factors: this.factorRows(),
         logits: this.memory.allocate(batch * plan.vocabulary * 4),
       };
       this.states = new StepStates(tensors, plan, batch);
@@ -100,14 +100,19 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
     launchStep(this.ops, this.plan, this.states, this.buffers, rows);
   }
 
-  /** A row of the number that multiplies the embedding; 0 where that is 1. */
-  private embeddingScale(): Address {
-    const { embeddingScale, dModel } = this.plan;
-    if (embeddingScale === 1) return 0;
-    const row = new Float32Array(dModel).fill(embeddingScale);
-    const address = this.memory.allocate(row.byteLength);
-    this.ops.upload(address, new Uint8Array(row.buffer));
-    return address;
+  /** A row of each number other than 1 that multiplies the embedding or the residual stream. */
+  private factorRows(): ReadonlyMap<number, Address> {
+    const { embeddingScale, blocks, dModel } = this.plan;
+    const factors = new Set([embeddingScale, ...blocks.map(({ streamFactor }) => streamFactor)]);
+    factors.delete(1);
+    return new Map(
+      [...factors].map((factor) => {
+        const row = new Float32Array(dModel).fill(factor);
+        const address = this.memory.allocate(row.byteLength);
+        this.ops.upload(address, new Uint8Array(row.buffer));
+        return [factor, address];
+      }),
+    );
   }
 
   /** Grows each KV cache to this many tokens, up to its window. */

@@ -19,8 +19,8 @@ export interface StepBuffers {
   hidden: Address;
   /** (dModel): the input of parallel blocks; 0 in a model without such. */
   normed: Address;
-  /** (dModel), one row for all: multiplies the embedding; 0 for none. */
-  embeddingScale: Address;
+  /** A row (dModel) of each number that multiplies the embedding or the residual stream. */
+  factors: ReadonlyMap<number, Address>;
   logits: Address;
 }
 
@@ -35,7 +35,8 @@ export function launchStep(
   const { positions, hidden, logits, normed } = buffers;
   embed(ops, plan, buffers, rows);
   plan.blocks.forEach((block, i) => {
-    const { norm, isParallel } = block;
+    const { norm, isParallel, streamFactor } = block;
+    multiply(ops, plan, buffers, streamFactor, rows);
     const state = states.blocks[i];
     const isShared = isParallel || plan.blocks[i + 1]?.isParallel === true;
     if (isShared && !isParallel) {
@@ -77,18 +78,27 @@ export function launchStep(
 }
 
 /** The tokens' rows of the embedding, times its multiplier. */
-function embed(
+function embed(ops: NativeOps, plan: StepPlan, buffers: StepBuffers, rows: number): void {
+  const { embedding, embeddingScale } = plan;
+  const { tokens, hidden } = buffers;
+  ops.lookUp({ table: embedding.weight, attrs: embedding.attrs, ids: tokens, rows, y: hidden });
+  multiply(ops, plan, buffers, embeddingScale, rows);
+}
+
+/** Multiplies the residual stream by a number. */
+function multiply(
   ops: NativeOps,
-  { embedding, dModel }: StepPlan,
-  { tokens, hidden, embeddingScale }: StepBuffers,
+  { dModel }: StepPlan,
+  { hidden, factors }: StepBuffers,
+  factor: number,
   rows: number,
 ): void {
-  ops.lookUp({ table: embedding.weight, attrs: embedding.attrs, ids: tokens, rows, y: hidden });
-  if (embeddingScale === 0) return;
+  const row = factors.get(factor);
+  if (row === undefined) return;
   ops.activate({
     x: hidden,
     xStride: dModel,
-    multiplier: embeddingScale,
+    multiplier: row,
     multiplierStride: 0,
     y: hidden,
     yStride: dModel,

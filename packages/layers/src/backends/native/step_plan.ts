@@ -13,7 +13,7 @@ import type { NativeTensors } from './kernel.js';
 import { type Mamba2Weights, mamba2Weights } from './mamba2_mixer.js';
 import { projection } from './weights.js';
 
-export type StepBlock = { norm: InputNorm; isParallel: boolean } & (
+export type StepBlock = { norm: InputNorm; isParallel: boolean; streamFactor: number } & (
   | { kind: 'mamba2'; weights: Mamba2Weights }
   | { kind: 'attention'; weights: AttentionWeights }
   | { kind: 'mlp'; weights: MlpWeights }
@@ -38,9 +38,10 @@ export function stepPlan(tensors: NativeTensors, model: StepModel): StepPlan {
   return {
     embedding: packedProjection(tensors, embedding),
     embeddingScale: model.embeddingScale ?? 1,
-    blocks: model.blocks.map(({ norm, mixer, isParallel = false }) => ({
+    blocks: model.blocks.map(({ norm, mixer, isParallel = false, streamFactor = 1 }) => ({
       norm: normPlan(tensors, norm),
       isParallel,
+      streamFactor,
       ...mixerPlan(tensors, mixer),
     })),
     normF: normPlan(tensors, model.normF),

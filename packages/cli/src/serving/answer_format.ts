@@ -24,10 +24,12 @@ export interface AnswerFormat {
   readonly partObject: string;
   /** The fields of the part that begins each streamed choice. Default: no such part. */
   readonly opening?: string;
+  /** Whether tool calls are separated from the text. Default: no. */
+  readonly hasToolCalls?: boolean;
   /** Collects the log-probabilities of a choice. */
   logprobs(tokenTexts: TokenTexts): LogprobCollector;
   /** A choice of a whole answer, without its braces' neighbours. */
   choice(choice: WholeChoice): Buffer[];
-  /** The fields of a piece of a streamed choice: its text and log-probabilities. */
+  /** The fields of a piece of a streamed choice: its text, log-probabilities and tool calls. */
   piece(piece: ChoicePiece): string;
 }

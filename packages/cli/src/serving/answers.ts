@@ -16,6 +16,7 @@ import type { ServerContext } from './server_options.js';
 import { byteLength, LONG_ANSWER } from './slow_readers.js';
 import { untilClosed } from './token_routes.js';
 import { TokenTexts } from './token_texts.js';
+import { callTokensOf } from './tool_calls.js';
 
 /** Maximum number of sequences of a request, prompts times n. */
 const MAX_SEQUENCES = 128;
@@ -28,6 +29,7 @@ export class Answers {
   private readonly admission: Admission;
   private readonly limits: CompletionLimits;
   private readonly tokenTexts: TokenTexts;
+  private readonly callTokens: ReadonlyMap<number, string>;
 
   constructor(private readonly server: ServerContext) {
     const { engine, maxLength, maxWaiting, vocabSize, tokenizer } = server;
@@ -41,6 +43,7 @@ export class Answers {
       eosTokenId: eosTokenId !== null && eosTokenId < vocabSize ? eosTokenId : null,
     };
     this.tokenTexts = new TokenTexts(tokenizer);
+    this.callTokens = callTokensOf(tokenizer);
   }
 
   /**
@@ -53,7 +56,7 @@ export class Answers {
     format: AnswerFormat,
     field?: string,
   ): Promise<FastifyReply | undefined> {
-    const { server, admission, limits, tokenTexts } = this;
+    const { server, admission, limits, tokenTexts, callTokens } = this;
     const client = server.apiKeys.clientOf(reply.request);
     const sequences = sequencesOf(body) * promptCount(body);
     const isAllowed = sequences <= limits.maxSequences; // else completionJobs says what is wrong
@@ -64,7 +67,7 @@ export class Answers {
       admitted?.prepared();
       if (reply.raw.destroyed) throw new ApiError(499, 'the client went away');
       const owned = jobs.map((job) => ({ ...job, client }));
-      const context = { ...server, tokenTexts, format };
+      const context = { ...server, tokenTexts, callTokens, format };
       const completion = new Completion(context, body, { prompts, jobs: owned });
       // A disconnected client frees its slots.
       reply.raw.once('close', () => completion.cancel());

@@ -13,21 +13,34 @@ export const chatFormat: AnswerFormat = {
   opening: '"delta":{"role":"assistant","content":""},"logprobs":null',
   logprobs: (tokenTexts) => new ChatLogprobs(tokenTexts),
   choice({ index, own, withLogprobs, finishReason }) {
-    const start = `{"index":${index},"message":{"role":"assistant","content":"`;
+    const { toolCalls } = own;
+    const isCall = toolCalls.length > 0;
+    const hasText = own.text.length > 0 || !isCall;
+    const quote = hasText ? '"' : '';
+    const start = `{"index":${index},"message":{"role":"assistant","content":${quote || 'null'}`;
+    const calls = isCall ? `,"tool_calls":${jsonText(toolCalls)}` : '';
     const logprobs = withLogprobs
       ? ['{"content":[', ...own.column('content'), NO_REFUSAL]
       : ['null'];
     const end = `,"finish_reason":${JSON.stringify(finishReason)}}`;
-    return [start, ...own.text, '","refusal":null},"logprobs":', ...logprobs, end].map((piece) =>
+    const middle = `${quote},"refusal":null${calls}},"logprobs":`;
+    return [start, ...own.text, middle, ...logprobs, end].map((piece) =>
       typeof piece === 'string' ? Buffer.from(piece) : piece,
     );
   },
-  piece({ text, logprobs }) {
-    const delta = text === '' ? '{}' : `{"content":${jsonText(text)}}`;
+  piece({ text, logprobs, toolCalls = [], firstCall = 0 }) {
+    const calls = toolCalls.map((call, i) => ({ index: firstCall + i, ...call }));
+    const fields = [
+      ...(text === '' ? [] : [`"content":${jsonText(text)}`]),
+      ...(calls.length === 0 ? [] : [`"tool_calls":${jsonText(calls)}`]),
+    ];
     const list = logprobs?.content ? `{"content":[${logprobs.content}${NO_REFUSAL}` : 'null';
-    return `"delta":${delta},"logprobs":${list}`;
+    return `"delta":{${fields.join()}},"logprobs":${list}`;
   },
 };
+
+/** Answers to requests with tools. */
+export const toolFormat: AnswerFormat = { ...chatFormat, hasToolCalls: true };
 
 /** Ends a choice's log-probabilities. */
 const NO_REFUSAL = '],"refusal":null}';

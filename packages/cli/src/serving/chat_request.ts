@@ -19,7 +19,7 @@ export interface Chat {
 /** @throws ApiError (400) */
 export function completionOfChat(body: ChatBody, chat: Chat): CompletionBody {
   refuseUnsupportedChat(body);
-  const { messages, logprobs, top_logprobs, tools, tool_choice, documents, ...rest } = body;
+  const { messages, logprobs, top_logprobs, tools, tool_choice: _, documents, ...rest } = body;
   const { chat_template_kwargs: variables, add_generation_prompt, ...shared } = rest;
   if (top_logprobs != null && !logprobs) {
     throw badRequest('top_logprobs: it goes with logprobs: true', 'top_logprobs');
@@ -28,7 +28,7 @@ export function completionOfChat(body: ChatBody, chat: Chat): CompletionBody {
   checkCount('tools', tools, chat);
   checkCount('documents', documents, chat);
   const prompt = render(messages, chat, {
-    tools: tools && tool_choice !== 'none' && tools.length > 0 ? tools : undefined,
+    tools: offersTools(body) ? (tools ?? undefined) : undefined,
     documents: documents ?? undefined,
     variables: variables ?? undefined,
     addGenerationPrompt: add_generation_prompt ?? true,
@@ -47,6 +47,11 @@ export function completionOfChat(body: ChatBody, chat: Chat): CompletionBody {
     logprobs: logprobs ? (top_logprobs ?? 0) : null,
     stop_token_ids: [...(body.stop_token_ids ?? []), ...ends],
   };
+}
+
+/** Whether the model may answer with tool calls. */
+export function offersTools({ tools, tool_choice }: ChatBody): boolean {
+  return tools != null && tools.length > 0 && tool_choice !== 'none';
 }
 
 /** Each entry takes a token at least. The template runs in the thread that serves all clients. */

@@ -3,12 +3,17 @@ import type { FinishReason, Tokenizer, TokenLogProb } from '@rene-js/rene';
 import { StopStringFilter } from '@rene-js/rene/internal';
 import type { LogprobCollector, LogprobColumns } from './logprobs_json.js';
 import { codePoints } from './text_offsets.js';
+import type { ToolCall, ToolCallParser } from './tool_calls.js';
 
 /** A choice, or a part of it. */
 export interface ChoicePiece {
   text: string;
   /** null if not requested. */
   logprobs: LogprobColumns | null;
+  /** Default: none. */
+  toolCalls?: readonly ToolCall[];
+  /** Number of tool calls before these. Default: 0. */
+  firstCall?: number;
 }
 
 export interface ChoiceOptions {
@@ -19,10 +24,14 @@ export interface ChoiceOptions {
   skipSpecialTokens: boolean;
   /** The prompt, which determines whether the first new word has a space. */
   promptIds: readonly number[];
+  /** Separates tool calls from the text. Default: they stay in the text. */
+  tools?: ToolCallParser | undefined;
+  /** Special tokens that are not skipped, since tool calls start or end with them. */
+  callTokens?: ReadonlyMap<number, string> | undefined;
 }
 
 export class Choice {
-  finishReason: 'stop' | 'length' | null = null;
+  finishReason: 'stop' | 'length' | 'tool_calls' | null = null;
   /** Number of new tokens, end of text included. */
   newTokens = 0;
   /** Sum of the new tokens' log-probabilities, if known. */
@@ -31,13 +40,16 @@ export class Choice {
   private readonly filter: StopStringFilter;
   private readonly writer: LogprobCollector | undefined;
   private text = '';
+  /** Tool calls that have been taken. */
+  private calls = 0;
   /** Code points of the new text. */
   private offset = 0;
 
   constructor(
     tokenizer: Pick<Tokenizer, 'decodeStream'>,
-    { stop, logprobs, skipSpecialTokens, promptIds }: ChoiceOptions,
+    private readonly options: ChoiceOptions,
   ) {
+    const { stop, logprobs, skipSpecialTokens, promptIds } = options;
     this.stream = tokenizer.decodeStream({ skipSpecialTokens, promptIds });
     this.filter = new StopStringFilter(stop);
     this.writer = logprobs;
@@ -53,18 +65,33 @@ export class Choice {
     this.newTokens++;
     this.logProb += logProb?.logProb ?? 0;
     this.writer?.add(id, logProb ?? null, echoed + this.offset);
-    this.text += this.filter.push(this.count(this.stream.push(id)));
+    const { tools, callTokens } = this.options;
+    const marker = callTokens?.get(id) ?? '';
+    this.add(this.filter.push(this.count(this.stream.push(id) + marker)));
     if (finishReason === undefined) return;
-    this.text += this.filter.push(this.count(this.stream.end()));
-    if (finishReason !== 'stop') this.text += this.filter.end();
-    this.finishReason = finishReason === 'length' && !this.filter.stopped ? 'length' : 'stop';
+    this.add(this.filter.push(this.count(this.stream.end())));
+    if (finishReason !== 'stop') this.add(this.filter.end());
+    this.text += tools?.end() ?? '';
+    const isCut = finishReason === 'length' && !this.filter.stopped;
+    this.finishReason = isCut ? 'length' : tools?.any ? 'tool_calls' : 'stop';
   }
 
-  /** The text and log-probabilities since the last call. */
+  /** The text, log-probabilities and tool calls since the last call. */
   take(): ChoicePiece {
     const { text } = this;
     this.text = '';
-    return { text, logprobs: this.writer?.take() ?? null };
+    const { tools } = this.options;
+    const piece = { text, logprobs: this.writer?.take() ?? null };
+    if (!tools) return piece;
+    const toolCalls = tools.take();
+    const firstCall = this.calls;
+    this.calls += toolCalls.length;
+    return { ...piece, toolCalls, firstCall };
+  }
+
+  private add(text: string): void {
+    const { tools } = this.options;
+    this.text += tools ? tools.push(text) : text;
   }
 
   private count(text: string): string {

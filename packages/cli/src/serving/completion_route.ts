@@ -2,8 +2,8 @@
 import type { FastifyInstance } from 'fastify';
 import { completionFormat } from './answer_json.js';
 import { Answers } from './answers.js';
-import { chatFormat } from './chat_json.js';
-import { completionOfChat } from './chat_request.js';
+import { chatFormat, toolFormat } from './chat_json.js';
+import { completionOfChat, offersTools } from './chat_request.js';
 import { type ChatBody, chatSchema } from './chat_schema.js';
 import { type CompletionBody, completionSchema } from './completion_schema.js';
 import { noSuchModel } from './info_routes.js';
@@ -46,8 +46,9 @@ export function addCompletionRoutes(app: FastifyInstance, server: ServerContext)
     '/v1/chat/completions',
     { schema: { body: chatSchema } },
     async ({ body }, reply) =>
-      withModel(body, async ({ answers, context }) =>
-        answers.answer(completionOfChat(body, context), reply, chatFormat, 'messages'),
-      ),
+      withModel(body, async ({ answers, context }) => {
+        const format = offersTools(body) ? toolFormat : chatFormat;
+        return answers.answer(completionOfChat(body, context), reply, format, 'messages');
+      }),
   );
 }

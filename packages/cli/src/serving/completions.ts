@@ -11,11 +11,14 @@ import type { Engine, Job, JobEvent } from './job.js';
 import { jsonText } from './json_text.js';
 import { COMMA, PieceBuffers } from './piece_buffers.js';
 import type { TokenTexts } from './token_texts.js';
+import { ToolCallParser } from './tool_calls.js';
 
 export interface CompletionContext {
   engine: Engine;
   tokenizer: Pick<Tokenizer, 'decode' | 'decodeStream'>;
   tokenTexts: TokenTexts;
+  /** Special tokens of tool calls; see callTokensOf. Default: none. */
+  callTokens?: ReadonlyMap<number, string>;
   /** The served model's name. */
   modelName: string;
   format: AnswerFormat;
@@ -71,7 +74,10 @@ export class Completion {
       const { stop, prompt: promptIds } = job;
       const newChoice = () => {
         const logprobs = withLogprobs ? format.logprobs(tokenTexts) : undefined;
-        return new Choice(tokenizer, { stop, logprobs, skipSpecialTokens, promptIds });
+        const options = { stop, logprobs, skipSpecialTokens, promptIds };
+        if (!format.hasToolCalls) return new Choice(tokenizer, options);
+        const callTokens = skipSpecialTokens ? context.callTokens : undefined;
+        return new Choice(tokenizer, { ...options, tools: new ToolCallParser(), callTokens });
       };
       return {
         job,
@@ -220,8 +226,9 @@ export class Completion {
   }
 }
 
-function isEmpty({ text, logprobs }: ChoicePiece): boolean {
-  return text === '' && Object.values(logprobs ?? {}).every((entries) => entries === '');
+function isEmpty({ text, logprobs, toolCalls = [] }: ChoicePiece): boolean {
+  if (text !== '' || toolCalls.length > 0) return false;
+  return Object.values(logprobs ?? {}).every((entries) => entries === '');
 }
 
 /** The most probable choices per token, best first; all in order if none is dropped. */

@@ -9,7 +9,7 @@ import { checkpointBytes } from '@rene-js/cli/bench';
 import { useBackend } from '@rene-js/layers';
 import { webGpuInfo } from '@rene-js/layers/webgpu';
 import { create, globals } from 'webgpu';
-import { config, loadModel, startDecoding } from './webgpu_tokens.js';
+import { config, loadModel, quartiles, startDecoding } from './webgpu_tokens.js';
 
 const TOKENS = 300;
 const options = process.argv.slice(2);
@@ -25,7 +25,7 @@ for (const rows of [1, 8]) {
   const { decode, dispose } = await startDecoding(model, rows);
   const { launches: launched, weightBytes: read } = webGpuInfo();
   const before = process.cpuUsage();
-  await decode(TOKENS);
+  const times = await decode(TOKENS);
   const { user, system } = process.cpuUsage(before);
   const perToken = (user + system) / TOKENS;
   const after = webGpuInfo();
@@ -33,7 +33,7 @@ for (const rows of [1, 8]) {
   const weightBytes = (after.weightBytes - read) / TOKENS;
   console.log(
     `batch ${rows}: ${launches} launches a token, ${perToken.toFixed(0)} us of CPU a token, ` +
-      `${(perToken / launches).toFixed(1)} us a launch, ${(weightBytes / fileBytes).toFixed(3)} of the ` +
+      `${(perToken / launches).toFixed(1)} us a launch; to encode and submit ${quartiles(times)} us; ${(weightBytes / fileBytes).toFixed(3)} of the ` +
       'bytes of the weights read a token (int4)',
   );
   dispose();

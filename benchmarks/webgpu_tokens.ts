@@ -14,11 +14,14 @@ export function loadModel(): Promise<ReneLMHeadModel> {
   return ReneLMHeadModel.fromConfig(config, { backend: 'webgpu', dtype: 'int4' });
 }
 
+interface Decoding {
+  /** @returns milliseconds that encoding and submitting each token took */
+  decode(tokens: number): Promise<number[]>;
+  dispose(): void;
+}
+
 /** Greedy decoding of some sequences, which has run for a few tokens. */
-export async function startDecoding(
-  model: ReneLMHeadModel,
-  rows: number,
-): Promise<{ decode: (tokens: number) => Promise<void>; dispose: () => void }> {
+export async function startDecoding(model: ReneLMHeadModel, rows: number): Promise<Decoding> {
   const state = model.initialState(rows);
   const step = model.compileStep(rows);
   if (!step?.sample) throw new Error('no step');
@@ -28,8 +31,15 @@ export async function startDecoding(
   });
   let next = params.map(() => 1);
   const decode = async (tokens: number) => {
-    // As generate does it: the next step is encoded before the tokens of this one are read.
-    for (let i = 0; i < tokens; i++) next = (await step.sample?.(next, params, params)) ?? next;
+    const times: number[] = [];
+    for (let i = 0; i < tokens; i++) {
+      const start = performance.now();
+      // As generate does it: the next step is encoded before the tokens of this one are read.
+      const sampled = step.sample?.(next, params, params);
+      times.push(performance.now() - start);
+      next = (await sampled) ?? next;
+    }
+    return times;
   };
   await decode(20);
   return {
@@ -39,4 +49,12 @@ export async function startDecoding(
       state.dispose();
     },
   };
+}
+
+/** The least, the median and the upper quartile, in microseconds. Other processes lengthen the later ones. */
+export function quartiles(milliseconds: readonly number[]): string {
+  const sorted = milliseconds.toSorted((a, b) => a - b);
+  return [0, 0.5, 0.75]
+    .map((part) => (1000 * (sorted[Math.floor(part * sorted.length)] ?? 0)).toFixed(0))
+    .join(', ');
 }

@@ -7,19 +7,18 @@ import { closeBrowser, openPage, useSoftwareGpu } from './harness/chromium.js';
 import { bundleForPage, compiled } from './harness/page_bundle.js';
 import { serve } from './harness/static_server.js';
 
-const TOKENS = 40;
+const TOKENS = 30;
 
 declare global {
   /** See `main` below. */
   var start: (rows: number) => Promise<void>;
-  /** @returns launches */
-  var decode: (tokens: number) => Promise<number>;
+  var decode: (tokens: number) => Promise<{ launches: number; times: string }>;
 }
 
 const main = `
 import { useBackend } from '@rene-js/layers';
 import { registerWebGpuBackend, webGpuInfo } from '@rene-js/layers/webgpu';
-import { loadModel, startDecoding } from ${compiled('benchmarks/dist/webgpu_tokens.js')};
+import { loadModel, quartiles, startDecoding } from ${compiled('benchmarks/dist/webgpu_tokens.js')};
 registerWebGpuBackend();
 await useBackend('webgpu');
 const model = await loadModel();
@@ -30,15 +29,16 @@ globalThis.start = async (rows) => {
 };
 globalThis.decode = async (tokens) => {
   const { launches } = webGpuInfo();
-  await decoding.decode(tokens);
-  return webGpuInfo().launches - launches;
+  const times = quartiles(await decoding.decode(tokens));
+  return { times, launches: webGpuInfo().launches - launches };
 };
 `;
 
 useSoftwareGpu();
 const root = await mkdtemp(join(tmpdir(), 'rene-overhead-'));
 await bundleForPage(root, main);
-const server = await serve(root);
+// Isolated pages have a finer clock.
+const server = await serve(root, { isolated: true });
 const { page, messages } = await openPage(`${server.origin}/`);
 await page
   .waitForFunction(() => 'decode' in globalThis)
@@ -57,11 +57,11 @@ async function cpuSeconds(): Promise<number> {
 for (const rows of [1, 8]) {
   await page.evaluate((count) => start(count), rows);
   const before = await cpuSeconds();
-  const launches = await page.evaluate((count) => decode(count), TOKENS);
+  const { launches, times } = await page.evaluate((count) => decode(count), TOKENS);
   const perToken = (1e6 * ((await cpuSeconds()) - before)) / TOKENS;
   console.log(
     `batch ${rows}: ${launches / TOKENS} launches a token, ${perToken.toFixed(0)} us of CPU a token, ` +
-      `${((perToken * TOKENS) / launches).toFixed(1)} us a launch`,
+      `${((perToken * TOKENS) / launches).toFixed(1)} us a launch; to encode and submit ${times} us`,
   );
 }
 server.close();

@@ -37,7 +37,7 @@ export enum IntMatMulArg {
   xKind,
   /** Initial values of dot products with int8 weights, [group][row]; see QuantizeArg.centres. */
   xCentres,
-  /** Whether four byte products are summed with one instruction; the sums are the same. */
+  /** Whether four byte products are summed with one instruction. */
   hasInt8Dot4 = 23,
 }
 
@@ -83,6 +83,8 @@ export enum QuantizeArg {
   centres,
   /** Whether `largest` refers to largestFour, not to the largest magnitude. */
   ofFours,
+  /** Whether the weight is int8. */
+  isInt8,
 }
 
 /** Packs a plain matrix into panels. */

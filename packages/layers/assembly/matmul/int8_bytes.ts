@@ -2,7 +2,7 @@
 //
 // The products of 8 columns are summed in 16 bits before widening, two values per row. That does not
 // overflow, since x is quantised for it (see largestFour in quantize.ts). If the engine sums four at once,
-// in 32 bits, no such bound is needed.
+// in 32 bits, no such bound is needed, and x has more steps.
 import { int, ptr } from '../shared/arguments';
 import { ones } from '../shared/constants';
 import { IntMatMulArg, MatMulArg } from './args';

@@ -15,7 +15,8 @@ export function quantizeActivations(args: usize, begin: i32, end: i32): void {
   const wide = int(args, QuantizeArg.kind) === QuantizedKind.I16;
   const centres = ptr(args, QuantizeArg.centres);
   const ofFours = int(args, QuantizeArg.ofFours) !== 0;
-  const middle: i32 = ofFours && takesUnsigned() ? 128 : 0;
+  const isInt8 = int(args, QuantizeArg.isInt8) !== 0;
+  const middle: i32 = isInt8 && takesUnsigned() ? 128 : 0;
   const largest = <f32>int(args, QuantizeArg.largest);
   const factor = num(args, QuantizeArg.factor);
   for (let m = begin; m < end; m++) {

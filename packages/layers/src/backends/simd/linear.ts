@@ -117,7 +117,9 @@ function quantizeRows(
   const group = memoryGroup(groupSize);
   const groups = Math.ceil(columns / group);
   const padded = groups * group;
-  // For int8 weights the integers are the same in both kinds.
+  // Sums of four products in 32 bits have room for 127 steps each way.
+  const isWhole = format === 'int8' && runtime.relaxedSimd && runtime.hasInt8Dot4;
+  // Otherwise the integers beside int8 weights are the same in both kinds.
   const kind = format === 'int4' || runtime.relaxedSimd ? QuantizedKind.I8 : QuantizedKind.I16;
   const isCentred = kind === QuantizedKind.I8 && (format === 'int8' || runtime.hasInt8Dot4);
   const quantized = {
@@ -130,16 +132,17 @@ function quantizeRows(
   quantizeArguments.write(runtime, {
     ...call,
     ...quantized,
-    ...{ columns, padded, group, largest: largestValue(format, group) },
+    ...{ columns, padded, group, largest: isWhole ? 127 : largestValue(format, group) },
     factor: layout === PANELS_F16 ? F16_FACTOR : 1,
-    ofFours: format === 'int8',
+    ofFours: format === 'int8' && !isWhole,
+    isInt8: format === 'int8',
   });
   runtime.run(KernelId.QuantizeActivations, call.rows, runtime.chunk(padded));
   return quantized;
 }
 
 /**
- * Maximum quantised value: relaxed SIMD sums byte products in 16 bits. With int8 weights four are summed,
+ * Maximum quantised value where relaxed SIMD sums byte products in 16 bits. With int8 weights four are summed,
  * and 124 bounds the sum of the largest four (see largestFour in assembly/matmul/quantize.ts). With int4
  * weights half a group is summed: 32 x 15 x 68.
  */

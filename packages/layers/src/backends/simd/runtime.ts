@@ -46,8 +46,8 @@ export class Runtime {
   /** How matmuls with one row read their weights; undefined until a large step has timed the strategies. */
   readStrategy: ReadStrategy | undefined;
   /**
-   * Whether integer matmuls sum four products with one instruction, if the engine has it. The sums are the
-   * same.
+   * Whether integer matmuls sum four products with one instruction, if the engine has it. With int4 weights
+   * the sums are the same; activations beside int8 weights have more steps.
    */
   hasInt8Dot4: boolean;
   /** Memory for one call's temporaries; while jobs are recorded, a stack shared by all. */

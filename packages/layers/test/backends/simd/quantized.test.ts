@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
+import { asSimd } from '../../../src/backends/simd/backend.js';
 import { registerSimdBackend, type SimdOptions } from '../../../src/backends/simd/index.js';
 import {
   disposeWeight,
@@ -127,8 +128,11 @@ describe('simd: quantised matrices and states', () => {
     expect(two).to.deep.equal(one);
     expect(four).to.deep.equal(one);
     expect(plain.length).to.equal(two.length);
+    const { hasInt8Dot4 } = asSimd(tf.backend()).runtime;
     plain.forEach((values, i) => {
-      expectClose(two[i] ?? values, values, 1e-5);
+      // The eight results of int8 weights: with byte dot products activations have more steps.
+      const tolerance = hasInt8Dot4 && i >= 16 && i < 24 ? 0.02 : 1e-5;
+      expectClose(two[i] ?? values, values, tolerance);
     });
   }).timeout(60000);
 

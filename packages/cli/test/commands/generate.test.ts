@@ -55,6 +55,14 @@ describe('rene generate', () => {
     expect(stdout).to.match(/^Rene Descartes was a French philosopher and mathematician\b/);
   });
 
+  it('--prompt-lookup gives the same text', async () => {
+    const run = (...more: string[]) =>
+      runInProcess(['generate', 'One two three. One two', '-n', '20', ...more]);
+    const { stdout } = await run();
+    expect((await run('--prompt-lookup')).stdout).to.equal(stdout);
+    expect((await run('--prompt-lookup', '3')).stdout).to.equal(stdout);
+  });
+
   for (const backend of ['cpu', 'wasm']) {
     it(`runs on an installed tfjs backend: ${backend}`, async () => {
       const expected = await continuation('A river', { maxNewTokens: 2 });

@@ -192,8 +192,10 @@ describe('shell commands of the documentation', function () {
     for (const { page, line } of [...shellCommands, ...inline]) {
       const where = `${page}: ${line}`;
       for (const command of line.split(' && ')) {
-        const [, script] = /^(?:\w+=\S+ )?npm run (?:--silent )?([\w:]+)/.exec(command) ?? [];
-        if (script !== undefined) expect(scripts, where).to.have.property(script);
+        const [, script, folder] =
+          /^(?:\w+=\S+ )?npm run (?:--silent )?([\w:]+)(?: --prefix (\S+))?/.exec(command) ?? [];
+        const offered = folder === undefined ? scripts : readJson(`${folder}/package.json`).scripts;
+        if (script !== undefined) expect(offered, where).to.have.property(script);
         const [, patterns] = /^(?:\w+=\S+ )?npm test -- (.*)/.exec(command) ?? [];
         for (const pattern of patterns?.split(' ') ?? []) {
           const source = pattern.replace(/^packages\/(.*)\/dist\/(.*)\.js$/, '$1/$2.ts');
@@ -233,7 +235,8 @@ describe('shell commands of the documentation', function () {
         if (long) options.add(long);
       }
     }
-    const foreign = /^(esbuild|npm|node|deno|bun) |^--(python|check|sanitize|prefix|publish|grep)/;
+    const foreign =
+      /^(esbuild|npm|node|deno|bun|\w+\.js) |^--(python|check|sanitize|prefix|publish|grep)/;
     for (const page of pages.filter(({ path }) => !path.endsWith('performance-log.md'))) {
       for (const code of inlineCode(page)) {
         if (foreign.test(code)) continue;

@@ -39,8 +39,12 @@ export function registerCpuSlices(): void {
 function replace(kernelName: string, better: (stock: KernelFunc) => KernelFunc): void {
   const stock = tf.getKernel(kernelName, 'cpu')?.kernelFunc;
   if (!stock) return;
+  const own = better(stock);
+  // Backends that start later take over cpu's kernels, and run them on their own memory.
+  const kernelFunc: KernelFunc = (call) =>
+    call.backend === tf.findBackend('cpu') ? own(call) : stock(call);
   tf.unregisterKernel(kernelName, 'cpu');
-  tf.registerKernel({ kernelName, backendName: 'cpu', kernelFunc: better(stock) });
+  tf.registerKernel({ kernelName, backendName: 'cpu', kernelFunc });
 }
 
 function isList(value: unknown): value is number[] {

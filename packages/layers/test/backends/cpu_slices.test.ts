@@ -89,6 +89,22 @@ describe('slices on cpu', () => {
     });
   });
 
+  it('other backends that take over the kernels run them on their own memory', async () => {
+    await useBackend('simd');
+    const x = counted([2, 3], 'float32');
+    for (const [name, attrs] of [
+      [tf.Slice, { begin: [0, 1], size: [2, 2] }],
+      [tf.SplitV, { numOrSizeSplits: [1, 2], axis: 1 }],
+    ] as const) {
+      const kernel = tf.getKernel(name, 'cpu').kernelFunc;
+      const backend = tf.backend();
+      const found = [kernel({ inputs: { x }, backend, attrs: { ...attrs } })].flat().at(-1);
+      expect([...backend.readSync(found?.dataId ?? {})]).to.deep.equal([1, 2, 4, 5]);
+    }
+    x.dispose();
+    await useBackend('cpu');
+  });
+
   it('a tensor outlives its slices, and they outlive it', () => {
     const x = counted([2, 4], 'float32');
     const part = tf.slice(x, [0, 1], [2, 2]);

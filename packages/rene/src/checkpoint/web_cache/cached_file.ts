@@ -34,7 +34,7 @@ export class CachedFile implements ByteSource {
   readonly size: number;
   /** Bytes in whole parts of the store. */
   private inStore: number;
-  /** The part that is being received. */
+  /** The part that is being received. Its bytes do not change once they are there. */
   private current: Uint8Array<ArrayBuffer>;
   private readonly partBytes: number;
   private filled = 0;
@@ -67,8 +67,12 @@ export class CachedFile implements ByteSource {
 
   async read(start: number, length: number): Promise<Uint8Array> {
     checkRange(this.name, this.size, start, length);
+    if (length === 0) return new Uint8Array(0);
+    const first = await this.readPart(start, length);
+    if (first.length === length) return first;
     const bytes = new Uint8Array(length);
-    for (let filled = 0; filled < length; ) {
+    bytes.set(first);
+    for (let filled = first.length; filled < length; ) {
       const part = await this.readPart(start + filled, length - filled);
       bytes.set(part, filled);
       filled += part.length;
@@ -88,12 +92,13 @@ export class CachedFile implements ByteSource {
     await this.options.store.remove(this.options.key);
   }
 
-  /** Reads bytes at a position. Waits until some have arrived. */
+  /** Bytes at a position, which nobody changes. Waits until some have arrived. */
   private async readPart(start: number, most: number): Promise<Uint8Array> {
     for (;;) {
       if (start < this.inStore) return this.fromStore(start, most);
       const here = start - this.inStore;
-      if (here < this.filled) return this.current.slice(here, Math.min(this.filled, here + most));
+      if (here < this.filled)
+        return this.current.subarray(here, Math.min(this.filled, here + most));
       if (this.substitute) return (await this.substitute).read(start, most);
       if (this.failure !== undefined) throw this.failure;
       await new Promise<void>((resolve) => this.waiting.push(resolve));

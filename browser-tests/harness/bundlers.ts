@@ -29,7 +29,11 @@ const loadVite = (version: ViteVersion): Promise<Vite> => import(version);
 export const viteBuild =
   (version: ViteVersion): Build =>
   async (root) => {
-    await (await loadVite(version)).build({ root, logLevel: 'error' });
+    await (await loadVite(version)).build({
+      ...{ root, logLevel: 'error' },
+      // Not part of the output.
+      build: { reportCompressedSize: false },
+    });
     return join(root, 'dist');
   };
 

@@ -7,8 +7,11 @@ export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 export const hasChromium = existsSync(executablePath);
 
+/** The environment variable with the address of the browser that all test files share. */
+const ENDPOINT = 'RENE_BROWSER_ENDPOINT';
+
 let browser: Promise<Browser> | undefined;
-let gpuArgs: readonly string[] = ['--disable-gpu'];
+let gpuArgs: readonly string[] | undefined;
 
 /** Makes a browser that has not started yet use SwiftShader for WebGPU and WebGL. */
 export function useSoftwareGpu(): void {
@@ -20,16 +23,30 @@ export function useSoftwareGpu(): void {
   ];
 }
 
-/** The one browser of this process. */
+const options = (gpu: readonly string[]) => ({
+  executablePath,
+  args: [
+    ...gpu,
+    ...['--no-sandbox', '--disable-quic', '--no-first-run'],
+    ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  ],
+});
+
+/** Starts the browser that all test files share. @returns its end */
+export async function shareBrowser(): Promise<() => Promise<void>> {
+  if (!hasChromium) return async () => {};
+  const server = await chromium.launchServer(options(['--disable-gpu']));
+  process.env[ENDPOINT] = server.wsEndpoint();
+  return () => server.close();
+}
+
+/** The shared browser, or one of this process: for WebGPU, or in a file that runs alone. */
 export function startBrowser(): Promise<Browser> {
-  browser ??= chromium.launch({
-    executablePath,
-    args: [
-      ...gpuArgs,
-      ...['--no-sandbox', '--disable-quic', '--no-first-run'],
-      ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-    ],
-  });
+  const endpoint = process.env[ENDPOINT];
+  browser ??=
+    endpoint && !gpuArgs
+      ? chromium.connect(endpoint)
+      : chromium.launch(options(gpuArgs ?? ['--disable-gpu']));
   return browser;
 }
 

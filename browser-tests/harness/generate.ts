@@ -45,29 +45,41 @@ export interface PageRun {
 }
 
 /** Opens the page at `url` and generates text there. */
-export async function generateInPage(
+export async function generateInPage(url: string, call: GenerateCall): Promise<PageRun> {
+  const [run] = await generateAllInPage(url, [call]);
+  if (!run) throw new Error('the page has no result');
+  return run;
+}
+
+/** Opens the page at `url` and generates several texts there, one after the other. */
+export async function generateAllInPage(
   url: string,
-  { model, prompt, backend = 'simd', maxNewTokens, inWorker = false }: GenerateCall,
-): Promise<PageRun> {
+  calls: readonly GenerateCall[],
+): Promise<PageRun[]> {
   const { page, messages, close } = await openPage(url);
   try {
     const ready = () => 'generate' in globalThis;
     await page.waitForFunction(ready, undefined, { timeout: 30_000 }).catch((cause: unknown) => {
       throw new Error(`the page does not run: ${messages.join('\n')}`, { cause });
     });
-    const run = await page.evaluate(
-      async ([at, text, options, worker]) => {
-        try {
-          const call = worker ? generateInWorker : generate;
-          return { result: await call(at, text, options) };
-        } catch (error) {
-          return { error: String(error) };
-        }
-      },
-      [model, prompt, { backend, maxNewTokens }, inWorker] as const,
-    );
-    const cores = await page.evaluate(() => navigator.hardwareConcurrency);
-    return { result: undefined, error: undefined, ...run, messages, cores };
+    const runs: PageRun[] = [];
+    for (const call of calls) {
+      const { model, prompt, backend = 'simd', maxNewTokens, inWorker = false } = call;
+      const run = await page.evaluate(
+        async ([at, text, options, worker]) => {
+          try {
+            const call = worker ? generateInWorker : generate;
+            return { result: await call(at, text, options) };
+          } catch (error) {
+            return { error: String(error) };
+          }
+        },
+        [model, prompt, { backend, maxNewTokens }, inWorker] as const,
+      );
+      const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+      runs.push({ result: undefined, error: undefined, ...run, messages, cores });
+    }
+    return runs;
   } finally {
     await close();
   }

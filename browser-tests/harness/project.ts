@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { shareBrowser } from './chromium.js';
 
 const run = promisify(execFile);
 
@@ -23,18 +24,31 @@ export const reneTiny = join(repository, 'packages/rene/models/rene-tiny');
 /** The environment variable with the folder of the packed packages, which all test files share. */
 const PACKAGES = 'RENE_BROWSER_PACKAGES';
 
-/** Mocha's, by --require in package.json: packs once, before all files. */
+let endBrowser = async () => {};
+
+/** Mocha's, by --require in package.json: packs and starts a browser once, before all files. */
 export async function mochaGlobalSetup(): Promise<void> {
-  process.env[PACKAGES] = await packPackages();
+  const [dir, end] = await Promise.all([installPackages(), shareBrowser()]);
+  process.env[PACKAGES] = dir;
+  endBrowser = end;
 }
 
 export async function mochaGlobalTeardown(): Promise<void> {
+  await endBrowser();
   await rm(process.env[PACKAGES] ?? '', { recursive: true, force: true });
 }
 
-/** What `npm pack` makes of the packages, unpacked. @returns their folder */
-async function packPackages(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'rene-packages-'));
+/** Installs what `npm pack` makes of the packages. @returns the folder of all projects */
+async function installPackages(): Promise<string> {
+  const root = await mkdtemp(join(tmpdir(), 'rene-browser-'));
+  const modules = join(root, 'node_modules');
+  const dir = join(modules, '@rene-js');
+  await mkdir(dir, { recursive: true });
+  // The packages' own dependencies, as this repository's lock file names them.
+  for (const dependency of await readdir(join(repository, 'node_modules'))) {
+    if (dependency.startsWith('.') || dependency === '@rene-js') continue;
+    await symlink(join(repository, 'node_modules', dependency), join(modules, dependency));
+  }
   for (const name of ['layers', 'rene']) {
     const args = ['pack', '--json', '--pack-destination', dir];
     const { stdout } = await run('npm', args, { cwd: join(repository, 'packages', name) });
@@ -43,25 +57,21 @@ async function packPackages(): Promise<string> {
     await run('tar', ['-xzf', join(dir, file), '-C', join(dir, name), '--strip-components', '1']);
     await rm(join(dir, file));
   }
-  return dir;
+  return root;
 }
 
 export class Projects {
   private constructor(private readonly dir: string) {}
 
-  /** Installs the packed packages for all projects: their folders are below that of node_modules. */
+  /** A folder for projects of a test file, below that of node_modules. */
   static async create(): Promise<Projects> {
-    const dir = await mkdtemp(join(tmpdir(), 'rene-browser-'));
-    const modules = join(dir, 'node_modules');
-    await mkdir(join(modules, '@rene-js'), { recursive: true });
-    const packed = process.env[PACKAGES] ?? (await packPackages());
-    await cp(packed, join(modules, '@rene-js'), { recursive: true });
-    // The packages' own dependencies, as this repository's lock file names them.
-    for (const dependency of await readdir(join(repository, 'node_modules'))) {
-      if (dependency.startsWith('.') || dependency === '@rene-js') continue;
-      await symlink(join(repository, 'node_modules', dependency), join(modules, dependency));
-    }
-    return new Projects(dir);
+    const root = process.env[PACKAGES] ?? (await installPackages());
+    return new Projects(await mkdtemp(join(root, 'projects-')));
+  }
+
+  /** The installed packages. */
+  get modules(): string {
+    return join(this.dir, '../node_modules');
   }
 
   /** The folder of a new project with the page of `app/`, or other files. */

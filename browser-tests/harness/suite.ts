@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import type { Build } from './bundlers.js';
 import { closeBrowser, hasChromium } from './chromium.js';
-import { generateInNode, generateInPage } from './generate.js';
+import { generateAllInPage, generateInNode } from './generate.js';
 import { Projects, reneTiny } from './project.js';
 import { type StaticServer, serve } from './static_server.js';
 
@@ -50,10 +50,12 @@ export async function expectPageGenerates(
   isolated: boolean,
 ): Promise<void> {
   expected ??= generateInNode(prompt, maxNewTokens);
-  for (const inWorker of [false, true]) {
-    const call = { model: models.origin, prompt, maxNewTokens, inWorker };
-    const { result, error, messages, cores } = await generateInPage(url, call);
-    const where = `${inWorker ? 'worker' : 'page'}: ${messages.join('\n')}`;
+  const calls = [false, true].map((inWorker) => ({
+    ...{ model: models.origin, prompt, maxNewTokens, inWorker },
+  }));
+  const runs = await generateAllInPage(url, calls);
+  for (const [i, { result, error, messages, cores }] of runs.entries()) {
+    const where = `${calls[i]?.inWorker ? 'worker' : 'page'}: ${messages.join('\n')}`;
     expect(error, where).to.equal(undefined);
     const threads = isolated ? cores : 1;
     expect(result, where).to.deep.equal({ text: await expected, backend: 'simd', threads });

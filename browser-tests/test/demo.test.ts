@@ -1,5 +1,5 @@
 // The demo page of examples/web, built: loads a model, writes, and does so again without a network.
-import { cp, readdir, symlink } from 'node:fs/promises';
+import { cp, mkdir, readdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { viteBuild } from '../harness/bundlers.js';
@@ -22,8 +22,11 @@ describeInChromium('the demo page', (suite) => {
       if (name === 'node_modules' || name === 'dist') continue;
       await cp(join(source, name), join(project, name), { recursive: true });
     }
-    const modules = join(project, '../node_modules');
-    await symlink(modules, join(project, 'node_modules'));
+    const modules = join(project, 'node_modules');
+    await mkdir(modules);
+    for (const name of ['@rene-js', '@tensorflow']) {
+      await symlink(join(suite().projects.modules, name), join(modules, name));
+    }
     await symlink(join(repository, 'browser-tests/node_modules/vite7'), join(modules, 'vite'));
     server = await serve(await viteBuild('vite7')(project), { isolated: true });
     tab = await openPage(`${server.origin}/`);

@@ -66,7 +66,8 @@ async function start(name: string): Promise<string> {
   }
   if (name === 'cpu') {
     greetQuietly();
-    (await import('./cpu_slices.js')).registerCpuSlices();
+    // Pages are spared the script: they run simd or webgpu.
+    if (isNode()) (await import('./cpu_slices.js')).registerCpuSlices();
   }
   if (name === 'tensorflow') {
     await (await import('./tensorflow/index.js')).chooseTensorflowKernels();

@@ -19,6 +19,7 @@ interface SyncAccessHandle {
   getSize(): number;
   read(bytes: Uint8Array, options: { at: number }): number;
   write(bytes: Uint8Array, options: { at: number }): number;
+  flush(): void;
   close(): void;
 }
 export interface StorageManager {
@@ -62,6 +63,8 @@ export async function opfsStore(storage: StorageManager): Promise<PartStore | un
       access.truncate(0);
       // Where the storage is full, Chromium returns a large number, and others throw.
       if (access.write(bytes, { at: 0 }) !== bytes.length) throw quotaError();
+      // A part counts as complete by its size, which could reach the disk before its bytes.
+      access.flush();
     } finally {
       access.close();
     }

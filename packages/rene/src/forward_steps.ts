@@ -108,8 +108,7 @@ export async function runInTurns(
   let hidden: tf.Tensor | undefined;
   try {
     for (;;) {
-      check();
-      const step = nextStep(steps);
+      const step = nextStep(steps, check);
       if (step.done) return step.value;
       hidden = step.value;
       await turns.pass();
@@ -119,13 +118,19 @@ export async function runInTurns(
   }
 }
 
-/** A step, of which only the result stays. */
+/** Runs a step and keeps only its result. An error of `check` ends the steps, which invalidate the state. */
 function nextStep(
   steps: Generator<tf.Tensor, tf.Tensor3D, void>,
+  check: () => void,
 ): IteratorResult<tf.Tensor, tf.Tensor3D> {
   let step: IteratorResult<tf.Tensor, tf.Tensor3D> | undefined;
   tf.engine().startScope();
   try {
+    try {
+      check();
+    } catch (error) {
+      return steps.throw(error);
+    }
     step = steps.next();
     return step;
   } finally {

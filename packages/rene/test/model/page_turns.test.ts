@@ -1,6 +1,9 @@
 // On a page's own thread, a model gives the page turns between its layers. Results are the same.
-import { golden, leavesNothing } from '@rene-js/testing';
+import { ReneError, useBackend } from '@rene-js/layers';
+import { errorOf, golden, leavesNothing } from '@rene-js/testing';
+import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
+import { GenerationError } from '../../src/errors.js';
 import { ReneLMHeadModel } from '../../src/rene_model.js';
 
 const ids = [[5, 1, 7, 3]];
@@ -76,5 +79,21 @@ for (const backend of ['cpu', 'simd'] as const) {
         expect(error).to.equal('Error: stop');
         state.dispose();
       }));
+
+    it('a change of the backend between two layers makes the state unusable', async () => {
+      const other = backend === 'cpu' ? 'simd' : 'cpu';
+      await useBackend(other);
+      await useBackend(backend);
+      await leavesNothing(async () => {
+        const state = model.initialState(1);
+        const onHidden = (name: string) => {
+          if (name === '1') void tf.setBackend(other);
+        };
+        await errorOf(ReneError, () => model.forwardInTurns(ids, { state, onHidden }));
+        await useBackend(backend);
+        await errorOf(GenerationError, () => model.forward([[2]], { state }));
+        state.dispose();
+      });
+    });
   });
 }

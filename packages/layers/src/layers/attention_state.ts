@@ -53,8 +53,10 @@ export class AttentionState implements LayerState {
     const [first = 0] = marked.seen;
     const [last = 0] = this.seen;
     const [, capacity] = kvCacheShapeOf(this.cacheK);
-    if (last <= capacity) this.seen = marked.seen.map((position) => position + tokens);
-    else {
+    // Nothing to restore: no token was rejected, or the cache has not wrapped.
+    if (first + tokens === last || last <= capacity) {
+      this.seen = marked.seen.map((position) => position + tokens);
+    } else {
       // The rejected tokens have overwritten older ones, which are within the window again.
       const slots = { from: first + tokens, to: last };
       const restored = (after: tf.Tensor, before: tf.Tensor) =>

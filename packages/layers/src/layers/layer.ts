@@ -18,10 +18,10 @@ export interface LayerState {
    */
   concat(others: readonly LayerState[]): LayerState;
   /**
-   * Marks the present position: after one more forward, `rewind` can return to any token since then. Until
-   * then it holds memory for both states.
+   * Marks the present position, which must be the same for all rows. After one more forward pass `rewind` can return
+   * to any token since then. Meanwhile memory is held for both states.
    *
-   * @returns the maximum number of tokens of that forward
+   * @returns the maximum number of tokens of that forward pass
    */
   mark(): number;
   /** Returns to `tokens` tokens after the mark, bitwise as if it had seen no others, and removes the mark. */

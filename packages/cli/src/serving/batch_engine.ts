@@ -168,7 +168,7 @@ export class BatchEngine implements Engine {
     const { members } = this.batch;
     if (members.length === 0) return;
     const all = this.sequences();
-    // Who waits for a slot joins after a step that does not run ahead; one for a last token would be for nothing.
+    // A waiting sequence can join only after a step that does not run ahead. After a last token no step is needed.
     const ahead = all.length === members.length && !members.some(({ willBeFull }) => willBeFull);
     const next = await this.batch.next(ahead);
     for (const [i, sequence] of members.entries()) sequence.advance(next[i] ?? -1);

@@ -7,7 +7,8 @@ import { asRecord } from '@rene-js/rene/internal';
 export interface ToolCall {
   id: string;
   type: 'function';
-  function: { name: string /** JSON text. */; arguments: string };
+  /** `arguments` is JSON text. */
+  function: { name: string; arguments: string };
 }
 
 /** What surrounds a call, or a list of calls, as JSON. Without an end it goes on to the end of the answer. */
@@ -58,7 +59,7 @@ export class ToolCallParser {
   push(piece: string): string {
     this.held += piece;
     let text = '';
-    while (true) {
+    for (;;) {
       if (this.format === undefined) {
         const next = firstStart(this.held);
         if (!next) return text + this.certain();

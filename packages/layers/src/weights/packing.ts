@@ -15,9 +15,9 @@ export interface StoredMatrix {
   readonly dtype: StoredDType;
   /** Little-endian bytes of rows [first, first + count). */
   readRows(first: number, count: number): Promise<Uint8Array> | Uint8Array;
-  /** The quantised values, if the matrix is stored so. */
   /** Whether bf16 would round these values once more, so that they are packed as f32 instead. Default: false. */
   readonly needsF32?: boolean;
+  /** The quantised values, if the matrix is stored so. */
   readonly quantized?: QuantizedMatrix;
 }
 

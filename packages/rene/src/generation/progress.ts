@@ -1,5 +1,4 @@
 // Reports progress, yields to the event loop and checks the signal between two steps.
-
 import { nextTurn } from '@rene-js/layers/internal';
 import { GenerationAbortedError } from './abort.js';
 

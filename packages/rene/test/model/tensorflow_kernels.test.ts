@@ -9,19 +9,8 @@ import {
 import { backends } from '@rene-js/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'chai';
-import { reneConfig } from '../../src/config.js';
 import { ReneLMHeadModel } from '../../src/rene_model.js';
-
-const config = reneConfig({
-  dModel: 16,
-  nLayer: 4,
-  vocabSize: 30,
-  eosTokenId: 29,
-  ssm: { headDim: 8, dState: 4 },
-  attnLayerIdx: [1],
-  attn: { numHeads: 2, slidingWindowLength: 5 },
-  mlpLayerIdx: [2],
-});
+import { config } from './small_model.js';
 
 // On a CPU the kernels run on the emulated device, which exists for this platform.
 const isPossible =

@@ -97,8 +97,9 @@ describe('rene chat', function () {
     const dir = newFolder();
     await writeFile(`${dir}/chat.jinja`, TEMPLATE);
     const args = ['chat', '--chat-template', `${dir}/chat.jinja`, '-n', '100000', '--stats'];
-    // Without an end of text, an answer would not end.
-    const child = spawn(process.execPath, [bin, ...args, '-t', '1.5'], { env: childEnv() });
+    // With this seed the answer has thousands of tokens. Most answers would end before the signal.
+    const long = ['-t', '3', '--seed', '1'];
+    const child = spawn(process.execPath, [bin, ...args, ...long], { env: childEnv() });
     const read = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].setEncoding('utf8').on('data', (text: string) => {

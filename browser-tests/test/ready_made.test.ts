@@ -230,18 +230,4 @@ describe('the ready-made file', () => {
     const workerUrl = '/lib/none.js';
     expect((await run(page, { workerUrl })).error).to.match(/^WorkerError: .*lib\/none\.js/);
   });
-
-  it('is no larger than a page bears', async () => {
-    const { readFile } = await import('node:fs/promises');
-    const { gzipSync } = await import('node:zlib');
-    const sizeOf = async (name: string) =>
-      gzipSync(await readFile(`${readyMade}/${name}`), { level: 9 }).length;
-    const page = await sizeOf('rene.browser.js');
-    expect(page).to.be.below(15_000);
-    expect(page + (await sizeOf('rene.worker.js'))).to.be.below(BUDGET);
-    expect(page + (await sizeOf('rene.worker.webgpu.js'))).to.be.below(300_000);
-  });
 });
-
-/** Bytes of JavaScript, gzip, with the backend simd; the kernels apart. */
-const BUDGET = 150_000;

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import esbuild from 'esbuild';
+import { minify } from './minify.mjs';
 import { smallTfjs } from './small_tfjs.mjs';
 import { splitWorker } from './split_worker.mjs';
 
@@ -58,7 +59,7 @@ async function bundle(entry, file, plugins) {
     outfile: join(dist, file),
     plugins,
   });
-  return outputFiles;
+  return Promise.all(outputFiles.map(minify));
 }
 
 async function replace(path, contents) {
@@ -89,11 +90,11 @@ async function build() {
   );
   await Promise.all([...copies, ...WORKERS.map(buildWorker)]);
   // Written last: its time shows that the other files are complete.
-  for (const { path, contents } of await bundle('index.js', 'rene.browser.js', [
+  for (const { path, text } of await bundle('index.js', 'rene.browser.js', [
     besideWorkers,
     withoutCopies,
   ])) {
-    await replace(path, contents);
+    await replace(path, text);
   }
 }
 
@@ -108,7 +109,7 @@ async function newest(folder) {
   return Math.max(...(await Promise.all(inputs.map((name) => modified(join(folder, name))))));
 }
 
-const scripts = ['build_browser.mjs', 'small_tfjs.mjs', 'split_worker.mjs'].map(
+const scripts = ['build_browser.mjs', 'minify.mjs', 'small_tfjs.mjs', 'split_worker.mjs'].map(
   (name) => new URL(name, import.meta.url),
 );
 const times = await Promise.all([

@@ -5,6 +5,7 @@
 // global table that the worker fills.
 import { basename } from 'node:path';
 import esbuild from 'esbuild';
+import { minify } from './minify.mjs';
 
 /** Parts by name: the module that is imported where one is needed. */
 const PARTS = new Map([
@@ -118,7 +119,8 @@ async function bundleChunks(entry, outfile, texts, options, replace, parts = new
       },
     ],
   });
-  return outputFiles.map((output) => ({ path: output.path, text: withUrls(output.text) }));
+  const minified = await Promise.all(outputFiles.map(minify));
+  return minified.map(({ path, text }) => ({ path, text: withUrls(text) }));
 }
 
 /** Imports of parts by a URL, in the form in which bundlers copy a file. They do not follow the import itself. */

@@ -74,6 +74,15 @@ export function planAdapter(
   return { corrections, saved, parameters };
 }
 
+/** The linear layers of a model but the head, by their names in the original. */
+export function linearModules(config: ModelConfig): string[] {
+  const { tensors, embedding } = blueprintOf(config);
+  const parameters = new Map(tensors.map((spec) => [spec.name, spec]));
+  return moduleNames(parameters).filter(
+    (module) => module !== HEAD && kindOf(module, parameters, embedding) === 'linear',
+  );
+}
+
 /** Every module in a parameter's name, parents first. */
 function moduleNames(parameters: ReadonlyMap<string, ParameterSpec>): string[] {
   const names = new Set<string>();

@@ -5,7 +5,7 @@
 import { InvalidArgumentError, initializers, type PackedWeight, rowsWeight } from '@rene-js/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import seedrandom from 'seedrandom';
-import { blueprintOf } from '../architectures/index.js';
+import { architectureOf, blueprintOf } from '../architectures/index.js';
 import type { ModelConfig } from '../architectures/model_config.js';
 import { jsonFile } from '../checkpoint/json_file.js';
 import { writeSafetensors } from '../checkpoint/safetensors.js';
@@ -17,7 +17,7 @@ import { correctionTensors, PEFT_PREFIX } from '../lora/adapter_file.js';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from '../lora/adapter_files.js';
 import { separateHead } from '../lora/corrected_checkpoint.js';
 import { openAdapter } from '../lora/open_adapter.js';
-import { type Correction, planAdapter } from '../lora/target_modules.js';
+import { type Correction, linearModules, planAdapter } from '../lora/target_modules.js';
 import { CausalLM, type ForwardOptions } from '../model.js';
 
 /** Options: which matrices to adapt, and how. */
@@ -28,7 +28,8 @@ export interface LoraOptions {
   alpha?: number;
   /**
    * Modules to adapt, as PEFT's target_modules: last name parts or full names; or a string: a regular
-   * expression of full names, or 'all-linear'. Default: ['in_proj', 'out_proj'].
+   * expression of full names, or 'all-linear'. Default: the names of all linear layers except the head and,
+   * for `falcon_h1`, `mamba2` and `nemotron_h`, out_proj, which PEFT refuses there.
    */
   targets?: string | readonly string[];
   /** Scale by alpha / sqrt(rank), which keeps large ranks stable. Default: false. */
@@ -48,6 +49,8 @@ interface TrainedCorrection extends Correction {
 }
 
 const HEAD = 'lm_head.weight';
+/** Families whose out_proj PEFT refuses: transformers computes it inside a fused kernel. */
+const FUSED_OUT_PROJ = ['falcon_h1', 'mamba2', 'nemotron_h'];
 
 /**
  * A model with adapters, to be passed to train() instead of the model. The model's own weights do not
@@ -91,7 +94,7 @@ export class LoraAdapter {
    * @throws InvalidArgumentError for invalid options, or if no module matches
    */
   static create(model: CausalLM, options: LoraOptions = {}): LoraAdapter {
-    const { rank = 8, targets = ['in_proj', 'out_proj'], seed = 'rene' } = options;
+    const { rank = 8, targets = defaultTargets(model.config), seed = 'rene' } = options;
     const { alpha = 2 * rank, useRslora = false, useDora = false } = options;
     if (!Number.isInteger(rank) || rank < 1) {
       throw new InvalidArgumentError('rank', 'an integer of at least 1', String(rank));
@@ -254,6 +257,14 @@ function namedVariables(correction: TrainedCorrection): [string, tf.Variable][] 
   ];
   if (magnitude && correction.magnitude) named.push([magnitude.name, correction.magnitude]);
   return named;
+}
+
+/** The names of the linear layers that PEFT can adapt. */
+function defaultTargets(config: ModelConfig): string[] {
+  const { modelTypes } = architectureOf(config);
+  const isFused = modelTypes.some((type) => FUSED_OUT_PROJ.includes(type));
+  const names = new Set(linearModules(config).map((module) => module.replace(/^.*\./, '')));
+  return [...names].filter((name) => !(isFused && name === 'out_proj'));
 }
 
 function newCorrection(

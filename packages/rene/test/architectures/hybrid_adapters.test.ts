@@ -6,6 +6,7 @@ import { AutoModelForCausalLM } from '../../src/auto_model.js';
 import { LoraAdapter } from '../../src/training/lora.js';
 
 const ids = [[5, 17, 3, 44, 9, 23]];
+const ATTENTION = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
 
 describe('adapters of hybrids', () => {
   const newFolder = temporaryFolders();
@@ -44,6 +45,35 @@ describe('adapters of hybrids', () => {
       adapter.dispose();
       base.dispose();
       loaded.dispose();
+    });
+  }
+
+  // PEFT 0.21 refuses out_proj in the last three.
+  const ofAll: Record<string, string[]> = {
+    'tiny-hybrid': ['in_proj', 'out_proj'],
+    'hybrids/granite-h-rope': [
+      'in_proj',
+      'out_proj',
+      'input_linear',
+      'output_linear',
+      ...ATTENTION,
+    ],
+    'hybrids/bamba': ['in_proj', 'out_proj', 'gate_proj', 'up_proj', 'down_proj', ...ATTENTION],
+    'hybrids/falcon-h1': ['in_proj', 'gate_proj', 'up_proj', 'down_proj', ...ATTENTION],
+    'hybrids/nemotron-h': ['in_proj', 'up_proj', 'down_proj', ...ATTENTION],
+    'hybrids/mamba2-hf-bf16-tied-groups': ['in_proj'],
+  };
+  for (const [name, modules] of Object.entries(ofAll)) {
+    it(`${name}: adapts the linear layers that PEFT can adapt`, async () => {
+      const options = { backend: testBackend, dtype: 'f32', trainable: true } as const;
+      const model = await AutoModelForCausalLM.fromPretrained(goldenPath(name), options);
+      const adapter = LoraAdapter.create(model, { rank: 2 });
+      const adapted = [...adapter.trainableVariables.keys()].map((variable) =>
+        variable.replace(/\.lora_[AB]\.weight$/, '').replace(/^.*\./, ''),
+      );
+      expect([...new Set(adapted)].sort()).to.deep.equal([...modules].sort());
+      adapter.dispose();
+      model.dispose();
     });
   }
 });

@@ -80,6 +80,17 @@ export interface DecodeStep {
   kernels(): number;
   /** Feeds each sequence a token. @returns each sequence's logits, valid until the next call */
   logits(tokens: readonly number[]): Promise<Float32Array[]>;
+  /**
+   * Feeds a sequence several tokens. Its state stays as it is until accept(). Absent if the backend does not
+   * compile such passes.
+   *
+   * @returns the logits after each token, valid until the next call
+   */
+  verify?(row: number, tokens: readonly number[]): Promise<Float32Array[]>;
+  /** After verify(), before anything else: advances the state by the first `count` of its tokens. */
+  accept?(count: number): void;
+  /** Copies a state of one sequence to a row. */
+  replace(row: number, states: readonly (LayerState | null)[], position: number): void;
   /** Frees the recording and the states. */
   dispose(): void;
 }

@@ -14,6 +14,8 @@ const PARTS = new Map([
   ['lora', 'lora/load_adapter.js'],
   ['bin', 'checkpoint/pytorch_bin.js'],
   ['beams', 'generation/beam_search.js'],
+  ['drafts', 'generation/drafted_loop.js'],
+  ['passes', 'backends/simd/draft_passes.js'],
 ]);
 const TABLE = 'globalThis[Symbol.for("rene.worker")]';
 

@@ -64,6 +64,9 @@ describe('BatchEngine over steps that run ahead', () => {
         if (ahead && row < ahead.length) ahead[row] = next;
         if (rows.length === 0) ahead = undefined;
       },
+      replace: () => {
+        throw new Error('no drafts here');
+      },
       statesOf: (row) => [...(rows[row]?.clone().layers ?? [])],
       async sample(tokens, _params, after) {
         steps.all++;

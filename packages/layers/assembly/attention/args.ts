@@ -45,6 +45,7 @@ export enum WriteKvCacheArg {
   cacheV,
   capacity,
   kvHeads,
+  /** i32 (B): number of tokens before the call; 0 for none. */
   positions,
   length,
   headDim,

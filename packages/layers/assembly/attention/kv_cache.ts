@@ -15,8 +15,9 @@ export function writeKvCache(args: usize, begin: i32, end: i32): void {
     const row = unit / length;
     const i = unit % length;
     if (i + capacity < length) continue;
-    const position = load<i32>(ptr(args, WriteKvCacheArg.positions) + ((<usize>row) << 2)) + i;
-    const slot = position % capacity;
+    const positions = ptr(args, WriteKvCacheArg.positions);
+    const before = positions === 0 ? 0 : load<i32>(positions + ((<usize>row) << 2));
+    const slot = (before + i) % capacity;
     const token = (<usize>unit * ptr(args, WriteKvCacheArg.kvStride)) << 2;
     for (let h: i32 = 0; h < kvHeads; h++) {
       const at = slotAt(isBf16, row, capacity, slot, kvHeads, h, dim);

@@ -10,6 +10,7 @@ export enum ConvArg {
   /** The window (B, W, D) before the call (0: zeros) and after it (0: not wanted). They may be the same. */
   before,
   after,
+  /** 0: only the window is advanced. */
   y,
   yStride,
   length,

@@ -29,12 +29,13 @@ export function causalConv1d(args: usize, begin: i32, end: i32, scratch: usize):
     const before = rowOf(ptr(args, ConvArg.before), batch, width, rowBytes, at);
     const after = rowOf(ptr(args, ConvArg.after), batch, width, rowBytes, at);
     transposeTaps(ptr(args, ConvArg.weight) + <usize>(first * width * 4), taps, count, width);
-    if (length > 1 && (first === 0 || unit === begin)) {
+    const outputs = ptr(args, ConvArg.y) === 0 ? 0 : length;
+    if (outputs > 1 && (first === 0 || unit === begin)) {
       const yStride = ptr(args, ConvArg.yStride) << 2;
       touch(x - at, <usize>length * xStride);
       touch(ptr(args, ConvArg.y) + batch * <usize>length * yStride, <usize>length * yStride);
     }
-    for (let t: i32 = 0; t < length; t++) {
+    for (let t: i32 = 0; t < outputs; t++) {
       if (width === 4 && count === SPAN && t + 1 < length) {
         const yStride = ptr(args, ConvArg.yStride) << 2;
         twoTokens(

@@ -14,6 +14,7 @@ export enum ScanArg {
   D,
   dPerChannel,
   dtBias,
+  /** 0: only the state is advanced. */
   y,
   yStride,
   /** 0 for zeros; it may be `after`. */

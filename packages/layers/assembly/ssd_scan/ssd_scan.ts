@@ -30,7 +30,8 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
       const xBytes = ptr(args, ScanArg.xStride) << 2;
       const yBytes = ptr(args, ScanArg.yStride) << 2;
       touch(ptr(args, ScanArg.x) + row * xBytes, <usize>length * xBytes);
-      touch(ptr(args, ScanArg.y) + row * yBytes, <usize>length * yBytes);
+      if (ptr(args, ScanArg.y) !== 0)
+        touch(ptr(args, ScanArg.y) + row * yBytes, <usize>length * yBytes);
     }
     effectiveDt(args, row, head, dts, decays);
 
@@ -52,6 +53,7 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
     let x = ptr(args, ScanArg.x) + row * xStride + ((<usize>(head * dim)) << 2);
     let b = ptr(args, ScanArg.B) + row * bStride + ((<usize>(group * states)) << 2);
     let c = ptr(args, ScanArg.C) + row * cStride + ((<usize>(group * states)) << 2);
+    const isSilent = ptr(args, ScanArg.y) === 0;
     let y = ptr(args, ScanArg.y) + row * yStride + ((<usize>(head * dim)) << 2);
     let skip = ptr(args, ScanArg.D);
     const perChannel = int(args, ScanArg.dPerChannel) !== 0;
@@ -69,7 +71,9 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
         for (; p + 4 <= dim; p += 4) {
           const at = (<usize>p) << 2;
           const s = state + ((<usize>(p * states)) << 2);
-          if (count > 1) {
+          if (isSilent) {
+            advanceFourRows(args, s, x + at, dt, decay, b, count);
+          } else if (count > 1) {
             fourRowsOfTokens(args, s, x + at, dt, decay, b, c, y + at, count);
           } else {
             const follows = p + 8 <= dim || nextFollows;
@@ -85,12 +89,12 @@ export function ssdScan(args: usize, begin: i32, end: i32, scratch: usize): void
           const dtx = load<f32>(x + i * xStride + at) * load<f32>(dt + (i << 2));
           const d = load<f32>(decay + (i << 2));
           const sum = oneRow(s, states, dtx, d, b + i * bStride, c + i * cStride);
-          store<f32>(y + i * yStride + at, sum);
+          if (!isSilent) store<f32>(y + i * yStride + at, sum);
         }
       }
       for (let i: i32 = 0; i < count; i++) {
-        if (skip !== 0) addSkip(x, skip, perChannel, y, dim);
-        if (gates !== 0) gate(y, z, y, dim);
+        if (skip !== 0 && !isSilent) addSkip(x, skip, perChannel, y, dim);
+        if (gates !== 0 && !isSilent) gate(y, z, y, dim);
         z += gateStride;
         x += xStride;
         b += bStride;
@@ -261,5 +265,40 @@ function fourRowsOfTokens(
     b += bStride;
     c += cStride;
     y += yStride;
+  }
+}
+
+/** fourRowsOfTokens without outputs. */
+function advanceFourRows(
+  args: usize,
+  s: usize,
+  x: usize,
+  dts: usize,
+  decays: usize,
+  b: usize,
+  count: i32,
+): void {
+  const rowBytes = ptr(args, ScanArg.dState) << 2;
+  const xStride = ptr(args, ScanArg.xStride) << 2;
+  const bStride = ptr(args, ScanArg.bStride) << 2;
+  const s1 = s + rowBytes;
+  const s2 = s1 + rowBytes;
+  const s3 = s2 + rowBytes;
+  for (let t: usize = 0; t < (<usize>count) << 2; t += 4) {
+    const a = v128.load32_splat(decays + t);
+    const dtx = f32x4.mul(v128.load(x), v128.load32_splat(dts + t));
+    const x0 = v128.shuffle<i32>(dtx, dtx, 0, 0, 0, 0);
+    const x1 = v128.shuffle<i32>(dtx, dtx, 1, 1, 1, 1);
+    const x2 = v128.shuffle<i32>(dtx, dtx, 2, 2, 2, 2);
+    const x3 = v128.shuffle<i32>(dtx, dtx, 3, 3, 3, 3);
+    for (let at: usize = 0; at < rowBytes; at += 16) {
+      const bn = v128.load(b + at);
+      v128.store(s + at, madd(v128.load(s + at), a, f32x4.mul(x0, bn)));
+      v128.store(s1 + at, madd(v128.load(s1 + at), a, f32x4.mul(x1, bn)));
+      v128.store(s2 + at, madd(v128.load(s2 + at), a, f32x4.mul(x2, bn)));
+      v128.store(s3 + at, madd(v128.load(s3 + at), a, f32x4.mul(x3, bn)));
+    }
+    x += xStride;
+    b += bStride;
   }
 }

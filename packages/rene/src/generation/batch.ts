@@ -2,9 +2,11 @@
 // goes through here: generate, stream, beam search and the server.
 import { BackendError } from '@rene-js/layers';
 import type { DecodeStep, SamplingParams } from '@rene-js/layers/internal';
-import { RecurrentState } from '../state.js';
-import { forwardLogits, type GenerationModel } from './generation_model.js';
-import { greedyParams } from './sampler.js';
+import type { RecurrentState } from '../state.js';
+import { ForwardRows, type NextToken, type Rows, StepRows } from './batch_rows.js';
+import type { GenerationModel } from './generation_model.js';
+
+export type { NextToken };
 
 /** A sequence as the batch sees it. */
 export interface BatchMember {
@@ -16,9 +18,6 @@ export interface BatchMember {
    */
   samplingParams?(): SamplingParams | undefined;
 }
-
-/** A sequence's next token, sampled on the device, or the logits to sample it from. */
-export type NextToken = number | Float32Array;
 
 /** The sequences that are decoded together. */
 export class Batch<Member extends BatchMember = BatchMember> {
@@ -109,6 +108,23 @@ export class Batch<Member extends BatchMember = BatchMember> {
   }
 
   /**
+   * Feeds a member its last token and the tokens of a draft. Its state stays as it is until accept().
+   *
+   * @returns the logits after each of these tokens, valid until the next call; of fewer tokens if one pass
+   *   cannot take all of them
+   */
+  async verify(member: Member, draft: readonly number[]): Promise<readonly Float32Array[]> {
+    const row = this.held.indexOf(member);
+    if (!this.rows || row < 0) throw new Error('this sequence is not in the batch');
+    return this.rows.verify(row, [lastToken(member), ...draft]);
+  }
+
+  /** After verify(), before anything else: advances the state by the first `count` of its tokens. */
+  accept(count: number): void {
+    this.rows?.accept(count);
+  }
+
+  /**
    * A copy of a member's state, with batch size 1: after all but its last token, or after all of them if a step
    * runs ahead. Its position says which. The caller disposes it.
    */
@@ -132,170 +148,13 @@ export class Batch<Member extends BatchMember = BatchMember> {
     let step: DecodeStep | undefined;
     try {
       step = model.compileStep?.(capacity, vocabSize);
-      if (step) return new StepRows(step, state, count);
+      if (step) return new StepRows(model, step, state, count);
     } catch (error) {
       step?.dispose();
       // A step reserves memory for its capacity; forward uses only as much as the present rows need.
       if (!(error instanceof BackendError)) throw error;
     }
     return new ForwardRows(model, state, count);
-  }
-}
-
-/** The states of a batch, one row per member. */
-interface Rows {
-  join(state: RecurrentState, count: number): void;
-  /** @returns the rows that stay, in their new order */
-  keep(rows: readonly number[]): readonly number[];
-  /** @returns the indices of `parents` in the order of the new rows */
-  branch(parents: readonly number[]): readonly number[];
-  /** Feeds each row a token. @returns each row's logits */
-  logits(tokens: readonly number[]): Promise<readonly Float32Array[]>;
-  /** Feeds each row a token and samples where there are parameters. Absent if the backend cannot sample. */
-  sample?(
-    tokens: readonly number[],
-    params: readonly (SamplingParams | undefined)[],
-    ahead?: readonly SamplingParams[],
-  ): Promise<readonly NextToken[]>;
-  stateOf(row: number): RecurrentState;
-  dispose(): void;
-}
-
-/** Rows of a state that forward advances. */
-class ForwardRows implements Rows {
-  private state: RecurrentState | undefined;
-  /**
-   * Rows that joined since the last step. They are concatenated in the next step, so that each is copied
-   * once.
-   */
-  private joined: RecurrentState[] = [];
-
-  constructor(
-    private readonly model: GenerationModel,
-    state: RecurrentState,
-    count: number,
-  ) {
-    this.join(state, count);
-  }
-
-  join(state: RecurrentState, count: number): void {
-    this.joined.push(state.gather(Array(count).fill(0)));
-  }
-
-  keep(rows: readonly number[]): readonly number[] {
-    if (rows.length === 0) this.dispose();
-    else this.replace(this.whole().gather(rows));
-    return rows;
-  }
-
-  branch(parents: readonly number[]): readonly number[] {
-    this.keep(parents);
-    return parents.map((_, i) => i);
-  }
-
-  async logits(tokens: readonly number[]): Promise<readonly Float32Array[]> {
-    const ids = tokens.map((id) => [id]);
-    return forwardLogits(this.model, ids, { state: this.whole(), logitsToKeep: 1 });
-  }
-
-  stateOf(row: number): RecurrentState {
-    return this.whole().gather([row]);
-  }
-
-  dispose(): void {
-    for (const state of this.joined) state.dispose();
-    this.joined = [];
-    this.state?.dispose();
-    this.state = undefined;
-  }
-
-  private whole(): RecurrentState {
-    if (this.joined.length > 0) {
-      const parts = [...(this.state ? [this.state] : []), ...this.joined];
-      const [only] = parts;
-      if (only && parts.length === 1) {
-        this.state = only;
-        this.joined = [];
-      } else this.replace(RecurrentState.concat(parts));
-    }
-    if (!this.state) throw new Error('the batch holds no state');
-    return this.state;
-  }
-
-  private replace(state: RecurrentState): void {
-    this.dispose();
-    this.state = state;
-  }
-}
-
-/** Slots of a compiled step. A slot is not copied when another sequence joins or leaves. */
-class StepRows implements Rows {
-  sample?: Rows['sample'];
-
-  /** @param first knows its model even after it was disposed */
-  constructor(
-    private readonly step: DecodeStep,
-    private readonly first: RecurrentState,
-    count: number,
-  ) {
-    this.join(first, count);
-    const { sample, logitsOf } = step;
-    if (!sample || !logitsOf) return;
-    this.sample = async (tokens, params, ahead) => {
-      const known = params.map((own) => own ?? greedyParams);
-      const ids = await sample.call(step, tokens, known, ahead);
-      const next: NextToken[] = [];
-      for (const [row, own] of params.entries()) {
-        next.push(own ? (ids[row] ?? -1) : await logitsOf.call(step, row));
-      }
-      return next;
-    };
-  }
-
-  join(state: RecurrentState, count: number): void {
-    const [position = 0] = state.positions;
-    for (let i = 0; i < count; i++) this.step.join(state.layers, 0, position);
-  }
-
-  keep(rows: readonly number[]): readonly number[] {
-    const kept = new Set(rows);
-    const held = Array.from({ length: this.step.rows }, (_, row) => row);
-    // From the last slot, so that the row that moves to a free slot is one that stays.
-    for (let slot = held.length - 1; slot >= 0; slot--) {
-      if (kept.has(held[slot] ?? -1)) continue;
-      this.step.leave(slot);
-      const last = held.pop();
-      if (slot < held.length && last !== undefined) held[slot] = last;
-    }
-    return held;
-  }
-
-  branch(parents: readonly number[]): readonly number[] {
-    const rows = this.keep([...new Set(parents)]);
-    const order = rows.map((row) => parents.indexOf(row));
-    for (const [i, parent] of parents.entries()) {
-      if (order.includes(i)) continue;
-      const state = this.stateOf(rows.indexOf(parent));
-      try {
-        this.join(state, 1);
-      } finally {
-        state.dispose();
-      }
-      order.push(i);
-    }
-    return order;
-  }
-
-  logits(tokens: readonly number[]): Promise<readonly Float32Array[]> {
-    return this.step.logits(tokens);
-  }
-
-  stateOf(row: number): RecurrentState {
-    return this.first.with(this.step.statesOf(row), [this.step.positions[row] ?? 0]);
-  }
-
-  dispose(): void {
-    this.step.dispose();
   }
 }
 

@@ -1,79 +1,66 @@
-// Decoding with drafts: one forward pass verifies several drafted tokens of a sequence. The tokens are those of
+// Decoding with drafts: one pass verifies several drafted tokens of a sequence. The tokens are those of
 // decoding without drafts, for greedy decoding and for sampling: each is sampled from the same logits, with the
 // same random number, and a draft only decides how many of them one pass computes.
-import type { RecurrentState } from '../state.js';
 import { AssistantDrafter } from './assistant.js';
 import type { Batch } from './batch.js';
 import { DraftSchedule } from './draft_schedule.js';
 import { type Drafter, PromptLookup } from './drafter.js';
-import { forwardLogits, type GenerationModel } from './generation_model.js';
 import type { Progress } from './progress.js';
 import type { GenerationConfig } from './resolve_options.js';
 import type { Sequence } from './sequence.js';
 
-/** Whether the options ask for drafts. */
-export function hasDrafts({ promptLookupNumTokens, assistantModel }: GenerationConfig): boolean {
-  return promptLookupNumTokens > 0 || assistantModel !== undefined;
-}
-
 /** Drafted tokens of an assistant at most, without promptLookupNumTokens. */
 const ASSISTANT_TOKENS = 5;
 
-/** A sequence with its drafts. While it has no state of its own, the batch decodes it. */
+/** A sequence with its drafts. */
 interface Drafted {
   readonly sequence: Sequence;
   readonly drafter: Drafter;
   readonly schedule: DraftSchedule;
-  state: RecurrentState | undefined;
 }
 
 /**
- * Decodes sequences until they have ended. Yields each sequence after each of its tokens.
- *
- * @param started sequences with their states, after all but the last token; takes ownership of the states
- * @param batch without members; decodes the sequences that have no draft
+ * Decodes the members of a batch until they have ended. Yields each sequence after each of its tokens.
  */
 export async function* draftedLoop(
-  model: GenerationModel,
-  started: readonly { sequence: Sequence; state: RecurrentState }[],
   batch: Batch<Sequence>,
   config: GenerationConfig,
   progress: Progress,
 ): AsyncGenerator<readonly Sequence[], void, void> {
   const { assistantModel, promptLookupNumTokens, vocabSize, returnState } = config;
   const most = promptLookupNumTokens || ASSISTANT_TOKENS;
-  const all: Drafted[] = started.map(({ sequence, state }) => ({
+  const all: Drafted[] = batch.members.map((sequence) => ({
     sequence,
-    state,
     drafter: assistantModel ? new AssistantDrafter(assistantModel, vocabSize) : new PromptLookup(),
     schedule: new DraftSchedule(most),
   }));
   let active = all;
+  const end = () => {
+    for (const { sequence } of active) {
+      if (returnState && sequence.finishReason) sequence.state = batch.stateOf(sequence);
+    }
+    active = active.filter(({ sequence }) => sequence.finishReason === undefined);
+    batch.keep(({ finishReason }) => finishReason === undefined);
+  };
   try {
     while (active.length > 0) {
       await progress.turn();
-      const rest: Drafted[] = [];
+      let drafts = 0;
       for (const own of active) {
         const begin = performance.now();
         const draft = await propose(own);
-        if (draft.length === 0) rest.push(own);
-        else yield* verify(model, own, draft, batch, progress, begin);
+        if (draft.length === 0) continue;
+        drafts++;
+        yield* verify(own, draft, batch, progress, begin);
       }
-      yield* decodeOthers(rest, batch, progress);
-      for (const own of active) {
-        if (own.sequence.finishReason === undefined) continue;
-        if (returnState) own.sequence.state = own.state?.clone() ?? batch.stateOf(own.sequence);
-        own.state?.dispose();
-        own.state = undefined;
-      }
-      active = active.filter(({ sequence }) => sequence.finishReason === undefined);
-      batch.keep(({ finishReason }) => finishReason === undefined);
+      const isDone = drafts === active.length;
+      end();
+      if (isDone || active.length === 0) continue;
+      yield* decode(active, batch, progress);
+      end();
     }
   } finally {
-    for (const { drafter, state } of all) {
-      drafter.dispose();
-      state?.dispose();
-    }
+    for (const { drafter } of all) drafter.dispose();
   }
 }
 
@@ -83,60 +70,54 @@ function propose({ sequence, drafter, schedule }: Drafted) {
   return length > 0 ? drafter.propose(sequence.ids, length) : [];
 }
 
-/** One forward pass over a draft. The sequence keeps the tokens that it would have sampled without. */
+/** One pass over a draft. The sequence keeps the tokens that it would have sampled without. */
 async function* verify(
-  model: GenerationModel,
-  own: Drafted,
-  proposed: readonly number[],
+  { sequence, schedule }: Drafted,
+  draft: readonly number[],
   batch: Batch<Sequence>,
   progress: Progress,
   begin: number,
 ): AsyncGenerator<readonly Sequence[], void, void> {
-  const { sequence, schedule } = own;
-  const state = own.state ?? batch.stateOf(sequence);
-  own.state = state;
-  batch.keep((member) => member !== sequence);
-  const draft = proposed.slice(0, state.mark() - 1);
-  const ids = [[sequence.ids.at(-1) ?? 0, ...draft]];
-  const logits = await forwardLogits(model, ids, { state, logitsToKeep: draft.length + 1 });
+  const logits = (await batch.verify(sequence, draft)).map(unmoved);
   let milliseconds = performance.now() - begin;
   let accepted = 0;
   let tokens = 0;
   for (const row of logits) {
+    const sampling = performance.now();
     const token = sequence.extend(row);
-    const isRight = token === draft[tokens++];
+    milliseconds += performance.now() - sampling;
+    const isRight = tokens + 1 < logits.length && token === draft[tokens];
+    tokens++;
     if (isRight) accepted++;
     progress.token();
     yield [sequence];
     if (!isRight || sequence.finishReason !== undefined) break;
   }
-  const rewinding = performance.now();
-  state.rewind(tokens);
-  milliseconds += performance.now() - rewinding;
-  schedule.verified(draft.length, accepted, milliseconds);
+  const updating = performance.now();
+  batch.accept(tokens);
+  milliseconds += performance.now() - updating;
+  schedule.verified(logits.length - 1, accepted, milliseconds);
 }
 
-/** A token for each sequence that has no draft. */
-async function* decodeOthers(
-  others: readonly Drafted[],
+/** A token for each sequence, also for those that had a draft. */
+async function* decode(
+  active: readonly Drafted[],
   batch: Batch<Sequence>,
   progress: Progress,
 ): AsyncGenerator<readonly Sequence[], void, void> {
-  if (others.length === 0) return;
   const begin = performance.now();
-  for (const own of others) {
-    if (!own.state) continue;
-    batch.join(own.state, [own.sequence]);
-    own.state.dispose();
-    own.state = undefined;
-  }
   const { members } = batch;
   const next = await batch.next();
   members.forEach((sequence, i) => {
     sequence.extend(next[i] ?? -1);
   });
-  const milliseconds = (performance.now() - begin) / others.length;
-  for (const { schedule } of others) schedule.decoded(milliseconds);
+  const milliseconds = (performance.now() - begin) / members.length;
+  for (const { schedule } of active) schedule.decoded(milliseconds);
   progress.token();
   yield members;
+}
+
+/** Logits that stay valid while the caller has a token: memory that is not shared may move when it grows. */
+function unmoved(logits: Float32Array): Float32Array {
+  return logits.buffer instanceof ArrayBuffer ? logits.slice() : logits;
 }

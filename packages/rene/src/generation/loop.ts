@@ -1,8 +1,6 @@
 // The generation loop: prefill, then a token for each sequence until all have ended.
 import { InvalidArgumentError } from '@rene-js/layers';
-import type { RecurrentState } from '../state.js';
 import { Batch } from './batch.js';
-import { draftedLoop, hasDrafts } from './drafted_loop.js';
 import type { GenerationModel } from './generation_model.js';
 import { type PrefilledPrompt, prefillPrompts } from './prefill.js';
 import { Progress } from './progress.js';
@@ -59,19 +57,18 @@ export async function* generationLoop(
     }
     progress.token();
     yield sequences;
-    const started: { sequence: Sequence; state: RecurrentState }[] = [];
     for (const [i, sequence] of sequences.entries()) {
       const state = promptOf(i)?.state;
       if (!state) continue;
       if (hasEnded(sequence, sequences, config)) {
         if (returnState) sequence.state = state.clone();
-      } else if (hasDrafts(config)) started.push({ sequence, state: state.clone() });
-      else batch.join(state, [sequence]);
+      } else batch.join(state, [sequence]);
     }
     disposeAll(prefilled);
     prefilled = [];
     if (hasDrafts(config)) {
-      yield* draftedLoop(model, started, batch, config, progress);
+      const { draftedLoop } = await import('./drafted_loop.js');
+      yield* draftedLoop(batch, config, progress);
       return;
     }
     while (batch.members.length > 0) {
@@ -93,6 +90,11 @@ export async function* generationLoop(
     disposeAll(prefilled);
     batch.dispose();
   }
+}
+
+/** Whether the options ask for drafts. */
+function hasDrafts({ promptLookupNumTokens, assistantModel }: GenerationConfig): boolean {
+  return promptLookupNumTokens > 0 || assistantModel !== undefined;
 }
 
 function hasEnded(

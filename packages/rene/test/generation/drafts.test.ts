@@ -1,4 +1,4 @@
-// Prompt lookup and assisted decoding: the same tokens as without drafts, and fewer forward passes.
+// Prompt lookup and assisted decoding: the same tokens as without drafts, and fewer steps.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { goldenPath, leavesNothing, rejection } from '@rene-js/testing';
 import { expect } from 'chai';
@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { AutoModelForCausalLM } from '../../src/auto_model.js';
 import { DraftSchedule } from '../../src/generation/draft_schedule.js';
 import { PromptLookup } from '../../src/generation/drafter.js';
+import { generate } from '../../src/generation/generate.js';
 import type { GenerateOptions } from '../../src/generation/options.js';
 import type { CausalLM } from '../../src/model.js';
 
@@ -18,6 +19,25 @@ async function withLengths<T>(next: () => number, run: () => Promise<T>): Promis
   } finally {
     if (own) Object.defineProperty(DraftSchedule.prototype, 'length', own);
   }
+}
+
+/** How a backend verifies drafts: in a compiled pass, beside a compiled step, or without one. */
+type Path = 'compiled' | 'beside a step' | 'forward';
+
+/** The model as on a backend that verifies drafts so. */
+function onPath(model: CausalLM, path: Path): CausalLM {
+  return new Proxy(model, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key);
+      if (typeof value !== 'function') return value;
+      if (key !== 'compileStep' || path === 'compiled') return value.bind(target);
+      return (batch: number) => {
+        if (path === 'forward') return undefined;
+        const step = target.compileStep(batch);
+        return step && Object.assign(step, { verify: undefined });
+      };
+    },
+  });
 }
 
 describe('decoding with drafts', () => {
@@ -40,6 +60,7 @@ describe('decoding with drafts', () => {
         fc.record({
           name: fc.constantFrom('tiny-hybrid', 'tiny-gqa', 'tiny-mamba2', 'hybrids/falcon-h1'),
           dtype: fc.constantFrom('f32', 'bf16', 'int8', 'int4'),
+          path: fc.constantFrom<Path>('compiled', 'compiled', 'beside a step', 'forward'),
           prompts: fc.array(fc.array(fc.nat(3), { minLength: 1, maxLength: 12 }), {
             minLength: 1,
             maxLength: 3,
@@ -51,14 +72,15 @@ describe('decoding with drafts', () => {
           maxNewTokens: fc.integer({ min: 1, max: 40 }),
           repetitionPenalty: fc.constantFrom(1, 1.2),
         }),
-        async ({ name, dtype, prompts, lengths, isSampled, isAssisted, ...options }) => {
+        async ({ name, dtype, path, prompts, lengths, isSampled, isAssisted, ...options }) => {
           const model = await load(name, dtype);
           const common: GenerateOptions = {
             ...options,
             ...{ eosTokenId: [5, 9], logProbs: 1, ...(isSampled && { temperature: 0.6, seed: 4 }) },
           };
+          const from = onPath(model, path);
           const run = async (more: GenerateOptions) => {
-            const { state, ...result } = await model.generate(prompts, { ...common, ...more });
+            const { state, ...result } = await generate(from, prompts, { ...common, ...more });
             const layers = state?.layers.flatMap((layer) => layer?.save() ?? []) ?? [];
             const saved: Uint8Array[] = [];
             for (const tensor of layers) {
@@ -87,15 +109,25 @@ describe('decoding with drafts', () => {
       { numRuns: Number(process.env.RENE_DRAFT_CASES ?? 25) },
     ));
 
-  it('an assistant that knows the tokens saves forward passes; stream yields each token', async () => {
+  it('an assistant that knows the tokens saves steps; stream yields each token', async () => {
     const model = await load('tiny-mamba2', 'f32');
     const options = { maxNewTokens: 33, eosTokenId: null };
-    let passes = 0;
+    const fed: number[] = [];
     const counted = new Proxy(model, {
       get(target, key) {
-        if (key === 'forward') passes++;
         const value: unknown = Reflect.get(target, key);
-        return typeof value === 'function' ? value.bind(target) : value;
+        if (typeof value !== 'function') return value;
+        if (key !== 'compileStep') return value.bind(target);
+        return (batch: number) => {
+          const step = target.compileStep(batch);
+          const verify = step?.verify?.bind(step);
+          if (!step || !verify) throw new Error('simd compiles passes over drafts');
+          step.verify = (row, tokens) => {
+            fed.push(tokens.length);
+            return verify(row, tokens);
+          };
+          return step;
+        };
       },
     });
     const { stream } = await import('../../src/generation/stream.js');
@@ -109,8 +141,7 @@ describe('decoding with drafts', () => {
     );
     const { sequences } = await model.generate([1, 2, 3], options);
     expect(streamed).to.deep.equal(sequences[0]?.slice(3));
-    // The prompt, and four passes of eight tokens.
-    expect(passes).to.equal(5);
+    expect(fed).to.deep.equal([8, 8, 8, 8]);
   });
 
   it('looks up the latest occurrence of the longest n-gram', () => {

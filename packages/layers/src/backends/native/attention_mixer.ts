@@ -3,6 +3,7 @@ import type { AttentionMixerAttrs, KernelInputs } from '../../kernels.js';
 import { alignedRow, numberBytes } from './activations.js';
 import type { Address } from './address.js';
 import type { AttentionCall, InputNorm, Projection } from './calls.js';
+import type { DeferredUpdates } from './deferred_updates.js';
 import { type NativeTensors, nativeKernel, optionalAddress } from './kernel.js';
 import { linear, linearInput } from './linear_input.js';
 import { withTemporaries } from './memory.js';
@@ -29,6 +30,8 @@ export interface AttentionRun
   residual: Address;
   /** May be the residual. */
   y: Address;
+  /** Given, the cache of this one sequence is advanced later. */
+  deferred?: DeferredUpdates | undefined;
 }
 
 export const attentionMixerKernel = nativeKernel('AttentionMixer', (inputs, attrs, tensors) => {
@@ -75,7 +78,7 @@ export function attendTokens(
   run: AttentionRun,
 ): void {
   const { heads, kvHeads, headDim } = sizes;
-  const { x, norm, residual, y, ...tokens } = run;
+  const { x, norm, residual, y, deferred, ...tokens } = run;
   const rows = run.batch * run.length;
   const width = heads * headDim;
   const [outFeatures = 0] = outProj.attrs.shape;
@@ -85,7 +88,7 @@ export function attendTokens(
   const bytes = numberBytes[format];
   const stride = alignedRow(features);
   withTemporaries(ops.temporaries, (temporaries) => {
-    const qkv = temporaries.allocate(rows * stride * bytes);
+    const qkv = (deferred ?? temporaries).allocate(rows * stride * bytes);
     const input = linearInput(ops, { x, xStride: dModel, rows, norm }, dModel, () =>
       temporaries.allocate(rows * dModel * 4),
     );
@@ -105,7 +108,7 @@ export function attendTokens(
       });
     }
     const attended = temporaries.allocate(rows * width * numberBytes[yFormat]);
-    ops.attend({
+    const call: AttentionCall = {
       q: qkv,
       qStride: stride,
       k: qkv + width * bytes,
@@ -118,7 +121,10 @@ export function attendTokens(
       ...sizes,
       ...tokens,
       rounds: inProj.attrs.format !== 'f32',
-    });
+    };
+    const { cache } = call;
+    ops.attend(deferred && cache ? { ...call, cache: { ...cache, isReadOnly: true } } : call);
+    deferred?.add((count) => ops.writeCache?.({ ...call, length: count }));
     const values = { x: attended, xStride: width, xFormat: yFormat, rows };
     linear(ops, values, outProj, { residual, y, yStride: outFeatures });
   });

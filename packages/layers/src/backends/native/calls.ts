@@ -101,6 +101,7 @@ export interface ConvCall {
   /** The window (batch, width, channels) before and after the call. They may be the same; `before` 0 is zeros. */
   before: Address;
   after: Address;
+  /** 0: only the window is advanced, where the backend has writeCache(). */
   y: Address;
   yStride: number;
   batch: number;
@@ -127,6 +128,7 @@ export interface ScanCall {
   /** Whether D is (heads, headDim) and not (heads). */
   dPerChannel: boolean;
   dtBias: Address;
+  /** 0: only the state is advanced, where the backend has writeCache(). */
   y: Address;
   yStride: number;
   /** The state (batch, heads, headDim, dState) before and after the call. They may be the same; `before` 0 is zeros. */
@@ -203,6 +205,8 @@ export interface CacheCall {
   capacity: number;
   /** int32 (batch): tokens that each sequence has seen. */
   positions: Address;
+  /** Whether the call does not add its keys and values. Default: false. */
+  isReadOnly?: boolean;
 }
 
 /** Rows of a packed table as f32. An id out of range gives NaN. */

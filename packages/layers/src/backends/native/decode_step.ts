@@ -1,11 +1,11 @@
 // The base of compiled decode steps: sequences, their states and buffers. A backend adds the recording.
 import { BackendError } from '../../errors.js';
 import type { LayerState } from '../../layers/layer.js';
-import type { Address } from './address.js';
 import type { NativeTensors } from './kernel.js';
 import { Temporaries } from './memory.js';
 import type { NativeOps } from './ops.js';
-import { launchStep, type StepBuffers } from './step_launches.js';
+import { type StepBuffers, stepBuffers } from './step_buffers.js';
+import { launchStep } from './step_launches.js';
 import type { StepPlan } from './step_plan.js';
 import { StepStates } from './step_states.js';
 
@@ -25,16 +25,7 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
     this.ops = tensors.ops;
     this.memory = new Temporaries(this.ops.blocks);
     try {
-      this.buffers = {
-        tokens: this.memory.allocate(batch * 4),
-        positions: this.memory.allocate(batch * 4),
-        hidden: this.memory.allocate(batch * plan.dModel * 4),
-        normed: plan.blocks.some(({ isParallel }) => isParallel)
-          ? this.memory.allocate(batch * plan.dModel * 4)
-          : 0,
-        factors: this.factorRows(),
-        logits: this.memory.allocate(batch * plan.vocabulary * 4),
-      };
+      this.buffers = stepBuffers(this.ops, this.memory, plan, batch);
       this.states = new StepStates(tensors, plan, batch);
     } catch (error) {
       this.memory.release();
@@ -69,6 +60,15 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
     return this.states.read(row, this.positions[row] ?? 0);
   }
 
+  replace(row: number, states: readonly (LayerState | null)[], position: number): void {
+    if (row >= this.rows)
+      throw new BackendError(`row: expected one below ${this.rows}, found ${row}`);
+    this.reserve(position + 1);
+    this.states.write(row, states, 0);
+    this.positions[row] = position;
+    this.onRowsChanged();
+  }
+
   dispose(): void {
     this.forgetRecordings();
     this.states.dispose();
@@ -97,26 +97,11 @@ export abstract class NativeDecodeStep<Ops extends NativeOps> {
   }
 
   protected launch(rows: number): void {
-    launchStep(this.ops, this.plan, this.states, this.buffers, rows);
-  }
-
-  /** A row of each number other than 1 that multiplies the embedding or the residual stream. */
-  private factorRows(): ReadonlyMap<number, Address> {
-    const { embeddingScale, blocks, dModel } = this.plan;
-    const factors = new Set([embeddingScale, ...blocks.map(({ streamFactor }) => streamFactor)]);
-    factors.delete(1);
-    return new Map(
-      [...factors].map((factor) => {
-        const row = new Float32Array(dModel).fill(factor);
-        const address = this.memory.allocate(row.byteLength);
-        this.ops.upload(address, new Uint8Array(row.buffer));
-        return [factor, address];
-      }),
-    );
+    launchStep(this.ops, this.plan, this.states, this.buffers, { row: 0, batch: rows, length: 1 });
   }
 
   /** Grows each KV cache to this many tokens, up to its window. */
-  private reserve(tokens: number): void {
+  protected reserve(tokens: number): void {
     if (!this.states.needsMore(tokens)) return;
     this.forgetRecordings();
     this.states.grow(tokens, this.rows);

@@ -2,7 +2,8 @@
 import type { KernelInputs, Mamba2MixerAttrs } from '../../kernels.js';
 import { type ActivationFormat, alignedRow, numberBytes } from './activations.js';
 import type { Address } from './address.js';
-import type { InputNorm, Projection } from './calls.js';
+import type { ConvCall, InputNorm, Projection, ScanCall } from './calls.js';
+import type { DeferredUpdates } from './deferred_updates.js';
 import {
   infosOf,
   isGiven,
@@ -47,6 +48,8 @@ export interface Mamba2Run {
   convAfter: Address;
   ssmBefore: Address;
   ssmAfter: Address;
+  /** Given, the states of this one sequence are advanced later. */
+  deferred?: DeferredUpdates | undefined;
 }
 
 export const mamba2MixerKernel = nativeKernel('Mamba2Mixer', (inputs, attrs, tensors) => {
@@ -149,7 +152,7 @@ export function mixTokens(ops: NativeOps, weights: Mamba2Weights, run: Mamba2Run
   const dMlp = dInner - dSsm;
   const format = ops.activationFormat(run.length, [inProj.attrs, outProj.attrs]);
   const bytes = numberBytes[format];
-  const isConvolved = run.length === 1 && ops.fusesConv(rows, inProj.attrs);
+  const isConvolved = run.length === 1 && !run.deferred && ops.fusesConv(rows, inProj.attrs);
   withTemporaries(ops.temporaries, (temporaries) => {
     const projected = project(ops, weights, run, format, isConvolved, temporaries);
     const y = temporaries.allocate(rows * dInner * bytes);
@@ -209,7 +212,8 @@ function project(
   const { dSsm, dInner, headDim } = sizes;
   const rows = run.batch * run.length;
   const [features = 0, dModel = 0] = inProj.attrs.shape;
-  const projected = projectedSpace(rows, features, dSsm / headDim, format, temporaries);
+  const memory = run.deferred ?? temporaries;
+  const projected = projectedSpace(rows, features, dSsm / headDim, format, memory);
   const { address, stride, dt, dtStride } = projected;
   const input = { x: run.x, xStride: dModel, rows, norm: run.norm };
   const space = () => temporaries.allocate(rows * dModel * 4);
@@ -239,16 +243,16 @@ function projectedSpace(
   features: number,
   heads: number,
   format: ActivationFormat,
-  temporaries: Temporaries,
+  memory: Pick<Temporaries, 'allocate'>,
 ): Projected {
   const beforeDt = features - heads;
   if (format === 'f32') {
-    const address = temporaries.allocate(rows * features * 4);
+    const address = memory.allocate(rows * features * 4);
     return { address, stride: features, format, dt: address + beforeDt * 4, dtStride: features };
   }
   const stride = alignedRow(beforeDt);
-  const address = temporaries.allocate(rows * stride * numberBytes[format]);
-  return { address, stride, format, dt: temporaries.allocate(rows * heads * 4), dtStride: heads };
+  const address = memory.allocate(rows * stride * numberBytes[format]);
+  return { address, stride, format, dt: memory.allocate(rows * heads * 4), dtStride: heads };
 }
 
 /** Convolution (unless in_proj did it) and scan. */
@@ -266,7 +270,7 @@ function scanProjected(
 ): void {
   const { sizes } = weights;
   const { dSsm, dInner, headDim, dState, nGroups } = sizes;
-  const { batch, length } = run;
+  const { batch, length, deferred } = run;
   const { format } = projected;
   const bytes = numberBytes[format];
   const channels = convChannels(sizes);
@@ -275,8 +279,8 @@ function scanProjected(
   if (!isConvolved) {
     const xBC = conv;
     stride = alignedRow(channels);
-    conv = temporaries.allocate(batch * length * stride * bytes);
-    ops.convolve({
+    conv = (deferred ?? temporaries).allocate(batch * length * stride * bytes);
+    const call: ConvCall = {
       x: xBC,
       xStride: projected.stride,
       format,
@@ -291,9 +295,11 @@ function scanProjected(
       channels,
       width: weights.convWidth,
       activation: 'silu',
-    });
+    };
+    ops.convolve(deferred ? { ...call, after: 0 } : call);
+    deferred?.add((tokens) => ops.convolve({ ...call, y: 0, length: tokens }));
   }
-  ops.scan({
+  const call: ScanCall = {
     x: conv,
     xStride: stride,
     B: conv + dSsm * bytes,
@@ -323,7 +329,9 @@ function scanProjected(
     gate,
     gateStride: projected.stride,
     rounds: sizes.inProj.format !== 'f32',
-  });
+  };
+  ops.scan(deferred ? { ...call, after: 0 } : call);
+  deferred?.add((tokens) => ops.scan({ ...call, y: 0, length: tokens }));
 }
 
 /** The channels that bypass the scan: silu(z0) * x0, into the first columns of y. */

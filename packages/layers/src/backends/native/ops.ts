@@ -100,6 +100,11 @@ export interface NativeOps extends NativeMemory, NativeTraits {
   scan(call: ScanCall): void;
   rotate(call: RotaryCall): void;
   attend(call: AttentionCall): void;
+  /**
+   * Adds a call's keys and values to its cache, without attending. A backend without it does not compile
+   * passes over several tokens.
+   */
+  writeCache?(call: AttentionCall): void;
   lookUp(call: LookupCall): void;
   crossEntropy(call: CrossEntropyCall): void;
 }

@@ -1,27 +1,22 @@
-// The launches of a decode step in order: embedding, blocks, norm and head.
-import type { Address } from './address.js';
+// The launches of a step in order: embedding, blocks, norm and head.
 import { attendTokens } from './attention_mixer.js';
+import type { DeferredUpdates } from './deferred_updates.js';
 import { mlpRows } from './gated_mlp.js';
 import { linear, linearInput } from './linear_input.js';
 import { mixTokens } from './mamba2_mixer.js';
 import { withTemporaries } from './memory.js';
 import type { NativeOps } from './ops.js';
+import type { StepBuffers } from './step_buffers.js';
 import type { StepPlan } from './step_plan.js';
-import type { StepStates } from './step_states.js';
+import { rowOf, type StepStates } from './step_states.js';
 
-/** Inputs and outputs of a step besides states; one row per sequence. */
-export interface StepBuffers {
-  /** int32: the token to feed. */
-  tokens: Address;
-  /** int32: tokens that the sequence has seen. */
-  positions: Address;
-  /** (dModel): the residual stream. */
-  hidden: Address;
-  /** (dModel): the input of parallel blocks; 0 in a model without such. */
-  normed: Address;
-  /** A row (dModel) of each number that multiplies the embedding or the residual stream. */
-  factors: ReadonlyMap<number, Address>;
-  logits: Address;
+/** The tokens of a step: `length` of each of `batch` sequences, from row `row` of the states on. */
+export interface StepTokens {
+  row: number;
+  batch: number;
+  length: number;
+  /** Given, the states are not advanced now. For one sequence. */
+  deferred?: DeferredUpdates;
 }
 
 export function launchStep(
@@ -29,8 +24,9 @@ export function launchStep(
   plan: StepPlan,
   states: StepStates,
   buffers: StepBuffers,
-  rows: number,
+  { row, deferred, ...tokens }: StepTokens,
 ): void {
+  const rows = tokens.batch * tokens.length;
   const { head, dModel, vocabulary, normF } = plan;
   const { positions, hidden, logits, normed } = buffers;
   embed(ops, plan, buffers, rows);
@@ -47,26 +43,26 @@ export function launchStep(
     // The last matmul of a block reads each residual value before it writes the sum there.
     const stream = { x, norm: inputNorm, residual: hidden, y: hidden };
     if (block.kind === 'mlp') {
-      mlpRows(ops, block.weights, { ...stream, rows, length: 1 });
+      mlpRows(ops, block.weights, { ...stream, rows, length: tokens.length });
     } else if (block.kind === 'mamba2' && state && 'conv' in state) {
       const { conv, ssm } = state;
       mixTokens(ops, block.weights, {
         ...stream,
-        batch: rows,
-        length: 1,
-        convBefore: conv.address,
-        convAfter: conv.address,
-        ssmBefore: ssm.address,
-        ssmAfter: ssm.address,
+        ...tokens,
+        convBefore: rowOf(conv, row),
+        convAfter: rowOf(conv, row),
+        ssmBefore: rowOf(ssm, row),
+        ssmAfter: rowOf(ssm, row),
+        deferred,
       });
     } else if (block.kind === 'attention' && state && 'k' in state) {
       const { k, v, capacity, format } = state;
       attendTokens(ops, block.weights, {
         ...stream,
-        batch: rows,
-        length: 1,
-        cache: { k: k.address, v: v.address, format, capacity, positions },
+        ...tokens,
+        cache: { k: rowOf(k, row), v: rowOf(v, row), format, capacity, positions },
         maxKeys: capacity,
+        deferred,
       });
     }
   });

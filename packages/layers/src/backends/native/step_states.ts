@@ -257,7 +257,8 @@ export class StepStates {
   }
 }
 
-function rowOf({ address, rowBytes }: StateBlock, row: number): Address {
+/** Address of a sequence's state. */
+export function rowOf({ address, rowBytes }: StateBlock, row: number): Address {
   return address + row * rowBytes;
 }
 

@@ -1,6 +1,7 @@
 // The memory, traits and kernels of `simd`, as ../native/ uses them.
 import { kvCacheFormatFor } from '../../kv_cache.js';
 import type { Address } from '../native/address.js';
+import type { AttentionCall } from '../native/calls.js';
 import type { BlockAllocator } from '../native/memory.js';
 import type { NativeGradientOps } from '../native/ops.js';
 import { adamW } from './adamw_step.js';
@@ -13,7 +14,7 @@ import { linear } from './linear.js';
 import { norm, normGrad } from './rms_norm.js';
 import { rotate } from './rotary.js';
 import type { Runtime } from './runtime.js';
-import { attend } from './sliding_window_attention.js';
+import { attend, writeCache } from './sliding_window_attention.js';
 import { attendGrad } from './sliding_window_attention_grad.js';
 import { scan } from './ssd_scan.js';
 import { scanGrad } from './ssd_scan_grad.js';
@@ -38,6 +39,7 @@ export class SimdOps implements NativeGradientOps {
   readonly scan: Kernels['scan'] = (call) => scan(this.runtime, call);
   readonly rotate: Kernels['rotate'] = (call) => rotate(this.runtime, call);
   readonly attend: Kernels['attend'] = (call) => attend(this.runtime, call);
+  readonly writeCache = (call: AttentionCall) => writeCache(this.runtime, call);
   readonly lookUp: Kernels['lookUp'] = (call) => lookUp(this.runtime, call);
   readonly crossEntropy: Kernels['crossEntropy'] = (call) => crossEntropy(this.runtime, call);
   readonly normGrad: Kernels['normGrad'] = (call) => normGrad(this.runtime, call);

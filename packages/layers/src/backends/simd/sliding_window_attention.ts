@@ -20,9 +20,10 @@ const writeArguments = new ArgumentLayout(WriteKvCacheArg);
 
 export function attend(runtime: Runtime, call: AttentionCall): void {
   const { cache } = call;
-  if (cache && call.length === 1) {
+  const isReadOnly = cache?.isReadOnly ?? false;
+  if (cache && call.length === 1 && !isReadOnly) {
     // The slot holds a token outside this one's window.
-    writeCache(runtime, call, cache);
+    addTo(runtime, call, cache);
     attendTo(runtime, call, { ...cache, written: 1 });
     return;
   }
@@ -31,7 +32,12 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
     const own = format === 'bf16' ? rounded(runtime, temporaries, call) : call;
     attendTo(runtime, { ...call, ...own }, { ...NO_CACHE, ...cache, format });
   });
-  if (cache) writeCache(runtime, call, cache);
+  if (cache && !isReadOnly) addTo(runtime, call, cache);
+}
+
+/** Adds the call's keys and values to its cache. */
+export function writeCache(runtime: Runtime, call: AttentionCall): void {
+  if (call.cache) addTo(runtime, call, call.cache);
 }
 
 const NO_CACHE = { k: 0, v: 0, capacity: 0, positions: 0, written: 0 };
@@ -80,14 +86,11 @@ function rounded(
   const { batch, length, kvHeads, headDim } = call;
   const bytes = batch * length * kvHeads * headDim * 2;
   const [k, v] = [temporaries.allocate(bytes), temporaries.allocate(bytes)];
-  const positions = temporaries.allocate(batch * 4);
-  runtime.ints(positions, batch).fill(0);
-  writeCache(runtime, call, { k, v, capacity: length, format: 'bf16', positions });
+  addTo(runtime, call, { k, v, capacity: length, format: 'bf16', positions: 0 });
   return { k, v, kvStride: 0 };
 }
 
-/** Writes the call's keys and values to a cache. */
-function writeCache(runtime: Runtime, call: AttentionCall, cache: CacheCall): void {
+function addTo(runtime: Runtime, call: AttentionCall, cache: CacheCall): void {
   const { batch, length, kvHeads, headDim } = call;
   writeArguments.write(runtime, {
     ...call,

@@ -82,6 +82,12 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     return states;
   }
 
+  override replace(row: number, states: readonly (LayerState | null)[], position: number): void {
+    this.refuseAhead('a state is replaced');
+    super.replace(row, states, position);
+    this.runtime.submit();
+  }
+
   async sample(
     tokens: readonly number[],
     params: readonly SamplingParams[],

@@ -33,7 +33,7 @@ export const AutoModelForCausalLM = {
 };
 
 /** Creates a model of its architecture's class. */
-function modelOf(
+export function modelOf(
   config: ModelConfig,
   parameters: ReadonlyMap<string, Parameter>,
   generationConfig?: GenerationDefaults,

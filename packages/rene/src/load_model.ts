@@ -44,9 +44,7 @@ export async function loadModel<Config extends ModelConfig>(
     if (dtype !== 'auto') format = dtype;
     else if (!others.trainable) {
       const stored = storedDType(checkpoint, blueprint.embedding);
-      // The base's rounding to few bits would erase an adapter's small corrections.
-      const isCorrected = lora !== undefined && stored.startsWith('int');
-      format = chooseFormat(isCorrected ? 'BF16' : stored, specs, onNotice);
+      format = chooseFormat(lora === undefined ? stored : underAdapter(stored), specs, onNotice);
     }
     const parameters = await loadParameters(checkpoint, blueprint, {
       ...others,
@@ -76,8 +74,8 @@ async function openModel(
   }
 }
 
-/** The code for local files is loaded only if it is needed. */
-async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenModel> {
+/** Opens a model by its name. The code for local files is loaded only if it is needed. */
+export async function openBase(idOrDir: string | URL, hub: HubOptions): Promise<OpenModel> {
   const { webFolderOf } = await import('./checkpoint/platform.js');
   const folder = webFolderOf(idOrDir, hub);
   if (folder) return openUrlModel(folder, hub.onNotice);
@@ -97,7 +95,12 @@ function warnOfSlowBackend(
   );
 }
 
+/** The dtype of corrected matrices: rounding to few bits would erase an adapter's small corrections. */
+export function underAdapter(stored: string): string {
+  return stored.startsWith('int') ? 'BF16' : stored;
+}
+
 /** The dtype of one tensor, which stands for the whole checkpoint. */
-function storedDType(checkpoint: Checkpoint, name: string): string {
+export function storedDType(checkpoint: Checkpoint, name: string): string {
   return checkpoint.has(name) ? checkpoint.info(name).dtype : 'F32';
 }

@@ -26,7 +26,10 @@ export function summarize(config: ModelConfig, specs: readonly ParameterSpec[]):
 }
 
 /** Number of parameters whose names start with `prefix`. */
-export function countParameters(specs: readonly ParameterSpec[], prefix = ''): number {
+export function countParameters(
+  specs: readonly Pick<ParameterSpec, 'name' | 'shape'>[],
+  prefix = '',
+): number {
   return specs
     .filter(({ name }) => name.startsWith(prefix))
     .reduce((sum, { shape }) => sum + shape.reduce((size, axis) => size * axis, 1), 0);

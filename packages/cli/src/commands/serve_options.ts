@@ -100,8 +100,8 @@ export function addServe(program: Command): Command {
   addBackendOptions(command)
     .option(
       '--lora <adapter>',
-      'PEFT LoRA adapter: DIR applies it to the model, NAME=DIR serves the model with it under a name of its ' +
-        'own; can be repeated',
+      'PEFT LoRA adapter: DIR applies it to the model, NAME=DIR also serves the model with it under a name of ' +
+        'its own, in memory shared but for the changed matrices; can be repeated',
       another,
       [],
     )
@@ -113,7 +113,7 @@ export function addServe(program: Command): Command {
     )
     .option(
       '--models-bytes <n>',
-      'memory of the weights of named adapters and other models (default: 60 % of the free memory)',
+      'memory of the matrices that named adapters change, and of other models (default: 60 % of the free memory)',
       positive,
     )
     .option('--config <file>', 'JSON file of options, by their long names; the command line wins');

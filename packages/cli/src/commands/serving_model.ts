@@ -31,6 +31,8 @@ export interface ServingModel {
   modelName: string;
   chatTemplate: string | undefined;
   vocabSize: number;
+  /** The model's folder. */
+  dir: string;
   /** A hash of the files and the dtype: models with the same one give the same answers. */
   identity(): Promise<string>;
 }
@@ -55,6 +57,7 @@ export async function startServingModel(
     (onProgress) => WorkerEngine.start(settings, { onProgress, onNotice }),
   );
   return {
+    dir,
     engine,
     tokenizer,
     encoder: new TokenizerThread(path, tokenizer),

@@ -1,13 +1,12 @@
-// The model's thread: loads a model and its tokenizer and runs jobs.
+// The model's thread: loads a model and its tokenizer and runs jobs, also with adapters of the model.
 import { parentPort, workerData } from 'node:worker_threads';
 import { freeMemory } from '@rene-js/layers/internal';
 import { registerSimdBackend } from '@rene-js/layers/simd';
-import { AutoModelForCausalLM, type CausalLM, Tokenizer } from '@rene-js/rene';
-import { PrefixCache, PrefixFiles, rowsThatFit } from '@rene-js/rene/internal';
+import { AutoModelForCausalLM, Tokenizer } from '@rene-js/rene';
+import { loadAdaptedModel } from '@rene-js/rene/internal';
 import * as tf from '@tensorflow/tfjs-core';
-import { dtypeOf, stateIdentity } from '../model_identity.js';
-import { BatchEngine } from './batch_engine.js';
-import type { JobEvent } from './job.js';
+import { dtypeOf } from '../model_identity.js';
+import { messageOf, RunningModel } from './running_model.js';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker_messages.js';
 
 const port = parentPort;
@@ -15,63 +14,60 @@ if (!port) throw new Error('serving/model_worker.ts runs as a worker thread');
 // Set by WorkerEngine.start, which alone starts this file.
 const settings: WorkerSettings = workerData;
 
-const DEFAULT_DIR_BYTES = 10 * 2 ** 30;
-
 const post = (message: FromWorker) => port.postMessage(message);
+const onNotice = (message: string) => post({ type: 'notice', message });
 
 try {
-  if (settings.threads !== undefined) registerSimdBackend({ threads: settings.threads });
-  const model = await AutoModelForCausalLM.fromPretrained(settings.dir, {
-    backend: settings.backend,
-    dtype: settings.dtype,
-    lora: settings.lora,
+  const { dir, threads, backend, dtype, lora, prefixCacheBytes } = settings;
+  if (threads !== undefined) registerSimdBackend({ threads });
+  const model = await AutoModelForCausalLM.fromPretrained(dir, {
+    ...{ backend, dtype, lora, onNotice },
     onProgress: ({ loadedValues, totalValues }) =>
       post({ type: 'loading', done: loadedValues, total: totalValues }),
-    onNotice: (message) => post({ type: 'notice', message }),
   });
   const tokenizer = await Tokenizer.fromFile(settings.tokenizerPath);
-  const slots = settings.slots ?? rowsThatFit(model.config);
-  const cacheBytes = settings.prefixCacheBytes ?? Math.floor(freeMemory() / 4);
-  const cache = new PrefixCache(cacheBytes, await prefixFiles(model), (error) =>
-    post({ type: 'notice', message: messageOf(error) }),
-  );
-  const engine = new BatchEngine(model, tokenizer, slots, cache);
-  serve(engine, model);
-  const { backend, config } = model;
-  const dtype = dtypeOf(model);
-  post({ type: 'ready', backend, dtype, vocabSize: config.vocabSize, load: engine.load() });
+  const cacheBytes = prefixCacheBytes ?? Math.floor(freeMemory() / 4);
+  const main = await RunningModel.start(0, model, lora, cacheBytes, { tokenizer, settings, post });
+  serve(main, tokenizer);
+  const { vocabSize } = model.config;
+  post({
+    ...{ type: 'ready', backend: model.backend, dtype: dtypeOf(model), vocabSize },
+    load: main.load(),
+  });
 } catch (error) {
   post({ type: 'failed', message: messageOf(error) });
 }
 
-function serve(engine: BatchEngine, model: CausalLM): void {
+function serve(main: RunningModel, tokenizer: Tokenizer): void {
+  const models = new Map([[0, main]]);
   const cancels = new Map<number, () => void>();
-  const tell = outbox(engine);
   port?.on('message', (message: ToWorker) => {
     switch (message.type) {
       case 'submit': {
         const { id, job } = message;
-        const onEvent = (event: JobEvent) => {
-          if (event.type === 'end' || event.type === 'error') cancels.delete(id);
-          tell(id, event);
-        };
-        try {
-          cancels.set(id, engine.submit(job, onEvent));
-        } catch (error) {
-          onEvent({ type: 'error', message: messageOf(error), isDown: false });
-        }
+        const cancel = models.get(message.model)?.submit(id, job, () => cancels.delete(id));
+        if (cancel) cancels.set(id, cancel);
         return;
       }
       case 'cancel':
         cancels.get(message.id)?.();
         cancels.delete(message.id);
         return;
+      case 'add':
+        void addAdapter(message);
+        return;
+      case 'remove': {
+        const { model } = message;
+        const removed = models.get(model);
+        models.delete(model);
+        void removed?.close().then(() => post({ type: 'removed', model }));
+        return;
+      }
       case 'memory':
         post({ type: 'memory', tensors: tf.memory().numTensors, bytes: tf.memory().numBytes });
         return;
       case 'close':
-        void engine.close().then(() => {
-          model.dispose();
+        void Promise.all([...models.values()].map((model) => model.close())).then(() => {
           port?.close();
         });
         return;
@@ -79,28 +75,18 @@ function serve(engine: BatchEngine, model: CausalLM): void {
         message satisfies never;
     }
   });
-}
 
-/** Combines the events of a step into one message. */
-function outbox(engine: BatchEngine): (id: number, event: JobEvent) => void {
-  let events: [number, JobEvent][] = [];
-  return (id, event) => {
-    events.push([id, event]);
-    if (events.length > 1) return;
-    queueMicrotask(() => {
-      post({ type: 'events', events, load: engine.load() });
-      events = [];
-    });
-  };
-}
-
-async function prefixFiles(model: CausalLM): Promise<PrefixFiles | undefined> {
-  const { prefixCacheDir: root, prefixCacheDirBytes: bytes, dir, lora } = settings;
-  if (root === undefined) return undefined;
-  const identity = await stateIdentity(dir, model, lora);
-  return PrefixFiles.open(root, identity, model, bytes ?? DEFAULT_DIR_BYTES);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  async function addAdapter({ model, adapter }: Extract<ToWorker, { type: 'add' }>) {
+    const { dir, dtype, lora: baseLora } = settings;
+    const { lora, prefixCacheBytes = 0 } = adapter;
+    try {
+      const adapted = await loadAdaptedModel(main.model, dir, lora, { dtype, baseLora, onNotice });
+      const host = { tokenizer, settings, post };
+      const running = await RunningModel.start(model, adapted, lora, prefixCacheBytes, host);
+      models.set(model, running);
+      post({ type: 'added', model, dtype: dtypeOf(adapted), load: running.load() });
+    } catch (error) {
+      post({ type: 'refused', model, message: messageOf(error) });
+    }
+  }
 }

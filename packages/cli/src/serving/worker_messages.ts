@@ -23,9 +23,22 @@ export interface WorkerSettings {
   prefixCacheDirBytes?: number | undefined;
 }
 
+/** An adapter of the worker's model. It shares the weights that the adapter does not change. */
+export interface AdapterSettings {
+  /** The adapter's folder, hub id or URL. */
+  lora: string;
+  /** Size of its prefix cache. Default: 0. */
+  prefixCacheBytes?: number | undefined;
+}
+
+/** `model` is 0 for the worker's own model, else the number of an adapter. Ids of jobs are unique in a worker. */
 export type ToWorker =
-  | { type: 'submit'; id: number; job: Job }
+  | { type: 'submit'; model: number; id: number; job: Job }
   | { type: 'cancel'; id: number }
+  /** Loads an adapter; the answer is 'added' or 'refused'. */
+  | { type: 'add'; model: number; adapter: AdapterSettings }
+  /** Ends the jobs of an adapter and frees its memory; the answer is 'removed'. */
+  | { type: 'remove'; model: number }
   /** Requests a 'memory' message. */
   | { type: 'memory' }
   | { type: 'close' };
@@ -37,5 +50,8 @@ export type FromWorker =
   | { type: 'ready'; backend: string; dtype: string; vocabSize: number; load: EngineLoad }
   | { type: 'failed'; message: string }
   /** Events since the last message, in order. */
-  | { type: 'events'; events: [id: number, event: JobEvent][]; load: EngineLoad }
+  | { type: 'events'; model: number; events: [id: number, event: JobEvent][]; load: EngineLoad }
+  | { type: 'added'; model: number; dtype: string; load: EngineLoad }
+  | { type: 'refused'; model: number; message: string }
+  | { type: 'removed'; model: number }
   | { type: 'memory'; tensors: number; bytes: number };

@@ -1,13 +1,15 @@
 // `rene serve --config FILE`, and further models on the command line.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { temporaryFolders } from '@rene-js/testing';
 import { expect } from 'chai';
 import { Command } from 'commander';
 import { applyConfigFile } from '../../src/commands/config_file.js';
 import { modelFolder } from '../../src/commands/load.js';
-import { modelPool, splitName } from '../../src/commands/model_pool.js';
+import { furtherModels, modelPool, splitName } from '../../src/commands/model_pool.js';
 import { addServe, type ServeOptions } from '../../src/commands/serve_options.js';
+import { startServingModel } from '../../src/commands/serving_model.js';
 import { runInProcess } from '../run_in_process.js';
 
 describe('options of rene serve', () => {
@@ -83,21 +85,42 @@ describe('options of rene serve', () => {
     const main = { model: 'rene-tiny', name: 'main' };
     const refused = async (options: object, lora: string[] = []) => {
       const all = { ...(await optionsOf([])), lora, ...options };
-      const error: unknown = await modelPool(main, all).catch((e) => e);
+      const error: unknown = await furtherModels(main, all).catch((e) => e);
       return String(error);
     };
     expect(await refused({}, ['main=./a'])).to.match(/each model's name once, found 'main' twice/);
     expect(await refused({ addModel: ['a=rene-tiny'] }, ['a=./a'])).to.match(/'a' twice/);
     expect(await refused({ addModel: ['rene-tiny'] })).to.match(/expected NAME=MODEL/);
-    expect(await refused({ modelsBytes: 5 }, ['a=./a'])).to.match(/'a' needs about \d+ MiB/);
+    const tooLarge = { modelsBytes: 5, addModel: ['a=rene-tiny'] };
+    expect(await refused(tooLarge)).to.match(/'a' needs about \d+ MiB/);
     expect(await refused({}, ['a=/nowhere/a']), 'at once').to.match(/nowhere\/a: .*LoRA adapter/);
-    expect(await modelPool(main, await optionsOf(['--lora', './a']))).to.equal(undefined);
+    const { models } = await furtherModels(main, await optionsOf(['--lora', './a']));
+    expect(models).to.deep.equal([]);
+  });
+
+  it('count what an adapter adds to the model', async () => {
+    const data = fileURLToPath(new URL('../../../../rene/test/lora/data/', import.meta.url));
+    const bytesOf = async (lora: string[], others: object = {}) => {
+      const options = { ...(await optionsOf([])), lora, modelsBytes: 1e9, ...others };
+      const { models } = await furtherModels({ model: `${data}base`, name: 'base' }, options);
+      return models.map(({ bytes }) => bytes);
+    };
+    // The matrices of three layers' projections, 672 values in all.
+    expect(await bytesOf([`a=${data}some_layers`], { dtype: 'f32' })).to.deep.equal([4 * 672]);
+    expect(await bytesOf([`a=${data}some_layers`], { dtype: 'bf16' })).to.deep.equal([2 * 672]);
+    const both = [`a=${data}some_layers`, `b=${data}plain`];
+    expect(await bytesOf(both, { dtype: 'f32' })).to.deep.equal([4 * 672, 4 * 1472]);
+    // What the adapter of the main model changes cannot be shared.
+    const changed = [`a=${data}some_layers`, `${data}plain`];
+    expect(await bytesOf(changed, { dtype: 'f32' })).to.deep.equal([4 * 1472]);
   });
 
   it('load a further model from its folder', async () => {
     const dir = await modelFolder(undefined);
     const options = { ...(await optionsOf([])), addModel: [`copy=${dir}`], backend: 'simd' };
-    const pool = await modelPool({ model: 'rene-tiny', name: 'main' }, options);
+    const further = await furtherModels({ model: 'rene-tiny', name: 'main' }, options);
+    const main = await startServingModel('rene-tiny', { backend: 'simd' });
+    const pool = modelPool(further, main);
     const tokens: number[] = [];
     await pool?.use('copy', async ({ engine, modelName }) => {
       expect(modelName).to.equal('copy');
@@ -109,7 +132,7 @@ describe('options of rene serve', () => {
         });
       });
     });
-    await pool?.close();
+    await Promise.all([pool?.close(), main.engine.close(), main.encoder.close()]);
     expect(tokens).to.have.length(3);
   });
 });

@@ -3,6 +3,8 @@ import { type ParameterSpec, type WeightFormat, weightPacker } from '@rene-js/la
 import { weightBytes } from '@rene-js/layers/internal';
 import * as tf from '@tensorflow/tfjs-core';
 
+type SizedParameter = Pick<ParameterSpec, 'kind' | 'shape'>;
+
 /**
  * The format for matrices that are stored as `stored`, on the current backend. F16 becomes bf16 if the
  * backend has no f16. If it does not fit in memory, the next smaller format that does.
@@ -13,7 +15,7 @@ import * as tf from '@tensorflow/tfjs-core';
  */
 export function chooseFormat(
   stored: string,
-  specs: readonly ParameterSpec[],
+  specs: readonly SizedParameter[],
   onNotice: (notice: string) => void,
 ): WeightFormat {
   const packer = weightPacker();
@@ -49,7 +51,7 @@ export function chooseFormat(
 }
 
 /** Number of values in a model's matrices. */
-export function countWeights(specs: readonly ParameterSpec[]): number {
+export function countWeights(specs: readonly SizedParameter[]): number {
   const matrices = specs.filter(({ kind }) => kind === 'matrix');
   return matrices.reduce((sum, { shape }) => sum + shape.reduce((n, axis) => n * axis, 1), 0);
 }

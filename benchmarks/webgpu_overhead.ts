@@ -33,7 +33,7 @@ for (const rows of [1, 8]) {
   const weightBytes = (after.weightBytes - read) / TOKENS;
   console.log(
     `batch ${rows}: ${launches} launches a token, ${perToken.toFixed(0)} us of CPU a token, ` +
-      `${(perToken / launches).toFixed(1)} us a launch; to encode and submit ${quartiles(times)} us; ${(weightBytes / fileBytes).toFixed(3)} of the ` +
+      `${(perToken / launches).toFixed(1)} us a launch; to encode and submit ${quartiles(times.map((ms) => 1000 * ms))} us; ${(weightBytes / fileBytes).toFixed(3)} of the ` +
       'bytes of the weights read a token (int4)',
   );
   dispose();

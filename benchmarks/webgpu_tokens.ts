@@ -15,8 +15,11 @@ export function loadModel(): Promise<ReneLMHeadModel> {
 }
 
 interface Decoding {
-  /** @returns milliseconds that encoding and submitting each token took */
-  decode(tokens: number): Promise<number[]>;
+  /**
+   * @param mark called before and after each token is encoded and submitted
+   * @returns milliseconds that this took
+   */
+  decode(tokens: number, mark?: (name: string) => void): Promise<number[]>;
   dispose(): void;
 }
 
@@ -30,13 +33,15 @@ export async function startDecoding(model: ReneLMHeadModel, rows: number): Promi
     return { random: 0, temperature: 0, topK: 0, topP: 1, minP: 0 };
   });
   let next = params.map(() => 1);
-  const decode = async (tokens: number) => {
+  const decode = async (tokens: number, mark?: (name: string) => void) => {
     const times: number[] = [];
     for (let i = 0; i < tokens; i++) {
+      mark?.('start');
       const start = performance.now();
       // As generate does it: the next step is encoded before the tokens of this one are read.
       const sampled = step.sample?.(next, params, params);
       times.push(performance.now() - start);
+      mark?.('end');
       next = (await sampled) ?? next;
     }
     return times;
@@ -51,10 +56,10 @@ export async function startDecoding(model: ReneLMHeadModel, rows: number): Promi
   };
 }
 
-/** The least, the median and the upper quartile, in microseconds. Other processes lengthen the later ones. */
-export function quartiles(milliseconds: readonly number[]): string {
-  const sorted = milliseconds.toSorted((a, b) => a - b);
+/** The least, the median and the upper quartile, in the unit of the times. Other processes lengthen the later ones. */
+export function quartiles(times: readonly number[]): string {
+  const sorted = times.toSorted((a, b) => a - b);
   return [0, 0.5, 0.75]
-    .map((part) => (1000 * (sorted[Math.floor(part * sorted.length)] ?? 0)).toFixed(0))
+    .map((part) => (sorted[Math.floor(part * sorted.length)] ?? 0).toFixed(0))
     .join(', ');
 }

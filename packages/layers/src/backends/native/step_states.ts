@@ -46,6 +46,8 @@ export class StepStates {
   /** By block of the model; null for a block without state. */
   readonly blocks: readonly (Mamba2Blocks | CacheBlocks | null)[];
   private readonly addresses = new Set<Address>();
+  /** The most tokens that every KV cache has room for. */
+  private room: number;
 
   constructor(
     private readonly tensors: NativeTensors,
@@ -54,6 +56,7 @@ export class StepStates {
   ) {
     try {
       this.blocks = plan.blocks.map((block) => this.newBlocks(block));
+      this.room = this.leastRoom();
     } catch (error) {
       this.dispose();
       throw error;
@@ -62,9 +65,7 @@ export class StepStates {
 
   /** Whether a KV cache is too short for sequences of this length. */
   needsMore(tokens: number): boolean {
-    return this.caches().some(
-      ({ capacity, weights }) => capacity < Math.min(weights.window, tokens),
-    );
+    return tokens > this.room;
   }
 
   /** Grows the KV caches. A cache that can grow has not wrapped, so slots keep their tokens. */
@@ -84,6 +85,7 @@ export class StepStates {
       }
       cache.capacity = slots;
     }
+    this.room = this.leastRoom();
   }
 
   /** Copies row `from` of these states to row `row`. */
@@ -175,6 +177,12 @@ export class StepStates {
 
   private caches(): CacheBlocks[] {
     return this.blocks.flatMap((block) => (block && 'k' in block ? block : []));
+  }
+
+  /** A cache as long as its window has room for any number. */
+  private leastRoom(): number {
+    const growing = this.caches().filter(({ capacity, weights }) => capacity < weights.window);
+    return Math.min(...growing.map(({ capacity }) => capacity));
   }
 
   private stateBlocks(): StateBlock[] {

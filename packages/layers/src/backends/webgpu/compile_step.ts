@@ -8,8 +8,10 @@ import type { DecodeStep, SamplingParams, StepModel } from '../../step.js';
 import type { Address } from '../native/address.js';
 import { NativeDecodeStep } from '../native/decode_step.js';
 import { type StepPlan, stepPlan } from '../native/step_plan.js';
+import type { Place } from './buffers.js';
+import type { Recording } from './launch.js';
 import type { WebGpuOps } from './ops.js';
-import type { PreparedLaunch, WebGpuRuntime } from './runtime.js';
+import type { WebGpuRuntime } from './runtime.js';
 import { advanceKernel, PARAMS_BYTES, sampleKernel, samplingWords } from './sampling.wgsl.js';
 import { tensorsOf, type WebGpuTensors } from './tensors.js';
 
@@ -28,25 +30,24 @@ interface Ahead {
   rows: { from: number; fed: number }[];
 }
 
-interface Recording {
-  launches: readonly PreparedLaunch[];
-  release: () => void;
-}
-
 class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep {
   private readonly runtime: WebGpuRuntime;
   private readonly params: Address;
   /** Sampled ids, -1 where there is none. */
   private readonly output: Address;
+  private readonly outputPlace: Place;
   /** Where the host reads them, one while a step ahead writes the other. */
   private readonly stagings: readonly GPUBuffer[];
   private steps = 0;
-  /** Sampling parameters on the GPU. Those of greedy decoding stay the same. */
-  private sentParams: Uint8Array = new Uint8Array();
+  /** On the GPU. Those of greedy decoding stay the same. */
+  private sentParams: readonly SamplingParams[] = [];
   private ahead: Ahead | undefined;
   private readonly logitValues: Float32Array;
-  /** By number of sequences, and whether the launches sample. */
-  private readonly recordings = new Map<string, Recording>();
+  /** By number of sequences: of launches that sample, and of those that only compute logits. */
+  private readonly recordings = {
+    sampling: new Map<number, Recording>(),
+    logits: new Map<number, Recording>(),
+  };
   /** The tokens that the GPU has sampled and will feed next; empty after sequences have changed. */
   private deviceTokens: readonly number[] = [];
 
@@ -56,6 +57,7 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     const { device, pool } = this.runtime;
     this.params = pool.allocate(batch * PARAMS_BYTES);
     this.output = pool.allocate(batch * 4);
+    this.outputPlace = this.runtime.buffers.at(this.output);
     const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
     this.stagings = [0, 1].map(() => device.createBuffer({ size: batch * 4, usage }));
     this.logitValues = new Float32Array(batch * plan.vocabulary);
@@ -123,7 +125,7 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
 
   async logits(tokens: readonly number[]): Promise<Float32Array[]> {
     this.refuseAhead('logits are computed');
-    this.run(tokens, false, () => undefined);
+    this.run(tokens, false);
     const values = this.logitValues.subarray(0, this.rows * this.plan.vocabulary);
     await this.download(values, this.buffers.logits);
     return tokens.map((_, row) => this.logitsAt(row));
@@ -145,8 +147,10 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
   }
 
   protected override forgetRecordings(): void {
-    for (const { release } of this.recordings.values()) release();
-    this.recordings.clear();
+    for (const recordings of Object.values(this.recordings)) {
+      for (const { dispose } of recordings.values()) dispose();
+      recordings.clear();
+    }
   }
 
   /**
@@ -162,8 +166,8 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     const { rows, runtime } = this;
     const staging = this.stagings[this.steps++ % this.stagings.length];
     if (!staging) throw new BackendError('a compiled step has no place for its tokens');
-    this.sendParams(samplingWords(params, this.plan.vocabulary));
-    const { buffer, offset } = runtime.buffers.at(this.output);
+    this.sendParams(params);
+    const { buffer, offset } = this.outputPlace;
     this.run(tokens, true, (encoder) =>
       encoder.copyBufferToBuffer(buffer, offset, staging, 0, rows * 4),
     );
@@ -173,23 +177,25 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
     return sampled;
   }
 
-  private sendParams(words: Uint8Array): void {
-    const sent = this.sentParams;
-    if (words.length === sent.length && words.every((word, i) => word === sent[i])) return;
-    this.runtime.upload(this.params, words);
-    this.sentParams = words;
+  private sendParams(params: readonly SamplingParams[]): void {
+    const { sentParams } = this;
+    const isSent = params.every((own, row) => areEqual(own, sentParams[row]));
+    if (isSent && params.length === sentParams.length) return;
+    const words = samplingWords(params, this.plan.vocabulary);
+    this.runtime.upload(this.params, new Uint8Array(words.buffer));
+    this.sentParams = params.map((own) => ({ ...own }));
   }
 
   private run(
     tokens: readonly number[] | undefined,
     samples: boolean,
-    after: (encoder: GPUCommandEncoder) => void,
+    after?: (encoder: GPUCommandEncoder) => void,
   ): void {
     this.prepare(tokens ?? this.positions);
     const isOnDevice = tokens?.every((token, i) => token === this.deviceTokens[i]) ?? true;
     if (tokens && !isOnDevice) this.upload(this.buffers.tokens, tokens);
     this.deviceTokens = [];
-    this.runtime.replay(this.recording(samples).launches, after);
+    this.runtime.replay(this.recording(samples), after);
     this.advance();
   }
 
@@ -199,25 +205,24 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
   }
 
   private recording(samples: boolean): Recording {
-    const key = `${this.rows} ${samples}`;
-    const known = this.recordings.get(key);
+    const recordings = samples ? this.recordings.sampling : this.recordings.logits;
+    const known = recordings.get(this.rows);
     if (known) return known;
     const { pool } = this.runtime;
     pool.enterArena();
-    let release: () => void;
     try {
-      const { launches, dispose } = this.runtime.record(() => {
+      const recorded = this.runtime.record(() => {
         this.launch(this.rows);
         if (samples) this.launchSampling();
         else this.launchAdvance();
       });
       const freeArena = pool.leaveArena();
-      release = () => {
-        dispose();
+      const dispose = () => {
+        recorded.dispose();
         freeArena();
       };
-      const recording = { launches, release };
-      this.recordings.set(key, recording);
+      const recording = { ...recorded, dispose };
+      recordings.set(this.rows, recording);
       return recording;
     } catch (error) {
       pool.leaveArena()();
@@ -263,4 +268,14 @@ class WebGpuDecodeStep extends NativeDecodeStep<WebGpuOps> implements DecodeStep
 async function inOrder({ ids, rows }: Ahead): Promise<number[]> {
   const all = await ids;
   return rows.map(({ from }) => all[from] ?? -1);
+}
+
+function areEqual(a: SamplingParams, b: SamplingParams | undefined): boolean {
+  return (
+    a.random === b?.random &&
+    a.temperature === b.temperature &&
+    a.topK === b.topK &&
+    a.topP === b.topP &&
+    a.minP === b.minP
+  );
 }

@@ -6,23 +6,12 @@ import { BufferPool } from './buffer_pool.js';
 import { Buffers } from './buffers.js';
 import { Failures } from './failures.js';
 import { argumentWords, type Kernel } from './kernel.js';
+import { encode, type Launch, type Recording } from './launch.js';
 import { Pipelines } from './pipelines.js';
 import { Uniforms } from './uniforms.js';
 
 /** Workgroups along x, y and z. */
 export type Grid = readonly [x: number, y?: number, z?: number];
-
-interface Encoded {
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
-  readonly grid: Grid;
-}
-
-/** A launch with its bind group, ready to be encoded any number of times. */
-export interface PreparedLaunch extends Encoded {
-  /** Bytes of weights that it reads. */
-  readonly weightBytes: number;
-}
 
 const GPU_WORKGROUP = 64;
 /** A device in software runs the invocations in turns, and a barrier is a turn of each. */
@@ -36,9 +25,10 @@ const RECORDING_SLOTS = 4096;
 /** Uploaded bytes after which loading waits for the GPU. */
 const MOST_UNSETTLED_BYTES = 64 << 20;
 
-interface Recording {
-  readonly launches: PreparedLaunch[];
+interface Recorder {
+  readonly launches: Launch[];
   readonly uniforms: Uniforms;
+  weightBytes: number;
 }
 
 export class WebGpuRuntime {
@@ -53,7 +43,7 @@ export class WebGpuRuntime {
   private readonly uniforms: Uniforms;
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
-  private recording: Recording | undefined;
+  private recorder: Recorder | undefined;
   private empty: Address | undefined;
 
   /**
@@ -108,10 +98,10 @@ export class WebGpuRuntime {
     if (grid.some((count) => count === 0)) return;
     this.checkGrid(kernel, grid);
     this.failures.throwIfLost();
-    const { recording } = this;
-    if (recording) {
-      const launch = this.prepare(recording.uniforms, kernel, grid, memory, scalars);
-      recording.launches.push({ ...launch, weightBytes });
+    const { recorder } = this;
+    if (recorder) {
+      recorder.launches.push(this.prepare(recorder.uniforms, kernel, grid, memory, scalars));
+      recorder.weightBytes += weightBytes;
       return;
     }
     this.launches++;
@@ -197,37 +187,34 @@ export class WebGpuRuntime {
   }
 
   /** The launches of `work`, which are not run. */
-  record(work: () => void): { launches: readonly PreparedLaunch[]; dispose: () => void } {
-    const recording = { launches: [], uniforms: new Uniforms(this.device, RECORDING_SLOTS) };
-    this.recording = recording;
+  record(work: () => void): Recording {
+    const uniforms = new Uniforms(this.device, RECORDING_SLOTS);
+    const recorder: Recorder = { launches: [], uniforms, weightBytes: 0 };
+    this.recorder = recorder;
     try {
       work();
     } catch (error) {
-      recording.uniforms.buffer.destroy();
+      uniforms.buffer.destroy();
       throw error;
     } finally {
-      this.recording = undefined;
+      this.recorder = undefined;
     }
-    recording.uniforms.write();
-    return {
-      launches: recording.launches,
-      dispose: () => {
-        this.submit();
-        recording.uniforms.buffer.destroy();
-      },
+    uniforms.write();
+    const { launches, weightBytes } = recorder;
+    const dispose = () => {
+      this.submit();
+      uniforms.buffer.destroy();
     };
+    return { launches, weightBytes, dispose };
   }
 
   /** Runs recorded launches, then `after` with the encoder, and submits them. */
-  replay(launches: readonly PreparedLaunch[], after: (encoder: GPUCommandEncoder) => void): void {
+  replay({ launches, weightBytes }: Recording, after?: (encoder: GPUCommandEncoder) => void): void {
     const pass = this.openPass();
-    for (const launch of launches) {
-      encode(pass, launch);
-      this.weightBytes += launch.weightBytes;
-    }
+    for (const launch of launches) encode(pass, launch);
+    this.weightBytes += weightBytes;
     this.launches += launches.length;
-    this.closePass();
-    after(this.openEncoder());
+    after?.(this.openEncoder());
     this.submit();
   }
 
@@ -246,7 +233,7 @@ export class WebGpuRuntime {
     grid: Grid,
     memory: Readonly<Record<string, Address>>,
     scalars: Readonly<Record<string, number>>,
-  ): Encoded {
+  ): Launch {
     const bound = bind(kernel, memory, this.buffers, this.device.limits);
     const { pipeline, layout } = this.pipelines.get(kernel, bound);
     const words = argumentWords(kernel, bound.places, scalars);
@@ -255,7 +242,8 @@ export class WebGpuRuntime {
       layout,
       entries: [slot, ...bound.ranges].map((resource, binding) => ({ binding, resource })),
     });
-    return { pipeline, bindGroup, grid };
+    const [x, y = 1, z = 1] = grid;
+    return { pipeline, bindGroup, x, y, z };
   }
 
   private openEncoder(): GPUCommandEncoder {
@@ -277,7 +265,7 @@ export class WebGpuRuntime {
   }
 
   private refuseRecording(what: string): void {
-    if (!this.recording) return;
+    if (!this.recorder) return;
     throw new BackendError(`webgpu: ${what} cannot be part of a compiled step`);
   }
 }
@@ -285,12 +273,6 @@ export class WebGpuRuntime {
 /** Number of rows of `stride` f32 values that fit a binding, which begins up to 255 bytes before the first row. */
 export function rowsOfBinding({ device }: WebGpuRuntime, stride: number): number {
   return Math.max(1, Math.floor((device.limits.maxStorageBufferBindingSize - 256) / (4 * stride)));
-}
-
-function encode(pass: GPUComputePassEncoder, { pipeline, bindGroup, grid }: Encoded): void {
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, bindGroup);
-  pass.dispatchWorkgroups(...grid);
 }
 
 function padded(bytes: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -12,26 +12,30 @@ const PARAMS_WORDS = 8;
 export const PARAMS_BYTES = PARAMS_WORDS * 4;
 
 /** Parameters as the kernel reads them. `random` and `topP` are fixed-point fractions of 64 bits. */
-export function samplingWords(params: readonly SamplingParams[], vocabulary: number): Uint8Array {
+export function samplingWords(
+  params: readonly SamplingParams[],
+  vocabulary: number,
+): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(params.length * PARAMS_WORDS);
   const floats = new Float32Array(words.buffer);
-  params.forEach(({ random, temperature, topP, minP, topK }, i) => {
-    const at = i * PARAMS_WORDS;
-    const isGreedy = !(temperature > 0);
-    floats[at] = isGreedy ? 0 : 1 / temperature;
+  let at = 0;
+  for (const { random, temperature, topP, minP, topK } of params) {
+    if (temperature > 0) floats[at] = 1 / temperature;
     floats[at + 1] = minP;
     words[at + 2] = Math.min(topK, vocabulary);
-    words.set(fraction(random), at + 4);
-    words.set(topP > 0 && topP < 1 ? fraction(topP) : [0, 0], at + 6);
-  });
-  return new Uint8Array(words.buffer);
+    setFraction(words, at + 4, random);
+    if (topP > 0 && topP < 1) setFraction(words, at + 6, topP);
+    at += PARAMS_WORDS;
+  }
+  return words;
 }
 
 /** A number of [0, 1) as 64 bits behind the point: the low word, then the high one. */
-function fraction(value: number): [number, number] {
+function setFraction(words: Uint32Array, at: number, value: number): void {
   const scaled = value * 2 ** 32;
   const high = Math.floor(scaled);
-  return [Math.floor((scaled - high) * 2 ** 32), high];
+  words[at] = Math.floor((scaled - high) * 2 ** 32);
+  words[at + 1] = high;
 }
 
 const u64 = `

@@ -32,7 +32,7 @@ async function sample(
   rows.forEach((row, i) => {
     runtime.upload(blocks.logits + i * pitch * 4, new Uint8Array(row.slice().buffer));
   });
-  runtime.upload(blocks.params, samplingWords(params, vocabulary));
+  runtime.upload(blocks.params, new Uint8Array(samplingWords(params, vocabulary).buffer));
   runtime.upload(blocks.positions, new Uint8Array(Int32Array.from(rows, (_, i) => i).buffer));
   runtime.launch(sampleKernel, [rows.length], blocks, { vocabulary, pitch });
   const [ids, next, positions] = await Promise.all(

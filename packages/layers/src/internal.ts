@@ -19,7 +19,7 @@ export {
   registerBf16KvCaches,
   takesBf16KvCaches,
 } from './kv_cache.js';
-export type { ReadTensor, StoredTensor } from './layers/layer.js';
+export type { ReadTensor, StoredTensor, StoredValues } from './layers/layer.js';
 export { withPrefix } from './layers/parameters.js';
 export type { MixerParts, NormParts } from './mixer_parts.js';
 export {

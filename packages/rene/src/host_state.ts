@@ -1,6 +1,6 @@
 // A recurrent state in host memory.
 import type { LayerState } from '@rene-js/layers';
-import { widen } from '@rene-js/layers/internal';
+import { type StoredValues, widen } from '@rene-js/layers/internal';
 import { GenerationError } from './errors.js';
 import { RecurrentState } from './state.js';
 import type { StateOwner } from './state_owner.js';
@@ -58,15 +58,29 @@ export class HostState {
       (block) => async (name) => {
         const tensor = blocks[block]?.get(name);
         if (!tensor) throw new Error(`no tensor '${name}' of block ${block}`);
-        const { dtype, shape, bytes } = tensor;
-        const values = new Float32Array(bytes.byteLength / (dtype === 'F32' ? 4 : 2));
-        widen(bytes, dtype, values);
-        return { values, shape: [...shape] };
+        return storedValues(tensor);
       },
       positions,
     );
     return new RecurrentState(layers, positions, owner);
   }
+}
+
+/** A tensor without copies of its memory, which tensors never change. bf16 is widened only if it is read as f32. */
+function storedValues({ dtype, shape, bytes }: HostTensor): StoredValues {
+  return {
+    shape: [...shape],
+    bf16: dtype === 'BF16' ? bytes : undefined,
+    get values() {
+      const { buffer, byteOffset, byteLength } = bytes;
+      if (dtype === 'F32' && byteOffset % 4 === 0) {
+        return new Float32Array(buffer, byteOffset, byteLength / 4);
+      }
+      const values = new Float32Array(byteLength / (dtype === 'F32' ? 4 : 2));
+      widen(bytes, dtype, values);
+      return values;
+    },
+  };
 }
 
 /**

@@ -41,8 +41,16 @@ export interface StoredTensor {
   bytes(): Promise<Uint8Array>;
 }
 
-/** Reads a stored tensor as f32. @throws Error if there is none of that name */
-export type ReadTensor = (name: string) => Promise<{ values: Float32Array; shape: number[] }>;
+/** A stored tensor, row-major. */
+export interface StoredValues {
+  readonly values: Float32Array;
+  /** Its little-endian bytes, if it is stored as bf16. */
+  readonly bf16?: Uint8Array | undefined;
+  readonly shape: number[];
+}
+
+/** Reads a stored tensor. @throws Error if there is none of that name */
+export type ReadTensor = (name: string) => Promise<StoredValues>;
 
 /** A layer between a norm and a residual addition: (B, L, dModel) to (B, L, dModel). */
 export interface Mixer<State extends LayerState = LayerState> {

@@ -10,7 +10,7 @@ import {
 } from '../ops/attention_mixer.js';
 import { narrow } from '../weights/narrow.js';
 import { AttentionState } from './attention_state.js';
-import type { Mixer, ReadTensor } from './layer.js';
+import type { Mixer, ReadTensor, StoredValues } from './layer.js';
 import { Linear } from './linear.js';
 import { type ParameterSpec, type Parameters, withPrefix } from './parameters.js';
 import { checkShape } from './stored_state.js';
@@ -101,8 +101,11 @@ export class SlidingWindowAttention implements Mixer<AttentionState> {
       throw new InvalidArgumentError('k', `${needed} keys, at most ${window}`, String(capacity));
     }
     const format = kvCacheFormatFor(this.inProj.weight.format, headDim);
-    const cache = ({ values }: { values: Float32Array }) => {
-      const bytes = narrow(values, format === 'bf16' ? 'BF16' : 'F32');
+    const cache = (stored: StoredValues) => {
+      const bytes =
+        format === 'f32'
+          ? narrow(stored.values, 'F32')
+          : (stored.bf16 ?? narrow(stored.values, 'BF16'));
       return kvCacheFromBytes(bytes, [positions.length, capacity, kvHeads, headDim], format);
     };
     return new AttentionState(cache(k), cache(v), positions);

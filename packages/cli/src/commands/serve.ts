@@ -1,6 +1,7 @@
 // `rene serve [model]`: an HTTP server with OpenAI's completions and chat completions API.
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
+import type { EngineLoad } from '../serving/job.js';
 import { createServer } from '../serving/server.js';
 import { ServingError, type WorkerEngine } from '../serving/worker_engine.js';
 import { INTERRUPTED } from './interrupt.js';
@@ -56,7 +57,8 @@ export async function runServe(argument: string | undefined, options: ServeOptio
     await close(0);
     throw addressError(error, host, port);
   }
-  closeWhenAsked(engine, close, options.grace);
+  const load = () => pool?.loadWith(engine.load()) ?? engine.load();
+  closeWhenAsked(engine, load, close, options.grace);
   greet(model.modelName, url, engine, options.maxLength, apiKey.length > 0);
 }
 
@@ -68,6 +70,7 @@ const LAST_WORDS = 1000;
  */
 function closeWhenAsked(
   engine: WorkerEngine,
+  load: () => EngineLoad,
   close: (grace: number) => Promise<void>,
   graceSeconds: number,
 ): void {
@@ -75,7 +78,7 @@ function closeWhenAsked(
   const onSignal = () => {
     if (isClosing) process.exit(INTERRUPTED);
     isClosing = true;
-    const { active, waiting } = engine.load();
+    const { active, waiting } = load();
     if (active + waiting > 0) {
       const patience = `at most ${graceSeconds} s; press Ctrl-C again to end them`;
       onNotice(`finishing ${active + waiting} in progress, for ${patience}`);

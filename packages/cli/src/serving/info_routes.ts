@@ -13,7 +13,7 @@ export function noSuchModel(wanted: string, names: readonly string[]): ApiError 
 
 export function addInfoRoutes(
   app: FastifyInstance,
-  { engine, modelName, maxLength, tokenizer, chatTemplate, pool }: ServerContext,
+  { engine, load, modelName, maxLength, tokenizer, chatTemplate, pool }: ServerContext,
 ): void {
   const created = Math.floor(Date.now() / 1000);
   const models = [modelName, ...(pool?.names ?? [])].map((id) => ({
@@ -26,7 +26,7 @@ export function addInfoRoutes(
   app.get('/health', async (_, reply) => {
     const { downReason } = engine;
     const status = downReason === undefined ? 'ok' : 'down';
-    const { active, waiting, slots } = engine.load();
+    const { active, waiting, slots } = load();
     const health = { status, model: modelName, active, waiting, slots };
     if (downReason === undefined) return health;
     const error = new ApiError(503, downReason, 'server_error');

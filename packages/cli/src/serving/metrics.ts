@@ -2,7 +2,7 @@
 import { packageVersion } from '@rene-js/rene/internal';
 import type { FastifyInstance } from 'fastify';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Engine, Job, JobEvent } from './job.js';
+import type { Engine, EngineLoad, Job, JobEvent } from './job.js';
 
 /** Seconds. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -33,15 +33,14 @@ export class Metrics {
     'Time between two tokens of a sequence',
   );
 
-  /** Counts the work of the main engine, and shows its load. */
-  measure(engine: Engine): Engine {
-    this.gauge('sequences_active', 'Sequences being decoded', () => engine.load().active);
-    this.gauge('sequences_waiting', 'Sequences that wait', () => engine.load().waiting);
-    this.gauge('slots', 'Sequences that can be decoded together', () => engine.load().slots);
-    this.gauge('prefix_cache_bytes', 'Size of the prefix cache in memory', () => {
-      return engine.load().cacheBytes ?? 0;
+  /** Shows the load of all models. */
+  watchLoad(load: () => EngineLoad): void {
+    this.gauge('sequences_active', 'Sequences being decoded', () => load().active);
+    this.gauge('sequences_waiting', 'Sequences that wait', () => load().waiting);
+    this.gauge('slots', 'Sequences that can be decoded together', () => load().slots);
+    this.gauge('prefix_cache_bytes', 'Size of the prefix caches in memory', () => {
+      return load().cacheBytes ?? 0;
     });
-    return this.count(engine);
   }
 
   /** Counts the prompts and tokens of an engine. */

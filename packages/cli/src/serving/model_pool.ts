@@ -1,6 +1,6 @@
 // Models besides the main one: loaded when a request names them, within a bound of memory.
 import type { Tokenizer } from '@rene-js/rene';
-import type { Engine } from './job.js';
+import type { Engine, EngineLoad } from './job.js';
 import type { PromptEncoder } from './tokenizer_thread.js';
 
 /** A model that answers requests. */
@@ -24,6 +24,8 @@ export interface PooledModel {
 interface Loaded {
   readonly entry: PooledModel;
   readonly model: ReturnType<PooledModel['load']>;
+  /** Once it is loaded. */
+  engine?: Engine;
   /** Requests in progress. */
   users: number;
 }
@@ -51,6 +53,22 @@ export class ModelPool {
 
   has(name: string): boolean {
     return this.entries.has(name);
+  }
+
+  /** The load of a server's engine and of the loaded models together. */
+  loadWith(main: EngineLoad): EngineLoad {
+    const engines = [...this.loaded.values()].flatMap(({ engine }) => (engine ? [engine] : []));
+    return engines
+      .map((engine) => engine.load())
+      .reduce(
+        (sum, { active, waiting, slots, cacheBytes = 0 }) => ({
+          active: sum.active + active,
+          waiting: sum.waiting + waiting,
+          slots: sum.slots + slots,
+          cacheBytes: (sum.cacheBytes ?? 0) + cacheBytes,
+        }),
+        main,
+      );
   }
 
   /** Runs a function with a model, which stays loaded meanwhile. */
@@ -94,7 +112,12 @@ export class ModelPool {
         await this.makeRoom(entry.bytes);
         const loaded: Loaded = { entry, model: entry.load(), users: 1 };
         this.loaded.set(name, loaded);
-        loaded.model.catch(() => this.loaded.delete(name));
+        loaded.model.then(
+          ({ engine }) => {
+            loaded.engine = engine;
+          },
+          () => this.loaded.delete(name),
+        );
         await loaded.model.catch(() => {}); // the next one starts after it
         return loaded;
       } finally {

@@ -84,9 +84,11 @@ export function createServer(options: ServerOptions): FastifyInstance {
   });
   const { encoder = atOnce(options.tokenizer), maxLength = 4096, maxWaiting = 256 } = options;
   const metrics = new Metrics();
-  const engine = metrics.measure(options.engine);
+  const engine = metrics.count(options.engine);
+  const load = () => options.pool?.loadWith(engine.load()) ?? engine.load();
+  metrics.watchLoad(load);
   const shared = { apiKeys, slowReaders, countEngine: (other: Engine) => metrics.count(other) };
-  const context = { ...options, engine, encoder, maxLength, maxWaiting, ...shared };
+  const context = { ...options, engine, load, encoder, maxLength, maxWaiting, ...shared };
   metrics.addTo(app);
   addInfoRoutes(app, context);
   addTokenRoutes(app, context);

@@ -1,7 +1,7 @@
 // Options of the HTTP server, and the context of its routes.
 import type { Tokenizer } from '@rene-js/rene';
 import type { ApiKeys } from './api_keys.js';
-import type { Engine } from './job.js';
+import type { Engine, EngineLoad } from './job.js';
 import type { ModelPool } from './model_pool.js';
 import type { SlowReaders } from './slow_readers.js';
 import type { PromptEncoder } from './tokenizer_thread.js';
@@ -56,6 +56,8 @@ export interface ServerContext extends ServerOptions {
   maxWaiting: number;
   apiKeys: ApiKeys;
   slowReaders: SlowReaders;
+  /** The load of all models. */
+  load(): EngineLoad;
   /** Counts the work of an engine in the metrics. */
   countEngine(engine: Engine): Engine;
 }

@@ -87,6 +87,38 @@ describe('a pool of models', () => {
     );
   });
 
+  it('is part of the load that /health and /metrics show', async () => {
+    const { entries } = fakes({ a: 4, b: 4, broken: 1 });
+    const load = { active: 2, waiting: 3, slots: 4, cacheBytes: 5 };
+    const busy = entries.map((entry) => ({
+      ...entry,
+      load: async () => ({
+        ...(await entry.load()),
+        engine: { ...instantEngine(), load: () => load },
+      }),
+    }));
+    const pool = new ModelPool(busy, 9);
+    const main = { engine: instantEngine(), tokenizer, modelName: 'main', vocabSize: 60_000 };
+    const app = createServer({ ...main, pool });
+    const shown = async () => {
+      const { active, waiting } = (await app.inject('/health')).json();
+      const { body } = await app.inject('/metrics');
+      const found = ['sequences_active', 'sequences_waiting', 'prefix_cache_bytes'].map((name) =>
+        Number(new RegExp(`^rene_${name} (.*)$`, 'm').exec(body)?.[1]),
+      );
+      return [active, waiting, ...found];
+    };
+    expect(await shown()).to.deep.equal([0, 0, 0, 0, 0]);
+    await pool.use('a', async () => {});
+    await pool.use('broken', async () => {}).catch(() => {});
+    expect(await shown()).to.deep.equal([2, 3, 2, 3, 5]);
+    await pool.use('b', async () => {});
+    expect(await shown()).to.deep.equal([4, 6, 4, 6, 10]);
+    await app.close();
+    await pool.close();
+    expect(pool.loadWith(load)).to.deep.equal(load);
+  });
+
   it('answers by the model that a request names', async () => {
     const { entries, loads } = fakes({ 'org/other': 4 });
     const pool = new ModelPool(entries, 9);

@@ -5,5 +5,5 @@ module.exports = {
   ...(names ? {} : { spec: ['packages/*/dist/test/**/*.test.js'] }),
   timeout: 60000,
   reporter: 'dot',
-  require: ['./scripts/source_maps.cjs', './scripts/fuzz_seed.mjs'],
+  require: ['./scripts/source_maps.cjs', './scripts/fuzz_seed.mjs', './scripts/bundle_command.mjs'],
 };

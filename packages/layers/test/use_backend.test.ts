@@ -26,6 +26,22 @@ describe('useBackend', () => {
     }
   });
 
+  it('starts a backend that is asked for twice at once', async () => {
+    const before = tf.getBackend();
+    const backend = new tf.KernelBackend();
+    backend.dispose = () => {};
+    tf.registerBackend('slow', () => new Promise((resolve) => setTimeout(resolve, 5, backend)));
+    try {
+      expect(await Promise.all([useBackend('slow'), useBackend('slow')])).to.deep.equal([
+        ...['slow', 'slow'],
+      ]);
+      expect(tf.getBackend()).to.equal('slow');
+    } finally {
+      tf.removeBackend('slow');
+      if (before) await useBackend(before);
+    }
+  });
+
   it('reports that native backends need Node, and does not offer them in a page', async () => {
     Object.defineProperty(process, 'versions', { value: {}, configurable: true });
     // Another test file in this process may have registered one.

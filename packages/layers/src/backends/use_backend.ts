@@ -51,7 +51,16 @@ export async function useBackend(name?: string): Promise<string> {
   return start('cpu');
 }
 
-async function start(name: string): Promise<string> {
+let last: Promise<unknown> = Promise.resolve();
+
+/** One after the other: where two start at once, tfjs gives up the first. */
+function start(name: string): Promise<string> {
+  const result = last.then(() => startNow(name));
+  last = result.catch(() => {});
+  return result;
+}
+
+async function startNow(name: string): Promise<string> {
   restartIfLost(name);
   const { registryFactory } = tf.engine();
   if (!Object.hasOwn(registryFactory, name)) {

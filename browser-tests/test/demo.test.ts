@@ -74,7 +74,7 @@ describeInChromium('the demo page', (suite) => {
       await tab.page.emulateMedia({ colorScheme: width < 500 ? 'dark' : 'light' });
       await tab.page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
     }
-    await tab.page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
+    await tab.page.waitForFunction(() => navigator.serviceWorker.controller !== null);
     await tab.page.context().setOffline(true);
     server.close();
     await tab.page.reload();

@@ -3,8 +3,9 @@ const CACHE = 'page';
 /** All files of the page. The build fills the list, see vite.config.js. */
 const FILES = [];
 
-addEventListener('install', (event) => event.waitUntil(install()));
-addEventListener('activate', (event) => event.waitUntil(clients.claim()));
+addEventListener('install', () => skipWaiting());
+// Chromium compiles all scripts that are kept while a service worker is installed, for seconds.
+addEventListener('activate', (event) => event.waitUntil(keepFiles()));
 addEventListener('fetch', (event) => {
   const { request } = event;
   const url = new URL(request.url);
@@ -12,9 +13,10 @@ addEventListener('fetch', (event) => {
   if (isOwn && !url.pathname.includes('/models/')) event.respondWith(answer(request));
 });
 
-async function install() {
+/** Controls the page once all its files are kept. */
+async function keepFiles() {
   await (await caches.open(CACHE)).addAll(FILES);
-  await skipWaiting();
+  await clients.claim();
 }
 
 /** From the network, else what was kept. */

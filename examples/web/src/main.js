@@ -31,6 +31,8 @@ element('load-form').addEventListener('submit', async (event) => {
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     const threads = model.threads > 1 ? `, ${model.threads} threads` : '';
     say(`Ready after ${seconds} s, on ${model.backend}${threads}.`);
+    keepPage();
+    keepPage();
   } catch (error) {
     if (controller.signal.aborted) say('Cancelled. The next load goes on where this one stopped.');
     else fail(error);
@@ -38,6 +40,13 @@ element('load-form').addEventListener('submit', async (event) => {
   setLoading(false);
   await showKept();
 });
+
+/** Keeps the page's own files. Not before a model is loaded, which needs the processor and the network. */
+function keepPage() {
+  if (import.meta.env.PROD && 'serviceWorker' in navigator) {
+    void navigator.serviceWorker.register('./service_worker.js');
+  }
+}
 
 element('cancel').addEventListener('click', () => controller?.abort());
 element('stop').addEventListener('click', () => controller?.abort());
@@ -146,7 +155,4 @@ async function showKept() {
   element('kept').replaceChildren(...(items.length > 0 ? items : [none]));
 }
 
-if (import.meta.env.PROD && 'serviceWorker' in navigator) {
-  void navigator.serviceWorker.register('./service_worker.js');
-}
 await showKept();

@@ -1,6 +1,6 @@
 // Loads a model's parameters from a checkpoint. Names and shapes are checked first.
 import type { Parameter, ParameterOptions } from '@rene-js/layers';
-import type { CheckpointTensors } from '../architectures/blueprint.js';
+import type { CheckpointTensors, LayerParameter } from '../architectures/blueprint.js';
 import { makeModelParameters } from '../architectures/derived_parameters.js';
 import { CheckpointError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
@@ -30,15 +30,15 @@ export async function loadParameters(
 /** The blueprint with its tensors in the order of the file, so that a download is read as it arrives. */
 function inFileOrder(checkpoint: Checkpoint, blueprint: CheckpointTensors): CheckpointTensors {
   const places = new Map(checkpoint.names.map((name, i) => [name, i]));
-  const place = (name: string | undefined) => places.get(name ?? '') ?? places.size;
+  const place = (name: string) => places.get(name) ?? places.size;
+  const lastOf = ({ slices }: LayerParameter) =>
+    Math.max(...slices.map(({ tensor }) => place(tensor)));
   const { tensors, parameters } = blueprint;
   return {
     ...blueprint,
     tensors: [...tensors].sort((a, b) => place(a.name) - place(b.name)),
     ...(parameters && {
-      parameters: [...parameters].sort(
-        (a, b) => place(a.slices[0]?.tensor) - place(b.slices[0]?.tensor),
-      ),
+      parameters: [...parameters].sort((a, b) => lastOf(a) - lastOf(b)),
     }),
   };
 }

@@ -24,7 +24,9 @@ export function quantizedCheckpoint(inner: Checkpoint, plan: QuantizationPlan): 
     return inner.has(name) && inner.has(`${stem}.scales`);
   };
   const isPart = (name: string) => /\.(scales|biases)$/.test(name) && isQuantized(weightOf(name));
-  const names = inner.names.filter((name) => !isPart(name));
+  // A matrix has the place of its last part, when all of it has been read.
+  const wholes = inner.names.map((name) => (isPart(name) ? weightOf(name) : name));
+  const names = [...new Set(wholes.reverse())].reverse();
   const quantized = (name: string) => quantizedOf(inner, name, planOf(name) ?? plan.general);
   return {
     ...inner,
@@ -51,7 +53,7 @@ function weightOf(part: string): string {
 /** A QuantizedMatrix whose scales may also be f32. */
 type Quantized = Omit<QuantizedMatrix, 'parameterDType' | 'readRows'> & {
   parameterDType: 'F32' | 'F16' | 'BF16';
-  readRows(first: number, count: number): Promise<QuantizedRows>;
+  readRows(first: number, count: number, into?: QuantizedRows): Promise<QuantizedRows>;
 };
 
 function quantizedOf(
@@ -85,8 +87,9 @@ function quantizedOf(
   if (parameterDType !== 'F32' && parameterDType !== 'F16' && parameterDType !== 'BF16') {
     throw fail(`its scales have dtype ${parameterDType}, expected F16, BF16 or F32`);
   }
-  const rowsOf = (part: string, rowBytes: number) => (first: number, count: number) =>
-    inner.read(`${stem}.${part}`, first * rowBytes, count * rowBytes);
+  const rowsOf =
+    (part: string, rowBytes: number) => (first: number, count: number, into?: Uint8Array) =>
+      inner.read(`${stem}.${part}`, first * rowBytes, count * rowBytes, into);
   const readValues = rowsOf('weight', words * 4);
   const readScales = rowsOf('scales', groups * (parameterDType === 'F32' ? 4 : 2));
   const readOffsets = rowsOf('biases', groups * (parameterDType === 'F32' ? 4 : 2));
@@ -95,11 +98,12 @@ function quantizedOf(
     shape: [rows, columns],
     groupSize,
     parameterDType,
-    async readRows(first, count) {
+    async readRows(first, count, into) {
+      const isPlain = bits === 4 || bits === 8;
       return {
-        values: widened(await readValues(first, count), bits),
-        scales: await readScales(first, count),
-        offsets: await readOffsets(first, count),
+        values: widened(await readValues(first, count, isPlain ? into?.values : undefined), bits),
+        scales: await readScales(first, count, into?.scales),
+        offsets: await readOffsets(first, count, into?.offsets),
       };
     },
   };

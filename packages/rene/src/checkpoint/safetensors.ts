@@ -33,7 +33,7 @@ export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
       name: source.name,
       tensors,
       metadata,
-      async read(name, start, length) {
+      async read(name, start, length, into) {
         tensorInfo(file, name);
         const { begin = 0, end = 0 } = tensors.get(name) ?? {};
         if (start < 0 || length < 0 || begin + start + length > end) {
@@ -41,7 +41,7 @@ export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
             `${source.name}: tensor '${name}' has ${end - begin} bytes, not ${start + length}`,
           );
         }
-        return source.read(begin + start, length);
+        return source.read(begin + start, length, into);
       },
       close: () => source.close(),
     };
@@ -81,8 +81,7 @@ async function readHeader(source: ByteSource) {
       tensors.set(name, readEntry(name, value, 8 + headerBytes, fail));
     }
   }
-  checkLayout(tensors, 8 + headerBytes, source.size, fail);
-  return { tensors, metadata };
+  return { tensors: checkedLayout(tensors, 8 + headerBytes, source.size, fail), metadata };
 }
 
 type Fail = (problem: string) => CheckpointError;
@@ -146,13 +145,13 @@ function readEntry(name: string, value: unknown, dataStart: number, fail: Fail):
   return { dtype, shape, begin: dataStart + begin, end: dataStart + end };
 }
 
-/** The tensors must cover the rest of the file without overlaps and gaps. */
-function checkLayout(
+/** The tensors in the order of their bytes, which must cover the rest of the file without overlaps and gaps. */
+function checkedLayout(
   tensors: ReadonlyMap<string, Entry>,
   dataStart: number,
   fileSize: number,
   fail: Fail,
-): void {
+): Map<string, Entry> {
   const byOffset = [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   let position = dataStart;
   for (const [name, { begin, end }] of byOffset) {
@@ -167,6 +166,7 @@ function checkLayout(
     position = end;
   }
   if (position < fileSize) throw fail(`its last ${fileSize - position} bytes belong to no tensor`);
+  return new Map(byOffset);
 }
 
 function isSizes(value: unknown): value is number[] {
@@ -181,15 +181,22 @@ export interface TensorToWrite extends TensorInfo {
 }
 
 /**
- * Produces the bytes of a safetensors file in order: header, then tensors. Larger dtypes come first, as in
- * Python's writer, so that every tensor is aligned.
+ * Produces the bytes of a safetensors file in order: header, then tensors. They keep their order, so that a page can
+ * pack a matrix before its scales and those of all others have arrived, unless that would leave one unaligned. Then
+ * larger dtypes come first, as in Python's writer.
  */
 export async function writeSafetensors(
   tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>>,
   put: (bytes: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  const ordered = [...tensors].sort((a, b) => bytesOf(b.dtype) - bytesOf(a.dtype));
+  const largest = Math.max(...tensors.map(({ dtype }) => bytesOf(dtype)));
+  const isAligned = tensors.every(
+    ({ dtype, shape }) => (sizeOf(shape) * bytesOf(dtype)) % largest === 0,
+  );
+  const ordered = isAligned
+    ? tensors
+    : [...tensors].sort((a, b) => bytesOf(b.dtype) - bytesOf(a.dtype));
   const header: Record<string, unknown> = { __metadata__: metadata };
   let position = 0;
   for (const { name, dtype, shape } of ordered) {

@@ -103,6 +103,21 @@ describe('quantised checkpoints', () => {
     mlx.dispose();
   });
 
+  it('names a quantised matrix where its last part is in the file', async () => {
+    const dir = folder();
+    const bytes = () => new Uint8Array(0);
+    const part = (name: string, dtype: string) => ({ name, dtype, shape: [0, 0], bytes });
+    const parts = [part('a.weight', 'U32'), part('b.scales', 'F32'), part('b.biases', 'F32')];
+    const rest = [part('b.weight', 'U32'), part('a.biases', 'F32'), part('c.weight', 'F32')];
+    await writeFileAtomically(join(dir, 'model.safetensors'), (put) =>
+      writeSafetensors([...parts, ...rest, part('a.scales', 'F32')], {}, put),
+    );
+    const quantization = { bits: 4, group_size: 64 };
+    const checkpoint = await openCheckpoint(dir, { quantization });
+    expect(checkpoint.names).to.deep.equal(['b.weight', 'c.weight', 'a.weight']);
+    await checkpoint.close();
+  });
+
   for (const bits of [2, 3, 4, 5, 6, 8]) {
     for (const groupSize of bits % 4 === 0 ? [32, 64, 128] : [64]) {
       it(`reads ${bits} bits in groups of ${groupSize} as defined by MLX`, async () => {

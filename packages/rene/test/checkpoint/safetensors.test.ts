@@ -139,6 +139,17 @@ describe('safetensors', () => {
     expect(header).to.deep.include({ b: tensor('F32', [1], 0, 4), a: tensor('BF16', [3], 4, 10) });
   });
 
+  it('keeps the order of tensors if all are aligned, and reads them in the order of their bytes', async () => {
+    const bytes = await written([
+      { name: 'z', dtype: 'BF16', shape: [4], bytes: () => bytes16(1, 2, 3, 4) },
+      { name: 'b', dtype: 'F32', shape: [1], bytes: () => floats(5) },
+    ]);
+    expect([...(await openBytes(bytes)).tensors.keys()]).to.deep.equal(['z', 'b']);
+    const header = { b: tensor('F32', [1], 8, 12), z: tensor('BF16', [4], 0, 8) };
+    const file = await openBytes(fileBytes(header, new Uint8Array(12)));
+    expect([...file.tensors.keys()]).to.deep.equal(['z', 'b']);
+  });
+
   describe('refuses', () => {
     const data = new Uint8Array(16);
     const a = tensor('F32', [2], 0, 8);

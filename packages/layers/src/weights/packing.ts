@@ -13,8 +13,12 @@ export const storedBytes: Readonly<Record<StoredDType, number>> = { F32: 4, F16:
 export interface StoredMatrix {
   readonly shape: readonly [rows: number, columns: number];
   readonly dtype: StoredDType;
-  /** Little-endian bytes of rows [first, first + count). */
-  readRows(first: number, count: number): Promise<Uint8Array> | Uint8Array;
+  /**
+   * Little-endian bytes of rows [first, first + count).
+   *
+   * @param into where they may be put. Then it is what is returned.
+   */
+  readRows(first: number, count: number, into?: Uint8Array): Promise<Uint8Array> | Uint8Array;
   /** Whether bf16 would round these values once more, so that they are packed as f32 instead. Default: false. */
   readonly needsF32?: boolean;
   /** The quantised values, if the matrix is stored so. */
@@ -30,8 +34,16 @@ export interface QuantizedMatrix {
   readonly shape: readonly [rows: number, columns: number];
   readonly groupSize: number;
   readonly parameterDType: 'F16' | 'BF16';
-  /** Rows [first, first + count); `first` is a multiple of 8. */
-  readRows(first: number, count: number): Promise<QuantizedRows> | QuantizedRows;
+  /**
+   * Rows [first, first + count); `first` is a multiple of 8.
+   *
+   * @param into where their bytes may be put. Then its arrays are returned.
+   */
+  readRows(
+    first: number,
+    count: number,
+    into?: QuantizedRows,
+  ): Promise<QuantizedRows> | QuantizedRows;
 }
 
 /** Rows of a quantised matrix. */

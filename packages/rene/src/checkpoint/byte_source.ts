@@ -6,8 +6,13 @@ export interface ByteSource {
   /** A path or a URL, for error messages. */
   readonly name: string;
   readonly size: number;
-  /** Bytes [start, start + length). @throws CheckpointError if they are incomplete */
-  read(start: number, length: number): Promise<Uint8Array>;
+  /**
+   * Bytes [start, start + length).
+   *
+   * @param into where they may be put. Then it is what is returned.
+   * @throws CheckpointError if they are incomplete
+   */
+  read(start: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 

@@ -24,8 +24,8 @@ export interface Checkpoint {
    * @throws CheckpointError if there is no such tensor
    */
   info(name: string): TensorInfo;
-  /** Bytes [start, start + length) of a tensor, as stored. */
-  read(name: string, start: number, length: number): Promise<Uint8Array>;
+  /** Bytes [start, start + length) of a tensor, as stored. They may be put `into`, which is then returned. */
+  read(name: string, start: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /** A matrix (F32, F16, BF16 or quantised values), read a few rows at a time. */
   storedMatrix(name: string): StoredMatrix;
   /** A whole tensor as f32; for norms, biases and other small tensors. */
@@ -66,9 +66,9 @@ export function rawCheckpoint(
       const { file, inFile } = find(name);
       return tensorInfo(file, inFile);
     },
-    async read(name, start, length) {
+    async read(name, start, length, into) {
       const { file, inFile } = find(name);
-      return file.read(inFile, start, length);
+      return file.read(inFile, start, length, into);
     },
     storedMatrix(name) {
       const { file, inFile } = find(name);
@@ -97,6 +97,6 @@ function storedMatrix(file: TensorFile, name: string): StoredMatrix {
   return {
     shape: [rows, columns],
     dtype,
-    readRows: (first, count) => file.read(name, first * rowBytes, count * rowBytes),
+    readRows: (first, count, into) => file.read(name, first * rowBytes, count * rowBytes, into),
   };
 }

@@ -248,7 +248,7 @@ export function mlxCheckpoint(inner: Checkpoint): Checkpoint {
       // The original has an axis for one input channel per group.
       return isConv ? { ...info, shape: [channels ?? 0, 1, width ?? 0] } : info;
     },
-    read: (name, start, length) => inner.read(innerName(name), start, length),
+    read: (name, start, length, into) => inner.read(innerName(name), start, length, into),
     storedMatrix: (name) => inner.storedMatrix(innerName(name)),
     async readF32(name) {
       const values = await inner.readF32(innerName(name));

@@ -25,7 +25,7 @@ export interface TensorFile {
   /** The file's metadata strings. */
   readonly metadata: ReadonlyMap<string, string>;
   /** Bytes [start, start + length) of a tensor, little-endian and row-major. */
-  read(name: string, start: number, length: number): Promise<Uint8Array>;
+  read(name: string, start: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 

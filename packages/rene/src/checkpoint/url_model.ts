@@ -24,6 +24,8 @@ export interface OpenModel {
   readonly checkpoint: Checkpoint;
 }
 
+const DEFAULTS = 'generation_config.json';
+
 type Notify = ((notice: string) => void) | undefined;
 
 /**
@@ -34,38 +36,47 @@ type Notify = ((notice: string) => void) | undefined;
  */
 export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promise<OpenModel> {
   const path = `${folder.name}/config.json`;
-  const found = await fetchJson(folder.url('config.json'), folder);
-  const json = found instanceof Missing ? undefined : found.json;
-  const files = await openFiles(folder, onNotice);
+  // Requests that do not depend on one another are sent at once.
+  const config = fetchJson(folder.url('config.json'), folder);
+  const defaults = fetchJson(folder.url(DEFAULTS), folder);
+  const opening = openFiles(folder, onNotice);
+  defaults.catch(() => {});
+  const found = await config.catch((error) => {
+    opening.then(closeAll).catch(() => {});
+    throw error;
+  });
+  const files = await opening;
   try {
+    const json = found instanceof Missing ? undefined : found.json;
     const checkpoint = checkpointOf(folder.name, files, json);
     const { metadata } = checkpoint;
     const { d_model: width, model_type: type } = asRecord(json) ?? {};
     if (isMlx(metadata) && width === undefined && (type ?? 'rene') === 'rene') {
-      const config = parseMlxConfig(metadata, `${folder.name}/model.safetensors`);
-      return { config, checkpoint };
+      return {
+        config: parseMlxConfig(metadata, `${folder.name}/model.safetensors`),
+        checkpoint,
+      };
     }
     if (found instanceof Missing) {
       throw new CheckpointError(`${path}: expected the model's configuration, found ${found.why}`);
     }
-    const config = parseModelConfig(configOfMlxLm(json, checkpoint, onNotice), path);
-    return { ...(await withGenerationDefaults(folder, config, onNotice)), checkpoint };
+    const parsed = parseModelConfig(configOfMlxLm(json, checkpoint, onNotice), path);
+    return { ...withGenerationDefaults(folder, parsed, await defaults, onNotice), checkpoint };
   } catch (error) {
     await closeAll(files);
     throw error;
   }
 }
 
-/** The content of generation_config.json, if the server has it. */
-async function withGenerationDefaults(
+/** A configuration with the content of generation_config.json, if the server has it. */
+function withGenerationDefaults(
   folder: WebFolder,
   config: ModelConfig,
+  found: { json: unknown } | Missing,
   onNotice: Notify,
-): Promise<Omit<OpenModel, 'checkpoint'>> {
-  const name = 'generation_config.json';
-  const found = await fetchJson(folder.url(name), folder);
+): Omit<OpenModel, 'checkpoint'> {
   if (found instanceof Missing) return { config };
-  const path = `${folder.name}/${name}`;
+  const path = `${folder.name}/${DEFAULTS}`;
   return {
     config: withEosOf(found.json, config, path),
     generationConfig: parseGenerationDefaults(found.json, config, path, onNotice),

@@ -46,7 +46,7 @@ export async function fetchText(
   try {
     const response = await ask(url, options);
     if (response instanceof Missing) {
-      await cache?.storeText(url, response);
+      cache?.storeText(url, response);
       return response;
     }
     const text = await response.text().catch((error: unknown) => {
@@ -55,7 +55,7 @@ export async function fetchText(
     let found: string | Missing = text;
     if (isPage(response, text)) found = new Missing('a web page');
     else if (text.trim() === '') found = new Missing('an empty answer');
-    await cache?.storeText(url, found);
+    cache?.storeText(url, found);
     return found;
   } catch (error) {
     const kept = error instanceof UnreachableError ? await cache?.text(url) : undefined;

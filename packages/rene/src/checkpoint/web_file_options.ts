@@ -24,8 +24,8 @@ export class Missing {
 export interface FileCache {
   /** A large file, downloaded into the cache if necessary; undefined if it cannot be kept. */
   open(url: string, options: WebFileOptions): Promise<ByteSource | Missing | undefined>;
-  /** Stores the text of a small file, or the fact that it is missing. Never throws. */
-  storeText(url: string, text: string | Missing): Promise<void>;
+  /** Stores the text of a small file, or the fact that it is missing, without waiting for it. Never throws. */
+  storeText(url: string, text: string | Missing): void;
   /** What storeText kept; undefined if nothing. */
   text(url: string): Promise<string | Missing | undefined>;
 }

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import { errorOf } from '@rene-js/testing';
 import { expect } from 'chai';
+import fc from 'fast-check';
 import type { ByteSource } from '../../src/checkpoint/byte_source.js';
 import { cacheKey, unsignedUrl } from '../../src/checkpoint/web_cache/cache_key.js';
 import type { FileEntry, PartStore } from '../../src/checkpoint/web_cache/part_store.js';
@@ -47,6 +48,9 @@ function content(seed: number): Uint8Array {
   for (let i = 0; i < SIZE; i += 7) bytes[i] = (i * seed) & 255;
   return bytes;
 }
+/** More parts than are kept in memory. */
+const LONG = 6 * PART_BYTES + 30_000;
+const long = Uint8Array.from({ length: LONG }, (_, i) => (i * 31 + (i >> 8)) & 255);
 const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 describe('files that a page keeps', () => {
@@ -60,11 +64,15 @@ describe('files that a page keeps', () => {
   const requests: string[] = [];
   const server = createServer((req, res) => answer(req, res));
   let url = '';
+  let longUrl = '';
 
   function answer(req: IncomingMessage, res: ServerResponse): void {
     requests.push(`${req.method} ${req.headers.range ?? ''}`);
     if (down) return void req.socket.destroy();
     if (req.url?.startsWith('/x.json')) return void res.end('{"a": 1}');
+    if (req.url === '/long.safetensors') {
+      return void res.writeHead(200, { etag, 'content-length': LONG }).end(long);
+    }
     if (!req.url?.startsWith('/m.safetensors')) return void res.writeHead(404).end();
     const asked = ranges ? /^bytes=(\d+)-(\d*)$/.exec(req.headers.range ?? '') : null;
     const first = Number(asked?.[1] ?? 0);
@@ -84,6 +92,7 @@ describe('files that a page keeps', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
     url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/m.safetensors`;
+    longUrl = url.replace('m.safetensors', 'long.safetensors');
   });
   after(() => {
     server.closeAllConnections();
@@ -134,6 +143,40 @@ describe('files that a page keeps', () => {
     await source.read(SIZE - 1, 1);
     await source.close();
     expect((await new WebCache(store).list())[0]?.isComplete).to.equal(true);
+  });
+
+  it('are read in any order, at once and while they arrive, by stores with and without readPart', async () => {
+    const plain = new MemoryStore();
+    let calls = 0;
+    const direct = Object.assign(new MemoryStore(), {
+      async readPart(key: string, index: number, into: Uint8Array) {
+        const part = await direct.part(key, index);
+        await new Promise((resolve) => setImmediate(resolve));
+        // Buffers are used again: what another part left must not show.
+        into.fill(7);
+        into.set(new Uint8Array((await part?.arrayBuffer()) ?? []));
+        return calls++ % 3 === 0 ? undefined : part?.size;
+      },
+    });
+    const range = fc.tuple(fc.nat(LONG - 1), fc.nat(60_000), fc.boolean());
+    await fc.assert(
+      fc.asyncProperty(fc.array(range, { minLength: 4, maxLength: 12 }), async (ranges) => {
+        for (const store of [plain, direct]) {
+          const source = await open(store, longUrl);
+          const read = ranges.map(async ([start, most, isOwn]) => {
+            const length = Math.min(most, LONG - start);
+            const own = isOwn ? new Uint8Array(length) : undefined;
+            const found = await source.read(start, length, own);
+            if (own) expect(found).to.equal(own);
+            expect(hash(found)).to.equal(hash(long.subarray(start, start + length)));
+          });
+          await Promise.all(read);
+          await source.close();
+          if (ranges.length % 2) await new WebCache(store).delete(() => true);
+        }
+      }),
+      { numRuns: 20 },
+    );
   });
 
   it('go on where a connection broke, at once', async () => {

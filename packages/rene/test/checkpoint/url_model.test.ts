@@ -174,6 +174,28 @@ describe('a model on a web server', () => {
     });
   }
 
+  it('is opened with all small files asked for at once', async () => {
+    const asked = new Set<string>();
+    let proceed = () => {};
+    const all = new Promise<void>((resolve) => {
+      proceed = resolve;
+    });
+    // No answer before all three are asked for.
+    server.habits.before = (req, res) => {
+      const name = req.url?.replace(/.*\//, '') ?? '';
+      if (!name.endsWith('.json') || name.startsWith('pytorch')) return false;
+      if (asked.add(name).size === 3) proceed();
+      void all.then(() => res.writeHead(404).end());
+      return true;
+    };
+    const folder = webFolder(new URL(`${origin}/whole`));
+    const error = await errorOf(CheckpointError, () => openUrlModel(folder));
+    expect(error.message).to.match(/config\.json: expected the model's configuration/);
+    expect([...asked].sort()).to.deep.equal([
+      ...['config.json', 'generation_config.json', 'model.safetensors.index.json'],
+    ]);
+  });
+
   it('has the generation defaults of its folder', async () => {
     const { config, generationConfig } = await opened(`${origin}/defaults`);
     expect(config.eosTokenIds).to.deep.equal([7, 3]);

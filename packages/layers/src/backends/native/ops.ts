@@ -34,6 +34,8 @@ interface NativeMemory {
   readonly temporaries: BlockAllocator;
   /** Copies bytes from the host. The caller may change them afterwards. */
   upload(to: Address, bytes: Uint8Array): void;
+  /** The memory itself, where the host may write it. */
+  view?(address: Address, bytes: number): Uint8Array;
   /** Copies bytes to the host, after all calls before it. */
   download(into: Uint8Array, from: Address): Promise<void>;
   copy(to: Address, from: Address, bytes: number): void;

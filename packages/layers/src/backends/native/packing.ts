@@ -12,8 +12,11 @@ import type { Address } from './address.js';
 import type { NativeBackend } from './backend.js';
 import type { NativeOps } from './ops.js';
 
-/** Maximum bytes of a matrix that are staged at a time. */
-const PIECE_BYTES = 8 << 20;
+/** Bytes of a matrix that are staged at a time: few, so that the processor's cache has them. */
+const PIECE_BYTES = 1 << 19;
+/** More are staged for this many rows, from which weights of columns are estimated, up to MAXIMUM_BYTES. */
+const PIECE_ROWS = 256;
+const MAXIMUM_BYTES = 8 << 20;
 
 /** A weight without its memory. */
 export type WeightShape = Pick<PackedWeightAttrs, 'format' | 'layout' | 'groupSize'> &
@@ -47,7 +50,8 @@ export function pieces(
   rowBytes: number,
   multiple = 1,
 ): (readonly [first: number, count: number])[] {
-  const most = Math.max(1, Math.floor(PIECE_BYTES / rowBytes / multiple)) * multiple;
+  const wanted = Math.min(Math.max(PIECE_ROWS, PIECE_BYTES / rowBytes), MAXIMUM_BYTES / rowBytes);
+  const most = Math.max(1, Math.floor(wanted / multiple)) * multiple;
   return Array.from({ length: Math.ceil(rows / most) }, (_, i) => {
     return [i * most, Math.min(most, rows - i * most)];
   });
@@ -67,7 +71,9 @@ export async function packPieces(
   const staged = ops.blocks.allocate(most * rowBytes);
   try {
     for (const [first, count] of ranges) {
-      ops.upload(staged, await matrix.readRows(first, count));
+      const view = ops.view?.(staged, count * rowBytes);
+      const bytes = await matrix.readRows(first, count, view);
+      if (bytes !== view) ops.upload(staged, bytes);
       pack(staged, first, count);
     }
   } finally {

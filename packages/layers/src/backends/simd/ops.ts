@@ -66,6 +66,10 @@ export class SimdOps implements NativeGradientOps {
     this.runtime.bytes(to, bytes.length).set(bytes);
   }
 
+  view(address: Address, bytes: number): Uint8Array {
+    return this.runtime.bytes(address, bytes);
+  }
+
   async download(into: Uint8Array, from: Address): Promise<void> {
     into.set(this.runtime.bytes(from, into.length));
   }

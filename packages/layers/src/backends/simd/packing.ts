@@ -107,8 +107,8 @@ class ColumnWeights {
   ) {
     this.matrix = {
       ...matrix,
-      readRows: async (first, count) => {
-        const bytes = await matrix.readRows(first, count);
+      readRows: async (first, count, into) => {
+        const bytes = await matrix.readRows(first, count, into);
         const weights = first === 0 ? columnWeights(matrix, bytes, group) : undefined;
         if (weights) {
           this.address = runtime.allocate(weights.byteLength);
@@ -150,44 +150,60 @@ async function packQuantized(matrix: QuantizedMatrix): Promise<PackedWeight> {
   const weight = { format, layout, shape, groupSize: group };
   return packedPanels(backend, weight, async (address) => {
     for (const [first, count] of pieces(rows, (columns * bitsOf(format)) / 8, 8)) {
-      repack(backend.runtime, matrix, await matrix.readRows(first, count), count, group, {
-        panels: address + (first / 8) * panelBytes(format, columns, group),
-      });
+      const staged = new StagedRows(backend.runtime, matrix, count);
+      try {
+        staged.write(await matrix.readRows(first, count, staged.rows));
+        const panels = address + (first / 8) * panelBytes(format, columns, group);
+        staged.repack(group, panels, false);
+      } finally {
+        staged.dispose();
+      }
     }
   });
 }
 
-/** Converts rows between a file's format and panels; with `into`, from panels. */
-function repack(
-  runtime: Runtime,
-  { format, groupSize, shape }: Omit<QuantizedMatrix, 'readRows' | 'parameterDType'>,
-  rows: QuantizedRows,
-  count: number,
-  group: number,
-  { panels, exporting = false }: { panels: number; exporting?: boolean },
-): void {
-  const [, columns] = shape;
-  const parts = [rows.values, rows.scales, rows.offsets];
-  const addresses = parts.map((part) => runtime.allocate(part.byteLength));
-  const [values = 0, scales = 0, offsets = 0] = addresses;
-  try {
-    if (!exporting) {
-      parts.forEach((part, i) => {
-        runtime.bytes(addresses[i] ?? 0, part.byteLength).set(part);
-      });
+const PARTS = ['values', 'scales', 'offsets'] as const;
+
+/** Quantised rows in a file's format in the kernels' memory. */
+class StagedRows {
+  readonly rows: QuantizedRows;
+  private readonly addresses: readonly number[];
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly matrix: Omit<QuantizedMatrix, 'readRows' | 'parameterDType'>,
+    private readonly count: number,
+  ) {
+    const { format, groupSize, shape } = matrix;
+    const size = count * shape[1];
+    const sizes = [(size * bitsOf(format)) / 8, (size * 2) / groupSize, (size * 2) / groupSize];
+    this.addresses = sizes.map((bytes) => runtime.allocate(bytes));
+    const view = (i: number) => runtime.bytes(this.addresses[i] ?? 0, sizes[i] ?? 0);
+    this.rows = { values: view(0), scales: view(1), offsets: view(2) };
+  }
+
+  /** Copies what is not there already. */
+  write(rows: QuantizedRows): void {
+    for (const part of PARTS) {
+      if (rows[part] !== this.rows[part]) this.rows[part].set(rows[part]);
     }
+  }
+
+  /** Converts the rows to panels, or from them. */
+  repack(group: number, panels: number, exporting: boolean): void {
+    const { runtime, count: rows, addresses } = this;
+    const { format, groupSize: fileGroup, shape } = this.matrix;
+    const [values = 0, scales = 0, offsets = 0] = addresses;
+    const columns = shape[1];
     repackArguments.write(runtime, {
-      ...{ values, scales, offsets, rows: count, columns, fileGroup: groupSize, group, panels },
+      ...{ values, scales, offsets, rows, columns, fileGroup, group, panels },
       ...{ bits: bitsOf(format), exporting },
     });
-    const units = Math.ceil(count / 8);
-    runtime.run(KernelId.RepackInt, units, runtime.chunk(columns * 2));
-    if (!exporting) return;
-    parts.forEach((part, i) => {
-      part.set(runtime.bytes(addresses[i] ?? 0, part.byteLength));
-    });
-  } finally {
-    for (const address of addresses) runtime.release(address);
+    runtime.run(KernelId.RepackInt, Math.ceil(rows / 8), runtime.chunk(columns * 2));
+  }
+
+  dispose(): void {
+    for (const address of this.addresses) this.runtime.release(address);
   }
 }
 
@@ -205,14 +221,15 @@ function exportQuantized(weight: PackedWeight): QuantizedMatrix {
     parameterDType: layout === PANELS_F16 ? 'F16' : 'BF16',
     readRows(first, count) {
       if (first % 8 !== 0) throw new BackendError('quantised rows are read from multiples of 8');
-      const rows = {
-        values: new Uint8Array((count * columns * bitsOf(format)) / 8),
-        scales: new Uint8Array((count * columns * 2) / groupSize),
-        offsets: new Uint8Array((count * columns * 2) / groupSize),
-      };
       const panels = backend.address(tensor) + (first / 8) * panelBytes(format, columns, groupSize);
-      repack(backend.runtime, matrix, rows, count, groupSize, { panels, exporting: true });
-      return rows;
+      const staged = new StagedRows(backend.runtime, matrix, count);
+      try {
+        staged.repack(groupSize, panels, true);
+        const { values, scales, offsets } = staged.rows;
+        return { values: values.slice(), scales: scales.slice(), offsets: offsets.slice() };
+      } finally {
+        staged.dispose();
+      }
     },
   };
 }

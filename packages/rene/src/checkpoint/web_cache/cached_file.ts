@@ -3,10 +3,33 @@ import { CheckpointError } from '../../errors.js';
 import { type ByteSource, checkRange } from '../byte_source.js';
 import { shownUrl } from '../model_names.js';
 import { isQuotaError, type PartStore } from './part_store.js';
-import { RecentParts } from './recent_parts.js';
+import { copy, RecentParts } from './recent_parts.js';
 
 /** Reads a response's bytes. */
 export type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>;
+
+/** Bytes that are read at a time. */
+const READ_BYTES = 1 << 20;
+
+/** Reads into one buffer, where the browser can. What was read is valid until the next read. */
+export function byteReader(body: ReadableStream<Uint8Array>): ByteReader {
+  let buffer = new ArrayBuffer(READ_BYTES);
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: 'byob' });
+  } catch {
+    return body.getReader();
+  }
+  return {
+    async read() {
+      const { value } = await reader.read(new Uint8Array(buffer));
+      if (!value?.length) return { done: true, value: undefined };
+      buffer = value.buffer;
+      return { done: false, value };
+    },
+    cancel: () => reader.cancel(),
+  };
+}
 
 export interface CachedFileOptions {
   readonly url: string;
@@ -19,6 +42,8 @@ export interface CachedFileOptions {
   onBytes(bytes: number): void;
   /** Reopens a broken connection. Absent if the server supports no ranges. */
   reopen?: ((position: number) => Promise<ByteReader>) | undefined;
+  /** Resolves when the small files that were read before are stored. */
+  settled(): Promise<unknown>;
   /** Waits before a retry. */
   wait(tries: number): Promise<void>;
   /** Called once, when the store is full. Reads the rest in another way. */
@@ -34,7 +59,7 @@ export class CachedFile implements ByteSource {
   readonly size: number;
   /** Bytes in whole parts of the store. */
   private inStore: number;
-  /** The part that is being received. Its bytes do not change once they are there. */
+  /** The part that is being received. */
   private current: Uint8Array<ArrayBuffer>;
   private readonly partBytes: number;
   private filled = 0;
@@ -55,8 +80,8 @@ export class CachedFile implements ByteSource {
     this.name = shownUrl(options.url);
     this.size = options.size;
     this.partBytes = options.store.partBytes;
-    this.current = new Uint8Array(reader ? this.partBytes : 0);
     this.parts = new RecentParts(options.store, options.key);
+    this.current = reader ? this.parts.buffer() : new Uint8Array(0);
     this.inStore = reader
       ? Math.floor(options.stored / this.partBytes) * this.partBytes
       : options.size;
@@ -65,17 +90,11 @@ export class CachedFile implements ByteSource {
     else options.onEnd();
   }
 
-  async read(start: number, length: number): Promise<Uint8Array> {
+  async read(start: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     checkRange(this.name, this.size, start, length);
-    if (length === 0) return new Uint8Array(0);
-    const first = await this.readPart(start, length);
-    if (first.length === length) return first;
-    const bytes = new Uint8Array(length);
-    bytes.set(first);
-    for (let filled = first.length; filled < length; ) {
-      const part = await this.readPart(start + filled, length - filled);
-      bytes.set(part, filled);
-      filled += part.length;
+    const bytes = into ?? new Uint8Array(length);
+    for (let filled = 0; filled < length; ) {
+      filled += await this.readPart(start + filled, bytes.subarray(filled));
     }
     return bytes;
   }
@@ -86,36 +105,35 @@ export class CachedFile implements ByteSource {
     this.parts.clear();
     await this.reader?.cancel().catch(() => {});
     await this.ended;
+    await this.options.settled();
     if (!this.substitute) return;
     await (await this.substitute.catch(() => undefined))?.close();
     // An incomplete file without a way to resume it.
     await this.options.store.remove(this.options.key);
   }
 
-  /** Bytes at a position, which nobody changes. Waits until some have arrived. */
-  private async readPart(start: number, most: number): Promise<Uint8Array> {
+  /** Copies bytes from a position on. Waits until some have arrived. @returns how many */
+  private async readPart(start: number, into: Uint8Array): Promise<number> {
     for (;;) {
-      if (start < this.inStore) return this.fromStore(start, most);
+      if (start < this.inStore) return this.fromStore(start, into);
       const here = start - this.inStore;
-      if (here < this.filled)
-        return this.current.subarray(here, Math.min(this.filled, here + most));
-      if (this.substitute) return (await this.substitute).read(start, most);
+      if (here < this.filled) return copy(this.current.subarray(here, this.filled), into);
+      if (this.substitute)
+        return copy(await (await this.substitute).read(start, into.length), into);
       if (this.failure !== undefined) throw this.failure;
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
   }
 
-  private async fromStore(start: number, most: number): Promise<Uint8Array> {
+  private async fromStore(start: number, into: Uint8Array): Promise<number> {
     const index = Math.floor(start / this.partBytes);
-    const part = await this.parts.get(index);
-    const from = start - index * this.partBytes;
-    const bytes = part?.subarray(from, from + most);
-    if (!bytes || bytes.length === 0) {
+    const copied = await this.parts.read(index, start - index * this.partBytes, into);
+    if (copied === 0) {
       throw new CheckpointError(
         `${this.name}: its copy in the browser's storage is gone; load it again`,
       );
     }
-    return bytes;
+    return copied;
   }
 
   private async download(first: ByteReader): Promise<void> {
@@ -188,20 +206,22 @@ export class CachedFile implements ByteSource {
   private async keepPart(): Promise<void> {
     const { store, key } = this.options;
     if (this.filled === 0) return;
-    await store.setPart(key, this.inStore / this.partBytes, this.current.slice(0, this.filled));
+    await store.setPart(key, this.inStore / this.partBytes, this.current.subarray(0, this.filled));
   }
 
   private async endPart(): Promise<void> {
     const { store, key } = this.options;
     const index = this.inStore / this.partBytes;
     await store.setPart(key, index, this.current);
-    this.parts.put(index, Promise.resolve(this.current));
-    this.current = new Uint8Array(this.partBytes);
+    this.parts.put(index, this.current);
+    this.current = this.parts.buffer();
     this.inStore += this.partBytes;
     this.filled = 0;
   }
 
   private finish(): void {
+    const last = this.current.subarray(0, this.filled);
+    if (this.filled > 0) this.parts.put(this.inStore / this.partBytes, last);
     this.inStore = this.size;
     this.filled = 0;
   }

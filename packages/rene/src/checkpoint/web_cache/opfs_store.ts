@@ -83,13 +83,13 @@ export async function opfsStore(storage: StorageManager): Promise<PartStore | un
       write(key, ENTRY, new TextEncoder().encode(JSON.stringify(entry satisfies FileEntry))),
     part: (key, index) => read(key, String(index)),
     setPart: (key, index, bytes) => write(key, String(index), bytes),
-    async readPart(key, index) {
+    async readPart(key, index, into) {
       let access: SyncAccessHandle | undefined;
       try {
         const handle = await (await root.getDirectoryHandle(key)).getFileHandle(String(index));
         access = await handle.createSyncAccessHandle?.({ mode: 'read-only' });
-        const bytes = new Uint8Array(access?.getSize() ?? 0);
-        return access?.read(bytes, { at: 0 }) === bytes.length ? bytes : undefined;
+        const size = access?.read(into, { at: 0 });
+        return size === access?.getSize() ? size : undefined;
       } catch {
         return undefined; // Another tab has it open, in browsers where only one may.
       } finally {

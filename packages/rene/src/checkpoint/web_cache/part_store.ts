@@ -27,8 +27,12 @@ export interface PartStore {
   setEntry(key: string, entry: FileEntry): Promise<void>;
   /** A part; undefined if there is none. */
   part(key: string, index: number): Promise<Blob | undefined>;
-  /** The bytes of a part, where there is a faster way than a Blob; undefined where it does not work now. */
-  readPart?(key: string, index: number): Promise<Uint8Array | undefined>;
+  /**
+   * Reads a part where there is a faster way than a Blob.
+   *
+   * @returns the number of its bytes; undefined where it does not work now
+   */
+  readPart?(key: string, index: number, into: Uint8Array): Promise<number | undefined>;
   /** @throws an error named QuotaExceededError if there is no room */
   setPart(key: string, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   remove(key: string): Promise<void>;

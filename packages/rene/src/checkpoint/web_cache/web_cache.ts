@@ -7,7 +7,7 @@ import { type FileCache, Missing, type WebFileOptions } from '../web_file_option
 import { ask, backOff, extentOf, isPage, PLAIN, validatorOf } from '../web_request.js';
 import { freeBytes, lock, openStore } from './browser_storage.js';
 import { cacheKey, unsignedUrl } from './cache_key.js';
-import { type ByteReader, CachedFile } from './cached_file.js';
+import { type ByteReader, byteReader, CachedFile } from './cached_file.js';
 import type { FileEntry, PartStore } from './part_store.js';
 
 /** A kept file. */
@@ -19,6 +19,9 @@ export interface CachedFileInfo {
   /** When its download began. */
   readonly date: Date;
 }
+
+/** Small files that are being stored. The caller does not wait for them. */
+let storing: Promise<unknown> = Promise.resolve();
 
 export class WebCache implements FileCache {
   private readonly store: Promise<PartStore | undefined>;
@@ -62,6 +65,7 @@ export class WebCache implements FileCache {
         {
           ...{ url, key, store, size, stored, onEnd: release },
           onBytes: (bytes) => options.onProgress?.({ file, bytes, totalBytes: size }),
+          settled: () => storing,
           wait: (tries) => backOff(tries, options),
           withoutStore: (error) => withoutStore(url, options, error),
           ...(ranges && { reopen: (at: number) => reopen(url, options, at, size) }),
@@ -96,7 +100,11 @@ export class WebCache implements FileCache {
     return make(size, start, reader, ranges);
   }
 
-  async storeText(url: string, text: string | Missing): Promise<void> {
+  storeText(url: string, text: string | Missing): void {
+    storing = Promise.all([storing, this.keepText(url, text)]);
+  }
+
+  private async keepText(url: string, text: string | Missing): Promise<void> {
     try {
       const [store, key] = [await this.store, await cacheKey(url)];
       if (!store) return;
@@ -116,6 +124,7 @@ export class WebCache implements FileCache {
   }
 
   async text(url: string): Promise<string | Missing | undefined> {
+    await storing;
     const [store, key] = [await this.store, await cacheKey(url)];
     const entry = await store?.entry(key);
     if (!store || !entry) return undefined;
@@ -235,13 +244,13 @@ async function reopen(
     !(response instanceof Missing) &&
     response.status === 206 &&
     extentOf(response, at).size === size;
-  if (isRest && response.body) return response.body.getReader();
+  if (isRest && response.body) return byteReader(response.body);
   throw new CheckpointError(`${shownUrl(url)}: it changed while it was downloaded; load it again`);
 }
 
 /** The response's bytes, unless they are a web page. */
 async function checkedReader(response: Response, start: number): Promise<ByteReader | Missing> {
-  const reader = response.body?.getReader();
+  const reader = response.body && byteReader(response.body);
   if (!reader) return new Missing('an empty answer');
   const first = await reader.read();
   const text = new TextDecoder('latin1').decode(first.value?.subarray(0, 100));

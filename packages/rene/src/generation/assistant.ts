@@ -17,6 +17,10 @@ export class AssistantDrafter implements Drafter {
     private readonly vocabSize: number,
   ) {}
 
+  kindOf(): number {
+    return 0;
+  }
+
   async propose(ids: readonly number[], most: number): Promise<readonly number[]> {
     this.state ??= this.model.initialState(1);
     let logits: Float32Array | undefined;

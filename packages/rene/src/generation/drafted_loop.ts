@@ -49,7 +49,7 @@ export async function* draftedLoop(
       for (const own of active) {
         const begin = performance.now();
         const draft = await propose(own);
-        if (draft.length === 0) continue;
+        if (!draft) continue;
         drafts++;
         yield* verify(own, draft, batch, progress, begin);
       }
@@ -64,16 +64,25 @@ export async function* draftedLoop(
   }
 }
 
-function propose({ sequence, drafter, schedule }: Drafted) {
+interface Draft {
+  readonly kind: number;
+  readonly tokens: readonly number[];
+}
+
+async function propose({ sequence, drafter, schedule }: Drafted): Promise<Draft | undefined> {
+  const kind = drafter.kindOf(sequence.ids);
+  if (kind === undefined) return undefined;
   // The token after the draft comes from the same pass.
-  const length = Math.min(schedule.length, sequence.room - 1);
-  return length > 0 ? drafter.propose(sequence.ids, length) : [];
+  const length = Math.min(schedule.lengthFor(kind), sequence.room - 1);
+  if (length < 1) return undefined;
+  const tokens = await drafter.propose(sequence.ids, length);
+  return tokens.length > 0 ? { kind, tokens } : undefined;
 }
 
 /** One pass over a draft. The sequence keeps the tokens that it would have sampled without. */
 async function* verify(
   { sequence, schedule }: Drafted,
-  draft: readonly number[],
+  { kind, tokens: draft }: Draft,
   batch: Batch<Sequence>,
   progress: Progress,
   begin: number,
@@ -96,7 +105,7 @@ async function* verify(
   const updating = performance.now();
   batch.accept(tokens);
   milliseconds += performance.now() - updating;
-  schedule.verified(logits.length - 1, accepted, milliseconds);
+  schedule.verified(kind, logits.length - 1, accepted, milliseconds);
 }
 
 /** A token for each sequence, also for those that had a draft. */

@@ -1,37 +1,52 @@
-// Drafts of next tokens, which one forward pass verifies: from the sequence's own n-grams or by a small model.
+// Drafts of next tokens, which one pass verifies: from the sequence's own n-grams or by a small model.
 
 /** Proposes the tokens that may come next. */
 export interface Drafter {
   /**
    * @param ids prompt and new tokens
+   * @returns the kind of draft that it has; drafts of one kind are right about equally often. undefined if it
+   *   has none.
+   */
+  kindOf(ids: readonly number[]): number | undefined;
+  /**
+   * @param ids those of the last call of kindOf()
    * @param most maximum number of tokens, 1 or more
-   * @returns no tokens if it has no proposal
    */
   propose(ids: readonly number[], most: number): readonly number[] | Promise<readonly number[]>;
   dispose(): void;
 }
 
 /** Longest and shortest n-gram that is looked up. */
-const NGRAM = { longest: 4, shortest: 2 };
+const NGRAM = { longest: 5, shortest: 2 };
 
 /**
  * Prompt lookup: the tokens that followed the latest earlier occurrence of the last tokens, for text that
- * repeats parts of its prompt. Longer n-grams are preferred.
+ * repeats parts of its prompt. Longer n-grams are preferred. The kind of a draft is the n-gram's length.
  */
 export class PromptLookup implements Drafter {
   /** For each n-gram length: the end of the latest occurrence of each n-gram, before the last token. */
   private readonly ends = new Map<number, Map<string, number>>();
   /** Number of tokens whose n-grams are in `ends`. */
   private indexed = 0;
+  /** Where the last tokens occurred before. */
+  private end = 0;
 
-  propose(ids: readonly number[], most: number): readonly number[] {
+  kindOf(ids: readonly number[]): number | undefined {
     this.index(ids);
     for (let n = NGRAM.longest; n >= NGRAM.shortest; n--) {
       if (ids.length <= n) continue;
       const end = this.ends.get(n)?.get(key(ids, ids.length, n));
-      if (end !== undefined) return continuation(ids, end, most);
+      if (end === undefined) continue;
+      this.end = end;
+      return n;
     }
-    return [];
+    return undefined;
+  }
+
+  /** The tokens that followed. Where the text ends, what it repeats goes on. */
+  propose(ids: readonly number[], most: number): readonly number[] {
+    const period = ids.length - this.end;
+    return Array.from({ length: most }, (_, i) => ids[this.end + (i % period)] ?? 0);
   }
 
   dispose(): void {
@@ -49,14 +64,6 @@ export class PromptLookup implements Drafter {
     }
     this.indexed = Math.max(0, ids.length - 1);
   }
-}
-
-/** The tokens from `from` on. Where the text ends, what it repeats goes on. */
-function continuation(ids: readonly number[], from: number, most: number): number[] {
-  const tokens: number[] = [];
-  const period = ids.length - from;
-  for (let i = 0; i < most; i++) tokens.push(ids[from + (i % period)] ?? 0);
-  return tokens;
 }
 
 function key(ids: readonly number[], end: number, n: number): string {

@@ -12,12 +12,12 @@ import type { CausalLM } from '../../src/model.js';
 
 /** Replaces the schedule's decision, which depends on time. */
 async function withLengths<T>(next: () => number, run: () => Promise<T>): Promise<T> {
-  const own = Object.getOwnPropertyDescriptor(DraftSchedule.prototype, 'length');
-  Object.defineProperty(DraftSchedule.prototype, 'length', { get: next, configurable: true });
+  const own = DraftSchedule.prototype.lengthFor;
+  DraftSchedule.prototype.lengthFor = next;
   try {
     return await run();
   } finally {
-    if (own) Object.defineProperty(DraftSchedule.prototype, 'length', own);
+    DraftSchedule.prototype.lengthFor = own;
   }
 }
 
@@ -146,34 +146,45 @@ describe('decoding with drafts', () => {
 
   it('looks up the latest occurrence of the longest n-gram', () => {
     const lookup = new PromptLookup();
-    expect(lookup.propose([1, 2, 3], 4)).to.deep.equal([]);
-    expect(lookup.propose([1, 2, 3, 4, 1, 2], 2)).to.deep.equal([3, 4]);
-    expect(lookup.propose([1, 2, 3, 4, 1, 2, 9, 1, 2], 2)).to.deep.equal([9, 1]);
-    expect(lookup.propose([1, 2, 3, 4, 1, 2, 9, 1, 2, 3], 1)).to.deep.equal([4]);
+    const propose = (ids: number[], most: number, by = lookup) => {
+      const kind = by.kindOf(ids);
+      return kind === undefined ? undefined : [kind, by.propose(ids, most)];
+    };
+    expect(propose([1, 2, 3], 4)).to.equal(undefined);
+    expect(propose([1, 2, 3, 4, 1, 2], 2)).to.deep.equal([2, [3, 4]]);
+    expect(propose([1, 2, 3, 4, 1, 2, 9, 1, 2], 2)).to.deep.equal([2, [9, 1]]);
+    expect(propose([1, 2, 3, 4, 1, 2, 9, 1, 2, 3], 1)).to.deep.equal([3, [4]]);
     // A text that repeats itself goes on.
-    expect(new PromptLookup().propose([7, 8, 7, 8], 5)).to.deep.equal([7, 8, 7, 8, 7]);
+    const again = new PromptLookup();
+    expect(propose([7, 8, 7, 8], 5, again)).to.deep.equal([2, [7, 8, 7, 8, 7]]);
   });
 
   it('drafts less where drafts are wrong, and stops where they do not pay', () => {
-    const simulate = (isRight: () => boolean) => {
+    /** Tokens in the time of one without drafts. @param isRight the fate of a drafted token of a kind */
+    const simulate = (kindOf: () => number, isRight: (kind: number) => boolean) => {
       const schedule = new DraftSchedule(8);
       let [time, tokens] = [0, 0];
       while (tokens < 2000) {
-        const { length } = schedule;
+        const kind = kindOf();
+        const length = schedule.lengthFor(kind);
         const cost = 1 + 0.3 * length;
         if (length === 0) schedule.decoded(1);
         let accepted = 0;
-        while (accepted < length && isRight()) accepted++;
-        if (length > 0) schedule.verified(length, accepted, cost);
+        while (accepted < length && isRight(kind)) accepted++;
+        if (length > 0) schedule.verified(kind, length, accepted, cost);
         time += cost;
         tokens += accepted + 1;
       }
       return tokens / time;
     };
-    expect(simulate(() => false)).to.be.above(0.96);
-    expect(simulate(() => true)).to.be.above(2.5);
+    const oneKind = () => 2;
+    expect(simulate(oneKind, () => false)).to.be.above(0.96);
+    expect(simulate(oneKind, () => true)).to.be.above(2.5);
     let i = 0;
-    expect(simulate(() => i++ % 50 < 40)).to.be.above(1.2);
+    expect(simulate(oneKind, () => i++ % 50 < 40)).to.be.above(1.2);
+    // Kinds of drafts are told apart.
+    const halves = () => 2 + (i++ % 2);
+    expect(simulate(halves, (kind) => kind === 3)).to.be.above(1.8);
   });
 
   it('refuses an assistant of another vocabulary, and beams', async () => {

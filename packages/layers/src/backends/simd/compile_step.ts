@@ -77,7 +77,7 @@ class SimdDecodeStep extends NativeDecodeStep<SimdOps> implements DecodeStep {
     if (!(count >= 0 && count <= tokens)) {
       throw new BackendError(`accept: expected up to ${tokens} tokens, found ${count}`);
     }
-    if (this.drafts && count > 0) this.ops.runtime.replay(this.drafts.updates(count));
+    if (this.drafts && count > 0) this.ops.runtime.replay(this.drafts.updates(row, count));
     this.positions[row] = (this.positions[row] ?? 0) + count;
     this.verified = undefined;
   }

@@ -11,16 +11,8 @@ import type { StepStates } from '../native/step_states.js';
 import type { SimdOps } from './ops.js';
 import type { RecordedJobs } from './recorded_jobs.js';
 
-/** A recorded pass over a number of tokens of a sequence. */
-interface Pass {
-  readonly jobs: RecordedJobs;
-  readonly deferred: DeferredUpdates;
-  /** Recorded updates of the states, by the number of tokens that count. */
-  readonly updates: Map<number, RecordedJobs>;
-}
-
-/** Recordings of more passes than this are freed: with many sequences there are many. */
-const MOST_PASSES = 128;
+/** More recordings than this are freed: with many sequences there are many. */
+const MOST_RECORDINGS = 256;
 
 export class DraftPasses {
   private memory: Temporaries;
@@ -30,8 +22,10 @@ export class DraftPasses {
   private temporaries: Address = 0;
   /** What the updates read. */
   private kept: Address = 0;
-  private readonly passes = new Map<string, Pass>();
-  private last: Pass | undefined;
+  /** Passes and updates of states, by row and number of tokens. */
+  private readonly recordings = new Map<string, RecordedJobs>();
+  /** By row: the updates of its passes, which are the same for all lengths. */
+  private readonly deferred = new Map<number, DeferredUpdates>();
 
   constructor(
     private readonly ops: SimdOps,
@@ -43,13 +37,17 @@ export class DraftPasses {
 
   /** @returns the jobs of a pass, ready to be run; logits() has their results */
   prepare(row: number, tokens: readonly number[], position: number): RecordedJobs {
-    if (tokens.length > this.capacity) this.reserve(tokens.length);
+    if (tokens.length > this.capacity) this.reserve(Math.ceil(tokens.length / 8) * 8);
     const buffers = this.present();
     const { runtime } = this.ops;
     runtime.ints(buffers.tokens, tokens.length).set(tokens);
     runtime.ints(buffers.positions, 1)[0] = position;
-    this.last = this.pass(row, tokens.length);
-    return this.last.jobs;
+    const { length } = tokens;
+    return this.recording(`${row} fed ${length}`, () => {
+      const deferred = new DeferredUpdates(this.kept, length, this.capacity);
+      this.launch(buffers, row, length, deferred);
+      this.deferred.set(row, deferred);
+    });
   }
 
   /** Each token's logits, valid until the next pass. */
@@ -61,24 +59,18 @@ export class DraftPasses {
     );
   }
 
-  /** The jobs that advance the states by the first tokens of the last pass. */
-  updates(tokens: number): RecordedJobs {
-    const { last } = this;
-    if (!last) throw new BackendError('accept: expected a pass before it, found none');
-    const known = last.updates.get(tokens);
-    if (known) return known;
-    const jobs = this.ops.runtime.record(() => last.deferred.make(tokens), this.temporaries);
-    last.updates.set(tokens, jobs);
-    return jobs;
+  /** The jobs that advance a row's states by the first tokens of its last pass. */
+  updates(row: number, tokens: number): RecordedJobs {
+    const deferred = this.deferred.get(row);
+    if (!deferred) throw new BackendError('accept: expected a pass before it, found none');
+    return this.recording(`${row} kept ${tokens}`, () => deferred.make(tokens));
   }
 
   /** Frees the recordings, whose addresses are no longer valid. */
   forget(): void {
-    for (const { jobs, updates } of this.passes.values()) {
-      for (const { address } of [jobs, ...updates.values()]) this.ops.blocks.release(address);
-    }
-    this.passes.clear();
-    this.last = undefined;
+    for (const { address } of this.recordings.values()) this.ops.blocks.release(address);
+    this.recordings.clear();
+    this.deferred.clear();
   }
 
   dispose(): void {
@@ -99,7 +91,7 @@ export class DraftPasses {
     const { ops, memory, plan } = this;
     try {
       const buffers = stepBuffers(ops, memory, plan, tokens);
-      const deferred = new DeferredUpdates(0);
+      const deferred = new DeferredUpdates(0, tokens, tokens);
       const launch = () => this.launch(buffers, 0, tokens, deferred);
       this.temporaries = memory.allocate(ops.runtime.rehearse(launch));
       this.kept = memory.allocate(deferred.bytes);
@@ -111,17 +103,13 @@ export class DraftPasses {
     }
   }
 
-  private pass(row: number, tokens: number): Pass {
-    const key = `${row} ${tokens}`;
-    const known = this.passes.get(key);
+  private recording(key: string, work: () => void): RecordedJobs {
+    const known = this.recordings.get(key);
     if (known) return known;
-    if (this.passes.size === MOST_PASSES) this.forget();
-    const deferred = new DeferredUpdates(this.kept);
-    const launch = () => this.launch(this.present(), row, tokens, deferred);
-    const jobs = this.ops.runtime.record(launch, this.temporaries);
-    const pass = { jobs, deferred, updates: new Map() };
-    this.passes.set(key, pass);
-    return pass;
+    if (this.recordings.size === MOST_RECORDINGS) this.forget();
+    const jobs = this.ops.runtime.record(work, this.temporaries);
+    this.recordings.set(key, jobs);
+    return jobs;
   }
 
   private launch(

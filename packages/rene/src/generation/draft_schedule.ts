@@ -13,6 +13,9 @@ const RECOVERY = 0.02;
 /** Lengths whose time is not known are assumed to take this share of a token's time for each drafted token. */
 const ASSUMED_COST = 0.4;
 
+/** Lengths of drafts: few, since a backend prepares a pass for each; with the last token, rows of whole tiles. */
+const LENGTHS: readonly number[] = [1, 2, 3, 5, 7, 11, 15, 23, 31];
+
 /**
  * The schedule of one sequence. Times affect only how much is drafted: the tokens are the same with any
  * draft.
@@ -27,23 +30,28 @@ export class DraftSchedule {
   /** Milliseconds gained by drafts, or lost if negative. */
   private balance = 0;
   private total = 0;
+  private readonly lengths: readonly number[];
 
   /** @param most maximum number of drafted tokens */
-  constructor(private readonly most: number) {}
+  constructor(most: number) {
+    this.lengths = [...LENGTHS.filter((length) => length < most), most];
+  }
 
   /** The number of tokens to draft now; 0 for none. @param kind of the draft */
   lengthFor(kind: number): number {
-    const { plain, most } = this;
+    const { plain, lengths } = this;
     // The first token is decoded without a draft, to know its time.
     if (plain === undefined) return 0;
     if (-this.balance > MAXIMUM_LOSS * this.total) return 0;
     const acceptance = this.acceptance.get(kind) ?? ASSUMED_ACCEPTANCE;
     let [best, fastest] = [0, 1 / plain];
     // A drafted token counts if all before it are right.
-    let [tokens, right] = [1, 1];
-    for (let length = 1; length <= most; length++) {
-      right *= acceptance;
-      tokens += right;
+    let [tokens, right, drafted] = [1, 1, 0];
+    for (const length of lengths) {
+      for (; drafted < length; drafted++) {
+        right *= acceptance;
+        tokens += right;
+      }
       const speed = tokens / this.timeOf(length, plain);
       if (speed > fastest) [best, fastest] = [length, speed];
     }

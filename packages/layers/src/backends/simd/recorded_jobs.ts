@@ -1,7 +1,7 @@
 // Jobs that are recorded once and replayed without JavaScript in between.
 
 import type { KernelId } from '../../../assembly/kernel_ids.js';
-import { JOB_WORDS } from './control.js';
+import { JOB_ARGUMENTS, JOB_WORDS } from './control.js';
 
 /** Address and number of recorded jobs, and the scratch memory that each thread needs for them. */
 export interface RecordedJobs {
@@ -10,6 +10,7 @@ export interface RecordedJobs {
   readonly scratch: number;
 }
 
+const FIRST_JOBS = 32;
 /** Jobs of a piece: some blocks of a model have this many. */
 const PIECE = 8;
 
@@ -24,7 +25,9 @@ export function piecesOf({ address, count, scratch }: RecordedJobs): RecordedJob
 
 /** Records jobs instead of running them. Their temporaries are stacked from `base` on. */
 export class JobRecorder {
-  private readonly words: number[] = [];
+  /** The jobs in the format of assembly/threads.ts, and room for more. */
+  private words = new Int32Array(FIRST_JOBS * JOB_WORDS);
+  private used = 0;
   private top: number;
   private highest: number;
   scratch = 0;
@@ -35,7 +38,14 @@ export class JobRecorder {
   }
 
   add(id: KernelId, units: number, chunk: number, scratch: number, args: Int32Array): void {
-    this.words.push(id, units, chunk, 0, ...args);
+    if (this.used === this.words.length) {
+      const longer = new Int32Array(2 * this.used);
+      longer.set(this.words);
+      this.words = longer;
+    }
+    this.words.set([id, units, chunk, 0], this.used);
+    this.words.set(args, this.used + JOB_ARGUMENTS);
+    this.used += JOB_WORDS;
     this.scratch = Math.max(this.scratch, scratch);
   }
 
@@ -58,12 +68,11 @@ export class JobRecorder {
   }
 
   get count(): number {
-    return this.words.length / JOB_WORDS;
+    return this.used / JOB_WORDS;
   }
 
-  /** The jobs in the format of assembly/threads.ts. */
   get jobs(): Int32Array {
-    return Int32Array.from(this.words);
+    return this.words.subarray(0, this.used);
   }
 }
 

@@ -102,13 +102,14 @@ export class Metrics {
         this.set(process.memoryUsage.rss());
       },
     });
-    new Gauge({
+    new Counter({
       name: 'process_cpu_seconds_total',
       help: 'CPU seconds of the process',
       registers,
       collect() {
         const { user, system } = process.cpuUsage();
-        this.set((user + system) / 1e6);
+        this.reset();
+        this.inc((user + system) / 1e6);
       },
     });
     new Gauge({

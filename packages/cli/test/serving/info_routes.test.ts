@@ -43,6 +43,7 @@ describe('routes about the server', () => {
       'rene_time_to_first_token_seconds_count 3',
       'rene_time_per_output_token_seconds_count 6',
       'rene_request_duration_seconds_count{route="/v1/completions"} 3',
+      '# TYPE process_cpu_seconds_total counter',
       'rene_sequences_active 0',
       'rene_sequences_waiting 0',
       'rene_slots 64',

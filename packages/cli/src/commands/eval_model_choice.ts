@@ -1,6 +1,7 @@
 // Selects the model that `rene eval` measures: its kind, its name and the arguments in --model_args.
 import { InvalidArgumentError } from '@rene-js/layers';
 import { weightFormatOrAuto } from '@rene-js/rene/internal';
+import { BACKENDS } from './backend_option.js';
 import type { EvalOptions } from './eval_options.js';
 import { UsageError } from './report_error.js';
 
@@ -128,10 +129,16 @@ export function chosenDtype(
   }
 }
 
-/** --backend, or backend= in --model_args, if it is not one of lm-eval's own values. */
-export function chosenBackend({ backend }: EvalOptions, args: ModelChoice['args']): string {
-  const isOurs = args.backend !== undefined && !['default', 'causal'].includes(args.backend);
-  return backend ?? (isOurs ? args.backend : undefined) ?? 'auto';
+/** --backend, or backend= in --model_args, if it is not one of lm-eval's own values. @throws UsageError */
+export function chosenBackend(
+  { backend }: Pick<EvalOptions, 'backend'>,
+  args: ModelChoice['args'],
+): string {
+  const own = args.backend ?? 'default';
+  if (backend !== undefined || ['default', 'causal'].includes(own)) return backend ?? 'auto';
+  if (BACKENDS.includes(own)) return own;
+  const expected = BACKENDS.join(', ');
+  throw new UsageError(`--model_args: backend: expected one of ${expected}, found ${own}`);
 }
 
 /** A positive integer in --model_args. @throws UsageError */

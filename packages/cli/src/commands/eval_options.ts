@@ -2,6 +2,7 @@
 import type { WeightFormat } from '@rene-js/layers';
 import { type Command, Option } from 'commander';
 import type { Seeds } from '../evaluation/seeds.js';
+import { backendName } from './backend_option.js';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { addHarnessOptions } from './eval_harness_options.js';
 import { batchSize, limit, modelArgs, names, samples, seeds } from './eval_option_values.js';
@@ -133,7 +134,7 @@ export function addEvalOptions(command: Command): Command {
     new Option(
       '--backend <name>',
       'auto, cpu, simd, cuda, webgpu, tensorflow, or another tfjs backend',
-    ),
+    ).argParser(backendName),
     new Option(
       '--dtype <format>',
       `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,

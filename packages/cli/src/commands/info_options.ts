@@ -1,5 +1,6 @@
 // The options of `rene info`.
 import type { Command } from 'commander';
+import { backendName } from './backend_option.js';
 import { addModelOptions, type LoadOptions } from './model_options.js';
 
 export interface InfoOptions extends LoadOptions {
@@ -15,6 +16,7 @@ export function addInfo(program: Command): Command {
     .option(
       '--backend <name>',
       'auto, cpu, simd, cuda, webgpu, tensorflow, or another tfjs backend',
+      backendName,
       'auto',
     )
     .option('--json', 'print JSON with the whole configuration', false);

@@ -1,6 +1,7 @@
 // Options that several commands share: model, backend, threads.
 import type { WeightFormat } from '@rene-js/layers';
 import { type Command, InvalidArgumentError } from 'commander';
+import { backendName } from './backend_option.js';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { wholeNumber, wholeNumberFrom } from './numbers.js';
 
@@ -31,6 +32,7 @@ export function addBackendOptions(command: Command): Command {
     .option(
       '--backend <name>',
       'auto, simd, cuda, tensorflow, cpu, or another tfjs backend',
+      backendName,
       'auto',
     )
     .option(

@@ -24,7 +24,7 @@ export interface ReportOptions {
 export function reportError(error: unknown, { verb, verbose }: ReportOptions): void {
   const known = typed(error);
   const isUsage = known instanceof UsageError;
-  const message = known.message.replace(/^backend: expected/, '--backend: expected');
+  const { message } = known;
   process.exitCode = isUsage ? 2 : 1;
   process.stderr.write(isUsage ? usageLine(message, verb) : `error: ${message}\n`);
   if (verbose || process.env.DEBUG) process.stderr.write(`${known.stack}\n${causes(known)}`);

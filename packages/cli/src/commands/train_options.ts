@@ -3,6 +3,7 @@
 import type { TrainOptions } from '@rene-js/rene/training';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DOCUMENT_FORMATS, type DocumentFormat } from '../training/document_formats.js';
+import { backendName } from './backend_option.js';
 import { addThreadsOption } from './model_options.js';
 import { UsageError } from './report_error.js';
 
@@ -145,6 +146,7 @@ export function addTrainOptions(command: Command): Command {
     .option(
       '--backend <name>',
       'auto, simd, cuda, tensorflow, cpu, or another tfjs backend',
+      backendName,
       'auto',
     );
   return addThreadsOption(command);

@@ -1,5 +1,6 @@
 // The options of `rene verify`.
 import { type Command, InvalidArgumentError } from 'commander';
+import { backendName } from './backend_option.js';
 
 export interface VerifyCommandOptions {
   backend?: string;
@@ -17,6 +18,7 @@ export function addVerify(program: Command): Command {
     .option(
       '--backend <name>',
       'tfjs backend: auto, cpu, simd, cuda, webgpu, tensorflow, ...',
+      backendName,
       'auto',
     )
     .option(

@@ -182,8 +182,8 @@ describe('rene generate', () => {
     [
       'an unknown backend',
       ['x', '--backend', 'abacus'],
-      1,
-      /^error: --backend: expected one of auto, .*, found 'abacus'/,
+      2,
+      /^error: --backend: expected one of auto, .*, found abacus \(see rene generate --help\)/,
     ],
     [
       'a model without a tokenizer',

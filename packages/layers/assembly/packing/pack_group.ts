@@ -1,7 +1,7 @@
 // Quantises a group of one row: its scale, offset and values, and their position in a panel.
 import { signFlip } from '../matmul/byte_dots';
 import { fromBf16, toBf16 } from '../shared/halves';
-import { madd, sumLanes } from '../shared/math';
+import { sumLanes } from '../shared/math';
 
 /** Position of row r, column k of a group: its byte for int8, the byte of its nibble for int4. */
 export function placeInt8(r: usize, k: usize): usize {
@@ -50,8 +50,7 @@ export function packGroup(
   // The scale above the offset, as bits.
   let found: u32;
   if (bits === 8) found = ends(low, high, last);
-  else if (weights === 0) found = fittest(values, padded, low, high, last);
-  else found = weightedFittest(values, count, low, high, last, weights);
+  else found = fittest(values, padded, low, high, last, weights);
   const scaleBits = <u16>(found >> 16);
   const offsetBits = <u16>found;
   const scale = fromBf16(scaleBits);
@@ -86,88 +85,24 @@ function ends(low: f32, high: f32, last: f32): u32 {
 /**
  * Minimises the squared error over some candidates for scale and offset: those that map the ends of the
  * group to the first and last values; least-squares fits from there; and fits from that grid shifted by a
- * third of a step either way, since the first fits often end in a poorer minimum.
+ * third of a step either way, since the first fits often end in a poorer minimum. A large weight pulls the
+ * grid onto its column's value, which may take a shift of up to half a step: then sixths are tried.
+ *
+ * The backends webgpu and cuda do the same, with sums in four lanes and products rounded before they are
+ * added, so that all quantise a matrix to the same bytes.
  */
-function fittest(values: usize, count: usize, low: f32, high: f32, last: f32): u32 {
+function fittest(values: usize, count: usize, low: f32, high: f32, last: f32, weights: usize): u32 {
   best = ends(low, high, last);
   least = Infinity;
-  valueSum = sumOf(values, count);
-  regress(values, count, best, last);
+  regress(values, count, best, last, weights);
   const grid = best;
-  for (let side: f32 = -1; side <= 1; side += 2) {
-    const offset = fromBf16(<u16>grid) + (side / 3) * fromBf16(<u16>(grid >> 16));
-    regress(values, count, (grid & 0xffff0000) | toBf16(offset), last);
-  }
-  return best;
-}
-
-/**
- * fittest for a weighted squared error. A large weight pulls the grid onto its column's value, which may
- * take a shift of up to half a step: more shifts are tried.
- */
-function weightedFittest(
-  values: usize,
-  count: usize,
-  low: f32,
-  high: f32,
-  last: f32,
-  weights: usize,
-): u32 {
-  best = ends(low, high, last);
-  least = Infinity;
-  weightedRegress(values, count, best, last, weights);
-  const grid = best;
-  for (let shift: i32 = -WEIGHTED_SHIFTS; shift <= WEIGHTED_SHIFTS; shift++) {
+  const by: i32 = weights === 0 ? 2 : 1;
+  for (let shift: i32 = weights === 0 ? -2 : -3; shift <= 3; shift += by) {
     if (shift === 0) continue;
-    const step = fromBf16(<u16>(grid >> 16));
-    const offset = fromBf16(<u16>grid) + (<f32>shift / (<f32>2 * <f32>WEIGHTED_SHIFTS)) * step;
-    weightedRegress(values, count, (grid & 0xffff0000) | toBf16(offset), last, weights);
+    const offset = fromBf16(<u16>grid) + (<f32>shift / <f32>6) * fromBf16(<u16>(grid >> 16));
+    regress(values, count, (grid & 0xffff0000) | toBf16(offset), last, weights);
   }
   return best;
-}
-
-const WEIGHTED_SHIFTS: i32 = 3;
-
-/** regress for a weighted squared error. */
-function weightedRegress(
-  values: usize,
-  count: usize,
-  parameters: u32,
-  last: f32,
-  weights: usize,
-): void {
-  let error = Infinity;
-  for (let i: i32 = 0; i <= REGRESSIONS; i++) {
-    const scale = fromBf16(<u16>(parameters >> 16));
-    const offset = fromBf16(<u16>parameters);
-    const inverse = scale > 0 ? <f32>1 / scale : <f32>0;
-    let next: f64 = 0;
-    let n: f64 = 0;
-    let codes: f64 = 0;
-    let squares: f64 = 0;
-    let products: f64 = 0;
-    let sum: f64 = 0;
-    for (let k: usize = 0; k < count; k++) {
-      const v = load<f32>(values + (k << 2));
-      const w = <f64>load<f32>(weights + (k << 2));
-      const code = <f64>max<f32>(min<f32>(nearest<f32>((v - offset) * inverse), last), 0);
-      const difference = code * <f64>scale + <f64>offset - <f64>v;
-      next += w * difference * difference;
-      n += w;
-      codes += w * code;
-      squares += w * code * code;
-      products += w * code * <f64>v;
-      sum += w * <f64>v;
-    }
-    if (!(next < error)) return;
-    error = next;
-    keepBetter(parameters, <f32>error);
-    const spread = n * squares - codes * codes;
-    if (spread === 0) return;
-    const fitted = toBf16(<f32>((n * products - codes * sum) / spread));
-    const shifted = toBf16(<f32>((sum - <f64>fromBf16(fitted) * codes) / n));
-    parameters = ((<u32>fitted) << 16) | shifted;
-  }
 }
 
 /** One more iteration gains a hundredth. */
@@ -183,56 +118,65 @@ function keepBetter(parameters: u32, error: f32): void {
 }
 
 /** Alternates rounding and least-squares fitting while the error decreases. */
-function regress(values: usize, count: usize, parameters: u32, last: f32): void {
-  let error = tryParameters(values, count, parameters, last);
+function regress(values: usize, count: usize, parameters: u32, last: f32, weights: usize): void {
+  let error = tryParameters(values, count, parameters, last, weights);
   keepBetter(parameters, error);
   for (let i: i32 = 0; i < REGRESSIONS; i++) {
-    const n = <f32>count;
+    const n = weightSum;
     const spread = n * codeSquares - codeSum * codeSum;
     if (spread === 0) return;
     const scale = toBf16((n * codeProducts - codeSum * valueSum) / spread);
     parameters = ((<u32>scale) << 16) | toBf16((valueSum - fromBf16(scale) * codeSum) / n);
-    const next = tryParameters(values, count, parameters, last);
+    const next = tryParameters(values, count, parameters, last, weights);
     if (!(next < error)) return;
     error = next;
     keepBetter(parameters, error);
   }
 }
 
-/** The sum of the group's values. */
+// Of the last tryParameters, weighted: the number of values; sums of the values, of the quantised values, of their
+// squares, and of their products with the values.
+let weightSum: f32 = 0;
 let valueSum: f32 = 0;
-// Of the last tryParameters: sums of the quantised values, of their squares, and of their products with the
-// values.
 let codeSum: f32 = 0;
 let codeSquares: f32 = 0;
 let codeProducts: f32 = 0;
 
-function sumOf(values: usize, count: usize): f32 {
-  let sum = f32x4.splat(0);
-  for (let i: usize = 0; i < count; i += 4) sum = f32x4.add(sum, v128.load(values + (i << 2)));
-  return sumLanes(sum);
-}
-
 /** The squared error of a group with this scale and offset. */
-function tryParameters(values: usize, count: usize, parameters: u32, last: f32): f32 {
+function tryParameters(
+  values: usize,
+  count: usize,
+  parameters: u32,
+  last: f32,
+  weights: usize,
+): f32 {
   const s = fromBf16(<u16>(parameters >> 16));
   const scale = f32x4.splat(s);
   const offset = f32x4.splat(fromBf16(<u16>parameters));
   const inverse = f32x4.splat(s > 0 ? <f32>1 / s : <f32>0);
   let errors = f32x4.splat(0);
+  let counts = errors;
+  let sums = errors;
   let quantized = errors;
   let squares = errors;
   let products = errors;
+  let weight = f32x4.splat(1);
   for (let i: usize = 0; i < count; i += 4) {
     const v = v128.load(values + (i << 2));
     let code = f32x4.nearest(f32x4.mul(f32x4.sub(v, offset), inverse));
     code = f32x4.pmax(f32x4.pmin(code, f32x4.splat(last)), f32x4.splat(0));
-    const error = f32x4.sub(madd(code, scale, offset), v);
-    errors = madd(error, error, errors);
-    quantized = f32x4.add(quantized, code);
-    squares = madd(code, code, squares);
-    products = madd(code, v, products);
+    const error = f32x4.sub(f32x4.add(f32x4.mul(code, scale), offset), v);
+    if (weights !== 0) weight = v128.load(weights + (i << 2));
+    const weighted = f32x4.mul(weight, code);
+    errors = f32x4.add(errors, f32x4.mul(f32x4.mul(weight, error), error));
+    counts = f32x4.add(counts, weight);
+    sums = f32x4.add(sums, f32x4.mul(weight, v));
+    quantized = f32x4.add(quantized, weighted);
+    squares = f32x4.add(squares, f32x4.mul(weighted, code));
+    products = f32x4.add(products, f32x4.mul(weighted, v));
   }
+  weightSum = sumLanes(counts);
+  valueSum = sumLanes(sums);
   codeSum = sumLanes(quantized);
   codeSquares = sumLanes(squares);
   codeProducts = sumLanes(products);

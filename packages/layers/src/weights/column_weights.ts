@@ -18,7 +18,8 @@ const LARGEST_RATIO = 64;
  *
  * @param firstRows bytes of the matrix's first rows; those after the 256th are not used
  * @param group columns per scale
- * @returns one per column, (median size of its group / its size)^2 or 1; undefined if all are 1
+ * @returns one per column, (median size of its group / its size)^2 or 1, padded with zeros to a multiple of 4;
+ *   undefined if all are 1
  */
 export function columnWeights(
   { shape: [, columns], dtype }: Pick<StoredMatrix, 'shape' | 'dtype'>,
@@ -30,7 +31,7 @@ export function columnWeights(
   const values = new Float32Array(count * columns);
   widen(firstRows.subarray(0, count * rowBytes), dtype, values);
   const sizes = columnSizes(values, columns);
-  const weights = new Float32Array(columns).fill(1);
+  const weights = new Float32Array(Math.ceil(columns / 4) * 4).fill(1, 0, columns);
   let isWeighted = false;
   for (let first = 0; first < columns; first += group) {
     const own = sizes.subarray(first, first + group);

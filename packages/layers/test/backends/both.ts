@@ -2,8 +2,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { expect } from 'chai';
+import fc from 'fast-check';
 import seedrandom from 'seedrandom';
-import { useBackend } from '../../src/index.js';
+import { disposeWeight, useBackend, weightPacker } from '../../src/index.js';
 
 export async function useCpu(): Promise<void> {
   await useBackend('cpu');
@@ -71,4 +72,43 @@ export function expectClose(
     worst = Math.max(worst, error); // NaN equals NaN
   });
   expect(worst, `${what}: error against the largest number, ${largest}`).to.be.at.most(tolerance);
+}
+
+/** A matrix packed as int4 by the current backend and unpacked. Some of its columns are small beside others. */
+export async function int4Values(
+  rows: number,
+  columns: number,
+  groupSize: number,
+): Promise<Float32Array> {
+  const random = seedrandom(`${rows} ${columns}`);
+  const sizes = Array.from({ length: columns }, () => (random() < 0.1 ? 0.2 * random() : 1));
+  const values = Float32Array.from({ length: rows * columns }, (_, i) => {
+    return (random() - random()) * (sizes[i % columns] ?? 1);
+  });
+  const readRows = (first: number, count: number) =>
+    new Uint8Array(values.slice(first * columns, (first + count) * columns).buffer);
+  const matrix = { shape: [rows, columns] as const, dtype: 'F32' as const, readRows };
+  const weight = await weightPacker().pack(matrix, 'int4', groupSize);
+  const unpacked = await weightPacker().unpack(weight);
+  disposeWeight(weight);
+  return unpacked;
+}
+
+/** Matrices are packed as int4 to the same values as by simd. */
+export function expectInt4OfSimd(use: () => Promise<void>, numRuns: number): Promise<void> {
+  const size = fc.integer({ min: 1, max: 300 });
+  return fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 20 }),
+      size,
+      fc.constantFrom(32, 64),
+      async (...of) => {
+        await useBackend('simd');
+        const expected = await int4Values(...of);
+        await use();
+        expect(await int4Values(...of)).to.deep.equal(expected);
+      },
+    ),
+    { numRuns },
+  );
 }

@@ -10,7 +10,7 @@
 //   f16, and unnormalised projections may exceed f16's maximum of 65,504;
 // - for the residual stream, to which all layers add; for dt, which is summed over tokens and then
 //   exponentiated; for states and norm statistics, which are sums too.
-// The input of a matmul of many rows is written in the matmul's input dtype if nothing else reads it.
+// The input of a matmul of 64 rows or more is written in the matmul's input dtype if nothing else reads it.
 // Tensors are f32 in any case, since tfjs has no bf16.
 import type { PackedWeightAttrs } from '../../weights/packed_weight.js';
 import type { ActivationFormat, NumberFormat } from '../native/activations.js';
@@ -20,6 +20,12 @@ import type { LinearCall } from '../native/calls.js';
 export const MANY_TOKENS = 64;
 /** Up to this many rows, a matmul is bound by reading the weight. */
 const FEW_ROWS = 8;
+
+/**
+ * Up to this many rows, a matmul on the tensor cores with bf16 input takes each row as two: rounded, and what
+ * rounding has left. Both fit the tile of rows that a block computes, so the weight is still read once.
+ */
+export const SPLIT_ROWS = MANY_TOKENS - 1;
 
 /** Whether a matmul is bound by reading its weight: then one kernel, with norm and convolution fused. */
 export function fitsVector({ rows, attrs }: Pick<LinearCall, 'rows' | 'attrs'>): boolean {
@@ -48,5 +54,6 @@ export function linearInputFormat(
 ): NumberFormat {
   const isExact = [weight, ...before].some(({ format }) => format === 'f32');
   if (isExact || rows <= FEW_ROWS) return 'f32';
-  return weight.format === 'f16' ? 'f16' : 'bf16';
+  if (weight.format === 'f16') return 'f16';
+  return rows <= SPLIT_ROWS ? 'f32' : 'bf16';
 }

@@ -1,4 +1,4 @@
-// Unpacks rows of a packed table, converts rows to 16 bits, and packs rows.
+// Unpacks rows of a packed table, and converts rows to 16 bits.
 #include "weights.h"
 
 struct UnpackArgs {
@@ -30,6 +30,8 @@ KERNEL(unpack_rows, UnpackArgs, 256) {
 struct NarrowArgs {
   const void *x;
   uint16_t *out;
+  /** What the rounding to bf16 has left, as bf16. nullptr: not wanted. */
+  uint16_t *rest;
   int x_stride, columns, out_columns, format, out_format;
 };
 
@@ -41,68 +43,10 @@ KERNEL(narrow_rows, NarrowArgs, 256) {
   for (int c = threadIdx.x; c < a.out_columns; c += blockDim.x) {
     float v = c < a.columns ? load_value(row, a.format, c, nullptr, 1, 0) : 0.0f;
     store_value(out, a.out_format, c, v);
-  }
-}
-
-struct PackArgs {
-  const void *source;
-  char *out;
-  uint32_t *params;
-  int columns, pitch, source_format, format, group, groups;
-};
-
-/** Packs rows of f32, bf16 or f16 in another float format, padded with zeros. Grid (rows). */
-KERNEL(pack_float, PackArgs, 256) {
-  int bytes = a.source_format == F32 ? 4 : 2, out_bytes = a.format == F32 ? 4 : 2;
-  const char *row = static_cast<const char *>(a.source) +
-                    static_cast<size_t>(blockIdx.x) * a.columns * bytes;
-  char *out = a.out + static_cast<size_t>(blockIdx.x) * a.pitch;
-  for (int c = threadIdx.x; c < a.pitch / out_bytes; c += blockDim.x) {
-    float v = c < a.columns ? load_value(row, a.source_format, c, nullptr, 1, 0) : 0.0f;
-    if (a.format == F32) reinterpret_cast<float *>(out)[c] = v;
-    else reinterpret_cast<uint16_t *>(out)[c] = a.format == F16 ? to_f16(v) : to_bf16(v);
-  }
-}
-
-/**
- * Quantizes rows with bf16 scales and offsets: value = quantized * scale + offset. One thread per group:
- * grid (rows, groups / threads).
- */
-KERNEL(pack_int, PackArgs, 128) {
-  int g = blockIdx.y * blockDim.x + threadIdx.x;
-  if (g >= a.groups) return;
-  int bytes = a.source_format == F32 ? 4 : 2, first = g * a.group;
-  int count = min(a.group, a.columns - first);
-  const char *row = static_cast<const char *>(a.source) +
-                    static_cast<size_t>(blockIdx.x) * a.columns * bytes;
-  float smallest = INFINITY, largest = -INFINITY;
-  for (int i = 0; i < count; i++) {
-    float v = load_value(row, a.source_format, first + i, nullptr, 1, 0);
-    smallest = v < smallest ? v : smallest;
-    largest = v > largest ? v : largest;
-  }
-  float max_level = a.format == INT8 ? 255.0f : 15.0f;
-  uint16_t offset_bits = to_bf16(smallest);
-  float offset = from_bf16(offset_bits);
-  uint16_t scale_bits = to_bf16((largest - offset) / max_level);
-  float scale = from_bf16(scale_bits);
-  float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-  a.params[static_cast<size_t>(blockIdx.x) * a.groups + g] =
-      scale_bits | static_cast<uint32_t>(offset_bits) << 16;
-  uint8_t *out = reinterpret_cast<uint8_t *>(a.out) + static_cast<size_t>(blockIdx.x) * a.pitch;
-  for (int i = 0; i < a.group; i += 2) {
-    uint32_t quantized[2];
-    for (int j = 0; j < 2; j++) {
-      int c = first + i + j;
-      float v = i + j < count ? load_value(row, a.source_format, c, nullptr, 1, 0) : offset;
-      float level = rintf((v - offset) * inverse);
-      quantized[j] = static_cast<uint32_t>(fminf(fmaxf(level, 0.0f), max_level));
-    }
-    if (a.format == INT8) {
-      out[first + i] = static_cast<uint8_t>(quantized[0]);
-      out[first + i + 1] = static_cast<uint8_t>(quantized[1]);
-    } else {
-      out[(first + i) >> 1] = static_cast<uint8_t>(quantized[0] | quantized[1] << 4);
-    }
+    if (a.rest == nullptr) continue;
+    float rest = v - from_bf16(to_bf16(v));
+    // An infinity or a NaN has no rest.
+    if (!(fabsf(rest) < INFINITY)) rest = 0.0f;
+    a.rest[static_cast<size_t>(blockIdx.x) * a.out_columns + c] = to_bf16(rest);
   }
 }

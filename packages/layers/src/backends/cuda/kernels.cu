@@ -9,6 +9,7 @@
 #include "embedding_lookup_grad.cu"
 #include "gated_activation.cu"
 #include "gated_activation_grad.cu"
+#include "pack_rows.cu"
 #include "packed_matmul.cu"
 #include "packed_matmul_quantized.cu"
 #include "packed_matvec.cu"

@@ -5,7 +5,7 @@ import { isIntFormat } from '../../weights/packed_weight.js';
 import { type NumberFormat, numberBytes } from '../native/activations.js';
 import type { InputNorm, LinearCall } from '../native/calls.js';
 import { type Temporaries, withTemporaries } from '../native/memory.js';
-import { fitsVector } from './activations.js';
+import { fitsVector, SPLIT_ROWS } from './activations.js';
 import { cublasLtMatmul } from './cublas_lt_matmul.js';
 import type { Gemm } from './gemm.js';
 import { formatIds, layoutOf, PACKED_F16 } from './layout.js';
@@ -138,12 +138,17 @@ function normInput(
   normRows(runtime, { ...norm, x, xStride, xFormat, y, yStride, yFormat, rows, columns });
 }
 
-/** x in 16 bits, padded with zeros to `depth` columns, as the tensor-core kernels read it. */
+/**
+ * x in 16 bits, padded with zeros to `depth` columns, as the tensor-core kernels read it.
+ *
+ * @param splits whether as many rows follow with what rounding has left
+ */
 function tensorCoreInput(
   runtime: Runtime,
   call: LinearCall,
   format: 'bf16' | 'f16',
   depth: number,
+  splits: boolean,
   temporaries: Temporaries,
 ): { x: number; xPitch: number } {
   const { rows, norm, xFormat = 'f32' } = call;
@@ -153,8 +158,8 @@ function tensorCoreInput(
   if (!norm && xFormat === format && isFull && isAligned) {
     return { x: call.x, xPitch: call.xStride };
   }
-  const x = temporaries.allocate(rows * depth * 2);
-  if (norm && isFull) {
+  const x = temporaries.allocate(rows * depth * (splits ? 4 : 2));
+  if (norm && isFull && !splits) {
     normInput(runtime, call, norm, x, depth, format);
     return { x, xPitch: depth };
   }
@@ -166,7 +171,7 @@ function tensorCoreInput(
   runtime.launch(
     'narrow_rows',
     { grid: [rows], block: 256 },
-    [from.x, x],
+    [from.x, x, splits ? x + rows * depth * 2 : 0],
     [from.xStride, columns, depth, formatIds[from.xFormat ?? 'f32'], formatIds[format]],
   );
   return { x, xPitch: depth };
@@ -175,7 +180,9 @@ function tensorCoreInput(
 function tensorCoreMatmul(runtime: Runtime, call: LinearCall): void {
   const { format, shape, layout } = call.attrs;
   const [features = 0, columns = 0] = shape;
-  const { rows } = call;
+  const splitsRows =
+    call.rows <= SPLIT_ROWS && format !== 'f16' && (call.xFormat ?? 'f32') === 'f32';
+  const rows = splitsRows ? 2 * call.rows : call.rows;
   const depth = Math.ceil(columns / MMA_DEPTH) * MMA_DEPTH;
   const small = rows <= 64;
   const tile = small ? 64 : 128;
@@ -184,18 +191,22 @@ function tensorCoreMatmul(runtime: Runtime, call: LinearCall): void {
   withTemporaries(runtime.pool, (temporaries) => {
     const allocate = (bytes: number) => temporaries.allocate(bytes);
     const xFormat = format === 'f16' ? format : 'bf16';
-    const { x, xPitch } = tensorCoreInput(runtime, call, xFormat, depth, temporaries);
+    const { x, xPitch } = tensorCoreInput(runtime, call, xFormat, depth, splitsRows, temporaries);
     const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
+    const partial = splits > 1 || splitsRows ? allocate(splits * rows * features * 4) : 0;
+    const ending = [call.y, call.bias ?? 0, call.residual ?? 0, partial, call.f32Tail?.y ?? 0];
+    const last = [depth, splits, activationIds[call.activation ?? 'linear'], ...outputOf(call)];
+    // A matmul that is not split along its depth writes outputs: here sums of twice as many rows.
+    const isSum = splitsRows && splits === 1;
+    const own = isSum ? [partial, 0, 0, 0, 0] : ending;
+    const ownLast = isSum
+      ? [features, depth, 1, activationIds.linear, formatIds.f32, features, 0]
+      : [call.yStride, ...last];
     if (!isIntFormat(format)) {
       const input = { format, depth, x, xPitch, wPitch: pitch / 2 };
-      if (linearByCublasLt(runtime, call, input)) return;
+      if (!splitsRows && linearByCublasLt(runtime, call, input)) return;
     }
-    const partial = splits > 1 ? allocate(splits * rows * features * 4) : 0;
     const grid = [Math.ceil(features / tile), Math.ceil(rows / tile), splits] as const;
-    const ending = [call.y, call.bias ?? 0, call.residual ?? 0, partial, call.f32Tail?.y ?? 0];
-    const activation = activationIds[call.activation ?? 'linear'];
-    const last = [call.yStride, depth, splits, activation, ...outputOf(call)];
-    const sizes = [rows, features, xPitch, pitch / 2, ...last];
     const name = `matmul_${format}${small ? '_small' : ''}`;
     const block = small ? 128 : 256;
     if (isIntFormat(format)) {
@@ -204,20 +215,28 @@ function tensorCoreMatmul(runtime: Runtime, call: LinearCall): void {
       runtime.launch(
         name,
         { grid, block, sharedBytes },
-        [x, call.weight, call.weight + paramsAt, ...ending],
+        [x, call.weight, call.weight + paramsAt, ...own],
         [
           ...[rows, features, xPitch, pitch, group, groups],
-          ...[layout === PACKED_F16 ? 1 : 0, ...last],
+          ...[layout === PACKED_F16 ? 1 : 0, ...ownLast],
         ],
       );
     } else {
       const sharedBytes = MMA_STAGES * 2 * tile * MMA_PITCH_BYTES;
-      runtime.launch(name, { grid, block, sharedBytes }, [x, call.weight, ...ending], sizes);
+      const sizes = [rows, features, xPitch, pitch / 2, ...ownLast];
+      runtime.launch(name, { grid, block, sharedBytes }, [x, call.weight, ...own], sizes);
     }
-    if (splits === 1) return;
-    const sumGrid = [Math.ceil(features / 256), Math.min(rows, MOST_GRID_Y)] as const;
-    const summed = [x, call.weight, ...ending];
-    runtime.launch('sum_splits', { grid: sumGrid, block: 256 }, summed, sizes);
+    if (splits === 1 && !splitsRows) return;
+    const sumGrid = [Math.ceil(features / 256), Math.min(call.rows, MOST_GRID_Y)] as const;
+    // The two halves of the rows lie like splits of the depth.
+    const [, , ...rest] = last;
+    const summed = [call.rows, features, xPitch, pitch / 2, call.yStride, depth];
+    runtime.launch(
+      'sum_splits',
+      { grid: sumGrid, block: 256 },
+      [x, call.weight, ...ending],
+      [...summed, splitsRows ? 2 * splits : splits, ...rest],
+    );
   });
 }
 

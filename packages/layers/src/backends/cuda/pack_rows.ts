@@ -12,7 +12,11 @@ const storedIds: Record<StoredDType, number> = {
   F16: formatIds.f16,
 };
 
-/** Packs `count` stored rows at `from` as rows `first` and following of the weight at `to`. */
+/**
+ * Packs `count` stored rows at `from` as rows `first` and following of the weight at `to`.
+ *
+ * @param weights of the columns' squared errors in int4; 0 if all are 1
+ */
 export function packRows(
   runtime: Runtime,
   from: number,
@@ -21,6 +25,7 @@ export function packRows(
   weight: WeightShape,
   first: number,
   count: number,
+  weights: number,
 ): void {
   const { pitch, group, groups, paramsAt } = layoutOf(weight);
   const [, columns = 0] = weight.shape;
@@ -28,7 +33,7 @@ export function packRows(
   runtime.launch(
     isInt ? 'pack_int' : 'pack_float',
     isInt ? { grid: [count, Math.ceil(groups / 128)], block: 128 } : { grid: [count], block: 256 },
-    [from, to + first * pitch, to + paramsAt + first * groups * 4],
+    [from, to + first * pitch, to + paramsAt + first * groups * 4, weights],
     [columns, pitch, storedIds[dtype], formatIds[weight.format], group, groups],
   );
 }

@@ -15,6 +15,7 @@ import {
   unpackPieces,
   uploadQuantized,
 } from '../native/packing.js';
+import { PackingWeights } from '../native/packing_weights.js';
 import { asCuda } from './backend.js';
 import { layoutOf, PACKED, PACKED_F16 } from './layout.js';
 import { packRows, unpackRows } from './pack_rows.js';
@@ -37,11 +38,16 @@ async function pack(
   const backend = asCuda(tf.backend());
   const group = isInt ? groupSize : 0;
   const weight = { format, layout: PACKED, shape: matrix.shape, groupSize: group };
-  return packedWeight(backend, weight, layoutOf(weight).bytes, (address) =>
-    packPieces(backend, matrix, 1, (staged, first, count) =>
-      packRows(backend.runtime, staged, matrix.dtype, address, weight, first, count),
+  const weights = new PackingWeights(backend.ops, matrix, weight);
+  const packing = packedWeight(backend, weight, layoutOf(weight).bytes, (address) =>
+    packPieces(backend, weights.matrix, 1, (staged, first, count) =>
+      packRows(
+        ...([backend.runtime, staged, matrix.dtype, address, weight, first, count] as const),
+        weights.address,
+      ),
     ),
   );
+  return packing.finally(() => weights.dispose());
 }
 
 /** A file's quantised values are in our layout; its scales and offsets are interleaved as words. */

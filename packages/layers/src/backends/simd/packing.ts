@@ -3,7 +3,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import { KernelId } from '../../../assembly/kernel_ids.js';
 import { NumberKind, PackFloatArg, PackIntArg, RepackArg } from '../../../assembly/packing/args.js';
 import { BackendError } from '../../errors.js';
-import { columnWeights } from '../../weights/column_weights.js';
 import { isIntFormat, type PackedWeight, type WeightFormat } from '../../weights/packed_weight.js';
 import type {
   QuantizedMatrix,
@@ -20,6 +19,7 @@ import {
   unpackPieces,
   type WeightShape,
 } from '../native/packing.js';
+import { PackingWeights } from '../native/packing_weights.js';
 import { ArgumentLayout } from './arguments.js';
 import { asSimd, type SimdBackend } from './backend.js';
 import {
@@ -74,13 +74,13 @@ async function pack(
   const group = isIntFormat(format) ? memoryGroup(groupSize) : 0;
   const rows = panelRows(format);
   const weight = { format, layout: PANELS, shape, groupSize: group };
-  const weights = format === 'int4' ? new ColumnWeights(runtime, matrix, group) : undefined;
+  const weights = new PackingWeights(backend.ops, matrix, weight);
   const packing = packedPanels(backend, weight, (address) =>
-    packPieces(backend, weights?.matrix ?? matrix, rows, (staged, first, count) => {
+    packPieces(backend, weights.matrix, rows, (staged, first, count) => {
       const to = address + (first / rows) * panelBytes(format, columns, group);
       const piece = { source: staged, kind: numberKinds[dtype], rows: count, columns, panels: to };
       if (isIntFormat(format)) {
-        const own = { group, bits: bitsOf(format), weights: weights?.address ?? 0 };
+        const own = { group, bits: bitsOf(format), weights: weights.address };
         packIntArguments.write(runtime, { ...piece, ...own });
       } else {
         const panelKind = format === 'f32' ? NumberKind.F32 : NumberKind.Bf16;
@@ -90,38 +90,7 @@ async function pack(
       runtime.run(id, Math.ceil(count / rows), runtime.chunk(columns * rows), group * 4);
     }),
   );
-  return packing.finally(() => weights?.dispose());
-}
-
-/** The column weights of a matrix, in the kernels' memory once its first rows have been read. */
-class ColumnWeights {
-  /** The matrix whose reads set the weights. */
-  readonly matrix: StoredMatrix;
-  /** 0 if all weights are 1. */
-  address = 0;
-
-  constructor(
-    private readonly runtime: Runtime,
-    matrix: StoredMatrix,
-    group: number,
-  ) {
-    this.matrix = {
-      ...matrix,
-      readRows: async (first, count, into) => {
-        const bytes = await matrix.readRows(first, count, into);
-        const weights = first === 0 ? columnWeights(matrix, bytes, group) : undefined;
-        if (weights) {
-          this.address = runtime.allocate(weights.byteLength);
-          runtime.floats(this.address, weights.length).set(weights);
-        }
-        return bytes;
-      },
-    };
-  }
-
-  dispose(): void {
-    if (this.address !== 0) this.runtime.release(this.address);
-  }
+  return packing.finally(() => weights.dispose());
 }
 
 /** A weight whose panels `fill` writes. The first word of each of their pages follows them. */

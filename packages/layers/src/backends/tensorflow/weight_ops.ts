@@ -44,7 +44,7 @@ export const packRowsOp = weightOp<{ weight: WeightShape; dtype: StoredDType }>(
   'int32',
   (tensors, { weight, dtype, integers: [first = 0, count = 0] }, packed, source) => {
     const [from, to] = [tensors.address(source), tensors.address(packed)];
-    packRows(tensors.ops.runtime, from, dtype, to, weight, first, count);
+    packRows(tensors.ops.runtime, from, dtype, to, weight, first, count, 0);
     return [];
   },
 );

@@ -8,7 +8,11 @@ import { layoutOf, type WeightShape } from './layout.js';
 import { packFloatKernel, packIntKernel } from './pack_rows.wgsl.js';
 import type { WebGpuRuntime } from './runtime.js';
 
-/** Packs `count` stored rows at `source` as rows `first` and following of the weight at `to`. */
+/**
+ * Packs `count` stored rows at `source` as rows `first` and following of the weight at `to`.
+ *
+ * @param weights of the columns' squared errors in int4; 0 if all are 1
+ */
 export function packRows(
   runtime: WebGpuRuntime,
   source: Address,
@@ -17,6 +21,7 @@ export function packRows(
   weight: WeightShape,
   first: number,
   count: number,
+  weights: Address,
 ): void {
   const { pitch, groups, paramsAt, bytes } = layoutOf(weight);
   const [, columns = 0] = weight.shape;
@@ -24,7 +29,7 @@ export function packRows(
   const params = to + paramsAt + first * groups * 4;
   const most = runtime.device.limits.maxStorageBufferBindingSize;
   if (bytes <= most) {
-    launchPacking(runtime, source, dtype, weight, count, { packed, params });
+    launchPacking(runtime, source, dtype, weight, count, { packed, params }, weights);
     return;
   }
   // Rows and parameters are too far apart for one binding, and a buffer is written through one only.
@@ -38,7 +43,7 @@ export function packRows(
         packed: temporaries.allocate(rows * pitch),
         params: temporaries.allocate(rows * groups * 4),
       };
-      launchPacking(runtime, source + row * rowBytes, dtype, weight, rows, own);
+      launchPacking(runtime, source + row * rowBytes, dtype, weight, rows, own, weights);
       runtime.copy(packed + row * pitch, own.packed, rows * pitch);
       runtime.copy(params + row * groups * 4, own.params, rows * groups * 4);
     });
@@ -52,6 +57,7 @@ function launchPacking(
   weight: WeightShape,
   count: number,
   to: { packed: Address; params: Address },
+  weights: Address,
 ): void {
   const { pitch, group, groups } = layoutOf(weight);
   const { format } = weight;
@@ -61,7 +67,8 @@ function launchPacking(
   const { packed, params } = to;
   if (isIntFormat(format)) {
     const grid = [Math.ceil(groups / 64), gridRows(runtime, count)] as const;
-    runtime.launch(packIntKernel(dtype, format), grid, { source, packed, params }, scalars);
+    const memory = { source, packed, params, weights };
+    runtime.launch(packIntKernel(dtype, format), grid, memory, scalars);
   } else {
     const grid = [Math.ceil(words / 64), gridRows(runtime, count)] as const;
     runtime.launch(packFloatKernel(dtype, format), grid, { source, packed }, scalars);

@@ -24,6 +24,7 @@ import {
   uploadQuantized,
   type WeightShape,
 } from '../native/packing.js';
+import { PackingWeights } from '../native/packing_weights.js';
 import { lookUp } from './embedding_lookup.js';
 import { GpuOutOfMemoryError } from './errors.js';
 import { layoutOf, PACKED, PACKED_F16 } from './layout.js';
@@ -57,17 +58,20 @@ async function pack(
   const { pitch, bytes } = layoutOf(weight);
   const [rows, columns] = shape;
   const isAsStored = same[dtype] === format && pitch === columns * storedBytes[dtype];
-  return filledWeight(tensors, weight, bytes, async (address) => {
+  const weights = new PackingWeights(tensors.ops, matrix, weight);
+  const packing = filledWeight(tensors, weight, bytes, async (address) => {
     if (isAsStored) {
       for (const [first, count] of pieces(rows, pitch)) {
         tensors.ops.upload(address + first * pitch, await matrix.readRows(first, count));
       }
       return;
     }
-    await packPieces(tensors, matrix, 1, (staged, first, count) =>
-      packRows(tensors.runtime, staged, dtype, address, weight, first, count),
-    );
+    await packPieces(tensors, weights.matrix, 1, (staged, first, count) => {
+      const { runtime } = tensors;
+      packRows(runtime, staged, dtype, address, weight, first, count, weights.address);
+    });
   });
+  return packing.finally(() => weights.dispose());
 }
 
 /** A file's quantised values are in our layout; its scales and offsets are interleaved as words. */

@@ -11,6 +11,7 @@ import {
   type WeightFormat,
   weightPacker,
 } from '../../../src/index.js';
+import { expectInt4OfSimd } from '../both.js';
 import { describeOnCuda, expectClose, uniform, useCuda, valuesOf } from './both.js';
 
 const formats = fc.constantFrom<WeightFormat>('f32', 'bf16', 'f16', 'int8', 'int4');
@@ -46,6 +47,36 @@ describeOnCuda('cuda: packed weights', () => {
         },
       ),
       runs,
+    ));
+
+  it('quantise to 4 bits as simd does', () => expectInt4OfSimd(useCuda, 10));
+
+  it('multiply up to 63 rows of f32 without rounding them to bf16', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 9, max: 63 }),
+        fc.integer({ min: 1, max: 150 }),
+        fc.integer({ min: 1, max: 300 }),
+        fc.constantFrom<WeightFormat>('bf16', 'int8', 'int4'),
+        async (rows, outFeatures, columns, format) => {
+          const weight = await weightPacker().pack(stored(outFeatures, columns).matrix, format, 32);
+          const dense = await weightPacker().unpack(weight);
+          const [x] = valuesOf(() => [uniform('x', [rows, columns])]);
+          const [found] = valuesOf(() => [packedMatMul(uniform('x', [rows, columns]), weight)]);
+          disposeWeight(weight);
+          const expected = (found ?? new Float32Array()).map((_, i) => {
+            const [row, feature] = [Math.floor(i / outFeatures), i % outFeatures];
+            let sum = 0;
+            for (let c = 0; c < columns; c++) {
+              sum += (x?.[row * columns + c] ?? 0) * (dense[feature * columns + c] ?? 0);
+            }
+            return sum;
+          });
+          // The tensor cores multiply dequantised values as bf16.
+          expectClose(found ?? new Float32Array(), expected, format === 'bf16' ? 5e-5 : 1e-2);
+        },
+      ),
+      { numRuns: 8 },
     ));
 
   it('multiply like the unpacked matrix, with few rows and many', () =>

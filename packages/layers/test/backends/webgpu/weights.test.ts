@@ -16,7 +16,7 @@ import {
   weightPacker,
 } from '../../../src/index.js';
 import { narrow } from '../../../src/internal.js';
-import { expectClose, readValuesOf, uniform } from '../both.js';
+import { expectClose, expectInt4OfSimd, readValuesOf, uniform } from '../both.js';
 import { expectNoGpuErrors, useWebGpu } from './both.js';
 
 const formats = fc.constantFrom<WeightFormat>('f32', 'bf16', 'f16', 'int8', 'int4');
@@ -60,6 +60,8 @@ describe('webgpu: packed weights', () => {
       ),
       { numRuns: 8 },
     ));
+
+  it('quantise to 4 bits as simd does', () => expectInt4OfSimd(useWebGpu, 5));
 
   it('multiply as the matrix that they unpack to, few rows and many', () =>
     fc.assert(

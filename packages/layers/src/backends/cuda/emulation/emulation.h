@@ -132,6 +132,9 @@ static inline uint32_t __float_as_uint(float v) { uint32_t b; std::memcpy(&b, &v
 static inline float __uint_as_float(uint32_t b) { float v; std::memcpy(&v, &b, 4); return v; }
 static inline float rsqrtf(float v) { return 1.0f / sqrtf(v); }
 template <typename T> static inline T __ldg(const T *p) { return *p; }
+// The flags of this build fuse no products and sums.
+static inline float __fmul_rn(float a, float b) { return a * b; }
+static inline float __fadd_rn(float a, float b) { return a + b; }
 template <typename T> static inline T min(T a, T b) { return a < b ? a : b; }
 template <typename T> static inline T max(T a, T b) { return a > b ? a : b; }
 static inline int __popc(unsigned v) { return __builtin_popcount(v); }

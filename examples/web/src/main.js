@@ -32,7 +32,6 @@ element('load-form').addEventListener('submit', async (event) => {
     const threads = model.threads > 1 ? `, ${model.threads} threads` : '';
     say(`Ready after ${seconds} s, on ${model.backend}${threads}.`);
     keepPage();
-    keepPage();
   } catch (error) {
     if (controller.signal.aborted) say('Cancelled. The next load goes on where this one stopped.');
     else fail(error);

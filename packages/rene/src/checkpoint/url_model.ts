@@ -40,7 +40,8 @@ export async function openUrlModel(folder: WebFolder, onNotice?: Notify): Promis
   const config = fetchJson(folder.url('config.json'), folder);
   const defaults = fetchJson(folder.url(DEFAULTS), folder);
   const opening = openFiles(folder, onNotice);
-  defaults.catch(() => {});
+  // They are awaited later: until then, a failure would count as unhandled, which ends a Node process.
+  for (const promise of [defaults, opening]) promise.catch(() => {});
   const found = await config.catch((error) => {
     opening.then(closeAll).catch(() => {});
     throw error;

@@ -196,6 +196,26 @@ describe('a model on a web server', () => {
     ]);
   });
 
+  it('is refused once for missing weights, also if they are missed before the rest has arrived', async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => unhandled.push(reason);
+    process.prependListener('unhandledRejection', note);
+    // The weights' requests are answered first.
+    server.habits.before = (req, res) => {
+      if (!req.url?.endsWith('/config.json')) return false;
+      setTimeout(() => res.writeHead(200).end(readFileSync(join(dir, 'config.json'))), 100);
+      return true;
+    };
+    try {
+      const folder = webFolder(new URL(`${origin}/none`));
+      const error = await errorOf(CheckpointError, () => openUrlModel(folder));
+      expect(error.message).to.match(/model\.safetensors: .*expected a model's weights there/);
+    } finally {
+      process.off('unhandledRejection', note);
+    }
+    expect(unhandled).to.deep.equal([]);
+  });
+
   it('has the generation defaults of its folder', async () => {
     const { config, generationConfig } = await opened(`${origin}/defaults`);
     expect(config.eosTokenIds).to.deep.equal([7, 3]);

@@ -141,14 +141,14 @@ function normInput(
 /**
  * x in 16 bits, padded with zeros to `depth` columns, as the tensor-core kernels read it.
  *
- * @param splits whether as many rows follow with what rounding has left
+ * @param isDoubled whether as many rows follow with what rounding has left
  */
 function tensorCoreInput(
   runtime: Runtime,
   call: LinearCall,
   format: 'bf16' | 'f16',
   depth: number,
-  splits: boolean,
+  isDoubled: boolean,
   temporaries: Temporaries,
 ): { x: number; xPitch: number } {
   const { rows, norm, xFormat = 'f32' } = call;
@@ -158,8 +158,8 @@ function tensorCoreInput(
   if (!norm && xFormat === format && isFull && isAligned) {
     return { x: call.x, xPitch: call.xStride };
   }
-  const x = temporaries.allocate(rows * depth * (splits ? 4 : 2));
-  if (norm && isFull && !splits) {
+  const x = temporaries.allocate(rows * depth * (isDoubled ? 4 : 2));
+  if (norm && isFull && !isDoubled) {
     normInput(runtime, call, norm, x, depth, format);
     return { x, xPitch: depth };
   }
@@ -171,7 +171,7 @@ function tensorCoreInput(
   runtime.launch(
     'narrow_rows',
     { grid: [rows], block: 256 },
-    [from.x, x, splits ? x + rows * depth * 2 : 0],
+    [from.x, x, isDoubled ? x + rows * depth * 2 : 0],
     [from.xStride, columns, depth, formatIds[from.xFormat ?? 'f32'], formatIds[format]],
   );
   return { x, xPitch: depth };
@@ -180,32 +180,32 @@ function tensorCoreInput(
 function tensorCoreMatmul(runtime: Runtime, call: LinearCall): void {
   const { format, shape, layout } = call.attrs;
   const [features = 0, columns = 0] = shape;
-  const splitsRows =
+  const isDoubled =
     call.rows <= SPLIT_ROWS && format !== 'f16' && (call.xFormat ?? 'f32') === 'f32';
-  const rows = splitsRows ? 2 * call.rows : call.rows;
+  const rows = isDoubled ? 2 * call.rows : call.rows;
   const depth = Math.ceil(columns / MMA_DEPTH) * MMA_DEPTH;
   const small = rows <= 64;
   const tile = small ? 64 : 128;
   const tiles = Math.ceil(features / tile) * Math.ceil(rows / tile);
   const splits = splitsOf(runtime, tiles, depth / MMA_DEPTH);
+  // Matrices of call.rows rows that sum_splits adds: the second rows lie like splits of the depth.
+  const addends = isDoubled ? 2 * splits : splits;
   withTemporaries(runtime.pool, (temporaries) => {
-    const allocate = (bytes: number) => temporaries.allocate(bytes);
     const xFormat = format === 'f16' ? format : 'bf16';
-    const { x, xPitch } = tensorCoreInput(runtime, call, xFormat, depth, splitsRows, temporaries);
+    const { x, xPitch } = tensorCoreInput(runtime, call, xFormat, depth, isDoubled, temporaries);
     const { pitch, group, groups, paramsAt } = layoutOf(call.attrs);
-    const partial = splits > 1 || splitsRows ? allocate(splits * rows * features * 4) : 0;
-    const ending = [call.y, call.bias ?? 0, call.residual ?? 0, partial, call.f32Tail?.y ?? 0];
-    const last = [depth, splits, activationIds[call.activation ?? 'linear'], ...outputOf(call)];
-    // A matmul that is not split along its depth writes outputs: here sums of twice as many rows.
-    const isSum = splitsRows && splits === 1;
-    const own = isSum ? [partial, 0, 0, 0, 0] : ending;
-    const ownLast = isSum
-      ? [features, depth, 1, activationIds.linear, formatIds.f32, features, 0]
-      : [call.yStride, ...last];
-    if (!isIntFormat(format)) {
+    if (!isDoubled && !isIntFormat(format)) {
       const input = { format, depth, x, xPitch, wPitch: pitch / 2 };
-      if (!splitsRows && linearByCublasLt(runtime, call, input)) return;
+      if (linearByCublasLt(runtime, call, input)) return;
     }
+    const partial = addends > 1 ? temporaries.allocate(addends * call.rows * features * 4) : 0;
+    const targets = [call.y, call.bias ?? 0, call.residual ?? 0, partial, call.f32Tail?.y ?? 0];
+    const output = [activationIds[call.activation ?? 'linear'], ...outputOf(call)];
+    // Without splits the kernel writes outputs. Of doubled rows they are plain sums, for sum_splits.
+    const isPlain = isDoubled && splits === 1;
+    const own = isPlain ? [partial, 0, 0, 0, 0] : targets;
+    const ownOutput = isPlain ? [activationIds.linear, formatIds.f32, features, 0] : output;
+    const last = [isPlain ? features : call.yStride, depth, splits, ...ownOutput];
     const grid = [Math.ceil(features / tile), Math.ceil(rows / tile), splits] as const;
     const name = `matmul_${format}${small ? '_small' : ''}`;
     const block = small ? 128 : 256;
@@ -218,24 +218,20 @@ function tensorCoreMatmul(runtime: Runtime, call: LinearCall): void {
         [x, call.weight, call.weight + paramsAt, ...own],
         [
           ...[rows, features, xPitch, pitch, group, groups],
-          ...[layout === PACKED_F16 ? 1 : 0, ...ownLast],
+          ...[layout === PACKED_F16 ? 1 : 0, ...last],
         ],
       );
     } else {
       const sharedBytes = MMA_STAGES * 2 * tile * MMA_PITCH_BYTES;
-      const sizes = [rows, features, xPitch, pitch / 2, ...ownLast];
+      const sizes = [rows, features, xPitch, pitch / 2, ...last];
       runtime.launch(name, { grid, block, sharedBytes }, [x, call.weight, ...own], sizes);
     }
-    if (splits === 1 && !splitsRows) return;
-    const sumGrid = [Math.ceil(features / 256), Math.min(call.rows, MOST_GRID_Y)] as const;
-    // The two halves of the rows lie like splits of the depth.
-    const [, , ...rest] = last;
-    const summed = [call.rows, features, xPitch, pitch / 2, call.yStride, depth];
+    if (addends === 1) return;
     runtime.launch(
       'sum_splits',
-      { grid: sumGrid, block: 256 },
-      [x, call.weight, ...ending],
-      [...summed, splitsRows ? 2 * splits : splits, ...rest],
+      { grid: [Math.ceil(features / 256), Math.min(call.rows, MOST_GRID_Y)], block: 256 },
+      [x, call.weight, ...targets],
+      [call.rows, features, xPitch, pitch / 2, call.yStride, depth, addends, ...output],
     );
   });
 }

@@ -26,7 +26,7 @@ async function load({ path }) {
   const folder = packages.find((name) => path.startsWith(name + sep));
   const { name } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
   const file = relative(folder, path).replaceAll(sep, '/');
-  // In one line, and above a line that the source map does not know.
+  // On the first line, so that the source map's line numbers stay right.
   return {
     contents: `const moduleUrl = urlIn(${JSON.stringify(name)}, ${JSON.stringify(file)});${contents.replaceAll('import.meta.url', 'moduleUrl')}`,
   };

@@ -53,9 +53,9 @@ export async function* draftedLoop(
         drafts++;
         yield* verify(own, draft, batch, progress, begin);
       }
-      const isDone = drafts === active.length;
+      const allHadDrafts = drafts === active.length;
       end();
-      if (isDone || active.length === 0) continue;
+      if (allHadDrafts || active.length === 0) continue;
       yield* decode(active, batch, progress);
       end();
     }
@@ -87,7 +87,7 @@ async function* verify(
   progress: Progress,
   begin: number,
 ): AsyncGenerator<readonly Sequence[], void, void> {
-  const logits = (await batch.verify(sequence, draft)).map(unmoved);
+  const logits = await batch.verify(sequence, draft);
   let milliseconds = performance.now() - begin;
   let accepted = 0;
   let tokens = 0;
@@ -124,9 +124,4 @@ async function* decode(
   for (const { schedule } of active) schedule.decoded(milliseconds);
   progress.token();
   yield members;
-}
-
-/** Logits that stay valid while the caller has a token: memory that is not shared may move when it grows. */
-function unmoved(logits: Float32Array): Float32Array {
-  return logits.buffer instanceof ArrayBuffer ? logits.slice() : logits;
 }

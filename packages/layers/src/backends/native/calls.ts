@@ -101,7 +101,7 @@ export interface ConvCall {
   /** The window (batch, width, channels) before and after the call. They may be the same; `before` 0 is zeros. */
   before: Address;
   after: Address;
-  /** 0: only the window is advanced, where the backend has writeCache(). */
+  /** 0: only the window is advanced. For backends with writeCache(). */
   y: Address;
   yStride: number;
   batch: number;
@@ -128,7 +128,7 @@ export interface ScanCall {
   /** Whether D is (heads, headDim) and not (heads). */
   dPerChannel: boolean;
   dtBias: Address;
-  /** 0: only the state is advanced, where the backend has writeCache(). */
+  /** 0: only the state is advanced. For backends with writeCache(). */
   y: Address;
   yStride: number;
   /** The state (batch, heads, headDim, dState) before and after the call. They may be the same; `before` 0 is zeros. */

@@ -1,5 +1,5 @@
-// Parses the name of a backend. It loads no backend, so that a misspelt name is refused at once.
-import { InvalidArgumentError } from 'commander';
+// The option --backend of all commands. It loads no backend, so that a misspelt name is refused at once.
+import { InvalidArgumentError, Option } from 'commander';
 
 /** The backends of useBackend that its error names in Node. */
 export const BACKENDS: readonly string[] = [
@@ -13,8 +13,12 @@ export const BACKENDS: readonly string[] = [
   'webgl',
 ];
 
-/** A parser for --backend. @throws InvalidArgumentError of commander, which is a usage error */
-export function backendName(text: string): string {
+export function backendOption(): Option {
+  return new Option('--backend <name>', `backend: ${BACKENDS.join(', ')}`).argParser(backendName);
+}
+
+/** @throws InvalidArgumentError of commander, which is a usage error */
+function backendName(text: string): string {
   if (BACKENDS.includes(text)) return text;
   throw new InvalidArgumentError(`Expected one of ${BACKENDS.join(', ')}.`);
 }

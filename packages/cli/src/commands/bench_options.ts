@@ -2,7 +2,7 @@
 import type { WeightFormat } from '@rene-js/layers';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { BenchOptions } from '../bench/measure.js';
-import { backendName } from './backend_option.js';
+import { backendOption } from './backend_option.js';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { addThreadsOption } from './model_options.js';
 import { wholeNumber } from './numbers.js';
@@ -49,12 +49,7 @@ export function addBench(program: Command): Command {
         .choices(RANDOM_SIZES)
         .conflicts('model'),
     )
-    .option(
-      '--backend <name>',
-      'auto, cpu, simd, cuda, webgpu, tensorflow, or another tfjs backend',
-      backendName,
-      'auto',
-    )
+    .addOption(backendOption().default('auto'))
     .addOption(
       new Option(
         '--dtype <formats...>',

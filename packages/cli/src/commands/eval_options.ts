@@ -2,7 +2,7 @@
 import type { WeightFormat } from '@rene-js/layers';
 import { type Command, Option } from 'commander';
 import type { Seeds } from '../evaluation/seeds.js';
-import { backendName } from './backend_option.js';
+import { backendOption } from './backend_option.js';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { addHarnessOptions } from './eval_harness_options.js';
 import { batchSize, limit, modelArgs, names, samples, seeds } from './eval_option_values.js';
@@ -131,10 +131,7 @@ export function addEvalOptions(command: Command): Command {
       '--tokenizer <path>',
       "tokenizer.json, a folder with one, or a hub id (default: the model's)",
     ),
-    new Option(
-      '--backend <name>',
-      'auto, cpu, simd, cuda, webgpu, tensorflow, or another tfjs backend',
-    ).argParser(backendName),
+    backendOption(),
     new Option(
       '--dtype <format>',
       `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,

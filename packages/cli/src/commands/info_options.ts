@@ -1,6 +1,6 @@
 // The options of `rene info`.
 import type { Command } from 'commander';
-import { backendName } from './backend_option.js';
+import { backendOption } from './backend_option.js';
 import { addModelOptions, type LoadOptions } from './model_options.js';
 
 export interface InfoOptions extends LoadOptions {
@@ -13,11 +13,6 @@ export function addInfo(program: Command): Command {
     .argument('[model]', 'model folder or hub id (default: rene-tiny, which is included)')
     .description('print the blocks, sizes and files of a model, and the backend');
   return addModelOptions(command)
-    .option(
-      '--backend <name>',
-      'auto, cpu, simd, cuda, webgpu, tensorflow, or another tfjs backend',
-      backendName,
-      'auto',
-    )
+    .addOption(backendOption().default('auto'))
     .option('--json', 'print JSON with the whole configuration', false);
 }

@@ -1,7 +1,7 @@
 // Options that several commands share: model, backend, threads.
 import type { WeightFormat } from '@rene-js/layers';
 import { type Command, InvalidArgumentError } from 'commander';
-import { backendName } from './backend_option.js';
+import { backendOption } from './backend_option.js';
 import { formatFrom, LOAD_FORMATS } from './dtype_option.js';
 import { wholeNumber, wholeNumberFrom } from './numbers.js';
 
@@ -29,12 +29,7 @@ export function addModelOptions(command: Command): Command {
 /** Adds the options that control how a model is loaded. */
 export function addBackendOptions(command: Command): Command {
   command
-    .option(
-      '--backend <name>',
-      'auto, simd, cuda, tensorflow, cpu, or another tfjs backend',
-      backendName,
-      'auto',
-    )
+    .addOption(backendOption().default('auto'))
     .option(
       '--dtype <format>',
       `dtype of the weights in memory: ${LOAD_FORMATS.join(', ')}`,

@@ -3,7 +3,7 @@
 import type { TrainOptions } from '@rene-js/rene/training';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DOCUMENT_FORMATS, type DocumentFormat } from '../training/document_formats.js';
-import { backendName } from './backend_option.js';
+import { backendOption } from './backend_option.js';
 import { addThreadsOption } from './model_options.js';
 import { UsageError } from './report_error.js';
 
@@ -143,12 +143,7 @@ export function addTrainOptions(command: Command): Command {
         .default('f32'),
     )
     .option('--seed <text>', 'seed of the weights and of the order of documents', 'rene')
-    .option(
-      '--backend <name>',
-      'auto, simd, cuda, tensorflow, cpu, or another tfjs backend',
-      backendName,
-      'auto',
-    );
+    .addOption(backendOption().default('auto'));
   return addThreadsOption(command);
 }
 

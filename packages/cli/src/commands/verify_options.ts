@@ -1,6 +1,6 @@
 // The options of `rene verify`.
 import { type Command, InvalidArgumentError } from 'commander';
-import { backendName } from './backend_option.js';
+import { backendOption } from './backend_option.js';
 
 export interface VerifyCommandOptions {
   backend?: string;
@@ -15,15 +15,10 @@ export function addVerify(program: Command): Command {
     .command('verify')
     .description('compare models, ops and sampling with reference numbers')
     .argument('<dir...>', 'folders to check, with their subfolders')
-    .option(
-      '--backend <name>',
-      'tfjs backend: auto, cpu, simd, cuda, webgpu, tensorflow, ...',
-      backendName,
-      'auto',
-    )
+    .addOption(backendOption().default('auto'))
     .option(
       '--dtype <format>',
-      'dtype of the weights in memory: auto, f32, bf16, int8, int4',
+      'dtype of the weights in memory: auto, f32, bf16, f16, int8, int4',
       'auto',
     )
     .option('--tolerance <number>', 'use this tolerance for all checks except token ids', positive)

@@ -31,7 +31,7 @@ element('load-form').addEventListener('submit', async (event) => {
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     const threads = model.threads > 1 ? `, ${model.threads} threads` : '';
     say(`Ready after ${seconds} s, on ${model.backend}${threads}.`);
-    keepPage();
+    setTimeout(keepPage, 3000);
   } catch (error) {
     if (controller.signal.aborted) say('Cancelled. The next load goes on where this one stopped.');
     else fail(error);
@@ -40,7 +40,10 @@ element('load-form').addEventListener('submit', async (event) => {
   await showKept();
 });
 
-/** Keeps the page's own files. Not before a model is loaded, which needs the processor and the network. */
+/**
+ * Keeps the page's own files, some seconds after a model is loaded: loading and the first text need the processor, and
+ * Chromium compiles the scripts that it keeps.
+ */
 function keepPage() {
   if (import.meta.env.PROD && 'serviceWorker' in navigator) {
     void navigator.serviceWorker.register('./service_worker.js');

@@ -11,8 +11,12 @@ export interface StaticServer {
   missing: string[];
   /** Bytes that were sent, by path. */
   sent: Map<string, number>;
-  /** Numbers of bytes of .safetensors files after which the next connections are cut. */
+  /** Positions of the first bytes of all responses with .safetensors files. */
+  starts: number[];
+  /** Positions in .safetensors files from which on the next responses trickle until `hasArrived`, and are cut then. */
   cuts: number[];
+  /** Whether the page has the bytes before a position. Default: yes. */
+  hasArrived: (position: number) => boolean;
   close(): void;
 }
 
@@ -46,14 +50,18 @@ export async function serve(
 ): Promise<StaticServer> {
   const missing: string[] = [];
   const sent = new Map<string, number>();
-  const cuts: number[] = [];
+  const shared: Pick<StaticServer, 'starts' | 'cuts' | 'hasArrived'> = {
+    ...{ starts: [], cuts: [], hasArrived: () => true },
+  };
   const send = async (file: string, request: IncomingMessage, response: ServerResponse) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost');
     const isWeights = pathname.endsWith('.safetensors') && request.method === 'GET';
-    const limits = { cutAt: isWeights ? cuts.shift() : undefined, rate: options.bytesPerSecond };
-    await answer(file, request, response, isWeights ? limits : {}, (bytes) =>
-      sent.set(pathname, (sent.get(pathname) ?? 0) + bytes),
-    );
+    const limits = { cutAt: shared.cuts[0], rate: options.bytesPerSecond };
+    await answer(file, request, response, isWeights ? limits : {}, {
+      onStart: (position) => void (isWeights && shared.starts.push(position)),
+      onBytes: (count) => sent.set(pathname, (sent.get(pathname) ?? 0) + count),
+      mayCut: (position) => shared.hasArrived(position) && shared.cuts.shift() !== undefined,
+    });
   };
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost');
@@ -69,14 +77,14 @@ export async function serve(
   await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
   const address = server.address();
   const port = typeof address === 'object' ? address?.port : undefined;
-  return {
+  return Object.assign(shared, {
     origin: `http://localhost:${port}`,
-    ...{ missing, sent, cuts },
+    ...{ missing, sent },
     close() {
       server.close();
       server.closeAllConnections();
     },
-  };
+  });
 }
 
 export const isolation = {
@@ -105,13 +113,20 @@ function fileOf(path: string, root: string, folders: Record<string, string>): st
   return join(root, path.endsWith('/') ? `${path}index.html` : path);
 }
 
+interface Watch {
+  onStart(position: number): void;
+  onBytes(count: number): void;
+  /** Whether a response that has reached its cut ends now. */
+  mayCut(position: number): boolean;
+}
+
 /** @throws if the file does not exist */
 async function answer(
   file: string,
   request: IncomingMessage,
   response: ServerResponse,
   { cutAt, rate }: { cutAt?: number | undefined; rate?: number | undefined },
-  onBytes: (count: number) => void,
+  { onStart, onBytes, mayCut }: Watch,
 ): Promise<void> {
   const stats = await stat(file);
   if (!stats.isFile()) throw new Error(`${file} is no file`);
@@ -130,15 +145,27 @@ async function answer(
     response.end();
     return;
   }
-  const stop = cutAt === undefined ? end : Math.min(end, start + cutAt - 1);
-  for await (const chunk of createReadStream(file, { start, end: stop })) {
-    if (response.destroyed) return;
-    onBytes(chunk.length);
-    await new Promise((resolve) => response.write(chunk, resolve));
-    if (rate) await new Promise((resolve) => setTimeout(resolve, (1000 * chunk.length) / rate));
+  onStart(start);
+  const isCut = cutAt !== undefined && cutAt > start && cutAt <= end;
+  const stop = isCut ? cutAt - 1 : end;
+  const send = async (first: number, last: number) => {
+    for await (const chunk of createReadStream(file, { start: first, end: last })) {
+      if (response.destroyed) return;
+      onBytes(chunk.length);
+      await new Promise((resolve) => response.write(chunk, resolve));
+      if (rate) await new Promise((resolve) => setTimeout(resolve, (1000 * chunk.length) / rate));
+    }
+  };
+  await send(start, stop);
+  if (!isCut) return void response.end();
+  // A page reports what has arrived with the next bytes only.
+  for (let at = cutAt; !response.destroyed && !mayCut(cutAt); at += TRICKLE) {
+    if (at + TRICKLE > end) throw new Error(`${file}: the page has not reported byte ${cutAt}`);
+    await send(at, at + TRICKLE - 1);
+    await new Promise((resolve) => setTimeout(resolve, 60));
   }
-  if (stop === end) return void response.end();
-  // The browser reads what was sent before.
-  await new Promise((resolve) => setTimeout(resolve, 300));
   response.destroy();
 }
+
+/** Bytes of a trickle between two pauses. */
+const TRICKLE = 1024;

@@ -3,15 +3,7 @@ import { CheckpointError } from '../errors.js';
 import { type ByteSource, checkRange } from './byte_source.js';
 import { shownUrl } from './model_names.js';
 import { Missing, type WebFileOptions } from './web_file_options.js';
-import {
-  ask,
-  BrokenError,
-  backOff,
-  brokenError,
-  PLAIN,
-  UnreachableError,
-  validatorOf,
-} from './web_request.js';
+import { ask, backOff, brokenError, mayPass, PLAIN, validatorOf } from './web_request.js';
 
 /** Maximum number of open requests: one for each region of the file, such as values and scales. */
 const MAXIMUM_STREAMS = 4;
@@ -83,8 +75,7 @@ export class StreamedFile implements ByteSource {
         this.options.signal?.throwIfAborted();
         this.drop(stream);
         tries = filled > before ? 0 : tries + 1;
-        const mayHelp = error instanceof BrokenError || error instanceof UnreachableError;
-        if (!mayHelp || tries > MAXIMUM_TRIES) throw error;
+        if (!mayPass(error) || tries > MAXIMUM_TRIES) throw error;
         await backOff(tries, this.options);
       } finally {
         this.tell(start + filled);

@@ -11,6 +11,7 @@ import {
   extentOf,
   isPage,
   PLAIN,
+  retryBroken,
   UnreachableError,
   validatorOf,
 } from './web_request.js';
@@ -44,17 +45,7 @@ export async function fetchText(
 ): Promise<string | Missing> {
   const { cache } = options;
   try {
-    const response = await ask(url, options);
-    if (response instanceof Missing) {
-      cache?.storeText(url, response);
-      return response;
-    }
-    const text = await response.text().catch((error: unknown) => {
-      throw brokenError(url, error);
-    });
-    let found: string | Missing = text;
-    if (isPage(response, text)) found = new Missing('a web page');
-    else if (text.trim() === '') found = new Missing('an empty answer');
+    const found = await retryBroken(options, () => askText(url, options));
     cache?.storeText(url, found);
     return found;
   } catch (error) {
@@ -62,6 +53,16 @@ export async function fetchText(
     if (kept === undefined) throw error;
     return kept;
   }
+}
+
+async function askText(url: string, options: WebFileOptions): Promise<string | Missing> {
+  const response = await ask(url, options);
+  if (response instanceof Missing) return response;
+  const text = await response.text().catch((error: unknown) => {
+    throw brokenError(url, error);
+  });
+  if (isPage(response, text)) return new Missing('a web page');
+  return text.trim() === '' ? new Missing('an empty answer') : text;
 }
 
 /**
@@ -75,7 +76,10 @@ export async function findUrlSource(
   options: WebFileOptions = {},
 ): Promise<ByteSource | Missing> {
   const cached = await options.cache?.open(url, options);
-  if (cached) return cached;
+  return cached ?? retryBroken(options, () => openUrl(url, options));
+}
+
+async function openUrl(url: string, options: WebFileOptions): Promise<ByteSource | Missing> {
   const headers = { ...PLAIN, range: 'bytes=0-' };
   const response = await ask(url, options, headers, { cache: 'no-store' });
   if (response instanceof Missing) return response;

@@ -9,13 +9,38 @@ export class UnreachableError extends CheckpointError {}
 /** A response ended early. */
 export class BrokenError extends CheckpointError {}
 
+/** The server is busy or fails: HTTP 408, 429, 5xx. */
+export class BusyError extends CheckpointError {}
+
+/** Whether the same request may succeed later. */
+export function mayPass(error: unknown): boolean {
+  return [UnreachableError, BrokenError, BusyError].some((kind) => error instanceof kind);
+}
+
+/** Attempts to read a response that breaks. */
+const MAXIMUM_TRIES = 3;
+
+/** Sends a request anew where its response breaks. The caller has used no part of it. */
+export async function retryBroken<T>(options: WebFileOptions, run: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await run();
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      const mayHelp = tries === 0 ? error instanceof BrokenError : mayPass(error);
+      if (!mayHelp || tries >= MAXIMUM_TRIES) throw error;
+      await backOff(tries, options);
+    }
+  }
+}
+
 /** Lengths and ranges must be those of the uncompressed file. Pages cannot set this header. */
 export const PLAIN = { 'accept-encoding': 'identity' };
 
 /**
  * Sends one request. A status that means that the file is missing is returned, not thrown.
  *
- * @throws UnreachableError; CheckpointError if the server fails
+ * @throws UnreachableError, BusyError
  */
 export async function ask(
   url: string,
@@ -37,7 +62,7 @@ export async function ask(
   const why = `HTTP ${status}`;
   // The file may exist even if a server is busy or failing.
   if (status < 500 && status !== 408 && status !== 429) return new Missing(why);
-  throw new CheckpointError(`${shownUrl(url)}: ${why}`);
+  throw new BusyError(`${shownUrl(url)}: ${why}`);
 }
 
 /**

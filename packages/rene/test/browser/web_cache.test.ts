@@ -56,8 +56,10 @@ const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('h
 describe('files that a page keeps', () => {
   let bytes = content(3);
   let etag = '"3"';
-  /** Bytes after which the next connection is cut. */
-  let cutAt = Number.POSITIVE_INFINITY;
+  /** Bytes after which the next responses are cut. */
+  let cuts: number[] = [];
+  /** The number of next requests that are not answered, once a response was cut. */
+  let unanswered = 0;
   let ranges = true;
   let down = false;
   let sent = 0;
@@ -69,7 +71,15 @@ describe('files that a page keeps', () => {
   function answer(req: IncomingMessage, res: ServerResponse): void {
     requests.push(`${req.method} ${req.headers.range ?? ''}`);
     if (down) return void req.socket.destroy();
-    if (req.url?.startsWith('/x.json')) return void res.end('{"a": 1}');
+    if (cuts.length === 0 && unanswered > 0) {
+      unanswered--;
+      return void (unanswered % 2 ? req.socket.destroy() : res.writeHead(503).end());
+    }
+    if (req.url?.startsWith('/x.json')) {
+      const cut = cuts.shift() ?? 8;
+      res.writeHead(200, { 'content-length': 8 });
+      return void res.write('{"a": 1}'.slice(0, cut), () => (cut < 8 ? res.destroy() : res.end()));
+    }
     if (req.url === '/long.safetensors') {
       return void res.writeHead(200, { etag, 'content-length': LONG }).end(long);
     }
@@ -81,10 +91,9 @@ describe('files that a page keeps', () => {
     const range = { 'content-range': `bytes ${first}-${last}/${SIZE}` };
     res.writeHead(asked ? 206 : 200, asked ? { ...headers, ...range } : headers);
     if (req.method === 'HEAD') return void res.end();
-    const end = Math.min(last + 1, first + cutAt);
+    const end = Math.min(last + 1, first + (cuts.shift() ?? Number.POSITIVE_INFINITY));
     sent += end - first;
     const isCut = end <= last;
-    cutAt = Number.POSITIVE_INFINITY;
     res.write(bytes.subarray(first, end), () => (isCut ? res.destroy() : res.end()));
   }
 
@@ -99,7 +108,8 @@ describe('files that a page keeps', () => {
     server.close();
   });
   beforeEach(() => {
-    [bytes, etag, cutAt, ranges, down, sent] = [content(3), '"3"', Infinity, true, false, 0];
+    [bytes, etag, ranges, down, sent] = [content(3), '"3"', true, false, 0];
+    [cuts, unanswered] = [[], 0];
     requests.length = 0;
   });
 
@@ -180,10 +190,29 @@ describe('files that a page keeps', () => {
   });
 
   it('go on where a connection broke, at once', async () => {
-    cutAt = 50_001;
+    cuts = [50_001];
     expect(hash(await readAll(await open(new MemoryStore())))).to.equal(hash(bytes));
     expect(requests).to.deep.equal(['GET bytes=0-', 'GET bytes=50001-']);
     expect(sent).to.equal(SIZE);
+  });
+
+  it('go on where nothing arrived, where the network is away for a while, and without ranges', async () => {
+    for (ranges of [true, false]) {
+      for (const lengths of [[0], [0, 70_000, 0], [PART_BYTES, PART_BYTES + 1]]) {
+        [cuts, unanswered] = [[...lengths], 2];
+        expect(hash(await readAll(await open(new MemoryStore())))).to.equal(hash(bytes));
+        expect([cuts, unanswered]).to.deep.equal([[], 0]);
+      }
+    }
+  });
+
+  it('are not put together from two versions', async () => {
+    cuts = [PART_BYTES + 1];
+    const source = await open(new MemoryStore());
+    [etag, bytes] = ['"8"', content(8)];
+    const { message } = await errorOf(CheckpointError, () => source.read(0, SIZE));
+    expect(message).to.match(/m\.safetensors: it changed while it was downloaded; load it again$/);
+    await source.close();
   });
 
   it('go on in the next visit, unless the file has changed', async () => {
@@ -191,7 +220,7 @@ describe('files that a page keeps', () => {
       [etag, bytes, sent] = ['"3"', content(3), 0];
       const store = new MemoryStore();
       const cut = PART_BYTES + 10_000;
-      cutAt = cut;
+      cuts = [cut];
       const source = await open(store);
       await source.read(cut - 10, 10);
       down = true;
@@ -230,7 +259,7 @@ describe('files that a page keeps', () => {
   });
 
   it('fail with an error where the server fails for good', async () => {
-    cutAt = 1000;
+    cuts = [1000];
     const source = await open(new MemoryStore());
     down = true;
     await errorOf(CheckpointError, () => source.read(0, 2000));
@@ -246,6 +275,9 @@ describe('files that a page keeps', () => {
       down = true;
     }
     await errorOf(CheckpointError, () => fetchJson(`${there}x`, { cache }));
+    [down, cuts] = [false, [0, 3]];
+    expect(await fetchJson(there, { cache, retryDelay: 1 })).to.deep.equal({ json: { a: 1 } });
+    down = true;
     expect(await cache.delete((each) => each === there)).to.equal(1);
     await errorOf(CheckpointError, () => fetchJson(there, { cache }));
   });

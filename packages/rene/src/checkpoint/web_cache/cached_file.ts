@@ -2,6 +2,7 @@
 import { CheckpointError } from '../../errors.js';
 import { type ByteSource, checkRange } from '../byte_source.js';
 import { shownUrl } from '../model_names.js';
+import { BrokenError, brokenError, mayPass } from '../web_request.js';
 import { isQuotaError, type PartStore } from './part_store.js';
 import { copy, RecentParts } from './recent_parts.js';
 
@@ -11,8 +12,32 @@ export type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 
 /** Bytes that are read at a time. */
 const READ_BYTES = 1 << 20;
 
-/** Reads into one buffer, where the browser can. What was read is valid until the next read. */
-export function byteReader(body: ReadableStream<Uint8Array>): ByteReader {
+/**
+ * Reads a response's bytes, into one buffer where the browser can. What was read is valid until the next read.
+ * Reads throw BrokenError.
+ *
+ * @param skipped bytes at the beginning that are left out
+ */
+export function byteReader(url: string, body: ReadableStream<Uint8Array>, skipped = 0): ByteReader {
+  const reader = bufferedReader(body);
+  let left = skipped;
+  return {
+    async read() {
+      for (;;) {
+        const read = await reader.read().catch((error: unknown) => {
+          throw brokenError(url, error);
+        });
+        if (read.done || left === 0) return read;
+        const value = read.value.subarray(left);
+        left -= Math.min(left, read.value.length);
+        if (value.length > 0) return { done: false, value };
+      }
+    },
+    cancel: () => reader.cancel(),
+  };
+}
+
+function bufferedReader(body: ReadableStream<Uint8Array>): ByteReader {
   let buffer = new ArrayBuffer(READ_BYTES);
   let reader: ReadableStreamBYOBReader;
   try {
@@ -40,8 +65,8 @@ export interface CachedFileOptions {
   readonly stored: number;
   /** Called with the number of bytes that have arrived. */
   onBytes(bytes: number): void;
-  /** Reopens a broken connection. Absent if the server supports no ranges. */
-  reopen?: ((position: number) => Promise<ByteReader>) | undefined;
+  /** Reopens a broken connection. */
+  reopen(position: number): Promise<ByteReader>;
   /** Resolves when the small files that were read before are stored. */
   settled(): Promise<unknown>;
   /** Waits before a retry. */
@@ -148,17 +173,19 @@ export class CachedFile implements ByteSource {
       for (let tries = 0; ; tries++) {
         const before = this.position;
         try {
+          this.reader ??= await reopen(before);
+          if (this.closed) await this.reader.cancel();
           await this.receive();
           if (this.position === this.size) break;
-          throw new CheckpointError(
+          throw new BrokenError(
             `${this.name}: expected ${this.size} bytes, found ${this.position}`,
           );
         } catch (error) {
           if (this.position > before) tries = 0;
-          if (this.closed || isQuotaError(error) || !reopen || tries >= MAXIMUM_TRIES) throw error;
+          if (this.closed || !mayPass(error) || tries >= MAXIMUM_TRIES) throw error;
+          this.reader = undefined;
           await this.keepPart();
           await wait(tries);
-          this.reader = await reopen(this.position);
         }
       }
     } catch (error) {

@@ -4,7 +4,7 @@ import type { ByteSource } from '../byte_source.js';
 import { shownUrl } from '../model_names.js';
 import { findUrlSource } from '../web_file.js';
 import { type FileCache, Missing, type WebFileOptions } from '../web_file_options.js';
-import { ask, backOff, extentOf, isPage, PLAIN, validatorOf } from '../web_request.js';
+import { ask, backOff, extentOf, isPage, PLAIN, retryBroken, validatorOf } from '../web_request.js';
 import { freeBytes, lock, openStore } from './browser_storage.js';
 import { cacheKey, unsignedUrl } from './cache_key.js';
 import { type ByteReader, byteReader, CachedFile } from './cached_file.js';
@@ -60,7 +60,7 @@ export class WebCache implements FileCache {
     release: () => void,
   ): Promise<CachedFile | Missing | undefined> {
     const file = url.replace(/[?#].*/, '').replace(/.*\//, '');
-    const make = (size: number, stored: number, reader?: ByteReader, ranges = false) =>
+    const make = (size: number, stored: number, validator?: string, reader?: ByteReader) =>
       new CachedFile(
         {
           ...{ url, key, store, size, stored, onEnd: release },
@@ -68,7 +68,7 @@ export class WebCache implements FileCache {
           settled: () => storing,
           wait: (tries) => backOff(tries, options),
           withoutStore: (error) => withoutStore(url, options, error),
-          ...(ranges && { reopen: (at: number) => reopen(url, options, at, size) }),
+          reopen: (at) => reopen(url, options, at, { size, validator }),
         },
         reader,
       );
@@ -81,23 +81,21 @@ export class WebCache implements FileCache {
     )
       return make(entry.size, stored);
     const isPartial = entry?.validator !== undefined && stored < (entry.size ?? 0);
-    const begun = await begin(url, options, isPartial ? { at: stored, entry } : undefined);
+    const resume = isPartial ? { at: stored, entry } : undefined;
+    const begun = await retryBroken(options, () => begin(url, options, resume));
     if (begun instanceof Missing || begun === undefined) return begun;
-    const { response, start, size, ranges } = begun;
+    const { reader, start, size, validator } = begun;
     if (start === 0) await store.remove(key);
     const free = await freeBytes();
     if (size - start > free) {
-      await response.body?.cancel();
+      await reader.cancel();
       options.onNotice?.(
         `${shownUrl(url)} is not kept: it has ${megabytes(size)}, and the browser's storage has ${megabytes(free)} left`,
       );
       return undefined;
     }
-    const reader = await checkedReader(response, start);
-    if (reader instanceof Missing) return reader;
-    const validator = validatorOf(response);
     await store.setEntry(key, { url: unsignedUrl(url), validator, size, time: Date.now() });
-    return make(size, start, reader, ranges);
+    return make(size, start, validator, reader);
   }
 
   storeText(url: string, text: string | Missing): void {
@@ -133,6 +131,7 @@ export class WebCache implements FileCache {
   }
 
   async list(): Promise<CachedFileInfo[]> {
+    await storing;
     const store = await this.store;
     const found: CachedFileInfo[] = [];
     for (const key of (await store?.keys()) ?? []) {
@@ -149,6 +148,7 @@ export class WebCache implements FileCache {
 
   /** Deletes the files whose URL passes. @returns how many */
   async delete(isWanted: (url: string) => boolean): Promise<number> {
+    await storing;
     const store = await this.store;
     let deleted = 0;
     for (const key of (await store?.keys()) ?? []) {
@@ -195,15 +195,18 @@ async function isCurrent(url: string, entry: FileEntry, options: WebFileOptions)
 }
 
 interface Begun {
-  response: Response;
+  reader: ByteReader;
   /** The position of its first byte. */
   start: number;
   size: number;
-  /** Whether the server answers ranges. */
-  ranges: boolean;
+  validator: string | undefined;
 }
 
-/** The response with the rest of a file, or all of it; undefined if the server does not state the size. */
+/**
+ * Begins to read the rest of a file, or all of it; undefined if the server does not state the size.
+ *
+ * @throws BrokenError if the connection breaks before the first bytes are read
+ */
 async function begin(
   url: string,
   options: WebFileOptions,
@@ -214,16 +217,17 @@ async function begin(
   const response = await ask(url, options, headers, { cache: 'no-store' });
   if (response instanceof Missing) return resume ? begin(url, options) : response;
   const { start, size } = extentOf(response, at);
-  const found = validatorOf(response);
+  const validator = validatorOf(response);
   const isOther =
     resume !== undefined &&
     start > 0 &&
-    (size !== resume.entry.size || (found !== undefined && found !== resume.entry.validator));
+    (size !== resume.entry.size || isOtherVersion(validator, resume.entry.validator));
   if (isOther || size === undefined) {
     await response.body?.cancel();
     return isOther ? begin(url, options) : undefined;
   }
-  return { response, start, size, ranges: response.status === 206 };
+  const reader = await checkedReader(url, response, start);
+  return reader instanceof Missing ? reader : { reader, start, size, validator };
 }
 
 /** Requests the whole file if it has changed. Not for other origins, where CORS must allow the header. */
@@ -232,25 +236,35 @@ function ifRange(url: string, validator: string | undefined): Record<string, str
   return isOwn && validator?.startsWith('"') ? { 'if-range': validator } : {};
 }
 
+/** Goes on at a byte. A server without ranges sends what is before it once more. */
 async function reopen(
   url: string,
   options: WebFileOptions,
   at: number,
-  size: number,
+  { size, validator }: { size: number; validator: string | undefined },
 ): Promise<ByteReader> {
   const headers = { ...PLAIN, range: `bytes=${at}-` };
   const response = await ask(url, options, headers, { cache: 'no-store' });
-  const isRest =
-    !(response instanceof Missing) &&
-    response.status === 206 &&
-    extentOf(response, at).size === size;
-  if (isRest && response.body) return byteReader(response.body);
+  if (!(response instanceof Missing) && response.body) {
+    const extent = extentOf(response, at);
+    const isSame = extent.size === size && !isOtherVersion(validatorOf(response), validator);
+    if (isSame) return byteReader(url, response.body, at - extent.start);
+    await response.body.cancel();
+  }
   throw new CheckpointError(`${shownUrl(url)}: it changed while it was downloaded; load it again`);
 }
 
+function isOtherVersion(found: string | undefined, kept: string | undefined): boolean {
+  return found !== undefined && kept !== undefined && found !== kept;
+}
+
 /** The response's bytes, unless they are a web page. */
-async function checkedReader(response: Response, start: number): Promise<ByteReader | Missing> {
-  const reader = response.body && byteReader(response.body);
+async function checkedReader(
+  url: string,
+  response: Response,
+  start: number,
+): Promise<ByteReader | Missing> {
+  const reader = response.body && byteReader(url, response.body);
   if (!reader) return new Missing('an empty answer');
   const first = await reader.read();
   const text = new TextDecoder('latin1').decode(first.value?.subarray(0, 100));

@@ -59,7 +59,7 @@ export async function generateAllInPage(
   const { page, messages, close } = await openPage(url);
   try {
     const ready = () => 'generate' in globalThis;
-    await page.waitForFunction(ready, undefined, { timeout: 30_000 }).catch((cause: unknown) => {
+    await page.waitForFunction(ready, undefined, { timeout: 120_000 }).catch((cause: unknown) => {
       throw new Error(`the page does not run: ${messages.join('\n')}`, { cause });
     });
     const runs: PageRun[] = [];

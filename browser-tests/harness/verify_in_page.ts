@@ -58,7 +58,7 @@ export async function* verifyInPage(
     const { page, messages, close } = await openPage(`${server.origin}/`);
     try {
       const ready = () => 'verifyFolder' in globalThis;
-      await page.waitForFunction(ready, undefined, { timeout: 30_000 }).catch((cause: unknown) => {
+      await page.waitForFunction(ready, undefined, { timeout: 120_000 }).catch((cause: unknown) => {
         throw new Error(`the page does not run: ${messages.join('\n')}`, { cause });
       });
       for (const each of await foldersWithin(folder)) {

@@ -150,7 +150,7 @@ describe('a queue of work', function () {
     expectAnswers(all, outcomes);
     const stored = await redis.get(`rene:result:${run}:0`);
     frozen.kill('SIGCONT');
-    for (let i = 0; i < 100 && Number(await redis.get(`test:count:${run}:0`)) < 2; i++) {
+    for (let i = 0; i < 1000 && Number(await redis.get(`test:count:${run}:0`)) < 2; i++) {
       await sleep(30);
     }
     expect(await redis.get(`test:count:${run}:0`), 'done twice').to.equal('2');

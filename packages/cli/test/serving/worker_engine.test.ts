@@ -98,7 +98,7 @@ describe('a server whose model runs in a worker', () => {
       client.on('error', () => {});
       client.end(JSON.stringify(body));
     });
-    const deadline = Date.now() + 5000;
+    const deadline = Date.now() + 30_000;
     while (engine.load().active + engine.load().waiting > 0 && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -155,7 +155,9 @@ describe('a server whose model runs in a worker', () => {
       Worker.prototype.postMessage = postMessage;
     });
     await thread?.terminate();
-    const late = new Promise<string>((resolve) => setTimeout(() => resolve('not noticed'), 5000));
+    const late = new Promise<string>((resolve) =>
+      setTimeout(() => resolve('not noticed'), 30_000).unref(),
+    );
     expect(await Promise.race([engine.down, late])).to.equal("the model's thread has ended");
     const health = await fetch(`${url}/health`);
     expect([health.status, JSON.parse(await health.text()).status]).to.deep.equal([503, 'down']);

@@ -16,11 +16,7 @@ export class CudaBackend extends NativeBackend<CudaOps> {
     this.core = cudaCoreOps(runtime);
   }
 
-  protected override valuesAt(
-    address: number,
-    length: number,
-    dtype: NumberType,
-  ): Float32Array | Int32Array {
+  override valuesAt(address: number, length: number, dtype: NumberType): Float32Array | Int32Array {
     const values = dtype === 'float32' ? new Float32Array(length) : new Int32Array(length);
     if (length > 0) this.runtime.device.download(new Uint8Array(values.buffer), address);
     return values;

@@ -1,7 +1,6 @@
 // The launches of tfjs's own ops, for ../native/core/: those that models and gradients use most.
 import type { Address } from '../native/address.js';
 import type { ElementwiseIds } from '../native/core/arithmetic.js';
-import { sizeOf, stridesOf } from '../native/core/core_kernel.js';
 import type {
   BinaryCall,
   CopyCall,
@@ -9,6 +8,7 @@ import type {
   GatherCall,
   MatMulCall,
 } from '../native/core/core_ops.js';
+import { sizeOf, stridesOf } from '../native/sizes.js';
 import { cublasLtMatmul } from './cublas_lt_matmul.js';
 import { overElements, sumMiddle } from './reductions.js';
 import { MOST_GRID_Y, type Runtime } from './runtime.js';

@@ -5,11 +5,8 @@ export const adamWStepKernel = gradientKernel('AdamWStep', (inputs, attrs, tenso
   const { variable, mean, square, gradient } = inputs;
   const updated = { newVariable: variable, newMean: mean, newSquare: square };
   const outputs = outputsLike(tensors, updated);
-  tensors.ops.adamW({
-    ...attrs,
-    ...addressesOf(tensors, { variable, mean, square, gradient }),
-    ...outputs.addresses,
-    size: variable.size,
-  });
+  const read = addressesOf(tensors, { variable, mean, square, gradient });
+  const { size } = variable;
+  tensors.ops.adamW(Object.assign(outputs.addresses, read, attrs, { size }));
   return outputs.infos;
 });

@@ -3,35 +3,42 @@
 // Outputs of native kernels stay there; a stock CPU kernel reads them through the host. What other kernels
 // make moves there when a native kernel first reads it.
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors.js';
 import type { Address } from './address.js';
 import type { NativeTensors, Output } from './kernel.js';
 import type { NativeOps } from './ops.js';
+import { sizeOf } from './sizes.js';
 
 type TensorData = ReturnType<MathBackendCPU['data']['get']>;
 export type Values = tf.BackendValues;
 export type NumberType = 'float32' | 'int32';
 
+interface HostView {
+  /** The numbers at an address, which a host kernel reads. */
+  valuesAt(address: Address, length: number, dtype: NumberType): Float32Array | Int32Array;
+}
+
 /** The data of a tensor in native memory. */
 class NativeData implements TensorData {
   refCount = 1;
 
-  /** @param read the numbers, for kernels that run on the host */
   constructor(
+    private readonly memory: HostView,
     readonly address: Address,
+    private readonly length: number,
     readonly dtype: NumberType,
-    private readonly read: () => Float32Array | Int32Array,
   ) {}
 
+  /** For kernels that run on the host. */
   get values(): Float32Array | Int32Array {
-    return this.read();
+    return this.memory.valuesAt(this.address, this.length, this.dtype);
   }
 }
 
 export abstract class NativeBackend<Ops extends NativeOps>
   extends MathBackendCPU
-  implements NativeTensors<Ops>
+  implements NativeTensors<Ops>, HostView
 {
   private dataIds = 0;
 
@@ -39,22 +46,17 @@ export abstract class NativeBackend<Ops extends NativeOps>
     super();
   }
 
-  /** The numbers at an address, which a host kernel reads. */
-  protected abstract valuesAt(
-    address: Address,
-    length: number,
-    dtype: NumberType,
-  ): Float32Array | Int32Array;
+  abstract valuesAt(address: Address, length: number, dtype: NumberType): Float32Array | Int32Array;
 
   allocate(shape: readonly number[], dtype: NumberType = 'float32'): Output {
-    const address = this.ops.blocks.allocate(tf.util.sizeFromShape([...shape]) * 4);
+    const address = this.ops.blocks.allocate(sizeOf(shape) * 4);
     return { info: this.adopt(address, shape, dtype), address };
   }
 
   /** Makes a tensor of a block that the caller allocated. The tensor owns the block from now on. */
   adopt(address: Address, shape: readonly number[], dtype: NumberType): tf.TensorInfo {
     const dataId = this.newDataId();
-    this.data.set(dataId, this.newData(address, tf.util.sizeFromShape([...shape]), dtype));
+    this.data.set(dataId, new NativeData(this, address, sizeOf(shape), dtype));
     return { dataId, shape: [...shape], dtype };
   }
 
@@ -73,7 +75,7 @@ export abstract class NativeBackend<Ops extends NativeOps>
     const address = this.ops.blocks.allocate(numbers.byteLength);
     const { buffer, byteOffset, byteLength } = numbers;
     if (byteLength > 0) this.ops.upload(address, new Uint8Array(buffer, byteOffset, byteLength));
-    const moved = this.newData(address, numbers.length, dtype);
+    const moved = new NativeData(this, address, numbers.length, dtype);
     moved.refCount = data.refCount;
     this.data.set(tensor.dataId, moved);
     return address;
@@ -109,10 +111,6 @@ export abstract class NativeBackend<Ops extends NativeOps>
   override readSync(dataId: tf.DataId): Values {
     const data = this.data.get(dataId);
     return data instanceof NativeData ? data.values : super.readSync(dataId);
-  }
-
-  private newData(address: Address, length: number, dtype: NumberType): NativeData {
-    return new NativeData(address, dtype, () => this.valuesAt(address, length, dtype));
   }
 
   private newDataId(): tf.DataId {

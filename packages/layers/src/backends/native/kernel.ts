@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { KernelAttrs, KernelInputs, KernelName } from '../../kernels.js';
 import type { Address } from './address.js';
 import type { NativeGradientOps, NativeOps } from './ops.js';
+import { sizeOf } from './sizes.js';
 
 /** A tensor that a kernel made, and its address. */
 export interface Output {
@@ -116,7 +117,7 @@ export function outputsLike<Name extends string>(
 
 /** False for an absent input and for a placeholder, which is empty. */
 export function isGiven(tensor: tf.TensorInfo | undefined): tensor is tf.TensorInfo {
-  return tensor !== undefined && tf.util.sizeFromShape(tensor.shape) > 0;
+  return tensor !== undefined && sizeOf(tensor.shape) > 0;
 }
 
 /** The infos of the present outputs. */

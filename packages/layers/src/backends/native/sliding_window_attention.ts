@@ -14,6 +14,7 @@ import {
   sharedOutput,
 } from './kernel.js';
 import { withTemporaries } from './memory.js';
+import { sizeOf } from './sizes.js';
 
 export const slidingWindowAttentionKernel = nativeKernel(
   'SlidingWindowAttention',
@@ -73,7 +74,6 @@ function copiedOutput(tensors: NativeTensors, tensor: tf.TensorInfo): tf.TensorI
   const from = tensors.address(tensor);
   const dtype = tensor.dtype === 'int32' ? 'int32' : 'float32';
   const { info, address } = tensors.allocate(tensor.shape, dtype);
-  const bytes = tensor.shape.reduce((a, b) => a * b, 4);
-  tensors.ops.copy(address, from, bytes);
+  tensors.ops.copy(address, from, sizeOf(tensor.shape) * 4);
   return info;
 }

@@ -15,6 +15,7 @@ import type { Address } from './address.js';
 import type { AttentionWeights } from './attention_mixer.js';
 import type { NativeTensors } from './kernel.js';
 import { convChannels } from './mamba2_mixer.js';
+import { sizeOf } from './sizes.js';
 import type { StepBlock, StepPlan } from './step_plan.js';
 
 /** A state of all sequences. */
@@ -158,8 +159,8 @@ export class StepStates {
         const { dSsm, dState, headDim } = sizes;
         const convShape = [1, convWidth, convChannels(sizes)];
         const ssmShape = [1, dSsm / headDim, headDim, dState];
-        const conv = this.newBlock(bytesOf(convShape));
-        return { conv, ssm: this.newBlock(bytesOf(ssmShape)), convShape, ssmShape };
+        const conv = this.newBlock(sizeOf(convShape) * 4);
+        return { conv, ssm: this.newBlock(sizeOf(ssmShape) * 4), convShape, ssmShape };
       }
     }
   }
@@ -273,8 +274,4 @@ export function rowOf({ address, rowBytes }: StateBlock, row: number): Address {
 /** Bytes of a token's keys or values. */
 function slotBytes({ format, weights }: Pick<CacheBlocks, 'format' | 'weights'>): number {
   return weights.kvHeads * weights.headDim * (format === 'bf16' ? 2 : 4);
-}
-
-function bytesOf(shape: readonly number[]): number {
-  return shape.reduce((size, axis) => size * axis, 4);
 }

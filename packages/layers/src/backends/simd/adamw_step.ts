@@ -15,6 +15,6 @@ const stepArguments = new ArgumentLayout(AdamWArg, [
 export function adamW(runtime: Runtime, call: AdamWCall): void {
   const step = -call.learningRate * call.meanCorrection;
   const kept = 1 - call.learningRate * call.weightDecay;
-  stepArguments.write(runtime, { ...call, step, kept });
+  stepArguments.write(runtime, call, { step, kept });
   runtime.run(KernelId.AdamWStep, Math.ceil(call.size / SPAN), runtime.chunk(SPAN * 8));
 }

@@ -6,6 +6,8 @@ export interface ArgumentWords {
   readonly numbers: Float32Array;
 }
 
+type Words<Name extends string> = { readonly [N in Name]: number | boolean };
+
 export class ArgumentLayout<Name extends string> {
   private readonly words: readonly (readonly [name: Name, word: number, isFloat: boolean])[];
 
@@ -18,10 +20,19 @@ export class ArgumentLayout<Name extends string> {
     this.words = names.map((name) => [name, words[name], floats.includes(name)]);
   }
 
-  /** Writes all words; true is 1. */
-  write({ args, numbers }: ArgumentWords, values: Readonly<Record<Name, number | boolean>>): void {
+  /**
+   * Writes all words; true is 1. `more` has the words that `values` lacks or has otherwise: an object spread
+   * into another takes microseconds in Node 20.
+   */
+  write<More extends Name = never>(
+    { args, numbers }: ArgumentWords,
+    values: Words<Exclude<Name, More>>,
+    more?: Words<More>,
+  ): void {
+    const own: Words<string> = more ?? {};
+    const others: Words<string> = values;
     for (const [name, word, isFloat] of this.words) {
-      (isFloat ? numbers : args)[word] = Number(values[name]);
+      (isFloat ? numbers : args)[word] = Number(own[name] ?? others[name]);
     }
   }
 }

@@ -17,11 +17,7 @@ export class SimdBackend extends NativeBackend<SimdOps> {
     this.core = simdCoreOps(runtime);
   }
 
-  protected override valuesAt(
-    address: number,
-    length: number,
-    dtype: NumberType,
-  ): Float32Array | Int32Array {
+  override valuesAt(address: number, length: number, dtype: NumberType): Float32Array | Int32Array {
     const { runtime } = this;
     return dtype === 'float32' ? runtime.floats(address, length) : runtime.ints(address, length);
   }

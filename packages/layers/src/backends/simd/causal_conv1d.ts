@@ -17,7 +17,7 @@ const gradArguments = new ArgumentLayout(ConvGradArg);
 
 export function convolve(runtime: Runtime, call: ConvCall): void {
   const { batch, channels, length, width } = call;
-  convArguments.write(runtime, { ...call, activation: activationIds[call.activation] });
+  convArguments.write(runtime, call, { activation: activationIds[call.activation] });
   const units = batch * Math.ceil(channels / SPAN);
   const cost = SPAN * (length + 1) * (width + 8);
   const scratch = (width + 1) * SPAN * 4;
@@ -31,8 +31,8 @@ export function convolveGrad(runtime: Runtime, call: ConvGradCall): void {
     const weightParts = temporaries.allocate(batch * channels * width * 4);
     const biasParts = dbias ? temporaries.allocate(batch * channels * 4) : 0;
     const activation = activationIds[call.activation];
-    const parts = { dweight: weightParts, dbias: biasParts };
-    gradArguments.write(runtime, { ...call, ...parts, activation });
+    const parts = { dweight: weightParts, dbias: biasParts, activation };
+    gradArguments.write(runtime, call, parts);
     const units = batch * Math.ceil(channels / SPAN);
     const cost = SPAN * length * width * 3;
     const scratch = (width + 6 + length) * SPAN * 4;

@@ -14,14 +14,14 @@ const activationArguments = new ArgumentLayout(ActivationArg);
 const gradArguments = new ArgumentLayout(ActivationGradArg);
 
 export function activate(runtime: Runtime, call: ActivationCall): void {
-  activationArguments.write(runtime, { ...call, activation: activationIds[call.activation] });
+  activationArguments.write(runtime, call, { activation: activationIds[call.activation] });
   const units = call.rows * Math.ceil(call.columns / SPAN);
   const cost = Math.min(SPAN, call.columns) * 12;
   runtime.run(KernelId.GatedActivation, units, runtime.chunk(cost));
 }
 
 export function activateGrad(runtime: Runtime, call: ActivationGradCall): void {
-  gradArguments.write(runtime, { ...call, activation: activationIds[call.activation] });
+  gradArguments.write(runtime, call, { activation: activationIds[call.activation] });
   const units = Math.ceil(call.size / SPAN);
   runtime.run(KernelId.GatedActivationGrad, units, runtime.chunk(SPAN * 16));
 }

@@ -69,12 +69,15 @@ function intMatMul(runtime: Runtime, call: LinearCall, format: IntFormat): void 
   const block = balancedBlock(rows, INT_BLOCK);
   withTemporaries(runtime.temporaries, (temporaries) => {
     const quantized = quantizeRows(runtime, temporaries, call, format);
-    matMulArguments.write(runtime, {
-      ...call,
+    matMulArguments.write(runtime, call, {
       x: quantized.values,
       outFeatures,
       columns: Math.ceil(columns / group) * group,
-      ...{ bias, residual, activation: activationIds[activation], panels, block },
+      bias,
+      residual,
+      activation: activationIds[activation],
+      panels,
+      block,
       residualStride: outFeatures,
       readStrategy: runtime.readStrategy ?? FIRST_STRATEGY,
     });
@@ -129,10 +132,16 @@ function quantizeRows(
     sums: temporaries.allocate(call.rows * groups * 4),
     centres: isCentred ? temporaries.allocate(call.rows * groups * 4) : 0,
   };
-  quantizeArguments.write(runtime, {
-    ...call,
-    ...quantized,
-    ...{ columns, padded, group, largest: isWhole ? 127 : largestValue(format, group) },
+  quantizeArguments.write(runtime, call, {
+    kind,
+    values: quantized.values,
+    scales: quantized.scales,
+    sums: quantized.sums,
+    centres: quantized.centres,
+    columns,
+    padded,
+    group,
+    largest: isWhole ? 127 : largestValue(format, group),
     factor: layout === PANELS_F16 ? F16_FACTOR : 1,
     ofFours: format === 'int8' && !isWhole,
     isInt8: format === 'int8',

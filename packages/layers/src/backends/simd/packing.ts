@@ -81,10 +81,10 @@ async function pack(
       const piece = { source: staged, kind: numberKinds[dtype], rows: count, columns, panels: to };
       if (isIntFormat(format)) {
         const own = { group, bits: bitsOf(format), weights: weights.address };
-        packIntArguments.write(runtime, { ...piece, ...own });
+        packIntArguments.write(runtime, piece, own);
       } else {
         const panelKind = format === 'f32' ? NumberKind.F32 : NumberKind.Bf16;
-        packFloatArguments.write(runtime, { ...piece, panelKind });
+        packFloatArguments.write(runtime, piece, { panelKind });
       }
       const id = isIntFormat(format) ? KernelId.PackInt : KernelId.PackFloat;
       runtime.run(id, Math.ceil(count / rows), runtime.chunk(columns * rows), group * 4);

@@ -17,7 +17,7 @@ const gradArguments = new ArgumentLayout(NormGradArg, ['eps']);
 /** A unit of work is a row. */
 export function norm(runtime: Runtime, call: NormCall): void {
   const { z = 0, zStride = 0, normBeforeGate = false, rows, columns } = call;
-  normArguments.write(runtime, { ...call, z, zStride, normBeforeGate });
+  normArguments.write(runtime, call, { z, zStride, normBeforeGate });
   runtime.run(KernelId.RmsNorm, rows, runtime.chunk(columns * 8));
 }
 
@@ -27,7 +27,7 @@ export function normGrad(runtime: Runtime, call: NormGradCall): void {
   withTemporaries(runtime.temporaries, (temporaries) => {
     const units = Math.ceil(rows / GRAD_ROWS);
     const parts = temporaries.allocate(units * columns * 4);
-    gradArguments.write(runtime, { ...call, dweight: parts });
+    gradArguments.write(runtime, call, { dweight: parts });
     const chunk = runtime.chunk(GRAD_ROWS * columns * 20);
     runtime.run(KernelId.RmsNormGrad, units, chunk, (groupSize + 4) * 8);
     sumMiddle(runtime, parts, dweight, 1, units, columns);

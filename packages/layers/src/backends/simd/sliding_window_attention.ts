@@ -30,7 +30,7 @@ export function attend(runtime: Runtime, call: AttentionCall): void {
   const format = cache?.format ?? (call.rounds && takesBf16KvCaches(call.headDim) ? 'bf16' : 'f32');
   withTemporaries(runtime.temporaries, (temporaries) => {
     const own = format === 'bf16' ? rounded(runtime, temporaries, call) : call;
-    attendTo(runtime, { ...call, ...own }, { ...NO_CACHE, ...cache, format });
+    attendTo(runtime, Object.assign({}, call, own), { ...NO_CACHE, ...cache, format });
   });
   if (cache && !isReadOnly) addTo(runtime, call, cache);
 }
@@ -60,14 +60,18 @@ function attendTo(
   const headBlock = length >= 4 || isBf16 ? 1 : Math.ceil(kvHeads / (2 * runtime.threads));
   const blocks = Math.ceil(length / block);
   const headBlocks = Math.ceil(kvHeads / headBlock);
-  attentionArguments.write(runtime, {
-    ...call,
+  attentionArguments.write(runtime, call, {
     cacheK: cache.k,
     cacheV: cache.v,
     capacity: cache.capacity,
     positions: cache.positions,
     window: Math.min(window, UNLIMITED),
-    ...{ block, headBlock, blocks, headBlocks, scores, isBf16 },
+    block,
+    headBlock,
+    blocks,
+    headBlocks,
+    scores,
+    isBf16,
     written: cache.written,
   });
   const unitHeads = (headBlock * heads) / kvHeads;
@@ -92,8 +96,7 @@ function rounded(
 
 function addTo(runtime: Runtime, call: AttentionCall, cache: CacheCall): void {
   const { batch, length, kvHeads, headDim } = call;
-  writeArguments.write(runtime, {
-    ...call,
+  writeArguments.write(runtime, call, {
     cacheK: cache.k,
     cacheV: cache.v,
     capacity: cache.capacity,

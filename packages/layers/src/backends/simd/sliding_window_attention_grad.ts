@@ -16,7 +16,7 @@ export function attendGrad(runtime: Runtime, call: AttentionGradCall): void {
   const [L, D] = [roundUp4(length), roundUp4(headDim)];
   // A block's first and last key are rounded outwards to multiples of four.
   const seen = Math.min(L, roundUp4(window + BLOCK + 3));
-  gradArguments.write(runtime, { ...call, window, seen });
+  gradArguments.write(runtime, call, { window, seen });
   const cost = (heads / kvHeads) * length * window * headDim * 5;
   const scratch = 4 * (5 * L * D + BLOCK * (5 * D + 3 * seen));
   runtime.run(KernelId.AttentionGrad, batch * kvHeads, runtime.chunk(cost), scratch);

@@ -9,7 +9,7 @@ export const scanArguments = new ArgumentLayout(ScanArg, ['dtMin', 'dtMax']);
 
 export function scan(runtime: Runtime, call: ScanCall): void {
   const { gate = 0, gateStride = 0, batch, length, heads } = call;
-  scanArguments.write(runtime, { ...call, gate, gateStride });
+  scanArguments.write(runtime, call, { gate, gateStride });
   const stateSize = call.headDim * call.dState;
   const padded = Math.ceil(length / 4) * 4;
   const scratch = (2 * padded + (call.after === 0 ? stateSize : 0)) * 4;

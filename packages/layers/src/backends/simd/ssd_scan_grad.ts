@@ -39,16 +39,19 @@ export function scanGrad(runtime: Runtime, call: ScanGradCall): void {
       C: blocks === 1 ? dC : temporaries.allocate(perToken),
       D: dD ? temporaries.allocate(batch * skips * 4) : 0,
     };
-    scanArguments.write(runtime, {
-      ...call,
+    scanArguments.write(runtime, call, {
       xStride: heads * headDim,
       bStride: groups * dState,
       cStride: groups * dState,
       dtStride: heads,
-      ...{ y: 0, yStride: 0, after: 0, gate: 0, gateStride: 0 },
+      y: 0,
+      yStride: 0,
+      after: 0,
+      gate: 0,
+      gateStride: 0,
     });
-    const made = { dA: parts.A, dB: parts.B, dC: parts.C, dD: parts.D };
-    gradArguments.write(runtime, { ...call, ...made, blocks });
+    const made = { dA: parts.A, dB: parts.B, dC: parts.C, dD: parts.D, blocks };
+    gradArguments.write(runtime, call, made);
     const units = batch * groups * blocks;
     const cost = (length * headDim * dState * 6 * heads) / (groups * blocks);
     const scratch = scratchBytes(length, headDim, dState);

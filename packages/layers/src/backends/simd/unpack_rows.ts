@@ -26,7 +26,12 @@ export function unpackRows(
   const { format, layout, shape, groupSize = 0 } = weight;
   const [rows = 0, columns = 0] = shape;
   unpackArguments.write(runtime, {
-    ...{ weight: address, ids, first, y, rows, columns },
+    weight: address,
+    ids,
+    first,
+    y,
+    rows,
+    columns,
     group: isIntFormat(format) ? memoryGroup(groupSize) : 0,
     format: layout === 'rows' ? PanelFormat.None : panelFormats[format],
     f16Parameters: layout === PANELS_F16,

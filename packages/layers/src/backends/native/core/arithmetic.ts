@@ -1,11 +1,11 @@
 // tfjs's elementwise ops, sums and matmuls on float32.
 import * as tf from '@tensorflow/tfjs-core';
+import { sizeOf } from '../sizes.js';
 import {
   type CoreBackend,
   type CoreKernel,
   coreKernel,
   isFloat,
-  sizeOf,
   type Tensors,
   written,
 } from './core_kernel.js';

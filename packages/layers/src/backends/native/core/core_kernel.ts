@@ -3,6 +3,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { Address } from '../address.js';
 import type { NativeBackend } from '../backend.js';
 import type { NativeOps } from '../ops.js';
+import { sizeOf } from '../sizes.js';
 import type { CoreOps } from './core_ops.js';
 
 /** A native backend that has kernels of tfjs's own ops. */
@@ -58,21 +59,4 @@ export function isFloat(...tensors: tf.TensorInfo[]): boolean {
 export function isWords(...tensors: tf.TensorInfo[]): boolean {
   const isInt = tensors.every(({ dtype, shape }) => dtype === 'int32' && sizeOf(shape) > 0);
   return isInt || isFloat(...tensors);
-}
-
-export function sizeOf(shape: readonly number[]): number {
-  let size = 1;
-  for (const n of shape) size *= n;
-  return size;
-}
-
-/** Numbers from one place on an axis to the next, for each axis. */
-export function stridesOf(shape: readonly number[]): number[] {
-  const strides = [...shape];
-  let stride = 1;
-  for (let i = shape.length - 1; i >= 0; i--) {
-    strides[i] = stride;
-    stride *= shape[i] ?? 1;
-  }
-  return strides;
 }

@@ -1,12 +1,11 @@
 // tfjs's ops that only move numbers, of float32 and int32.
 import * as tf from '@tensorflow/tfjs-core';
+import { sizeOf, stridesOf } from '../sizes.js';
 import {
   type CoreBackend,
   type CoreKernel,
   coreKernel,
   isWords,
-  sizeOf,
-  stridesOf,
   type Tensors,
   written,
 } from './core_kernel.js';

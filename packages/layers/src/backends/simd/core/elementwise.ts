@@ -3,8 +3,8 @@ import { BinaryArg, BinaryOp, UnaryArg, UnaryOp } from '../../../../assembly/cor
 import { KernelId } from '../../../../assembly/kernel_ids.js';
 import type { Address } from '../../native/address.js';
 import type { ElementwiseIds } from '../../native/core/arithmetic.js';
-import { sizeOf } from '../../native/core/core_kernel.js';
 import type { BinaryCall } from '../../native/core/core_ops.js';
+import { sizeOf } from '../../native/sizes.js';
 import { ArgumentLayout } from '../arguments.js';
 import type { Runtime } from '../runtime.js';
 
@@ -32,10 +32,12 @@ export function binary(runtime: Runtime, call: BinaryCall): boolean {
   const [walkA, walkB] = [walkOf(aShape, shape), walkOf(bShape, shape)];
   if (!walkA || !walkB) return false;
   const size = sizeOf(shape);
-  binaryArguments.write(runtime, {
-    ...{ a: call.a, b: call.b, y: call.y, op: call.op, size },
-    ...{ aRepeat: walkA.repeat, aCount: walkA.count },
-    ...{ bRepeat: walkB.repeat, bCount: walkB.count },
+  binaryArguments.write(runtime, call, {
+    size,
+    aRepeat: walkA.repeat,
+    aCount: walkA.count,
+    bRepeat: walkB.repeat,
+    bCount: walkB.count,
   });
   runtime.run(KernelId.Binary, Math.ceil(size / SPAN), runtime.chunk(SPAN));
   return true;

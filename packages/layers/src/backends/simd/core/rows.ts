@@ -2,7 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { RowsArg } from '../../../../assembly/core/args.js';
 import { KernelId } from '../../../../assembly/kernel_ids.js';
-import { coreKernel, isFloat, sizeOf, type Tensors } from '../../native/core/core_kernel.js';
+import { coreKernel, isFloat, type Tensors } from '../../native/core/core_kernel.js';
+import { sizeOf } from '../../native/sizes.js';
 import { ArgumentLayout } from '../arguments.js';
 import type { SimdBackend } from '../backend.js';
 
